@@ -1,0 +1,188 @@
+/* Our own declarations of the tables that MySQL and this library exchange.
+ *
+ * This file owns the memory layout of the C interface, and nothing else. It is written from
+ * measured facts about MySQL 8.0 to 9.7 on x86-64 Linux, not from MySQL's headers; names are
+ * ours. bindgen turns it into src/mysql/abi.rs (`cargo build --features bindgen`).
+ * It must never contain a table whose layout changes between the supported versions.
+ */
+#ifndef KEYRING_WARD_ABI_H
+#define KEYRING_WARD_ABI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Opaque handles. The server only carries them around. */
+typedef struct kw_opaque *kw_handle;
+
+/* ---- Components --------------------------------------------------------------------------- */
+
+typedef struct kw_component_provides {
+  const char *name;
+  const void *implementation;
+} kw_component_provides;
+
+typedef struct kw_component_requires {
+  const char *name;
+  void **placeholder;
+} kw_component_requires;
+
+typedef struct kw_component_metadata {
+  const char *key;
+  const char *value;
+} kw_component_metadata;
+
+typedef struct kw_component {
+  const char *name;
+  const kw_component_provides *provides;
+  const kw_component_requires *requires_;
+  const kw_component_metadata *metadata;
+  int (*init)(void);
+  int (*deinit)(void);
+} kw_component;
+
+typedef struct kw_registry {
+  int (*acquire)(const char *name, kw_handle *out);
+  int (*acquire_related)(const char *name, kw_handle service, kw_handle *out);
+  int (*release)(kw_handle service);
+} kw_registry;
+
+/* Severity: 0 System, 1 Error, 2 Warning, 3 Note. */
+typedef struct kw_simple_error_log {
+  int (*emit)(const char *component, const char *file, unsigned long line, int severity,
+              int error_id, ...);
+} kw_simple_error_log;
+
+/* ---- Keyring services (the same in 8.0 and 9.7) --------------------------------------------- */
+
+typedef struct kw_reader {
+  int (*init)(const char *data_id, const char *auth_id, kw_handle *out);
+  int (*deinit)(kw_handle reader);
+  int (*fetch_length)(kw_handle reader, size_t *data_size, size_t *type_size);
+  int (*fetch)(kw_handle reader, unsigned char *data, size_t data_capacity, size_t *data_size,
+               char *type, size_t type_capacity, size_t *type_size);
+} kw_reader;
+
+typedef struct kw_writer {
+  int (*store)(const char *data_id, const char *auth_id, const unsigned char *data,
+               size_t data_size, const char *data_type);
+  int (*remove)(const char *data_id, const char *auth_id);
+} kw_writer;
+
+typedef struct kw_generator {
+  int (*generate)(const char *data_id, const char *auth_id, const char *data_type,
+                  size_t data_size);
+} kw_generator;
+
+typedef struct kw_keys_iterator {
+  int (*init)(kw_handle *out);
+  int (*deinit)(kw_handle iterator);
+  int (*is_valid)(kw_handle iterator);
+  int (*next)(kw_handle iterator);
+  int (*get_length)(kw_handle iterator, size_t *data_id_length, size_t *auth_id_length);
+  int (*get)(kw_handle iterator, char *data_id, size_t data_id_capacity, char *auth_id,
+             size_t auth_id_capacity);
+} kw_keys_iterator;
+
+typedef struct kw_component_status {
+  int (*is_initialized)(void); /* 1 = usable */
+} kw_component_status;
+
+typedef struct kw_metadata_query {
+  int (*init)(kw_handle *out);
+  int (*deinit)(kw_handle iterator);
+  int (*is_valid)(kw_handle iterator);
+  int (*next)(kw_handle iterator);
+  int (*get_length)(kw_handle iterator, size_t *key_length, size_t *value_length);
+  int (*get)(kw_handle iterator, char *key, size_t key_capacity, char *value,
+             size_t value_capacity);
+} kw_metadata_query;
+
+typedef struct kw_load {
+  int (*load)(const char *component_path, const char *instance_path);
+} kw_load;
+
+typedef struct kw_aes {
+  int (*get_size)(size_t input_length, const char *mode, size_t block_bits, size_t *out);
+  int (*encrypt)(const char *data_id, const char *auth_id, const char *mode, size_t block_bits,
+                 const unsigned char *iv, int padding, const unsigned char *in, size_t in_length,
+                 unsigned char *out, size_t out_capacity, size_t *out_length);
+  int (*decrypt)(const char *data_id, const char *auth_id, const char *mode, size_t block_bits,
+                 const unsigned char *iv, int padding, const unsigned char *in, size_t in_length,
+                 unsigned char *out, size_t out_capacity, size_t *out_length);
+} kw_aes;
+
+/* ---- Plugins ----------------------------------------------------------------------------------- */
+
+typedef struct kw_show_var {
+  const char *name;
+  void *value;
+  int type;
+  int scope;
+} kw_show_var;
+
+/* The common head of every plugin system variable; the typed part follows it. */
+typedef struct kw_sysvar_head {
+  int flags;
+  const char *name;
+  const char *comment;
+  void *check;
+  void *update;
+} kw_sysvar_head;
+
+typedef struct kw_sysvar_str {
+  kw_sysvar_head head;
+  char **value;
+  char *def;
+} kw_sysvar_str;
+
+typedef struct kw_sysvar_bool {
+  kw_sysvar_head head;
+  bool *value;
+  bool def;
+} kw_sysvar_bool;
+
+typedef struct kw_plugin {
+  int type;
+  void *info;
+  const char *name;
+  const char *author;
+  const char *descr;
+  int license;
+  int (*init)(void *plugin);
+  int (*check_uninstall)(void *plugin);
+  int (*deinit)(void *plugin);
+  unsigned int version;
+  kw_show_var *status_vars;
+  void **system_vars;
+  void *reserved;
+  unsigned long flags;
+} kw_plugin;
+
+/* In this table `true` means failure. */
+typedef struct kw_plugin_keyring {
+  int interface_version;
+  bool (*store)(const char *key_id, const char *key_type, const char *user_id, const void *key,
+                size_t key_len);
+  bool (*fetch)(const char *key_id, char **key_type, const char *user_id, void **key,
+                size_t *key_len);
+  bool (*remove)(const char *key_id, const char *user_id);
+  bool (*generate)(const char *key_id, const char *key_type, const char *user_id, size_t key_len);
+  void (*iterator_init)(void **iterator);
+  void (*iterator_deinit)(void *iterator);
+  bool (*iterator_get_key)(void *iterator, char *key_id, char *user_id);
+} kw_plugin_keyring;
+
+/* Plugin services: exported pointers that the server fills in when it loads the library. */
+typedef struct kw_malloc_service {
+  void *(*malloc)(unsigned int psi_key, size_t size, int flags);
+  void *(*realloc)(unsigned int psi_key, void *ptr, size_t size, int flags);
+  void (*claim)(void *ptr, bool claim);
+  void (*free)(void *ptr);
+} kw_malloc_service;
+
+typedef struct kw_registry_service {
+  kw_registry *(*acquire)(void);
+  int (*release)(kw_registry *registry);
+} kw_registry_service;
+
+#endif

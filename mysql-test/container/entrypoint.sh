@@ -1,0 +1,44 @@
+#!/bin/sh
+# Starts MySQL with Keyring Ward in the way of the official images: help runs to read the
+# configuration, --initialize into an empty data directory, a temporary server for the accounts,
+# then the real one. Any other command than mysqld is run as it is.
+set -eu
+[ "${1:-mysqld}" = mysqld ] || exec "$@"
+data=/var/lib/mysql
+keyring=/var/lib/mysql-keyring
+chown mysql:mysql "$data" "$keyring" /run/mysqld
+if [ ! -e /usr/sbin/mysqld.my ]; then
+  echo '{ "components": "file://component_keyring_ward" }' > /usr/sbin/mysqld.my
+fi
+config=/usr/lib/mysql/plugin/component_keyring_ward.cnf
+if [ ! -e "$config" ]; then
+  if [ ! -e "$keyring/passphrase" ]; then
+    echo "entrypoint: no passphrase in $keyring/passphrase: making a random one"
+    (umask 077; od -An -tx1 -N24 /dev/urandom | tr -d ' \n' > "$keyring/passphrase")
+    chown mysql:mysql "$keyring/passphrase"
+  fi
+  cat > "$config" <<CONFIG
+{ "backend": "file", "path": "$keyring/keyring.ward", "read_only": false,
+  "file": { "passphrase_file": "$keyring/passphrase" } }
+CONFIG
+fi
+# As the official entry point does: ask the server for its configuration, partly as root.
+mysqld --verbose --help >/dev/null
+if [ ! -d "$data/mysql" ]; then
+  echo 'entrypoint: initialising the data directory'
+  mysqld --initialize-insecure --user=mysql --datadir="$data"
+  mysqld --user=mysql --datadir="$data" --daemonize --skip-networking \
+    --socket=/run/mysqld/temporary.sock --pid-file=/run/mysqld/temporary.pid \
+    --log-error="$data/temporary.err"
+  mysql --socket=/run/mysqld/temporary.sock -uroot <<SQL
+INSTALL PLUGIN keyring_udf SONAME 'keyring_udf.so';
+CREATE FUNCTION keyring_key_generate RETURNS INTEGER SONAME 'keyring_udf.so';
+CREATE FUNCTION keyring_key_fetch RETURNS STRING SONAME 'keyring_udf.so';
+CREATE FUNCTION keyring_key_length_fetch RETURNS INTEGER SONAME 'keyring_udf.so';
+CREATE FUNCTION keyring_key_type_fetch RETURNS STRING SONAME 'keyring_udf.so';
+CREATE FUNCTION keyring_key_store RETURNS INTEGER SONAME 'keyring_udf.so';
+CREATE FUNCTION keyring_key_remove RETURNS INTEGER SONAME 'keyring_udf.so';
+SQL
+  mysqladmin --socket=/run/mysqld/temporary.sock -uroot shutdown
+fi
+exec mysqld --user=mysql --datadir="$data" --socket=/run/mysqld/mysqld.sock

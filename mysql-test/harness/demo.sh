@@ -1,0 +1,80 @@
+#!/bin/bash
+# The demonstration itself, inside the box. See scripts/demo.sh.
+set -euo pipefail
+. /kw/mysql-test/harness/server.sh
+step() { printf '\n--- %s\n' "$*"; }
+show() { echo "mysql> $1"; mysql -uroot -S "$SOCKET" --table -e "$1"; }
+expect() { [ "$2" = "$3" ] || fail "$1: expected '$3', got '$2'"; echo "ok: $1"; }
+
+step "1. Configure: a manifest, a configuration, a passphrase of 32 random bytes"
+reset_all
+component_manifest
+component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+keyring-ward init --config "$CONFIG" --user mysql --generate | head -3
+cat "$MANIFEST" "$CONFIG"
+
+step "2. Start MySQL with the component"
+fresh_data
+start_server || fail "the server did not start"
+install_udf
+show "SELECT VERSION(); SELECT * FROM performance_schema.keyring_component_status"
+
+step "3. An encrypted table"
+show "CREATE DATABASE shop; CREATE TABLE shop.cards (id INT PRIMARY KEY, number VARCHAR(40)) ENCRYPTION='Y';
+INSERT INTO shop.cards VALUES (1,'PLAINTEXT-CARD-4929-0000'),(2,'PLAINTEXT-CARD-5555-1111');
+SELECT name, encryption FROM information_schema.innodb_tablespaces WHERE name LIKE 'shop/%'"
+
+step "4. Keys from SQL"
+show "SELECT keyring_key_generate('app-key','AES',32) AS made,
+  keyring_key_length_fetch('app-key') AS length, keyring_key_type_fetch('app-key') AS type"
+show "SELECT keyring_key_store('app-secret','SECRET','PLAINTEXT-SECRET-material') AS ok"
+show "SELECT keyring_key_generate('short-lived','AES',16) AS made, keyring_key_remove('short-lived') AS removed,
+  HEX(keyring_key_fetch('short-lived')) AS gone"
+key=$(sql -e "SELECT HEX(keyring_key_fetch('app-key'))")
+expect "the key has 32 bytes" "${#key}" 64
+
+step "5. Rotate the InnoDB master key"
+show "ALTER INSTANCE ROTATE INNODB MASTER KEY; SELECT * FROM performance_schema.keyring_keys"
+
+step "6. Restart"
+stop_server
+start_server || fail "the server did not start again"
+expect "rows after the restart" "$(sql -e 'SELECT COUNT(*) FROM shop.cards')" 2
+expect "the key after the restart" "$(sql -e "SELECT HEX(keyring_key_fetch('app-key'))")" "$key"
+
+step "7. kill -9 right after an acknowledged key, and start again"
+expect "generate" "$(sql -e "SELECT keyring_key_generate('last-words','AES',32)")" 1
+last=$(sql -e "SELECT HEX(keyring_key_fetch('last-words'))")
+kill_server
+start_server || fail "the server did not start after kill -9"
+expect "rows after kill -9" "$(sql -e "SELECT GROUP_CONCAT(number ORDER BY id) FROM shop.cards")" \
+  "PLAINTEXT-CARD-4929-0000,PLAINTEXT-CARD-5555-1111"
+expect "the first key after kill -9" "$(sql -e "SELECT HEX(keyring_key_fetch('app-key'))")" "$key"
+expect "the last key after kill -9" "$(sql -e "SELECT HEX(keyring_key_fetch('last-words'))")" "$last"
+expect "the stored secret" "$(sql -e "SELECT keyring_key_fetch('app-secret')")" "PLAINTEXT-SECRET-material"
+
+step "8. Nothing is readable on disk"
+sql -e "FLUSH TABLES shop.cards FOR EXPORT; UNLOCK TABLES; SET GLOBAL innodb_fast_shutdown=0"
+stop_server
+# grep must be able to find things: the passphrase file holds text that it finds.
+grep -rqF "$(cat "$KEYS/passphrase")" "$KEYS/passphrase" || fail "grep does not work"
+for secret in PLAINTEXT-CARD PLAINTEXT-SECRET; do
+  if grep -rlF "$secret" "$DATA/shop" "$KEYS/keyring.ward"; then fail "'$secret' is readable"; fi
+  echo "ok: '$secret' is in neither the table's nor the keyring's file"
+done
+for hex in "$key" "$last"; do
+  pattern=$(printf '%s' "$hex" | sed 's/../\\x&/g')
+  if grep -rlaP "$pattern" "$DATA" "$KEYS"; then fail "key bytes are readable"; fi
+done
+echo "ok: the bytes of both keys are in no file of the server or the keyring"
+keyring-ward verify --config "$CONFIG"
+
+step "Summary"
+ls -l "$KEYS"
+keyring-ward list --config "$CONFIG"
+if [ "${KW_KEEP:-no}" = yes ]; then
+  nohup setsid mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET \
+    --pid-file=/run/mysqld/mysqld.pid --skip-networking --log-error=$LOG >/dev/null 2>&1 &
+  wait_for 60 mysqladmin -uroot -S $SOCKET ping || fail "the server did not start"
+fi
+echo "Everything was read back; nothing was readable on disk."

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Builds the image keyring-ward/mysql:9.7 (MySQL 9.7 with our library) for docker-compose.yml.
+. "$(dirname "$0")/lib.sh"
+has_docker || die "no Docker engine answers; scripts/demo.sh works without one"
+build_library
+ensure_base_image
+say "building keyring-ward/mysql:9.7"
+# A context of four files: the working tree with its target folder is large.
+context=$(mktemp -d)
+trap 'rm -rf "$context"' EXIT
+mkdir -p "$context/target/release" "$context/mysql-test"
+cp "$REPO"/target/release/{libkeyring_ward.so,keyring-ward} "$context/target/release/"
+cp -r "$REPO/mysql-test/container" "$context/mysql-test/"
+docker build -q -t keyring-ward/mysql:9.7 -f "$REPO/mysql-test/container/Dockerfile" "$context"
+say "done. Start it with: docker-compose up -d; docker-compose exec mysql mysql -uroot"

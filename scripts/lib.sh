@@ -1,0 +1,146 @@
+# Shared by the scripts: output, time, building, and the "box": a root file system of its own in
+# which a real MySQL 9.7 runs, as a container where a Docker engine answers, else by chroot.
+# Sourced by bash, never run. It must leave no server and no container behind: box_stop.
+
+set -euo pipefail
+REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+WORK=${KW_WORK:-$REPO/mysql-test/.work}
+BASE_IMAGE=keyring-ward/mysql-base:9.7
+START=$SECONDS
+
+say() { printf '\n=== %s  [%d s]\n' "$*" "$((SECONDS - START))"; }
+note() { printf '    %s\n' "$*"; }
+die() { printf '\nERROR: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else
+    die "this needs root for: $*"
+  fi
+}
+
+# Installs Debian packages whose programs are missing: need PROGRAM PACKAGE
+need() {
+  command -v "$1" >/dev/null && return 0
+  note "installing $2 (for $1)"
+  as_root apt-get -qq update >/dev/null || true
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$2" >/dev/null
+}
+
+build_library() {
+  command -v cargo >/dev/null || die "Rust is missing: install it with rustup, then run this again."
+  need cc gcc
+  say "building the library and the tool (cargo build --release)"
+  (cd "$REPO" && cargo build --release --locked)
+}
+
+has_docker() {
+  [ "${KW_NO_DOCKER:-}" = "" ] && command -v docker >/dev/null && docker info >/dev/null 2>&1
+}
+
+# What the base image is made of, so that a change of these files makes a new one.
+base_stamp() { cat "$REPO"/mysql-test/container/{Dockerfile.base,setup-box.sh} | sha256sum | cut -c1-12; }
+
+bootstrap_sid() { # bootstrap_sid DIR
+  need debootstrap debootstrap
+  note "bootstrapping Debian sid into $1 (half a minute)"
+  # The include list keeps apt able to fetch over TLS.
+  as_root debootstrap --variant=minbase --include=ca-certificates sid "$1" >"$WORK/debootstrap.log" 2>&1 \
+    || { tail -5 "$WORK/debootstrap.log"; die "debootstrap failed, see $WORK/debootstrap.log"; }
+}
+
+ensure_base_image() {
+  local tag; tag=$BASE_IMAGE-$(base_stamp)
+  if docker image inspect "$tag" >/dev/null 2>&1; then
+    docker tag "$tag" "$BASE_IMAGE"
+    return 0
+  fi
+  say "building the image with MySQL 9.7 (two to three minutes, once)"
+  mkdir -p "$WORK"
+  local base=debian:sid
+  if ! timeout 60 docker pull -q debian:sid >/dev/null 2>&1; then
+    note "no image can be pulled here: building from Debian's packages"
+    base=keyring-ward/sid:local
+    if ! docker image inspect "$base" >/dev/null 2>&1; then
+      local root; root=$(mktemp -d "$WORK/sid.XXXXXX")
+      bootstrap_sid "$root/r"
+      as_root tar -C "$root/r" -c . | docker import - "$base" >/dev/null
+      as_root rm -rf "$root"
+    fi
+  fi
+  docker build -q --network=host --build-arg BASE="$base" -t "$tag" -t "$BASE_IMAGE" \
+    -f "$REPO/mysql-test/container/Dockerfile.base" "$REPO/mysql-test/container" >"$WORK/image.log" 2>&1 \
+    || { tail -20 "$WORK/image.log"; die "the image could not be built, see $WORK/image.log"; }
+}
+
+ensure_chroot() { # leaves the root file system in $WORK/root-<stamp>
+  CHROOT=$WORK/root-$(base_stamp)
+  [ -e "$CHROOT/.ready" ] && return 0
+  say "making a root file system with MySQL 9.7 (two to three minutes, once)"
+  mkdir -p "$WORK"
+  as_root rm -rf "$CHROOT"
+  bootstrap_sid "$CHROOT"
+  as_root cp /etc/resolv.conf "$CHROOT/etc/resolv.conf"
+  as_root cp "$REPO/mysql-test/container/setup-box.sh" "$CHROOT/usr/local/sbin/setup-box"
+  as_root chroot "$CHROOT" sh -c 'export DEBIAN_FRONTEND=noninteractive LANG=C.UTF-8
+    apt-get -o Acquire::Check-Valid-Until=false update &&
+    apt-get install -y --no-install-recommends mysql-server-core mysql-client mysql-testsuite procps strace &&
+    sh /usr/local/sbin/setup-box' >"$WORK/root.log" 2>&1 \
+    || { tail -20 "$WORK/root.log"; die "MySQL could not be installed, see $WORK/root.log"; }
+  as_root touch "$CHROOT/.ready"
+}
+
+# Starts a fresh box with Keyring Ward installed. Sets BOX.
+box_start() {
+  mkdir -p "$WORK"
+  if has_docker; then
+    ensure_base_image
+    BOX=kw-$$-$RANDOM
+    docker run -d --init --name "$BOX" "$BASE_IMAGE" >/dev/null
+  else
+    note "no Docker engine answers: running the same server in a root of its own"
+    ensure_chroot
+    BOX=$WORK/box-$$
+    as_root mkdir -p "$BOX"
+    as_root cp -a --reflink=auto "$CHROOT/." "$BOX/"
+    as_root mount -t proc proc "$BOX/proc"
+    as_root mount --rbind /dev "$BOX/dev"
+  fi
+  trap box_stop EXIT
+  box_put "$REPO" mysql-test scripts target/release/libkeyring_ward.so target/release/keyring-ward
+  box sh /kw/mysql-test/container/install-ward.sh /kw/target/release
+}
+
+# Copies files, relative to a folder, to /kw in the box.
+box_put() {
+  local from=$1; shift
+  box mkdir -p /kw
+  tar -C "$from" --exclude=.work --owner=0 --group=0 -c "$@" | box_pipe tar -C /kw -x
+}
+
+# Runs a command in the box as root.
+box() {
+  if has_docker; then docker exec "$BOX" "$@"; else as_root chroot "$BOX" /usr/bin/env -i \
+    PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME=/root "$@"; fi
+}
+
+# The same with standard input.
+box_pipe() {
+  if has_docker; then docker exec -i "$BOX" "$@"; else box "$@"; fi
+}
+
+# Ends every process of the box and removes it.
+box_stop() {
+  trap - EXIT
+  [ -n "${BOX:-}" ] || return 0
+  if has_docker; then
+    docker rm -f -v "$BOX" >/dev/null 2>&1 || true
+  else
+    local pid
+    for pid in $(as_root sh -c 'ls -d /proc/[0-9]*' | tr -dc '0-9\n'); do
+      [ "$(as_root readlink "/proc/$pid/root" 2>/dev/null)" = "$BOX" ] && as_root kill -9 "$pid" || true
+    done
+    as_root umount -l "$BOX/dev" "$BOX/proc" 2>/dev/null || true
+    as_root rm -rf --one-file-system "$BOX"
+  fi
+  BOX=
+}

@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Everything that CI runs, part by part, ending with one line "N passed, N failed".
+#   scripts/test.sh              all parts
+#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit exports server mtr suite
+#   scripts/test.sh --all        all parts, and MySQL's whole suite instead of its quick tests
+# A part that can't run where it should is a failure, never a silent skip.
+. "$(dirname "$0")/lib.sh"
+cd "$REPO"
+PASSED=0 FAILED=0 ALL=no PARTS=()
+for argument; do
+  case "$argument" in
+    --all) ALL=yes ;;
+    fmt | clippy | doc | bindings | deny | unit | exports | server | mtr | suite) PARTS+=("$argument") ;;
+    *) sed -n '2,6p' "$0"; exit 2 ;;
+  esac
+done
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit exports server mtr suite)
+mkdir -p "$WORK"
+TOOLS=$WORK/tools
+
+# check NAME COMMAND…: one check, counted once.
+check() {
+  local name=$1; shift
+  if "$@"; then PASSED=$((PASSED + 1)); note "ok: $name"; else FAILED=$((FAILED + 1)); note "FAILED: $name"; fi
+}
+
+# Counts "N passed, N failed" lines that a script wrote; the script's failure alone counts too.
+count_from() { # count_from LOG RC
+  local p f
+  p=$(sed -n 's/^\([0-9]\+\) passed, [0-9]\+ failed$/\1/p' "$1" | tail -1)
+  f=$(sed -n 's/^[0-9]\+ passed, \([0-9]\+\) failed$/\1/p' "$1" | tail -1)
+  PASSED=$((PASSED + ${p:-0})) FAILED=$((FAILED + ${f:-0}))
+  if [ "$2" != 0 ] && [ "${f:-0}" = 0 ]; then FAILED=$((FAILED + 1)); fi
+}
+
+part_fmt() { check rustfmt cargo fmt --check; }
+part_clippy() { check clippy cargo clippy --locked --all-targets -q -- -D warnings; }
+part_doc() { check rustdoc env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps -q; }
+
+part_bindings() {
+  need clang libclang-dev
+  cp src/mysql/abi.rs "$WORK/abi.rs"
+  check "bindgen runs" cargo build --locked -q --lib --no-default-features --features bindgen
+  check "src/mysql/abi.rs is what bindgen makes of include/" diff -u "$WORK/abi.rs" src/mysql/abi.rs
+  cp "$WORK/abi.rs" src/mysql/abi.rs
+}
+
+part_deny() {
+  if [ ! -x "$TOOLS/bin/cargo-deny" ]; then
+    note "building cargo-deny (three minutes, once)"
+    cargo install -q --locked cargo-deny@0.20.2 --root "$TOOLS" --target-dir "$WORK/deny-target"
+    rm -rf "$WORK/deny-target"
+  fi
+  local database=${ADVISORY_DB:-$REPO/../shared/advisory-db.tar.gz}
+  check "licences, bans, sources" "$TOOLS/bin/cargo-deny" --offline check -s licenses bans sources
+  if [ ! -e "$database" ]; then
+    note "no copy of the advisory database at \$ADVISORY_DB: fetching it"
+    check advisories "$TOOLS/bin/cargo-deny" check advisories
+    return
+  fi
+  # cargo-deny wants a git repository whose folder carries a hash of its URL's name.
+  local home=$WORK/advisory-db
+  rm -rf "$home"; mkdir -p "$home/unpacked"
+  tar -xzf "$database" -C "$home/unpacked"
+  check advisories offline_advisories "$home"
+}
+
+offline_advisories() {
+  local from=$1/unpacked expected
+  [ -d "$from/crates" ] || { note "the archive holds no advisory database"; return 1; }
+  (cd "$from" && git init -q && git add -A \
+    && git -c user.name=kw -c user.email=kw@localhost commit -qm copy && git fetch -q . HEAD)
+  sed "s|^\[advisories\]|[advisories]\ndb-path = \"$1/db\"|" deny.toml > "$1/deny.toml"
+  # The folder's name carries a hash; the first call says which one it looks for.
+  expected=$("$TOOLS/bin/cargo-deny" -L debug --offline --config "$1/deny.toml" check advisories 2>&1 \
+    | grep -o "'$1/db/[A-Za-z0-9._-]*'" | head -1 | tr -d "'" || true)
+  [ -n "$expected" ] || { note "cargo-deny did not say where it looks for the database"; return 1; }
+  mkdir -p "$1/db"; rm -rf "$expected"; mv "$from" "$expected"
+  "$TOOLS/bin/cargo-deny" --offline --config "$1/deny.toml" check advisories
+}
+
+part_unit() {
+  local log=$WORK/unit.log rc=0 p f
+  cargo test --locked --no-fail-fast 2>&1 | tee "$log" | grep -E '^(test result|test .*FAILED|failures:|---- |error|warning: unused|thread)' || true
+  rc=${PIPESTATUS[0]}
+  p=$(sed -n 's/^test result: .* \([0-9]\+\) passed; .*/\1/p' "$log" | awk '{s+=$1} END {print s+0}')
+  f=$(sed -n 's/^test result: .* \([0-9]\+\) failed; .*/\1/p' "$log" | awk '{s+=$1} END {print s+0}')
+  note "cargo test: $p passed, $f failed"
+  PASSED=$((PASSED + p)) FAILED=$((FAILED + f))
+  if [ "$rc" != 0 ] && [ "$f" = 0 ]; then FAILED=$((FAILED + 1)); tail -30 "$log"; fi
+}
+
+part_exports() {
+  build_library
+  need nm binutils
+  nm -D --defined-only target/release/libkeyring_ward.so | awk '{print $3}' | LC_ALL=C sort > "$WORK/exports"
+  check "exported symbols are tests/exports.txt" diff -u tests/exports.txt "$WORK/exports"
+  nm -D --undefined-only target/release/libkeyring_ward.so | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -1 > "$WORK/glibc"
+  check "needs no newer glibc than 2.34 (needs $(cat "$WORK/glibc"))" \
+    test "$(printf 'GLIBC_2.34\n%s\n' "$(cat "$WORK/glibc")" | sort -V | tail -1)" = GLIBC_2.34
+  check "linked with -z nodelete" sh -c "readelf -d target/release/libkeyring_ward.so | grep -q NODELETE"
+  ls -l target/release/libkeyring_ward.so
+}
+
+# One box for all parts that need a server.
+with_box() { # with_box NAME COMMAND…
+  local log=$WORK/$1.log rc=0; shift
+  [ -n "${BOX:-}" ] || { build_library; box_start; }
+  set +e
+  box "$@" 2>&1 | tee "$log"
+  rc=${PIPESTATUS[0]}
+  set -e
+  count_from "$log" "$rc"
+}
+part_server() { with_box server bash /kw/mysql-test/harness/server-tests.sh; }
+part_mtr() { with_box mtr bash /kw/mysql-test/harness/mtr.sh own; }
+part_suite() {
+  if [ "$ALL" = yes ]; then with_box suite bash /kw/mysql-test/harness/mtr.sh all
+  else with_box suite bash /kw/mysql-test/harness/mtr.sh quick; fi
+}
+
+for part in "${PARTS[@]}"; do
+  say "$part"
+  "part_$part"
+done
+box_stop
+say "finished; no server is left"
+echo "$PASSED passed, $FAILED failed"
+[ "$FAILED" = 0 ]

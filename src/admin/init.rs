@@ -1,0 +1,111 @@
+//! `init`: the folder, the KEK's material and an empty keyring file.
+
+use crate::config::{Config, KekConfig, SecretRef, hex};
+use crate::error::{Error, Kind, Result};
+use crate::keyring::{Environment, Keyring};
+use crate::secret::SecretPool;
+use crate::sys::{self, Access, Identity};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, chown, fchown};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroize;
+
+const OP: &str = "set the keyring up";
+
+/// What `init` did.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The keyring's folder was made.
+    pub made_folder: Option<PathBuf>,
+    /// The secret file was made.
+    pub made_secret: Option<PathBuf>,
+    /// The new DEK's fingerprint.
+    pub fingerprint: String,
+}
+
+/// Makes what is missing and then the keyring file. Nothing that exists is changed.
+///
+/// `owner` (user and group id) gets what is made; `generate` allows making the secret file.
+///
+/// # Errors
+/// AlreadyExists: there is a keyring file. All errors of opening a keyring.
+pub fn init(config: &Config, owner: Option<(u32, u32)>, generate: bool) -> Result<Outcome> {
+    let mut outcome = Outcome::default();
+    if std::fs::symlink_metadata(&config.path).is_ok() {
+        return Err(Error::new(
+            Kind::AlreadyExists,
+            OP,
+            format!("'{}' exists already", config.path.display()),
+        )
+        .hint("It is not touched. Use keyring-ward status to look at it."));
+    }
+    let folder = config.path.parent().unwrap_or(Path::new("/"));
+    if !folder.exists() {
+        let fail = |e| Error::io(OP, format!("the folder '{}'", folder.display()), e);
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(folder)
+            .map_err(fail)?;
+        if let Some((uid, gid)) = owner {
+            chown(folder, Some(uid), Some(gid)).map_err(fail)?;
+        }
+        outcome.made_folder = Some(folder.to_path_buf());
+    }
+    let identity = Identity::owner_of(folder);
+    let secret = match &config.keks[0] {
+        KekConfig::Passphrase(source) | KekConfig::KeyFile(source) => source,
+    };
+    if let (SecretRef::File(path), true) = (secret, generate)
+        && std::fs::symlink_metadata(path).is_err()
+    {
+        let owner = owner.or_else(|| folder_owner(folder));
+        make_secret(
+            path,
+            matches!(config.keks[0], KekConfig::Passphrase(_)),
+            owner,
+        )?;
+        outcome.made_secret = Some(path.clone());
+    }
+    let environment = Environment {
+        data_dir: None,
+        identity,
+        look_only: false,
+        snapshot_if_locked: false,
+    };
+    let mut config = config.clone();
+    config.read_only = false;
+    let keyring = Keyring::open(&config, &environment, &SecretPool::new())?;
+    keyring.create_empty()?;
+    outcome.fingerprint = keyring
+        .status()
+        .store
+        .fingerprint
+        .map(|f| hex(&f))
+        .unwrap_or_default();
+    Ok(outcome)
+}
+
+fn folder_owner(folder: &Path) -> Option<(u32, u32)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(folder).ok().map(|m| (m.uid(), m.gid()))
+}
+
+fn make_secret(path: &Path, as_text: bool, owner: Option<(u32, u32)>) -> Result<()> {
+    let fail = |e| Error::io("make the secret file", format!("'{}'", path.display()), e);
+    let secret = SecretPool::new().random(32)?;
+    let (mut file, _) = sys::open(path, Access::CreateNew).map_err(fail)?;
+    let written = if as_text {
+        let mut text = hex(&secret) + "\n";
+        let written = file.write_all(text.as_bytes());
+        text.zeroize();
+        written
+    } else {
+        file.write_all(&secret)
+    };
+    written.and_then(|()| file.sync_all()).map_err(fail)?;
+    if let (Some((uid, gid)), 0) = (owner, sys::effective_uid()) {
+        fchown(&file, Some(uid), Some(gid)).map_err(fail)?;
+    }
+    sys::sync_folder(path.parent().unwrap_or(Path::new("/"))).map_err(fail)
+}

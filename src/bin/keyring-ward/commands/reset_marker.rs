@@ -1,0 +1,23 @@
+//! `keyring-ward reset-marker`
+
+use super::print;
+use keyring_ward::admin::marker;
+use keyring_ward::error::Result;
+use std::path::PathBuf;
+
+/// The server's data directory, whose marker is removed.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The data directory
+    #[arg(long, value_name = "DIR")]
+    datadir: PathBuf,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let path = marker::reset(&args.datadir)?;
+    print(&format!(
+        "Removed '{}'. The next start takes the keyring that it finds as this server's own.",
+        path.display()
+    ));
+    Ok(())
+}

@@ -1,0 +1,305 @@
+//! Finding the configuration, as the server finds its own.
+//!
+//! Owns the interpretation of the server's command line (`--defaults-*`, help runs) and the order
+//! of the places: global JSON, local JSON over it, else the group `[keyring_ward]`. It must never
+//! open a secret or a keyring.
+
+use super::{Config, Layer, OP, json, option_file};
+use crate::COMPONENT;
+use crate::error::{Error, Kind, Result};
+use crate::sys;
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A process's command line and surroundings, as far as they decide about option files.
+#[derive(Clone, Debug, Default)]
+pub struct CommandLine {
+    /// The arguments behind the program's name.
+    pub args: Vec<OsString>,
+    /// The folder that relative paths start from.
+    pub cwd: PathBuf,
+    /// `$MYSQL_HOME`
+    pub mysql_home: Option<PathBuf>,
+    /// `$HOME`
+    pub home: Option<PathBuf>,
+    /// `$MYSQL_GROUP_SUFFIX`
+    pub group_suffix: Option<String>,
+}
+
+impl CommandLine {
+    /// This process's. Must be called before the server changes its working directory.
+    pub fn of_this_process() -> CommandLine {
+        let bytes = File::open("/proc/self/cmdline")
+            .and_then(|mut f| sys::read_bounded(&mut f, 4 << 20))
+            .unwrap_or_default();
+        let args = bytes
+            .split(|b| *b == 0)
+            .skip(1)
+            .map(|a| OsString::from_vec(a.to_vec()))
+            .collect();
+        let path = |name| std::env::var_os(name).map(PathBuf::from);
+        CommandLine {
+            args,
+            cwd: std::env::current_dir().unwrap_or_else(|_| "/".into()),
+            mysql_home: path("MYSQL_HOME"),
+            home: path("HOME"),
+            group_suffix: std::env::var("MYSQL_GROUP_SUFFIX").ok(),
+        }
+    }
+
+    /// The server was started to print its help or to validate its options, not to serve: it
+    /// loads keyrings all the same, and they must touch nothing.
+    pub fn is_help_run(&self) -> bool {
+        self.args.iter().any(|arg| {
+            let arg = arg.as_bytes();
+            if let Some(long) = arg.strip_prefix(b"--") {
+                let name = long.split(|b| *b == b'=').next().unwrap_or(b"");
+                let name: Vec<u8> = name
+                    .iter()
+                    .map(|b| if *b == b'_' { b'-' } else { *b })
+                    .collect();
+                // The server accepts unambiguous beginnings of long options.
+                (name.len() >= 3 && b"help".starts_with(&name))
+                    || (name.len() >= 9 && b"validate-config".starts_with(&name))
+            } else {
+                // Short options without a value may stand together: -v?, -?V.
+                arg.strip_prefix(b"-").is_some_and(|short| {
+                    short
+                        .iter()
+                        .take_while(|b| b"vV?".contains(b))
+                        .any(|b| *b == b'?')
+                })
+            }
+        })
+    }
+
+    fn value_of(&self, option: &str) -> Option<&std::ffi::OsStr> {
+        // Defaults options stand at the front, or the server refuses them.
+        self.args
+            .iter()
+            .take_while(|a| is_defaults_option(a.as_bytes()))
+            .find_map(|arg| {
+                arg.as_bytes()
+                    .strip_prefix(option.as_bytes())
+                    .map(std::ffi::OsStr::from_bytes)
+            })
+    }
+
+    /// The options of our group in the server's option files.
+    ///
+    /// # Errors
+    /// Config: a mistake in our group.
+    pub fn option_files(&self) -> Result<option_file::Reader> {
+        let suffix = self
+            .value_of("--defaults-group-suffix=")
+            .map(|s| s.to_string_lossy().into_owned())
+            .or_else(|| self.group_suffix.clone());
+        let mut reader = option_file::Reader::new(suffix.as_deref(), &self.cwd);
+        if self.value_of("--no-defaults").is_some() {
+            return Ok(reader);
+        }
+        if let Some(file) = self.value_of("--defaults-file=") {
+            reader.read(Path::new(file))?;
+            return Ok(reader);
+        }
+        reader.read(Path::new("/etc/my.cnf"))?;
+        reader.read(Path::new("/etc/mysql/my.cnf"))?;
+        if let Some(home) = &self.mysql_home {
+            reader.read(&home.join("my.cnf"))?;
+        }
+        if let Some(extra) = self.value_of("--defaults-extra-file=") {
+            reader.read(Path::new(extra))?;
+        }
+        if let Some(home) = &self.home {
+            reader.read(&home.join(".my.cnf"))?;
+        }
+        Ok(reader)
+    }
+}
+
+fn is_defaults_option(arg: &[u8]) -> bool {
+    [
+        &b"--no-defaults"[..],
+        b"--defaults-",
+        b"--print-defaults",
+        b"--login-path",
+        b"--no-login-paths",
+    ]
+    .iter()
+    .any(|p| arg.starts_with(p))
+}
+
+/// The component's configuration. `component_dir` is the plugin directory, `instance_dir` the
+/// data directory (or what a migration tool names).
+///
+/// # Errors
+/// Config and Permission, with the place.
+pub fn component_config(
+    component_dir: &Path,
+    instance_dir: Option<&Path>,
+    command_line: &CommandLine,
+) -> Result<Config> {
+    let name = format!("{COMPONENT}.cnf");
+    let global_path = component_dir.join(&name);
+    let mut layer = Layer::default();
+    let mut looked = vec![format!("'{}'", global_path.display())];
+    if let Some(global) = read_json(&global_path)? {
+        layer = global.layer;
+        if global.read_local_config {
+            let folder = match instance_dir {
+                Some(dir) => dir.to_path_buf(),
+                None => std::env::current_dir()
+                    .map_err(|e| Error::io(OP, "the working directory", e))?,
+            };
+            let local_path = folder.join(&name);
+            looked.push(format!("'{}'", local_path.display()));
+            if let Some(local) = read_json(&local_path)? {
+                if local.read_local_config {
+                    return Err(Error::new(
+                        Kind::Config,
+                        OP,
+                        format!(
+                            "read_local_config stands in the local file '{}'",
+                            local_path.display()
+                        ),
+                    )
+                    .hint("It belongs into the global file only."));
+                }
+                layer.overlay(local.layer);
+            }
+        }
+    }
+    if layer.is_empty() {
+        let reader = command_line.option_files()?;
+        if reader.layer.is_empty() {
+            let ignored = if reader.ignored.is_empty() {
+                String::new()
+            } else {
+                format!("; ignored: {}", reader.ignored.join("; "))
+            };
+            return Err(Error::new(
+                Kind::Config,
+                OP,
+                format!(
+                    "nothing is configured: no options in {} or in the group [{}] of my.cnf{ignored}",
+                    looked.join(", "),
+                    option_file::GROUP
+                ),
+            )
+            .hint("Write one of the two (docs/install.md), then run ALTER INSTANCE RELOAD KEYRING."));
+        }
+        layer = reader.layer;
+    }
+    layer.finish()
+}
+
+/// Reads one JSON configuration file; `None` where it does not exist.
+///
+/// # Errors
+/// Config, Permission, Io.
+pub fn read_json(path: &Path) -> Result<Option<json::Document>> {
+    let shown = format!("'{}'", path.display());
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io(OP, shown, e)),
+    };
+    let meta = file.metadata().map_err(|e| Error::io(OP, &shown, e))?;
+    if meta.mode() & 0o002 != 0 {
+        return Err(
+            Error::new(Kind::Permission, OP, format!("{shown} is world-writable"))
+                .hint(format!("Run: chmod o-w {shown}")),
+        );
+    }
+    let text =
+        sys::read_bounded(&mut file, json::MAX_CONFIG).map_err(|e| Error::io(OP, &shown, e))?;
+    json::parse(&text, &shown).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(args: &[&str]) -> CommandLine {
+        CommandLine {
+            args: args.iter().map(OsString::from).collect(),
+            cwd: "/".into(),
+            ..CommandLine::default()
+        }
+    }
+
+    #[test]
+    fn help_runs() {
+        for args in [
+            &["--verbose", "--help"][..],
+            &["--help"],
+            &["-?"],
+            &["-v?"],
+            &["-?V"],
+            &["--user=mysql", "--validate-config"],
+            &["--validate_config"],
+            &["--validate-config=1"],
+            &["--hel"],
+        ] {
+            assert!(line(args).is_help_run(), "{args:?}");
+        }
+        for args in [
+            &["--user=mysql"][..],
+            &["--initialize"],
+            &["-uhelp"],
+            &["--validate-user-plugins=1"],
+            &["--h=/data"],
+            &["--datadir=/a?b"],
+            &[],
+        ] {
+            assert!(!line(args).is_help_run(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn local_over_global_over_my_cnf() {
+        let plugins = tempfile::tempdir().unwrap();
+        let data = tempfile::tempdir().unwrap();
+        let cnf = plugins.path().join("my.cnf");
+        std::fs::write(
+            &cnf,
+            "[keyring_ward]\nbackend=file\npath=/c\nfile_key_file=/k\n",
+        )
+        .unwrap();
+        let defaults = format!("--defaults-file={}", cnf.display());
+        let cmd = line(&[&defaults]);
+        let find = || component_config(plugins.path(), Some(data.path()), &cmd);
+        assert_eq!(find().unwrap().path, Path::new("/c"));
+
+        let name = "component_keyring_ward.cnf";
+        let global = plugins.path().join(name);
+        std::fs::write(&global, r#"{"read_local_config": true}"#).unwrap();
+        assert_eq!(
+            find().unwrap().path,
+            Path::new("/c"),
+            "JSON without options changes nothing"
+        );
+        std::fs::write(
+            &global,
+            r#"{"read_local_config": true, "backend": "file", "file": {"key_file": "/g"}}"#,
+        )
+        .unwrap();
+        assert!(find().unwrap_err().to_string().contains("no path"));
+        std::fs::write(
+            data.path().join(name),
+            r#"{"path": "/l", "read_only": false}"#,
+        )
+        .unwrap();
+        assert_eq!(find().unwrap().path, Path::new("/l"));
+    }
+
+    #[test]
+    fn no_defaults_reads_nothing() {
+        let e =
+            component_config(Path::new("/nowhere"), None, &line(&["--no-defaults"])).unwrap_err();
+        assert!(e.to_string().contains("nothing is configured"), "{e}");
+    }
+}

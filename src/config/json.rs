@@ -1,0 +1,130 @@
+//! The JSON reader: `component_keyring_ward.cnf`.
+
+use super::{Layer, OP, OPTIONS, ValueKind, find_option, unknown};
+use crate::error::{Error, Kind, Result};
+use serde_json::Value;
+
+/// Largest configuration file in bytes.
+pub const MAX_CONFIG: u64 = 65_536;
+
+/// What one JSON file says.
+#[derive(Debug)]
+pub struct Document {
+    /// The options in it.
+    pub layer: Layer,
+    /// `"read_local_config": true` stands in it.
+    pub read_local_config: bool,
+}
+
+/// Reads one JSON text. `origin` names it in messages.
+///
+/// # Errors
+/// Config: not JSON, not an object, an unknown name, a value of the wrong type.
+pub fn parse(text: &[u8], origin: &str) -> Result<Document> {
+    let bad = |why: String| Error::new(Kind::Config, OP, format!("{why} (in {origin})"));
+    let value: Value = serde_json::from_slice(text).map_err(|e| {
+        bad(format!("it is not valid JSON: {e}"))
+            .hint("Correct it, then run ALTER INSTANCE RELOAD KEYRING or restart the server.")
+    })?;
+    let Value::Object(members) = value else {
+        return Err(
+            bad("it is not a JSON object".into()).hint("Start the file with { and end it with }.")
+        );
+    };
+    let mut document = Document {
+        layer: Layer::from_origin(origin),
+        read_local_config: false,
+    };
+    for (name, value) in &members {
+        if name == "read_local_config" {
+            document.read_local_config = value
+                .as_bool()
+                .ok_or_else(|| bad("read_local_config is neither true nor false".into()))?;
+        } else if let Value::Object(inner) = value
+            && OPTIONS.iter().any(|o| o.json.0 == Some(name))
+        {
+            for (member, value) in inner {
+                read_member(&mut document.layer, (Some(name), member), value, origin)?;
+            }
+        } else {
+            read_member(&mut document.layer, (None, name), value, origin)?;
+        }
+    }
+    Ok(document)
+}
+
+fn read_member(
+    layer: &mut Layer,
+    at: (Option<&str>, &str),
+    value: &Value,
+    origin: &str,
+) -> Result<()> {
+    let Some(index) = find_option(|o| o.json == at) else {
+        let known = OPTIONS
+            .iter()
+            .filter(|o| o.json.0 == at.0)
+            .map(|o| o.json.1);
+        return Err(unknown(at.1, origin, known));
+    };
+    let text = match (OPTIONS[index].kind, value) {
+        (ValueKind::Text, Value::String(text)) => text.clone(),
+        (ValueKind::Bool, Value::Bool(flag)) => flag.to_string(),
+        (kind, _) => {
+            let wanted = match kind {
+                ValueKind::Text => "a string in quotes",
+                ValueKind::Bool => "true or false",
+            };
+            return Err(Error::new(
+                Kind::Config,
+                OP,
+                format!("the value of '{}' is not {wanted} (in {origin})", at.1),
+            ));
+        }
+    };
+    layer.set(index, text);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_form() {
+        let d = parse(
+            br#"{ "backend": "file", "path": "/k/f", "read_only": true, "file": { "key_file": "credential:kek" } }"#,
+            "f",
+        )
+        .unwrap();
+        assert!(!d.read_local_config);
+        let config = d.layer.finish().unwrap();
+        assert!(config.read_only);
+        assert_eq!(
+            config.keks,
+            [crate::config::KekConfig::KeyFile(
+                crate::config::SecretRef::Credential("kek".into())
+            )]
+        );
+    }
+
+    #[test]
+    fn mistakes() {
+        for (text, sentence) in [
+            ("", "not valid JSON"),
+            ("{", "not valid JSON"),
+            ("[]", "not a JSON object"),
+            (r#"{"pth":"/x"}"#, "Did you mean 'path'?"),
+            (r#"{"file":{"keyfile":"/x"}}"#, "Did you mean 'key_file'?"),
+            (r#"{"file":"/x"}"#, "'file' is not an option"),
+            (r#"{"path":1}"#, "not a string"),
+            (r#"{"path":{}}"#, "not a string"),
+            (r#"{"read_only":"yes"}"#, "not true or false"),
+            (r#"{"read_local_config":1}"#, "neither true nor false"),
+        ] {
+            let message = parse(text.as_bytes(), "f").unwrap_err().to_string();
+            assert!(message.contains(sentence), "{text}: {message}");
+        }
+        let deep = "[".repeat(60_000);
+        assert!(parse(deep.as_bytes(), "f").is_err());
+    }
+}

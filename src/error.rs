@@ -1,0 +1,205 @@
+//! The one error type: a kind with a stable number, what was being done, the context and a hint.
+//!
+//! It must never carry key bytes, passphrases or PINs: contexts are built from names, paths,
+//! offsets and the operating system's errors only.
+
+use std::fmt;
+use std::io;
+
+/// What went wrong, in the terms an operator acts upon. The numbers are stable; they are
+/// explained in `docs/errors.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Kind {
+    /// The key, file or item asked for does not exist.
+    NotFound = 1,
+    /// A key with this name and owner exists already.
+    AlreadyExists = 2,
+    /// An argument is outside the limits (name, type, length).
+    InvalidInput = 3,
+    /// The keyring is opened read-only or refuses writes for now.
+    ReadOnly = 4,
+    /// The configuration is missing, incomplete or contradictory.
+    Config = 5,
+    /// File modes or owners are wrong, or the system refused access.
+    Permission = 6,
+    /// Another process holds the keyring.
+    Locked = 7,
+    /// None of the configured KEKs opens the file.
+    WrongKek = 8,
+    /// The file is damaged or was changed by somebody.
+    Tampered = 9,
+    /// The file was written by a newer Keyring Ward.
+    UnsupportedVersion = 10,
+    /// The operating system reported an input/output error.
+    Io = 11,
+    /// A service (HSM, KMS) can't be reached.
+    Unreachable = 12,
+    /// A service refused permission.
+    Denied = 13,
+    /// A service did not answer within the deadline.
+    Timeout = 14,
+    /// A defect in Keyring Ward.
+    Internal = 15,
+}
+
+impl Kind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [Kind; 15] = [
+        Kind::NotFound,
+        Kind::AlreadyExists,
+        Kind::InvalidInput,
+        Kind::ReadOnly,
+        Kind::Config,
+        Kind::Permission,
+        Kind::Locked,
+        Kind::WrongKek,
+        Kind::Tampered,
+        Kind::UnsupportedVersion,
+        Kind::Io,
+        Kind::Unreachable,
+        Kind::Denied,
+        Kind::Timeout,
+        Kind::Internal,
+    ];
+
+    /// The stable number.
+    pub fn number(self) -> u16 {
+        self as u16
+    }
+}
+
+/// The result of everything in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error: kind, operation, context, hint and the system's error where there is one.
+///
+/// It is one pointer wide, so that `Result`s on the fetch path stay small.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: Kind,
+    op: &'static str,
+    context: String,
+    hint: Option<String>,
+    source: Option<io::Error>,
+}
+
+impl Error {
+    /// A new error. `op` completes "Could not …"; `context` says what exactly and why.
+    pub fn new(kind: Kind, op: &'static str, context: impl Into<String>) -> Error {
+        Error(Box::new(Inner {
+            kind,
+            op,
+            context: context.into(),
+            hint: None,
+            source: None,
+        }))
+    }
+
+    /// An error of the operating system. Permission problems and read-only file systems get the
+    /// kind of their own; all else is [`Kind::Io`].
+    pub fn io(op: &'static str, context: impl Into<String>, source: io::Error) -> Error {
+        let kind = match source.kind() {
+            io::ErrorKind::NotFound => Kind::NotFound,
+            io::ErrorKind::PermissionDenied => Kind::Permission,
+            io::ErrorKind::ReadOnlyFilesystem => Kind::ReadOnly,
+            _ => Kind::Io,
+        };
+        let mut error = Error::new(kind, op, context);
+        error.0.source = Some(source);
+        error
+    }
+
+    /// Adds what the operator should do next: one or more full sentences.
+    pub fn hint(mut self, hint: impl Into<String>) -> Error {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// The same error under another kind.
+    pub fn with_kind(mut self, kind: Kind) -> Error {
+        self.0.kind = kind;
+        self
+    }
+
+    /// Puts `what` (a file, a service) before the context.
+    pub fn context(mut self, what: impl fmt::Display) -> Error {
+        self.0.context = format!("{what}: {}", self.0.context);
+        self
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let e = &self.0;
+        write!(
+            f,
+            "KW-{:04} {:?}: Could not {}: {}",
+            e.kind.number(),
+            e.kind,
+            e.op,
+            e.context
+        )?;
+        if let Some(source) = &e.source {
+            write!(f, ": {source}")?;
+        }
+        write!(f, ".")?;
+        match &e.hint {
+            Some(hint) => write!(f, " {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0
+            .source
+            .as_ref()
+            .map(|s| s as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_carries_number_kind_context_and_hint() {
+        let e = Error::new(
+            Kind::WrongKek,
+            "open the keyring",
+            "the passphrase does not fit",
+        )
+        .hint("Check the passphrase file.");
+        assert_eq!(
+            e.to_string(),
+            "KW-0008 WrongKek: Could not open the keyring: the passphrase does not fit. \
+             Check the passphrase file."
+        );
+    }
+
+    #[test]
+    fn numbers_are_stable() {
+        for (i, kind) in Kind::ALL.iter().enumerate() {
+            assert_eq!(usize::from(kind.number()), i + 1);
+        }
+    }
+
+    #[test]
+    fn system_errors_get_their_kind() {
+        let of = |code| Error::io("x", "y", io::Error::from_raw_os_error(code)).kind();
+        assert_eq!(of(libc::EACCES), Kind::Permission);
+        assert_eq!(of(libc::EROFS), Kind::ReadOnly);
+        assert_eq!(of(libc::ENOSPC), Kind::Io);
+        assert_eq!(of(libc::ENOENT), Kind::NotFound);
+    }
+}

@@ -1,0 +1,103 @@
+//! The KEK provider `key_file`: a file of at least 32 random bytes, always through HKDF-SHA256.
+//!
+//! It must never use the file's bytes as a key directly, and never accept a short file.
+
+use super::{Budget, Kek, Stanza, Unwrapped, secret_file};
+use crate::config::SecretRef;
+use crate::envelope::{FILE_ID, KEY, WrapKeys, hkdf, unwrap_local, wrap_local};
+use crate::error::{Error, Kind, Result};
+use crate::secret::{SecretBytes, SecretPool, fill_random, wipe_stack};
+
+/// The provider's name in stanzas.
+pub const PROVIDER: &str = "key_file";
+const MECHANISM: &str = "hkdf-sha256+aes-256-gcm";
+const SALT: usize = 32;
+/// Shortest key file in bytes.
+pub const MIN_KEY_FILE: usize = 32;
+const OP: &str = "read the key file";
+
+/// A key file, or a systemd credential used as one.
+pub struct KeyFile {
+    source: SecretRef,
+}
+
+impl KeyFile {
+    /// A key file that is read anew each time it is needed.
+    pub fn new(source: SecretRef) -> KeyFile {
+        KeyFile { source }
+    }
+
+    fn read(&self, pool: &SecretPool) -> Result<SecretBytes> {
+        let bytes = secret_file::read(pool, OP, &self.source)?;
+        if bytes.len() < MIN_KEY_FILE {
+            return Err(Error::new(
+                Kind::InvalidInput,
+                OP,
+                format!("{} has {} bytes, at least {MIN_KEY_FILE} are needed", self.source, bytes.len()),
+            )
+            .hint("Make one with: keyring-ward init --key-file PATH --generate. Nothing of the keyring was changed."));
+        }
+        Ok(bytes)
+    }
+
+    fn derive(&self, pool: &SecretPool, salt: &[u8]) -> Result<WrapKeys> {
+        let ikm = self.read(pool)?;
+        let mut out = pool.zeroed(2 * KEY)?;
+        hkdf(&ikm, salt, b"keyring-ward/1 key_file", &mut out)?;
+        wipe_stack();
+        WrapKeys::new(out)
+    }
+}
+
+impl Kek for KeyFile {
+    fn describe(&self) -> String {
+        format!("key file {}", self.source)
+    }
+
+    fn wrap(&self, pool: &SecretPool, file_id: &[u8; FILE_ID], part: &[u8]) -> Result<Stanza> {
+        let mut salt = [0; SALT];
+        fill_random(&mut salt)?;
+        let keys = self.derive(pool, &salt)?;
+        let mut stanza = Stanza {
+            provider: PROVIDER.into(),
+            mechanism: MECHANISM.into(),
+            key_ref: String::new(),
+            group: 0,
+            index: 0,
+            threshold: 1,
+            params: salt.to_vec(),
+            commitment: keys.commitment(),
+            blob: Vec::new(),
+        };
+        stanza.blob = wrap_local(&keys, &stanza.associated_data(file_id), part)?;
+        Ok(stanza)
+    }
+
+    fn unwrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        stanza: &Stanza,
+        _budget: &mut Budget,
+    ) -> Result<Unwrapped> {
+        if stanza.provider != PROVIDER || stanza.mechanism != MECHANISM {
+            return Ok(Unwrapped::NotMine);
+        }
+        if stanza.params.len() != SALT {
+            return Err(Error::new(
+                Kind::Tampered,
+                "read the key file stanza",
+                "its parameters have a wrong length",
+            )
+            .hint("This is not a file that Keyring Ward wrote; restore it from a backup."));
+        }
+        let keys = self.derive(pool, &stanza.params)?;
+        let aad = stanza.associated_data(file_id);
+        let part = unwrap_local(pool, &keys, &aad, &stanza.commitment, &stanza.blob)?;
+        Ok(part.map_or(Unwrapped::WrongKey, Unwrapped::Opened))
+    }
+
+    fn probe(&self, pool: &SecretPool) -> Result<()> {
+        self.read(pool).map(drop)
+    }
+}

@@ -1,0 +1,197 @@
+//! KEKs: what wraps the DEK.
+//!
+//! Owns the trait [`Kek`], the [`Stanza`] that a KEK writes and reads, the registry of providers,
+//! and the search for the stanza that a configured KEK opens. A provider must never write a
+//! retry, a timeout or a lock of its own, and never take a reference (endpoint, module, key)
+//! from the file: only KEKs that the configuration names are tried.
+
+pub mod key_file;
+pub mod passphrase;
+pub mod secret_file;
+
+use crate::config::KekConfig;
+use crate::envelope::{FILE_ID, KEY};
+use crate::error::{Error, Kind, Result};
+use crate::secret::{SecretBytes, SecretPool};
+
+/// One part of the DEK, wrapped by one KEK; with one KEK the part is the whole.
+/// `docs/format.md` specifies the bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stanza {
+    /// The provider that made it, e.g. `passphrase`.
+    pub provider: String,
+    /// How it wraps, e.g. `argon2id+aes-256-gcm`.
+    pub mechanism: String,
+    /// Which key of the provider; empty for local KEKs. For information only.
+    pub key_ref: String,
+    /// Group, index and threshold for several KEKs; 0, 0 and 1 with one.
+    pub group: u8,
+    /// See `group`.
+    pub index: u8,
+    /// See `group`.
+    pub threshold: u8,
+    /// The mechanism's public parameters.
+    pub params: Vec<u8>,
+    /// The commitment to the wrapping key; zeroes where the mechanism has none.
+    pub commitment: [u8; KEY],
+    /// The wrapped part.
+    pub blob: Vec<u8>,
+}
+
+impl Stanza {
+    /// What the wrap authenticates: the file and every field but commitment and blob.
+    pub fn associated_data(&self, file_id: &[u8; FILE_ID]) -> Vec<u8> {
+        let mut data = b"keyring-ward/1 stanza".to_vec();
+        data.extend_from_slice(file_id);
+        let fields = [
+            self.provider.as_bytes(),
+            self.mechanism.as_bytes(),
+            self.key_ref.as_bytes(),
+            &[self.group, self.index, self.threshold],
+            &self.params,
+        ];
+        for field in fields {
+            data.extend_from_slice(&(field.len() as u32).to_le_bytes());
+            data.extend_from_slice(field);
+        }
+        data
+    }
+}
+
+/// What became of a stanza.
+pub enum Unwrapped {
+    /// The stanza belongs to another provider.
+    NotMine,
+    /// This provider's stanza, but this KEK did not wrap it, or it was changed.
+    WrongKey,
+    /// The part of the DEK.
+    Opened(SecretBytes),
+}
+
+/// A key-encryption key: wrap, unwrap, probe. Nothing else belongs into a provider.
+pub trait Kek: Send + Sync {
+    /// For people: provider and where its key comes from; no secret.
+    fn describe(&self) -> String;
+
+    /// Wraps a part of exactly 32 bytes for the file `file_id`.
+    ///
+    /// # Errors
+    /// The KEK can't be read or reached.
+    fn wrap(&self, pool: &SecretPool, file_id: &[u8; FILE_ID], part: &[u8]) -> Result<Stanza>;
+
+    /// Tries to unwrap a stanza. `budget` bounds what all stanzas of a file may cost together.
+    ///
+    /// # Errors
+    /// The KEK can't be read or reached, or the stanza's parameters are out of bounds.
+    fn unwrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        stanza: &Stanza,
+        budget: &mut Budget,
+    ) -> Result<Unwrapped>;
+
+    /// Checks that the KEK is there, without touching a keyring file.
+    ///
+    /// # Errors
+    /// It is not.
+    fn probe(&self, pool: &SecretPool) -> Result<()>;
+}
+
+/// What the stanzas of one file may cost together in memory × passes of Argon2id: a crafted file
+/// must not hold the server's start.
+pub struct Budget {
+    kib_passes: u64,
+}
+
+impl Budget {
+    /// 4 GiB times one pass: twenty times what a stanza of ours costs.
+    pub fn new() -> Budget {
+        Budget {
+            kib_passes: 4 << 20,
+        }
+    }
+
+    fn spend(&mut self, kib: u32, passes: u32) -> Result<()> {
+        let cost = u64::from(kib) * u64::from(passes);
+        match self.kib_passes.checked_sub(cost) {
+            Some(rest) => {
+                self.kib_passes = rest;
+                Ok(())
+            }
+            None => Err(Error::new(
+                Kind::Tampered,
+                "derive the key from the passphrase",
+                "the passphrase stanzas of the file ask for more memory and time than is allowed",
+            )
+            .hint("This is not a file that Keyring Ward wrote; restore it from a backup.")),
+        }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget::new()
+    }
+}
+
+/// The KEK that a configuration entry describes. This is the registry: a new provider is a row.
+pub fn from_config(config: &KekConfig) -> Box<dyn Kek> {
+    match config {
+        KekConfig::Passphrase(source) => Box::new(passphrase::Passphrase::new(source.clone())),
+        KekConfig::KeyFile(source) => Box::new(key_file::KeyFile::new(source.clone())),
+    }
+}
+
+/// Finds the stanza that one of `keks` opens; gives the DEK and the KEK's index.
+///
+/// # Errors
+/// WrongKek where none fits; the KEKs' own errors where none could be tried.
+pub fn open_dek(
+    pool: &SecretPool,
+    keks: &[Box<dyn Kek>],
+    file_id: &[u8; FILE_ID],
+    stanzas: &[Stanza],
+) -> Result<(SecretBytes, usize)> {
+    const OP: &str = "open the keyring file";
+    let mut budget = Budget::new();
+    let mut refused = false;
+    let mut failure = None;
+    for stanza in stanzas {
+        for (index, kek) in keks.iter().enumerate() {
+            match kek.unwrap(pool, file_id, stanza, &mut budget) {
+                Ok(Unwrapped::Opened(dek)) if dek.len() == KEY => return Ok((dek, index)),
+                Ok(Unwrapped::Opened(_) | Unwrapped::WrongKey) => refused = true,
+                Ok(Unwrapped::NotMine) => {}
+                Err(e) => failure = failure.or(Some(e)),
+            }
+        }
+    }
+    if let Some(e) = failure {
+        return Err(e);
+    }
+    let configured: Vec<String> = keks.iter().map(|k| k.describe()).collect();
+    let configured = configured.join(", ");
+    if refused {
+        return Err(Error::new(
+            Kind::WrongKek,
+            OP,
+            format!("the configured KEK ({configured}) is not the one that wrapped its DEK"),
+        )
+        .hint(
+            "Put back the passphrase or key file that this keyring was made with, or the keyring \
+             file that belongs to it. Nothing was changed.",
+        ));
+    }
+    let mut present: Vec<&str> = stanzas.iter().map(|s| s.provider.as_str()).collect();
+    present.dedup();
+    Err(Error::new(
+        Kind::WrongKek,
+        OP,
+        format!(
+            "its DEK is wrapped by '{}', the configuration names {configured}",
+            present.join("', '")
+        ),
+    )
+    .hint("Configure the KEK that the file was made with. Nothing was changed."))
+}

@@ -1,0 +1,211 @@
+//! The KEK provider `passphrase`: Argon2id (RFC 9106) over a passphrase from a file.
+//!
+//! Owns the parameters and their bounds. It must never keep the passphrase or what was derived
+//! from it beyond one call.
+
+use super::{Budget, Kek, Stanza, Unwrapped, secret_file};
+use crate::config::SecretRef;
+use crate::envelope::{FILE_ID, KEY, WrapKeys, unwrap_local, wrap_local};
+use crate::error::{Error, Kind, Result};
+use crate::secret::{SecretBytes, SecretPool, fill_random, wipe_stack};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use zeroize::Zeroize;
+
+/// The provider's name in stanzas.
+pub const PROVIDER: &str = "passphrase";
+const MECHANISM: &str = "argon2id+aes-256-gcm";
+const SALT: usize = 16;
+const OP: &str = "read the passphrase";
+/// Memory in KiB, passes and lanes of new stanzas: RFC 9106's second recommendation with one lane.
+const DEFAULT: (u32, u32, u32) = (64 * 1024, 3, 1);
+/// Upper bounds on what a file may ask for.
+const LIMIT: (u32, u32, u32) = (1024 * 1024, 16, 8);
+
+/// A passphrase in a file or a systemd credential. One trailing line end is not part of it.
+pub struct Passphrase {
+    source: SecretRef,
+}
+
+struct Cost {
+    kib: u32,
+    passes: u32,
+    lanes: u32,
+    salt: [u8; SALT],
+}
+
+impl Cost {
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(12 + SALT);
+        for n in [self.kib, self.passes, self.lanes] {
+            bytes.extend_from_slice(&n.to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.salt);
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Cost> {
+        let bad = |why: &str| {
+            Error::new(
+                Kind::Tampered,
+                "read the passphrase stanza",
+                why.to_string(),
+            )
+            .hint("This is not a file that Keyring Ward wrote; restore it from a backup.")
+        };
+        if bytes.len() != 12 + SALT {
+            return Err(bad("its parameters have a wrong length"));
+        }
+        let n = |i: usize| u32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]);
+        let (kib, passes, lanes) = (n(0), n(4), n(8));
+        if !(1..=LIMIT.1).contains(&passes)
+            || !(1..=LIMIT.2).contains(&lanes)
+            || !(8 * lanes..=LIMIT.0).contains(&kib)
+        {
+            return Err(bad("its Argon2id parameters are out of bounds"));
+        }
+        let mut salt = [0; SALT];
+        salt.copy_from_slice(&bytes[12..]);
+        Ok(Cost {
+            kib,
+            passes,
+            lanes,
+            salt,
+        })
+    }
+}
+
+impl Passphrase {
+    /// A passphrase that is read anew each time it is needed.
+    pub fn new(source: SecretRef) -> Passphrase {
+        Passphrase { source }
+    }
+
+    fn read(&self, pool: &SecretPool) -> Result<SecretBytes> {
+        let mut text = secret_file::read(pool, OP, &self.source)?;
+        let end = text.strip_suffix(b"\n").map_or(text.len(), |t| {
+            t.strip_suffix(b"\r").map_or(t.len(), <[u8]>::len)
+        });
+        text.truncate(end);
+        if text.is_empty() {
+            return Err(Error::new(Kind::InvalidInput, OP, format!("{} is empty", self.source))
+                .hint("Put the passphrase into the file, in one line. Nothing of the keyring was changed."));
+        }
+        Ok(text)
+    }
+
+    fn derive(&self, pool: &SecretPool, cost: &Cost) -> Result<WrapKeys> {
+        let internal = |e: argon2::Error| {
+            Error::new(
+                Kind::Internal,
+                "derive the key from the passphrase",
+                e.to_string(),
+            )
+        };
+        let passphrase = self.read(pool)?;
+        let params =
+            Params::new(cost.kib, cost.passes, cost.lanes, Some(2 * KEY)).map_err(internal)?;
+        let mut blocks = vec![Block::default(); params.block_count()];
+        let mut out = pool.zeroed(2 * KEY)?;
+        let result = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into_with_memory(&passphrase, &cost.salt, &mut out, &mut blocks);
+        blocks.iter_mut().for_each(Zeroize::zeroize);
+        wipe_stack();
+        result.map_err(internal)?;
+        WrapKeys::new(out)
+    }
+}
+
+impl Kek for Passphrase {
+    fn describe(&self) -> String {
+        format!("passphrase from {}", self.source)
+    }
+
+    fn wrap(&self, pool: &SecretPool, file_id: &[u8; FILE_ID], part: &[u8]) -> Result<Stanza> {
+        let (kib, passes, lanes) = DEFAULT;
+        let mut cost = Cost {
+            kib,
+            passes,
+            lanes,
+            salt: [0; SALT],
+        };
+        fill_random(&mut cost.salt)?;
+        let keys = self.derive(pool, &cost)?;
+        let mut stanza = Stanza {
+            provider: PROVIDER.into(),
+            mechanism: MECHANISM.into(),
+            key_ref: String::new(),
+            group: 0,
+            index: 0,
+            threshold: 1,
+            params: cost.to_bytes(),
+            commitment: keys.commitment(),
+            blob: Vec::new(),
+        };
+        stanza.blob = wrap_local(&keys, &stanza.associated_data(file_id), part)?;
+        Ok(stanza)
+    }
+
+    fn unwrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        stanza: &Stanza,
+        budget: &mut Budget,
+    ) -> Result<Unwrapped> {
+        if stanza.provider != PROVIDER || stanza.mechanism != MECHANISM {
+            return Ok(Unwrapped::NotMine);
+        }
+        let cost = Cost::from_bytes(&stanza.params)?;
+        budget.spend(cost.kib, cost.passes)?;
+        let keys = self.derive(pool, &cost)?;
+        let aad = stanza.associated_data(file_id);
+        let part = unwrap_local(pool, &keys, &aad, &stanza.commitment, &stanza.blob)?;
+        Ok(part.map_or(Unwrapped::WrongKey, Unwrapped::Opened))
+    }
+
+    fn probe(&self, pool: &SecretPool) -> Result<()> {
+        self.read(pool).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_bounded() {
+        let cost = |kib, passes, lanes| {
+            Cost {
+                kib,
+                passes,
+                lanes,
+                salt: [0; SALT],
+            }
+            .to_bytes()
+        };
+        assert!(Cost::from_bytes(&cost(65536, 3, 1)).is_ok());
+        let bad = [
+            (0, 3, 1),
+            (7, 3, 1),
+            (u32::MAX, 3, 1),
+            (65536, 0, 1),
+            (65536, 17, 1),
+            (65536, 3, 0),
+            (65536, 3, u32::MAX),
+        ];
+        for (kib, passes, lanes) in bad {
+            assert!(
+                Cost::from_bytes(&cost(kib, passes, lanes)).is_err(),
+                "{kib} {passes} {lanes}"
+            );
+        }
+        assert!(Cost::from_bytes(&[0; 27]).is_err());
+    }
+
+    #[test]
+    fn the_budget_of_all_stanzas_is_capped() {
+        let mut budget = Budget::new();
+        assert!(budget.spend(1024 * 1024, 4).is_ok());
+        assert!(budget.spend(8, 1).is_err());
+    }
+}

@@ -1,0 +1,366 @@
+//! The keyring: what everything above calls, and the only place that holds keys in memory.
+//!
+//! Owns the map of keys and the order "durable first, then published". It must never report a
+//! failure as an absent key, never publish a key that is not on disk, and never hold the map's
+//! lock while it waits for a disk.
+
+pub mod aes;
+pub mod id;
+pub mod record;
+
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::kek;
+use crate::secret::{SecretBytes, SecretPool};
+use crate::store::file::layout::frame_length;
+use crate::store::file::{FileStore, OpenOptions};
+use crate::store::{Mode, Store, StoreInfo};
+use crate::sys::Identity;
+use id::{KeyId, KeyIdBuf, check_length, check_type};
+use record::{Change, KeyRecord, ReadChange};
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What surrounds a keyring: given by the role, not by the configuration.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// The server's data directory, where the marker lies.
+    pub data_dir: Option<PathBuf>,
+    /// Whose rights are used while the process is root.
+    pub identity: Identity,
+    /// A look only: no lock is taken and nothing is written (the tool's `status`, `list`, `verify`).
+    pub look_only: bool,
+    /// If the keyring is locked by somebody else, open a read-only snapshot instead (a migration
+    /// tool beside a running server).
+    pub snapshot_if_locked: bool,
+}
+
+/// A key in the map, found by its composite id.
+struct Entry(Arc<KeyRecord>);
+
+impl Borrow<[u8]> for Entry {
+    fn borrow(&self) -> &[u8] {
+        self.0.id.as_bytes()
+    }
+}
+impl Hash for Entry {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id.as_bytes().hash(state);
+    }
+}
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.id == other.0.id
+    }
+}
+impl Eq for Entry {}
+
+type Map = HashSet<Entry>;
+
+/// An open keyring.
+pub struct Keyring {
+    map: RwLock<Map>,
+    store: Mutex<Box<dyn Store>>,
+    pool: SecretPool,
+    config: Config,
+    mode: Mode,
+}
+
+/// What a keyring tells about itself.
+#[derive(Debug)]
+pub struct Status {
+    /// The store's part.
+    pub store: StoreInfo,
+    /// How many keys there are.
+    pub keys: usize,
+    /// How it is opened.
+    pub mode: Mode,
+}
+
+impl Keyring {
+    /// Opens the keyring that `config` describes. Creates nothing.
+    ///
+    /// # Errors
+    /// What is wrong with configuration, KEK or file, each with its kind.
+    pub fn open(config: &Config, environment: &Environment, pool: &SecretPool) -> Result<Keyring> {
+        Keyring::open_after(config, environment, pool, None)
+    }
+
+    fn open_after(
+        config: &Config,
+        environment: &Environment,
+        pool: &SecretPool,
+        predecessor: Option<crate::store::file::Handover>,
+    ) -> Result<Keyring> {
+        let mode = match (environment.look_only, config.read_only) {
+            (true, _) => Mode::Snapshot,
+            (false, true) => Mode::ReadOnly,
+            (false, false) => Mode::ReadWrite,
+        };
+        let open = |mode| Keyring::open_in(mode, config, environment, pool, predecessor.clone());
+        match open(mode) {
+            Err(e) if e.kind() == Kind::Locked && environment.snapshot_if_locked => {
+                open(Mode::Snapshot)
+            }
+            result => result,
+        }
+    }
+
+    fn open_in(
+        mode: Mode,
+        config: &Config,
+        environment: &Environment,
+        pool: &SecretPool,
+        predecessor: Option<crate::store::file::Handover>,
+    ) -> Result<Keyring> {
+        let mut map = Map::new();
+        let options = OpenOptions {
+            path: &config.path,
+            mode,
+            identity: environment.identity.clone(),
+            data_dir: environment.data_dir.clone(),
+            keks: config.keks.iter().map(kek::from_config).collect(),
+            fingerprint: config.fingerprint,
+            pool: pool.clone(),
+            predecessor,
+        };
+        let store = FileStore::open(options, &mut |change| apply(&mut map, change))?;
+        Ok(Keyring {
+            map: RwLock::new(map),
+            store: Mutex::new(Box::new(store)),
+            pool: pool.clone(),
+            config: config.clone(),
+            mode,
+        })
+    }
+
+    /// Opens the keyring anew, as the configuration is now. This keyring stays whole whatever
+    /// happens; the caller swaps on success.
+    ///
+    /// If a sync has failed or the file is gone, it is first written anew from memory.
+    ///
+    /// # Errors
+    /// As [`Keyring::open`]; Tampered where the file does not hold what this keyring holds.
+    pub fn reload(&self, config: &Config, environment: &Environment) -> Result<Keyring> {
+        let mut store = self.store();
+        if store.needs_rescue() && config.path == self.config.path && !config.read_only {
+            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+            let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
+            store.rewrite(&live)?;
+        }
+        let predecessor = store.handover();
+        Keyring::open_after(config, environment, &self.pool, Some(predecessor))
+    }
+
+    fn store(&self) -> MutexGuard<'_, Box<dyn Store>> {
+        // A store is consistent between its system calls; it refuses writes where it is not.
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds a key. `Ok(None)`: there is none. No disk, no network, no allocation.
+    ///
+    /// # Errors
+    /// None for now; stores that ask an HSM will have some.
+    pub fn fetch(&self, name: &[u8], owner: &[u8]) -> Result<Option<Arc<KeyRecord>>> {
+        // A name outside the limits can't have been stored.
+        let Ok(id) = KeyIdBuf::new(name, owner) else {
+            return Ok(None);
+        };
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(map.get(id.as_bytes()).map(|entry| entry.0.clone()))
+    }
+
+    /// Makes a new key of `length` random bytes.
+    ///
+    /// # Errors
+    /// AlreadyExists, InvalidInput, ReadOnly, Io.
+    pub fn generate(
+        &self,
+        name: &[u8],
+        owner: &[u8],
+        key_type: &[u8],
+        length: usize,
+    ) -> Result<()> {
+        check_length(length)?;
+        self.add(name, owner, key_type, |pool| pool.random(length))
+    }
+
+    /// Stores a key that the caller has.
+    ///
+    /// # Errors
+    /// AlreadyExists, InvalidInput, ReadOnly, Io.
+    pub fn store_key(
+        &self,
+        name: &[u8],
+        owner: &[u8],
+        key_type: &[u8],
+        material: &[u8],
+    ) -> Result<()> {
+        check_length(material.len())?;
+        self.add(name, owner, key_type, |pool| pool.copy(material))
+    }
+
+    fn add(
+        &self,
+        name: &[u8],
+        owner: &[u8],
+        key_type: &[u8],
+        material: impl FnOnce(&SecretPool) -> Result<SecretBytes>,
+    ) -> Result<()> {
+        let id = KeyId::new(name, owner)?;
+        check_type(key_type)?;
+        let mut store = self.store();
+        if self.fetch(name, owner)?.is_some() {
+            return Err(Error::new(
+                Kind::AlreadyExists,
+                "add the key",
+                format!("{id:?} exists already"),
+            )
+            .hint("Remove it first, or choose another name."));
+        }
+        let created_at = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs() as i64);
+        let record = KeyRecord::new(
+            id,
+            key_type,
+            material(&self.pool)?,
+            created_at,
+            store.generation(),
+        )?;
+        store.append(&Change::Put(&record))?;
+        self.publish(|map| {
+            map.insert(Entry(Arc::new(record)));
+        });
+        Ok(())
+    }
+
+    /// Removes a key: it is never returned again and gone from our memory (handles that the
+    /// server still holds apart). Its sealed bytes stay in the file until the next rewrite.
+    ///
+    /// # Errors
+    /// NotFound, ReadOnly, Io.
+    pub fn remove(&self, name: &[u8], owner: &[u8]) -> Result<()> {
+        let id = KeyId::new(name, owner)?;
+        let mut store = self.store();
+        let Some(record) = self.fetch(name, owner)? else {
+            return Err(Error::new(
+                Kind::NotFound,
+                "remove the key",
+                format!("{id:?} does not exist"),
+            ));
+        };
+        store.append(&Change::Remove(&record))?;
+        self.publish(|map| {
+            map.remove(id.as_bytes());
+        });
+        drop(record);
+        if store.wants_rewrite() {
+            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+            let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
+            // The removal is durable whatever becomes of the rewrite.
+            if let Err(e) = store.rewrite(&live) {
+                store.warn(format!("The keyring file could not be compacted. {e}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut Map)) {
+        change(&mut self.map.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// All keys, in no particular order.
+    pub fn list(&self) -> Vec<Arc<KeyRecord>> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        map.iter().map(|entry| entry.0.clone()).collect()
+    }
+
+    /// What the keyring tells about itself.
+    pub fn status(&self) -> Status {
+        let store = self.store().info();
+        let keys = self
+            .map
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len();
+        Status {
+            store,
+            keys,
+            mode: self.mode,
+        }
+    }
+
+    /// Sentences for the log that came up since the last call.
+    pub fn take_warnings(&self) -> Vec<String> {
+        let mut warnings = self.store().take_warnings();
+        warnings.extend(self.pool.take_warning());
+        warnings
+    }
+
+    /// The configuration that it was opened with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The pool that holds its secrets.
+    pub fn pool(&self) -> &SecretPool {
+        &self.pool
+    }
+
+    /// Makes the file of a keyring that has none yet.
+    ///
+    /// # Errors
+    /// AlreadyExists, and all errors of a first write.
+    pub fn create_empty(&self) -> Result<()> {
+        let mut store = self.store();
+        if store.info().exists {
+            return Err(Error::new(
+                Kind::AlreadyExists,
+                "create the keyring",
+                "it exists already",
+            ));
+        }
+        store.rewrite(&[])
+    }
+
+    /// Writes the whole file anew and drops dead records.
+    ///
+    /// # Errors
+    /// ReadOnly, Io.
+    pub fn compact(&self) -> Result<()> {
+        let mut store = self.store();
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
+        store.rewrite(&live)
+    }
+}
+
+/// Applies a change that was read; gives the length of the frame that died by it.
+fn apply(map: &mut Map, change: ReadChange) -> Result<u64> {
+    let inconsistent = |id: &KeyId, why: &str| {
+        Error::new(
+            Kind::Tampered,
+            "read the keyring file",
+            format!("{id:?} {why}"),
+        )
+        .hint("Nothing was changed. Restore the file from a backup and report this.")
+    };
+    match change {
+        ReadChange::Put(record) => {
+            let record = Arc::new(record);
+            if !map.insert(Entry(record.clone())) {
+                return Err(inconsistent(&record.id, "is stored twice"));
+            }
+            Ok(0)
+        }
+        ReadChange::Remove(id) => match map.take(id.as_bytes()) {
+            Some(entry) => Ok(frame_length(&Change::Put(&entry.0))),
+            None => Err(inconsistent(&id, "is removed but was never stored")),
+        },
+    }
+}

@@ -1,0 +1,27 @@
+//! Keyring Ward: an encrypted keyring for MySQL.
+//!
+//! One shared library that MySQL loads as a component (manifest) or as a keyring plugin. The core
+//! (everything but [`mysql`]) is synchronous, knows nothing of MySQL and is tested without it.
+//!
+//! Dependencies point one way: `mysql` and the tool → [`admin`] → [`keyring`] → [`store`],
+//! [`kek`], [`envelope`] → [`secret`], [`error`], [`config`]. `unsafe` lives in `mysql/`,
+//! `secret.rs` and `sys.rs` only; the lints deny it elsewhere.
+
+pub mod admin;
+pub mod config;
+pub mod envelope;
+pub mod error;
+pub mod kek;
+pub mod keyring;
+#[allow(unsafe_code)]
+pub mod mysql;
+#[allow(unsafe_code)]
+pub mod secret;
+pub mod store;
+#[allow(unsafe_code)]
+pub mod sys;
+
+/// The version of this library, as in Cargo.toml.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The component's name, which is also the base name of the library and of its configuration.
+pub const COMPONENT: &str = "component_keyring_ward";

@@ -1,0 +1,194 @@
+//! The component role: the tables that `list_components()` hands to the server.
+//!
+//! Requires the registry only; everything else is acquired at run time and done without where it
+//! is missing (migration tools have almost nothing).
+
+use super::services;
+use super::{abi, log, state};
+use crate::error::Result;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+/// A table of pointers that only the server's loader reads.
+#[repr(transparent)]
+struct Table<T>(T);
+// SAFETY: the tables hold pointers to other constants and functions and are never written.
+unsafe impl<T> Sync for Table<T> {}
+
+/// The loader writes the acquired registry service into this before `init`.
+static REGISTRY: AtomicPtr<abi::kw_registry> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The component is loaded, so it serves and the plugin stays passive.
+static LOADED: AtomicBool = AtomicBool::new(false);
+
+/// See [`LOADED`].
+pub(super) fn is_loaded() -> bool {
+    LOADED.load(Ordering::Acquire)
+}
+
+const fn provides<T>(name: &'static CStr, table: &'static T) -> abi::kw_component_provides {
+    abi::kw_component_provides {
+        name: name.as_ptr(),
+        implementation: (table as *const T).cast(),
+    }
+}
+
+static PROVIDES: Table<[abi::kw_component_provides; 9]> = Table([
+    provides(
+        c"keyring_reader_with_status.component_keyring_ward",
+        &services::reader::TABLE,
+    ),
+    provides(
+        c"keyring_writer.component_keyring_ward",
+        &services::writer::TABLE,
+    ),
+    provides(
+        c"keyring_generator.component_keyring_ward",
+        &services::generator::TABLE,
+    ),
+    provides(
+        c"keyring_keys_metadata_iterator.component_keyring_ward",
+        &services::keys_iterator::TABLE,
+    ),
+    provides(
+        c"keyring_component_status.component_keyring_ward",
+        &services::component_status::TABLE,
+    ),
+    provides(
+        c"keyring_component_metadata_query.component_keyring_ward",
+        &services::metadata_query::TABLE,
+    ),
+    provides(
+        c"keyring_load.component_keyring_ward",
+        &services::load::TABLE,
+    ),
+    provides(c"keyring_aes.component_keyring_ward", &services::aes::TABLE),
+    abi::kw_component_provides {
+        name: std::ptr::null(),
+        implementation: std::ptr::null(),
+    },
+]);
+
+static REQUIRES: Table<[abi::kw_component_requires; 2]> = Table([
+    abi::kw_component_requires {
+        name: c"registry".as_ptr(),
+        placeholder: (&raw const REGISTRY).cast_mut().cast::<*mut c_void>(),
+    },
+    abi::kw_component_requires {
+        name: std::ptr::null(),
+        placeholder: std::ptr::null_mut(),
+    },
+]);
+
+const fn metadata(key: &'static CStr, value: &'static CStr) -> abi::kw_component_metadata {
+    abi::kw_component_metadata {
+        key: key.as_ptr(),
+        value: value.as_ptr(),
+    }
+}
+
+static METADATA: Table<[abi::kw_component_metadata; 5]> = Table([
+    metadata(c"mysql.author", c"Keyring Ward"),
+    metadata(c"mysql.license", c"Apache-2.0 OR MIT"),
+    metadata(c"mysql.dev", c"Keyring Ward"),
+    metadata(c"component_keyring_ward_service", c"1"),
+    abi::kw_component_metadata {
+        key: std::ptr::null(),
+        value: std::ptr::null(),
+    },
+]);
+
+static COMPONENT: Table<abi::kw_component> = Table(abi::kw_component {
+    name: c"component_keyring_ward".as_ptr(),
+    provides: PROVIDES.0.as_ptr(),
+    requires_: REQUIRES.0.as_ptr(),
+    metadata: METADATA.0.as_ptr(),
+    init: Some(init),
+    deinit: Some(deinit),
+});
+
+guarded_fn! {
+    /// The one symbol that the server's component loader looks up.
+    #[unsafe(no_mangle)]
+    pub fn list_components() -> *const abi::kw_component, failure = std::ptr::null(); {
+        Ok(&raw const COMPONENT.0)
+    }
+}
+
+guarded_fn! {
+    fn init() -> c_int, failure = 1; {
+        state::learn_about_process();
+        connect_log();
+        LOADED.store(true, Ordering::Release);
+        Ok(0)
+    }
+}
+
+guarded_fn! {
+    fn deinit() -> c_int, failure = 1; {
+        LOADED.store(false, Ordering::Release);
+        state::unload();
+        let service = state::log().connect(std::ptr::null_mut());
+        release(service.cast());
+        Ok(0)
+    }
+}
+
+fn connect_log() {
+    if let Some(service) = acquire(c"mysql_simple_error_log") {
+        let before = state::log().connect(service.cast());
+        release(before.cast());
+    }
+}
+
+/// Acquires a service; `None` where the program has none of that name.
+fn acquire(name: &CStr) -> Option<*mut abi::kw_opaque> {
+    let registry = REGISTRY.load(Ordering::Acquire);
+    if registry.is_null() {
+        return None;
+    }
+    let mut handle: *mut abi::kw_opaque = std::ptr::null_mut();
+    // SAFETY: the loader put a registry service into REGISTRY before init and keeps it until
+    // after deinit; the name is NUL-terminated and the handle lives through the call.
+    let failed = unsafe {
+        (*registry)
+            .acquire
+            .map(|f| f(name.as_ptr() as *const c_char, &raw mut handle))
+    };
+    (failed == Some(0) && !handle.is_null()).then_some(handle)
+}
+
+fn release(handle: *mut abi::kw_opaque) {
+    let registry = REGISTRY.load(Ordering::Acquire);
+    if registry.is_null() || handle.is_null() {
+        return;
+    }
+    // SAFETY: as in acquire; the handle came from acquire and is not used any more.
+    unsafe {
+        if let Some(f) = (*registry).release {
+            f(handle);
+        }
+    }
+}
+
+/// Loads the component's configuration and keyring, or loads them anew.
+///
+/// # Errors
+/// See [`state::load`].
+pub(super) fn load(component_dir: &[u8], instance_dir: &[u8]) -> Result<()> {
+    let component_dir = state::directory(component_dir).unwrap_or_else(|| ".".into());
+    let instance_dir = state::directory(instance_dir);
+    let command_line = state::command_line();
+    state::load(state::Role::Component, instance_dir.as_deref(), || {
+        crate::config::discover::component_config(
+            &component_dir,
+            instance_dir.as_deref(),
+            command_line,
+        )
+    })
+    .inspect(|()| {
+        if command_line.is_help_run() {
+            log::note("Keyring Ward stays idle: this run only prints help or validates options.");
+        }
+    })
+}

@@ -1,0 +1,117 @@
+//! The guard around every function that mysqld calls.
+//!
+//! `guarded_fn!` is the only way to write one (a test looks for others): it catches panics, turns
+//! errors into a log line and the function's failure value, and tends to the aftermath of a fork.
+
+use super::log;
+use super::state;
+use crate::error::{Error, Kind, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Runs the body of an extern function. `failure` is what the server is told when it fails.
+pub fn run<T>(name: &'static str, failure: T, body: impl FnOnce() -> Result<T>) -> T {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        state::after_fork();
+        body()
+    }));
+    match outcome {
+        Ok(Ok(value)) => value,
+        Ok(Err(error)) => {
+            // Reporting must not bring a panic across the boundary either.
+            let _ = catch_unwind(AssertUnwindSafe(|| report(&error)));
+            failure
+        }
+        Err(_) => {
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                report(
+                    &Error::new(
+                        Kind::Internal,
+                        "serve a call",
+                        format!("{name} panicked; the call failed, the server goes on"),
+                    )
+                    .hint("Please report this with the lines around it in the error log."),
+                );
+            }));
+            failure
+        }
+    }
+}
+
+/// Logs an error of a call and keeps it for the status rows.
+fn report(error: &Error) {
+    let text = error.to_string();
+    match error.kind() {
+        // Expected in normal operation: the server stores to find out whether a key exists.
+        Kind::AlreadyExists | Kind::NotFound => log::note(&text),
+        Kind::InvalidInput => log::warning(&text),
+        _ => {
+            state::remember_error(error);
+            log::error_limited(&text);
+        }
+    }
+}
+
+/// Defines an extern "C" function under the guard. The body is a closure that returns
+/// `Result<return type>`; `failure` is the value for errors and panics.
+macro_rules! guarded_fn {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty,
+     failure = $failure:expr; $body:block) => {
+        $(#[$meta])*
+        ///
+        /// # Safety
+        /// The pointers are the caller's, mysqld's: as its interface describes them.
+        $vis unsafe extern "C" fn $name($($arg: $ty),*) -> $ret {
+            $crate::mysql::guard::run(stringify!($name), $failure, move || $body)
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_the_failure_value() {
+        assert_eq!(
+            run("test", 1, || -> Result<i32> { panic!("on purpose") }),
+            1
+        );
+        assert_eq!(run("test", 1, || Ok(0)), 0);
+        assert_eq!(run("test", 7, || Err(Error::new(Kind::Io, "x", "y"))), 7);
+    }
+
+    #[test]
+    fn no_extern_function_is_outside_the_guard() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut folders = vec![root];
+        let mut seen = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                // The generated declarations define no function; the macro itself is the guard.
+                if path.ends_with("mysql/abi.rs") || path.ends_with("mysql/guard.rs") {
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                seen += text.matches("guarded_fn!").count();
+                for (number, line) in text.lines().enumerate() {
+                    // The fork handler may set an atomic and nothing else.
+                    let allowed = line.contains(" fn in_child()");
+                    assert!(
+                        allowed
+                            || !(line.contains("extern \"C\" fn ")
+                                && line.trim_end().ends_with('{')),
+                        "{}:{}: use guarded_fn!",
+                        path.display(),
+                        number + 1
+                    );
+                }
+            }
+        }
+        assert!(seen > 30, "the search found the functions at all: {seen}");
+    }
+}

@@ -1,0 +1,111 @@
+//! Lines in the server's error log.
+//!
+//! Uses `mysql_simple_error_log` where the server has it (its one method is the same in all
+//! versions), else standard error: never standard output, which belongs to the migration tool.
+
+use super::{abi, state};
+use std::ffi::{CString, c_int};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// `ER_LOG_PRINTF_MSG`: a free text.
+const FREE_TEXT: c_int = 11_071;
+/// Longest line in bytes.
+const MAX_LINE: usize = 2048;
+/// The same line is not repeated within this time.
+const REPEAT: Duration = Duration::from_secs(10);
+
+/// The log service; lives in the one static.
+#[derive(Default)]
+pub struct Log {
+    service: AtomicPtr<abi::kw_simple_error_log>,
+    last: Mutex<Option<(String, Instant)>>,
+}
+
+impl Log {
+    /// An unconnected log.
+    pub const fn new() -> Log {
+        Log {
+            service: AtomicPtr::new(std::ptr::null_mut()),
+            last: Mutex::new(None),
+        }
+    }
+
+    /// Connects the service, or disconnects it with NULL; gives the one before.
+    pub fn connect(&self, service: *mut abi::kw_simple_error_log) -> *mut abi::kw_simple_error_log {
+        self.service.swap(service, Ordering::AcqRel)
+    }
+
+    /// A service is connected.
+    pub fn is_connected(&self) -> bool {
+        !self.service.load(Ordering::Acquire).is_null()
+    }
+
+    fn is_repetition(&self, text: &str) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last
+            .as_ref()
+            .is_some_and(|(t, at)| t == text && at.elapsed() < REPEAT)
+        {
+            return true;
+        }
+        *last = Some((text.to_string(), Instant::now()));
+        false
+    }
+
+    fn emit(&self, severity: c_int, text: &str) {
+        let mut end = text.len().min(MAX_LINE);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let line: String = text[..end]
+            .chars()
+            .map(|c| if c.is_control() { '?' } else { c })
+            .collect();
+        let service = self.service.load(Ordering::Acquire);
+        let (Some(line_c), false) = (CString::new(line.as_str()).ok(), service.is_null()) else {
+            eprintln!("[keyring_ward] {line}");
+            return;
+        };
+        // SAFETY: the service was acquired from the registry and is disconnected before it is
+        // released. The format belongs to the message number: "%s", for our one argument. All
+        // strings are NUL-terminated.
+        unsafe {
+            if let Some(emit) = (*service).emit {
+                emit(
+                    c"keyring_ward".as_ptr(),
+                    c"keyring_ward".as_ptr(),
+                    1,
+                    severity,
+                    FREE_TEXT,
+                    line_c.as_ptr(),
+                );
+            }
+        }
+    }
+}
+
+/// Something that needs an operator.
+pub fn error(text: &str) {
+    state::log().emit(1, text);
+}
+
+/// As [`error`], but the same line at most every ten seconds.
+pub fn error_limited(text: &str) {
+    if !state::log().is_repetition(text) {
+        error(text);
+    }
+}
+
+/// Something that an operator should know.
+pub fn warning(text: &str) {
+    if !state::log().is_repetition(text) {
+        state::log().emit(2, text);
+    }
+}
+
+/// Something for those who look closely.
+pub fn note(text: &str) {
+    state::log().emit(3, text);
+}

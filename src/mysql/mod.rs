@@ -1,0 +1,18 @@
+//! The C boundary: the only place that talks to mysqld.
+//!
+//! Owns the one static of the crate, the component's and the plugin's tables, the guard around
+//! every extern function and every conversion of a C pointer. It must never let a panic cross the
+//! boundary, never use a pointer or a length before it is checked, and never report a failure as
+//! an absent key. Facts about the interface are in the project's notes on MySQL's keyring ABI.
+
+#[rustfmt::skip]
+#[allow(missing_docs, non_camel_case_types, clippy::all, clippy::undocumented_unsafe_blocks)]
+pub mod abi;
+#[macro_use]
+mod guard;
+pub mod component;
+mod log;
+pub mod plugin;
+mod ptr;
+pub mod services;
+mod state;

@@ -1,0 +1,483 @@
+//! The plugin role: the keyring plugin's descriptor, its my.cnf variables and its functions.
+//!
+//! Symbols and structures that the server writes into are `static mut`: the loader fills the
+//! service pointers, the option parser the variables. Key memory that is handed out comes from the
+//! server's allocator, because the server frees it. While the component serves, this plugin stays
+//! passive: it opens nothing, and its functions answer from the component's keyring.
+
+use super::ptr::Handle;
+use super::{abi, component, log, ptr, state};
+use crate::config::{Config, Layer, OPTIONS, ValueKind};
+use crate::error::{Error, Kind, Result};
+use crate::keyring::id::MAX_MATERIAL;
+use crate::keyring::record::KeyRecord;
+use crate::mysql::state::Role;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::{null, null_mut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+const KEYRING_PLUGIN: c_int = 10;
+const KEYRING_INTERFACE: c_int = 0x0101;
+/// The server knows three licences: proprietary, GPL and BSD. Ours are permissive as the last is.
+const LICENSE_BSD: c_int = 2;
+/// Every plugin of a library that early-plugin-load names must carry this.
+const ALLOW_EARLY: u64 = 4;
+/// Value of a service pointer before the server has put the service there.
+const SERVICE_VERSION: usize = 0x0100;
+
+const VAR_BOOL: c_int = 1;
+const VAR_STR: c_int = 5;
+/// Read-only, and never persistable: SQL can't change a keyring's configuration.
+const VAR_FIXED: c_int = 0x200 | 0x10000;
+
+/// The version of the plugin interface.
+#[unsafe(export_name = "_mysql_plugin_interface_version_")]
+pub static mut INTERFACE_VERSION: c_int = 0x010B;
+/// The size of a descriptor.
+#[unsafe(export_name = "_mysql_sizeof_struct_st_plugin_")]
+pub static mut DESCRIPTOR_SIZE: c_int = size_of::<abi::kw_plugin>() as c_int;
+/// Filled by the server: its allocator.
+#[unsafe(export_name = "mysql_malloc_service")]
+pub static mut MALLOC_SERVICE: *const abi::kw_malloc_service = SERVICE_VERSION as *const _;
+/// Filled by the server: the way to the component registry.
+#[unsafe(export_name = "plugin_registry_service")]
+pub static mut REGISTRY_SERVICE: *const abi::kw_registry_service = SERVICE_VERSION as *const _;
+
+/// The plugins of this library.
+#[unsafe(export_name = "_mysql_plugin_declarations_")]
+pub static mut DECLARATIONS: [abi::kw_plugin; 2] = [
+    abi::kw_plugin {
+        type_: KEYRING_PLUGIN,
+        info: (&raw mut KEYRING).cast(),
+        name: c"keyring_ward".as_ptr(),
+        author: c"Keyring Ward".as_ptr(),
+        descr: c"Keys in an authenticated, encrypted file".as_ptr(),
+        license: LICENSE_BSD,
+        init: Some(init),
+        check_uninstall: None,
+        deinit: Some(deinit),
+        version: 0x0001,
+        status_vars: null_mut(),
+        system_vars: (&raw mut VARIABLES).cast(),
+        reserved: null_mut(),
+        flags: ALLOW_EARLY,
+    },
+    abi::kw_plugin {
+        type_: 0,
+        info: null_mut(),
+        name: null(),
+        author: null(),
+        descr: null(),
+        license: 0,
+        init: None,
+        check_uninstall: None,
+        deinit: None,
+        version: 0,
+        status_vars: null_mut(),
+        system_vars: null_mut(),
+        reserved: null_mut(),
+        flags: 0,
+    },
+];
+
+static mut KEYRING: abi::kw_plugin_keyring = abi::kw_plugin_keyring {
+    interface_version: KEYRING_INTERFACE,
+    store: Some(store),
+    fetch: Some(fetch),
+    remove: Some(remove),
+    generate: Some(generate),
+    iterator_init: Some(iterator_init),
+    iterator_deinit: Some(iterator_deinit),
+    iterator_get_key: Some(iterator_get_key),
+};
+
+/// Declares a text variable: its value and its structure, both writable.
+macro_rules! text_variable {
+    ($var:ident, $value:ident, $name:literal, $comment:literal) => {
+        static mut $value: *mut c_char = null_mut();
+        static mut $var: abi::kw_sysvar_str = abi::kw_sysvar_str {
+            head: abi::kw_sysvar_head {
+                flags: VAR_STR | VAR_FIXED,
+                name: $name.as_ptr(),
+                comment: $comment.as_ptr(),
+                check: null_mut(),
+                update: null_mut(),
+            },
+            value: &raw mut $value,
+            def: null_mut(),
+        };
+    };
+}
+
+text_variable!(BACKEND, BACKEND_VALUE, c"backend", c"Where keys live: file");
+text_variable!(
+    PATH,
+    PATH_VALUE,
+    c"path",
+    c"The keyring file, an absolute path"
+);
+text_variable!(
+    FINGERPRINT,
+    FINGERPRINT_VALUE,
+    c"fingerprint",
+    c"The DEK that the file must have, as keyring-ward status shows it"
+);
+text_variable!(
+    PASSPHRASE_FILE,
+    PASSPHRASE_FILE_VALUE,
+    c"file_passphrase_file",
+    c"The file that holds the passphrase, or credential:NAME"
+);
+text_variable!(
+    KEY_FILE,
+    KEY_FILE_VALUE,
+    c"file_key_file",
+    c"The file of at least 32 random bytes, or credential:NAME"
+);
+
+static mut READ_ONLY_VALUE: bool = false;
+static mut READ_ONLY: abi::kw_sysvar_bool = abi::kw_sysvar_bool {
+    head: abi::kw_sysvar_head {
+        flags: VAR_BOOL | VAR_FIXED,
+        name: c"read_only".as_ptr(),
+        comment: c"Accept no writes".as_ptr(),
+        check: null_mut(),
+        update: null_mut(),
+    },
+    value: &raw mut READ_ONLY_VALUE,
+    def: false,
+};
+
+/// In the order of `config::OPTIONS` (a test compares), ended by NULL.
+static mut VARIABLES: [*mut c_void; OPTIONS.len() + 1] = [
+    (&raw mut BACKEND).cast(),
+    (&raw mut PATH).cast(),
+    (&raw mut READ_ONLY).cast(),
+    (&raw mut FINGERPRINT).cast(),
+    (&raw mut PASSPHRASE_FILE).cast(),
+    (&raw mut KEY_FILE).cast(),
+    null_mut(),
+];
+
+/// The log service that this role acquired, to be released by it.
+static OWN_LOG: AtomicPtr<abi::kw_simple_error_log> = AtomicPtr::new(null_mut());
+/// This role opened the keyring, so it closes it.
+static OPENED: AtomicBool = AtomicBool::new(false);
+
+guarded_fn! {
+    /// Never fails: a plugin that is not installed could not say that the keyring is disabled.
+    fn init(_plugin: *mut c_void) -> c_int, failure = 0; {
+        state::learn_about_process();
+        connect_log();
+        if component::is_loaded() {
+            log::warning(
+                "The plugin keyring_ward stays passive: the component component_keyring_ward \
+                 serves the keys. Remove one of the two from the configuration.",
+            );
+            return Ok(0);
+        }
+        OPENED.store(true, Ordering::Release);
+        // Plugins are initialised with the data directory as working directory.
+        let data_dir = std::env::current_dir().ok();
+        let loaded = state::load(Role::Plugin, data_dir.as_deref(), configuration);
+        if innodb_is_running() && loaded.is_ok() {
+            log::warning(
+                "The plugin keyring_ward was loaded after InnoDB: after a crash the server could \
+                 not recover encrypted tables and would not start. Load it by \
+                 early-plugin-load=keyring_ward.so, or use the component.",
+            );
+        }
+        Ok(0)
+    }
+}
+
+guarded_fn! {
+    fn deinit(_plugin: *mut c_void) -> c_int, failure = 1; {
+        if OPENED.swap(false, Ordering::AcqRel) {
+            state::unload();
+        }
+        let service = OWN_LOG.swap(null_mut(), Ordering::AcqRel);
+        if !service.is_null() {
+            state::log().connect(null_mut());
+            with_registry(|registry| {
+                // SAFETY: the handle came from this registry and is not used any more.
+                unsafe { (*registry).release.map(|f| f(service.cast())) };
+            });
+        }
+        Ok(0)
+    }
+}
+
+/// Runs `f` with the component registry, where the server has given us the way to it.
+fn with_registry(f: impl FnOnce(*mut abi::kw_registry)) {
+    // SAFETY: the server fills the pointer before init and leaves it until after deinit; until
+    // then it holds the version number, which is no address.
+    unsafe {
+        let service = REGISTRY_SERVICE;
+        if service as usize == SERVICE_VERSION || service.is_null() {
+            return;
+        }
+        let (Some(acquire), Some(release)) = ((*service).acquire, (*service).release) else {
+            return;
+        };
+        let registry = acquire();
+        if !registry.is_null() {
+            f(registry);
+            release(registry);
+        }
+    }
+}
+
+fn connect_log() {
+    if state::log().is_connected() {
+        return;
+    }
+    with_registry(|registry| {
+        let mut handle: *mut abi::kw_opaque = null_mut();
+        // SAFETY: the registry lives through this closure; name and handle through the call.
+        let failed = unsafe {
+            (*registry)
+                .acquire
+                .map(|f| f(c"mysql_simple_error_log".as_ptr(), &raw mut handle))
+        };
+        if failed == Some(0) && !handle.is_null() {
+            OWN_LOG.store(handle.cast(), Ordering::Release);
+            state::log().connect(handle.cast());
+        }
+    });
+}
+
+/// InnoDB's threads exist: the moment at which it could have recovered is over.
+fn innodb_is_running() -> bool {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else {
+        return false;
+    };
+    tasks.filter_map(|t| t.ok()).any(|task| {
+        std::fs::read(task.path().join("comm")).is_ok_and(|comm| comm.starts_with(b"ib_"))
+    })
+}
+
+/// The configuration in the plugin's variables.
+fn configuration() -> Result<Config> {
+    let mut layer = Layer::from_origin("the variables keyring_ward_*");
+    // SAFETY: the server writes the values before init; they are read-only afterwards. Text
+    // values are NULL or NUL-terminated.
+    unsafe {
+        let text = |value: *mut c_char| {
+            let bytes = ptr::bytes(value);
+            (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned())
+        };
+        let read_only = READ_ONLY_VALUE;
+        let values = [
+            text(BACKEND_VALUE),
+            text(PATH_VALUE),
+            Some(read_only.to_string()),
+            text(FINGERPRINT_VALUE),
+            text(PASSPHRASE_FILE_VALUE),
+            text(KEY_FILE_VALUE),
+        ];
+        for (index, value) in values.into_iter().enumerate() {
+            if let Some(value) = value {
+                layer.set(index, value);
+            }
+        }
+    }
+    layer.finish()
+}
+
+/// Memory of the server's allocator with `from` in it and a NUL behind.
+fn server_memory(from: &[u8]) -> Result<*mut u8> {
+    let no_memory = || {
+        Error::new(
+            Kind::Internal,
+            "hand out a key",
+            "the server's allocator gave no memory",
+        )
+    };
+    // SAFETY: the server fills the pointer before init; until then it holds the version number.
+    // The memory is one byte longer than `from`.
+    unsafe {
+        let service = MALLOC_SERVICE;
+        if service as usize == SERVICE_VERSION || service.is_null() {
+            return Err(no_memory());
+        }
+        let Some(malloc) = (*service).malloc else {
+            return Err(no_memory());
+        };
+        let memory = malloc(0, from.len() + 1, 0).cast::<u8>();
+        ptr::fill(memory, from.len() + 1, from, true, "the key").map_err(|_| no_memory())?;
+        Ok(memory)
+    }
+}
+
+guarded_fn! {
+    /// `false`: stored.
+    fn store(
+        key_id: *const c_char,
+        key_type: *const c_char,
+        user_id: *const c_char,
+        key: *const c_void,
+        key_len: usize,
+    ) -> bool, failure = true; {
+        let keyring = state::keyring()?;
+        // SAFETY: the server passes NULL or NUL-terminated strings, and a key of that length.
+        let result = unsafe {
+            let material = ptr::slice(key.cast(), key_len, MAX_MATERIAL, "key material")?;
+            keyring.store_key(ptr::bytes(key_id), ptr::bytes(user_id), ptr::bytes(key_type), material)
+        };
+        state::log_warnings(&keyring);
+        result.map(|()| false)
+    }
+}
+
+guarded_fn! {
+    /// `false` with NULL: there is no such key. `true`: the keyring failed.
+    fn fetch(
+        key_id: *const c_char,
+        key_type: *mut *mut c_char,
+        user_id: *const c_char,
+        key: *mut *mut c_void,
+        key_len: *mut usize,
+    ) -> bool, failure = true; {
+        // SAFETY: the server passes NULL or NUL-terminated strings and writable places.
+        unsafe {
+            ptr::write(key_type, null_mut(), "place for the key type")?;
+            ptr::write(key, null_mut(), "place for the key")?;
+            ptr::write(key_len, 0, "place for the length")?;
+            let found = state::keyring()?.fetch(ptr::bytes(key_id), ptr::bytes(user_id))?;
+            if let Some(record) = found {
+                // The type first: if memory runs out for the key, nothing secret is left behind.
+                let type_memory = server_memory(record.key_type.as_bytes())?;
+                ptr::write(key_type, type_memory.cast(), "place for the key type")?;
+                let memory = server_memory(&record.material)?;
+                ptr::write(key, memory.cast(), "place for the key")?;
+                ptr::write(key_len, record.material.len(), "place for the length")?;
+            }
+        }
+        Ok(false)
+    }
+}
+
+guarded_fn! {
+    fn remove(key_id: *const c_char, user_id: *const c_char) -> bool, failure = true; {
+        let keyring = state::keyring()?;
+        // SAFETY: the server passes NULL or NUL-terminated strings.
+        let result = unsafe { keyring.remove(ptr::bytes(key_id), ptr::bytes(user_id)) };
+        state::log_warnings(&keyring);
+        result.map(|()| false)
+    }
+}
+
+guarded_fn! {
+    fn generate(
+        key_id: *const c_char,
+        key_type: *const c_char,
+        user_id: *const c_char,
+        key_len: usize,
+    ) -> bool, failure = true; {
+        let keyring = state::keyring()?;
+        // SAFETY: the server passes NULL or NUL-terminated strings.
+        let result = unsafe {
+            keyring.generate(ptr::bytes(key_id), ptr::bytes(user_id), ptr::bytes(key_type), key_len)
+        };
+        state::log_warnings(&keyring);
+        result.map(|()| false)
+    }
+}
+
+/// An iteration over the keys' names.
+struct Names {
+    keys: std::vec::IntoIter<Arc<KeyRecord>>,
+}
+impl Handle for Names {}
+
+guarded_fn! {
+    /// Can't report a failure: a disabled keyring is an empty iteration and an error in the log.
+    fn iterator_init(iterator: *mut *mut c_void) -> (), failure = (); {
+        // SAFETY: the server passes a writable place.
+        unsafe { ptr::write(iterator, null_mut(), "place for the iterator")? };
+        let names = Names { keys: state::keyring()?.list().into_iter() };
+        // SAFETY: as above.
+        unsafe { ptr::write(iterator, names.into_raw().cast(), "place for the iterator") }
+    }
+}
+
+guarded_fn! {
+    fn iterator_deinit(iterator: *mut c_void) -> (), failure = (); {
+        // SAFETY: an iterator of ours or NULL, given back once.
+        unsafe { Names::drop_raw(iterator.cast()) };
+        Ok(())
+    }
+}
+
+/// Room of the server's buffers for names, with NUL. Names of ours are far shorter.
+const NAME_BUFFER: usize = 256;
+
+guarded_fn! {
+    /// Gives the current key and advances; `true` at the end.
+    fn iterator_get_key(iterator: *mut c_void, key_id: *mut c_char, user_id: *mut c_char) -> bool,
+    failure = true; {
+        if iterator.is_null() {
+            return Ok(true);
+        }
+        // SAFETY: an iterator of ours, used by one thread; the server's buffers have 1,025 bytes.
+        unsafe {
+            let Some(key) = Names::borrow(iterator.cast())?.keys.next() else { return Ok(true) };
+            if !key_id.is_null() {
+                ptr::fill(key_id.cast(), NAME_BUFFER, key.id.name(), true, "the key's name")?;
+            }
+            if !user_id.is_null() {
+                ptr::fill(user_id.cast(), NAME_BUFFER, key.id.owner(), true, "the key's owner")?;
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The variables as the server sees them: name, comment and whether it is a boolean.
+#[doc(hidden)]
+pub fn variables() -> Vec<(String, String, ValueKind)> {
+    // SAFETY: the table ends with NULL and points to structures that start with the common head.
+    unsafe {
+        let table = &raw const VARIABLES;
+        (*table)
+            .iter()
+            .take_while(|v| !v.is_null())
+            .map(|v| {
+                let head = &*v.cast::<abi::kw_sysvar_head>();
+                let text = |p| CStr::from_ptr(p).to_string_lossy().into_owned();
+                let kind = if head.flags & 0xF == VAR_BOOL {
+                    ValueKind::Bool
+                } else {
+                    ValueKind::Text
+                };
+                (text(head.name), text(head.comment), kind)
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_variables_are_the_options() {
+        let expected: Vec<_> = OPTIONS
+            .iter()
+            .map(|o| (o.name.to_string(), o.help.to_string(), o.kind))
+            .collect();
+        assert_eq!(variables(), expected);
+    }
+
+    #[test]
+    fn the_descriptor_has_the_size_that_the_server_expects() {
+        assert_eq!(size_of::<abi::kw_plugin>(), 112);
+    }
+
+    #[test]
+    fn innodb_does_not_run_here() {
+        assert!(!innodb_is_running());
+    }
+}

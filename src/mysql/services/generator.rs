@@ -1,0 +1,27 @@
+//! `keyring_generator`: make a key of random bytes.
+
+use crate::mysql::{abi, ptr, state};
+use std::ffi::{c_char, c_int};
+
+/// The service's table.
+pub static TABLE: abi::kw_generator = abi::kw_generator {
+    generate: Some(generate),
+};
+
+guarded_fn! {
+    /// Fails where the key exists. Does not return the bytes.
+    fn generate(
+        data_id: *const c_char,
+        auth_id: *const c_char,
+        data_type: *const c_char,
+        data_size: usize,
+    ) -> c_int, failure = 1; {
+        let keyring = state::keyring()?;
+        // SAFETY: the server passes NULL or NUL-terminated strings.
+        let result = unsafe {
+            keyring.generate(ptr::bytes(data_id), ptr::bytes(auth_id), ptr::bytes(data_type), data_size)
+        };
+        state::log_warnings(&keyring);
+        result.map(|()| 0)
+    }
+}

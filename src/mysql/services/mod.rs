@@ -1,0 +1,10 @@
+//! The keyring services, one table per file, in the notation of `include/keyring_ward_abi.h`.
+
+pub mod aes;
+pub mod component_status;
+pub mod generator;
+pub mod keys_iterator;
+pub mod load;
+pub mod metadata_query;
+pub mod reader;
+pub mod writer;

@@ -1,0 +1,42 @@
+//! `keyring_writer`: store and remove.
+
+use crate::keyring::id::MAX_MATERIAL;
+use crate::mysql::{abi, ptr, state};
+use std::ffi::{c_char, c_int, c_uchar};
+
+/// The service's table.
+pub static TABLE: abi::kw_writer = abi::kw_writer {
+    store: Some(store),
+    remove: Some(remove),
+};
+
+guarded_fn! {
+    /// Fails where the key exists.
+    fn store(
+        data_id: *const c_char,
+        auth_id: *const c_char,
+        data: *const c_uchar,
+        data_size: usize,
+        data_type: *const c_char,
+    ) -> c_int, failure = 1; {
+        let keyring = state::keyring()?;
+        // SAFETY: the server passes NULL or NUL-terminated strings, and data of the stated size.
+        let result = unsafe {
+            let material = ptr::slice(data, data_size, MAX_MATERIAL, "key material")?;
+            keyring.store_key(ptr::bytes(data_id), ptr::bytes(auth_id), ptr::bytes(data_type), material)
+        };
+        state::log_warnings(&keyring);
+        result.map(|()| 0)
+    }
+}
+
+guarded_fn! {
+    /// Fails where there is no such key, as the reference implementation does.
+    fn remove(data_id: *const c_char, auth_id: *const c_char) -> c_int, failure = 1; {
+        let keyring = state::keyring()?;
+        // SAFETY: the server passes NULL or NUL-terminated strings.
+        let result = unsafe { keyring.remove(ptr::bytes(data_id), ptr::bytes(auth_id)) };
+        state::log_warnings(&keyring);
+        result.map(|()| 0)
+    }
+}

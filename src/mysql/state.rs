@@ -1,0 +1,298 @@
+//! The one static of this crate: what the server's calls share.
+//!
+//! Owns the current keyring (swapped whole on reload), the reason why there is none, and what was
+//! learnt about the process at load time. It must never hold a lock while a disk is waited for,
+//! except [`reload`]'s own, which only other reloads wait for.
+
+use super::log::{self, Log};
+use crate::config::Config;
+use crate::config::discover::CommandLine;
+use crate::error::{Error, Kind, Result};
+use crate::keyring::{Environment, Keyring};
+use crate::secret::SecretPool;
+use crate::store::Mode;
+use crate::sys::{self, Identity};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+/// Which role the keyring was opened in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Through the manifest and `keyring_load`.
+    Component,
+    /// As a keyring plugin.
+    Plugin,
+}
+
+struct State {
+    log: Log,
+    keyring: RwLock<Option<Arc<Keyring>>>,
+    /// Why there is no keyring, or the last error of a call or reload.
+    last_error: Mutex<Option<String>>,
+    /// The configuration that was last tried, for the status rows of a disabled keyring.
+    last_config: Mutex<Option<Config>>,
+    process: OnceLock<CommandLine>,
+    forked: AtomicBool,
+    reloading: Mutex<()>,
+}
+
+static STATE: State = State {
+    log: Log::new(),
+    keyring: RwLock::new(None),
+    last_error: Mutex::new(None),
+    last_config: Mutex::new(None),
+    process: OnceLock::new(),
+    forked: AtomicBool::new(false),
+    reloading: Mutex::new(()),
+};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The log.
+pub fn log() -> &'static Log {
+    &STATE.log
+}
+
+extern "C" fn in_child() {
+    // Async-signal-safe: one atomic, nothing that could panic.
+    STATE.forked.store(true, Ordering::Release);
+}
+
+/// Learns about the process. Called first by whatever role is loaded first; later calls do
+/// nothing.
+pub fn learn_about_process() {
+    STATE.process.get_or_init(|| {
+        sys::at_fork_in_child(in_child);
+        // Our own panics: one line with the place, no payload that might quote data.
+        std::panic::set_hook(Box::new(|info| {
+            let place = info
+                .location()
+                .map(|l| format!("{}:{}", l.file(), l.line()));
+            log::error(&format!(
+                "KW-0015 Internal: A defect in Keyring Ward was caught at {}.",
+                place.unwrap_or_default()
+            ));
+        }));
+        CommandLine::of_this_process()
+    });
+}
+
+/// The process's command line.
+pub fn command_line() -> &'static CommandLine {
+    learn_about_process();
+    STATE.process.get_or_init(CommandLine::default)
+}
+
+/// After a fork: the child locks its pages again (`mlock` is not inherited).
+pub fn after_fork() {
+    if STATE.forked.load(Ordering::Acquire)
+        && STATE.forked.swap(false, Ordering::AcqRel)
+        && let Some(keyring) = current()
+    {
+        keyring.pool().relock();
+    }
+}
+
+fn current() -> Option<Arc<Keyring>> {
+    STATE
+        .keyring
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
+
+/// The keyring that serves.
+///
+/// # Errors
+/// There is none; the reason is in the error.
+pub fn keyring() -> Result<Arc<Keyring>> {
+    current().ok_or_else(|| {
+        let reason = lock(&STATE.last_error).clone();
+        Error::new(
+            Kind::Config,
+            "serve the call",
+            format!(
+                "the keyring is disabled: {}",
+                reason
+                    .as_deref()
+                    .unwrap_or("it was not loaded")
+                    .trim_end_matches('.')
+            ),
+        )
+    })
+}
+
+/// The keyring is loaded.
+pub fn is_active() -> bool {
+    STATE
+        .keyring
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_some()
+}
+
+/// Keeps an error for the status rows.
+pub fn remember_error(error: &Error) {
+    // "The keyring is disabled: <reason>" must not wrap itself again and again.
+    if is_active() {
+        *lock(&STATE.last_error) = Some(error.to_string());
+    }
+}
+
+/// The last error, for the status rows.
+pub fn last_error() -> Option<String> {
+    lock(&STATE.last_error).clone()
+}
+
+/// The configuration that was tried last.
+pub fn last_config() -> Option<Config> {
+    lock(&STATE.last_config).clone()
+}
+
+/// Forgets the keyring: files are closed, secrets wiped, nothing is written.
+pub fn unload() {
+    let keyring = STATE
+        .keyring
+        .write()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    drop(keyring);
+    *lock(&STATE.last_error) = None;
+}
+
+/// Opens the keyring, or opens it anew. On failure the keyring that worked stays.
+///
+/// # Errors
+/// What is wrong with configuration, KEK or file. It has been logged.
+pub fn load(
+    role: Role,
+    instance_dir: Option<&Path>,
+    config: impl FnOnce() -> Result<Config>,
+) -> Result<()> {
+    let _one_at_a_time = lock(&STATE.reloading);
+    if command_line().is_help_run() {
+        *lock(&STATE.last_error) =
+            Some("This run of the server only prints help or validates options.".into());
+        return Ok(());
+    }
+    let old = current();
+    let result = config().and_then(|config| {
+        *lock(&STATE.last_config) = Some(config.clone());
+        let environment = environment(instance_dir, &config);
+        match &old {
+            Some(old) => old.reload(&config, &environment),
+            None => Keyring::open(&config, &environment, &SecretPool::new()),
+        }
+    });
+    match result {
+        Ok(keyring) => {
+            let keyring = Arc::new(keyring);
+            log_warnings(&keyring);
+            log_opened(&keyring);
+            *lock(&STATE.last_error) = None;
+            let replaced = STATE
+                .keyring
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .replace(keyring);
+            drop(replaced);
+            Ok(())
+        }
+        Err(error) => {
+            *lock(&STATE.last_error) = Some(error.to_string());
+            log::error(&error.to_string());
+            let consequence = match (&old, role) {
+                (Some(_), _) => "The keyring that was loaded before goes on serving.",
+                (None, Role::Component) => {
+                    "The keyring is disabled: encrypted tables can't be read until the cause is \
+                     mended and ALTER INSTANCE RELOAD KEYRING (or a restart) succeeds. If the \
+                     server refuses to start and advises innodb_force_recovery, do NOT use it, it \
+                     loses data: mend the cause and start again."
+                }
+                (None, Role::Plugin) => {
+                    "The keyring is disabled: encrypted tables can't be read until the cause is \
+                     mended and the server is restarted. If it refuses to start and advises \
+                     innodb_force_recovery, do NOT use it, it loses data."
+                }
+            };
+            log::error(consequence);
+            Err(error)
+        }
+    }
+}
+
+fn environment(instance_dir: Option<&Path>, config: &Config) -> Environment {
+    let in_server = is_server(std::env::current_exe().ok().as_deref());
+    let data_dir = instance_dir.filter(|_| in_server).map(Path::to_path_buf);
+    let owner = data_dir
+        .clone()
+        .or_else(|| config.path.parent().map(Path::to_path_buf));
+    Environment {
+        identity: owner.map_or(Identity::own(), |dir| Identity::owner_of(&dir)),
+        data_dir,
+        look_only: false,
+        snapshot_if_locked: !in_server,
+    }
+}
+
+/// The program is a MySQL server, not a migration or backup tool.
+fn is_server(exe: Option<&Path>) -> bool {
+    exe.and_then(Path::file_name)
+        .and_then(|n| n.to_str())
+        .is_some_and(|n| n.starts_with("mysqld"))
+}
+
+/// Logs what came up since the last call.
+pub fn log_warnings(keyring: &Keyring) {
+    for sentence in keyring.take_warnings() {
+        log::warning(&sentence);
+    }
+}
+
+fn log_opened(keyring: &Keyring) {
+    let status = keyring.status();
+    let mode = match status.mode {
+        Mode::ReadWrite => "",
+        Mode::ReadOnly => ", read-only",
+        Mode::Snapshot => ", as a read-only snapshot beside the server that holds it",
+    };
+    let what = if status.store.exists {
+        format!(
+            "{} keys, generation {}",
+            status.keys, status.store.generation
+        )
+    } else {
+        "not created yet, the first key creates it".to_string()
+    };
+    log::note(&format!(
+        "Keyring Ward {} opened '{}' ({what}{mode}) with the {}.",
+        crate::VERSION,
+        keyring.config().path.display(),
+        status.store.opened_by
+    ));
+}
+
+/// The directory argument of a load call as a path.
+pub fn directory(bytes: &[u8]) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    (!bytes.is_empty()).then(|| PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_and_tools() {
+        assert!(is_server(Some(Path::new("/usr/sbin/mysqld"))));
+        assert!(is_server(Some(Path::new("/usr/sbin/mysqld-debug"))));
+        assert!(!is_server(Some(Path::new(
+            "/usr/bin/mysql_migrate_keyring"
+        ))));
+        assert!(!is_server(Some(Path::new("/usr/bin/mysql"))));
+        assert!(!is_server(None));
+    }
+}

@@ -1,0 +1,544 @@
+//! The byte layout of header, frames and records: parsing and writing side by side.
+//!
+//! Specified in `docs/format.md`. All integers are little-endian. It must never allocate by a
+//! length that it has not bounded first, and never read a clock, a file or a key.
+
+use crate::envelope::{FILE_ID, KEY, MAC, NONCE, SALT, TAG};
+use crate::error::{Error, Kind, Result};
+use crate::kek::Stanza;
+use crate::keyring::id::KeyId;
+use crate::keyring::record::{Change, KeyRecord, MAX_PLAINTEXT, ReadChange};
+use crate::secret::SecretPool;
+
+/// The first eight bytes of every keyring file.
+pub const MAGIC: [u8; 8] = *b"\x8aKWARD\r\n";
+/// The format version that this code reads and writes.
+pub const VERSION: u32 = 1;
+/// Magic, version, header length, CRC: the same in every version.
+pub const PROLOGUE: usize = 20;
+/// Longest header in bytes.
+pub const MAX_HEADER: usize = 65_536;
+/// Most stanzas of a header.
+pub const MAX_STANZAS: usize = 16;
+/// File id, generation, base sequence, salt, creation time, number of stanzas.
+const FIXED: usize = FILE_ID + 8 + 8 + SALT + 8 + 2;
+
+/// First bytes of a frame; none is zero.
+pub const FRAME_MARK: [u8; 4] = *b"KWF\x01";
+/// Last bytes of a frame; none is zero.
+pub const END_MARK: [u8; 4] = *b"\xffEND";
+/// Mark, body length, sequence, nonce, CRC.
+pub const FRAME_HEADER: usize = 4 + 4 + 8 + NONCE + 4;
+/// What a frame adds to its ciphertext.
+pub const FRAME_OVERHEAD: usize = FRAME_HEADER + TAG + END_MARK.len();
+/// Longest frame in bytes.
+pub const MAX_FRAME: usize = FRAME_OVERHEAD + MAX_PLAINTEXT;
+
+const PUT: u8 = 1;
+const REMOVE: u8 = 2;
+
+/// The open part of a keyring file's header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Random, made with the file, kept for its life.
+    pub file_id: [u8; FILE_ID],
+    /// Grows by one with each rewrite; 1 in a new file.
+    pub generation: u64,
+    /// The sequence number before the first record's: sequences go on over rewrites.
+    pub base_sequence: u64,
+    /// Fresh for each rewrite.
+    pub salt: [u8; SALT],
+    /// When this generation was written, in seconds since 1970.
+    pub written_at: i64,
+    /// The wrapped DEK.
+    pub stanzas: Vec<Stanza>,
+}
+
+/// A header as it was read, and the bytes that its MAC covers.
+#[derive(Debug)]
+pub struct ParsedHeader {
+    /// The header.
+    pub header: Header,
+    /// Its length in the file; records start there.
+    pub length: usize,
+    /// The MAC that stands in it.
+    pub mac: [u8; MAC],
+}
+
+impl Header {
+    /// The bytes before the MAC.
+    ///
+    /// # Errors
+    /// A stanza exceeds the format's limits.
+    pub fn authenticated_bytes(&self) -> Result<Vec<u8>> {
+        let mut stanzas = Vec::new();
+        for s in &self.stanzas {
+            let mut body = vec![s.group, s.index, s.threshold];
+            for (field, limit) in [
+                (s.provider.as_bytes(), 32),
+                (s.mechanism.as_bytes(), 64),
+                (s.key_ref.as_bytes(), 2048),
+                (&s.params, 1024),
+                (&s.commitment, KEY),
+                (&s.blob, 8192),
+            ] {
+                if field.len() > limit {
+                    return Err(Error::new(
+                        Kind::Internal,
+                        "write the header",
+                        "a stanza is too long",
+                    ));
+                }
+                body.extend_from_slice(&(field.len() as u16).to_le_bytes());
+                body.extend_from_slice(field);
+            }
+            stanzas.extend_from_slice(&(body.len() as u32).to_le_bytes());
+            stanzas.extend_from_slice(&body);
+        }
+        let length = PROLOGUE + FIXED + stanzas.len() + MAC + 4;
+        if length > MAX_HEADER || !(1..=MAX_STANZAS).contains(&self.stanzas.len()) {
+            return Err(Error::new(
+                Kind::Internal,
+                "write the header",
+                "too many or too long stanzas",
+            ));
+        }
+        let mut out = Vec::with_capacity(length);
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&(length as u32).to_le_bytes());
+        let crc = crc32fast::hash(&out);
+        out.extend_from_slice(&crc.to_le_bytes());
+        out.extend_from_slice(&self.file_id);
+        out.extend_from_slice(&self.generation.to_le_bytes());
+        out.extend_from_slice(&self.base_sequence.to_le_bytes());
+        out.extend_from_slice(&self.salt);
+        out.extend_from_slice(&self.written_at.to_le_bytes());
+        out.extend_from_slice(&(self.stanzas.len() as u16).to_le_bytes());
+        out.extend_from_slice(&stanzas);
+        Ok(out)
+    }
+}
+
+/// Completes [`Header::authenticated_bytes`] with MAC and checksum.
+pub fn finish_header(mut authenticated: Vec<u8>, mac: &[u8; MAC]) -> Vec<u8> {
+    authenticated.extend_from_slice(mac);
+    let crc = crc32fast::hash(&authenticated);
+    authenticated.extend_from_slice(&crc.to_le_bytes());
+    authenticated
+}
+
+fn tampered(at: usize, why: impl std::fmt::Display) -> Error {
+    Error::new(Kind::Tampered, "read the keyring file", format!("at byte {at}: {why}")).hint(
+        "Nothing was changed. Restore the file from a backup; `keyring-ward verify` shows how far it is readable.",
+    )
+}
+
+/// An error that says that a file is damaged at byte `at`.
+pub fn damaged(at: u64, why: impl std::fmt::Display) -> Error {
+    tampered(usize::try_from(at).unwrap_or(usize::MAX), why)
+}
+
+/// Reads a bounded sequence of fields.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+        let part = self.bytes.get(self.at..self.at.checked_add(n)?)?;
+        self.at += n;
+        Some(part)
+    }
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+    fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(|a| a[0])
+    }
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+    fn i64(&mut self) -> Option<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
+    fn field16(&mut self, limit: usize) -> Option<&'a [u8]> {
+        let n = usize::from(self.u16()?);
+        if n > limit { None } else { self.take(n) }
+    }
+    fn text16(&mut self, limit: usize) -> Option<String> {
+        String::from_utf8(self.field16(limit)?.to_vec()).ok()
+    }
+    fn done(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+}
+
+/// Parses the header at the start of a file's bytes.
+///
+/// # Errors
+/// Tampered: not a keyring file, or damaged. UnsupportedVersion: written by a newer version.
+pub fn parse_header(file: &[u8]) -> Result<ParsedHeader> {
+    if file.is_empty() {
+        return Err(tampered(0, "the file is empty, so it is not a keyring"));
+    }
+    let Some(prologue) = file.get(..PROLOGUE) else {
+        return Err(tampered(0, "the file is too short to be a keyring"));
+    };
+    if prologue[..8] != MAGIC {
+        return Err(tampered(
+            0,
+            "this is not a file of Keyring Ward (the first bytes are different)",
+        ));
+    }
+    let mut r = Reader {
+        bytes: prologue,
+        at: 8,
+    };
+    let (Some(version), Some(length), Some(crc)) = (r.u32(), r.u32(), r.u32()) else {
+        return Err(tampered(8, "the header is incomplete"));
+    };
+    if crc != crc32fast::hash(&prologue[..16]) {
+        return Err(tampered(8, "the start of the header is damaged (checksum)"));
+    }
+    if version != VERSION {
+        return Err(Error::new(
+            Kind::UnsupportedVersion,
+            "read the keyring file",
+            format!("its format is version {version}, this program knows version {VERSION}"),
+        )
+        .hint(
+            "It was written by a newer Keyring Ward. Install that version; nothing was changed.",
+        ));
+    }
+    let length = length as usize;
+    if !(PROLOGUE + FIXED + MAC + 4..=MAX_HEADER).contains(&length) {
+        return Err(tampered(12, format!("the header claims {length} bytes")));
+    }
+    let Some(bytes) = file.get(..length) else {
+        return Err(tampered(file.len(), "the file ends within its header"));
+    };
+    let (covered, crc) = bytes.split_at(length - 4);
+    if crc != crc32fast::hash(covered).to_le_bytes() {
+        return Err(tampered(PROLOGUE, "the header is damaged (checksum)"));
+    }
+    let (authenticated, mac) = covered.split_at(length - 4 - MAC);
+    let header = parse_fields(authenticated)
+        .ok_or_else(|| tampered(PROLOGUE, "the header's fields exceed their limits"))?;
+    let mut parsed = ParsedHeader {
+        header,
+        length,
+        mac: [0; MAC],
+    };
+    parsed.mac.copy_from_slice(mac);
+    Ok(parsed)
+}
+
+fn parse_fields(authenticated: &[u8]) -> Option<Header> {
+    let mut r = Reader {
+        bytes: authenticated,
+        at: PROLOGUE,
+    };
+    let mut header = Header {
+        file_id: r.array()?,
+        generation: r.u64()?,
+        base_sequence: r.u64()?,
+        salt: r.array()?,
+        written_at: r.i64()?,
+        stanzas: Vec::new(),
+    };
+    let count = usize::from(r.u16()?);
+    if !(1..=MAX_STANZAS).contains(&count) || header.generation == 0 {
+        return None;
+    }
+    for _ in 0..count {
+        let length = r.u32()? as usize;
+        let mut s = Reader {
+            bytes: r.take(length)?,
+            at: 0,
+        };
+        let (group, index, threshold) = (s.u8()?, s.u8()?, s.u8()?);
+        header.stanzas.push(Stanza {
+            provider: s.text16(32)?,
+            mechanism: s.text16(64)?,
+            key_ref: s.text16(2048)?,
+            group,
+            index,
+            threshold,
+            params: s.field16(1024)?.to_vec(),
+            commitment: s.field16(KEY)?.try_into().ok()?,
+            blob: s.field16(8192)?.to_vec(),
+        });
+        if !s.done() {
+            return None;
+        }
+    }
+    r.done().then_some(header)
+}
+
+/// The checked start of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// Length of the ciphertext without its tag.
+    pub body: usize,
+    /// The record's sequence number.
+    pub sequence: u64,
+    /// Its nonce.
+    pub nonce: [u8; NONCE],
+}
+
+impl FrameHeader {
+    /// The length of the whole frame.
+    pub fn frame_length(&self) -> usize {
+        FRAME_OVERHEAD + self.body
+    }
+}
+
+/// Parses a frame's start. `None`: this is not one.
+pub fn parse_frame_header(bytes: &[u8]) -> Option<FrameHeader> {
+    let bytes = bytes.get(..FRAME_HEADER)?;
+    let (covered, crc) = bytes.split_at(FRAME_HEADER - 4);
+    if bytes[..4] != FRAME_MARK || crc != crc32fast::hash(covered).to_le_bytes() {
+        return None;
+    }
+    let mut r = Reader {
+        bytes: covered,
+        at: 4,
+    };
+    let header = FrameHeader {
+        body: r.u32()? as usize,
+        sequence: r.u64()?,
+        nonce: r.array()?,
+    };
+    (1..=MAX_PLAINTEXT).contains(&header.body).then_some(header)
+}
+
+/// Appends a frame to `out`.
+pub fn write_frame(
+    out: &mut Vec<u8>,
+    sequence: u64,
+    nonce: &[u8; NONCE],
+    text: &[u8],
+    tag: &[u8; TAG],
+) {
+    let start = out.len();
+    out.extend_from_slice(&FRAME_MARK);
+    out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    out.extend_from_slice(&sequence.to_le_bytes());
+    out.extend_from_slice(nonce);
+    let crc = crc32fast::hash(&out[start..]);
+    out.extend_from_slice(&crc.to_le_bytes());
+    out.extend_from_slice(text);
+    out.extend_from_slice(tag);
+    out.extend_from_slice(&END_MARK);
+}
+
+/// The plaintext length of a change.
+pub fn plaintext_length(change: &Change<'_>) -> usize {
+    match change {
+        Change::Put(k) => {
+            1 + 8
+                + 8
+                + 2
+                + k.id.name().len()
+                + 2
+                + k.id.owner().len()
+                + 2
+                + k.key_type.len()
+                + 2
+                + k.material.len()
+        }
+        Change::Remove(k) => 1 + 2 + k.id.name().len() + 2 + k.id.owner().len(),
+    }
+}
+
+/// The length of the frame that holds a change.
+pub fn frame_length(change: &Change<'_>) -> u64 {
+    (FRAME_OVERHEAD + plaintext_length(change)) as u64
+}
+
+/// Writes the plaintext of a change into `out`, which has exactly [`plaintext_length`] bytes.
+pub fn write_plaintext(change: &Change<'_>, out: &mut [u8]) {
+    let mut at = 0;
+    let mut put = |bytes: &[u8]| {
+        out[at..at + bytes.len()].copy_from_slice(bytes);
+        at += bytes.len();
+    };
+    let (Change::Put(key) | Change::Remove(key)) = change;
+    match change {
+        Change::Put(k) => {
+            put(&[PUT]);
+            put(&k.created_at.to_le_bytes());
+            put(&k.generation.to_le_bytes());
+        }
+        Change::Remove(_) => put(&[REMOVE]),
+    }
+    let id = &key.id;
+    put(&(id.name().len() as u16).to_le_bytes());
+    put(id.name());
+    put(&(id.owner().len() as u16).to_le_bytes());
+    put(id.owner());
+    if let Change::Put(k) = change {
+        put(&(k.key_type.len() as u16).to_le_bytes());
+        put(k.key_type.as_bytes());
+        put(&(k.material.len() as u16).to_le_bytes());
+        put(&k.material);
+    }
+}
+
+/// Reads the plaintext of a change. `None`: it breaks the format's rules.
+///
+/// # Errors
+/// No secret memory.
+pub fn read_plaintext(pool: &SecretPool, text: &[u8]) -> Result<Option<ReadChange>> {
+    let Some(fields) = read_fields(text) else {
+        return Ok(None);
+    };
+    let Ok(id) = KeyId::new(fields.name, fields.owner) else {
+        return Ok(None);
+    };
+    let Some(put) = fields.put else {
+        return Ok(Some(ReadChange::Remove(id)));
+    };
+    let material = pool.copy(put.material)?;
+    let record = KeyRecord::new(id, put.key_type, material, put.created_at, put.generation);
+    Ok(record.ok().map(ReadChange::Put))
+}
+
+struct Fields<'a> {
+    name: &'a [u8],
+    owner: &'a [u8],
+    put: Option<PutFields<'a>>,
+}
+
+struct PutFields<'a> {
+    created_at: i64,
+    generation: u64,
+    key_type: &'a [u8],
+    material: &'a [u8],
+}
+
+fn read_fields(text: &[u8]) -> Option<Fields<'_>> {
+    let mut r = Reader { bytes: text, at: 0 };
+    let times = match r.u8()? {
+        PUT => Some((r.i64()?, r.u64()?)),
+        REMOVE => None,
+        _ => return None,
+    };
+    let (name, owner) = (r.field16(255)?, r.field16(255)?);
+    let put = match times {
+        None => None,
+        Some((created_at, generation)) => Some(PutFields {
+            created_at,
+            generation,
+            key_type: r.field16(16)?,
+            material: r.field16(16_384)?,
+        }),
+    };
+    r.done().then_some(Fields { name, owner, put })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            file_id: [1; 16],
+            generation: 7,
+            base_sequence: 9,
+            salt: [2; 32],
+            written_at: -5,
+            stanzas: vec![Stanza {
+                provider: "passphrase".into(),
+                mechanism: "m".into(),
+                key_ref: "r".into(),
+                group: 0,
+                index: 1,
+                threshold: 2,
+                params: vec![1, 2, 3],
+                commitment: [4; 32],
+                blob: vec![5; 60],
+            }],
+        }
+    }
+
+    fn bytes() -> Vec<u8> {
+        finish_header(header().authenticated_bytes().unwrap(), &[3; 32])
+    }
+
+    #[test]
+    fn header_round_trip() {
+        let parsed = parse_header(&bytes()).unwrap();
+        assert_eq!(parsed.header, header());
+        assert_eq!((parsed.mac, parsed.length), ([3; 32], bytes().len()));
+    }
+
+    #[test]
+    fn every_cut_and_every_bit_of_the_header_is_noticed() {
+        let good = bytes();
+        for len in 0..good.len() {
+            assert_eq!(
+                parse_header(&good[..len]).unwrap_err().kind(),
+                Kind::Tampered,
+                "cut at {len}"
+            );
+        }
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(
+                parse_header(&bad).unwrap_err().kind(),
+                Kind::Tampered,
+                "bit {bit}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_its_own_error() {
+        let mut newer = bytes();
+        newer[8] = 2;
+        let crc = crc32fast::hash(&newer[..16]);
+        newer[16..20].copy_from_slice(&crc.to_le_bytes());
+        assert_eq!(
+            parse_header(&newer).unwrap_err().kind(),
+            Kind::UnsupportedVersion
+        );
+    }
+
+    #[test]
+    fn plaintext_round_trip_and_limits() {
+        let pool = SecretPool::new();
+        let id = KeyId::new(&[0xFF; 255], b"o").unwrap();
+        let record =
+            KeyRecord::new(id.clone(), b"aes", pool.copy(&[7; 16_384]).unwrap(), 42, 3).unwrap();
+        let change = Change::Put(&record);
+        let mut text = vec![0; plaintext_length(&change)];
+        assert!(text.len() <= MAX_PLAINTEXT);
+        write_plaintext(&change, &mut text);
+        match read_plaintext(&pool, &text).unwrap() {
+            Some(ReadChange::Put(back)) => {
+                assert_eq!(back.id, id);
+                assert_eq!(
+                    (&*back.key_type, back.created_at, back.generation),
+                    ("aes", 42, 3)
+                );
+                assert_eq!(&back.material[..], &[7; 16_384]);
+            }
+            _ => panic!("not a put"),
+        }
+        for len in 0..text.len() {
+            assert!(read_plaintext(&pool, &text[..len]).unwrap().is_none());
+        }
+        text.push(0);
+        assert!(read_plaintext(&pool, &text).unwrap().is_none());
+    }
+}

@@ -1,0 +1,123 @@
+//! The writer's lock: `flock` on `<path>.lock`, a permanent file of its own.
+//!
+//! Not on the keyring file: a rewrite renames that one. The lock is closed, never unlocked: after
+//! `--daemonize` launcher and child share it, and an unlock by one would release the other's.
+
+use crate::error::{Error, Kind, Result};
+use crate::sys::{self, Access};
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const OP: &str = "lock the keyring file";
+
+/// A held lock.
+pub struct Lock {
+    file: File,
+    path: PathBuf,
+    inode: (u64, u64),
+    pid: AtomicU32,
+}
+
+impl Lock {
+    /// The lock file that belongs to a keyring file.
+    pub fn path_for(keyring: &Path) -> PathBuf {
+        let mut name = keyring.as_os_str().to_os_string();
+        name.push(".lock");
+        PathBuf::from(name)
+    }
+
+    /// Takes the lock without waiting.
+    ///
+    /// # Errors
+    /// Locked: somebody else holds it. Permission, ReadOnly, Io: the lock file can't be made.
+    pub fn acquire(keyring: &Path) -> Result<Lock> {
+        let path = Lock::path_for(keyring);
+        let (mut file, meta) = sys::open(&path, Access::Create).map_err(|e| {
+            Error::io(OP, format!("'{}'", path.display()), e).hint(
+                "The account that runs mysqld must be able to write the keyring's folder; on a \
+                 read-only file system set read_only.",
+            )
+        })?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = (&mut file).take(20).read_to_string(&mut holder);
+                let holder: String = holder.chars().filter(char::is_ascii_digit).collect();
+                let who = if holder.is_empty() {
+                    "another process".to_string()
+                } else {
+                    format!("process {holder}")
+                };
+                return Err(Error::new(
+                    Kind::Locked,
+                    OP,
+                    format!("'{}' is held by {who}", path.display()),
+                )
+                .hint(
+                    "Stop the other server or tool, or give each server a keyring file of its own.",
+                ));
+            }
+            Err(TryLockError::Error(e)) => {
+                return Err(Error::io(OP, format!("'{}'", path.display()), e)
+                    .hint("The file system must support flock()."));
+            }
+        }
+        let lock = Lock {
+            file,
+            path,
+            inode: (meta.dev(), meta.ino()),
+            pid: AtomicU32::new(0),
+        };
+        lock.refresh_pid();
+        Ok(lock)
+    }
+
+    /// Notes this process as the holder, for the messages of others. Called again after a fork.
+    pub fn refresh_pid(&self) {
+        let pid = std::process::id();
+        if self.pid.swap(pid, Ordering::Relaxed) != pid {
+            // For people only, so a failure is of no consequence.
+            let mut file = &self.file;
+            let _ = file.rewind();
+            let _ = file.write_all(format!("{pid:<10}\n").as_bytes());
+        }
+    }
+
+    /// The path still leads to the locked file: nobody removed or replaced it.
+    pub fn still_there(&self) -> bool {
+        std::fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.inode)
+    }
+
+    /// The keyring file that this lock is for.
+    pub fn is_for(&self, keyring: &Path) -> bool {
+        Lock::path_for(keyring) == self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_holder_at_a_time_and_its_pid_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let keyring = dir.path().join("k");
+        let lock = Lock::acquire(&keyring).unwrap();
+        let e = Lock::acquire(&keyring).map(drop).unwrap_err();
+        assert_eq!(e.kind(), Kind::Locked);
+        assert!(
+            e.to_string()
+                .contains(&format!("process {}", std::process::id())),
+            "{e}"
+        );
+        assert!(lock.still_there() && lock.is_for(&keyring));
+        drop(lock);
+        let lock = Lock::acquire(&keyring).unwrap();
+        std::fs::remove_file(Lock::path_for(&keyring)).unwrap();
+        assert!(!lock.still_there());
+    }
+}

@@ -1,0 +1,483 @@
+//! The file store: one encrypted, append-only journal.
+//!
+//! Owns the keyring file, its lock and its marker. It must never replace a file that it could not
+//! open, never report a change as durable before fdatasync succeeded, and never go on writing
+//! after a sync has failed. `layout` has the bytes, `scan` reads, `write` writes.
+
+pub mod layout;
+pub mod lock;
+pub mod marker;
+pub mod scan;
+mod write;
+
+use super::{Mode, Store, StoreInfo};
+use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, equal, fingerprint};
+use crate::error::{Error, Kind, Result};
+use crate::kek::{self, Kek};
+use crate::keyring::record::{Change, KeyRecord, ReadChange};
+use crate::secret::{SecretBytes, SecretPool};
+use crate::sys::{self, Access, Identity};
+use layout::{Header, frame_length};
+use lock::Lock;
+use marker::Marker;
+use scan::{End, Waypoint};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const OP: &str = "open the keyring file";
+/// Largest keyring file that is read, in bytes.
+pub const MAX_FILE: u64 = 1 << 30;
+
+/// Everything that opening a file store needs.
+pub struct OpenOptions<'a> {
+    /// The keyring file, absolute.
+    pub path: &'a Path,
+    /// Writer, read-only server or onlooker.
+    pub mode: Mode,
+    /// Under whose rights files are touched while the process is root.
+    pub identity: Identity,
+    /// Where the marker lies; `None`: there is none.
+    pub data_dir: Option<PathBuf>,
+    /// The configured KEKs; the first one wraps new files.
+    pub keks: Vec<Box<dyn Kek>>,
+    /// The DEK that the file must have, if pinned.
+    pub fingerprint: Option<[u8; FINGERPRINT]>,
+    /// The pool for secrets.
+    pub pool: SecretPool,
+    /// What the store that this one replaces hands over.
+    pub predecessor: Option<Handover>,
+}
+
+/// What an open store hands to the one that takes its place (RELOAD).
+#[derive(Clone)]
+pub struct Handover {
+    lock: Option<Arc<Lock>>,
+    file_id: Option<[u8; FILE_ID]>,
+    last: Option<Waypoint>,
+}
+
+/// The file, once it exists.
+struct Journal {
+    file: File,
+    inode: (u64, u64),
+    header: Header,
+    dek: SecretBytes,
+    keys: FileKeys,
+    end: End,
+}
+
+/// Why writes are refused.
+enum Refusing {
+    /// A sync or a cut failed: only a complete rewrite ends it.
+    Unsynced(String),
+    /// Torn bytes could not be saved: only opening anew ends it.
+    TornNotSaved(String),
+}
+
+/// See the module's documentation.
+pub struct FileStore {
+    path: PathBuf,
+    folder: PathBuf,
+    mode: Mode,
+    identity: Identity,
+    data_dir: Option<PathBuf>,
+    keks: Vec<Box<dyn Kek>>,
+    kek_in_use: usize,
+    pool: SecretPool,
+    lock: Option<Arc<Lock>>,
+    journal: Option<Journal>,
+    refusing: Option<Refusing>,
+    live_bytes: u64,
+    dead_bytes: u64,
+    /// No rewrite is tried before the dead bytes reach this.
+    rewrite_from: u64,
+    warnings: Vec<String>,
+}
+
+/// What `sink` tells about a change: the length of the frame that it made dead.
+pub type Sink<'a> = dyn FnMut(ReadChange) -> Result<u64> + 'a;
+
+impl FileStore {
+    /// Opens the keyring file and gives every change in it to `sink`. A file that does not exist
+    /// (and never did, by the marker) is an empty keyring; the first write creates it.
+    ///
+    /// # Errors
+    /// Locked, NotFound (marker without file), WrongKek, Tampered, UnsupportedVersion,
+    /// Permission, Io, and the KEK's own errors.
+    pub fn open(options: OpenOptions<'_>, sink: &mut Sink<'_>) -> Result<FileStore> {
+        let guard = options.identity.enter()?;
+        let (folder, path) = sys::resolve(options.path, OP)?;
+        let mut store = FileStore {
+            lock: None,
+            path,
+            folder,
+            mode: options.mode,
+            identity: options.identity,
+            data_dir: options.data_dir,
+            keks: options.keks,
+            kek_in_use: 0,
+            pool: options.pool,
+            journal: None,
+            refusing: None,
+            live_bytes: 0,
+            dead_bytes: 0,
+            rewrite_from: write::MIN_DEAD,
+            warnings: Vec::new(),
+        };
+        if store.mode == Mode::ReadWrite {
+            let inherited = options.predecessor.as_ref().and_then(|p| p.lock.clone());
+            store.lock = Some(
+                match inherited.filter(|l| l.is_for(&store.path) && l.still_there()) {
+                    Some(lock) => lock,
+                    None => Arc::new(Lock::acquire(&store.path)?),
+                },
+            );
+            store.sweep();
+        }
+        let marker = match &store.data_dir {
+            Some(dir) if store.mode != Mode::Snapshot => marker::read(dir)?,
+            _ => None,
+        };
+        let access = match store.mode {
+            Mode::ReadWrite => Access::ReadWrite,
+            Mode::ReadOnly | Mode::Snapshot => Access::Read,
+        };
+        match sys::open(&store.path, access) {
+            Ok((file, meta)) => {
+                let predecessor = options.predecessor.as_ref();
+                store.read(file, &meta, options.fingerprint, marker, predecessor, sink)?;
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => store.missing(marker.as_ref())?,
+            Err(e) => {
+                return Err(Error::io(OP, format!("'{}'", store.path.display()), e).hint(
+                    "The account that runs mysqld must own the file, with mode 0600, and it must \
+                     be a regular file. On a read-only file system set read_only.",
+                ));
+            }
+        }
+        drop(guard);
+        Ok(store)
+    }
+
+    fn missing(&self, marker: Option<&Marker>) -> Result<()> {
+        let path = self.path.display();
+        if let (Some(_), Some(dir)) = (marker, &self.data_dir) {
+            return Err(Error::new(
+                Kind::NotFound,
+                OP,
+                format!(
+                    "'{path}' does not exist, but the marker '{}' says that this server had a keyring",
+                    marker::path_in(dir).display()
+                ),
+            )
+            .hint(marker::reset_hint(dir)));
+        }
+        if self.mode != Mode::ReadWrite {
+            return Err(
+                Error::new(Kind::NotFound, OP, format!("'{path}' does not exist"))
+                    .hint("A keyring that is opened read-only must exist. Correct the path."),
+            );
+        }
+        // The first write will need the KEK: say now what is wrong with it.
+        self.keks.iter().try_for_each(|kek| kek.probe(&self.pool))
+    }
+
+    fn read(
+        &mut self,
+        mut file: File,
+        meta: &Metadata,
+        pinned: Option<[u8; FINGERPRINT]>,
+        marker: Option<Marker>,
+        predecessor: Option<&Handover>,
+        sink: &mut Sink<'_>,
+    ) -> Result<()> {
+        let io = |e| {
+            Error::io(
+                "read the keyring file",
+                format!("'{}'", self.path.display()),
+                e,
+            )
+        };
+        let bytes = sys::read_bounded(&mut file, MAX_FILE).map_err(io)?;
+        let in_file = |e: Error| e.in_file(&self.path);
+        let parsed = layout::parse_header(&bytes).map_err(in_file)?;
+        let header = &parsed.header;
+        let (dek, kek) = kek::open_dek(&self.pool, &self.keks, &header.file_id, &header.stanzas)
+            .map_err(in_file)?;
+        let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
+        let authenticated = &bytes[..parsed.length - crate::envelope::MAC - 4];
+        if !equal(&keys.header_mac(authenticated), &parsed.mac) {
+            return Err(in_file(layout::damaged(
+                0,
+                "the header is not authentic: it was changed",
+            )));
+        }
+        if pinned.is_some_and(|p| !fingerprint(&dek).is_ok_and(|f| equal(&f, &p))) {
+            return Err(Error::new(
+                Kind::WrongKek,
+                OP,
+                format!("the DEK of '{}' is not the one that the configuration pins", self.path.display()),
+            )
+            .hint("Somebody may have put another keyring in place. Restore yours, or correct fingerprint."));
+        }
+        if let (Some(dir), Some(m)) = (&self.data_dir, &marker)
+            && m.file_id != header.file_id
+        {
+            return Err(Error::new(
+                Kind::Tampered,
+                OP,
+                format!(
+                    "'{}' is not the keyring that belongs to this data directory",
+                    self.path.display()
+                ),
+            )
+            .hint(marker::reset_hint(dir)));
+        }
+        self.make_durable(&file)?;
+        let same_file = predecessor.filter(|p| p.file_id == Some(header.file_id));
+        let waypoint = same_file.and_then(|p| p.last);
+        let (mut live, mut dead) = (0, 0);
+        let (end, passed) = scan::scan(
+            &self.pool,
+            &bytes,
+            &parsed,
+            &keys,
+            waypoint,
+            &mut |change| {
+                let (length, is_put) = match &change {
+                    ReadChange::Put(record) => (frame_length(&Change::Put(record)), true),
+                    ReadChange::Remove(id) => (
+                        (layout::FRAME_OVERHEAD + 5 + id.as_bytes().len() - 1) as u64,
+                        false,
+                    ),
+                };
+                let died = sink(change)?;
+                live = live + if is_put { length } else { 0 } - died;
+                dead += died + if is_put { 0 } else { length };
+                Ok(())
+            },
+        )
+        .map_err(in_file)?;
+        let older = |which: &str| {
+            let e = Error::new(
+                Kind::Tampered,
+                OP,
+                format!(
+                    "'{}' is an older copy: it ends with record {}, {which}",
+                    self.path.display(),
+                    end.sequence
+                ),
+            );
+            match &self.data_dir {
+                Some(dir) => e.hint(marker::reset_hint(dir)),
+                None => e.hint("Put the newest copy in place."),
+            }
+        };
+        if let Some(m) = marker.filter(|m| end.sequence < m.sequence) {
+            return Err(older(&format!("the marker knows of record {}", m.sequence)));
+        }
+        if let Some(w) = waypoint {
+            let rewritten = header.generation > w.generation && header.base_sequence >= w.sequence;
+            if !passed && !rewritten {
+                return Err(older(&format!(
+                    "the server's memory holds record {}",
+                    w.sequence
+                )));
+            }
+        }
+        self.live_bytes = live;
+        self.dead_bytes = dead;
+        self.kek_in_use = kek;
+        self.journal = Some(Journal {
+            inode: (meta.dev(), meta.ino()),
+            header: parsed.header,
+            file,
+            dek,
+            keys,
+            end,
+        });
+        if end.torn > 0 {
+            self.mend(&bytes[end.offset as usize..]);
+        }
+        self.refresh_marker();
+        Ok(())
+    }
+
+    /// Rule 7: a killed predecessor may have left a complete record that only the page cache
+    /// holds. Nothing that was read is published before it is on disk.
+    fn make_durable(&self, file: &File) -> Result<()> {
+        let synced = file
+            .sync_data()
+            .and_then(|()| sys::sync_folder(&self.folder));
+        match (self.mode, synced) {
+            (_, Ok(())) | (Mode::ReadOnly | Mode::Snapshot, Err(_)) => Ok(()),
+            (Mode::ReadWrite, Err(e)) => Err(Error::io(
+                "bring the keyring file to the disk",
+                format!("'{}'", self.path.display()),
+                e,
+            )
+            .hint("The disk or its file system reports an error. Copy the file away and check the disk.")),
+        }
+    }
+
+    /// Saves the torn bytes of a last record that was never acknowledged, and cuts them off.
+    fn mend(&mut self, torn: &[u8]) {
+        let Some(journal) = &self.journal else { return };
+        let (path, end) = (self.path.display().to_string(), journal.end);
+        if self.mode != Mode::ReadWrite {
+            self.warnings.push(format!(
+                "The last {} bytes of '{path}' are an incomplete record; they are left as they are.",
+                end.torn
+            ));
+            return;
+        }
+        let mut name = self.path.as_os_str().to_os_string();
+        name.push(format!(
+            ".torn-{}-{}",
+            journal.header.generation, end.sequence
+        ));
+        let aside = PathBuf::from(name);
+        let cut = sys::replace_file(&aside, torn).and_then(|()| {
+            journal.file.set_len(end.offset)?;
+            journal.file.sync_data()
+        });
+        match cut {
+            Ok(()) => self.warnings.push(format!(
+                "The last {} bytes of '{path}' were a record that an interrupted write left \
+                 incomplete and that was never acknowledged. They were saved as '{}' and cut off.",
+                end.torn,
+                aside.display()
+            )),
+            Err(e) => {
+                let why = format!(
+                    "the incomplete record at the end of '{path}' could not be saved aside and cut off ({e})"
+                );
+                self.warnings.push(format!("Writes are refused: {why}."));
+                self.refusing = Some(Refusing::TornNotSaved(why));
+            }
+        }
+    }
+
+    fn refresh_marker(&mut self) {
+        let (Some(dir), Some(journal), Mode::ReadWrite) =
+            (&self.data_dir, &self.journal, self.mode)
+        else {
+            return;
+        };
+        let marker = Marker {
+            file_id: journal.header.file_id,
+            sequence: journal.end.sequence,
+        };
+        if marker::read(dir).ok().flatten() == Some(marker) {
+            return;
+        }
+        if let Err(e) = marker::write(dir, &marker) {
+            self.warnings
+                .push(format!("{e} A missing keyring file would not be noticed."));
+        }
+    }
+
+    /// Removes what an interrupted rewrite left. The caller holds the lock.
+    fn sweep(&mut self) {
+        let temporary = self.temporary();
+        if std::fs::remove_file(&temporary).is_ok() {
+            self.warnings.push(format!(
+                "'{}', left by an interrupted rewrite, was removed.",
+                temporary.display()
+            ));
+        }
+    }
+
+    fn temporary(&self) -> PathBuf {
+        let mut name = self.path.as_os_str().to_os_string();
+        name.push(".new");
+        PathBuf::from(name)
+    }
+}
+
+impl Error {
+    /// Names the keyring file in an error that was found in its bytes.
+    fn in_file(self, path: &Path) -> Error {
+        if self.to_string().contains(&*path.to_string_lossy()) {
+            return self;
+        }
+        self.context(format!("'{}'", path.display()))
+    }
+}
+
+impl Store for FileStore {
+    fn append(&mut self, change: &Change<'_>) -> Result<()> {
+        self.append_change(change)
+    }
+
+    fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()> {
+        self.rewrite_all(live)
+    }
+
+    fn wants_rewrite(&self) -> bool {
+        self.wants()
+    }
+
+    fn warn(&mut self, sentence: String) {
+        self.warnings.push(sentence);
+    }
+
+    fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    fn handover(&self) -> Handover {
+        let journal = self.journal.as_ref();
+        Handover {
+            lock: self.lock.clone(),
+            file_id: journal.map(|j| j.header.file_id),
+            last: journal.map(|j| Waypoint {
+                generation: j.header.generation,
+                sequence: j.end.sequence,
+                chain: j.end.chain,
+            }),
+        }
+    }
+
+    fn needs_rescue(&self) -> bool {
+        matches!(self.refusing, Some(Refusing::Unsynced(_)))
+            || (self.journal.is_some()
+                && self.mode == Mode::ReadWrite
+                && std::fs::symlink_metadata(&self.path)
+                    .is_err_and(|e| e.kind() == io::ErrorKind::NotFound))
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn generation(&self) -> u64 {
+        self.journal.as_ref().map_or(1, |j| j.header.generation)
+    }
+
+    fn info(&self) -> StoreInfo {
+        let mut info = StoreInfo {
+            opened_by: self
+                .keks
+                .get(self.kek_in_use)
+                .map(|k| k.describe())
+                .unwrap_or_default(),
+            refusing: self.refusing.as_ref().map(|r| match r {
+                Refusing::Unsynced(why) | Refusing::TornNotSaved(why) => why.clone(),
+            }),
+            ..StoreInfo::default()
+        };
+        if let Some(j) = &self.journal {
+            info.exists = true;
+            info.file_id = Some(j.header.file_id);
+            info.fingerprint = fingerprint(&j.dek).ok();
+            info.generation = j.header.generation;
+            info.sequence = j.end.sequence;
+            info.bytes = j.end.offset;
+        }
+        info
+    }
+}

@@ -1,0 +1,344 @@
+//! Writing: appends, the first write, and the rewrite of the whole file.
+//!
+//! Owns the order of the system calls that "durable" rests on (design rules 10 to 14).
+
+use super::*;
+use crate::envelope::{Position, SALT};
+use crate::secret::fill_random;
+use layout::{VERSION, finish_header, plaintext_length, write_frame, write_plaintext};
+use scan::chain_value;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const WRITE: &str = "write the keyring file";
+/// Dead bytes below which no rewrite pays.
+pub(super) const MIN_DEAD: u64 = 1 << 20;
+/// Far below the 2^32 records that one AES-GCM key may seal.
+const MAX_RECORDS: u64 = 1 << 30;
+
+/// Seconds since 1970.
+pub(crate) fn now() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs() as i64)
+}
+
+impl FileStore {
+    pub(super) fn wants(&self) -> bool {
+        self.journal.as_ref().is_some_and(|j| {
+            (self.dead_bytes > self.live_bytes && self.dead_bytes > self.rewrite_from)
+                || j.end.sequence - j.header.base_sequence > MAX_RECORDS
+        })
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        let path = self.path.display();
+        if self.mode != Mode::ReadWrite {
+            return Err(Error::new(
+                Kind::ReadOnly,
+                WRITE,
+                format!("'{path}' is opened read-only"),
+            )
+            .hint("Set read_only to false and run ALTER INSTANCE RELOAD KEYRING."));
+        }
+        match &self.refusing {
+            None => Ok(()),
+            Some(Refusing::Unsynced(why)) => Err(Error::new(Kind::ReadOnly, WRITE, why.clone())
+                .hint(
+                    "Keys are served from memory. Check the disk, then run ALTER INSTANCE RELOAD \
+                     KEYRING, which writes the whole keyring anew.",
+                )),
+            Some(Refusing::TornNotSaved(why)) => Err(Error::new(Kind::ReadOnly, WRITE, why.clone())
+                .hint("Make room or mend the rights of the folder, then run ALTER INSTANCE RELOAD KEYRING.")),
+        }
+    }
+
+    /// Rule 12: the path must still lead to the file that is open, as long as we left it, and the
+    /// lock must still be ours.
+    fn check_path(&self, journal: &Journal) -> Result<()> {
+        let path = self.path.display();
+        let refuse = |why: String| {
+            Err(Error::new(Kind::ReadOnly, WRITE, why).hint(
+                "Nothing was written; keys are served from memory. Put the server's own file back, \
+                 then run ALTER INSTANCE RELOAD KEYRING. If it is lost, remove what is in its \
+                 place: RELOAD KEYRING then writes the keyring anew from memory.",
+            ))
+        };
+        match std::fs::symlink_metadata(&self.path) {
+            Err(e) => return refuse(format!("'{path}' is gone under the running server ({e})")),
+            Ok(m) if (m.dev(), m.ino()) != journal.inode => {
+                return refuse(format!("'{path}' was replaced under the running server"));
+            }
+            Ok(m) if m.len() != journal.end.offset => {
+                return refuse(format!(
+                    "'{path}' has {} bytes instead of the {} that this server left: somebody else \
+                     wrote to it",
+                    m.len(),
+                    journal.end.offset
+                ));
+            }
+            Ok(_) => {}
+        }
+        if !self.lock.as_ref().is_some_and(|l| l.still_there()) {
+            return refuse(format!(
+                "the lock file of '{path}' was removed under the running server"
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn append_change(&mut self, change: &Change<'_>) -> Result<()> {
+        self.check_writable()?;
+        let _guard = self.identity.enter()?;
+        if let Some(lock) = &self.lock {
+            lock.refresh_pid();
+        }
+        let Some(journal) = &self.journal else {
+            let Change::Put(first) = change else {
+                return Err(Error::new(
+                    Kind::Internal,
+                    WRITE,
+                    "a removal from a keyring without file",
+                ));
+            };
+            return self.create(&[first]);
+        };
+        self.check_path(journal)?;
+        let (frame, tag) = seal(
+            &self.pool,
+            &journal.keys,
+            &journal.header,
+            &journal.end,
+            change,
+        )?;
+        let at = journal.end.offset;
+        let path = self.path.display();
+        if let Err(e) = journal.file.write_all_at(&frame, at) {
+            // It never reached fdatasync: what was written of it can be cut off again.
+            if let Err(cut) = journal.file.set_len(at) {
+                self.refusing = Some(Refusing::Unsynced(format!(
+                    "a write to '{path}' failed ({e}), and its bytes could not be cut off again ({cut})"
+                )));
+            }
+            return Err(Error::io(WRITE, format!("'{path}'"), e).hint(
+                "The key was not stored, nothing else changed. Make room on the disk or check it.",
+            ));
+        }
+        if let Err(e) = journal.file.sync_data() {
+            let why =
+                format!("fdatasync of '{path}' failed ({e}), so it is unknown what the disk holds");
+            self.refusing = Some(Refusing::Unsynced(why));
+            return self.check_writable().map_err(|e| e.with_kind(Kind::Io));
+        }
+        let length = frame.len() as u64;
+        if let Some(journal) = &mut self.journal {
+            journal.end.offset += length;
+            journal.end.sequence += 1;
+            journal.end.chain = chain_value(&tag);
+        }
+        match change {
+            Change::Put(_) => self.live_bytes += length,
+            Change::Remove(record) => {
+                let died = frame_length(&Change::Put(record));
+                self.live_bytes = self.live_bytes.saturating_sub(died);
+                self.dead_bytes += died + length;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first write: a new file with a new DEK and the first key in it (none for `init`).
+    fn create(&mut self, first: &[&KeyRecord]) -> Result<()> {
+        let mut file_id = [0; FILE_ID];
+        fill_random(&mut file_id)?;
+        let dek = self.pool.random(crate::envelope::KEY)?;
+        let kek = self
+            .keks
+            .first()
+            .ok_or_else(|| Error::new(Kind::Config, WRITE, "no KEK is configured"))?;
+        let stanza = kek.wrap(&self.pool, &file_id, &dek)?;
+        // Proof that what was wrapped can be unwrapped, before anything depends on it.
+        let (proof, _) = kek::open_dek(
+            &self.pool,
+            &self.keks,
+            &file_id,
+            std::slice::from_ref(&stanza),
+        )?;
+        if !equal(&proof, &dek) {
+            return Err(Error::new(
+                Kind::Internal,
+                WRITE,
+                "the wrapped DEK unwraps to another one",
+            ));
+        }
+        let header = Header {
+            file_id,
+            generation: 1,
+            base_sequence: 0,
+            salt: [0; SALT],
+            written_at: 0,
+            stanzas: vec![stanza],
+        };
+        self.write_whole(header, dek, first, false)
+    }
+
+    pub(super) fn rewrite_all(&mut self, live: &[&KeyRecord]) -> Result<()> {
+        if !matches!(self.refusing, Some(Refusing::Unsynced(_))) {
+            self.check_writable()?;
+        }
+        let _guard = self.identity.enter()?;
+        let Some(journal) = &self.journal else {
+            return self.create(live);
+        };
+        let missing = std::fs::symlink_metadata(&self.path)
+            .is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        if !missing && self.refusing.is_none() {
+            self.check_path(journal)?;
+        } else if !missing {
+            // After a failed sync the length is unknown; the inode must still be ours.
+            let meta = std::fs::symlink_metadata(&self.path)
+                .map_err(|e| Error::io(WRITE, format!("'{}'", self.path.display()), e))?;
+            if (meta.dev(), meta.ino()) != journal.inode {
+                return Err(Error::new(
+                    Kind::ReadOnly,
+                    WRITE,
+                    format!(
+                        "'{}' was replaced under the running server",
+                        self.path.display()
+                    ),
+                )
+                .hint("Remove what is in its place, then run ALTER INSTANCE RELOAD KEYRING."));
+            }
+        }
+        let mut header = journal.header.clone();
+        header.generation += 1;
+        // One beyond the last: a record whose sync failed may have carried that number.
+        header.base_sequence = journal.end.sequence + 1;
+        let dek = self.pool.copy(&journal.dek)?;
+        // If this fails, the next attempt waits for as much dead weight again.
+        self.rewrite_from = self.dead_bytes.saturating_mul(2).max(MIN_DEAD);
+        self.write_whole(header, dek, live, !missing)?;
+        self.rewrite_from = MIN_DEAD;
+        self.refresh_marker();
+        Ok(())
+    }
+
+    /// Rule 13: writes a complete file beside the path, syncs it, puts it in place, syncs the
+    /// folder, and goes on with it.
+    fn write_whole(
+        &mut self,
+        mut header: Header,
+        dek: SecretBytes,
+        live: &[&KeyRecord],
+        replace: bool,
+    ) -> Result<()> {
+        debug_assert_eq!(VERSION, 1);
+        fill_random(&mut header.salt)?;
+        header.written_at = now();
+        let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
+        let authenticated = header.authenticated_bytes()?;
+        let mac = keys.header_mac(&authenticated);
+        let mut bytes = finish_header(authenticated, &mac);
+        let header_length = bytes.len() as u64;
+        let mut end = End {
+            offset: header_length,
+            sequence: header.base_sequence,
+            chain: mac,
+            torn: 0,
+        };
+        for record in live {
+            let (frame, tag) = seal(&self.pool, &keys, &header, &end, &Change::Put(record))?;
+            bytes.extend_from_slice(&frame);
+            end.offset += frame.len() as u64;
+            end.sequence += 1;
+            end.chain = chain_value(&tag);
+        }
+        self.sweep();
+        let temporary = self.temporary();
+        let (file, meta) = self.put_in_place(&temporary, &bytes, replace).map_err(|e| {
+            let _ = std::fs::remove_file(&temporary);
+            let hint = match e.raw_os_error() {
+                Some(libc::EBUSY) => {
+                    "The file is mounted by itself (a bind mount of a single file) and can't be \
+                     replaced. Mount the folder that holds it instead."
+                }
+                Some(libc::EEXIST) => {
+                    "A file appeared in its place. It was not touched. Run ALTER INSTANCE RELOAD KEYRING."
+                }
+                _ => "Nothing was changed. Make room on the disk, check it and the folder's rights.",
+            };
+            Error::io(WRITE, format!("'{}'", temporary.display()), e).hint(hint)
+        })?;
+        self.journal = Some(Journal {
+            file,
+            inode: (meta.dev(), meta.ino()),
+            header,
+            dek,
+            keys,
+            end,
+        });
+        self.live_bytes = end.offset - header_length;
+        self.dead_bytes = 0;
+        if let Err(e) = sys::sync_folder(&self.folder) {
+            let why = format!(
+                "fsync of the folder of '{}' failed ({e}), so it is unknown what the disk holds",
+                self.path.display()
+            );
+            self.refusing = Some(Refusing::Unsynced(why));
+            return self.check_writable().map_err(|e| e.with_kind(Kind::Io));
+        }
+        self.refusing = None;
+        self.refresh_marker();
+        Ok(())
+    }
+
+    fn put_in_place(
+        &self,
+        temporary: &Path,
+        bytes: &[u8],
+        replace: bool,
+    ) -> io::Result<(File, Metadata)> {
+        let (file, _) = sys::open(temporary, Access::CreateNew)?;
+        file.write_all_at(bytes, 0)?;
+        if let Some(journal) = &self.journal {
+            let (old, new) = (journal.file.metadata()?, file.metadata()?);
+            if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+                // Fails where we may not; then the file is ours, which can be read as well.
+                let _ = std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()));
+            }
+        }
+        file.sync_all()?;
+        if replace {
+            std::fs::rename(temporary, &self.path)?;
+        } else {
+            sys::rename_noreplace(temporary, &self.path)?;
+        }
+        let meta = file.metadata()?;
+        Ok((file, meta))
+    }
+}
+
+/// Seals one change behind `end`: the frame and its tag.
+fn seal(
+    pool: &SecretPool,
+    keys: &FileKeys,
+    header: &Header,
+    end: &End,
+    change: &Change<'_>,
+) -> Result<(Vec<u8>, [u8; crate::envelope::TAG])> {
+    let sequence = end
+        .sequence
+        .checked_add(1)
+        .ok_or_else(|| Error::new(Kind::Internal, WRITE, "the sequence numbers are used up"))?;
+    let at = Position {
+        file_id: header.file_id,
+        generation: header.generation,
+        sequence,
+        previous: end.chain,
+    };
+    let mut text = pool.zeroed(plaintext_length(change))?;
+    write_plaintext(change, &mut text);
+    let (nonce, tag) = keys.cipher().seal(&at, &mut text)?;
+    let mut frame = Vec::with_capacity(layout::FRAME_OVERHEAD + text.len());
+    write_frame(&mut frame, sequence, &nonce, &text, &tag);
+    Ok((frame, tag))
+}

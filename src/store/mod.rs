@@ -1,0 +1,85 @@
+//! Stores: where sealed records live.
+//!
+//! Owns the trait [`Store`] and what a store tells about itself. Policy (who may write, what is in
+//! memory) is the facade's, in `keyring`.
+
+pub mod file;
+
+use crate::envelope::{FILE_ID, FINGERPRINT};
+use crate::error::Result;
+use crate::keyring::record::{Change, KeyRecord};
+
+/// How a store is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The one writer: takes the lock, mends a torn end.
+    ReadWrite,
+    /// A server that was told to write nothing: no lock, nothing on disk is touched.
+    ReadOnly,
+    /// A look at a keyring that somebody else may be writing (migration tool, `status`, `list`,
+    /// `verify`): no lock, nothing on disk is touched.
+    Snapshot,
+}
+
+/// What a store tells about itself.
+#[derive(Clone, Debug, Default)]
+pub struct StoreInfo {
+    /// The keyring exists on disk.
+    pub exists: bool,
+    /// Which file it is.
+    pub file_id: Option<[u8; FILE_ID]>,
+    /// The DEK's fingerprint.
+    pub fingerprint: Option<[u8; FINGERPRINT]>,
+    /// How often the file was rewritten.
+    pub generation: u64,
+    /// The last record's sequence number.
+    pub sequence: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// The KEK that opened it, or would make it, for people.
+    pub opened_by: String,
+    /// Why writes are refused, if they are.
+    pub refusing: Option<String>,
+}
+
+/// Sealed records on some medium. A store holds no keys in memory.
+pub trait Store: Send {
+    /// Makes one change durable. When it returns `Ok` the change survives a power cut; when it
+    /// returns an error the change is not to be published.
+    ///
+    /// # Errors
+    /// ReadOnly where writes are refused; Io and others with the reason.
+    fn append(&mut self, change: &Change<'_>) -> Result<()>;
+
+    /// Writes everything anew from `live` and drops what is dead. Ends a state in which writes
+    /// are refused because of a failed sync.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; the old content stays in force.
+    fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()>;
+
+    /// The dead records are worth a rewrite.
+    fn wants_rewrite(&self) -> bool;
+
+    /// What the store that takes this one's place needs to know.
+    fn handover(&self) -> file::Handover;
+
+    /// Only a complete rewrite from memory makes this store whole again: a sync has failed, or the
+    /// file is gone.
+    fn needs_rescue(&self) -> bool;
+
+    /// Where the records are.
+    fn path(&self) -> &std::path::Path;
+
+    /// The generation that new records are written in.
+    fn generation(&self) -> u64;
+
+    /// What the store tells about itself.
+    fn info(&self) -> StoreInfo;
+
+    /// Keeps a sentence for the log.
+    fn warn(&mut self, sentence: String);
+
+    /// Sentences for the log that came up while opening and writing.
+    fn take_warnings(&mut self) -> Vec<String>;
+}

@@ -1,0 +1,351 @@
+//! System calls that Rust has no safe wrapper for, and the file-opening rules built on them.
+//!
+//! Owns: the file-system identity under which the keyring's files are touched, and the checks on
+//! every file that is opened (no symbolic link, regular, one link). It must never follow a
+//! symbolic link in the last path component, and never act with root's rights on a folder that
+//! the mysql account can write.
+
+use crate::error::{Error, Kind, Result};
+use std::ffi::CString;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The effective user id of this process.
+pub fn effective_uid() -> u32 {
+    // SAFETY: geteuid has no arguments, no failure and no side effect.
+    unsafe { libc::geteuid() }
+}
+
+/// Whose rights are used for the keyring's files while this process runs as root: those of the
+/// owner of a folder (the data directory, or the keyring's folder for the tool).
+#[derive(Clone, Debug)]
+pub struct Identity {
+    folder: Option<PathBuf>,
+}
+
+impl Identity {
+    /// The owner of `folder`, looked up each time the identity is taken on.
+    pub fn owner_of(folder: &Path) -> Identity {
+        Identity {
+            folder: Some(folder.to_path_buf()),
+        }
+    }
+
+    /// The process's own identity, whoever it is.
+    pub fn own() -> Identity {
+        Identity { folder: None }
+    }
+
+    /// Takes on the identity for the calling thread until the guard is dropped. Under any other
+    /// effective user than root this does nothing.
+    ///
+    /// # Errors
+    /// The folder can't be looked at.
+    pub fn enter(&self) -> Result<IdentityGuard> {
+        let Some(folder) = self.folder.as_deref().filter(|_| effective_uid() == 0) else {
+            return Ok(IdentityGuard { entered: false });
+        };
+        let meta = std::fs::metadata(folder).map_err(|e| {
+            Error::io(
+                "find the owner of the data directory",
+                folder.display().to_string(),
+                e,
+            )
+        })?;
+        set_fs_ids(meta.uid(), meta.gid());
+        Ok(IdentityGuard { entered: true })
+    }
+}
+
+/// Gives the thread its own identity back when dropped. See [`Identity::enter`].
+#[must_use]
+pub struct IdentityGuard {
+    entered: bool,
+}
+
+impl Drop for IdentityGuard {
+    fn drop(&mut self) {
+        if self.entered {
+            // Only entered under euid 0, whose file-system ids are 0 as well.
+            set_fs_ids(0, 0);
+        }
+    }
+}
+
+fn set_fs_ids(uid: u32, gid: u32) {
+    // The group first: without root's fsuid the group could not be changed any more.
+    let order: [bool; 2] = if uid == 0 {
+        [false, true]
+    } else {
+        [true, false]
+    };
+    for group in order {
+        // SAFETY: both calls only change ids of the calling thread; root may set any value.
+        unsafe {
+            if group {
+                libc::setfsgid(gid);
+            } else {
+                libc::setfsuid(uid);
+            }
+        }
+    }
+}
+
+/// Renames `from` to `to` unless `to` exists (EEXIST). File systems that can't do this in one
+/// step (EINVAL, ENOSYS) get a check and a plain rename: callers hold the keyring's lock.
+pub fn rename_noreplace(from: &Path, to: &Path) -> io::Result<()> {
+    let c = |p: &Path| CString::new(p.as_os_str().as_bytes()).map_err(io::Error::other);
+    let (cfrom, cto) = (c(from)?, c(to)?);
+    // SAFETY: both pointers are NUL-terminated strings that live until the call returns.
+    let rc = unsafe {
+        libc::renameat2(
+            libc::AT_FDCWD,
+            cfrom.as_ptr(),
+            libc::AT_FDCWD,
+            cto.as_ptr(),
+            libc::RENAME_NOREPLACE,
+        )
+    };
+    if rc == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EINVAL | libc::ENOSYS) => match std::fs::symlink_metadata(to) {
+            Ok(_) => Err(io::Error::from_raw_os_error(libc::EEXIST)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => std::fs::rename(from, to),
+            Err(e) => Err(e),
+        },
+        _ => Err(error),
+    }
+}
+
+/// Runs `f` in the child of every later `fork()`. `f` must be async-signal-safe: it may set
+/// atomics and nothing else.
+pub fn at_fork_in_child(f: extern "C" fn()) {
+    // SAFETY: `f` is a plain function of a library that is never unmapped (`-z nodelete`).
+    unsafe {
+        libc::pthread_atfork(
+            None,
+            None,
+            Some(std::mem::transmute::<extern "C" fn(), unsafe extern "C" fn()>(f)),
+        );
+    }
+}
+
+/// How [`open`] opens a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// For reading.
+    Read,
+    /// For reading and writing; the file must exist.
+    ReadWrite,
+    /// For reading and writing; created with mode 0600 where it is missing.
+    Create,
+    /// For reading and writing; must not exist; mode 0600.
+    CreateNew,
+}
+
+/// Opens a file without following a symbolic link in the last component and checks that it is a
+/// regular file with one link. Never blocks on a FIFO.
+pub fn open(path: &Path, access: Access) -> io::Result<(File, Metadata)> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK);
+    match access {
+        Access::Read => {}
+        Access::ReadWrite => {
+            options.write(true);
+        }
+        Access::Create => {
+            options.write(true).create(true).truncate(false);
+        }
+        Access::CreateNew => {
+            options.write(true).create_new(true);
+        }
+    }
+    let file = options.open(path).map_err(|e| match e.raw_os_error() {
+        Some(libc::ELOOP) => io::Error::other("it is a symbolic link, which is not followed"),
+        Some(libc::EISDIR) => io::Error::other("it is a folder, not a file"),
+        _ => e,
+    })?;
+    let meta = file.metadata()?;
+    if meta.is_dir() {
+        return Err(io::Error::other("it is a folder, not a file"));
+    }
+    if !meta.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if meta.nlink() != 1 {
+        return Err(io::Error::other(format!(
+            "it has {} hard links instead of one",
+            meta.nlink()
+        )));
+    }
+    Ok((file, meta))
+}
+
+/// Reads a whole small file of at most `limit` bytes; more is an error.
+pub fn read_bounded(file: &mut File, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::other(format!("it is larger than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// fsyncs a folder, so that creations and renames in it are on disk.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// Writes a small file so that a crash leaves either the old content or the new one: temporary
+/// file beside it, fsync, rename, fsync of the folder. Mode 0600.
+pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .ok_or_else(|| io::Error::other("the path has no folder"))?;
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".tmp");
+    let temporary = folder.join(name);
+    match std::fs::remove_file(&temporary) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let result = (|| {
+        let (mut file, _) = open(&temporary, Access::CreateNew)?;
+        io::Write::write_all(&mut file, content)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    })();
+    if let Err(e) = result {
+        let _ = std::fs::remove_file(&temporary);
+        return Err(e);
+    }
+    sync_folder(folder)
+}
+
+/// An absolute path that names a file in a folder that exists: the folder with symbolic links
+/// resolved, and the path of the file in it.
+pub fn resolve(path: &Path, op: &'static str) -> Result<(PathBuf, PathBuf)> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Error::new(
+            Kind::Config,
+            op,
+            format!("'{}' does not name a file", path.display()),
+        ));
+    };
+    if !path.is_absolute() {
+        return Err(Error::new(
+            Kind::Config,
+            op,
+            format!("the path '{}' is not absolute", path.display()),
+        )
+        .hint("Give the path from the root on: the server changes its working directory."));
+    }
+    let folder = folder.canonicalize().map_err(|e| {
+        Error::io(op, format!("the folder '{}'", folder.display()), e).hint(
+            "Create the folder, owned by the account that runs mysqld and with mode 0750, or mount \
+             the volume that holds it.",
+        )
+    })?;
+    let file = folder.join(name);
+    Ok((folder, file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_refuses_links_folders_and_second_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        std::fs::write(&file, b"x").unwrap();
+        let link = dir.path().join("l");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(
+            open(&link, Access::Read)
+                .unwrap_err()
+                .to_string()
+                .contains("symbolic link")
+        );
+        assert!(
+            open(dir.path(), Access::Read)
+                .unwrap_err()
+                .to_string()
+                .contains("folder")
+        );
+        assert!(
+            open(dir.path(), Access::ReadWrite)
+                .unwrap_err()
+                .to_string()
+                .contains("folder")
+        );
+        std::fs::hard_link(&file, dir.path().join("h")).unwrap();
+        assert!(
+            open(&file, Access::Read)
+                .unwrap_err()
+                .to_string()
+                .contains("2 hard links")
+        );
+    }
+
+    #[test]
+    fn rename_noreplace_keeps_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        std::fs::write(&a, b"a").unwrap();
+        std::fs::write(&b, b"b").unwrap();
+        assert_eq!(
+            rename_noreplace(&a, &b).unwrap_err().raw_os_error(),
+            Some(libc::EEXIST)
+        );
+        assert_eq!(std::fs::read(&b).unwrap(), b"b");
+        std::fs::remove_file(&b).unwrap();
+        rename_noreplace(&a, &b).unwrap();
+        assert_eq!(std::fs::read(&b).unwrap(), b"a");
+    }
+
+    #[test]
+    fn read_bounded_refuses_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, [7u8; 10]).unwrap();
+        assert_eq!(
+            read_bounded(&mut File::open(&path).unwrap(), 10)
+                .unwrap()
+                .len(),
+            10
+        );
+        assert!(read_bounded(&mut File::open(&path).unwrap(), 9).is_err());
+    }
+
+    #[test]
+    fn root_takes_on_the_identity_of_the_folders_owner() {
+        if effective_uid() != 0 {
+            println!("not root: this test checks only that nothing changes");
+            assert!(!Identity::owner_of(Path::new("/")).enter().unwrap().entered);
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(dir.path(), Some(12345), Some(12345)).unwrap();
+        let secret = dir.path().join("s");
+        {
+            let _guard = Identity::owner_of(dir.path()).enter().unwrap();
+            let (_, meta) = open(&secret, Access::CreateNew).unwrap();
+            assert_eq!((meta.uid(), meta.gid()), (12345, 12345));
+            assert!(
+                File::open("/etc/shadow").is_err(),
+                "root's rights are given up"
+            );
+        }
+        assert!(File::open("/etc/shadow").is_ok(), "and come back");
+    }
+}

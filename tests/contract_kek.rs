@@ -1,0 +1,194 @@
+//! The contract of `Kek`, over every provider.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::write_secret;
+use keyring_ward::config::{KekConfig, SecretRef};
+use keyring_ward::error::Kind;
+use keyring_ward::kek::{Budget, Kek, Stanza, Unwrapped, from_config, open_dek};
+use keyring_ward::secret::SecretPool;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+const FILE: [u8; 16] = [7; 16];
+const DEK: [u8; 32] = [9; 32];
+
+/// A provider under test: how to make one from a secret file, and two secrets that it accepts.
+struct Provider {
+    make: fn(&Path) -> Box<dyn Kek>,
+    secrets: [&'static [u8]; 2],
+}
+
+const PROVIDERS: [Provider; 2] = [
+    Provider {
+        make: |p| from_config(&KekConfig::Passphrase(SecretRef::File(p.into()))),
+        secrets: [b"first passphrase\n", b"second passphrase\n"],
+    },
+    Provider {
+        make: |p| from_config(&KekConfig::KeyFile(SecretRef::File(p.into()))),
+        secrets: [&[1; 32], &[2; 48]],
+    },
+];
+
+fn unwrap(kek: &dyn Kek, file: &[u8; 16], stanza: &Stanza) -> Result<Option<Vec<u8>>, Kind> {
+    match kek.unwrap(&SecretPool::new(), file, stanza, &mut Budget::new()) {
+        Ok(Unwrapped::Opened(dek)) => Ok(Some(dek.to_vec())),
+        Ok(Unwrapped::WrongKey | Unwrapped::NotMine) => Ok(None),
+        Err(e) => Err(e.kind()),
+    }
+}
+
+#[test]
+fn wraps_and_unwraps_for_one_file_and_one_secret() {
+    let pool = SecretPool::new();
+    for provider in PROVIDERS {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        write_secret(&path, provider.secrets[0]);
+        let kek = (provider.make)(&path);
+        kek.probe(&pool).unwrap();
+        let stanza = kek.wrap(&pool, &FILE, &DEK).unwrap();
+        assert_eq!(unwrap(&*kek, &FILE, &stanza), Ok(Some(DEK.to_vec())));
+        assert_eq!(
+            unwrap(&*kek, &[8; 16], &stanza),
+            Ok(None),
+            "another file's stanza"
+        );
+        assert_ne!(
+            stanza,
+            kek.wrap(&pool, &FILE, &DEK).unwrap(),
+            "never the same twice"
+        );
+        assert!(
+            kek.wrap(&pool, &FILE, &DEK[1..]).is_err(),
+            "exactly 32 bytes"
+        );
+
+        // Nothing of the stanza can be changed unnoticed.
+        let changes: [fn(&mut Stanza); 7] = [
+            |s| s.blob[0] ^= 1,
+            |s| s.blob[20] ^= 1,
+            |s| s.commitment[31] ^= 1,
+            |s| s.key_ref.push('x'),
+            |s| s.threshold = 2,
+            |s| *s.params.last_mut().unwrap() ^= 1,
+            |s| s.blob.push(0),
+        ];
+        for (i, change) in changes.iter().enumerate() {
+            let mut bad = stanza.clone();
+            change(&mut bad);
+            assert_ne!(
+                unwrap(&*kek, &FILE, &bad),
+                Ok(Some(DEK.to_vec())),
+                "change {i}"
+            );
+        }
+
+        write_secret(&path, provider.secrets[1]);
+        assert_eq!(unwrap(&*kek, &FILE, &stanza), Ok(None), "another secret");
+    }
+}
+
+#[test]
+fn another_providers_stanza_is_wrong_kek_and_says_so() {
+    let pool = SecretPool::new();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret");
+    write_secret(&path, &[1; 32]);
+    for (a, b) in [(0, 1), (1, 0)] {
+        let stanza = (PROVIDERS[a].make)(&path).wrap(&pool, &FILE, &DEK).unwrap();
+        let kek = (PROVIDERS[b].make)(&path);
+        assert!(matches!(
+            kek.unwrap(&pool, &FILE, &stanza, &mut Budget::new()),
+            Ok(Unwrapped::NotMine)
+        ));
+        let e = open_dek(&pool, &[kek], &FILE, &[stanza])
+            .map(drop)
+            .unwrap_err();
+        assert_eq!(e.kind(), Kind::WrongKek);
+        assert!(e.to_string().contains("is wrapped by"), "{e}");
+    }
+}
+
+#[test]
+fn bad_secret_files_are_refused_with_the_reason() {
+    let pool = SecretPool::new();
+    for provider in PROVIDERS {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        let kek = (provider.make)(&path);
+        let probe = || kek.probe(&pool).map_err(|e| (e.kind(), e.to_string()));
+        let refused = |kind: Kind, text: &str| match probe() {
+            Err((k, message)) => {
+                assert_eq!(k, kind, "{message}");
+                assert!(message.contains(text), "{message}");
+                assert!(
+                    message.contains(&*path.to_string_lossy()),
+                    "names the file: {message}"
+                );
+            }
+            Ok(()) => panic!("accepted: {text}"),
+        };
+        refused(Kind::NotFound, "No such file");
+        std::fs::create_dir(&path).unwrap();
+        refused(Kind::Io, "folder");
+        std::fs::remove_dir(&path).unwrap();
+        write_secret(&path, b"");
+        refused(Kind::InvalidInput, "");
+        write_secret(&path, provider.secrets[0]);
+        for mode in [0o640, 0o604, 0o620, 0o666] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            refused(Kind::Permission, "others can get at it");
+        }
+        for mode in [0o600, 0o400] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            probe().unwrap();
+        }
+        write_secret(&path.with_extension("x"), &[1; 70_000]);
+        std::fs::rename(path.with_extension("x"), &path).unwrap();
+        refused(Kind::InvalidInput, "the limit is 65536");
+        let target = dir.path().join("target");
+        write_secret(&target, provider.secrets[0]);
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        refused(Kind::Io, "symbolic link");
+    }
+}
+
+#[test]
+fn details_of_the_providers() {
+    let pool = SecretPool::new();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secret");
+    // One line end is not part of a passphrase; anything else is.
+    let kek = (PROVIDERS[0].make)(&path);
+    write_secret(&path, b"pass phrase");
+    let stanza = kek.wrap(&pool, &FILE, &DEK).unwrap();
+    for (text, opens) in [
+        (&b"pass phrase\n"[..], true),
+        (b"pass phrase\r\n", true),
+        (b"pass phrase \n", false),
+        (b"pass phrase\n\n", false),
+    ] {
+        write_secret(&path, text);
+        assert_eq!(
+            unwrap(&*kek, &FILE, &stanza).unwrap().is_some(),
+            opens,
+            "{text:?}"
+        );
+    }
+    write_secret(&path, b"\n");
+    assert_eq!(
+        kek.probe(&pool).unwrap_err().kind(),
+        Kind::InvalidInput,
+        "an empty passphrase"
+    );
+    // A key file has at least 32 bytes, whatever they are.
+    let kek = (PROVIDERS[1].make)(&path);
+    write_secret(&path, &[0; 31]);
+    assert_eq!(kek.probe(&pool).unwrap_err().kind(), Kind::InvalidInput);
+    write_secret(&path, &[b'\n'; 32]);
+    kek.probe(&pool).unwrap();
+}

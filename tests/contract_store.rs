@@ -1,0 +1,617 @@
+//! The contract of a store behind the keyring, over every store: durability, order of errors,
+//! recovery. Files are damaged here by hand; `vectors.rs` has the damage as data files.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Place, content};
+use keyring_ward::error::Kind;
+use keyring_ward::keyring::Keyring;
+use keyring_ward::secret::SecretPool;
+use keyring_ward::store::Mode;
+use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
+
+fn with_keys(n: usize) -> Place {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    for i in 0..n {
+        keyring
+            .generate(format!("key{i}").as_bytes(), b"u@h", b"AES", 32)
+            .unwrap();
+    }
+    place
+}
+
+#[test]
+fn nothing_is_created_before_the_first_write() {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    assert!(!place.keyring_file().exists());
+    assert!(keyring.fetch(b"k", b"").unwrap().is_none());
+    assert_eq!(
+        keyring.remove(b"k", b"").unwrap_err().kind(),
+        Kind::NotFound
+    );
+    assert!(!place.keyring_file().exists());
+    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    assert!(place.keyring_file().exists());
+}
+
+#[test]
+fn keys_survive_reopening_with_all_their_parts() {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    keyring.generate(b"a", b"", b"AES", 32).unwrap();
+    keyring
+        .store_key(b"a", b"u@h", b"secret", b"material")
+        .unwrap();
+    keyring
+        .store_key(&[0xFF; 255], &[0xFE; 255], b"RSA", &[1; 16_384])
+        .unwrap();
+    keyring.generate(b"gone", b"", b"DSA", 1).unwrap();
+    keyring.remove(b"gone", b"").unwrap();
+    let before = content(&keyring);
+    drop(keyring);
+    let keyring = place.open().unwrap();
+    assert_eq!(content(&keyring), before);
+    assert_eq!(keyring.list().len(), 3);
+    let key = keyring.fetch(b"a", b"u@h").unwrap().unwrap();
+    assert_eq!(
+        (&*key.key_type, &key.material[..]),
+        ("secret", &b"material"[..])
+    );
+    assert!(keyring.fetch(b"gone", b"").unwrap().is_none());
+}
+
+#[test]
+fn limits_and_existing_keys() {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    let material = keyring.fetch(b"k", b"").unwrap().unwrap().material.to_vec();
+    let kind = |r: keyring_ward::error::Result<()>| r.unwrap_err().kind();
+    assert_eq!(
+        kind(keyring.generate(b"k", b"", b"AES", 32)),
+        Kind::AlreadyExists
+    );
+    assert_eq!(
+        kind(keyring.store_key(b"k", b"", b"AES", b"x")),
+        Kind::AlreadyExists
+    );
+    assert_eq!(
+        kind(keyring.generate(b"", b"", b"AES", 32)),
+        Kind::InvalidInput
+    );
+    assert_eq!(
+        kind(keyring.generate(&[b'x'; 256], b"", b"AES", 32)),
+        Kind::InvalidInput
+    );
+    assert_eq!(
+        kind(keyring.generate(b"x", &[b'x'; 256], b"AES", 32)),
+        Kind::InvalidInput
+    );
+    assert_eq!(
+        kind(keyring.generate(b"x", b"", b"AES", 0)),
+        Kind::InvalidInput
+    );
+    assert_eq!(
+        kind(keyring.generate(b"x", b"", b"AES", 16_385)),
+        Kind::InvalidInput
+    );
+    assert_eq!(
+        kind(keyring.store_key(b"x", b"", b"AES", b"")),
+        Kind::InvalidInput
+    );
+    assert_eq!(
+        kind(keyring.store_key(b"x", b"", b"AES", &[0; 16_385])),
+        Kind::InvalidInput
+    );
+    assert_eq!(
+        kind(keyring.generate(b"x", b"", b"", 32)),
+        Kind::InvalidInput
+    );
+    assert_eq!(
+        kind(keyring.generate(b"x", b"", b"AES-256", 32)),
+        Kind::InvalidInput
+    );
+    assert!(
+        keyring.fetch(&[b'x'; 256], b"").unwrap().is_none(),
+        "can't have been stored"
+    );
+    assert_eq!(
+        keyring.fetch(b"k", b"").unwrap().unwrap().material[..],
+        material[..]
+    );
+    assert_eq!(keyring.list().len(), 1);
+}
+
+#[test]
+fn a_write_costs_the_same_whatever_the_number_of_keys() {
+    let place = with_keys(1);
+    let keyring = place.open().unwrap();
+    let grows = |name: &[u8]| {
+        let before = place.read().len();
+        keyring.generate(name, b"u@h", b"AES", 32).unwrap();
+        place.read().len() - before
+    };
+    let first = grows(b"one0");
+    for i in 0..500 {
+        keyring
+            .generate(format!("filler{i}").as_bytes(), b"", b"AES", 32)
+            .unwrap();
+    }
+    assert_eq!(grows(b"one1"), first);
+}
+
+#[test]
+fn one_writer_and_a_snapshot_beside_it() {
+    let place = with_keys(2);
+    let keyring = place.open().unwrap();
+    assert_eq!(place.open().map(drop).unwrap_err().kind(), Kind::Locked);
+    let mut look = place.server();
+    look.snapshot_if_locked = true;
+    let snapshot = Keyring::open(&place.config(), &look, &SecretPool::new()).unwrap();
+    assert_eq!(snapshot.status().mode, Mode::Snapshot);
+    assert_eq!(content(&snapshot), content(&keyring));
+    assert_eq!(
+        snapshot.generate(b"x", b"", b"AES", 32).unwrap_err().kind(),
+        Kind::ReadOnly
+    );
+    drop(keyring);
+    place.open().unwrap();
+}
+
+#[test]
+fn read_only_serves_and_touches_nothing() {
+    let place = with_keys(2);
+    std::fs::remove_file(place.keyring_file().with_extension("ward.lock")).unwrap();
+    let files = || {
+        let mut all: Vec<_> = std::fs::read_dir(place.dir.path())
+            .unwrap()
+            .chain(std::fs::read_dir(place.data_dir()).unwrap())
+            .map(|e| e.unwrap())
+            .map(|e| (e.path(), e.metadata().unwrap().modified().unwrap()))
+            .collect();
+        all.sort();
+        all
+    };
+    let before = files();
+    let mut config = place.config();
+    config.read_only = true;
+    let keyring = Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
+    assert_eq!(keyring.list().len(), 2);
+    for result in [
+        keyring.generate(b"x", b"", b"AES", 1),
+        keyring.remove(b"key0", b"u@h"),
+    ] {
+        assert_eq!(result.unwrap_err().kind(), Kind::ReadOnly);
+    }
+    assert_eq!(files(), before);
+    std::fs::remove_file(place.keyring_file()).unwrap();
+    let e = Keyring::open(&config, &place.server(), &SecretPool::new())
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(
+        e.kind(),
+        Kind::NotFound,
+        "a missing file is not an empty keyring"
+    );
+}
+
+#[test]
+fn every_cut_is_a_valid_older_file_torn_or_tampered_and_the_marker_knows() {
+    let place = with_keys(3);
+    let whole = place.read();
+    let full = content(&place.open().unwrap());
+    // Where records end: sizes at which the file is valid.
+    let mut ends = Vec::new();
+    for len in 0..=whole.len() {
+        place.write(&whole[..len]);
+        // Without a data directory no marker can notice.
+        let mut tool = place.server();
+        tool.data_dir = None;
+        tool.look_only = true;
+        match Keyring::open(&place.config(), &tool, &SecretPool::new()) {
+            Ok(keyring) => {
+                let keys = content(&keyring);
+                assert!(keys.iter().all(|k| full.contains(k)), "cut at {len}");
+                if keyring.take_warnings().is_empty() {
+                    ends.push((len, keys.len()));
+                }
+            }
+            Err(e) => assert_eq!(e.kind(), Kind::Tampered, "cut at {len}: {e}"),
+        }
+    }
+    assert_eq!(ends.iter().map(|e| e.1).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    // The marker was written at open, when all three records were known.
+    for (len, _) in &ends[..3] {
+        place.write(&whole[..*len]);
+        let e = place.open().map(drop).unwrap_err();
+        assert_eq!(e.kind(), Kind::Tampered);
+        assert!(e.to_string().contains("older copy"), "{e}");
+        assert_eq!(place.read(), whole[..*len], "nothing was changed");
+    }
+    place.write(&whole);
+    assert_eq!(content(&place.open().unwrap()), full);
+}
+
+#[test]
+fn a_torn_end_is_saved_cut_and_written_over() {
+    let place = with_keys(2);
+    let two = place.read();
+    place
+        .open()
+        .unwrap()
+        .generate(b"third", b"", b"AES", 32)
+        .unwrap();
+    let three = place.read();
+    let marker = place.data_dir().join("keyring_ward.marker");
+    for len in two.len() + 1..three.len() {
+        let _ = std::fs::remove_file(&marker);
+        place.write(&three[..len]);
+        let keyring = place.open().unwrap();
+        assert_eq!(keyring.list().len(), 2, "cut at {len}");
+        assert_eq!(place.read(), two);
+        let warnings = keyring.take_warnings().join("\n");
+        assert!(warnings.contains("saved as"), "{warnings}");
+        let aside = place.dir.path().join("keyring.ward.torn-1-2");
+        assert_eq!(std::fs::read(&aside).unwrap(), three[two.len()..len]);
+        keyring.generate(b"another", b"", b"AES", 32).unwrap();
+        drop(keyring);
+        assert_eq!(place.open().unwrap().list().len(), 3);
+    }
+}
+
+#[test]
+fn torn_bytes_that_cannot_be_saved_refuse_writes_but_not_reads() {
+    let place = with_keys(2);
+    let whole = place.read();
+    place.write(&whole[..whole.len() - 1]);
+    std::fs::remove_file(place.data_dir().join("keyring_ward.marker")).unwrap();
+    let aside = place.dir.path().join("keyring.ward.torn-1-1");
+    std::fs::create_dir(&aside).unwrap();
+    let keyring = place.open().unwrap();
+    assert_eq!(keyring.list().len(), 1);
+    assert_eq!(
+        keyring.generate(b"x", b"", b"AES", 1).unwrap_err().kind(),
+        Kind::ReadOnly
+    );
+    assert_eq!(place.read().len(), whole.len() - 1, "nothing was cut");
+    std::fs::remove_dir(&aside).unwrap();
+    let keyring = keyring.reload(&place.config(), &place.server()).unwrap();
+    keyring.generate(b"x", b"", b"AES", 1).unwrap();
+}
+
+#[test]
+fn every_flipped_bit_is_noticed_and_nothing_is_changed() {
+    let place = with_keys(2);
+    let good = place.read();
+    for bit in 0..good.len() * 8 {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        place.write(&bad);
+        match place.open() {
+            Err(e) => assert_eq!(e.kind(), Kind::Tampered, "bit {bit}: {e}"),
+            Ok(_) => panic!("bit {bit} (byte {}) went unnoticed", bit / 8),
+        }
+        assert_eq!(place.read(), bad, "bit {bit}: the file was changed");
+    }
+    place.write(&good);
+    assert_eq!(place.open().unwrap().list().len(), 2);
+}
+
+#[test]
+fn unwritten_sectors_of_the_last_record_are_torn_of_others_tampered() {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    for name in [b"a", b"b"] {
+        keyring
+            .store_key(name, b"", b"SECRET", &[0x11; 4000])
+            .unwrap();
+    }
+    drop(keyring);
+    let good = place.read();
+    let _ = std::fs::remove_file(place.data_dir().join("keyring_ward.marker"));
+    let record = good.windows(4).rposition(|w| w == b"KWF\x01").unwrap();
+    for sector in good.len() / 512 - 7..good.len() / 512 {
+        let mut torn = good.clone();
+        assert!(sector * 512 > record);
+        torn[sector * 512..(sector + 1) * 512].fill(0);
+        place.write(&torn);
+        assert_eq!(place.open().unwrap().list().len(), 1, "sector {sector}");
+        let _ = std::fs::remove_file(place.data_dir().join("keyring_ward.marker"));
+    }
+    for sector in 1..7 {
+        let mut bad = good.clone();
+        bad[sector * 512..(sector + 1) * 512].fill(0);
+        place.write(&bad);
+        assert_eq!(
+            place.open().map(drop).unwrap_err().kind(),
+            Kind::Tampered,
+            "sector {sector}"
+        );
+    }
+    // The whole last record unwritten: only the file system knew its length.
+    let last = good.windows(4).rposition(|w| w == b"KWF\x01").unwrap();
+    let mut zero = good.clone();
+    zero[last..].fill(0);
+    place.write(&zero);
+    assert_eq!(place.open().unwrap().list().len(), 1);
+}
+
+#[test]
+fn the_marker_notices_a_missing_and_a_foreign_file() {
+    let place = with_keys(1);
+    let own = place.read();
+    std::fs::remove_file(place.keyring_file()).unwrap();
+    let e = place.open().map(drop).unwrap_err();
+    assert_eq!(e.kind(), Kind::NotFound);
+    assert!(e.to_string().contains("reset-marker --datadir"), "{e}");
+    let other = with_keys(1);
+    place.write(&other.read());
+    let e = place.open().map(drop).unwrap_err();
+    assert!(
+        e.to_string().contains("not the keyring that belongs"),
+        "{e}"
+    );
+    place.write(&own);
+    place.open().unwrap();
+    std::fs::remove_file(place.keyring_file()).unwrap();
+    keyring_ward::admin::marker::reset(&place.data_dir()).unwrap();
+    assert!(place.open().unwrap().list().is_empty());
+}
+
+#[test]
+fn compaction_drops_the_dead_and_keeps_the_living() {
+    let place = with_keys(3);
+    let keyring = place.open().unwrap();
+    let before = content(&keyring);
+    for i in 0..40 {
+        keyring
+            .store_key(format!("t{i}").as_bytes(), b"", b"SECRET", &[7; 16_000])
+            .unwrap();
+    }
+    let inode =
+        |p: &Place| std::os::unix::fs::MetadataExt::ino(&p.keyring_file().metadata().unwrap());
+    let first = inode(&place);
+    for round in 0..2 {
+        for i in 0..40 {
+            keyring.remove(format!("t{i}").as_bytes(), b"").unwrap();
+            if round == 0 {
+                keyring
+                    .store_key(format!("t{i}").as_bytes(), b"", b"SECRET", &[8; 16_000])
+                    .unwrap();
+            }
+        }
+    }
+    assert_ne!(inode(&place), first, "a rewrite took place");
+    assert!(keyring.status().store.generation > 1);
+    assert!(place.read().len() < 1_200_000);
+    assert_eq!(content(&keyring), before);
+    keyring.compact().unwrap();
+    assert!(place.read().len() < 2000);
+    keyring.generate(b"after", b"", b"AES", 32).unwrap();
+    let now = content(&keyring);
+    drop(keyring);
+    assert_eq!(content(&place.open().unwrap()), now);
+    assert!(!place.dir.path().join("keyring.ward.new").exists());
+}
+
+#[test]
+fn a_stale_temporary_is_swept() {
+    let place = with_keys(1);
+    let stale = place.dir.path().join("keyring.ward.new");
+    std::fs::write(&stale, b"half a rewrite").unwrap();
+    place.open().unwrap();
+    assert!(!stale.exists());
+}
+
+#[test]
+fn a_file_replaced_removed_or_written_under_a_running_server() {
+    let place = with_keys(2);
+    let older = place.read();
+    let keyring = place.open().unwrap();
+    keyring.generate(b"new", b"", b"AES", 32).unwrap();
+    let mine = place.read();
+    let refused = |what: &str| {
+        let e = keyring.generate(b"x", b"", b"AES", 32).unwrap_err();
+        assert_eq!(e.kind(), Kind::ReadOnly, "{what}");
+        assert!(e.to_string().contains(what), "{what}: {e}");
+        assert_eq!(keyring.list().len(), 3, "reads go on");
+        assert!(
+            keyring.fetch(b"x", b"").unwrap().is_none(),
+            "and nothing was published"
+        );
+    };
+    // Restored from an older copy, as cp and mv do it: another inode.
+    let aside = place.dir.path().join("aside");
+    std::fs::rename(place.keyring_file(), &aside).unwrap();
+    refused("is gone under the running server");
+    place.write(&older);
+    refused("was replaced under the running server");
+    let e = keyring
+        .reload(&place.config(), &place.server())
+        .map(drop)
+        .unwrap_err();
+    assert!(e.to_string().contains("older copy"), "{e}");
+    // The right file back: writes work again, without a reload.
+    std::fs::rename(&aside, place.keyring_file()).unwrap();
+    keyring.generate(b"y", b"", b"AES", 32).unwrap();
+    // Somebody appends.
+    let file = std::fs::File::options()
+        .write(true)
+        .open(place.keyring_file())
+        .unwrap();
+    let len = place.read().len() as u64;
+    file.write_all_at(b"junk", len).unwrap();
+    let e = keyring.generate(b"z", b"", b"AES", 32).unwrap_err();
+    assert!(e.to_string().contains("somebody else"), "{e}");
+    file.set_len(len).unwrap();
+    keyring.generate(b"z", b"", b"AES", 32).unwrap();
+    // The lock file removed.
+    std::fs::remove_file(place.dir.path().join("keyring.ward.lock")).unwrap();
+    let e = keyring.generate(b"w", b"", b"AES", 32).unwrap_err();
+    assert!(e.to_string().contains("lock file"), "{e}");
+    let keyring = keyring.reload(&place.config(), &place.server()).unwrap();
+    keyring.generate(b"w", b"", b"AES", 32).unwrap();
+    assert!(place.read().len() > mine.len());
+}
+
+#[test]
+fn a_lost_file_is_written_anew_from_memory_by_reload() {
+    let place = with_keys(3);
+    let keyring = place.open().unwrap();
+    let before = content(&keyring);
+    std::fs::remove_file(place.keyring_file()).unwrap();
+    let new = keyring.reload(&place.config(), &place.server()).unwrap();
+    drop(keyring);
+    let keyring = new;
+    assert_eq!(content(&keyring), before);
+    keyring.generate(b"after", b"", b"AES", 32).unwrap();
+    drop(keyring);
+    assert_eq!(place.open().unwrap().list().len(), 4);
+}
+
+#[test]
+fn a_failed_reload_keeps_the_keyring_that_works() {
+    let place = with_keys(2);
+    let keyring = place.open().unwrap();
+    let key = std::fs::read(place.key_file()).unwrap();
+    common::write_secret(&place.key_file(), &[0; 32]);
+    let e = keyring
+        .reload(&place.config(), &place.server())
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(e.kind(), Kind::WrongKek);
+    keyring.generate(b"still", b"", b"AES", 32).unwrap();
+    common::write_secret(&place.key_file(), &key);
+    let new = keyring.reload(&place.config(), &place.server()).unwrap();
+    drop(keyring);
+    assert_eq!(new.list().len(), 3);
+    new.generate(b"again", b"", b"AES", 32).unwrap();
+    assert_eq!(
+        place.open().map(drop).unwrap_err().kind(),
+        Kind::Locked,
+        "the lock was handed over"
+    );
+}
+
+#[test]
+fn a_pinned_fingerprint_admits_one_dek() {
+    let place = with_keys(1);
+    let fingerprint = place.open().unwrap().status().store.fingerprint;
+    let mut config = place.config();
+    config.fingerprint = fingerprint;
+    Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
+    config.fingerprint = Some([0; 16]);
+    let e = Keyring::open(&config, &place.server(), &SecretPool::new())
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(e.kind(), Kind::WrongKek);
+}
+
+#[test]
+fn bad_places() {
+    let place = Place::new();
+    let mut config = place.config();
+    config.path = place.dir.path().join("missing/keyring.ward");
+    let open = |config: &_| Keyring::open(config, &place.server(), &SecretPool::new()).map(drop);
+    let e = open(&config).unwrap_err();
+    assert_eq!(e.kind(), Kind::NotFound);
+    assert!(e.to_string().contains("Create the folder"), "{e}");
+    config.path = place.data_dir();
+    let e = open(&config).unwrap_err();
+    assert!(e.to_string().contains("folder"), "{e}");
+    let link = place.dir.path().join("link");
+    std::os::unix::fs::symlink(place.key_file(), &link).unwrap();
+    config.path = link;
+    let e = open(&config).unwrap_err();
+    assert!(e.to_string().contains("symbolic link"), "{e}");
+}
+
+mod model {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Generate(u8, u16),
+        Store(u8, Vec<u8>),
+        Remove(u8),
+        Reopen,
+        Reload,
+        Compact,
+        /// Cut the file within the last record, as a crash before the acknowledgement would.
+        Tear,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            4 => (0u8..12, 1u16..300).prop_map(|(k, l)| Op::Generate(k, l)),
+            4 => (0u8..12, prop::collection::vec(any::<u8>(), 1..200)).prop_map(|(k, m)| Op::Store(k, m)),
+            4 => (0u8..12).prop_map(Op::Remove),
+            1 => Just(Op::Reopen),
+            1 => Just(Op::Reload),
+            1 => Just(Op::Compact),
+            1 => Just(Op::Tear),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn the_keyring_is_a_map(ops in prop::collection::vec(op(), 1..60)) {
+            let place = Place::new();
+            let mut keyring = place.open().unwrap();
+            let mut map: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+            for op in ops {
+                match op {
+                    Op::Generate(k, length) => {
+                        let done = keyring.generate(&[k + 1], b"o", b"AES", length.into());
+                        prop_assert_eq!(done.is_ok(), !map.contains_key(&vec![k + 1]));
+                        if done.is_ok() {
+                            let key = keyring.fetch(&[k + 1], b"o").unwrap().unwrap();
+                            prop_assert_eq!(key.material.len(), usize::from(length));
+                            map.insert(vec![k + 1], key.material.to_vec());
+                        }
+                    }
+                    Op::Store(k, material) => {
+                        let done = keyring.store_key(&[k + 1], b"o", b"SECRET", &material);
+                        prop_assert_eq!(done.is_ok(), !map.contains_key(&vec![k + 1]));
+                        map.entry(vec![k + 1]).or_insert(material);
+                    }
+                    Op::Remove(k) => {
+                        let done = keyring.remove(&[k + 1], b"o");
+                        prop_assert_eq!(done.is_ok(), map.remove(&vec![k + 1]).is_some());
+                    }
+                    Op::Reopen => {
+                        drop(keyring);
+                        keyring = place.open().unwrap();
+                    }
+                    Op::Reload => keyring = keyring.reload(&place.config(), &place.server()).unwrap(),
+                    Op::Compact => {
+                        if keyring.status().store.exists {
+                            keyring.compact().unwrap();
+                        }
+                    }
+                    Op::Tear => {
+                        if !keyring.status().store.exists {
+                            continue;
+                        }
+                        let acknowledged = place.read();
+                        let twin = keyring.generate(b"unacknowledged", b"", b"AES", 40);
+                        prop_assert!(twin.is_ok());
+                        let whole = place.read();
+                        drop(keyring);
+                        place.write(&whole[..(acknowledged.len() + whole.len()) / 2]);
+                        keyring = place.open().unwrap();
+                    }
+                }
+                let now: BTreeMap<_, _> = content(&keyring).into_iter().map(|(n, _, m)| (n, m)).collect();
+                prop_assert_eq!(&now, &map);
+            }
+        }
+    }
+}
