@@ -22,7 +22,7 @@ if [ "$keep" = yes ]; then
   else
     note "connect:  chroot $BOX mysql -uroot -S /run/mysqld/mysqld.sock"
     note "clean up: chroot $BOX mysqladmin -uroot -S /run/mysqld/mysqld.sock shutdown;" \
-      "umount -l $BOX/dev $BOX/proc; rm -rf --one-file-system $BOX"
+      "umount -l $BOX/readonly $BOX/dev $BOX/proc; rm -rf --one-file-system $BOX"
   fi
   exit 0
 fi

@@ -95,7 +95,8 @@ box_start() {
   if has_docker; then
     ensure_base_image
     BOX=kw-$$-$RANDOM
-    docker run -d --init --name "$BOX" "$BASE_IMAGE" >/dev/null
+    docker run -d --init --cap-add SYS_NICE --tmpfs /readonly:ro,size=1m \
+      --name "$BOX" "$BASE_IMAGE" >/dev/null
   else
     note "no Docker engine answers: running the same server in a root of its own"
     ensure_chroot
@@ -104,9 +105,11 @@ box_start() {
     as_root cp -a --reflink=auto "$CHROOT/." "$BOX/"
     as_root mount -t proc proc "$BOX/proc"
     as_root mount --rbind /dev "$BOX/dev"
+    as_root mkdir -p "$BOX/readonly"
+    as_root mount -t tmpfs -o ro,size=1m readonly "$BOX/readonly"
   fi
   trap box_stop EXIT
-  box_put "$REPO" mysql-test scripts target/release/libkeyring_ward.so target/release/keyring-ward
+  box_put "$REPO" mysql-test scripts tests/vectors target/release/libkeyring_ward.so target/release/keyring-ward
   box sh /kw/mysql-test/container/install-ward.sh /kw/target/release
 }
 
@@ -139,7 +142,7 @@ box_stop() {
     for pid in $(as_root sh -c 'ls -d /proc/[0-9]*' | tr -dc '0-9\n'); do
       [ "$(as_root readlink "/proc/$pid/root" 2>/dev/null)" = "$BOX" ] && as_root kill -9 "$pid" || true
     done
-    as_root umount -l "$BOX/dev" "$BOX/proc" 2>/dev/null || true
+    as_root umount -l "$BOX/readonly" "$BOX/dev" "$BOX/proc" 2>/dev/null || true
     as_root rm -rf --one-file-system "$BOX"
   fi
   BOX=

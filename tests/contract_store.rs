@@ -101,10 +101,6 @@ fn limits_and_existing_keys() {
         Kind::InvalidInput
     );
     assert_eq!(
-        kind(keyring.store_key(b"x", b"", b"AES", b"")),
-        Kind::InvalidInput
-    );
-    assert_eq!(
         kind(keyring.store_key(b"x", b"", b"AES", &[0; 16_385])),
         Kind::InvalidInput
     );
@@ -125,6 +121,19 @@ fn limits_and_existing_keys() {
         material[..]
     );
     assert_eq!(keyring.list().len(), 1);
+    // An empty key is kept, as the stock keyring keeps it.
+    keyring.store_key(b"empty", b"", b"SECRET", b"").unwrap();
+    drop(keyring);
+    let keyring = place.open().unwrap();
+    assert!(
+        keyring
+            .fetch(b"empty", b"")
+            .unwrap()
+            .unwrap()
+            .material
+            .is_empty()
+    );
+    keyring.remove(b"empty", b"").unwrap();
 }
 
 #[test]
@@ -472,6 +481,17 @@ fn a_lost_file_is_written_anew_from_memory_by_reload() {
     keyring.generate(b"after", b"", b"AES", 32).unwrap();
     drop(keyring);
     assert_eq!(place.open().unwrap().list().len(), 4);
+}
+
+#[test]
+fn a_lost_file_without_its_marker_is_another_keyrings_beginning() {
+    let place = with_keys(3);
+    let keyring = place.open().unwrap();
+    std::fs::remove_file(place.keyring_file()).unwrap();
+    keyring_ward::admin::marker::reset(&place.data_dir()).unwrap();
+    let new = keyring.reload(&place.config(), &place.server()).unwrap();
+    assert!(new.list().is_empty());
+    assert!(!place.keyring_file().exists());
 }
 
 #[test]

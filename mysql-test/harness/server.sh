@@ -36,6 +36,7 @@ make_passphrase() {
 # An empty data directory, an empty keyring folder, an empty log, no configuration.
 reset_all() {
   stop_server
+  wait_for 30 sh -c '! pgrep -x mysqld' || fail "a server of an earlier test is still there"
   find "$DATA" "$KEYS" -mindepth 1 -delete
   rm -f "$MANIFEST" "$CONFIG" "$LOG" /etc/my.cnf
 }

@@ -183,6 +183,8 @@ pub fn open_dek(
              file that belongs to it. Nothing was changed.",
         ));
     }
+    // No stanza belongs to a configured KEK; one that is broken itself is the better news.
+    keks.iter().try_for_each(|kek| kek.probe(pool))?;
     let mut present: Vec<&str> = stanzas.iter().map(|s| s.provider.as_str()).collect();
     present.dedup();
     Err(Error::new(

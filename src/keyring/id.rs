@@ -123,14 +123,30 @@ pub fn check_type(key_type: &[u8]) -> Result<()> {
     .hint("The types are AES, RSA, DSA and SECRET."))
 }
 
-/// Checks the length of key material.
+/// Checks the length of key material that is stored. An empty key is allowed, as in the stock
+/// keyring (MySQL's own tests store one); the server treats it as absent. None is generated.
+///
+/// # Errors
+/// InvalidInput: more than [`MAX_MATERIAL`].
+pub fn check_length(len: usize) -> Result<()> {
+    if len <= MAX_MATERIAL {
+        return Ok(());
+    }
+    bad_length(len)
+}
+
+/// Checks the length of key material that is generated.
 ///
 /// # Errors
 /// InvalidInput: 0, or more than [`MAX_MATERIAL`].
-pub fn check_length(len: usize) -> Result<()> {
+pub fn check_generated_length(len: usize) -> Result<()> {
     if (1..=MAX_MATERIAL).contains(&len) {
         return Ok(());
     }
+    bad_length(len)
+}
+
+fn bad_length(len: usize) -> Result<()> {
     Err(Error::new(
         Kind::InvalidInput,
         "use the key material",
@@ -164,7 +180,8 @@ mod tests {
         assert!(KeyId::new(b"x", &[b'x'; 256]).is_err());
         assert!(check_type(b"aes").is_ok() && check_type(b"Secret").is_ok());
         assert!(check_type(b"AES256").is_err() && check_type(b"").is_err());
-        assert!(check_length(0).is_err() && check_length(16_385).is_err());
+        assert!(check_generated_length(0).is_err() && check_length(16_385).is_err());
+        assert!(check_length(0).is_ok() && check_generated_length(16_385).is_err());
         assert!(check_length(1).is_ok() && check_length(16_384).is_ok());
     }
 }

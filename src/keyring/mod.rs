@@ -16,7 +16,7 @@ use crate::store::file::layout::frame_length;
 use crate::store::file::{FileStore, OpenOptions};
 use crate::store::{Mode, Store, StoreInfo};
 use crate::sys::Identity;
-use id::{KeyId, KeyIdBuf, check_length, check_type};
+use id::{KeyId, KeyIdBuf, check_generated_length, check_length, check_type};
 use record::{Change, KeyRecord, ReadChange};
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -185,7 +185,7 @@ impl Keyring {
         key_type: &[u8],
         length: usize,
     ) -> Result<()> {
-        check_length(length)?;
+        check_generated_length(length)?;
         self.add(name, owner, key_type, |pool| pool.random(length))
     }
 

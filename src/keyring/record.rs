@@ -10,7 +10,7 @@ pub struct KeyRecord {
     pub id: KeyId,
     /// The type as it was given, e.g. `AES`.
     pub key_type: Box<str>,
-    /// The secret itself, 1 to 16,384 bytes.
+    /// The secret itself, at most 16,384 bytes.
     pub material: SecretBytes,
     /// Seconds since 1970, UTC.
     pub created_at: i64,
@@ -22,7 +22,7 @@ impl KeyRecord {
     /// A record after its type and length are checked.
     ///
     /// # Errors
-    /// InvalidInput: unknown type, or a length outside 1 to 16,384.
+    /// InvalidInput: unknown type, or more than 16,384 bytes.
     pub fn new(
         id: KeyId,
         key_type: &[u8],

@@ -206,7 +206,11 @@ impl FileStore {
         let parsed = layout::parse_header(&bytes).map_err(in_file)?;
         let header = &parsed.header;
         let (dek, kek) = kek::open_dek(&self.pool, &self.keks, &header.file_id, &header.stanzas)
-            .map_err(in_file)?;
+            .map_err(|e| match e.kind() {
+                Kind::WrongKek | Kind::Tampered => in_file(e),
+                // About the KEK, not about this file.
+                _ => e,
+            })?;
         let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
         let authenticated = &bytes[..parsed.length - crate::envelope::MAC - 4];
         if !equal(&keys.header_mac(authenticated), &parsed.mac) {
@@ -443,11 +447,18 @@ impl Store for FileStore {
     }
 
     fn needs_rescue(&self) -> bool {
+        let lost = || {
+            let gone = std::fs::symlink_metadata(&self.path)
+                .is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+            // A marker that was removed, too, says that another keyring shall begin.
+            let wanted = self
+                .data_dir
+                .as_deref()
+                .is_none_or(|dir| marker::path_in(dir).exists());
+            gone && wanted
+        };
         matches!(self.refusing, Some(Refusing::Unsynced(_)))
-            || (self.journal.is_some()
-                && self.mode == Mode::ReadWrite
-                && std::fs::symlink_metadata(&self.path)
-                    .is_err_and(|e| e.kind() == io::ErrorKind::NotFound))
+            || (self.journal.is_some() && self.mode == Mode::ReadWrite && lost())
     }
 
     fn path(&self) -> &Path {

@@ -1,0 +1,102 @@
+#!/bin/bash
+# mysql-test-run inside the box: mtr.sh own|quick|all|stock [TEST…]
+#   own    our suite, mysql-test/suite/component_keyring_ward
+#   quick  MySQL's suite component_keyring_file, pointed at us: its quick tests
+#   all    the same, whole
+#   stock  the same, whole, with the stock component: what "every test that passes" means
+# MySQL's tests are GPL: they are copied and rewritten here, at test time, and never kept.
+set -euo pipefail
+mode=$1; shift
+TREE=/usr/lib/mysql-test
+PLUGINS=/usr/lib/mysql/plugin
+VAR=/var/lib/mysql-test/var
+KEK=/var/lib/mysql-test/kek
+COPY=keyring_file_suite_on_ward
+# Product-specific text, kept as our own versions in component_keyring_ward.
+PRODUCT_SPECIFIC="keyring_component_status config-errors"
+QUICK="keyring_encryption_test keyring_udf_invalid_args udf_test mysqldump sensitive_variables create_table database"
+
+prepare() {
+  echo '{ "read_local_manifest": true }' > /usr/sbin/mysqld.my
+  echo '{ "read_local_config": true }' > $PLUGINS/component_keyring_file.cnf
+  # The KEK stands in the global file, the path in the tests' local ones.
+  echo "{ \"read_local_config\": true, \"backend\": \"file\", \"file\": { \"key_file\": \"$KEK\" } }" \
+    > $PLUGINS/component_keyring_ward.cnf
+  (umask 077; head -c 32 /dev/urandom > $KEK)
+  find $PLUGINS /usr/sbin -name '*.global_backup' -delete
+  chown mysql:mysql $KEK /usr/sbin /usr/sbin/mysqld.my $PLUGINS $PLUGINS/component_keyring_*.cnf
+  rm -rf "$VAR"
+  # mysql-test-run finds our library by a row in its list, like every other.
+  grep -q component_keyring_ward $TREE/include/plugin.defs || cat >> $TREE/include/plugin.defs <<ROW
+component_keyring_ward  plugin_output_directory  yes  KEYRING_WARD_COMPONENT component_keyring_ward
+ROW
+  # Tests that remove or exchange the keyring on purpose must say so to the data directory, too.
+  local helper
+  for helper in remove backup restore; do
+    helper=$TREE/include/keyring_tests/helper/local_keyring_file_$helper.inc
+    grep -q keyring_ward.marker "$helper" || cat >> "$helper" <<'LINES'
+--error 0,1
+--remove_file $CURRENT_DATADIR/keyring_ward.marker
+LINES
+  done
+}
+
+# The copy of MySQL's suite: names and configuration rewritten, nothing else.
+rewrite_suite() {
+  local to=$TREE/suite/$COPY
+  rm -rf "$to"
+  cp -r $TREE/suite/component_keyring_file "$to"
+  sed 's/KEYRING_FILE_COMPONENT/KEYRING_WARD_COMPONENT/g; s/component_keyring_file/component_keyring_ward/g' \
+    $TREE/include/have_component_keyring_file.inc > $TREE/include/have_component_keyring_ward.inc
+  local full='\\"read_only\\": false, \\"backend\\": \\"file\\", \\"file\\": { \\"key_file\\": \\"'$KEK'\\" } }'
+  find "$to" -type f | while read -r file; do
+    sed -i "s/KEYRING_FILE_COMPONENT/KEYRING_WARD_COMPONENT/g
+      s/component_keyring_file/component_keyring_ward/g
+      s|\\\\\"read_only\\\\\": false }|$full|g" "$file"
+  done
+  # The stock component's own log sentences stand in this result; ours go to standard error.
+  sed -i '/^TIMESTAMP \[Note\] .* Component component_keyring_ward reported:/d' "$to/r/keyring_encryption_test.result"
+  local test
+  for test in $PRODUCT_SPECIFIC; do rm -f "$to/t/$test.test" "$to/r/$test.result"; done
+}
+
+run() { # run SUITE [OPTION…]
+  local suite=$1; shift
+  local log=/tmp/mtr-$suite.log rc=0
+  setpriv --reuid mysql --regid mysql --init-groups env HOME=/var/lib/mysql-home LANG=C.UTF-8 \
+    perl -C0 -e 'chdir shift or die; exec @ARGV' $TREE perl mysql-test-run.pl --suite="$suite" --vardir=$VAR \
+    --parallel="${KW_PARALLEL:-2}" --retry=0 --force --max-test-fail=0 --big-test --nounit-tests \
+    "$@" > "$log" 2>&1 || rc=$?
+  grep -E '\[ (pass|fail|skipped|disabled) \]' "$log" | grep -v shutdown_report | sed 's/^\[ *[0-9]*%\] *//' || true
+  local passed failed
+  passed=$(grep -cE '\[ pass \]' "$log" || true)
+  passed=$((passed - $(grep -cE 'shutdown_report .*\[ pass \]' "$log" || true)))
+  failed=$(grep -cE '\[ fail \]' "$log" || true)
+  if [ "$rc" != 0 ]; then
+    [ "$failed" != 0 ] || failed=1
+    echo "---- the log's end ($log)"; grep -v '^\[' "$log" | tail -"${KW_LOG_LINES:-60}"
+  fi
+  TOTAL_PASSED=$((TOTAL_PASSED + passed)) TOTAL_FAILED=$((TOTAL_FAILED + failed))
+}
+
+TOTAL_PASSED=0 TOTAL_FAILED=0
+prepare
+case $mode in
+  own)
+    rewrite_suite
+    rm -rf $TREE/suite/component_keyring_ward
+    cp -r /kw/mysql-test/suite/component_keyring_ward $TREE/suite/
+    run component_keyring_ward "$@" ;;
+  quick)
+    rewrite_suite
+    pattern=$(echo "$QUICK" | sed 's/ /$|^/g')
+    run $COPY --do-test="^$pattern\$" "$@" ;;
+  all)
+    rewrite_suite
+    run $COPY "$@" ;;
+  stock)
+    run component_keyring_file "$@" ;;
+  *) echo "usage: mtr.sh own|quick|all|stock"; exit 2 ;;
+esac
+echo "$TOTAL_PASSED passed, $TOTAL_FAILED failed"
+[ "$TOTAL_FAILED" = 0 ] && [ "$TOTAL_PASSED" != 0 ]
