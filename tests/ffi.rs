@@ -476,10 +476,8 @@ fn aes(s: &Services) {
     ] {
         let mut room = 0;
         // SAFETY: a valid string and place.
-        assert_eq!(
-            unsafe { s.aes.get_size.unwrap()(text.len(), mode.as_ptr(), 256, &mut room) },
-            0
-        );
+        let rc = unsafe { s.aes.get_size.unwrap()(text.len(), mode.as_ptr(), 256, &mut room) };
+        assert_eq!(rc, 0);
         assert_eq!(room, size, "{mode:?}");
         let sealed = call(true, c"k", mode, 256, text, room).unwrap();
         assert_eq!(call(false, c"k", mode, 256, &sealed, room).unwrap(), text);
