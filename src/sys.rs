@@ -149,6 +149,23 @@ pub enum Access {
     CreateNew,
 }
 
+/// Opens a regular file for reading, through symbolic links: for files in folders that only
+/// administrators can write. Never blocks on a FIFO.
+pub fn open_following(path: &Path) -> io::Result<(File, Metadata)> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK)
+        .open(path)?;
+    let meta = file.metadata()?;
+    if meta.is_dir() {
+        return Err(io::Error::other("it is a folder, not a file"));
+    }
+    if !meta.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    Ok((file, meta))
+}
+
 /// Opens a file without following a symbolic link in the last component and checks that it is a
 /// regular file with one link. Never blocks on a FIFO.
 pub fn open(path: &Path, access: Access) -> io::Result<(File, Metadata)> {

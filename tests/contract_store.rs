@@ -508,6 +508,12 @@ fn a_failed_reload_keeps_the_keyring_that_works() {
     keyring.generate(b"still", b"", b"AES", 32).unwrap();
     common::write_secret(&place.key_file(), &key);
     let new = keyring.reload(&place.config(), &place.server()).unwrap();
+    let e = keyring.generate(b"late", b"", b"AES", 32).unwrap_err();
+    assert_eq!(
+        e.kind(),
+        Kind::ReadOnly,
+        "the replaced keyring writes no more"
+    );
     drop(keyring);
     assert_eq!(new.list().len(), 3);
     new.generate(b"again", b"", b"AES", 32).unwrap();

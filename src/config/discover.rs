@@ -7,7 +7,7 @@
 use super::{Config, Layer, OP, json, option_file};
 use crate::COMPONENT;
 use crate::error::{Error, Kind, Result};
-use crate::sys;
+use crate::sys::{self, Identity};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -146,7 +146,7 @@ pub fn component_config(
     let global_path = component_dir.join(&name);
     let mut layer = Layer::default();
     let mut looked = vec![format!("'{}'", global_path.display())];
-    if let Some(global) = read_json(&global_path)? {
+    if let Some(global) = read_json(&global_path, Place::Trusted)? {
         layer = global.layer;
         if global.read_local_config {
             let folder = match instance_dir {
@@ -156,7 +156,7 @@ pub fn component_config(
             };
             let local_path = folder.join(&name);
             looked.push(format!("'{}'", local_path.display()));
-            if let Some(local) = read_json(&local_path)? {
+            if let Some(local) = read_json(&local_path, Place::WritableByServer)? {
                 if local.read_local_config {
                     return Err(Error::new(
                         Kind::Config,
@@ -196,18 +196,35 @@ pub fn component_config(
     layer.finish()
 }
 
+/// Who can write the folder of a configuration file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Administrators only (the plugin directory).
+    Trusted,
+    /// The account that runs mysqld, too (the data directory): a root server reads such a file
+    /// with the rights of the folder's owner and follows no symbolic link.
+    WritableByServer,
+}
+
 /// Reads one JSON configuration file; `None` where it does not exist.
 ///
 /// # Errors
 /// Config, Permission, Io.
-pub fn read_json(path: &Path) -> Result<Option<json::Document>> {
+pub fn read_json(path: &Path, place: Place) -> Result<Option<json::Document>> {
     let shown = format!("'{}'", path.display());
-    let mut file = match File::open(path) {
-        Ok(file) => file,
+    let folder = path
+        .parent()
+        .filter(|f| place == Place::WritableByServer && f.is_dir());
+    let _guard = folder.map_or(Identity::own(), Identity::owner_of).enter()?;
+    let opened = match place {
+        Place::WritableByServer => sys::open(path, sys::Access::Read),
+        Place::Trusted => sys::open_following(path),
+    };
+    let (mut file, meta) = match opened {
+        Ok(opened) => opened,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(Error::io(OP, shown, e)),
     };
-    let meta = file.metadata().map_err(|e| Error::io(OP, &shown, e))?;
     if meta.mode() & 0o002 != 0 {
         return Err(
             Error::new(Kind::Permission, OP, format!("{shown} is world-writable"))
@@ -294,6 +311,19 @@ mod tests {
         )
         .unwrap();
         assert_eq!(find().unwrap().path, Path::new("/l"));
+    }
+
+    #[test]
+    fn a_local_file_may_not_be_a_link_a_global_one_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        std::fs::write(&real, "{}").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        assert!(read_json(&link, Place::Trusted).unwrap().is_some());
+        let e = read_json(&link, Place::WritableByServer).unwrap_err();
+        assert!(e.to_string().contains("symbolic link"), "{e}");
+        let e = read_json(dir.path(), Place::Trusted).unwrap_err();
+        assert!(e.to_string().contains("folder"), "{e}");
     }
 
     #[test]

@@ -153,7 +153,10 @@ impl Keyring {
             store.rewrite(&live)?;
         }
         let predecessor = store.handover();
-        Keyring::open_after(config, environment, &self.pool, Some(predecessor))
+        let new = Keyring::open_after(config, environment, &self.pool, Some(predecessor))?;
+        // A late writer of this keyring must not write behind the new one's back.
+        store.retire();
+        Ok(new)
     }
 
     fn store(&self) -> MutexGuard<'_, Box<dyn Store>> {
@@ -236,6 +239,7 @@ impl Keyring {
         self.publish(|map| {
             map.insert(Entry(Arc::new(record)));
         });
+        self.tidy(&mut **store);
         Ok(())
     }
 
@@ -259,15 +263,19 @@ impl Keyring {
             map.remove(id.as_bytes());
         });
         drop(record);
+        self.tidy(&mut **store);
+        Ok(())
+    }
+
+    /// Rewrites the file when that pays. What was changed before is durable whatever becomes of it.
+    fn tidy(&self, store: &mut dyn Store) {
         if store.wants_rewrite() {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
             let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
-            // The removal is durable whatever becomes of the rewrite.
             if let Err(e) = store.rewrite(&live) {
                 store.warn(format!("The keyring file could not be compacted. {e}"));
             }
         }
-        Ok(())
     }
 
     fn publish(&self, change: impl FnOnce(&mut Map)) {

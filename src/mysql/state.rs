@@ -226,7 +226,10 @@ pub fn load(
 
 fn environment(instance_dir: Option<&Path>, config: &Config) -> Environment {
     let in_server = is_server(std::env::current_exe().ok().as_deref());
-    let data_dir = instance_dir.filter(|_| in_server).map(Path::to_path_buf);
+    let data_dir = instance_dir
+        // --initialize may be about to create it: then there is no marker yet.
+        .filter(|dir| in_server && dir.is_dir())
+        .map(Path::to_path_buf);
     let owner = data_dir
         .clone()
         .or_else(|| config.path.parent().map(Path::to_path_buf));

@@ -68,6 +68,9 @@ pub trait Store: Send {
     /// file is gone.
     fn needs_rescue(&self) -> bool;
 
+    /// Another store has taken this one's place: no write is accepted any more.
+    fn retire(&mut self);
+
     /// Where the records are.
     fn path(&self) -> &std::path::Path;
 

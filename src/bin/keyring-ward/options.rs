@@ -1,7 +1,7 @@
 //! How a command is told which keyring it is about.
 
 use clap::Args;
-use keyring_ward::config::discover::{CommandLine, component_config, read_json};
+use keyring_ward::config::discover::{CommandLine, Place, component_config, read_json};
 use keyring_ward::config::{Config, Layer, find_option};
 use keyring_ward::error::{Error, Kind, Result};
 use std::path::PathBuf;
@@ -50,7 +50,7 @@ impl Keyring {
             }
         }
         let mut layer = match (&self.config, &self.defaults_file) {
-            (Some(file), _) => match read_json(file)? {
+            (Some(file), _) => match read_json(file, Place::Trusted)? {
                 Some(document) => document.layer,
                 None => {
                     return Err(Error::new(

@@ -75,6 +75,8 @@ enum Refusing {
     Unsynced(String),
     /// Torn bytes could not be saved: only opening anew ends it.
     TornNotSaved(String),
+    /// A reload has put another store in this one's place.
+    Retired,
 }
 
 /// See the module's documentation.
@@ -461,6 +463,10 @@ impl Store for FileStore {
             || (self.journal.is_some() && self.mode == Mode::ReadWrite && lost())
     }
 
+    fn retire(&mut self) {
+        self.refusing = Some(Refusing::Retired);
+    }
+
     fn path(&self) -> &Path {
         &self.path
     }
@@ -478,6 +484,7 @@ impl Store for FileStore {
                 .unwrap_or_default(),
             refusing: self.refusing.as_ref().map(|r| match r {
                 Refusing::Unsynced(why) | Refusing::TornNotSaved(why) => why.clone(),
+                Refusing::Retired => "a reload has replaced this keyring".into(),
             }),
             ..StoreInfo::default()
         };

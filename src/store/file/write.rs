@@ -42,6 +42,10 @@ impl FileStore {
         }
         match &self.refusing {
             None => Ok(()),
+            Some(Refusing::Retired) => {
+                Err(Error::new(Kind::ReadOnly, WRITE, format!("'{path}' was reloaded meanwhile"))
+                    .hint("Try again."))
+            }
             Some(Refusing::Unsynced(why)) => Err(Error::new(Kind::ReadOnly, WRITE, why.clone())
                 .hint(
                     "Keys are served from memory. Check the disk, then run ALTER INSTANCE RELOAD \
@@ -218,7 +222,6 @@ impl FileStore {
         self.rewrite_from = self.dead_bytes.saturating_mul(2).max(MIN_DEAD);
         self.write_whole(header, dek, live, !missing)?;
         self.rewrite_from = MIN_DEAD;
-        self.refresh_marker();
         Ok(())
     }
 

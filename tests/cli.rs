@@ -1,0 +1,157 @@
+//! The command-line tool as people use it: what it prints, its exit codes, and that no secret is
+//! ever printed.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::Place;
+use std::process::{Command, Output};
+
+fn tool(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_keyring-ward"))
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn init_status_list_verify() {
+    let place = Place::new();
+    let path = place.dir.path().join("new-folder/keyring.ward");
+    let secret = place.dir.path().join("passphrase");
+    let (path_arg, secret_arg) = (path.to_str().unwrap(), secret.to_str().unwrap());
+    let named = ["--path", path_arg, "--passphrase-file", secret_arg];
+
+    // Without --generate nothing is made up.
+    let out = tool(&[&["init"], &named[..]].concat());
+    assert_eq!(out.status.code(), Some(11), "{}", text(&out.stderr));
+    let out = tool(&[&["init", "--generate"], &named[..]].concat());
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let printed = text(&out.stdout);
+    for part in [
+        "[keyring_ward]",
+        "\"backend\": \"file\"",
+        "early-plugin-load",
+        path_arg,
+    ] {
+        assert!(printed.contains(part), "{part}: {printed}");
+    }
+    let passphrase = std::fs::read_to_string(&secret).unwrap();
+    assert_eq!(passphrase.trim().len(), 64);
+    assert!(
+        !printed.contains(passphrase.trim()),
+        "the passphrase is not printed"
+    );
+    let mode = std::os::unix::fs::PermissionsExt::mode(&secret.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+
+    // An existing keyring is never touched.
+    let before = std::fs::read(&path).unwrap();
+    let out = tool(&[&["init", "--generate"], &named[..]].concat());
+    assert_eq!(out.status.code(), Some(12), "{}", text(&out.stderr));
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+
+    // The configuration that init prints is one that the tool reads.
+    let json = printed
+        .lines()
+        .find(|l| l.trim_start().starts_with('{'))
+        .unwrap();
+    let config = place.dir.path().join("config");
+    std::fs::write(&config, json).unwrap();
+    let out = tool(&["status", "--config", config.to_str().unwrap()]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert!(text(&out.stdout).contains("Fingerprint"));
+    let group = place.dir.path().join("my.cnf");
+    let from = printed.find("[keyring_ward]").unwrap();
+    let to = printed.find("Plugin:").unwrap();
+    std::fs::write(&group, &printed[from..to]).unwrap();
+    let out = tool(&["verify", "--defaults-file", group.to_str().unwrap()]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert!(text(&out.stdout).contains("0 keys"));
+}
+
+#[test]
+fn keys_are_listed_without_their_material() {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    keyring
+        .store_key(b"name\twith tab", b"u@h", b"SECRET", b"the-material")
+        .unwrap();
+    let (path, kek) = (place.keyring_file(), place.key_file());
+    let named = [
+        "--path",
+        path.to_str().unwrap(),
+        "--key-file",
+        kek.to_str().unwrap(),
+    ];
+    // The keyring is open, as by a running server.
+    for command in ["list", "status", "verify"] {
+        let out = tool(&[&[command], &named[..]].concat());
+        assert_eq!(
+            out.status.code(),
+            Some(0),
+            "{command}: {}",
+            text(&out.stderr)
+        );
+        let printed = text(&out.stdout) + &text(&out.stderr);
+        assert!(!printed.contains("the-material"), "{printed}");
+        if command == "list" {
+            assert!(
+                printed.contains("name\\twith tab\tu@h\tSECRET\t12\t"),
+                "{printed}"
+            );
+        }
+    }
+}
+
+#[test]
+fn exit_codes_say_what_is_wrong() {
+    let place = Place::new();
+    place
+        .open()
+        .unwrap()
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
+    let (path, kek) = (place.keyring_file(), place.key_file());
+    let named = [
+        "--path",
+        path.to_str().unwrap(),
+        "--key-file",
+        kek.to_str().unwrap(),
+    ];
+    let code = |command: &str| tool(&[&[command], &named[..]].concat()).status.code();
+    assert_eq!(code("verify"), Some(0));
+    common::write_secret(&kek, &[1; 32]);
+    assert_eq!(code("verify"), Some(18), "WrongKek");
+    common::write_secret(&kek, &[1; 31]);
+    assert_eq!(code("verify"), Some(13), "InvalidInput");
+    common::write_secret(&kek, &[0x42; 32]);
+    let good = place.read();
+    place.write(&good[..good.len() - 3]);
+    let out = tool(&[&["verify"], &named[..]].concat());
+    assert_eq!(out.status.code(), Some(0));
+    assert!(
+        text(&out.stderr).contains("incomplete record"),
+        "torn is a warning"
+    );
+    place.write(b"something else, long enough");
+    assert_eq!(code("verify"), Some(19), "Tampered");
+    assert_eq!(
+        tool(&["verify", "--path", "relative"]).status.code(),
+        Some(15),
+        "Config"
+    );
+    assert_eq!(tool(&["frobnicate"]).status.code(), Some(2), "usage");
+    let dir = place.data_dir();
+    assert!(dir.join("keyring_ward.marker").exists());
+    let reset = || {
+        tool(&["reset-marker", "--datadir", dir.to_str().unwrap()])
+            .status
+            .code()
+    };
+    assert_eq!((reset(), reset()), (Some(0), Some(11)));
+}
