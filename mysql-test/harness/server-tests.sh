@@ -193,6 +193,48 @@ t_install_plugin() {
   sql -e "INSTALL PLUGIN keyring_ward SONAME 'keyring_ward.so'"
   install_udf
   expect generate "$(sql -e "SELECT keyring_key_generate('k','AES',32)")" 1
+  # The server decides whether it lets go of a keyring plugin; it must not crash over it.
+  sql -e "UNINSTALL PLUGIN keyring_ward" 2>/dev/null || true
+  expect "the server lives" "$(sql -e "SELECT 1")" 1
+}
+
+t_install_component_beside_the_plugin_is_harmless() {
+  reset_all; make_passphrase; plugin_options early-plugin-load; fresh_data
+  FIRST=--defaults-file=/etc/my.cnf start_server
+  install_udf; encrypted_table
+  sql -e "SELECT keyring_key_generate('k','AES',32)" >/dev/null
+  local i
+  for i in 1 2; do
+    sql -e "INSTALL COMPONENT 'file://component_keyring_ward'"
+    expect "length beside the component" "$(sql -e "SELECT keyring_key_length_fetch('k')")" 32
+    sql -e "UNINSTALL COMPONENT 'file://component_keyring_ward'"
+    expect "length after the component" "$(sql -e "SELECT keyring_key_length_fetch('k')")" 32
+  done
+  sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY"
+  stop_server
+  log_lacks "Failed to shutdown components"
+  FIRST=--defaults-file=/etc/my.cnf start_server
+  expect row "$(row)" one
+}
+
+t_systemd_credentials() {
+  reset_all; component_manifest; fresh_data
+  rm -rf /run/kw-credentials; mkdir /run/kw-credentials
+  head -c 48 /dev/urandom > /run/kw-credentials/kek
+  # As systemd serves them: readable through an ACL, whose mask shows as the group's bits.
+  chmod 440 /run/kw-credentials/kek; chown -R mysql:mysql /run/kw-credentials
+  component_config '"key_file": "credential:kek"'
+  start_server
+  expect status "$(status_row Component_status)" Disabled
+  log_has "systemd gave this process no credentials"
+  stop_server
+  CREDENTIALS_DIRECTORY=/run/kw-credentials start_server
+  install_udf; encrypted_table
+  expect opened_by "$(status_row Opened_by)" "key file credential 'kek'"
+  kill_server
+  CREDENTIALS_DIRECTORY=/run/kw-credentials start_server
+  expect row "$(row)" one
+  rm -rf /run/kw-credentials
 }
 
 t_plugin_without_configuration_is_disabled() {

@@ -18,6 +18,9 @@ unsafe impl<T> Sync for Table<T> {}
 /// The loader writes the acquired registry service into this before `init`.
 static REGISTRY: AtomicPtr<abi::kw_registry> = AtomicPtr::new(std::ptr::null_mut());
 
+/// The log service that this role acquired, to be released by it.
+static OWN_LOG: AtomicPtr<abi::kw_simple_error_log> = AtomicPtr::new(std::ptr::null_mut());
+
 /// The component is loaded, so it serves and the plugin stays passive.
 static LOADED: AtomicBool = AtomicBool::new(false);
 
@@ -127,17 +130,21 @@ guarded_fn! {
 guarded_fn! {
     fn deinit() -> c_int, failure = 1; {
         LOADED.store(false, Ordering::Release);
-        state::unload();
-        let service = state::log().connect(std::ptr::null_mut());
+        state::unload(state::Role::Component);
+        let service = OWN_LOG.swap(std::ptr::null_mut(), Ordering::AcqRel);
+        state::log().disconnect(service);
         release(service.cast());
         Ok(0)
     }
 }
 
 fn connect_log() {
+    if state::log().is_connected() {
+        return;
+    }
     if let Some(service) = acquire(c"mysql_simple_error_log") {
-        let before = state::log().connect(service.cast());
-        release(before.cast());
+        OWN_LOG.store(service.cast(), Ordering::Release);
+        state::log().connect(service.cast());
     }
 }
 

@@ -32,9 +32,17 @@ impl Log {
         }
     }
 
-    /// Connects the service, or disconnects it with NULL; gives the one before.
-    pub fn connect(&self, service: *mut abi::kw_simple_error_log) -> *mut abi::kw_simple_error_log {
-        self.service.swap(service, Ordering::AcqRel)
+    /// Connects the service.
+    pub fn connect(&self, service: *mut abi::kw_simple_error_log) {
+        self.service.store(service, Ordering::Release);
+    }
+
+    /// Disconnects `service`, if it is the one that is connected, before it is released.
+    pub fn disconnect(&self, service: *mut abi::kw_simple_error_log) {
+        let none = std::ptr::null_mut();
+        let _ = self
+            .service
+            .compare_exchange(service, none, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// A service is connected.

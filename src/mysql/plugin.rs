@@ -15,7 +15,7 @@ use crate::mysql::state::Role;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 const KEYRING_PLUGIN: c_int = 10;
 const KEYRING_INTERFACE: c_int = 0x0101;
@@ -162,8 +162,6 @@ static mut VARIABLES: [*mut c_void; OPTIONS.len() + 1] = [
 
 /// The log service that this role acquired, to be released by it.
 static OWN_LOG: AtomicPtr<abi::kw_simple_error_log> = AtomicPtr::new(null_mut());
-/// This role opened the keyring, so it closes it.
-static OPENED: AtomicBool = AtomicBool::new(false);
 
 guarded_fn! {
     /// Never fails: a plugin that is not installed could not say that the keyring is disabled.
@@ -177,7 +175,6 @@ guarded_fn! {
             );
             return Ok(0);
         }
-        OPENED.store(true, Ordering::Release);
         // Plugins are initialised with the data directory as working directory.
         let data_dir = std::env::current_dir().ok();
         let loaded = state::load(Role::Plugin, data_dir.as_deref(), configuration);
@@ -194,12 +191,10 @@ guarded_fn! {
 
 guarded_fn! {
     fn deinit(_plugin: *mut c_void) -> c_int, failure = 1; {
-        if OPENED.swap(false, Ordering::AcqRel) {
-            state::unload();
-        }
+        state::unload(Role::Plugin);
         let service = OWN_LOG.swap(null_mut(), Ordering::AcqRel);
         if !service.is_null() {
-            state::log().connect(null_mut());
+            state::log().disconnect(service);
             with_registry(|registry| {
                 // SAFETY: the handle came from this registry and is not used any more.
                 unsafe { (*registry).release.map(|f| f(service.cast())) };

@@ -28,6 +28,8 @@ pub enum Role {
 struct State {
     log: Log,
     keyring: RwLock<Option<Arc<Keyring>>>,
+    /// Which role opened it: only that one closes it.
+    opened_by: Mutex<Option<Role>>,
     /// Why there is no keyring, or the last error of a call or reload.
     last_error: Mutex<Option<String>>,
     /// The configuration that was last tried, for the status rows of a disabled keyring.
@@ -40,6 +42,7 @@ struct State {
 static STATE: State = State {
     log: Log::new(),
     keyring: RwLock::new(None),
+    opened_by: Mutex::new(None),
     last_error: Mutex::new(None),
     last_config: Mutex::new(None),
     process: OnceLock::new(),
@@ -152,8 +155,14 @@ pub fn last_config() -> Option<Config> {
     lock(&STATE.last_config).clone()
 }
 
-/// Forgets the keyring: files are closed, secrets wiped, nothing is written.
-pub fn unload() {
+/// Forgets the keyring if `role` opened it: files are closed, secrets wiped, nothing is written.
+/// (INSTALL and UNINSTALL COMPONENT beside a serving plugin must not take its keys away.)
+pub fn unload(role: Role) {
+    let mut opened_by = lock(&STATE.opened_by);
+    if *opened_by != Some(role) {
+        return;
+    }
+    *opened_by = None;
     let keyring = STATE
         .keyring
         .write()
@@ -173,6 +182,7 @@ pub fn load(
     config: impl FnOnce() -> Result<Config>,
 ) -> Result<()> {
     let _one_at_a_time = lock(&STATE.reloading);
+    lock(&STATE.opened_by).get_or_insert(role);
     if command_line().is_help_run() {
         *lock(&STATE.last_error) =
             Some("This run of the server only prints help or validates options.".into());
