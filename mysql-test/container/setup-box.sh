@@ -4,6 +4,8 @@
 # It must never contain anything of Keyring Ward itself: see install-ward.sh.
 set -eu
 id mysql >/dev/null 2>&1 || useradd --system --create-home --home-dir /var/lib/mysql-home --shell /bin/bash mysql
+# The package has initialised a data directory; ours start empty.
+rm -rf /var/lib/mysql
 mkdir -p /var/lib/mysql /var/lib/mysql-keyring /run/mysqld /var/lib/mysql-test
 chown mysql:mysql /var/lib/mysql /var/lib/mysql-keyring /run/mysqld /var/lib/mysql-test
 chmod 0750 /var/lib/mysql /var/lib/mysql-keyring

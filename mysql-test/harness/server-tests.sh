@@ -428,7 +428,7 @@ for test in "${tests[@]}"; do
   else
     FAILED=$((FAILED + 1)); echo "FAILED  $test"; sed 's/^/        /' /tmp/kw-test.out | tail -15; tail -8 "$LOG" | sed 's/^/        log: /' 
   fi
-  pkill -9 mysqld 2>/dev/null
+  own_servers | xargs -r kill -9 2>/dev/null
   set +e
 done
 echo "$PASSED passed, $FAILED failed"

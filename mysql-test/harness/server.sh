@@ -33,10 +33,18 @@ make_passphrase() {
   chown mysql:mysql "$KEYS/passphrase"
 }
 
+# The servers in this root file system; a chroot sees the host's processes, too.
+own_servers() {
+  local pid
+  for pid in $(pgrep -x mysqld); do [ "/proc/$pid/root" -ef / ] && echo "$pid"; done
+  true
+}
+no_servers() { [ -z "$(own_servers)" ]; }
+
 # An empty data directory, an empty keyring folder, an empty log, no configuration.
 reset_all() {
   stop_server
-  wait_for 30 sh -c '! pgrep -x mysqld' || fail "a server of an earlier test is still there"
+  wait_for 30 no_servers || fail "a server of an earlier test is still there"
   find "$DATA" "$KEYS" -mindepth 1 -delete
   rm -f "$MANIFEST" "$CONFIG" "$LOG" /etc/my.cnf
 }
