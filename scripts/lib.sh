@@ -18,17 +18,27 @@ as_root() {
   fi
 }
 
-# Installs Debian packages whose programs are missing: need PROGRAM PACKAGE
+# Installs Debian packages where a program is missing: need PROGRAM PACKAGE…
 need() {
-  command -v "$1" >/dev/null && return 0
-  note "installing $2 (for $1)"
+  local program=$1; shift
+  command -v "$program" >/dev/null || install_packages "$@"
+}
+
+# The same where no file matches: need_file GLOB PACKAGE…
+need_file() {
+  local pattern=$1; shift
+  compgen -G "$pattern" >/dev/null || install_packages "$@"
+}
+
+install_packages() {
+  note "installing $*"
   as_root apt-get -qq update >/dev/null || true
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$2" >/dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
 }
 
 build_library() {
   command -v cargo >/dev/null || die "Rust is missing: install it with rustup, then run this again."
-  need cc gcc
+  need cc gcc libc6-dev
   say "building the library and the tool (cargo build --release)"
   (cd "$REPO" && cargo build --release --locked)
 }

@@ -38,7 +38,7 @@ part_clippy() { check clippy cargo clippy --locked --all-targets -q -- -D warnin
 part_doc() { check rustdoc env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps -q; }
 
 part_bindings() {
-  need clang libclang-dev
+  need_file "/usr/lib/llvm-*/lib/libclang.so*" libclang-dev
   cp src/mysql/abi.rs "$WORK/abi.rs"
   check "bindgen runs" cargo build --locked -q --lib --no-default-features --features bindgen
   check "src/mysql/abi.rs is what bindgen makes of include/" diff -u "$WORK/abi.rs" src/mysql/abi.rs
@@ -58,6 +58,7 @@ part_deny() {
     check advisories "$TOOLS/bin/cargo-deny" check advisories
     return
   fi
+  need git git
   # cargo-deny wants a git repository whose folder carries a hash of its URL's name.
   local home=$WORK/advisory-db
   rm -rf "$home"; mkdir -p "$home/unpacked"

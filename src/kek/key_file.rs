@@ -2,9 +2,9 @@
 //!
 //! It must never use the file's bytes as a key directly, and never accept a short file.
 
-use super::{Budget, Kek, Stanza, Unwrapped, secret_file};
+use super::{Budget, Kek, Stanza, Unwrapped, local, secret_file};
 use crate::config::SecretRef;
-use crate::envelope::{FILE_ID, KEY, WrapKeys, hkdf, unwrap_local, wrap_local};
+use crate::envelope::{FILE_ID, KEY, WrapKeys, hkdf};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{SecretBytes, SecretPool, fill_random, wipe_stack};
 
@@ -58,19 +58,7 @@ impl Kek for KeyFile {
         let mut salt = [0; SALT];
         fill_random(&mut salt)?;
         let keys = self.derive(pool, &salt)?;
-        let mut stanza = Stanza {
-            provider: PROVIDER.into(),
-            mechanism: MECHANISM.into(),
-            key_ref: String::new(),
-            group: 0,
-            index: 0,
-            threshold: 1,
-            params: salt.to_vec(),
-            commitment: keys.commitment(),
-            blob: Vec::new(),
-        };
-        stanza.blob = wrap_local(&keys, &stanza.associated_data(file_id), part)?;
-        Ok(stanza)
+        local::wrap(&keys, (PROVIDER, MECHANISM), salt.to_vec(), file_id, part)
     }
 
     fn unwrap(
@@ -92,9 +80,7 @@ impl Kek for KeyFile {
             .hint("This is not a file that Keyring Ward wrote; restore it from a backup."));
         }
         let keys = self.derive(pool, &stanza.params)?;
-        let aad = stanza.associated_data(file_id);
-        let part = unwrap_local(pool, &keys, &aad, &stanza.commitment, &stanza.blob)?;
-        Ok(part.map_or(Unwrapped::WrongKey, Unwrapped::Opened))
+        local::unwrap(pool, &keys, file_id, stanza)
     }
 
     fn probe(&self, pool: &SecretPool) -> Result<()> {

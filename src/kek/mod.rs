@@ -6,6 +6,7 @@
 //! from the file: only KEKs that the configuration names are tried.
 
 pub mod key_file;
+mod local;
 pub mod passphrase;
 pub mod secret_file;
 

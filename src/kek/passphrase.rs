@@ -3,9 +3,9 @@
 //! Owns the parameters and their bounds. It must never keep the passphrase or what was derived
 //! from it beyond one call.
 
-use super::{Budget, Kek, Stanza, Unwrapped, secret_file};
+use super::{Budget, Kek, Stanza, Unwrapped, local, secret_file};
 use crate::config::SecretRef;
-use crate::envelope::{FILE_ID, KEY, WrapKeys, unwrap_local, wrap_local};
+use crate::envelope::{FILE_ID, KEY, WrapKeys};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{SecretBytes, SecretPool, fill_random, wipe_stack};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -130,19 +130,7 @@ impl Kek for Passphrase {
         };
         fill_random(&mut cost.salt)?;
         let keys = self.derive(pool, &cost)?;
-        let mut stanza = Stanza {
-            provider: PROVIDER.into(),
-            mechanism: MECHANISM.into(),
-            key_ref: String::new(),
-            group: 0,
-            index: 0,
-            threshold: 1,
-            params: cost.to_bytes(),
-            commitment: keys.commitment(),
-            blob: Vec::new(),
-        };
-        stanza.blob = wrap_local(&keys, &stanza.associated_data(file_id), part)?;
-        Ok(stanza)
+        local::wrap(&keys, (PROVIDER, MECHANISM), cost.to_bytes(), file_id, part)
     }
 
     fn unwrap(
@@ -158,9 +146,7 @@ impl Kek for Passphrase {
         let cost = Cost::from_bytes(&stanza.params)?;
         budget.spend(cost.kib, cost.passes)?;
         let keys = self.derive(pool, &cost)?;
-        let aad = stanza.associated_data(file_id);
-        let part = unwrap_local(pool, &keys, &aad, &stanza.commitment, &stanza.blob)?;
-        Ok(part.map_or(Unwrapped::WrongKey, Unwrapped::Opened))
+        local::unwrap(pool, &keys, file_id, stanza)
     }
 
     fn probe(&self, pool: &SecretPool) -> Result<()> {

@@ -10,6 +10,8 @@
 pub mod abi;
 #[macro_use]
 mod guard;
+#[macro_use]
+mod cursor;
 pub mod component;
 mod log;
 pub mod plugin;

@@ -1,8 +1,7 @@
 //! `keyring_component_metadata_query`: the rows of `performance_schema.keyring_component_status`.
 //! Answers while the keyring is disabled, too: that is when they are needed.
 
-use crate::error::{Error, Kind, Result};
-use crate::mysql::{abi, ptr, ptr::Handle, state};
+use crate::mysql::{abi, cursor::Cursor, ptr, ptr::Handle, state};
 use crate::store::Mode;
 use std::ffi::{c_char, c_int};
 
@@ -104,64 +103,20 @@ fn printable(value: &str) -> Vec<u8> {
     out
 }
 
-struct Rows {
-    rows: Vec<(Vec<u8>, Vec<u8>)>,
-    at: usize,
-}
-impl Handle for Rows {}
-
-impl Rows {
-    fn current(&self) -> Result<&(Vec<u8>, Vec<u8>)> {
-        self.rows.get(self.at).ok_or_else(|| {
-            Error::new(
-                Kind::NotFound,
-                "read the status rows",
-                "the iterator is past its end",
-            )
-        })
-    }
-}
+/// A row as the server copies it: name and value with their NULs.
+type CRow = (Vec<u8>, Vec<u8>);
+type Rows = Cursor<CRow>;
 
 guarded_fn! {
     fn init(out: *mut abi::kw_handle) -> c_int, failure = 1; {
-        let rows = rows().into_iter().map(|(k, v)| (printable(k), printable(&v))).collect();
-        // SAFETY: the server passes a writable handle; checked before anything is given away.
-        unsafe { ptr::write(out, std::ptr::null_mut(), "place for the handle")? };
-        let handle = Rows { rows, at: 0 }.into_raw();
-        // SAFETY: as above.
-        unsafe { ptr::write(out, handle, "place for the handle")? };
+        let c_rows = || Ok(rows().into_iter().map(|(k, v)| (printable(k), printable(&v))).collect());
+        // SAFETY: the server passes a writable handle.
+        unsafe { Rows::begin(out, c_rows)? };
         Ok(0)
     }
 }
 
-guarded_fn! {
-    fn deinit(iterator: abi::kw_handle) -> c_int, failure = 1; {
-        // SAFETY: a handle of ours, given back once.
-        unsafe { Rows::drop_raw(iterator) };
-        Ok(0)
-    }
-}
-
-guarded_fn! {
-    /// 1: there is a current row; 0: past the end.
-    fn is_valid(iterator: abi::kw_handle) -> c_int, failure = 0; {
-        // SAFETY: a handle of ours, used by one thread at a time.
-        let rows = unsafe { Rows::borrow(iterator)? };
-        Ok(c_int::from(rows.at < rows.rows.len()))
-    }
-}
-
-guarded_fn! {
-    fn next(iterator: abi::kw_handle) -> c_int, failure = 1; {
-        // SAFETY: a handle of ours, used by one thread at a time.
-        let rows = unsafe { Rows::borrow(iterator)? };
-        if rows.at >= rows.rows.len() {
-            return Ok(1);
-        }
-        rows.at += 1;
-        Ok(0)
-    }
-}
+cursor_fns!(CRow);
 
 guarded_fn! {
     /// Lengths with NUL, unlike those of the key iterator.

@@ -1,0 +1,41 @@
+//! What the local providers share: a stanza around keys that were derived here.
+
+use super::{Stanza, Unwrapped};
+use crate::envelope::{FILE_ID, WrapKeys, unwrap_local, wrap_local};
+use crate::error::Result;
+use crate::secret::SecretPool;
+
+/// Wraps a part under derived keys; the whole DEK under one KEK.
+pub(super) fn wrap(
+    keys: &WrapKeys,
+    (provider, mechanism): (&str, &str),
+    params: Vec<u8>,
+    file_id: &[u8; FILE_ID],
+    part: &[u8],
+) -> Result<Stanza> {
+    let mut stanza = Stanza {
+        provider: provider.into(),
+        mechanism: mechanism.into(),
+        key_ref: String::new(),
+        group: 0,
+        index: 0,
+        threshold: 1,
+        params,
+        commitment: keys.commitment(),
+        blob: Vec::new(),
+    };
+    stanza.blob = wrap_local(keys, &stanza.associated_data(file_id), part)?;
+    Ok(stanza)
+}
+
+/// Unwraps what [`wrap`] wrapped.
+pub(super) fn unwrap(
+    pool: &SecretPool,
+    keys: &WrapKeys,
+    file_id: &[u8; FILE_ID],
+    stanza: &Stanza,
+) -> Result<Unwrapped> {
+    let aad = stanza.associated_data(file_id);
+    let part = unwrap_local(pool, keys, &aad, &stanza.commitment, &stanza.blob)?;
+    Ok(part.map_or(Unwrapped::WrongKey, Unwrapped::Opened))
+}
