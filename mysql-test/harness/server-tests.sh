@@ -320,6 +320,53 @@ t_disabled_after_a_crash_refuses_to_start() {
   expect row "$(row)" one
 }
 
+# Starts the server as the account mysql itself, behind a command (strace, a limit).
+start_as_mysql() { # start_as_mysql COMMAND… -- OPTION…
+  local before=()
+  while [ "$1" != -- ]; do before+=("$1"); shift; done; shift
+  : > "$LOG"; chown mysql:mysql "$LOG"
+  setpriv --reuid mysql --regid mysql --init-groups "${before[@]}" mysqld --no-defaults --datadir=$DATA \
+    --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid --skip-networking --mysqlx=OFF --log-error=$LOG "$@" &
+  SERVER=$!
+  wait_for 90 mysqladmin -uroot -S $SOCKET ping
+}
+
+t_memory_lock_refused_is_a_warning() {
+  with_component
+  start_as_mysql sh -c 'ulimit -l 0; exec "$0" "$@"' --
+  log_has "Key material could not be locked into memory"
+  expect status "$(status_row Component_status)" Active
+  install_udf
+  expect generate "$(sql -e "SELECT keyring_key_generate('k','AES',32)")" 1
+}
+
+t_cost_in_system_calls() {
+  with_component
+  rm -f /tmp/kw-calls; touch /tmp/kw-calls; chown mysql:mysql /tmp/kw-calls
+  start_as_mysql strace -f -qq -y -o /tmp/kw-calls --
+  install_udf
+  sql -e "SELECT keyring_key_generate('k','AES',32)" >/dev/null
+  # One append and one fdatasync for each key, whatever else the server does meanwhile.
+  local file="<$KEYS/keyring.ward>" writes syncs
+  writes=$(grep -c "pwrite64([0-9]*$file" /tmp/kw-calls || true)
+  syncs=$(grep -c "fdatasync([0-9]*$file" /tmp/kw-calls || true)
+  sql --delimiter=// -e "CREATE DATABASE d// CREATE PROCEDURE d.fill(n INT) BEGIN DECLARE i INT DEFAULT 0;
+    WHILE i < n DO DO keyring_key_generate(CONCAT('x',i),'AES',32); SET i=i+1; END WHILE; END//"
+  sql -e "CALL d.fill(20)"
+  expect "writes for 20 keys" $(($(grep -c "pwrite64([0-9]*$file" /tmp/kw-calls) - writes)) 20
+  expect "syncs for 20 keys" $(($(grep -c "fdatasync([0-9]*$file" /tmp/kw-calls) - syncs)) 20
+  # 200,000 fetches: what all threads of the server do meanwhile is far less than one call each.
+  local before after
+  before=$(wc -l < /tmp/kw-calls)
+  sql -e "DO BENCHMARK(200000, keyring_key_fetch('k'))"
+  after=$(wc -l < /tmp/kw-calls)
+  echo "    200,000 fetches: $((after - before)) system calls of the whole server meanwhile"
+  [ $((after - before)) -lt 20000 ] || fail "fetches make system calls: $((after - before))"
+  mysqladmin -uroot -S $SOCKET shutdown
+  wait $SERVER || true
+  rm -f /tmp/kw-calls
+}
+
 t_read_only() {
   with_component; start_server; install_udf; encrypted_table; stop_server
   component_config "\"passphrase_file\": \"$KEYS/passphrase\"" true

@@ -215,7 +215,7 @@ impl Keyring {
         material: impl FnOnce(&SecretPool) -> Result<SecretBytes>,
     ) -> Result<()> {
         let id = KeyId::new(name, owner)?;
-        check_type(key_type)?;
+        check_type(key_type).map_err(|e| e.context(format!("for the key {id:?}")))?;
         let mut store = self.store();
         if self.fetch(name, owner)?.is_some() {
             return Err(Error::new(

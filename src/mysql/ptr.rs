@@ -95,14 +95,12 @@ pub unsafe fn fill(
     if p.is_null() {
         return Err(null(what));
     }
-    if from.len() + usize::from(terminate) > capacity {
+    let needed = from.len() + usize::from(terminate);
+    if needed > capacity {
         return Err(Error::new(
             Kind::InvalidInput,
             "serve a call",
-            format!(
-                "the server's buffer for {what} has {capacity} bytes, {} are needed",
-                from.len()
-            ),
+            format!("the server's buffer for {what} has {capacity} bytes, {needed} are needed"),
         ));
     }
     // SAFETY: not NULL, and `from` (with its NUL) fits into the capacity that the caller vouches
