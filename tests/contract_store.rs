@@ -418,6 +418,22 @@ fn a_stale_temporary_is_swept() {
 }
 
 #[test]
+fn an_interrupted_rescue_is_no_stale_temporary() {
+    let place = with_keys(2);
+    let (lost, rescue) = (
+        place.keyring_file(),
+        place.dir.path().join("keyring.ward.new"),
+    );
+    // The file was lost, a rewrite from memory was complete, and the crash came before the rename.
+    std::fs::rename(&lost, &rescue).unwrap();
+    let e = place.open().map(drop).unwrap_err();
+    assert!(e.to_string().contains("may be the whole keyring"), "{e}");
+    assert!(rescue.exists(), "the only copy of the keys is not swept");
+    std::fs::rename(&rescue, &lost).unwrap();
+    assert_eq!(place.open().unwrap().list().len(), 2);
+}
+
+#[test]
 fn a_file_replaced_removed_or_written_under_a_running_server() {
     let place = with_keys(2);
     let older = place.read();

@@ -137,7 +137,6 @@ impl FileStore {
                     None => Arc::new(Lock::acquire(&store.path)?),
                 },
             );
-            store.sweep();
         }
         let marker = match &store.data_dir {
             Some(dir) if store.mode != Mode::Snapshot => marker::read(dir)?,
@@ -149,6 +148,9 @@ impl FileStore {
         };
         match sys::open(&store.path, access) {
             Ok((file, meta)) => {
+                if store.mode == Mode::ReadWrite {
+                    store.sweep();
+                }
                 let predecessor = options.predecessor.as_ref();
                 store.read(file, &meta, options.fingerprint, marker, predecessor, sink)?;
             }
@@ -175,7 +177,7 @@ impl FileStore {
                     marker::path_in(dir).display()
                 ),
             )
-            .hint(marker::reset_hint(dir)));
+            .hint(self.missing_hint(dir)));
         }
         if self.mode != Mode::ReadWrite {
             return Err(
@@ -185,6 +187,20 @@ impl FileStore {
         }
         // The first write will need the KEK: say now what is wrong with it.
         self.keks.iter().try_for_each(|kek| kek.probe(&self.pool))
+    }
+
+    /// What to do about a missing file. An interrupted rescue may have left all keys beside it.
+    fn missing_hint(&self, data_dir: &Path) -> String {
+        let temporary = self.temporary();
+        let reset = marker::reset_hint(data_dir);
+        if !temporary.exists() {
+            return reset;
+        }
+        format!(
+            "'{0}' is what an interrupted rewrite left, and may be the whole keyring: if \
+             keyring-ward verify --path '{0}' says so, rename it. Otherwise: {reset}",
+            temporary.display()
+        )
     }
 
     fn read(
@@ -386,7 +402,8 @@ impl FileStore {
         }
     }
 
-    /// Removes what an interrupted rewrite left. The caller holds the lock.
+    /// Removes what an interrupted rewrite left. The caller holds the lock, and the keyring itself
+    /// is there or was never made: what is removed is no last copy.
     fn sweep(&mut self) {
         let temporary = self.temporary();
         if std::fs::remove_file(&temporary).is_ok() {
