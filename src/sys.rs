@@ -12,6 +12,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The effective user id of this process.
 pub fn effective_uid() -> u32 {
@@ -136,6 +137,20 @@ pub fn at_fork_in_child(f: extern "C" fn()) {
     }
 }
 
+/// Now, in seconds since 1970.
+pub fn unix_seconds() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs() as i64)
+}
+
+/// The path of a file that belongs to `path` and lies beside it.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// How [`open`] opens a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -149,13 +164,8 @@ pub enum Access {
     CreateNew,
 }
 
-/// Opens a regular file for reading, through symbolic links: for files in folders that only
-/// administrators can write. Never blocks on a FIFO.
-pub fn open_following(path: &Path) -> io::Result<(File, Metadata)> {
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK)
-        .open(path)?;
+/// What an open file is, if it is a regular one.
+fn regular(file: &File) -> io::Result<Metadata> {
     let meta = file.metadata()?;
     if meta.is_dir() {
         return Err(io::Error::other("it is a folder, not a file"));
@@ -163,6 +173,17 @@ pub fn open_following(path: &Path) -> io::Result<(File, Metadata)> {
     if !meta.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
+    Ok(meta)
+}
+
+/// Opens a regular file for reading, through symbolic links: for files in folders that only
+/// administrators can write. Never blocks on a FIFO.
+pub fn open_following(path: &Path) -> io::Result<(File, Metadata)> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK)
+        .open(path)?;
+    let meta = regular(&file)?;
     Ok((file, meta))
 }
 
@@ -191,13 +212,7 @@ pub fn open(path: &Path, access: Access) -> io::Result<(File, Metadata)> {
         Some(libc::EISDIR) => io::Error::other("it is a folder, not a file"),
         _ => e,
     })?;
-    let meta = file.metadata()?;
-    if meta.is_dir() {
-        return Err(io::Error::other("it is a folder, not a file"));
-    }
-    if !meta.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
+    let meta = regular(&file)?;
     if meta.nlink() != 1 {
         return Err(io::Error::other(format!(
             "it has {} hard links instead of one",
@@ -228,9 +243,7 @@ pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path
         .parent()
         .ok_or_else(|| io::Error::other("the path has no folder"))?;
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
-    let temporary = folder.join(name);
+    let temporary = beside(path, ".tmp");
     match std::fs::remove_file(&temporary) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}

@@ -429,7 +429,20 @@ fn an_interrupted_rescue_is_no_stale_temporary() {
     let e = place.open().map(drop).unwrap_err();
     assert!(e.to_string().contains("may be the whole keyring"), "{e}");
     assert!(rescue.exists(), "the only copy of the keys is not swept");
-    std::fs::rename(&rescue, &lost).unwrap();
+    // Even where the operator begins anew, it is kept.
+    let whole = std::fs::read(&rescue).unwrap();
+    keyring_ward::admin::marker::reset(&place.data_dir()).unwrap();
+    let anew = place.open().unwrap();
+    anew.generate(b"x", b"", b"AES", 32).unwrap();
+    drop(anew);
+    let kept = std::fs::read_dir(place.dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.to_string_lossy().contains(".new.left-"))
+        .unwrap();
+    assert_eq!(std::fs::read(&kept).unwrap(), whole);
+    keyring_ward::admin::marker::reset(&place.data_dir()).unwrap();
+    std::fs::rename(&kept, &lost).unwrap();
     assert_eq!(place.open().unwrap().list().len(), 2);
 }
 

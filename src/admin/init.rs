@@ -8,9 +8,9 @@ use crate::sys::{self, Access, Identity};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, chown, fchown};
 use std::path::{Path, PathBuf};
-use zeroize::Zeroize;
 
 const OP: &str = "set the keyring up";
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// What `init` did.
 #[derive(Debug, Default)]
@@ -96,10 +96,13 @@ fn make_secret(path: &Path, as_text: bool, owner: Option<(u32, u32)>) -> Result<
     let secret = SecretPool::new().random(32)?;
     let (mut file, _) = sys::open(path, Access::CreateNew).map_err(fail)?;
     let written = if as_text {
-        let mut text = hex(&secret) + "\n";
-        let written = file.write_all(text.as_bytes());
-        text.zeroize();
-        written
+        let mut text = SecretPool::new().zeroed(2 * secret.len() + 1)?;
+        for (byte, digits) in secret.iter().zip(text.chunks_exact_mut(2)) {
+            digits[0] = HEX[usize::from(byte >> 4)];
+            digits[1] = HEX[usize::from(byte & 15)];
+        }
+        text[2 * secret.len()] = b'\n';
+        file.write_all(&text)
     } else {
         file.write_all(&secret)
     };

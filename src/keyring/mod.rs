@@ -15,7 +15,7 @@ use crate::secret::{SecretBytes, SecretPool};
 use crate::store::file::layout::frame_length;
 use crate::store::file::{FileStore, OpenOptions};
 use crate::store::{Mode, Store, StoreInfo};
-use crate::sys::Identity;
+use crate::sys::{self, Identity};
 use id::{KeyId, KeyIdBuf, check_generated_length, check_length, check_type};
 use record::{Change, KeyRecord, ReadChange};
 use std::borrow::Borrow;
@@ -23,7 +23,6 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What surrounds a keyring: given by the role, not by the configuration.
 #[derive(Clone, Debug)]
@@ -225,9 +224,7 @@ impl Keyring {
             )
             .hint("Remove it first, or choose another name."));
         }
-        let created_at = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_secs() as i64);
+        let created_at = sys::unix_seconds();
         let record = KeyRecord::new(
             id,
             key_type,

@@ -24,9 +24,7 @@ pub struct Lock {
 impl Lock {
     /// The lock file that belongs to a keyring file.
     pub fn path_for(keyring: &Path) -> PathBuf {
-        let mut name = keyring.as_os_str().to_os_string();
-        name.push(".lock");
-        PathBuf::from(name)
+        sys::beside(keyring, ".lock")
     }
 
     /// Takes the lock without waiting.

@@ -356,12 +356,10 @@ impl FileStore {
             ));
             return;
         }
-        let mut name = self.path.as_os_str().to_os_string();
-        name.push(format!(
-            ".torn-{}-{}",
-            journal.header.generation, end.sequence
-        ));
-        let aside = PathBuf::from(name);
+        let aside = sys::beside(
+            &self.path,
+            &format!(".torn-{}-{}", journal.header.generation, end.sequence),
+        );
         let cut = sys::replace_file(&aside, torn).and_then(|()| {
             journal.file.set_len(end.offset)?;
             journal.file.sync_data()
@@ -402,22 +400,28 @@ impl FileStore {
         }
     }
 
-    /// Removes what an interrupted rewrite left. The caller holds the lock, and the keyring itself
-    /// is there or was never made: what is removed is no last copy.
+    /// Removes what an interrupted rewrite left. The caller holds the lock. Where the keyring itself
+    /// is not there, the left-over may be the last copy of its keys: it is put aside instead.
     fn sweep(&mut self) {
         let temporary = self.temporary();
-        if std::fs::remove_file(&temporary).is_ok() {
+        let shown = temporary.display().to_string();
+        if !self.path.exists() {
+            let aside = sys::beside(&temporary, &format!(".left-{}", sys::unix_seconds()));
+            if std::fs::rename(&temporary, &aside).is_ok() {
+                self.warnings.push(format!(
+                    "'{shown}', left by an interrupted rewrite, may hold keys; it was kept as '{}'.",
+                    aside.display()
+                ));
+            }
+        } else if std::fs::remove_file(&temporary).is_ok() {
             self.warnings.push(format!(
-                "'{}', left by an interrupted rewrite, was removed.",
-                temporary.display()
+                "'{shown}', left by an interrupted rewrite, was removed."
             ));
         }
     }
 
     fn temporary(&self) -> PathBuf {
-        let mut name = self.path.as_os_str().to_os_string();
-        name.push(".new");
-        PathBuf::from(name)
+        sys::beside(&self.path, ".new")
     }
 }
 

@@ -5,22 +5,14 @@
 use super::*;
 use crate::envelope::{Position, SALT};
 use crate::secret::fill_random;
-use layout::{VERSION, finish_header, plaintext_length, write_frame, write_plaintext};
+use layout::{finish_header, plaintext_length, write_frame, write_plaintext};
 use scan::chain_value;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const WRITE: &str = "write the keyring file";
 /// Dead bytes below which no rewrite pays.
 pub(super) const MIN_DEAD: u64 = 1 << 20;
 /// Far below the 2^32 records that one AES-GCM key may seal.
 const MAX_RECORDS: u64 = 1 << 30;
-
-/// Seconds since 1970.
-pub(crate) fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_secs() as i64)
-}
 
 impl FileStore {
     pub(super) fn wants(&self) -> bool {
@@ -234,9 +226,8 @@ impl FileStore {
         live: &[&KeyRecord],
         replace: bool,
     ) -> Result<()> {
-        debug_assert_eq!(VERSION, 1);
         fill_random(&mut header.salt)?;
-        header.written_at = now();
+        header.written_at = sys::unix_seconds();
         let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
         let authenticated = header.authenticated_bytes()?;
         let mac = keys.header_mac(&authenticated);
