@@ -88,6 +88,16 @@ ensure_chroot() { # leaves the root file system in $WORK/root-<stamp>
   say "making a root file system with MySQL 9.7 (two to three minutes, once)"
   mkdir -p "$WORK"
   as_root rm -rf "$CHROOT"
+  # The image is the same; where it was built already, it need not be built again.
+  if command -v docker >/dev/null && docker image inspect "$BASE_IMAGE-$(base_stamp)" >/dev/null 2>&1; then
+    local made; made=$(docker create "$BASE_IMAGE-$(base_stamp)")
+    as_root mkdir -p "$CHROOT"
+    docker export "$made" | as_root tar -C "$CHROOT" -x
+    docker rm "$made" >/dev/null
+    as_root cp /etc/resolv.conf "$CHROOT/etc/resolv.conf"
+    as_root touch "$CHROOT/.ready"
+    return 0
+  fi
   bootstrap_sid "$CHROOT"
   as_root cp /etc/resolv.conf "$CHROOT/etc/resolv.conf"
   as_root cp "$REPO/mysql-test/container/setup-box.sh" "$CHROOT/usr/local/sbin/setup-box"

@@ -86,12 +86,12 @@ pub fn init(config: &Config, owner: Option<(u32, u32)>, generate: bool) -> Resul
     Ok(outcome)
 }
 
-fn folder_owner(folder: &Path) -> Option<(u32, u32)> {
+pub(super) fn folder_owner(folder: &Path) -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(folder).ok().map(|m| (m.uid(), m.gid()))
 }
 
-fn make_secret(path: &Path, as_text: bool, owner: Option<(u32, u32)>) -> Result<()> {
+pub(super) fn make_secret(path: &Path, as_text: bool, owner: Option<(u32, u32)>) -> Result<()> {
     let fail = |e| Error::io("make the secret file", format!("'{}'", path.display()), e);
     let secret = SecretPool::new().random(32)?;
     let (mut file, _) = sys::open(path, Access::CreateNew).map_err(fail)?;

@@ -39,6 +39,28 @@ pub enum SecretRef {
     Credential(String),
 }
 
+impl SecretRef {
+    /// Reads an absolute path or `credential:NAME`. `origin` names where it stands, for messages.
+    ///
+    /// # Errors
+    /// Config: it is neither.
+    pub fn parse(text: &str, origin: &str) -> Result<SecretRef> {
+        match text.strip_prefix("credential:") {
+            Some(name) => Ok(SecretRef::Credential(name.into())),
+            None if text.starts_with('/') => Ok(SecretRef::File(text.into())),
+            None => Err(Error::new(
+                Kind::Config,
+                OP,
+                format!(
+                    "'{}' is neither an absolute path nor credential:NAME (in {origin})",
+                    shorten(text)
+                ),
+            )
+            .hint("Give the path from the root on.")),
+        }
+    }
+}
+
 impl fmt::Display for SecretRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -233,17 +255,7 @@ impl Layer {
                 )
             })?),
         };
-        let secret = |text: &str| match text.strip_prefix("credential:") {
-            Some(name) => Ok(SecretRef::Credential(name.into())),
-            None if text.starts_with('/') => Ok(SecretRef::File(text.into())),
-            None => Err(bad(
-                format!(
-                    "'{}' is neither an absolute path nor credential:NAME",
-                    shorten(text)
-                ),
-                "Give the path from the root on.",
-            )),
-        };
+        let secret = |text: &str| SecretRef::parse(text, &origin);
         let given = |name| self.get(name).filter(|v| !v.is_empty());
         let kek = match (given("file_passphrase_file"), given("file_key_file")) {
             (Some(text), None) => KekConfig::Passphrase(secret(text)?),

@@ -8,7 +8,7 @@ pub mod aes;
 pub mod id;
 pub mod record;
 
-use crate::config::Config;
+use crate::config::{Config, KekConfig};
 use crate::error::{Error, Kind, Result};
 use crate::kek;
 use crate::secret::{SecretBytes, SecretPool};
@@ -338,10 +338,28 @@ impl Keyring {
     /// # Errors
     /// ReadOnly, Io.
     pub fn compact(&self) -> Result<()> {
+        self.with_live(|store, live| store.rewrite(live))
+    }
+
+    /// Writes the whole file anew under other KEKs, with a new DEK unless `keep_dek`: whoever held
+    /// the old KEK and an old copy could open every later file otherwise.
+    ///
+    /// # Errors
+    /// NotFound: there is no file yet. ReadOnly, Io, and the KEK's own errors.
+    pub fn rekey(&self, keks: &[KekConfig], keep_dek: bool) -> Result<()> {
+        let keks = keks.iter().map(kek::from_config).collect();
+        self.with_live(|store, live| store.rekey(live, keks, keep_dek))
+    }
+
+    /// Writers wait until `f` is done, readers don't.
+    fn with_live(
+        &self,
+        f: impl FnOnce(&mut dyn Store, &[&KeyRecord]) -> Result<()>,
+    ) -> Result<()> {
         let mut store = self.store();
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
-        store.rewrite(&live)
+        f(&mut **store, &live)
     }
 }
 

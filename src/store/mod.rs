@@ -7,6 +7,7 @@ pub mod file;
 
 use crate::envelope::{FILE_ID, FINGERPRINT};
 use crate::error::Result;
+use crate::kek::Kek;
 use crate::keyring::record::{Change, KeyRecord};
 
 /// How a store is opened.
@@ -57,6 +58,18 @@ pub trait Store: Send {
     /// # Errors
     /// As [`Store::append`]; the old content stays in force.
     fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()>;
+
+    /// Writes everything anew under `keks` (the first one wraps), with a new DEK unless `keep_dek`.
+    /// A crash leaves either the old file or the new one.
+    ///
+    /// # Errors
+    /// As [`Store::rewrite`], and the KEK's own.
+    fn rekey(
+        &mut self,
+        live: &[&KeyRecord],
+        keks: Vec<Box<dyn Kek>>,
+        keep_dek: bool,
+    ) -> Result<()>;
 
     /// The dead records are worth a rewrite.
     fn wants_rewrite(&self) -> bool;

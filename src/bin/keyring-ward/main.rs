@@ -28,6 +28,8 @@ enum Command {
     List(options::Keyring),
     /// Read and authenticate every record.
     Verify(options::Keyring),
+    /// Put a keyring file under another KEK, with a new DEK; no server may hold it.
+    Rekey(commands::rekey::Args),
     /// Tell a data directory that it starts with another keyring.
     ResetMarker(commands::reset_marker::Args),
 }
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Status(keyring) => commands::status::run(&keyring),
         Command::List(keyring) => commands::list::run(&keyring),
         Command::Verify(keyring) => commands::verify::run(&keyring),
+        Command::Rekey(args) => commands::rekey::run(&args),
         Command::ResetMarker(args) => commands::reset_marker::run(&args),
     };
     match result {

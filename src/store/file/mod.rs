@@ -444,6 +444,15 @@ impl Store for FileStore {
         self.rewrite_all(live)
     }
 
+    fn rekey(
+        &mut self,
+        live: &[&KeyRecord],
+        keks: Vec<Box<dyn Kek>>,
+        keep_dek: bool,
+    ) -> Result<()> {
+        self.rekey_all(live, keks, keep_dek)
+    }
+
     fn wants_rewrite(&self) -> bool {
         self.wants()
     }

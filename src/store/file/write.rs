@@ -147,25 +147,7 @@ impl FileStore {
         let mut file_id = [0; FILE_ID];
         fill_random(&mut file_id)?;
         let dek = self.pool.random(crate::envelope::KEY)?;
-        let kek = self
-            .keks
-            .first()
-            .ok_or_else(|| Error::new(Kind::Config, WRITE, "no KEK is configured"))?;
-        let stanza = kek.wrap(&self.pool, &file_id, &dek)?;
-        // Proof that what was wrapped can be unwrapped, before anything depends on it.
-        let (proof, _) = kek::open_dek(
-            &self.pool,
-            &self.keks,
-            &file_id,
-            std::slice::from_ref(&stanza),
-        )?;
-        if !equal(&proof, &dek) {
-            return Err(Error::new(
-                Kind::Internal,
-                WRITE,
-                "the wrapped DEK unwraps to another one",
-            ));
-        }
+        let stanza = wrap_dek(&self.pool, &self.keks, &file_id, &dek)?;
         let header = Header {
             file_id,
             generation: 1,
@@ -178,12 +160,62 @@ impl FileStore {
     }
 
     pub(super) fn rewrite_all(&mut self, live: &[&KeyRecord]) -> Result<()> {
+        let Some((header, replace)) = self.next_generation()? else {
+            let _guard = self.identity.enter()?;
+            return self.create(live);
+        };
+        let _guard = self.identity.enter()?;
+        let Some(journal) = &self.journal else {
+            return Ok(());
+        };
+        let dek = self.pool.copy(&journal.dek)?;
+        // If this fails, the next attempt waits for as much dead weight again.
+        self.rewrite_from = self.dead_bytes.saturating_mul(2).max(MIN_DEAD);
+        self.write_whole(header, dek, live, replace)?;
+        self.rewrite_from = MIN_DEAD;
+        Ok(())
+    }
+
+    /// Rule 14: the whole file anew under other KEKs, with a new DEK unless `keep_dek`. Until the
+    /// rename the old file is in force, from then on the new one.
+    pub(super) fn rekey_all(
+        &mut self,
+        live: &[&KeyRecord],
+        keks: Vec<Box<dyn Kek>>,
+        keep_dek: bool,
+    ) -> Result<()> {
+        let (Some((mut header, replace)), Some(journal)) = (self.next_generation()?, &self.journal)
+        else {
+            return Err(Error::new(
+                Kind::NotFound,
+                WRITE,
+                format!("'{}' does not exist", self.path.display()),
+            ));
+        };
+        let _guard = self.identity.enter()?;
+        let dek = if keep_dek {
+            self.pool.copy(&journal.dek)?
+        } else {
+            self.pool.random(crate::envelope::KEY)?
+        };
+        header.stanzas = vec![wrap_dek(&self.pool, &keks, &header.file_id, &dek)?];
+        let result = self.write_whole(header, dek, live, replace);
+        // The rename has happened where only the folder's fsync failed: the stanza says which KEK.
+        let in_force = |j: &Journal| kek::open_dek(&self.pool, &keks, &j.header.file_id, &j.header.stanzas).is_ok();
+        if result.is_ok() || self.journal.as_ref().is_some_and(in_force) {
+            (self.keks, self.kek_in_use) = (keks, 0);
+        }
+        result
+    }
+
+    /// The header of a rewrite, and whether it replaces a file; `None`: there is no keyring yet.
+    fn next_generation(&self) -> Result<Option<(Header, bool)>> {
         if !matches!(self.refusing, Some(Refusing::Unsynced(_))) {
             self.check_writable()?;
         }
         let _guard = self.identity.enter()?;
         let Some(journal) = &self.journal else {
-            return self.create(live);
+            return Ok(None);
         };
         let missing = std::fs::symlink_metadata(&self.path)
             .is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
@@ -209,12 +241,7 @@ impl FileStore {
         header.generation += 1;
         // One beyond the last: a record whose sync failed may have carried that number.
         header.base_sequence = journal.end.sequence + 1;
-        let dek = self.pool.copy(&journal.dek)?;
-        // If this fails, the next attempt waits for as much dead weight again.
-        self.rewrite_from = self.dead_bytes.saturating_mul(2).max(MIN_DEAD);
-        self.write_whole(header, dek, live, !missing)?;
-        self.rewrite_from = MIN_DEAD;
-        Ok(())
+        Ok(Some((header, !missing)))
     }
 
     /// Rule 13: writes a complete file beside the path, syncs it, puts it in place, syncs the
@@ -309,6 +336,29 @@ impl FileStore {
         let meta = file.metadata()?;
         Ok((file, meta))
     }
+}
+
+/// Wraps a DEK under the first of `keks`, and proves that what was wrapped can be unwrapped before
+/// anything depends on it.
+fn wrap_dek(
+    pool: &SecretPool,
+    keks: &[Box<dyn Kek>],
+    file_id: &[u8; FILE_ID],
+    dek: &SecretBytes,
+) -> Result<kek::Stanza> {
+    let kek = keks
+        .first()
+        .ok_or_else(|| Error::new(Kind::Config, WRITE, "no KEK is configured"))?;
+    let stanza = kek.wrap(pool, file_id, dek)?;
+    let (proof, _) = kek::open_dek(pool, keks, file_id, std::slice::from_ref(&stanza))?;
+    if !equal(&proof, dek) {
+        return Err(Error::new(
+            Kind::Internal,
+            WRITE,
+            "the wrapped DEK unwraps to another one",
+        ));
+    }
+    Ok(stanza)
 }
 
 /// Seals one change behind `end`: the frame and its tag.

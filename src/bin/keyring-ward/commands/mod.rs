@@ -2,6 +2,7 @@
 
 pub mod init;
 pub mod list;
+pub mod rekey;
 pub mod reset_marker;
 pub mod status;
 pub mod verify;

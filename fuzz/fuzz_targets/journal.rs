@@ -1,0 +1,230 @@
+//! The header and journal readers.
+//!
+//! Three views of the input: as a header (checksums mended, so that the fields are reached), as the
+//! plaintext of a record, and as a program that writes a journal and then damages it. Oracles: what
+//! parses is written again byte for byte; what a damaged journal still gives is a prefix of what was
+//! written to it; nothing panics.
+#![no_main]
+
+use arbitrary::Arbitrary;
+use keyring_ward::envelope::{FileKeys, Position};
+use keyring_ward::kek::Stanza;
+use keyring_ward::keyring::id::KeyId;
+use keyring_ward::keyring::record::{Change, KeyRecord, ReadChange};
+use keyring_ward::secret::SecretPool;
+use keyring_ward::store::file::layout::{self, Header};
+use keyring_ward::store::file::scan::{chain_value, scan};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+const DEK: [u8; 32] = [0x5A; 32];
+const SALT: [u8; 32] = [0xA5; 32];
+static POOL: LazyLock<SecretPool> = LazyLock::new(SecretPool::new);
+static KEYS: LazyLock<FileKeys> =
+    LazyLock::new(|| FileKeys::derive(&POOL, &DEK, &SALT).expect("secret memory"));
+
+#[derive(Arbitrary, Debug)]
+struct Key {
+    name: [u8; 3],
+    owner: Vec<u8>,
+    material: Vec<u8>,
+    kind: u8,
+    put: bool,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Damage {
+    Flip { at: u32, mask: u8 },
+    Cut { to: u32 },
+    Grow { tail: Vec<u8> },
+    Zero { at: u32, length: u16 },
+    Remove { at: u32, length: u16 },
+    Copy { from: u32, to: u32, length: u16 },
+    MendFrame { at: u8 },
+}
+
+#[derive(Arbitrary, Debug)]
+enum Input<'a> {
+    Raw(&'a [u8]),
+    Header(&'a [u8]),
+    Plaintext(&'a [u8]),
+    Journal { keys: Vec<Key>, damage: Vec<Damage> },
+}
+
+/// Puts the checksums of prologue and header right.
+fn mend_header(bytes: &mut [u8]) {
+    if bytes.len() < layout::PROLOGUE {
+        return;
+    }
+    bytes[..8].copy_from_slice(&layout::MAGIC);
+    bytes[8..12].copy_from_slice(&layout::VERSION.to_le_bytes());
+    let length = bytes.len() as u32;
+    bytes[12..16].copy_from_slice(&length.to_le_bytes());
+    let crc = crc(&bytes[..16]);
+    bytes[16..20].copy_from_slice(&crc);
+    let end = bytes.len() - 4;
+    if end >= layout::PROLOGUE {
+        let crc = self::crc(&bytes[..end]);
+        bytes[end..].copy_from_slice(&crc);
+    }
+}
+
+/// CRC-32 (IEEE), bit by bit: independent of the crate under test.
+fn crc(bytes: &[u8]) -> [u8; 4] {
+    let mut crc = !0u32;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xEDB8_8320 & 0u32.wrapping_sub(crc & 1));
+        }
+    }
+    (!crc).to_le_bytes()
+}
+
+fn header(bytes: &[u8]) {
+    let Ok(parsed) = layout::parse_header(bytes) else { return };
+    let again = parsed.header.authenticated_bytes().expect("what was read is within the limits");
+    let again = layout::finish_header(again, &parsed.mac);
+    assert_eq!(again, bytes[..parsed.length], "one header, one way to write it");
+    // Whatever follows the header: no key of ours sealed it, so nothing may come out.
+    let mut seen = 0;
+    let result = scan(&POOL, bytes, &parsed, &KEYS, None, &mut |_| {
+        seen += 1;
+        Ok(())
+    });
+    drop(result);
+    assert_eq!(seen, 0, "a record that was never sealed");
+}
+
+fn plaintext(text: &[u8]) {
+    let Ok(Some(change)) = layout::read_plaintext(&POOL, text) else { return };
+    if let ReadChange::Put(record) = &change {
+        let change = Change::Put(record);
+        let mut again = vec![0; layout::plaintext_length(&change)];
+        layout::write_plaintext(&change, &mut again);
+        assert_eq!(again, text);
+    }
+}
+
+/// What a change is, without its secrets' types.
+#[derive(PartialEq, Debug)]
+struct Seen(Vec<u8>, Option<Vec<u8>>);
+
+fn journal(keys: &[Key], damage: &[Damage]) {
+    let stanza = Stanza {
+        provider: "key_file".into(),
+        mechanism: "m".into(),
+        key_ref: String::new(),
+        group: 0,
+        index: 0,
+        threshold: 1,
+        params: vec![1; 32],
+        commitment: [2; 32],
+        blob: vec![3; 60],
+    };
+    let head = Header {
+        file_id: [7; 16],
+        generation: 3,
+        base_sequence: 40,
+        salt: SALT,
+        written_at: 1,
+        stanzas: vec![stanza],
+    };
+    let authenticated = head.authenticated_bytes().expect("within the limits");
+    let mac = KEYS.header_mac(&authenticated);
+    let mut file = layout::finish_header(authenticated, &mac);
+    let start = file.len();
+    let (mut chain, mut sequence, mut written) = (mac, head.base_sequence, Vec::new());
+    let mut starts = vec![start];
+    for key in keys.iter().take(12) {
+        let Ok(id) = KeyId::new(&key.name, &key.owner) else { continue };
+        let kind = keyring_ward::keyring::id::TYPES[usize::from(key.kind % 4)];
+        let Ok(material) = POOL.copy(&key.material) else { return };
+        let Ok(record) = KeyRecord::new(id, kind.as_bytes(), material, 5, 3) else { continue };
+        let change = if key.put { Change::Put(&record) } else { Change::Remove(&record) };
+        sequence += 1;
+        let at = Position { file_id: head.file_id, generation: 3, sequence, previous: chain };
+        let mut text = vec![0; layout::plaintext_length(&change)];
+        layout::write_plaintext(&change, &mut text);
+        let (nonce, tag) = KEYS.cipher().seal(&at, &mut text).expect("the cipher works");
+        layout::write_frame(&mut file, sequence, &nonce, &text, &tag);
+        chain = chain_value(&tag);
+        starts.push(file.len());
+        written.push(Seen(record.id.as_bytes().to_vec(), key.put.then(|| key.material.clone())));
+    }
+    let intact = file.clone();
+    let place = |at: u32, len: usize| start + at as usize % (len - start + 1).max(1);
+    for step in damage.iter().take(6) {
+        let len = file.len();
+        match step {
+            Damage::Flip { at, mask } => {
+                let at = place(*at, len);
+                if let Some(byte) = file.get_mut(at) {
+                    *byte ^= mask;
+                }
+            }
+            Damage::Cut { to } => file.truncate(place(*to, len)),
+            Damage::Grow { tail } => file.extend_from_slice(tail),
+            Damage::Zero { at, length } => {
+                let at = place(*at, len);
+                let to = (at + usize::from(*length)).min(len);
+                file[at.min(to)..to].fill(0);
+            }
+            Damage::Remove { at, length } => {
+                let at = place(*at, len);
+                let to = (at + usize::from(*length)).min(len);
+                file.drain(at.min(to)..to);
+            }
+            Damage::Copy { from, to, length } => {
+                let (from, to) = (place(*from, len), place(*to, len));
+                let n = usize::from(*length).min(len - from.max(to).min(len));
+                file.copy_within(from..from + n, to);
+            }
+            Damage::MendFrame { at } => {
+                // The checksum of a frame's start is no secret: an attacker can make it right.
+                let at = starts[usize::from(*at) % starts.len()];
+                if let Some(frame) = file.get_mut(at..at + layout::FRAME_HEADER) {
+                    let end = layout::FRAME_HEADER - 4;
+                    let crc = crc(&frame[..end]);
+                    frame[end..].copy_from_slice(&crc);
+                }
+            }
+        }
+    }
+    let parsed = layout::parse_header(&file).expect("the header is whole");
+    let mut seen = Vec::new();
+    let result = scan(&POOL, &file, &parsed, &KEYS, None, &mut |change| {
+        seen.push(match change {
+            ReadChange::Put(r) => Seen(r.id.as_bytes().to_vec(), Some(r.material.to_vec())),
+            ReadChange::Remove(id) => Seen(id.as_bytes().to_vec(), None),
+        });
+        Ok(())
+    });
+    assert!(seen.len() <= written.len() && seen[..] == written[..seen.len()], "not a prefix");
+    match result {
+        Ok((end, _)) => {
+            assert_eq!(end.offset as usize, starts[seen.len()]);
+            assert_eq!(end.offset + end.torn, file.len() as u64);
+            if file == intact {
+                assert_eq!((seen.len(), end.torn), (written.len(), 0));
+            }
+        }
+        Err(e) => {
+            assert_ne!(file, intact, "{e}");
+            assert_eq!(e.kind(), keyring_ward::error::Kind::Tampered, "{e}");
+        }
+    }
+}
+
+fuzz_target!(|input: Input<'_>| {
+    match input {
+        Input::Raw(bytes) => header(bytes),
+        Input::Header(bytes) => {
+            let mut bytes = bytes.to_vec();
+            mend_header(&mut bytes);
+            header(&bytes);
+        }
+        Input::Plaintext(text) => plaintext(text),
+        Input::Journal { keys, damage } => journal(&keys, &damage),
+    }
+});

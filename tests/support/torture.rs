@@ -1,0 +1,444 @@
+//! The writer and the judge of `scripts/torture.sh`: a keyring without a server around it, so that
+//! every system call and every moment of a power cut can be chosen.
+//!
+//! Owns the acknowledgement file: before a change a line `begin`, after it `ok` or `err`, one
+//! write(2) each, on a disk that is not cut. It must never write `ok` before the keyring said so.
+//!
+//! ```text
+//! torture prepare  DIR STABLE N          a keyring with N keys in DIR, KEKs and acknowledgements in STABLE
+//! torture stream   DIR STABLE COUNT      generates, stores and removes
+//! torture cut      DIR STABLE N MODE     the same; cuts DIR's file system right after the Nth "ok"
+//! torture compact  DIR STABLE COUNT      rewrites, a change between two
+//! torture rekey    DIR STABLE COUNT      changes of the KEK, a change between two
+//! torture scenario DIR STABLE NAME       every kind of write once, going on after a failure
+//! torture publish  DIR STABLE            opens and acknowledges what it serves
+//! torture check    DIR STABLE            opens; what was acknowledged must be there
+//! torture view     FILE STABLE           opens a copy; prints names and hashes of its keys
+//! torture shutdown DIR MODE              ends DIR's file system: 1 with, 2 without its log flushed
+//! ```
+#![allow(unsafe_code, clippy::unwrap_used, clippy::print_stdout)]
+
+use keyring_ward::config::{Backend, Config, KekConfig, SecretRef};
+use keyring_ward::error::{Error, Kind, Result};
+use keyring_ward::keyring::{Environment, Keyring};
+use keyring_ward::secret::SecretPool;
+use keyring_ward::sys::Identity;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::UNIX_EPOCH;
+
+/// `_IOR('X', 125, __u32)`: EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN and others are one number.
+const SHUTDOWN: libc::Ioctl = 0x8004_587D_u32 as libc::Ioctl;
+
+struct Place {
+    dir: PathBuf,
+    stable: PathBuf,
+}
+
+impl Place {
+    fn kek(&self, number: u8) -> KekConfig {
+        KekConfig::KeyFile(SecretRef::File(self.stable.join(format!("kek{number}"))))
+    }
+
+    fn config(&self, kek: u8) -> Config {
+        Config {
+            backend: Backend::File,
+            path: self.dir.join("keys/keyring.ward"),
+            read_only: false,
+            fingerprint: None,
+            keks: vec![self.kek(kek)],
+            origin: "torture".into(),
+        }
+    }
+
+    fn environment(&self) -> Environment {
+        Environment {
+            data_dir: Some(self.dir.join("data")),
+            identity: Identity::own(),
+            look_only: false,
+            snapshot_if_locked: false,
+        }
+    }
+
+    fn open(&self, kek: u8) -> Result<Keyring> {
+        Keyring::open(&self.config(kek), &self.environment(), &SecretPool::new())
+    }
+
+    fn acknowledgements(&self) -> Acks {
+        let path = self.stable.join("acks");
+        let file = File::options().append(true).create(true).open(path).unwrap();
+        Acks { file, ok: 0 }
+    }
+}
+
+struct Acks {
+    file: File,
+    ok: u64,
+}
+
+impl Acks {
+    fn line(&mut self, line: &str) {
+        self.file.write_all(format!("{line}\n").as_bytes()).unwrap();
+    }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Ends the file system of a folder as a power cut does: nothing reaches the disk any more.
+fn shutdown(dir: &Path, mode: u32) {
+    let folder = File::open(dir).unwrap();
+    // SAFETY: the request takes a pointer to a u32.
+    let rc = unsafe { libc::ioctl(folder.as_raw_fd(), SHUTDOWN, &raw const mode) };
+    assert_eq!(rc, 0, "shutdown: {}", std::io::Error::last_os_error());
+}
+
+/// Applies one change and writes down what became of it.
+struct Writer<'a> {
+    place: &'a Place,
+    acks: Acks,
+    keyring: Keyring,
+    kek: u8,
+    next: u64,
+    /// Makes names unlike those of earlier runs: nanoseconds since 1970.
+    start: u128,
+}
+
+impl Writer<'_> {
+    fn done(&mut self, what: &str, name: &str, result: Result<()>) -> Result<()> {
+        match &result {
+            Ok(()) => {
+                let key = self.keyring.fetch(name.as_bytes(), b"o").unwrap();
+                let hash = key.map(|k| hash(&k.material)).unwrap_or_default();
+                self.acks.line(&format!("ok {what} {name} {hash}"));
+                self.acks.ok += 1;
+            }
+            Err(e) => self.acks.line(&format!("err {what} {name} {}", e.kind().number())),
+        }
+        result
+    }
+
+    fn name(&mut self) -> String {
+        self.next += 1;
+        format!("{:x}-{}", self.start, self.next)
+    }
+
+    fn generate(&mut self) -> Result<()> {
+        let name = self.name();
+        self.acks.line(&format!("begin put {name}"));
+        let result = self.keyring.generate(name.as_bytes(), b"o", b"AES", 32);
+        self.done("put", &name, result)
+    }
+
+    fn store(&mut self) -> Result<()> {
+        let name = self.name();
+        let length = [1, 16, 700, 5000][self.next as usize % 4];
+        let material = vec![self.next as u8; length];
+        self.acks.line(&format!("begin put {name}"));
+        let result = self.keyring.store_key(name.as_bytes(), b"o", b"SECRET", &material);
+        self.done("put", &name, result)
+    }
+
+    fn remove(&mut self) -> Result<()> {
+        let mut names: Vec<_> = self.keyring.list().iter().map(|k| k.id.name().to_vec()).collect();
+        names.sort();
+        let Some(name) = names.get(self.next as usize % names.len().max(1)) else {
+            return Ok(());
+        };
+        let name = String::from_utf8(name.clone()).unwrap();
+        self.acks.line(&format!("begin remove {name}"));
+        let result = self.keyring.remove(name.as_bytes(), b"o");
+        self.done("remove", &name, result)
+    }
+
+    fn compact(&mut self) -> Result<()> {
+        self.keyring.compact()
+    }
+
+    fn rekey(&mut self) -> Result<()> {
+        let kek = 3 - self.kek;
+        self.acks.line(&format!("begin kek {kek}"));
+        let result = self.keyring.rekey(&[self.place.kek(kek)], false);
+        if result.is_ok() {
+            self.kek = kek;
+        }
+        self.done("kek", &kek.to_string(), result)
+    }
+
+    fn change(&mut self, number: u64) -> Result<()> {
+        match number % 5 {
+            0 | 2 => self.generate(),
+            1 => self.store(),
+            3 => self.remove(),
+            _ => self.generate(),
+        }
+    }
+
+    fn reload(&mut self) -> Result<()> {
+        // After a change of the KEK whose end is unknown, the configuration may name either.
+        let (config, environment) = (self.place.config(self.kek), self.place.environment());
+        self.keyring = self.keyring.reload(&config, &environment)?;
+        Ok(())
+    }
+
+    /// One step of a scenario. A single fault may fail it; then everything acknowledged is still
+    /// served, a store that refuses writes refuses them, and RELOAD makes all well.
+    fn step(&mut self, what: &str, f: fn(&mut Self) -> Result<()>) {
+        let before = served(&self.keyring);
+        let Err(e) = f(self) else { return };
+        println!("{what}: {e}");
+        let after = served(&self.keyring);
+        assert_eq!(before, after, "a failed {what} changed what is served");
+        let refusing = self.keyring.status().store.refusing;
+        let expected = refusing.is_none() && self.keyring.config().path.exists();
+        let again = self.generate();
+        assert_eq!(again.is_ok(), expected, "{what}: refusing {refusing:?}, but {again:?}");
+        if what == "rekey" {
+            // Which KEK the file is under is known only to the file.
+            self.kek = 3 - self.kek;
+            if self.reload().is_ok() {
+                return self.generate().expect("a write after the reload");
+            }
+            self.kek = 3 - self.kek;
+        }
+        self.reload().expect("a reload after one fault");
+        self.generate().expect("a write after the reload");
+    }
+}
+
+fn served(keyring: &Keyring) -> BTreeMap<String, String> {
+    let name = |k: &[u8]| String::from_utf8_lossy(k).into_owned();
+    keyring.list().iter().map(|k| (name(k.id.name()), hash(&k.material))).collect()
+}
+
+/// What the acknowledgement file promises.
+#[derive(Default)]
+struct Promise {
+    /// Acknowledged: name and hash.
+    keys: BTreeMap<String, String>,
+    /// Begun and not acknowledged: may be there or not; a removal keeps the hash that it had.
+    open: BTreeMap<String, Option<String>>,
+    /// The KEK in force, and another one that may be.
+    kek: u8,
+    other_kek: bool,
+}
+
+fn promise(place: &Place) -> Promise {
+    let mut p = Promise { kek: 1, ..Promise::default() };
+    for line in std::fs::read_to_string(place.stable.join("acks")).unwrap().lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["begin", "kek", _] => p.other_kek = true,
+            ["ok", "kek", n, ..] => (p.kek, p.other_kek) = (n.parse().unwrap(), false),
+            ["err", "kek", ..] => {}
+            ["begin", _, name] => {
+                let had = p.keys.remove(name);
+                p.open.insert(name.into(), had);
+            }
+            ["ok", "put", name, hash] => {
+                p.open.remove(name);
+                p.keys.insert(name.into(), hash.into());
+            }
+            ["ok", "remove", name, ..] => {
+                p.open.remove(name);
+            }
+            ["err", ..] => {}
+            _ => panic!("a line that is none: {line}"),
+        }
+    }
+    p
+}
+
+/// Compares what a keyring serves with what was promised.
+fn judge(p: &Promise, served: &BTreeMap<String, String>) -> Vec<String> {
+    let mut bad = Vec::new();
+    for (name, hash) in &p.keys {
+        match served.get(name) {
+            None => bad.push(format!("LOST {name}")),
+            Some(h) if h != hash => bad.push(format!("WRONG {name}")),
+            Some(_) => {}
+        }
+    }
+    for (name, hash) in served {
+        match (p.keys.get(name), p.open.get(name)) {
+            (Some(_), _) | (None, Some(None)) => {}
+            (None, Some(Some(had))) if had == hash => {}
+            (None, Some(Some(_))) => bad.push(format!("WRONG {name}")),
+            (None, None) => bad.push(format!("BACK {name}: removed or never begun")),
+        }
+    }
+    bad
+}
+
+fn open_promised(place: &Place, p: &Promise) -> Result<(Keyring, u8)> {
+    match place.open(p.kek) {
+        Err(e) if p.other_kek && e.kind() == Kind::WrongKek => {
+            place.open(3 - p.kek).map(|k| (k, 3 - p.kek))
+        }
+        result => result.map(|k| (k, p.kek)),
+    }
+}
+
+/// Writes the acknowledgement file anew from what is served.
+fn settle(place: &Place, served: &BTreeMap<String, String>, kek: u8) {
+    let mut text = format!("ok kek {kek}\n");
+    for (name, hash) in served {
+        text.push_str(&format!("ok put {name} {hash}\n"));
+    }
+    std::fs::write(place.stable.join("acks"), text).unwrap();
+}
+
+fn check(place: &Place) -> ExitCode {
+    let p = promise(place);
+    let (keyring, kek) = match open_promised(place, &p) {
+        Ok(opened) => opened,
+        Err(e) => {
+            println!("DESTROYED {e}");
+            return ExitCode::from(2);
+        }
+    };
+    let served = served(&keyring);
+    let bad = judge(&p, &served);
+    bad.iter().take(5).for_each(|line| println!("{line}"));
+    for warning in keyring.take_warnings() {
+        println!("warning: {warning}");
+    }
+    settle(place, &served, kek);
+    if bad.is_empty() && keyring.generate(b"after-the-check", b"o", b"AES", 16).is_ok() {
+        keyring.remove(b"after-the-check", b"o").unwrap();
+        println!("ok keys={} open={}", served.len(), p.open.len());
+        return ExitCode::SUCCESS;
+    }
+    println!("BAD {} of {}", bad.len(), p.keys.len());
+    ExitCode::from(1)
+}
+
+fn writer(place: &Place) -> Result<Writer<'_>> {
+    let p = if place.stable.join("acks").exists() { promise(place) } else { Promise { kek: 1, ..Promise::default() } };
+    let opened = open_promised(place, &p);
+    let (keyring, kek) = match opened {
+        Ok(opened) => opened,
+        Err(e) => {
+            println!("open: {e}");
+            // A scenario's single fault is over now.
+            open_promised(place, &p)?
+        }
+    };
+    Ok(Writer { place, acks: place.acknowledgements(), keyring, kek, next: 0, start: UNIX_EPOCH.elapsed().unwrap().as_nanos() })
+}
+
+fn run(args: &[&str]) -> Result<ExitCode> {
+    let place = |dir: &str, stable: &str| Place { dir: dir.into(), stable: stable.into() };
+    match *args {
+        ["prepare", dir, stable, n] => {
+            let place = place(dir, stable);
+            for sub in ["keys", "data"] {
+                std::fs::create_dir_all(place.dir.join(sub)).unwrap();
+            }
+            std::fs::create_dir_all(&place.stable).unwrap();
+            for number in [1u8, 2] {
+                let path = place.stable.join(format!("kek{number}"));
+                let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+                file.write_all(&[number; 32]).unwrap();
+            }
+            let _ = std::fs::remove_file(place.stable.join("acks"));
+            let mut w = writer(&place)?;
+            for _ in 0..n.parse::<u64>().unwrap() {
+                w.generate()?;
+            }
+        }
+        ["stream", dir, stable, count] => {
+            let place = place(dir, stable);
+            let mut w = writer(&place)?;
+            (0..count.parse().unwrap()).try_for_each(|i| w.change(i))?;
+        }
+        ["cut", dir, stable, after, mode] => {
+            let place = place(dir, stable);
+            let mut w = writer(&place)?;
+            let after: u64 = after.parse().unwrap();
+            for i in 0.. {
+                w.change(i)?;
+                if w.acks.ok >= after {
+                    shutdown(&place.dir, mode.parse().unwrap());
+                    break;
+                }
+            }
+        }
+        ["compact", dir, stable, count] => {
+            let place = place(dir, stable);
+            let mut w = writer(&place)?;
+            for i in 0..count.parse().unwrap() {
+                w.compact()?;
+                w.change(i)?;
+            }
+        }
+        ["rekey", dir, stable, count] => {
+            let place = place(dir, stable);
+            let mut w = writer(&place)?;
+            for i in 0..count.parse().unwrap() {
+                w.rekey()?;
+                w.change(i)?;
+            }
+        }
+        ["scenario", dir, stable, name] => {
+            let place = place(dir, stable);
+            let mut w = writer(&place)?;
+            match name {
+                "write" => {
+                    w.step("generate", Writer::generate);
+                    w.step("store", Writer::store);
+                    w.step("remove", Writer::remove);
+                    w.step("generate", Writer::generate);
+                }
+                "compact" => w.step("compact", Writer::compact),
+                "rekey" => w.step("rekey", Writer::rekey),
+                "reload" => w.step("reload", Writer::reload),
+                "rescue" => {
+                    std::fs::remove_file(&w.keyring.config().path).unwrap();
+                    w.step("reload", Writer::reload);
+                }
+                _ => panic!("no scenario {name}"),
+            }
+            w.step("generate", Writer::generate);
+        }
+        ["publish", dir, stable] => {
+            let place = place(dir, stable);
+            let p = promise(&place);
+            let (keyring, kek) = open_promised(&place, &p)?;
+            settle(&place, &served(&keyring), kek);
+        }
+        ["check", dir, stable] => return Ok(check(&place(dir, stable))),
+        ["view", file, stable] => {
+            let place = place(".", stable);
+            let mut config = place.config(1);
+            config.path = file.into();
+            let environment = Environment { data_dir: None, look_only: true, ..place.environment() };
+            let keyring = Keyring::open(&config, &environment, &SecretPool::new())?;
+            for (name, hash) in served(&keyring) {
+                println!("{name} {hash}");
+            }
+        }
+        ["shutdown", dir, mode] => shutdown(Path::new(dir), mode.parse().unwrap()),
+        _ => {
+            println!("unknown arguments: {args:?}");
+            return Ok(ExitCode::from(64));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    run(&args).unwrap_or_else(|e: Error| {
+        println!("{e}");
+        ExitCode::from(10)
+    })
+}
