@@ -155,3 +155,64 @@ fn exit_codes_say_what_is_wrong() {
     };
     assert_eq!((reset(), reset()), (Some(0), Some(11)));
 }
+
+#[test]
+fn rekey_changes_the_kek_and_refuses_beside_a_server() {
+    let place = Place::new();
+    let server = place.open().unwrap();
+    server.generate(b"k", b"", b"AES", 32).unwrap();
+    let (path, old, new) = (
+        place.keyring_file(),
+        place.key_file(),
+        place.dir.path().join("new"),
+    );
+    let arg = |p: &std::path::Path| p.to_str().unwrap().to_string();
+    let (path, old, new) = (arg(&path), arg(&old), arg(&new));
+    let rekey = [
+        "rekey",
+        "--path",
+        &path,
+        "--key-file",
+        &old,
+        "--new-passphrase-file",
+        &new,
+    ];
+    let out = tool(&[&rekey[..], &["--generate"]].concat());
+    assert_eq!(
+        out.status.code(),
+        Some(17),
+        "a server holds it: {}",
+        text(&out.stderr)
+    );
+    assert!(!std::path::Path::new(&new).exists(), "nothing was made");
+    drop(server);
+    let out = tool(&rekey);
+    assert_eq!(
+        out.status.code(),
+        Some(11),
+        "no such secret: {}",
+        text(&out.stderr)
+    );
+    let out = tool(&[&rekey[..], &["--generate"]].concat());
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let printed = text(&out.stdout);
+    for part in [
+        "a new DEK: 1 keys",
+        "ROTATE INNODB MASTER KEY",
+        "Keep the old KEK",
+    ] {
+        assert!(printed.contains(part), "{part}: {printed}");
+    }
+    let verify = |option: &str, file: &str| tool(&["verify", "--path", &path, option, file]);
+    assert_eq!(verify("--passphrase-file", &new).status.code(), Some(0));
+    assert_eq!(
+        verify("--key-file", &old).status.code(),
+        Some(18),
+        "the old KEK opens it no more"
+    );
+    let secret = std::fs::read_to_string(&new).unwrap();
+    assert!(!printed.contains(secret.trim()));
+    // Neither option, or both, is a wrong usage.
+    let out = tool(&["rekey", "--path", &path, "--passphrase-file", &new]);
+    assert_eq!(out.status.code(), Some(2));
+}

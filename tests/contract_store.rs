@@ -670,3 +670,51 @@ mod model {
         }
     }
 }
+
+/// A rewrite under another KEK: the same keys, the old KEK opens it no more, and the DEK is another
+/// one unless it was to be kept.
+#[test]
+fn rekey_keeps_the_keys_and_changes_kek_and_dek() {
+    use keyring_ward::config::{KekConfig, SecretRef};
+    for keep_dek in [false, true] {
+        let place = Place::new();
+        let keyring = place.open().unwrap();
+        let new_file = place.dir.path().join("new-kek");
+        let new_kek = [KekConfig::KeyFile(SecretRef::File(new_file.clone()))];
+        // Without a file there is nothing to rekey; without the new secret nothing changes.
+        assert_eq!(
+            keyring.rekey(&new_kek, keep_dek).unwrap_err().kind(),
+            Kind::NotFound
+        );
+        keyring.generate(b"k", b"", b"AES", 32).unwrap();
+        keyring.generate(b"l", b"u@h", b"AES", 16).unwrap();
+        keyring.remove(b"l", b"u@h").unwrap();
+        let before = place.read();
+        assert_eq!(
+            keyring.rekey(&new_kek, keep_dek).unwrap_err().kind(),
+            Kind::NotFound
+        );
+        assert_eq!(place.read(), before);
+        common::write_secret(&new_file, &[0x43; 40]);
+        let (keys, old) = (content(&keyring), keyring.status().store);
+        keyring.rekey(&new_kek, keep_dek).unwrap();
+        let now = keyring.status().store;
+        assert_eq!(
+            (now.generation, now.file_id),
+            (old.generation + 1, old.file_id)
+        );
+        assert_eq!(now.fingerprint == old.fingerprint, keep_dek);
+        assert!(now.opened_by.contains("new-kek"), "{}", now.opened_by);
+        // It goes on under the new KEK, rewrites included.
+        keyring.generate(b"m", b"", b"AES", 32).unwrap();
+        keyring.compact().unwrap();
+        keyring.remove(b"m", b"").unwrap();
+        assert_eq!(content(&keyring), keys);
+        drop(keyring);
+        assert_eq!(place.open().map(drop).unwrap_err().kind(), Kind::WrongKek);
+        let mut config = place.config();
+        config.keks = new_kek.to_vec();
+        let keyring = Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
+        assert_eq!(content(&keyring), keys);
+    }
+}

@@ -2,24 +2,13 @@
 //! its bytes are cut off again, and the keyring works on when there is room.
 //!
 //! A file of its own: the limit is the process's.
-#![allow(unsafe_code, clippy::unwrap_used)]
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
+use common::faults::limit_file_size;
 use common::{Place, content};
 use keyring_ward::error::Kind;
-
-fn limit_file_size(bytes: u64) {
-    let limit = libc::rlimit {
-        rlim_cur: bytes,
-        rlim_max: libc::RLIM_INFINITY,
-    };
-    // SAFETY: a valid structure; SIGXFSZ is ignored so that the write fails instead.
-    unsafe {
-        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-        assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &limit), 0);
-    }
-}
 
 #[test]
 fn a_write_without_room_leaves_nothing_behind() {

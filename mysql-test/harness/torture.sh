@@ -413,7 +413,7 @@ part_replaced() {
 
 # Two servers with one keyring file.
 part_twoservers() {
-  local keyring second first_keys i
+  local keyring second told_to_second i
   for keyring in ${KEYRINGS:-ward file}; do
     reset_all; use_keyring "$keyring"; fresh_data
     start_server || { verdict "$keyring starts" 1; continue; }
@@ -423,11 +423,11 @@ part_twoservers() {
       --pid-file=/run/mysqld/second.pid --skip-networking --mysqlx=OFF > /tmp/kw-second.log 2>&1 &
     second=$!
     wait_for 60 mysqladmin -uroot -S /run/mysqld/second.sock ping
-    (SOCKET=/run/mysqld/second.sock; install_udf; fill 5 second) >/dev/null 2>&1
+    told_to_second=$(SOCKET=/run/mysqld/second.sock; { install_udf; fill 5 second; } >/dev/null 2>&1; dump | grep -c '^second')
     fill 5 b
     mysqladmin -uroot -S /run/mysqld/second.sock shutdown; wait $second
     stop_server; start_server
-    result two_servers "$keyring" keys_of_the_first="$(dump | grep -cE '^[ab]')/10" keys_of_the_second="$(dump | grep -c '^second')"
+    result two_servers "$keyring" keys_of_the_first="$(dump | grep -cE '^[ab]')/10" keys_of_the_second="$(dump | grep -c '^second')/$told_to_second"
     [ "$keyring" != ward ] || verdict "two servers, one file" $(($(dump | grep -cE '^[ab]') != 10))
     stop_server; rm -rf /var/lib/kw-second
   done

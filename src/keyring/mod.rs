@@ -352,10 +352,7 @@ impl Keyring {
     }
 
     /// Writers wait until `f` is done, readers don't.
-    fn with_live(
-        &self,
-        f: impl FnOnce(&mut dyn Store, &[&KeyRecord]) -> Result<()>,
-    ) -> Result<()> {
+    fn with_live(&self, f: impl FnOnce(&mut dyn Store, &[&KeyRecord]) -> Result<()>) -> Result<()> {
         let mut store = self.store();
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();

@@ -64,12 +64,8 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// As [`Store::rewrite`], and the KEK's own.
-    fn rekey(
-        &mut self,
-        live: &[&KeyRecord],
-        keks: Vec<Box<dyn Kek>>,
-        keep_dek: bool,
-    ) -> Result<()>;
+    fn rekey(&mut self, live: &[&KeyRecord], keks: Vec<Box<dyn Kek>>, keep_dek: bool)
+    -> Result<()>;
 
     /// The dead records are worth a rewrite.
     fn wants_rewrite(&self) -> bool;

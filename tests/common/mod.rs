@@ -1,6 +1,8 @@
 //! What the tests share: keyrings in temporary folders. Not a test by itself.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod faults;
+
 use keyring_ward::config::{Backend, Config, KekConfig, SecretRef};
 use keyring_ward::error::Result;
 use keyring_ward::keyring::{Environment, Keyring};

@@ -72,7 +72,11 @@ impl Place {
 
     fn acknowledgements(&self) -> Acks {
         let path = self.stable.join("acks");
-        let file = File::options().append(true).create(true).open(path).unwrap();
+        let file = File::options()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap();
         Acks { file, ok: 0 }
     }
 }
@@ -89,7 +93,10 @@ impl Acks {
 }
 
 fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
 }
 
 /// Ends the file system of a folder as a power cut does: nothing reaches the disk any more.
@@ -120,7 +127,9 @@ impl Writer<'_> {
                 self.acks.line(&format!("ok {what} {name} {hash}"));
                 self.acks.ok += 1;
             }
-            Err(e) => self.acks.line(&format!("err {what} {name} {}", e.kind().number())),
+            Err(e) => self
+                .acks
+                .line(&format!("err {what} {name} {}", e.kind().number())),
         }
         result
     }
@@ -142,12 +151,19 @@ impl Writer<'_> {
         let length = [1, 16, 700, 5000][self.next as usize % 4];
         let material = vec![self.next as u8; length];
         self.acks.line(&format!("begin put {name}"));
-        let result = self.keyring.store_key(name.as_bytes(), b"o", b"SECRET", &material);
+        let result = self
+            .keyring
+            .store_key(name.as_bytes(), b"o", b"SECRET", &material);
         self.done("put", &name, result)
     }
 
     fn remove(&mut self) -> Result<()> {
-        let mut names: Vec<_> = self.keyring.list().iter().map(|k| k.id.name().to_vec()).collect();
+        let mut names: Vec<_> = self
+            .keyring
+            .list()
+            .iter()
+            .map(|k| k.id.name().to_vec())
+            .collect();
         names.sort();
         let Some(name) = names.get(self.next as usize % names.len().max(1)) else {
             return Ok(());
@@ -199,7 +215,11 @@ impl Writer<'_> {
         let refusing = self.keyring.status().store.refusing;
         let expected = refusing.is_none() && self.keyring.config().path.exists();
         let again = self.generate();
-        assert_eq!(again.is_ok(), expected, "{what}: refusing {refusing:?}, but {again:?}");
+        assert_eq!(
+            again.is_ok(),
+            expected,
+            "{what}: refusing {refusing:?}, but {again:?}"
+        );
         if what == "rekey" {
             // Which KEK the file is under is known only to the file.
             self.kek = 3 - self.kek;
@@ -215,7 +235,11 @@ impl Writer<'_> {
 
 fn served(keyring: &Keyring) -> BTreeMap<String, String> {
     let name = |k: &[u8]| String::from_utf8_lossy(k).into_owned();
-    keyring.list().iter().map(|k| (name(k.id.name()), hash(&k.material))).collect()
+    keyring
+        .list()
+        .iter()
+        .map(|k| (name(k.id.name()), hash(&k.material)))
+        .collect()
 }
 
 /// What the acknowledgement file promises.
@@ -231,8 +255,14 @@ struct Promise {
 }
 
 fn promise(place: &Place) -> Promise {
-    let mut p = Promise { kek: 1, ..Promise::default() };
-    for line in std::fs::read_to_string(place.stable.join("acks")).unwrap().lines() {
+    let mut p = Promise {
+        kek: 1,
+        ..Promise::default()
+    };
+    for line in std::fs::read_to_string(place.stable.join("acks"))
+        .unwrap()
+        .lines()
+    {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
             ["begin", "kek", _] => p.other_kek = true,
@@ -311,7 +341,11 @@ fn check(place: &Place) -> ExitCode {
         println!("warning: {warning}");
     }
     settle(place, &served, kek);
-    if bad.is_empty() && keyring.generate(b"after-the-check", b"o", b"AES", 16).is_ok() {
+    if bad.is_empty()
+        && keyring
+            .generate(b"after-the-check", b"o", b"AES", 16)
+            .is_ok()
+    {
         keyring.remove(b"after-the-check", b"o").unwrap();
         println!("ok keys={} open={}", served.len(), p.open.len());
         return ExitCode::SUCCESS;
@@ -321,7 +355,14 @@ fn check(place: &Place) -> ExitCode {
 }
 
 fn writer(place: &Place) -> Result<Writer<'_>> {
-    let p = if place.stable.join("acks").exists() { promise(place) } else { Promise { kek: 1, ..Promise::default() } };
+    let p = if place.stable.join("acks").exists() {
+        promise(place)
+    } else {
+        Promise {
+            kek: 1,
+            ..Promise::default()
+        }
+    };
     let opened = open_promised(place, &p);
     let (keyring, kek) = match opened {
         Ok(opened) => opened,
@@ -331,11 +372,21 @@ fn writer(place: &Place) -> Result<Writer<'_>> {
             open_promised(place, &p)?
         }
     };
-    Ok(Writer { place, acks: place.acknowledgements(), keyring, kek, next: 0, start: UNIX_EPOCH.elapsed().unwrap().as_nanos() })
+    Ok(Writer {
+        place,
+        acks: place.acknowledgements(),
+        keyring,
+        kek,
+        next: 0,
+        start: UNIX_EPOCH.elapsed().unwrap().as_nanos(),
+    })
 }
 
 fn run(args: &[&str]) -> Result<ExitCode> {
-    let place = |dir: &str, stable: &str| Place { dir: dir.into(), stable: stable.into() };
+    let place = |dir: &str, stable: &str| Place {
+        dir: dir.into(),
+        stable: stable.into(),
+    };
     match *args {
         ["prepare", dir, stable, n] => {
             let place = place(dir, stable);
@@ -345,7 +396,13 @@ fn run(args: &[&str]) -> Result<ExitCode> {
             std::fs::create_dir_all(&place.stable).unwrap();
             for number in [1u8, 2] {
                 let path = place.stable.join(format!("kek{number}"));
-                let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+                let mut file = File::options()
+                    .write(true)
+                    .create(true)
+                    .truncate(true)
+                    .mode(0o600)
+                    .open(path)
+                    .unwrap();
                 file.write_all(&[number; 32]).unwrap();
             }
             let _ = std::fs::remove_file(place.stable.join("acks"));
@@ -419,7 +476,11 @@ fn run(args: &[&str]) -> Result<ExitCode> {
             let place = place(".", stable);
             let mut config = place.config(1);
             config.path = file.into();
-            let environment = Environment { data_dir: None, look_only: true, ..place.environment() };
+            let environment = Environment {
+                data_dir: None,
+                look_only: true,
+                ..place.environment()
+            };
             let keyring = Keyring::open(&config, &environment, &SecretPool::new())?;
             for (name, hash) in served(&keyring) {
                 println!("{name} {hash}");

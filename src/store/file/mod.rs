@@ -71,8 +71,11 @@ struct Journal {
 
 /// Why writes are refused.
 enum Refusing {
-    /// A sync or a cut failed: only a complete rewrite ends it.
+    /// A sync failed: only a complete rewrite ends it.
     Unsynced(String),
+    /// A failed write left bytes that never saw a sync and could not be cut off yet (an exhausted
+    /// quota can refuse even that): the next write tries the cut again.
+    Uncut(String),
     /// Torn bytes could not be saved: only opening anew ends it.
     TornNotSaved(String),
     /// A reload has put another store in this one's place.
@@ -489,8 +492,10 @@ impl Store for FileStore {
                 .is_none_or(|dir| marker::path_in(dir).exists());
             gone && wanted
         };
-        matches!(self.refusing, Some(Refusing::Unsynced(_)))
-            || (self.journal.is_some() && self.mode == Mode::ReadWrite && lost())
+        matches!(
+            self.refusing,
+            Some(Refusing::Unsynced(_) | Refusing::Uncut(_))
+        ) || (self.journal.is_some() && self.mode == Mode::ReadWrite && lost())
     }
 
     fn retire(&mut self) {
@@ -513,7 +518,9 @@ impl Store for FileStore {
                 .map(|k| k.describe())
                 .unwrap_or_default(),
             refusing: self.refusing.as_ref().map(|r| match r {
-                Refusing::Unsynced(why) | Refusing::TornNotSaved(why) => why.clone(),
+                Refusing::Unsynced(why) | Refusing::Uncut(why) | Refusing::TornNotSaved(why) => {
+                    why.clone()
+                }
                 Refusing::Retired => "a reload has replaced this keyring".into(),
             }),
             ..StoreInfo::default()

@@ -43,6 +43,8 @@ impl FileStore {
                     "Keys are served from memory. Check the disk, then run ALTER INSTANCE RELOAD \
                      KEYRING, which writes the whole keyring anew.",
                 )),
+            Some(Refusing::Uncut(why)) => Err(Error::new(Kind::ReadOnly, WRITE, why.clone())
+                .hint("Keys are served from memory. Make room; the next write tries again.")),
             Some(Refusing::TornNotSaved(why)) => Err(Error::new(Kind::ReadOnly, WRITE, why.clone())
                 .hint("Make room or mend the rights of the folder, then run ALTER INSTANCE RELOAD KEYRING.")),
         }
@@ -82,9 +84,19 @@ impl FileStore {
         Ok(())
     }
 
+    /// Cuts off again what a failed write left, if that is what writes are refused for.
+    fn cut_again(&mut self) {
+        if let (Some(Refusing::Uncut(_)), Some(journal)) = (&self.refusing, &self.journal)
+            && journal.file.set_len(journal.end.offset).is_ok()
+        {
+            self.refusing = None;
+        }
+    }
+
     pub(super) fn append_change(&mut self, change: &Change<'_>) -> Result<()> {
-        self.check_writable()?;
         let _guard = self.identity.enter()?;
+        self.cut_again();
+        self.check_writable()?;
         if let Some(lock) = &self.lock {
             lock.refresh_pid();
         }
@@ -111,7 +123,7 @@ impl FileStore {
         if let Err(e) = journal.file.write_all_at(&frame, at) {
             // It never reached fdatasync: what was written of it can be cut off again.
             if let Err(cut) = journal.file.set_len(at) {
-                self.refusing = Some(Refusing::Unsynced(format!(
+                self.refusing = Some(Refusing::Uncut(format!(
                     "a write to '{path}' failed ({e}), and its bytes could not be cut off again ({cut})"
                 )));
             }
@@ -201,7 +213,9 @@ impl FileStore {
         header.stanzas = vec![wrap_dek(&self.pool, &keks, &header.file_id, &dek)?];
         let result = self.write_whole(header, dek, live, replace);
         // The rename has happened where only the folder's fsync failed: the stanza says which KEK.
-        let in_force = |j: &Journal| kek::open_dek(&self.pool, &keks, &j.header.file_id, &j.header.stanzas).is_ok();
+        let in_force = |j: &Journal| {
+            kek::open_dek(&self.pool, &keks, &j.header.file_id, &j.header.stanzas).is_ok()
+        };
         if result.is_ok() || self.journal.as_ref().is_some_and(in_force) {
             (self.keks, self.kek_in_use) = (keks, 0);
         }
@@ -210,7 +224,10 @@ impl FileStore {
 
     /// The header of a rewrite, and whether it replaces a file; `None`: there is no keyring yet.
     fn next_generation(&self) -> Result<Option<(Header, bool)>> {
-        if !matches!(self.refusing, Some(Refusing::Unsynced(_))) {
+        if !matches!(
+            self.refusing,
+            Some(Refusing::Unsynced(_) | Refusing::Uncut(_))
+        ) {
             self.check_writable()?;
         }
         let _guard = self.identity.enter()?;

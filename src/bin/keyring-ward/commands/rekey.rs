@@ -12,7 +12,12 @@ pub struct Args {
     #[command(flatten)]
     keyring: Keyring,
     /// The file that holds the new passphrase, or credential:NAME
-    #[arg(long, value_name = "FILE", required_unless_present = "new_key_file", conflicts_with = "new_key_file")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "new_key_file",
+        conflicts_with = "new_key_file"
+    )]
     new_passphrase_file: Option<String>,
     /// The new key file, or credential:NAME
     #[arg(long, value_name = "FILE")]
@@ -36,9 +41,16 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let done = rekey(&config, &kek, args.keep_dek, args.generate)?;
     if let Some(path) = &done.made_secret {
-        print(&format!("Made the secret file '{}'. Back it up apart from the keyring.", path.display()));
+        print(&format!(
+            "Made the secret file '{}'. Back it up apart from the keyring.",
+            path.display()
+        ));
     }
-    let dek = if args.keep_dek { "the same DEK" } else { "a new DEK" };
+    let dek = if args.keep_dek {
+        "the same DEK"
+    } else {
+        "a new DEK"
+    };
     print(&format!(
         "'{}' is now under the new KEK with {dek}: {} keys, generation {}, fingerprint {}.",
         config.path.display(),
@@ -51,6 +63,8 @@ pub fn run(args: &Args) -> Result<()> {
         print("The configuration pins a fingerprint: put the new one in its place.");
     }
     print("Keep the old KEK as long as backups of the old file are kept.");
-    print("If the old KEK was disclosed, rotate MySQL's own keys next: ALTER INSTANCE ROTATE INNODB MASTER KEY, ALTER INSTANCE ROTATE BINLOG MASTER KEY.");
+    print(
+        "If the old KEK was disclosed, rotate MySQL's own keys next: ALTER INSTANCE ROTATE INNODB MASTER KEY, ALTER INSTANCE ROTATE BINLOG MASTER KEY.",
+    );
     Ok(())
 }
