@@ -11,6 +11,7 @@ pub mod admin;
 pub mod config;
 pub mod envelope;
 pub mod error;
+mod fault;
 pub mod kek;
 pub mod keyring;
 #[allow(unsafe_code)]

@@ -6,8 +6,7 @@
 # Each experiment prints lines "RESULT <experiment> <keyring> name=value…"; ours must be without fault,
 # what becomes of the stock component is reported, whatever it is.
 set -uo pipefail
-. /kw/mysql-test/harness/server.sh
-T=/kw/target/debug/examples/torture
+. /kw/mysql-test/harness/torture-lib.sh
 QUICK=no; [ "${1:-}" = --quick ] && { QUICK=yes; shift; }
 PASSED=0 FAILED=0
 RANDOM=${SEED:-$$}
@@ -163,25 +162,6 @@ part_powercut() {
 
 # ---- with a server, both keyrings --------------------------------------------------------------
 
-STOCK=$PLUGINS/component_keyring_file.cnf
-keyring_file() { case $1 in ward) echo "$2/keyring.ward" ;; file) echo "$2/stock" ;; esac; }
-# use_keyring ward|file [FOLDER]: configures it; the folder belongs to mysql.
-use_keyring() {
-  local folder=${2:-$KEYS}
-  rm -f "$CONFIG" "$STOCK"
-  mkdir -p "$folder"; chown mysql:mysql "$folder"
-  case $1 in
-    ward)
-      echo '{ "components": "file://component_keyring_ward" }' > $MANIFEST
-      if [ ! -e $KEYS/kek ]; then (umask 077; head -c 32 /dev/urandom > $KEYS/kek); chown mysql:mysql $KEYS/kek; fi
-      echo "{ \"backend\": \"file\", \"path\": \"$folder/keyring.ward\", \"file\": { \"key_file\": \"$KEYS/kek\" } }" > $CONFIG ;;
-    file)
-      echo '{ "components": "file://component_keyring_file" }' > $MANIFEST
-      echo "{ \"path\": \"$folder/stock\", \"read_only\": false }" > $STOCK
-      # The stock component can't create its file as mysql when the server starts as root.
-      [ -e "$folder/stock" ] || { (umask 077; : > "$folder/stock"); chown mysql:mysql "$folder/stock"; } ;;
-  esac
-}
 fill() { # fill N PREFIX: N keys
   sql --delimiter=// -e "CREATE DATABASE IF NOT EXISTS kw// DROP PROCEDURE IF EXISTS kw.fill// CREATE PROCEDURE kw.fill(n INT, p TEXT) BEGIN DECLARE i INT DEFAULT 0;
     WHILE i < n DO DO keyring_key_generate(CONCAT(p,i),'AES',32); SET i=i+1; END WHILE; END//"

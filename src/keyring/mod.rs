@@ -159,8 +159,21 @@ impl Keyring {
     }
 
     fn store(&self) -> MutexGuard<'_, Box<dyn Store>> {
-        // A store is consistent between its system calls; it refuses writes where it is not.
+        // For looking and for reloads: what the store tells is right even after a panic.
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The store for writing. After a panic in a writer the file may hold a change that memory does
+    /// not: another one of the same key behind it would make the file unreadable.
+    fn writer(&self) -> Result<MutexGuard<'_, Box<dyn Store>>> {
+        self.store.lock().map_err(|_| {
+            Error::new(
+                Kind::ReadOnly,
+                "write the keyring file",
+                "an earlier write ended unexpectedly, so memory and file may differ",
+            )
+            .hint("Keys are served from memory. Run ALTER INSTANCE RELOAD KEYRING.")
+        })
     }
 
     /// Finds a key. `Ok(None)`: there is none. No disk, no network, no allocation.
@@ -215,7 +228,7 @@ impl Keyring {
     ) -> Result<()> {
         let id = KeyId::new(name, owner)?;
         check_type(key_type).map_err(|e| e.context(format!("for the key {id:?}")))?;
-        let mut store = self.store();
+        let mut store = self.writer()?;
         if self.fetch(name, owner)?.is_some() {
             return Err(Error::new(
                 Kind::AlreadyExists,
@@ -247,7 +260,7 @@ impl Keyring {
     /// NotFound, ReadOnly, Io.
     pub fn remove(&self, name: &[u8], owner: &[u8]) -> Result<()> {
         let id = KeyId::new(name, owner)?;
-        let mut store = self.store();
+        let mut store = self.writer()?;
         let Some(record) = self.fetch(name, owner)? else {
             return Err(Error::new(
                 Kind::NotFound,
@@ -276,6 +289,7 @@ impl Keyring {
     }
 
     fn publish(&self, change: impl FnOnce(&mut Map)) {
+        crate::fault::point("publish");
         change(&mut self.map.write().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -322,7 +336,7 @@ impl Keyring {
     /// # Errors
     /// AlreadyExists, and all errors of a first write.
     pub fn create_empty(&self) -> Result<()> {
-        let mut store = self.store();
+        let mut store = self.writer()?;
         if store.info().exists {
             return Err(Error::new(
                 Kind::AlreadyExists,
@@ -353,7 +367,7 @@ impl Keyring {
 
     /// Writers wait until `f` is done, readers don't.
     fn with_live(&self, f: impl FnOnce(&mut dyn Store, &[&KeyRecord]) -> Result<()>) -> Result<()> {
-        let mut store = self.store();
+        let mut store = self.writer()?;
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
         f(&mut **store, &live)
@@ -382,5 +396,62 @@ fn apply(map: &mut Map, change: ReadChange) -> Result<u64> {
             Some(entry) => Ok(frame_length(&Change::Put(&entry.0))),
             None => Err(inconsistent(&id, "is removed but was never stored")),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Backend, SecretRef};
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A writer panics after its record is on disk: the file holds a key that memory does not.
+    #[test]
+    fn after_a_panic_in_a_writer_only_a_reload_allows_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let kek = dir.path().join("kek");
+        std::fs::write(&kek, [9; 32]).unwrap();
+        std::fs::set_permissions(&kek, PermissionsExt::from_mode(0o600)).unwrap();
+        let config = Config {
+            backend: Backend::File,
+            path: dir.path().join("k.ward"),
+            read_only: false,
+            fingerprint: None,
+            keks: vec![KekConfig::KeyFile(SecretRef::File(kek))],
+            origin: "test".into(),
+        };
+        let environment = Environment {
+            data_dir: None,
+            identity: Identity::own(),
+            look_only: false,
+            snapshot_if_locked: false,
+        };
+        let keyring = Keyring::open(&config, &environment, &SecretPool::new()).unwrap();
+        keyring.generate(b"a", b"", b"AES", 32).unwrap();
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut store = keyring.store();
+            let id = KeyId::new(b"b", b"").unwrap();
+            let material = keyring.pool.random(16).unwrap();
+            let record = KeyRecord::new(id, b"AES", material, 0, 1).unwrap();
+            store.append(&Change::Put(&record)).unwrap();
+            panic!("before it is published");
+        }));
+        assert!(caught.is_err());
+        // Without this the same key would be in the file twice, and the file unreadable.
+        for refused in [
+            keyring.generate(b"b", b"", b"AES", 16),
+            keyring.remove(b"a", b""),
+            keyring.compact(),
+        ] {
+            assert_eq!(refused.unwrap_err().kind(), Kind::ReadOnly);
+        }
+        assert!(
+            keyring.fetch(b"a", b"").unwrap().is_some(),
+            "reads are served"
+        );
+        let keyring = keyring.reload(&config, &environment).unwrap();
+        assert_eq!(keyring.list().len(), 2, "the file tells");
+        keyring.remove(b"b", b"").unwrap();
+        keyring.generate(b"b", b"", b"AES", 16).unwrap();
     }
 }

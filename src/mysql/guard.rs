@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub fn run<T>(name: &'static str, failure: T, body: impl FnOnce() -> Result<T>) -> T {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         state::after_fork();
+        crate::fault::point(name);
         body()
     }));
     match outcome {

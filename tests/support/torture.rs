@@ -14,6 +14,9 @@
 //! torture publish  DIR STABLE            opens and acknowledges what it serves
 //! torture check    DIR STABLE            opens; what was acknowledged must be there
 //! torture view     FILE STABLE           opens a copy; prints names and hashes of its keys
+//! torture secrets  FILE PASSPHRASE NAME… the secrets of a keyring under a passphrase: "label hex" lines
+//! torture hunt     PID SECRETS           where a process has them: "label guarded elsewhere" lines
+//! torture floor    FILE N                appends 150 bytes and fdatasyncs N times; microseconds of each
 //! torture shutdown DIR MODE              ends DIR's file system: 1 with, 2 without its log flushed
 //! ```
 #![allow(unsafe_code, clippy::unwrap_used, clippy::print_stdout)]
@@ -31,7 +34,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 
 /// `_IOR('X', 125, __u32)`: EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN and others are one number.
 const SHUTDOWN: libc::Ioctl = 0x8004_587D_u32 as libc::Ioctl;
@@ -213,7 +216,8 @@ impl Writer<'_> {
         let after = served(&self.keyring);
         assert_eq!(before, after, "a failed {what} changed what is served");
         let refusing = self.keyring.status().store.refusing;
-        let expected = refusing.is_none() && self.keyring.config().path.exists();
+        let begun = self.keyring.status().store.exists;
+        let expected = refusing.is_none() && (self.keyring.config().path.exists() || !begun);
         let again = self.generate();
         assert_eq!(
             again.is_ok(),
@@ -382,6 +386,128 @@ fn writer(place: &Place) -> Result<Writer<'_>> {
     })
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Everything that must not leak: computed here anew from file and passphrase, as docs/format.md says.
+fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
+    use keyring_ward::kek;
+    let pool = SecretPool::new();
+    let bytes = std::fs::read(file).unwrap();
+    let parsed = keyring_ward::store::file::layout::parse_header(&bytes)?;
+    let config = KekConfig::Passphrase(SecretRef::File(passphrase.into()));
+    let keks = [kek::from_config(&config)];
+    let header = &parsed.header;
+    let (dek, _) = kek::open_dek(&pool, &keks, &header.file_id, &header.stanzas)?;
+    println!("DEK {}", hex(&dek));
+    for label in ["record", "nonce", "header"] {
+        let mut key = [0; 32];
+        let info = format!("keyring-ward/1 {label}");
+        hkdf::Hkdf::<Sha256>::new(Some(&header.salt), &dek)
+            .expand(info.as_bytes(), &mut key)
+            .unwrap();
+        println!("{label}_key {}", hex(&key));
+    }
+    let text = std::fs::read_to_string(passphrase).unwrap();
+    let text = text.trim_end();
+    println!("passphrase {}", hex(text.as_bytes()));
+    let stanza = &header.stanzas[0];
+    let n = |i: usize| u32::from_le_bytes(stanza.params[i..i + 4].try_into().unwrap());
+    let params = argon2::Params::new(n(0), n(4), n(8), Some(64)).unwrap();
+    let mut wrap = [0; 64];
+    argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params)
+        .hash_password_into(text.as_bytes(), &stanza.params[12..], &mut wrap)
+        .unwrap();
+    assert_eq!(wrap[32..], stanza.commitment, "this is the wrapping key");
+    println!("wrapping_key {}", hex(&wrap[..32]));
+    let config = Config {
+        backend: Backend::File,
+        path: file.into(),
+        read_only: false,
+        fingerprint: None,
+        keks: vec![config],
+        origin: "torture".into(),
+    };
+    let environment = Environment {
+        data_dir: None,
+        identity: Identity::own(),
+        look_only: true,
+        snapshot_if_locked: false,
+    };
+    for key in Keyring::open(&config, &environment, &pool)?.list() {
+        let name = String::from_utf8_lossy(key.id.name()).into_owned();
+        if names.contains(&name.as_str()) {
+            println!("{name} {}", hex(&key.material));
+        }
+    }
+    Ok(())
+}
+
+/// Looks through a process's memory for secrets, raw and as hexadecimal text. "guarded": in mappings
+/// that no core dump holds.
+fn hunt(pid: &str, secrets: &str) {
+    use std::os::unix::fs::FileExt;
+    let unhex = |h: &str| -> Vec<u8> {
+        (0..h.len() / 2)
+            .map(|i| u8::from_str_radix(&h[2 * i..2 * i + 2], 16).unwrap())
+            .collect()
+    };
+    let wanted: Vec<(String, [Vec<u8>; 3])> = std::fs::read_to_string(secrets)
+        .unwrap()
+        .lines()
+        .filter_map(|l| l.split_once(' '))
+        .map(|(label, h)| (label.into(), [unhex(h), h.into(), h.to_uppercase().into()]))
+        .collect();
+    let mut found = vec![[0u32; 2]; wanted.len()];
+    let memory = File::open(format!("/proc/{pid}/mem")).unwrap();
+    let smaps = std::fs::read_to_string(format!("/proc/{pid}/smaps")).unwrap();
+    let (mut range, mut bytes_read) = (None, 0u64);
+    for line in smaps.lines() {
+        let first = line.split(' ').next().unwrap();
+        if let Some((from, to)) = first.split_once('-')
+            && let (Ok(from), Ok(to)) = (u64::from_str_radix(from, 16), u64::from_str_radix(to, 16))
+        {
+            range = Some((
+                from,
+                to,
+                line.split(' ').nth(1).unwrap().starts_with('r'),
+                line.to_string(),
+            ));
+        }
+        let (Some(flags), Some((from, to, true, what))) = (line.strip_prefix("VmFlags:"), &range)
+        else {
+            continue;
+        };
+        let guarded = flags.split(' ').any(|f| f == "dd");
+        let mut chunk = vec![0; (to - from) as usize];
+        let Ok(n) = memory.read_at(&mut chunk, *from) else {
+            continue;
+        };
+        bytes_read += n as u64;
+        for ((label, forms), found) in wanted.iter().zip(&mut found) {
+            for form in forms {
+                let first = form[0];
+                let mut at = 0;
+                while let Some(i) = chunk[at..n].iter().position(|b| *b == first) {
+                    at += i;
+                    if chunk[at..n].starts_with(form) {
+                        found[usize::from(!guarded)] += 1;
+                        if !guarded {
+                            println!("# {label} at {:x} in {what}", from + at as u64);
+                        }
+                    }
+                    at += 1;
+                }
+            }
+        }
+    }
+    println!("# {bytes_read} bytes looked through");
+    for ((label, _), [guarded, elsewhere]) in wanted.iter().zip(found) {
+        println!("{label} {guarded} {elsewhere}");
+    }
+}
+
 fn run(args: &[&str]) -> Result<ExitCode> {
     let place = |dir: &str, stable: &str| Place {
         dir: dir.into(),
@@ -458,7 +584,9 @@ fn run(args: &[&str]) -> Result<ExitCode> {
                 "rekey" => w.step("rekey", Writer::rekey),
                 "reload" => w.step("reload", Writer::reload),
                 "rescue" => {
-                    std::fs::remove_file(&w.keyring.config().path).unwrap();
+                    // Twice, since the fault may be meant for this call.
+                    let path = w.keyring.config().path.clone();
+                    let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_file(&path));
                     w.step("reload", Writer::reload);
                 }
                 _ => panic!("no scenario {name}"),
@@ -484,6 +612,21 @@ fn run(args: &[&str]) -> Result<ExitCode> {
             let keyring = Keyring::open(&config, &environment, &SecretPool::new())?;
             for (name, hash) in served(&keyring) {
                 println!("{name} {hash}");
+            }
+        }
+        ["secrets", file, passphrase, ref names @ ..] => secrets(file, passphrase, names)?,
+        ["hunt", pid, secrets] => hunt(pid, secrets),
+        ["floor", file, n] => {
+            let file = File::options()
+                .append(true)
+                .create(true)
+                .open(file)
+                .unwrap();
+            for _ in 0..n.parse::<u32>().unwrap() {
+                let begin = Instant::now();
+                (&file).write_all(&[7; 150]).unwrap();
+                file.sync_data().unwrap();
+                println!("{:.2}", begin.elapsed().as_secs_f64() * 1e6);
             }
         }
         ["shutdown", dir, mode] => shutdown(Path::new(dir), mode.parse().unwrap()),

@@ -137,6 +137,7 @@ impl FileStore {
             self.refusing = Some(Refusing::Unsynced(why));
             return self.check_writable().map_err(|e| e.with_kind(Kind::Io));
         }
+        crate::fault::point("append");
         let length = frame.len() as u64;
         if let Some(journal) = &mut self.journal {
             journal.end.offset += length;
@@ -345,12 +346,14 @@ impl FileStore {
             }
         }
         file.sync_all()?;
+        // The inode is asked for before the rename: after it nothing may fail, or the old file would
+        // be taken for the one in force.
+        let meta = file.metadata()?;
         if replace {
             std::fs::rename(temporary, &self.path)?;
         } else {
             sys::rename_noreplace(temporary, &self.path)?;
         }
-        let meta = file.metadata()?;
         Ok((file, meta))
     }
 }

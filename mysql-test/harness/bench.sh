@@ -1,0 +1,136 @@
+#!/bin/bash
+# The measurements of scripts/bench.sh, inside the box. Prints lines "RESULT <measure> <keyring>
+# <keys> <p50> <p99> <samples>", times in microseconds, memory in bytes for each key.
+#   bench.sh [--quick]
+# Times are taken inside the server by SYSDATE(6), the median of an empty call is subtracted.
+set -uo pipefail
+. /kw/mysql-test/harness/torture-lib.sh
+QUICK=no; [ "${1:-}" = --quick ] && QUICK=yes
+result() { echo "RESULT $*"; }
+many() { if [ $QUICK = yes ]; then echo "$1"; else echo "$2"; fi; }
+LEVELS=$(many "0 1000" "0 100 1000 10000 50000 100000")
+
+# p50 and p99 of numbers on standard input, and how many there are.
+percentiles() { sort -n | awk '{ v[NR] = $1 } END { if (NR) printf "%.2f %.2f %d", v[int((NR + 1) / 2)], v[int(NR * 0.99 + 0.99)], NR; else print "- - 0" }'; }
+
+procedures() {
+  sql --delimiter=// -e "CREATE DATABASE IF NOT EXISTS kw// CREATE TABLE kw.t (what CHAR(8), us DOUBLE) ENGINE=MEMORY//
+    SET SESSION max_heap_table_size=1<<28//
+    CREATE PROCEDURE kw.fill(n INT, p TEXT) BEGIN DECLARE i INT DEFAULT 0;
+      WHILE i < n DO DO keyring_key_generate(CONCAT(p,i),'AES',32); SET i=i+1; END WHILE; END//
+    CREATE PROCEDURE kw.writes(n INT) BEGIN DECLARE i INT DEFAULT 0; DECLARE t DATETIME(6); DECLARE k CHAR(20); DECLARE d DOUBLE;
+      WHILE i < n DO
+        SET k=CONCAT('w',i);
+        SET t=SYSDATE(6); DO LENGTH(k); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('empty',d);
+        SET t=SYSDATE(6); DO keyring_key_generate(k,'AES',32); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('generate',d);
+        DO keyring_key_remove(k);
+        SET t=SYSDATE(6); DO keyring_key_store(k,'AES','0123456789abcdef0123456789abcdef'); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('store',d);
+        SET t=SYSDATE(6); DO keyring_key_remove(k); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('remove',d);
+        SET i=i+1; END WHILE; END//
+    CREATE PROCEDURE kw.fetches(n INT) BEGIN DECLARE i INT DEFAULT 0; DECLARE t DATETIME(6); DECLARE d DOUBLE;
+      WHILE i < n DO
+        SET t=SYSDATE(6); DO keyring_key_fetch('hot'); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('fetch',d);
+        SET i=i+1; END WHILE; END//
+    CREATE PROCEDURE kw.scans(n INT) BEGIN DECLARE i INT DEFAULT 0; DECLARE t DATETIME(6); DECLARE d DOUBLE; DECLARE c INT;
+      WHILE i < n DO
+        SET t=SYSDATE(6); SELECT COUNT(*) INTO c FROM performance_schema.keyring_keys; SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('scan',d);
+        SET i=i+1; END WHILE; END//
+    CREATE PROCEDURE kw.write_until_stopped() BEGIN DECLARE i INT DEFAULT 0;
+      CREATE TABLE IF NOT EXISTS kw.stop (a INT); 
+      WHILE NOT EXISTS (SELECT * FROM kw.stop) DO
+        DO keyring_key_generate(CONCAT('bg',i),'AES',32); DO keyring_key_remove(CONCAT('bg',i)); SET i=i+1; END WHILE; END//"
+}
+samples() { sql -e "SELECT us FROM kw.t WHERE what='$1'"; }
+empty_call() { samples empty | percentiles | cut -d' ' -f1; }
+# Reports a measure with the empty call's median subtracted.
+report() { # report WHAT KEYRING KEYS
+  local empty; empty=$(empty_call)
+  # shellcheck disable=SC2046
+  result "$1" "$2" "$3" $(samples "$1" | awk -v e="${empty:-0}" '{ print $1 - e }' | percentiles)
+}
+# Seconds since 1970 when the server's log says that it answers.
+ready_at() { date -d "$(grep -o '^[^ ]*Z.*ready for connections' "$LOG" | head -1 | cut -d' ' -f1)" +%s.%N; }
+# Start-up in microseconds, from exec to "ready for connections".
+start_timed() { local before; before=$(date +%s.%N); start_server --log-error-verbosity=3 || return 1; echo "$(ready_at) $before" | awk '{ printf "%d\n", ($1 - $2) * 1e6 }'; }
+rss() { awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$SERVER/status"; }
+
+# The keyring file with N keys, without asking the stock component to write each of them.
+populate() { # populate KEYRING N: the server is stopped
+  case $1 in
+    none) ;;
+    ward) start_server || fail start; install_udf; sql -e "CREATE DATABASE kw" ; sql --delimiter=// -e "CREATE PROCEDURE kw.fill(n INT, p TEXT) BEGIN DECLARE i INT DEFAULT 0; WHILE i < n DO DO keyring_key_generate(CONCAT(p,i),'AES',32); SET i=i+1; END WHILE; END//"
+      sql -e "CALL kw.fill($2,'base')"; stop_server; rm -f $DATA/keyring_ward.marker ;;
+    file) perl -e 'my ($n) = @ARGV; my @h = map { sprintf "%02X", $_ } 0..255;
+        print "{\"version\":\"1.0\",\"elements\":[";
+        for my $i (0..$n-1) { print "," if $i; print "{\"user\":\"root\@localhost\",\"data_id\":\"base$i\",\"data_type\":\"AES\",\"data\":\"", join("", map { $h[rand 256] } 1..32), "\",\"extension\":[]}" }
+        print "]}"' "$2" > $KEYS/stock; [ "$2" = 0 ] && : > $KEYS/stock ;;
+  esac
+}
+
+bench_keyring() { # bench_keyring KEYRING KEYS
+  local keyring=$1 keys=$2 n before at0 client i clients pids
+  reset_all; [ "$keyring" = none ] || use_keyring "$keyring"
+  fresh_data; populate "$keyring" "$keys"; fresh_data
+  # Start-up: five times, the first one warms the caches.
+  for i in 1 2 3 4 5 6; do start_timed || fail "start of $keyring with $keys keys"; stop_server; done | sed 1d > /tmp/kw-starts
+  # shellcheck disable=SC2046
+  result start "$keyring" "$keys" $(percentiles < /tmp/kw-starts)
+  start_server || fail start
+  result memory "$keyring" "$keys" "$(rss)" - 1
+  [ "$keyring" = none ] && { stop_server; return; }
+  install_udf; procedures
+  [ "$(sql -e "SELECT COUNT(*) FROM performance_schema.keyring_keys")" = "$keys" ] || fail "$keyring has not $keys keys"
+  # The floor: what the disk takes for the same append, just before and after.
+  n=$(many 20 200); [ "$keyring" = file ] && [ "$keys" -ge 10000 ] && n=$(many 5 40) && [ "$keys" -ge 50000 ] && n=10
+  [ "$keyring" = ward ] && $T floor $KEYS/floor 300 > /tmp/kw-floor
+  sql -e "CALL kw.writes($n)"
+  [ "$keyring" = ward ] && { $T floor $KEYS/floor 300 >> /tmp/kw-floor; rm -f $KEYS/floor
+    # shellcheck disable=SC2046
+    result floor disk "$keys" $(percentiles < /tmp/kw-floor); }
+  for what in generate store remove; do report $what "$keyring" "$keys"; done
+  sql -e "DO keyring_key_generate('hot','AES',32)"
+  sql -e "CALL kw.scans($(many 3 15))"; report scan "$keyring" "$keys"
+  for i in 1 2 3 4 5; do sql -e "SELECT SYSDATE(6); ALTER INSTANCE RELOAD KEYRING; SELECT SYSDATE(6)" | while read -r before; do date -d "$before" +%s.%N; done | paste - - | awk '{ printf "%d\n", ($2 - $1) * 1e6 }'; done > /tmp/kw-reloads
+  # shellcheck disable=SC2046
+  result reload "$keyring" "$keys" $(percentiles < /tmp/kw-reloads)
+  if [ "$keys" = "$(many 1000 10000)" ]; then
+    n=$(many 100000 1000000)
+    for clients in 1 2 4 8; do
+      for i in 1 2 3; do
+        pids=
+        before=$(date +%s%N)
+        for ((client = 0; client < clients; client++)); do sql -e "DO BENCHMARK($((n / clients)), keyring_key_fetch('hot'))" & pids="$pids $!"; done
+        # shellcheck disable=SC2086
+        wait $pids
+        echo $((($(date +%s%N) - before) * 1000 / n))
+      done | awk '{ print $1 / 1e6 }' > /tmp/kw-fetches
+      # shellcheck disable=SC2046
+      result "fetch_${clients}_clients" "$keyring" "$keys" $(sed 's/$//' /tmp/kw-fetches | awk '{ print $1 * 1 }' | percentiles)
+    done
+    sql -e "DELETE FROM kw.t WHERE what='fetch'; CALL kw.fetches($(many 500 2000))"; report fetch "$keyring" "$keys"
+    sql -e "CREATE TABLE IF NOT EXISTS kw.stop (a INT); DELETE FROM kw.t WHERE what='fetch'"
+    sql -e "CALL kw.write_until_stopped()" & client=$!
+    wait_for 10 sh -c "mysql -uroot -S $SOCKET -BN -e \"SELECT COUNT(*) FROM performance_schema.keyring_keys WHERE KEY_ID LIKE 'bg%'\" | grep -q 1"
+    sql -e "CALL kw.fetches($(many 500 2000))"
+    # shellcheck disable=SC2046
+    result fetch_beside_writer "$keyring" "$keys" $(samples fetch | percentiles)
+    for clients in 1 4; do
+      pids=; before=$(date +%s%N); n=$(many 200 2000)
+      for ((i = 0; i < clients; i++)); do sql -e "DO BENCHMARK($((n / clients)), keyring_key_fetch('hot'))" & pids="$pids $!"; done
+      # shellcheck disable=SC2086
+      wait $pids
+      result "fetch_${clients}_clients_beside_writer" "$keyring" "$keys" "$(echo $(($(date +%s%N) - before)) $n | awk '{ printf "%.2f", $1 / 1000 / $2 }')" - $n
+    done
+    sql -e "INSERT INTO kw.stop VALUES (1)"; wait $client
+  fi
+  stop_server
+}
+
+trap stop_server EXIT
+for keys in $LEVELS; do
+  [ "$keys" = 0 ] && bench_keyring none 0
+  bench_keyring ward "$keys"
+  bench_keyring file "$keys"
+done
+stop_server
+echo "bench finished"
