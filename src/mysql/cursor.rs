@@ -3,10 +3,14 @@
 use super::ptr::{self, Handle};
 use crate::error::{Error, Kind, Result};
 
+/// How often the server may ask at one item whether there is one; it asks once or twice.
+const MAX_ASKED: u8 = 16;
+
 /// The items as they were when the iteration began, and where it stands.
 pub struct Cursor<T> {
     items: Vec<T>,
     at: usize,
+    asked: u8,
 }
 
 impl<T> Handle for Cursor<T> {}
@@ -28,6 +32,7 @@ impl<T> Cursor<T> {
         let handle = Cursor {
             items: items()?,
             at: 0,
+            asked: 0,
         }
         .into_raw();
         // SAFETY: as above.
@@ -48,15 +53,18 @@ impl<T> Cursor<T> {
         })
     }
 
-    /// There is a current item.
-    pub fn is_valid(&self) -> bool {
-        self.at < self.items.len()
+    /// There is a current item. The server goes on while this says so, even if `next` fails: who
+    /// asks again and again without getting on is told that the list ends.
+    pub fn is_valid(&mut self) -> bool {
+        self.asked = self.asked.saturating_add(1);
+        self.at < self.items.len() && self.asked <= MAX_ASKED
     }
 
     /// Goes to the next item; `false` where it is past the end already.
     pub fn advance(&mut self) -> bool {
-        let valid = self.is_valid();
+        let valid = self.at < self.items.len();
         self.at += usize::from(valid);
+        self.asked = 0;
         valid
     }
 }
@@ -88,4 +96,26 @@ macro_rules! cursor_fns {
             }
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loop_whose_next_fails_ends() {
+        let mut cursor = Cursor {
+            items: vec![1, 2],
+            at: 0,
+            asked: 0,
+        };
+        for _ in 0..5 {
+            assert!(cursor.is_valid() && cursor.is_valid());
+            assert_eq!(cursor.current().ok(), Some(&1));
+        }
+        assert!(cursor.advance() && cursor.is_valid());
+        // The server goes on as long as it is told that there is an item.
+        assert!((0..1000).any(|_| !cursor.is_valid()), "the loop ends");
+        assert!(cursor.advance() && !cursor.is_valid() && !cursor.advance());
+    }
 }

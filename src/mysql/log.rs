@@ -4,6 +4,7 @@
 //! versions), else standard error: never standard output, which belongs to the migration tool.
 
 use super::{abi, state};
+use std::collections::VecDeque;
 use std::ffi::{CString, c_int};
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -16,11 +17,15 @@ const MAX_LINE: usize = 2048;
 /// The same line is not repeated within this time.
 const REPEAT: Duration = Duration::from_secs(10);
 
+/// How many different lines are remembered for that.
+const RECENT: usize = 16;
+
 /// The log service; lives in the one static.
 #[derive(Default)]
 pub struct Log {
     service: AtomicPtr<abi::kw_simple_error_log>,
-    last: Mutex<Option<(String, Instant)>>,
+    /// What was said lately, so that alternating lines are not repeated either.
+    recent: Mutex<VecDeque<(String, Instant)>>,
 }
 
 impl Log {
@@ -28,7 +33,7 @@ impl Log {
     pub const fn new() -> Log {
         Log {
             service: AtomicPtr::new(std::ptr::null_mut()),
-            last: Mutex::new(None),
+            recent: Mutex::new(VecDeque::new()),
         }
     }
 
@@ -51,14 +56,15 @@ impl Log {
     }
 
     fn is_repetition(&self, text: &str) -> bool {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last
-            .as_ref()
-            .is_some_and(|(t, at)| t == text && at.elapsed() < REPEAT)
-        {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.retain(|(_, at)| at.elapsed() < REPEAT);
+        if recent.iter().any(|(t, _)| t == text) {
             return true;
         }
-        *last = Some((text.to_string(), Instant::now()));
+        if recent.len() == RECENT {
+            recent.pop_front();
+        }
+        recent.push_back((text.to_string(), Instant::now()));
         false
     }
 
@@ -116,4 +122,24 @@ pub fn warning(text: &str) {
 /// Something for those who look closely.
 pub fn note(text: &str) {
     state::log().emit(3, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alternating_lines_are_said_once() {
+        let log = Log::new();
+        for round in 0..100 {
+            for text in ["one", "two"] {
+                assert_eq!(log.is_repetition(text), round > 0);
+            }
+        }
+        // Many different lines push the oldest out; the memory stays small.
+        for i in 0..1000 {
+            assert!(!log.is_repetition(&format!("line {i}")));
+        }
+        assert_eq!(log.recent.lock().unwrap().len(), RECENT);
+    }
 }

@@ -74,7 +74,7 @@ pub fn learn_about_process() {
             let place = info
                 .location()
                 .map(|l| format!("{}:{}", l.file(), l.line()));
-            log::error(&format!(
+            log::error_limited(&format!(
                 "KW-0015 Internal: A defect in Keyring Ward was caught at {}.",
                 place.unwrap_or_default()
             ));
