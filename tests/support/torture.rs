@@ -16,6 +16,7 @@
 //! torture view     FILE STABLE           opens a copy; prints names and hashes of its keys
 //! torture secrets  FILE PASSPHRASE NAME… the secrets of a keyring under a passphrase: "label hex" lines
 //! torture hunt     PID SECRETS           where a process has them: "label guarded elsewhere" lines
+//! torture append   FILE STABLE N         appends 150 bytes, fdatasyncs, acknowledges, N times
 //! torture floor    FILE N                appends 150 bytes and fdatasyncs N times; microseconds of each
 //! torture shutdown DIR MODE              ends DIR's file system: 1 with, 2 without its log flushed
 //! ```
@@ -616,6 +617,16 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         }
         ["secrets", file, passphrase, ref names @ ..] => secrets(file, passphrase, names)?,
         ["hunt", pid, secrets] => hunt(pid, secrets),
+        ["append", file, stable, n] => {
+            let mut acks = place(".", stable).acknowledgements();
+            let file = File::options().append(true).create(true).open(file).unwrap();
+            file.sync_all().unwrap();
+            for i in 0..n.parse::<u32>().unwrap() {
+                (&file).write_all(&[7; 150]).unwrap();
+                file.sync_data().unwrap();
+                acks.line(&format!("ok put {i}"));
+            }
+        }
         ["floor", file, n] => {
             let file = File::options()
                 .append(true)

@@ -1,0 +1,70 @@
+//! The core without a server: `cargo bench`. Ratios against the stock component are scripts/bench.sh's.
+//!
+//! `floor` is the disk's share of `generate`: the same append and fdatasync with nothing around them.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use common::Place;
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use keyring_ward::envelope::{FileKeys, Position};
+use keyring_ward::secret::SecretPool;
+use std::hint::black_box;
+use std::io::Write;
+
+fn fill(place: &Place, keys: usize) -> keyring_ward::keyring::Keyring {
+    let keyring = place.open().unwrap();
+    for i in 0..keys {
+        let name = format!("key{i}");
+        keyring.generate(name.as_bytes(), b"u@h", b"AES", 32).unwrap();
+    }
+    keyring
+}
+
+fn memory(c: &mut Criterion) {
+    let place = Place::new();
+    let keyring = fill(&place, 2000);
+    c.bench_function("fetch of 2,000 keys", |b| {
+        b.iter(|| keyring.fetch(black_box(b"key1234"), black_box(b"u@h")).unwrap());
+    });
+    c.bench_function("fetch of an absent key", |b| {
+        b.iter(|| keyring.fetch(black_box(b"absent"), black_box(b"u@h")).unwrap());
+    });
+    drop(keyring);
+    c.bench_function("open 2,000 keys with a key file", |b| {
+        b.iter(|| place.open().unwrap());
+    });
+    let pool = SecretPool::new();
+    let keys = FileKeys::derive(&pool, &[7; 32], &[8; 32]).unwrap();
+    let at = Position { file_id: [1; 16], generation: 2, sequence: 3, previous: [4; 32] };
+    c.bench_function("seal a record of 80 bytes", |b| {
+        b.iter_batched(|| [9u8; 80], |mut text| keys.cipher().seal(&at, &mut text).unwrap(), BatchSize::SmallInput);
+    });
+}
+
+fn disk(c: &mut Criterion) {
+    let place = Place::new();
+    let keyring = fill(&place, 1000);
+    let mut n = 0u64;
+    c.bench_function("generate and remove", |b| {
+        b.iter(|| {
+            n += 1;
+            let name = format!("g{n}");
+            keyring.generate(name.as_bytes(), b"", b"AES", 32).unwrap();
+            keyring.remove(name.as_bytes(), b"").unwrap();
+        });
+    });
+    let mut file = std::fs::File::create(place.dir.path().join("floor")).unwrap();
+    c.bench_function("floor: two appends, two fdatasyncs", |b| {
+        b.iter(|| {
+            for _ in 0..2 {
+                file.write_all(&[7; 130]).unwrap();
+                file.sync_data().unwrap();
+            }
+        });
+    });
+}
+
+criterion_group!(core, memory, disk);
+criterion_main!(core);
