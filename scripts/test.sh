@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that CI runs, part by part, ending with one line "N passed, N failed".
 #   scripts/test.sh              all parts
-#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit exports server mtr suite
+#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit fuzz exports server mtr suite torture
 #   scripts/test.sh --all        all parts, and MySQL's whole suite instead of its quick tests
 # A part that can't run where it should is a failure, never a silent skip.
 . "$(dirname "$0")/lib.sh"
@@ -10,11 +10,11 @@ PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
     --all) ALL=yes ;;
-    fmt | clippy | doc | bindings | deny | unit | exports | server | mtr | suite) PARTS+=("$argument") ;;
+    fmt | clippy | doc | bindings | deny | unit | fuzz | exports | server | mtr | suite | torture) PARTS+=("$argument") ;;
     *) sed -n '2,6p' "$0"; exit 2 ;;
   esac
 done
-[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit exports server mtr suite)
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports server mtr suite torture)
 mkdir -p "$WORK"
 TOOLS=$WORK/tools
 
@@ -91,6 +91,12 @@ part_unit() {
   if [ "$rc" != 0 ] && [ "$f" = 0 ]; then FAILED=$((FAILED + 1)); tail -30 "$log"; fi
 }
 
+# The fuzz targets must go on building; scripts/fuzz.sh runs them.
+part_fuzz() {
+  need c++ g++
+  check "the fuzz targets build" env RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Awarnings cargo check -q --manifest-path fuzz/Cargo.toml --locked
+}
+
 part_exports() {
   build_library
   need nm binutils
@@ -118,6 +124,14 @@ part_mtr() { with_box mtr bash /kw/mysql-test/harness/mtr.sh own; }
 part_suite() {
   if [ "$ALL" = yes ]; then with_box suite bash /kw/mysql-test/harness/mtr.sh all
   else with_box suite bash /kw/mysql-test/harness/mtr.sh quick; fi
+}
+
+# The short form of the durability experiments, in a root file system of its own.
+part_torture() {
+  local log=$WORK/torture.log rc=0
+  box_stop
+  scripts/torture.sh --quick syscalls powercut 2>&1 | tee "$log" || rc=1
+  count_from "$log" "$rc"
 }
 
 for part in "${PARTS[@]}"; do
