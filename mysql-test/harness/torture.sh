@@ -104,12 +104,13 @@ cut_end() { umount /cut 2>/dev/null || umount -l /cut 2>/dev/null; true; }
 # The disk is as it was at the cut: unmount what can write no more, mount what the disk holds.
 cut_again() { local i; for i in 1 2 3 4 5 6 7 8 9 10; do umount /cut 2>/dev/null && break; sleep 0.1; done; mount -o loop /cut.img /cut; }
 
-oks() { grep -c '^ok' /stable/acks 2>/dev/null || true; }
+oks() { local n; n=$(grep -c '^ok' /stable/acks 2>/dev/null); echo "${n:-0}"; }
 run_and_cut() { # run_and_cut COMMAND FLAG: cuts at a random moment
   local target writer; target=$(($(oks) + RANDOM % 40 + 1))
   $T "$1" /cut/t /stable 1000000 >/t.out 2>&1 &
   writer=$!
   until [ "$(oks)" -ge $target ] || ! kill -0 $writer 2>/dev/null; do :; done
+  echo cut >> /stable/acks
   $T shutdown /cut "$2"
   kill -9 $writer 2>/dev/null; wait $writer 2>/dev/null
 }
@@ -138,7 +139,7 @@ powercut_on() { # powercut_on FILESYSTEM ROUNDS
     acknowledged=$((acknowledged + $(oks)))
     cut_again
     if out=$($T check /cut/t /stable 2>&1); then count[$mode]=$((${count[$mode]:-0} + 1))
-    else bad=$((bad + 1)); echo "    cut $i $mode flag $flag: $out"; cp -a /cut/t/keys "/tmp/bad-cut-$fs-$i"; $T prepare /cut/t /stable 30 >/dev/null 2>&1; fi
+    else bad=$((bad + 1)); echo "    cut $i $mode flag $flag: $out"; rm -rf /cut/t; $T prepare /cut/t /stable 30 >/dev/null 2>&1; fi
   done
   local each=; for mode in "${!count[@]}"; do each="$each $mode=${count[$mode]}"; done
   result "powercut_$fs" ward cuts=$rounds bad=$bad acknowledged=$acknowledged $each
