@@ -17,7 +17,9 @@ fn fill(place: &Place, keys: usize) -> keyring_ward::keyring::Keyring {
     let keyring = place.open().unwrap();
     for i in 0..keys {
         let name = format!("key{i}");
-        keyring.generate(name.as_bytes(), b"u@h", b"AES", 32).unwrap();
+        keyring
+            .generate(name.as_bytes(), b"u@h", b"AES", 32)
+            .unwrap();
     }
     keyring
 }
@@ -26,10 +28,18 @@ fn memory(c: &mut Criterion) {
     let place = Place::new();
     let keyring = fill(&place, 2000);
     c.bench_function("fetch of 2,000 keys", |b| {
-        b.iter(|| keyring.fetch(black_box(b"key1234"), black_box(b"u@h")).unwrap());
+        b.iter(|| {
+            keyring
+                .fetch(black_box(b"key1234"), black_box(b"u@h"))
+                .unwrap()
+        });
     });
     c.bench_function("fetch of an absent key", |b| {
-        b.iter(|| keyring.fetch(black_box(b"absent"), black_box(b"u@h")).unwrap());
+        b.iter(|| {
+            keyring
+                .fetch(black_box(b"absent"), black_box(b"u@h"))
+                .unwrap()
+        });
     });
     drop(keyring);
     c.bench_function("open 2,000 keys with a key file", |b| {
@@ -37,9 +47,18 @@ fn memory(c: &mut Criterion) {
     });
     let pool = SecretPool::new();
     let keys = FileKeys::derive(&pool, &[7; 32], &[8; 32]).unwrap();
-    let at = Position { file_id: [1; 16], generation: 2, sequence: 3, previous: [4; 32] };
+    let at = Position {
+        file_id: [1; 16],
+        generation: 2,
+        sequence: 3,
+        previous: [4; 32],
+    };
     c.bench_function("seal a record of 80 bytes", |b| {
-        b.iter_batched(|| [9u8; 80], |mut text| keys.cipher().seal(&at, &mut text).unwrap(), BatchSize::SmallInput);
+        b.iter_batched(
+            || [9u8; 80],
+            |mut text| keys.cipher().seal(&at, &mut text).unwrap(),
+            BatchSize::SmallInput,
+        );
     });
 }
 

@@ -718,3 +718,55 @@ fn rekey_keeps_the_keys_and_changes_kek_and_dek() {
         assert_eq!(content(&keyring), keys);
     }
 }
+
+/// What is dead is counted over a reopening as well, or the file would grow for ever.
+#[test]
+fn dead_records_are_counted_over_a_reopening() {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    let name = |i: usize| format!("k{i}").into_bytes();
+    for i in 0..100 {
+        let material = [i as u8; 16_384];
+        keyring
+            .store_key(&name(i), b"", b"SECRET", &material)
+            .unwrap();
+    }
+    (0..49).for_each(|i| keyring.remove(&name(i), b"").unwrap());
+    assert_eq!(
+        keyring.status().store.generation,
+        1,
+        "not enough is dead yet"
+    );
+    drop(keyring);
+    let keyring = place.open().unwrap();
+    // Behind 64 removals a MiB is dead, and more than is alive.
+    (49..63).for_each(|i| keyring.remove(&name(i), b"").unwrap());
+    assert_eq!(keyring.status().store.generation, 1);
+    (63..65).for_each(|i| keyring.remove(&name(i), b"").unwrap());
+    assert_eq!(keyring.status().store.generation, 2, "compacted");
+    assert!(place.read().len() < 37 * 16_700);
+    assert_eq!(keyring.list().len(), 35);
+}
+
+/// An error that is found in the file names the file; a look does not ask for the marker.
+#[test]
+fn errors_name_the_file_and_a_look_ignores_the_marker() {
+    let place = Place::new();
+    place
+        .open()
+        .unwrap()
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
+    std::fs::write(place.data_dir().join("keyring_ward.marker"), b"damaged").unwrap();
+    assert_eq!(place.open().map(drop).unwrap_err().kind(), Kind::Tampered);
+    let mut look = place.server();
+    look.look_only = true;
+    let keyring = Keyring::open(&place.config(), &look, &SecretPool::new()).unwrap();
+    assert_eq!(keyring.list().len(), 1);
+    std::fs::remove_file(place.data_dir().join("keyring_ward.marker")).unwrap();
+    common::write_secret(&place.key_file(), &[0x99; 32]);
+    let e = place.open().map(drop).unwrap_err();
+    assert_eq!(e.kind(), Kind::WrongKek);
+    let file = place.keyring_file().display().to_string();
+    assert!(e.to_string().contains(&file), "{e}");
+}

@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::kek;
 use crate::secret::{SecretBytes, SecretPool};
 use crate::store::file::layout::frame_length;
-use crate::store::file::{FileStore, OpenOptions};
+use crate::store::file::{FileStore, MAX_FILE, OpenOptions};
 use crate::store::{Mode, Store, StoreInfo};
 use crate::sys::{self, Identity};
 use id::{KeyId, KeyIdBuf, check_generated_length, check_length, check_type};
@@ -116,7 +116,9 @@ impl Keyring {
         pool: &SecretPool,
         predecessor: Option<crate::store::file::Handover>,
     ) -> Result<Keyring> {
-        let mut map = Map::new();
+        // A record has about 150 bytes: growing step by step would hash every key several times.
+        let bytes = std::fs::metadata(&config.path).map_or(0, |m| m.len().min(MAX_FILE));
+        let mut map = Map::with_capacity(bytes as usize / 200);
         let options = OpenOptions {
             path: &config.path,
             mode,

@@ -623,7 +623,11 @@ fn run(args: &[&str]) -> Result<ExitCode> {
         ["hunt", pid, secrets] => hunt(pid, secrets),
         ["append", file, stable, n] => {
             let mut acks = place(".", stable).acknowledgements();
-            let file = File::options().append(true).create(true).open(file).unwrap();
+            let file = File::options()
+                .append(true)
+                .create(true)
+                .open(file)
+                .unwrap();
             file.sync_all().unwrap();
             for i in 0..n.parse::<u32>().unwrap() {
                 (&file).write_all(&[7; 150]).unwrap();
