@@ -746,6 +746,18 @@ fn dead_records_are_counted_over_a_reopening() {
     assert_eq!(keyring.status().store.generation, 2, "compacted");
     assert!(place.read().len() < 37 * 16_700);
     assert_eq!(keyring.list().len(), 35);
+    // More than a MiB is dead, but more is alive: a rewrite does not pay.
+    for i in 100..300 {
+        let material = [i as u8; 16_384];
+        keyring
+            .store_key(&name(i), b"", b"SECRET", &material)
+            .unwrap();
+    }
+    (100..170).for_each(|i| keyring.remove(&name(i), b"").unwrap());
+    drop(keyring);
+    let keyring = place.open().unwrap();
+    keyring.remove(&name(170), b"").unwrap();
+    assert_eq!(keyring.status().store.generation, 2);
 }
 
 /// An error that is found in the file names the file; a look does not ask for the marker.
