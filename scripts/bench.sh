@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
 # Ours, the stock component and the disk's floor in one run: medians, p99, ratios, targets.
-#   scripts/bench.sh [--quick]
+#   scripts/bench.sh [--quick] [MEASURE…]
+# Measures: writes fetches starts (all unless named).
 # Runs in a root file system of its own under mysql-test/.work, in real-time priority (a busy machine
 # rounds waits for the disk up otherwise). Nothing else should run meanwhile. Twelve minutes.
 . "$(dirname "$0")/lib.sh"
 export KW_NO_DOCKER=1
-case "${1:-}" in "" | --quick) ;; *) sed -n '2,5p' "$0"; exit 2 ;; esac
+for argument; do case "$argument" in --quick | writes | fetches | starts) ;; *) sed -n '2,6p' "$0"; exit 2 ;; esac; done
 build_library
-(cd "$REPO" && cargo build --locked --example torture)
+(cd "$REPO" && cargo build --locked --example torture --example floor_udf)
 box_start
-box_put "$REPO" target/debug/examples/torture
+box_put "$REPO" target/debug/examples/torture target/debug/examples/libfloor_udf.so
+box install -m 0755 /kw/target/debug/examples/libfloor_udf.so /usr/lib/mysql/plugin/
 say "measuring"
 log=$WORK/bench.log
 as_root chroot "$BOX" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME=/root \
-  chrt -r 1 bash /kw/mysql-test/harness/bench.sh ${1:+"$1"} > "$log" 2>&1 || { tail -20 "$log"; die "the bench failed, see $log"; }
+  chrt -r 1 bash /kw/mysql-test/harness/bench.sh "$@" > "$log" 2>&1 || { tail -20 "$log"; die "the bench failed, see $log"; }
 grep -q '^bench finished' "$log" || { tail -20 "$log"; die "the bench did not finish, see $log"; }
 box_stop
 say "results: microseconds; memory in bytes for each key"

@@ -1,11 +1,13 @@
 #!/bin/bash
 # The measurements of scripts/bench.sh, inside the box. Prints lines "RESULT <measure> <keyring>
 # <keys> <p50> <p99> <samples>", times in microseconds, memory in bytes for each key.
-#   bench.sh [--quick]
+#   bench.sh [--quick] [writes] [fetches] [starts]
 # Times are taken inside the server by SYSDATE(6), the median of an empty call is subtracted.
 set -uo pipefail
 . /kw/mysql-test/harness/torture-lib.sh
-QUICK=no; [ "${1:-}" = --quick ] && QUICK=yes
+QUICK=no; [ "${1:-}" = --quick ] && { QUICK=yes; shift; }
+MEASURES=${*:-writes fetches starts}
+wanted() { case " $MEASURES " in *" $1 "*) ;; *) return 1 ;; esac; }
 result() { echo "RESULT $*"; }
 many() { if [ $QUICK = yes ]; then echo "$1"; else echo "$2"; fi; }
 LEVELS=$(many "0 1000" "0 100 1000 10000 50000 100000")
@@ -14,6 +16,7 @@ LEVELS=$(many "0 1000" "0 100 1000 10000 50000 100000")
 percentiles() { sort -n | awk '{ v[NR] = $1 } END { if (NR) printf "%.2f %.2f %d", v[int((NR + 1) / 2)], v[int(NR * 0.99 + 0.99)], NR; else print "- - 0" }'; }
 
 procedures() {
+  sql -e "CREATE FUNCTION kw_floor RETURNS INTEGER SONAME 'libfloor_udf.so'"
   sql --delimiter=// -e "CREATE DATABASE IF NOT EXISTS kw// CREATE TABLE kw.t (what CHAR(8), us DOUBLE) ENGINE=MEMORY//
     SET SESSION max_heap_table_size=1<<28//
     CREATE PROCEDURE kw.fill(n INT, p TEXT) BEGIN DECLARE i INT DEFAULT 0;
@@ -22,6 +25,7 @@ procedures() {
       WHILE i < n DO
         SET k=CONCAT('w',i);
         SET t=SYSDATE(6); DO LENGTH(k); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('empty',d);
+        SET t=SYSDATE(6); DO kw_floor(); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('floor',d);
         SET t=SYSDATE(6); DO keyring_key_generate(k,'AES',32); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('generate',d);
         DO keyring_key_remove(k);
         SET t=SYSDATE(6); DO keyring_key_store(k,'AES','0123456789abcdef0123456789abcdef'); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('store',d);
@@ -68,75 +72,109 @@ populate() { # populate KEYRING N: the server is stopped
 }
 
 bench_keyring() { # bench_keyring KEYRING KEYS
-  local keyring=$1 keys=$2 n before at0 client i clients pids
+  local keyring=$1 keys=$2
   reset_all; [ "$keyring" = none ] || use_keyring "$keyring"
   fresh_data; populate "$keyring" "$keys"; fresh_data
-  # Start-up: eleven times, the first one warms the caches. What filling left to write is written before.
-  sync
-  for i in 1 2 3 4 5 6 7 8 9 10 11 12; do start_timed || fail "start of $keyring with $keys keys"; stop_server; done | sed 1d > /tmp/kw-starts
-  # shellcheck disable=SC2046
-  result start "$keyring" "$keys" $(percentiles < /tmp/kw-starts)
   start_server || fail start
   result memory "$keyring" "$keys" "$(rss)" - 1
-  [ "$keyring" = none ] && { stop_server; return; }
   install_udf; procedures
   [ "$(sql -e "SELECT COUNT(*) FROM performance_schema.keyring_keys")" = "$keys" ] || fail "$keyring has not $keys keys"
-  # The floor: what the disk takes for the same append.
-  n=$(many 20 200); [ "$keyring" = file ] && [ "$keys" -ge 10000 ] && n=$(many 5 40) && [ "$keys" -ge 50000 ] && n=10
-  # In turn with it, so that both see the same moods of the disk. The samples' own INSERTs must not sync a
-  # binary log between two measured calls.
-  : > /tmp/kw-floor
-  for ((i = 0; i < 10; i++)); do
-    if [ "$keyring" = ward ]; then $T floor $KEYS/floor 30 >> /tmp/kw-floor; fi
-    sql -e "SET sql_log_bin=0; CALL kw.writes($(((n + 9) / 10)))"
-  done
-  [ "$keyring" = ward ] && { rm -f $KEYS/floor
-    # shellcheck disable=SC2046
-    result floor disk "$keys" $(percentiles < /tmp/kw-floor); }
-  for what in generate store remove; do report $what "$keyring" "$keys"; done
   sql -e "DO keyring_key_generate('hot','AES',32)"
+  if wanted writes; then bench_writes "$keyring" "$keys"; fi
+  if wanted fetches && [ "$keys" = "$(many 1000 10000)" ]; then bench_fetches "$keyring" "$keys"; fi
+  stop_server
+}
+
+bench_writes() { # bench_writes KEYRING KEYS
+  local keyring=$1 keys=$2 n i what before
+  n=$(many 20 200); [ "$keyring" = file ] && [ "$keys" -ge 10000 ] && n=$(many 5 40) && [ "$keys" -ge 50000 ] && n=10
+  # The floor is what the disk takes for the same append, in turn with the writes and in the same thread. The
+  # samples' own INSERTs must not sync a binary log between two measured calls.
+  sql -e "SET sql_log_bin=0; CALL kw.writes($n)"
+  for what in generate store remove; do report $what "$keyring" "$keys"; done
+  [ "$keyring" != ward ] || report floor disk "$keys"
   sql -e "SET sql_log_bin=0; CALL kw.scans($(many 3 15))"; report scan "$keyring" "$keys"
   for i in 1 2 3 4 5; do sql -e "SELECT SYSDATE(6); ALTER INSTANCE RELOAD KEYRING; SELECT SYSDATE(6)" | while read -r before; do date -d "$before" +%s.%N; done | paste - - | awk '{ printf "%d\n", ($2 - $1) * 1e6 }'; done > /tmp/kw-reloads
   # shellcheck disable=SC2046
   result reload "$keyring" "$keys" $(percentiles < /tmp/kw-reloads)
-  if [ "$keys" = "$(many 1000 10000)" ]; then
-    n=$(many 100000 1000000)
-    for clients in 1 2 4 8; do
-      for i in 1 2 3; do
-        pids=
-        before=$(date +%s%N)
-        for ((client = 0; client < clients; client++)); do sql -e "DO BENCHMARK($((n / clients)), keyring_key_fetch('hot'))" & pids="$pids $!"; done
-        # shellcheck disable=SC2086
-        wait $pids
-        echo $((($(date +%s%N) - before) * 1000 / n))
-      done | awk '{ print $1 / 1e6 }' > /tmp/kw-fetches
-      # shellcheck disable=SC2046
-      result "fetch_${clients}_clients" "$keyring" "$keys" $(sed 's/$//' /tmp/kw-fetches | awk '{ print $1 * 1 }' | percentiles)
-    done
-    sql -e "SET sql_log_bin=0; DELETE FROM kw.t WHERE what='fetch'; CALL kw.fetches($(many 500 2000))"; report fetch "$keyring" "$keys"
-    sql -e "CREATE TABLE IF NOT EXISTS kw.stop (a INT); DELETE FROM kw.t WHERE what='fetch'"
-    sql -e "CALL kw.write_until_stopped()" & client=$!
-    wait_for 10 sh -c "mysql -uroot -S $SOCKET -BN -e \"SELECT COUNT(*) FROM performance_schema.keyring_keys WHERE KEY_ID LIKE 'bg%'\" | grep -q 1"
-    sql -e "SET sql_log_bin=0; CALL kw.fetches($(many 500 2000))"
-    # shellcheck disable=SC2046
-    result fetch_beside_writer "$keyring" "$keys" $(samples fetch | percentiles)
-    for clients in 1 4; do
-      pids=; before=$(date +%s%N); n=$(many 200 2000)
-      for ((i = 0; i < clients; i++)); do sql -e "DO BENCHMARK($((n / clients)), keyring_key_fetch('hot'))" & pids="$pids $!"; done
+}
+
+bench_fetches() { # bench_fetches KEYRING KEYS
+  local keyring=$1 keys=$2 n before i client clients pids
+  n=$(many 100000 1000000)
+  for clients in 1 2 4 8; do
+    for i in 1 2 3; do
+      pids=
+      before=$(date +%s%N)
+      for ((client = 0; client < clients; client++)); do sql -e "DO BENCHMARK($((n / clients)), keyring_key_fetch('hot'))" & pids="$pids $!"; done
       # shellcheck disable=SC2086
       wait $pids
-      result "fetch_${clients}_clients_beside_writer" "$keyring" "$keys" "$(echo $(($(date +%s%N) - before)) $n | awk '{ printf "%.2f", $1 / 1000 / $2 }')" - $n
+      echo $((($(date +%s%N) - before) * 1000 / n))
+    done | awk '{ print $1 / 1e6 }' > /tmp/kw-fetches
+    # shellcheck disable=SC2046
+    result "fetch_${clients}_clients" "$keyring" "$keys" $(sed 's/$//' /tmp/kw-fetches | awk '{ print $1 * 1 }' | percentiles)
+  done
+  sql -e "SET sql_log_bin=0; DELETE FROM kw.t WHERE what='fetch'; CALL kw.fetches($(many 500 2000))"; report fetch "$keyring" "$keys"
+  sql -e "CREATE TABLE IF NOT EXISTS kw.stop (a INT); DELETE FROM kw.t WHERE what='fetch'"
+  sql -e "CALL kw.write_until_stopped()" & client=$!
+  wait_for 10 sh -c "mysql -uroot -S $SOCKET -BN -e \"SELECT COUNT(*) FROM performance_schema.keyring_keys WHERE KEY_ID LIKE 'bg%'\" | grep -q 1"
+  sql -e "SET sql_log_bin=0; CALL kw.fetches($(many 500 2000))"
+  # shellcheck disable=SC2046
+  result fetch_beside_writer "$keyring" "$keys" $(samples fetch | percentiles)
+  for clients in 1 4; do
+    pids=; before=$(date +%s%N); n=$(many 200 2000)
+    for ((i = 0; i < clients; i++)); do sql -e "DO BENCHMARK($((n / clients)), keyring_key_fetch('hot'))" & pids="$pids $!"; done
+    # shellcheck disable=SC2086
+    wait $pids
+    result "fetch_${clients}_clients_beside_writer" "$keyring" "$keys" "$(echo $(($(date +%s%N) - before)) $n | awk '{ printf "%.2f", $1 / 1000 / $2 }')" - $n
+  done
+  sql -e "INSERT INTO kw.stop VALUES (1)"; wait $client
+}
+
+# Start-up at one size, without a keyring, with ours and with the stock component in turn: starts of
+# one and the same configuration scatter, and in turn they scatter alike. What is compared is the median of the
+# differences to the start without a keyring just before.
+bench_starts() { # bench_starts KEYS
+  local keys=$1 keyring round rounds took none=
+  rounds=$(many 3 15)
+  for keyring in none ward file; do
+    reset_all; [ "$keyring" = none ] || use_keyring "$keyring"
+    fresh_data; populate "$keyring" "$keys"; fresh_data
+    rm -rf "/var/cache/kw-start-$keyring"; mkdir "/var/cache/kw-start-$keyring"
+    cp -a $KEYS "/var/cache/kw-start-$keyring/keys"; cp -a $DATA "/var/cache/kw-start-$keyring/data"
+    : > "/tmp/kw-start-$keyring"
+  done
+  sync
+  # The first round warms the caches.
+  for ((round = 0; round <= rounds; round++)); do
+    for keyring in none ward file; do
+      rm -f "$MANIFEST" "$CONFIG" "$STOCK"; [ "$keyring" = none ] || use_keyring "$keyring" "/var/cache/kw-start-$keyring/keys"
+      [ "$keyring" != ward ] || sed -i "s|$KEYS/kek|/var/cache/kw-start-ward/keys/kek|" "$CONFIG"
+      # Not in a command substitution: that would wait for the server's end.
+      DATA=/var/cache/kw-start-$keyring/data start_timed > /tmp/kw-took || fail "start of $keyring with $keys keys"
+      stop_server
+      took=$(cat /tmp/kw-took)
+      [ "$keyring" != none ] || none=$took
+      [ $round = 0 ] || echo "$took $none" >> "/tmp/kw-start-$keyring"
     done
-    sql -e "INSERT INTO kw.stop VALUES (1)"; wait $client
-  fi
-  stop_server
+  done
+  # shellcheck disable=SC2046
+  result start none "$keys" $(awk '{ print $1 }' /tmp/kw-start-none | percentiles)
+  for keyring in ward file; do
+    # shellcheck disable=SC2046
+    result start_difference "$keyring" "$keys" $(awk '{ print $1 - $2 }' "/tmp/kw-start-$keyring" | percentiles)
+    rm -rf "/var/cache/kw-start-$keyring"
+  done
 }
 
 trap stop_server EXIT
 for keys in $LEVELS; do
-  [ "$keys" = 0 ] && bench_keyring none 0
-  bench_keyring ward "$keys"
-  bench_keyring file "$keys"
+  if wanted writes || wanted fetches; then
+    bench_keyring ward "$keys"
+    bench_keyring file "$keys"
+  fi
+  case "$keys" in 100 | 1000) [ $QUICK = yes ] || continue ;; esac
+  if wanted starts; then bench_starts "$keys"; fi
 done
 stop_server
 echo "bench finished"
