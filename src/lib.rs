@@ -9,6 +9,7 @@
 
 pub mod admin;
 pub mod config;
+pub mod deadline;
 pub mod envelope;
 pub mod error;
 mod fault;

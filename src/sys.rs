@@ -6,12 +6,14 @@
 //! the mysql account can write.
 
 use crate::error::{Error, Kind, Result};
-use std::ffi::CString;
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use std::ffi::{CString, c_void};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The effective user id of this process.
@@ -137,6 +139,26 @@ pub fn at_fork_in_child(f: extern "C" fn()) {
     }
 }
 
+/// C_Initialize with the operating system's locks and, for the modules that want one (NSS), a text as the
+/// reserved argument.
+///
+/// # Errors
+/// What the module answers; a text with a NUL character.
+pub fn pkcs11_initialize(module: &Pkcs11, args: Option<&str>) -> cryptoki::error::Result<()> {
+    let flags = CInitializeFlags::OS_LOCKING_OK;
+    let Some(args) = args else {
+        return module.initialize(CInitializeArgs::new(flags));
+    };
+    let text = CString::new(args).map_err(cryptoki::error::Error::NulError)?;
+    let Some(text_at) = NonNull::new(text.as_ptr().cast_mut().cast::<c_void>()) else {
+        return Err(cryptoki::error::Error::InvalidValue);
+    };
+    // SAFETY: a NUL-terminated text that lives until C_Initialize returns, which is how the modules that
+    // document such an argument read it; the administrator has configured it for this module.
+    let args = unsafe { CInitializeArgs::new_with_reserved(flags, text_at) };
+    module.initialize(args)
+}
+
 /// Now, in seconds since 1970.
 pub fn unix_seconds() -> i64 {
     SystemTime::now()
@@ -224,7 +246,9 @@ pub fn open(path: &Path, access: Access) -> io::Result<(File, Metadata)> {
 
 /// Reads a whole small file of at most `limit` bytes; more is an error.
 pub fn read_bounded(file: &mut File, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // The size is a guess only (a file in /proc has none), but growing step by step copies it all.
+    let size = file.metadata().map_or(0, |m| m.len().min(limit));
+    let mut bytes = Vec::with_capacity(size as usize + 1);
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::other(format!("it is larger than {limit} bytes")));

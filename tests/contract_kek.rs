@@ -6,11 +6,13 @@ mod common;
 
 use common::write_secret;
 use keyring_ward::config::{KekConfig, SecretRef};
+use keyring_ward::deadline::Deadline;
 use keyring_ward::error::Kind;
 use keyring_ward::kek::{Budget, Kek, Stanza, Unwrapped, from_config, open_dek};
 use keyring_ward::secret::SecretPool;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 const FILE: [u8; 16] = [7; 16];
 const DEK: [u8; 32] = [9; 32];
@@ -32,8 +34,12 @@ const PROVIDERS: [Provider; 2] = [
     },
 ];
 
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(20))
+}
+
 fn unwrap(kek: &dyn Kek, file: &[u8; 16], stanza: &Stanza) -> Result<Option<Vec<u8>>, Kind> {
-    match kek.unwrap(&SecretPool::new(), file, stanza, &mut Budget::new()) {
+    match kek.unwrap(&SecretPool::new(), file, stanza, &mut Budget::new(soon())) {
         Ok(Unwrapped::Opened(dek)) => Ok(Some(dek.to_vec())),
         Ok(Unwrapped::WrongKey | Unwrapped::NotMine) => Ok(None),
         Err(e) => Err(e.kind()),
@@ -48,8 +54,8 @@ fn wraps_and_unwraps_for_one_file_and_one_secret() {
         let path = dir.path().join("secret");
         write_secret(&path, provider.secrets[0]);
         let kek = (provider.make)(&path);
-        kek.probe(&pool).unwrap();
-        let stanza = kek.wrap(&pool, &FILE, &DEK).unwrap();
+        kek.probe(&pool, soon()).unwrap();
+        let stanza = kek.wrap(&pool, &FILE, &DEK, soon()).unwrap();
         assert_eq!(unwrap(&*kek, &FILE, &stanza), Ok(Some(DEK.to_vec())));
         assert_eq!(
             unwrap(&*kek, &[8; 16], &stanza),
@@ -58,11 +64,11 @@ fn wraps_and_unwraps_for_one_file_and_one_secret() {
         );
         assert_ne!(
             stanza,
-            kek.wrap(&pool, &FILE, &DEK).unwrap(),
+            kek.wrap(&pool, &FILE, &DEK, soon()).unwrap(),
             "never the same twice"
         );
         assert!(
-            kek.wrap(&pool, &FILE, &DEK[1..]).is_err(),
+            kek.wrap(&pool, &FILE, &DEK[1..], soon()).is_err(),
             "exactly 32 bytes"
         );
 
@@ -98,13 +104,15 @@ fn another_providers_stanza_is_wrong_kek_and_says_so() {
     let path = dir.path().join("secret");
     write_secret(&path, &[1; 32]);
     for (a, b) in [(0, 1), (1, 0)] {
-        let stanza = (PROVIDERS[a].make)(&path).wrap(&pool, &FILE, &DEK).unwrap();
+        let stanza = (PROVIDERS[a].make)(&path)
+            .wrap(&pool, &FILE, &DEK, soon())
+            .unwrap();
         let kek = (PROVIDERS[b].make)(&path);
         assert!(matches!(
-            kek.unwrap(&pool, &FILE, &stanza, &mut Budget::new()),
+            kek.unwrap(&pool, &FILE, &stanza, &mut Budget::new(soon())),
             Ok(Unwrapped::NotMine)
         ));
-        let e = open_dek(&pool, &[kek], &FILE, &[stanza])
+        let e = open_dek(&pool, &[kek], &FILE, &[stanza], soon())
             .map(drop)
             .unwrap_err();
         assert_eq!(e.kind(), Kind::WrongKek);
@@ -119,7 +127,10 @@ fn bad_secret_files_are_refused_with_the_reason() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         let kek = (provider.make)(&path);
-        let probe = || kek.probe(&pool).map_err(|e| (e.kind(), e.to_string()));
+        let probe = || {
+            kek.probe(&pool, soon())
+                .map_err(|e| (e.kind(), e.to_string()))
+        };
         let refused = |kind: Kind, text: &str| match probe() {
             Err((k, message)) => {
                 assert_eq!(k, kind, "{message}");
@@ -165,7 +176,7 @@ fn details_of_the_providers() {
     // One line end is not part of a passphrase; anything else is.
     let kek = (PROVIDERS[0].make)(&path);
     write_secret(&path, b"pass phrase");
-    let stanza = kek.wrap(&pool, &FILE, &DEK).unwrap();
+    let stanza = kek.wrap(&pool, &FILE, &DEK, soon()).unwrap();
     for (text, opens) in [
         (&b"pass phrase\n"[..], true),
         (b"pass phrase\r\n", true),
@@ -181,14 +192,17 @@ fn details_of_the_providers() {
     }
     write_secret(&path, b"\n");
     assert_eq!(
-        kek.probe(&pool).unwrap_err().kind(),
+        kek.probe(&pool, soon()).unwrap_err().kind(),
         Kind::InvalidInput,
         "an empty passphrase"
     );
     // A key file has at least 32 bytes, whatever they are.
     let kek = (PROVIDERS[1].make)(&path);
     write_secret(&path, &[0; 31]);
-    assert_eq!(kek.probe(&pool).unwrap_err().kind(), Kind::InvalidInput);
+    assert_eq!(
+        kek.probe(&pool, soon()).unwrap_err().kind(),
+        Kind::InvalidInput
+    );
     write_secret(&path, &[b'\n'; 32]);
-    kek.probe(&pool).unwrap();
+    kek.probe(&pool, soon()).unwrap();
 }

@@ -1,7 +1,9 @@
 //! `init`: the folder, the KEK's material and an empty keyring file.
 
-use crate::config::{Config, KekConfig, SecretRef, hex};
+use crate::config::{Config, KekConfig, Patience, SecretRef, hex};
+use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
+use crate::kek::pkcs11::survey;
 use crate::keyring::{Environment, Keyring};
 use crate::secret::SecretPool;
 use crate::sys::{self, Access, Identity};
@@ -17,15 +19,25 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 pub struct Outcome {
     /// The keyring's folder was made.
     pub made_folder: Option<PathBuf>,
-    /// The secret file was made.
-    pub made_secret: Option<PathBuf>,
+    /// The KEK was made.
+    pub made: Option<Made>,
     /// The new DEK's fingerprint.
     pub fingerprint: String,
 }
 
+/// What was made for a KEK.
+#[derive(Debug)]
+pub enum Made {
+    /// A passphrase file or key file.
+    Secret(PathBuf),
+    /// A key on a token, described.
+    Key(String),
+}
+
 /// Makes what is missing and then the keyring file. Nothing that exists is changed.
 ///
-/// `owner` (user and group id) gets what is made; `generate` allows making the secret file.
+/// `owner` (user and group id) gets what is made; `generate` allows making the secret file or the key on
+/// the token.
 ///
 /// # Errors
 /// AlreadyExists: there is a keyring file. All errors of opening a keyring.
@@ -53,24 +65,15 @@ pub fn init(config: &Config, owner: Option<(u32, u32)>, generate: bool) -> Resul
         outcome.made_folder = Some(folder.to_path_buf());
     }
     let identity = Identity::owner_of(folder);
-    let secret = match &config.keks[0] {
-        KekConfig::Passphrase(source) | KekConfig::KeyFile(source) => source,
-    };
-    if let (SecretRef::File(path), true) = (secret, generate)
-        && std::fs::symlink_metadata(path).is_err()
-    {
+    if generate {
         let owner = owner.or_else(|| folder_owner(folder));
-        make_secret(
-            path,
-            matches!(config.keks[0], KekConfig::Passphrase(_)),
-            owner,
-        )?;
-        outcome.made_secret = Some(path.clone());
+        outcome.made = make_kek(&config.keks[0], owner, config.patience, &identity)?;
     }
     let environment = Environment {
         data_dir: None,
         identity,
         look_only: false,
+        starting: false,
         snapshot_if_locked: false,
     };
     let mut config = config.clone();
@@ -86,12 +89,38 @@ pub fn init(config: &Config, owner: Option<(u32, u32)>, generate: bool) -> Resul
     Ok(outcome)
 }
 
+/// Makes the secret file of a local KEK or the key on the token, where it is missing.
+pub(super) fn make_kek(
+    kek: &KekConfig,
+    owner: Option<(u32, u32)>,
+    patience: Patience,
+    identity: &Identity,
+) -> Result<Option<Made>> {
+    match kek {
+        KekConfig::Passphrase(source) | KekConfig::KeyFile(source) => {
+            let SecretRef::File(path) = source else {
+                return Ok(None);
+            };
+            if std::fs::symlink_metadata(path).is_ok() {
+                return Ok(None);
+            }
+            make_secret(path, matches!(kek, KekConfig::Passphrase(_)), owner)?;
+            Ok(Some(Made::Secret(path.clone())))
+        }
+        KekConfig::Pkcs11(config) => {
+            let _guard = identity.enter()?;
+            let made = survey::make_key(config, Deadline::after(patience.call))?;
+            Ok(made.map(Made::Key))
+        }
+    }
+}
+
 pub(super) fn folder_owner(folder: &Path) -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(folder).ok().map(|m| (m.uid(), m.gid()))
 }
 
-pub(super) fn make_secret(path: &Path, as_text: bool, owner: Option<(u32, u32)>) -> Result<()> {
+fn make_secret(path: &Path, as_text: bool, owner: Option<(u32, u32)>) -> Result<()> {
     let fail = |e| Error::io("make the secret file", format!("'{}'", path.display()), e);
     let secret = SecretPool::new().random(32)?;
     let (mut file, _) = sys::open(path, Access::CreateNew).map_err(fail)?;

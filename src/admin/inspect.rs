@@ -45,6 +45,7 @@ pub fn inspect(config: &Config) -> Result<Report> {
         data_dir: None,
         identity,
         look_only: true,
+        starting: false,
         snapshot_if_locked: false,
     };
     let keyring = Keyring::open(config, &environment, &SecretPool::new())?;
@@ -62,6 +63,8 @@ pub fn inspect(config: &Config) -> Result<Report> {
         ("Bytes", info.bytes.to_string()),
         ("Keys", status.keys.to_string()),
         ("Opened_by", info.opened_by),
+        ("Mechanism", info.mechanism),
+        ("KEK_reference", info.key_ref),
         (
             "Fingerprint",
             info.fingerprint.map(|f| hex(&f)).unwrap_or_default(),

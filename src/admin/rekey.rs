@@ -1,17 +1,17 @@
 //! `rekey`: the keyring file under another KEK, with a new DEK.
 
-use crate::config::{Config, KekConfig, SecretRef, hex};
+use super::init::{Made, make_kek};
+use crate::config::{Config, KekConfig, hex};
 use crate::error::Result;
 use crate::keyring::{Environment, Keyring};
 use crate::secret::SecretPool;
 use crate::sys::Identity;
-use std::path::PathBuf;
 
 /// What `rekey` did.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// The secret file of the new KEK was made.
-    pub made_secret: Option<PathBuf>,
+    /// The new KEK was made.
+    pub made: Option<Made>,
     /// How many keys the file holds.
     pub keys: usize,
     /// The file's generation now.
@@ -23,7 +23,8 @@ pub struct Outcome {
 }
 
 /// Writes the file of `config` anew under `kek`. Until the last step the old file is in force, from
-/// then on the new one: a crash never leaves neither. `generate` allows making the secret file.
+/// then on the new one: a crash never leaves neither. `generate` allows making the secret file or the key on the
+/// token.
 ///
 /// # Errors
 /// Locked: a server holds the file. All errors of opening and writing a keyring.
@@ -37,19 +38,16 @@ pub fn rekey(config: &Config, kek: &KekConfig, keep_dek: bool, generate: bool) -
         data_dir: None,
         identity,
         look_only: false,
+        starting: false,
         snapshot_if_locked: false,
     };
     let mut config = config.clone();
     config.read_only = false;
     // Locked and opened before anything is made.
     let keyring = Keyring::open(&config, &environment, &SecretPool::new())?;
-    let (KekConfig::Passphrase(source) | KekConfig::KeyFile(source)) = kek;
-    if let (SecretRef::File(path), true) = (source, generate)
-        && std::fs::symlink_metadata(path).is_err()
-    {
+    if generate {
         let owner = config.path.parent().and_then(super::init::folder_owner);
-        super::init::make_secret(path, matches!(kek, KekConfig::Passphrase(_)), owner)?;
-        outcome.made_secret = Some(path.clone());
+        outcome.made = make_kek(kek, owner, config.patience, &environment.identity)?;
     }
     keyring.rekey(std::slice::from_ref(kek), keep_dek)?;
     let status = keyring.status();

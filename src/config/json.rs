@@ -69,10 +69,12 @@ fn read_member(
     let text = match (OPTIONS[index].kind, value) {
         (ValueKind::Text, Value::String(text)) => text.clone(),
         (ValueKind::Bool, Value::Bool(flag)) => flag.to_string(),
+        (ValueKind::Number, Value::Number(number)) => number.to_string(),
         (kind, _) => {
             let wanted = match kind {
                 ValueKind::Text => "a string in quotes",
                 ValueKind::Bool => "true or false",
+                ValueKind::Number => "a number",
             };
             return Err(Error::new(
                 Kind::Config,
@@ -119,6 +121,8 @@ mod tests {
             (r#"{"path":1}"#, "not a string"),
             (r#"{"path":{}}"#, "not a string"),
             (r#"{"read_only":"yes"}"#, "not true or false"),
+            (r#"{"timeout":"5"}"#, "not a number"),
+            (r#"{"pkcs11":{"pin":"1234"}}"#, "'pin' is not an option"),
             (r#"{"read_local_config":1}"#, "neither true nor false"),
         ] {
             let message = parse(text.as_bytes(), "f").unwrap_err().to_string();

@@ -6,11 +6,15 @@
 pub mod discover;
 pub mod json;
 pub mod option_file;
+mod pkcs11;
+
+pub use pkcs11::{KeyChoice, Mechanism, Pkcs11Config, TokenChoice};
 
 use crate::envelope::FINGERPRINT;
 use crate::error::{Error, Kind, Result};
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const OP: &str = "read the configuration";
 
@@ -19,6 +23,8 @@ const OP: &str = "read the configuration";
 pub enum Backend {
     /// An encrypted file; the KEK is a passphrase or a key file.
     File,
+    /// An encrypted file; the KEK is a key on a PKCS#11 token.
+    Pkcs11,
 }
 
 impl Backend {
@@ -26,6 +32,7 @@ impl Backend {
     pub fn name(self) -> &'static str {
         match self {
             Backend::File => "file",
+            Backend::Pkcs11 => "pkcs11",
         }
     }
 }
@@ -77,6 +84,36 @@ pub enum KekConfig {
     Passphrase(SecretRef),
     /// `file.key_file`
     KeyFile(SecretRef),
+    /// `pkcs11`
+    Pkcs11(Box<Pkcs11Config>),
+}
+
+impl KekConfig {
+    /// The backend that this KEK belongs to.
+    pub fn backend(&self) -> Backend {
+        match self {
+            KekConfig::Passphrase(_) | KekConfig::KeyFile(_) => Backend::File,
+            KekConfig::Pkcs11(_) => Backend::Pkcs11,
+        }
+    }
+}
+
+/// How long a KEK that is not on this machine may keep a call waiting, attempts and all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// `start_timeout`: while the server starts.
+    pub start: Duration,
+    /// `timeout`: at any other time. Readers of the server wait as long during a RELOAD.
+    pub call: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            start: Duration::from_secs(60),
+            call: Duration::from_secs(10),
+        }
+    }
 }
 
 /// A complete, checked configuration.
@@ -92,6 +129,8 @@ pub struct Config {
     pub fingerprint: Option<[u8; FINGERPRINT]>,
     /// The KEKs; one entry for now.
     pub keks: Vec<KekConfig>,
+    /// How long KEKs may take.
+    pub patience: Patience,
     /// Where this configuration was found, for messages.
     pub origin: String,
 }
@@ -103,6 +142,8 @@ pub enum ValueKind {
     Text,
     /// True or false.
     Bool,
+    /// A whole number.
+    Number,
 }
 
 /// One option: its flat name (my.cnf group; plugin variables put `keyring_ward_` before it), its
@@ -120,12 +161,12 @@ pub struct OptionSpec {
 }
 
 /// Every option of this version, once.
-pub const OPTIONS: [OptionSpec; 6] = [
+pub const OPTIONS: [OptionSpec; 18] = [
     OptionSpec {
         name: "backend",
         json: (None, "backend"),
         kind: ValueKind::Text,
-        help: "Where keys live: file",
+        help: "Where keys live: file or pkcs11",
     },
     OptionSpec {
         name: "path",
@@ -156,6 +197,78 @@ pub const OPTIONS: [OptionSpec; 6] = [
         json: (Some("file"), "key_file"),
         kind: ValueKind::Text,
         help: "The file of at least 32 random bytes, or credential:NAME",
+    },
+    OptionSpec {
+        name: "start_timeout",
+        json: (None, "start_timeout"),
+        kind: ValueKind::Number,
+        help: "Seconds that a KEK may take while the server starts",
+    },
+    OptionSpec {
+        name: "timeout",
+        json: (None, "timeout"),
+        kind: ValueKind::Number,
+        help: "Seconds that a KEK may take at any other time",
+    },
+    OptionSpec {
+        name: "pkcs11_module",
+        json: (Some("pkcs11"), "module"),
+        kind: ValueKind::Text,
+        help: "The PKCS#11 module, an absolute path",
+    },
+    OptionSpec {
+        name: "pkcs11_module_args",
+        json: (Some("pkcs11"), "module_args"),
+        kind: ValueKind::Text,
+        help: "What C_Initialize gets, for modules that need it (NSS)",
+    },
+    OptionSpec {
+        name: "pkcs11_token_label",
+        json: (Some("pkcs11"), "token_label"),
+        kind: ValueKind::Text,
+        help: "The token's label",
+    },
+    OptionSpec {
+        name: "pkcs11_token_serial",
+        json: (Some("pkcs11"), "token_serial"),
+        kind: ValueKind::Text,
+        help: "The token's serial number, instead of its label",
+    },
+    OptionSpec {
+        name: "pkcs11_slot",
+        json: (Some("pkcs11"), "slot"),
+        kind: ValueKind::Number,
+        help: "The slot's number, instead of label and serial; may change",
+    },
+    OptionSpec {
+        name: "pkcs11_key_label",
+        json: (Some("pkcs11"), "key_label"),
+        kind: ValueKind::Text,
+        help: "The label of the KEK on the token",
+    },
+    OptionSpec {
+        name: "pkcs11_key_id",
+        json: (Some("pkcs11"), "key_id"),
+        kind: ValueKind::Text,
+        help: "The CKA_ID of the KEK on the token, hexadecimal",
+    },
+    OptionSpec {
+        name: "pkcs11_pin_file",
+        json: (Some("pkcs11"), "pin_file"),
+        kind: ValueKind::Text,
+        help: "The file that holds the user PIN, or credential:NAME",
+    },
+    OptionSpec {
+        name: "pkcs11_mechanism",
+        json: (Some("pkcs11"), "mechanism"),
+        kind: ValueKind::Text,
+        help: "How the DEK is wrapped, instead of the best that the token has",
+    },
+    OptionSpec {
+        name: "pkcs11_random",
+        json: (Some("pkcs11"), "random"),
+        kind: ValueKind::Text,
+        help: "Where a new DEK comes from: token (and system) or system",
     },
 ];
 
@@ -211,13 +324,19 @@ impl Layer {
         };
         let backend = match self.get("backend") {
             Some("file") => Backend::File,
+            Some("pkcs11") => Backend::Pkcs11,
             Some(other) => {
                 return Err(bad(
                     format!("'{}' is not a backend", shorten(other)),
-                    "This version has one backend: file.",
+                    "This version has two backends: file and pkcs11.",
                 ));
             }
-            None => return Err(bad("no backend is named".into(), "Set backend to file.")),
+            None => {
+                return Err(bad(
+                    "no backend is named".into(),
+                    "Set backend to file or pkcs11.",
+                ));
+            }
         };
         let path = match self.get("path") {
             None | Some("") => {
@@ -255,23 +374,15 @@ impl Layer {
                 )
             })?),
         };
-        let secret = |text: &str| SecretRef::parse(text, &origin);
-        let given = |name| self.get(name).filter(|v| !v.is_empty());
-        let kek = match (given("file_passphrase_file"), given("file_key_file")) {
-            (Some(text), None) => KekConfig::Passphrase(secret(text)?),
-            (None, Some(text)) => KekConfig::KeyFile(secret(text)?),
-            (Some(_), Some(_)) => {
-                return Err(bad(
-                    "both a passphrase file and a key file are named".into(),
-                    "Keep the one that the keyring was made with.",
-                ));
-            }
-            (None, None) => {
-                return Err(bad(
-                    "the file backend has no KEK".into(),
-                    "Set passphrase_file or key_file in \"file\" (my.cnf: file_passphrase_file or \
-                     file_key_file).",
-                ));
+        let patience = Patience {
+            start: self.seconds("start_timeout", Patience::default().start, &origin)?,
+            call: self.seconds("timeout", Patience::default().call, &origin)?,
+        };
+        self.only_options_of(backend, &origin)?;
+        let kek = match backend {
+            Backend::File => self.local_kek(&origin)?,
+            Backend::Pkcs11 => {
+                KekConfig::Pkcs11(Box::new(Pkcs11Config::read(&self, &path, &origin)?))
             }
         };
         Ok(Config {
@@ -280,8 +391,78 @@ impl Layer {
             read_only,
             fingerprint,
             keks: vec![kek],
+            patience,
             origin,
         })
+    }
+
+    /// A value that is there and not empty.
+    fn given(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|v| !v.is_empty())
+    }
+
+    fn seconds(&self, name: &str, default: Duration, origin: &str) -> Result<Duration> {
+        const LONGEST: u64 = 3600;
+        let Some(text) = self.given(name) else {
+            return Ok(default);
+        };
+        match text.parse() {
+            Ok(seconds) if (1..=LONGEST).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+            _ => Err(Error::new(
+                Kind::Config,
+                OP,
+                format!(
+                    "'{}' is not a value for {name} (in {origin})",
+                    shorten(text)
+                ),
+            )
+            .hint(format!("Use a number of seconds from 1 to {LONGEST}."))),
+        }
+    }
+
+    /// An option of another backend than the one that is chosen is a mistake worth a word: whoever wrote
+    /// it believes that it counts.
+    fn only_options_of(&self, backend: Backend, origin: &str) -> Result<()> {
+        for option in &OPTIONS {
+            if let (Some(group), Some(_)) = (option.json.0, self.given(option.name))
+                && group != backend.name()
+            {
+                return Err(Error::new(
+                    Kind::Config,
+                    OP,
+                    format!(
+                        "{} is an option of the backend {group}, but the backend is {} (in {origin})",
+                        option.name,
+                        backend.name()
+                    ),
+                )
+                .hint("Remove it, or choose the other backend."));
+            }
+        }
+        Ok(())
+    }
+
+    fn local_kek(&self, origin: &str) -> Result<KekConfig> {
+        let bad = |why: &str, hint: &str| {
+            Err(Error::new(Kind::Config, OP, format!("{why} (in {origin})")).hint(hint))
+        };
+        let secret = |text: &str| SecretRef::parse(text, origin);
+        match (
+            self.given("file_passphrase_file"),
+            self.given("file_key_file"),
+        ) {
+            (Some(text), None) => Ok(KekConfig::Passphrase(secret(text)?)),
+            (None, Some(text)) => Ok(KekConfig::KeyFile(secret(text)?)),
+            (Some(_), Some(_)) => bad(
+                "both a passphrase file and a key file are named",
+                "Keep the one that the keyring was made with.",
+            ),
+            (None, None) => bad(
+                "the file backend has no KEK",
+                "Set passphrase_file or key_file in \"file\" (my.cnf: file_passphrase_file or \
+                 file_key_file).",
+            ),
+        }
     }
 }
 
@@ -303,14 +484,19 @@ pub fn parse_bool(text: &str) -> Option<bool> {
 }
 
 fn parse_fingerprint(text: &str) -> Option<[u8; FINGERPRINT]> {
-    if text.len() != 2 * FINGERPRINT || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+    from_hex(text, FINGERPRINT)?.try_into().ok()
+}
+
+/// The bytes that pairs of hexadecimal digits stand for; `None`: other text, nothing, or more than `most`.
+pub(crate) fn from_hex(text: &str, most: usize) -> Option<Vec<u8>> {
+    let fits = !text.is_empty() && text.len().is_multiple_of(2) && text.len() <= 2 * most;
+    if !fits || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
-    let mut out = [0; FINGERPRINT];
-    for (i, byte) in out.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
-    }
-    Some(out)
+    (0..text.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok())
+        .collect()
 }
 
 /// Lower-case hexadecimal digits.
@@ -396,6 +582,10 @@ mod tests {
             ("path", "k", "not an absolute path"),
             ("path", "/", "not an absolute path"),
             ("read_only", "maybe", "not a value for read_only"),
+            ("timeout", "0", "not a value for timeout"),
+            ("timeout", "-1", "not a value for timeout"),
+            ("start_timeout", "3601", "not a value for start_timeout"),
+            ("pkcs11_module", "/m", "is an option of the backend pkcs11"),
             ("fingerprint", "xyz", "not a fingerprint"),
             ("file_passphrase_file", "p", "neither an absolute path"),
             ("file_passphrase_file", "", "has no KEK"),

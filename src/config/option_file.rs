@@ -140,7 +140,7 @@ impl Reader {
         let value = match (value, OPTIONS[index].kind) {
             (Some(value), _) => value,
             (None, ValueKind::Bool) => "true".into(),
-            (None, ValueKind::Text) => {
+            (None, ValueKind::Text | ValueKind::Number) => {
                 return Err(Error::new(
                     Kind::Config,
                     super::OP,

@@ -4,6 +4,7 @@
 
 use super::{Budget, Kek, Stanza, Unwrapped, local, secret_file};
 use crate::config::SecretRef;
+use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY, WrapKeys, hkdf};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{SecretBytes, SecretPool, fill_random, wipe_stack};
@@ -54,11 +55,21 @@ impl Kek for KeyFile {
         format!("key file {}", self.source)
     }
 
-    fn wrap(&self, pool: &SecretPool, file_id: &[u8; FILE_ID], part: &[u8]) -> Result<Stanza> {
+    fn wrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        part: &[u8],
+        _deadline: Deadline,
+    ) -> Result<Stanza> {
         let mut salt = [0; SALT];
         fill_random(&mut salt)?;
         let keys = self.derive(pool, &salt)?;
         local::wrap(&keys, (PROVIDER, MECHANISM), salt.to_vec(), file_id, part)
+    }
+
+    fn is_mine(&self, stanza: &Stanza) -> bool {
+        stanza.provider == PROVIDER && stanza.mechanism == MECHANISM
     }
 
     fn unwrap(
@@ -68,7 +79,7 @@ impl Kek for KeyFile {
         stanza: &Stanza,
         _budget: &mut Budget,
     ) -> Result<Unwrapped> {
-        if stanza.provider != PROVIDER || stanza.mechanism != MECHANISM {
+        if !self.is_mine(stanza) {
             return Ok(Unwrapped::NotMine);
         }
         if stanza.params.len() != SALT {
@@ -83,7 +94,7 @@ impl Kek for KeyFile {
         local::unwrap(pool, &keys, file_id, stanza)
     }
 
-    fn probe(&self, pool: &SecretPool) -> Result<()> {
+    fn probe(&self, pool: &SecretPool, _deadline: Deadline) -> Result<()> {
         self.read(pool).map(drop)
     }
 }

@@ -5,12 +5,15 @@
 //! retry, a timeout or a lock of its own, and never take a reference (endpoint, module, key)
 //! from the file: only KEKs that the configuration names are tried.
 
+mod adapter;
 pub mod key_file;
 mod local;
 pub mod passphrase;
+pub mod pkcs11;
 pub mod secret_file;
 
 use crate::config::KekConfig;
+use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{SecretBytes, SecretPool};
@@ -69,7 +72,22 @@ pub enum Unwrapped {
     Opened(SecretBytes),
 }
 
+/// What is known of a KEK that is not on this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contact {
+    /// Attempts, successful or not.
+    pub calls: u64,
+    /// Attempts that failed.
+    pub errors: u64,
+    /// When it answered last, in seconds since 1970.
+    pub last_success: Option<i64>,
+    /// What was wrong last.
+    pub last_error: Option<String>,
+}
+
 /// A key-encryption key: wrap, unwrap, probe. Nothing else belongs into a provider.
+///
+/// What may pass by itself is reported as [`Kind::Unreachable`]: the adapter tries that again.
 pub trait Kek: Send + Sync {
     /// For people: provider and where its key comes from; no secret.
     fn describe(&self) -> String;
@@ -78,9 +96,19 @@ pub trait Kek: Send + Sync {
     ///
     /// # Errors
     /// The KEK can't be read or reached.
-    fn wrap(&self, pool: &SecretPool, file_id: &[u8; FILE_ID], part: &[u8]) -> Result<Stanza>;
+    fn wrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        part: &[u8],
+        deadline: Deadline,
+    ) -> Result<Stanza>;
 
-    /// Tries to unwrap a stanza. `budget` bounds what all stanzas of a file may cost together.
+    /// The stanza is of this provider.
+    fn is_mine(&self, stanza: &Stanza) -> bool;
+
+    /// Tries to unwrap a stanza. `budget` bounds what all stanzas of a file may cost together, in
+    /// memory and in time.
     ///
     /// # Errors
     /// The KEK can't be read or reached, or the stanza's parameters are out of bounds.
@@ -96,21 +124,47 @@ pub trait Kek: Send + Sync {
     ///
     /// # Errors
     /// It is not.
-    fn probe(&self, pool: &SecretPool) -> Result<()>;
+    fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()>;
+
+    /// Mixes random bytes of the KEK's own generator into `bytes`, which hold the operating system's:
+    /// the result is as good as the better of the two. KEKs without a generator change nothing.
+    ///
+    /// # Errors
+    /// The generator is there but fails.
+    fn mix_random(&self, _bytes: &mut [u8], _deadline: Deadline) -> Result<()> {
+        Ok(())
+    }
+
+    /// The last contact, for KEKs that are not on this machine.
+    fn contact(&self) -> Option<Contact> {
+        None
+    }
+
+    /// Sentences for the log that came up since the last call.
+    fn take_warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What the stanzas of one file may cost together in memory × passes of Argon2id: a crafted file
 /// must not hold the server's start.
 pub struct Budget {
     kib_passes: u64,
+    deadline: Deadline,
 }
 
 impl Budget {
-    /// 4 GiB times one pass: twenty times what a stanza of ours costs.
-    pub fn new() -> Budget {
+    /// 4 GiB times one pass, which is twenty times what a stanza of ours costs, until `deadline`.
+    pub fn new(deadline: Deadline) -> Budget {
         Budget {
             kib_passes: 4 << 20,
+            deadline,
         }
+    }
+
+    /// When all of it has to be over.
+    pub fn deadline(&self) -> Deadline {
+        self.deadline
     }
 
     fn spend(&mut self, kib: u32, passes: u32) -> Result<()> {
@@ -130,17 +184,14 @@ impl Budget {
     }
 }
 
-impl Default for Budget {
-    fn default() -> Self {
-        Budget::new()
-    }
-}
-
 /// The KEK that a configuration entry describes. This is the registry: a new provider is a row.
 pub fn from_config(config: &KekConfig) -> Box<dyn Kek> {
     match config {
         KekConfig::Passphrase(source) => Box::new(passphrase::Passphrase::new(source.clone())),
         KekConfig::KeyFile(source) => Box::new(key_file::KeyFile::new(source.clone())),
+        KekConfig::Pkcs11(config) => Box::new(adapter::Adapter::new(pkcs11::Pkcs11Kek::new(
+            config.as_ref().clone(),
+        ))),
     }
 }
 
@@ -153,9 +204,10 @@ pub fn open_dek(
     keks: &[Box<dyn Kek>],
     file_id: &[u8; FILE_ID],
     stanzas: &[Stanza],
+    deadline: Deadline,
 ) -> Result<(SecretBytes, usize)> {
     const OP: &str = "open the keyring file";
-    let mut budget = Budget::new();
+    let mut budget = Budget::new(deadline);
     let mut refused = false;
     let mut failure = None;
     for stanza in stanzas {
@@ -180,12 +232,12 @@ pub fn open_dek(
             format!("the configured KEK ({configured}) is not the one that wrapped its DEK"),
         )
         .hint(
-            "Put back the passphrase or key file that this keyring was made with, or the keyring \
-             file that belongs to it. Nothing was changed.",
+            "Put back the passphrase, key file or token that this keyring was made with, or the \
+             keyring file that belongs to it. Nothing was changed.",
         ));
     }
     // No stanza belongs to a configured KEK; one that is broken itself is the better news.
-    keks.iter().try_for_each(|kek| kek.probe(pool))?;
+    keks.iter().try_for_each(|kek| kek.probe(pool, deadline))?;
     let mut present: Vec<&str> = stanzas.iter().map(|s| s.provider.as_str()).collect();
     present.dedup();
     Err(Error::new(

@@ -5,6 +5,7 @@
 
 use super::{Budget, Kek, Stanza, Unwrapped, local, secret_file};
 use crate::config::SecretRef;
+use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY, WrapKeys};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{SecretBytes, SecretPool, fill_random, wipe_stack};
@@ -120,7 +121,13 @@ impl Kek for Passphrase {
         format!("passphrase from {}", self.source)
     }
 
-    fn wrap(&self, pool: &SecretPool, file_id: &[u8; FILE_ID], part: &[u8]) -> Result<Stanza> {
+    fn wrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        part: &[u8],
+        _deadline: Deadline,
+    ) -> Result<Stanza> {
         let (kib, passes, lanes) = DEFAULT;
         let mut cost = Cost {
             kib,
@@ -133,6 +140,10 @@ impl Kek for Passphrase {
         local::wrap(&keys, (PROVIDER, MECHANISM), cost.to_bytes(), file_id, part)
     }
 
+    fn is_mine(&self, stanza: &Stanza) -> bool {
+        stanza.provider == PROVIDER && stanza.mechanism == MECHANISM
+    }
+
     fn unwrap(
         &self,
         pool: &SecretPool,
@@ -140,7 +151,7 @@ impl Kek for Passphrase {
         stanza: &Stanza,
         budget: &mut Budget,
     ) -> Result<Unwrapped> {
-        if stanza.provider != PROVIDER || stanza.mechanism != MECHANISM {
+        if !self.is_mine(stanza) {
             return Ok(Unwrapped::NotMine);
         }
         let cost = Cost::from_bytes(&stanza.params)?;
@@ -149,7 +160,7 @@ impl Kek for Passphrase {
         local::unwrap(pool, &keys, file_id, stanza)
     }
 
-    fn probe(&self, pool: &SecretPool) -> Result<()> {
+    fn probe(&self, pool: &SecretPool, _deadline: Deadline) -> Result<()> {
         self.read(pool).map(drop)
     }
 }
@@ -190,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_budget_of_all_stanzas_is_capped() {
-        let mut budget = Budget::new();
+        let mut budget = Budget::new(Deadline::after(std::time::Duration::from_secs(9)));
         assert!(budget.spend(1024 * 1024, 4).is_ok());
         assert!(budget.spend(8, 1).is_err());
     }

@@ -9,6 +9,7 @@ pub mod id;
 pub mod record;
 
 use crate::config::{Config, KekConfig};
+use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::kek;
 use crate::secret::{SecretBytes, SecretPool};
@@ -33,6 +34,8 @@ pub struct Environment {
     pub identity: Identity,
     /// A look only: no lock is taken and nothing is written (the tool's `status`, `list`, `verify`).
     pub look_only: bool,
+    /// The server is starting: a KEK that is not on this machine may take the start budget.
+    pub starting: bool,
     /// If the keyring is locked by somebody else, open a read-only snapshot instead (a migration
     /// tool beside a running server).
     pub snapshot_if_locked: bool,
@@ -125,6 +128,12 @@ impl Keyring {
             identity: environment.identity.clone(),
             data_dir: environment.data_dir.clone(),
             keks: config.keks.iter().map(kek::from_config).collect(),
+            deadline: Deadline::after(if environment.starting {
+                config.patience.start
+            } else {
+                config.patience.call
+            }),
+            kek_patience: config.patience.call,
             fingerprint: config.fingerprint,
             pool: pool.clone(),
             predecessor,
@@ -404,7 +413,7 @@ fn apply(map: &mut Map, change: ReadChange) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Backend, SecretRef};
+    use crate::config::{Backend, Patience, SecretRef};
     use std::os::unix::fs::PermissionsExt;
 
     /// A writer panics after its record is on disk: the file holds a key that memory does not.
@@ -420,12 +429,14 @@ mod tests {
             read_only: false,
             fingerprint: None,
             keks: vec![KekConfig::KeyFile(SecretRef::File(kek))],
+            patience: Patience::default(),
             origin: "test".into(),
         };
         let environment = Environment {
             data_dir: None,
             identity: Identity::own(),
             look_only: false,
+            starting: false,
             snapshot_if_locked: false,
         };
         let keyring = Keyring::open(&config, &environment, &SecretPool::new()).unwrap();

@@ -52,7 +52,9 @@ pub static mut DECLARATIONS: [abi::kw_plugin; 2] = [
         info: (&raw mut KEYRING).cast(),
         name: c"keyring_ward".as_ptr(),
         author: c"Keyring Ward".as_ptr(),
-        descr: c"Keys in an authenticated, encrypted file".as_ptr(),
+        descr:
+            c"Keys in an authenticated, encrypted file, under a passphrase, a key file or an HSM"
+                .as_ptr(),
         license: LICENSE_BSD,
         init: Some(init),
         check_uninstall: None,
@@ -92,49 +94,92 @@ static mut KEYRING: abi::kw_plugin_keyring = abi::kw_plugin_keyring {
     iterator_get_key: Some(iterator_get_key),
 };
 
-/// Declares a text variable: its value and its structure, both writable.
-macro_rules! text_variable {
-    ($var:ident, $value:ident, $name:literal, $comment:literal) => {
-        static mut $value: *mut c_char = null_mut();
-        static mut $var: abi::kw_sysvar_str = abi::kw_sysvar_str {
-            head: abi::kw_sysvar_head {
-                flags: VAR_STR | VAR_FIXED,
-                name: $name.as_ptr(),
-                comment: $comment.as_ptr(),
-                check: null_mut(),
-                update: null_mut(),
-            },
-            value: &raw mut $value,
-            def: null_mut(),
-        };
-    };
-}
+/// The place of `read_only`, the one variable that is not text, in `config::OPTIONS`.
+const READ_ONLY_PLACE: usize = 2;
+const TEXTS: usize = OPTIONS.len() - 1;
 
-text_variable!(BACKEND, BACKEND_VALUE, c"backend", c"Where keys live: file");
-text_variable!(
-    PATH,
-    PATH_VALUE,
-    c"path",
-    c"The keyring file, an absolute path"
-);
-text_variable!(
-    FINGERPRINT,
-    FINGERPRINT_VALUE,
-    c"fingerprint",
-    c"The DEK that the file must have, as keyring-ward status shows it"
-);
-text_variable!(
-    PASSPHRASE_FILE,
-    PASSPHRASE_FILE_VALUE,
-    c"file_passphrase_file",
-    c"The file that holds the passphrase, or credential:NAME"
-);
-text_variable!(
-    KEY_FILE,
-    KEY_FILE_VALUE,
-    c"file_key_file",
-    c"The file of at least 32 random bytes, or credential:NAME"
-);
+/// Names and comments of the text variables (numbers are text to the server and checked by us), in the order
+/// of `config::OPTIONS` without `read_only`; a test compares.
+const TEXT_NAMES: [(&CStr, &CStr); TEXTS] = [
+    (c"backend", c"Where keys live: file or pkcs11"),
+    (c"path", c"The keyring file, an absolute path"),
+    (
+        c"fingerprint",
+        c"The DEK that the file must have, as keyring-ward status shows it",
+    ),
+    (
+        c"file_passphrase_file",
+        c"The file that holds the passphrase, or credential:NAME",
+    ),
+    (
+        c"file_key_file",
+        c"The file of at least 32 random bytes, or credential:NAME",
+    ),
+    (
+        c"start_timeout",
+        c"Seconds that a KEK may take while the server starts",
+    ),
+    (c"timeout", c"Seconds that a KEK may take at any other time"),
+    (c"pkcs11_module", c"The PKCS#11 module, an absolute path"),
+    (
+        c"pkcs11_module_args",
+        c"What C_Initialize gets, for modules that need it (NSS)",
+    ),
+    (c"pkcs11_token_label", c"The token's label"),
+    (
+        c"pkcs11_token_serial",
+        c"The token's serial number, instead of its label",
+    ),
+    (
+        c"pkcs11_slot",
+        c"The slot's number, instead of label and serial; may change",
+    ),
+    (c"pkcs11_key_label", c"The label of the KEK on the token"),
+    (
+        c"pkcs11_key_id",
+        c"The CKA_ID of the KEK on the token, hexadecimal",
+    ),
+    (
+        c"pkcs11_pin_file",
+        c"The file that holds the user PIN, or credential:NAME",
+    ),
+    (
+        c"pkcs11_mechanism",
+        c"How the DEK is wrapped, instead of the best that the token has",
+    ),
+    (
+        c"pkcs11_random",
+        c"Where a new DEK comes from: token (and system) or system",
+    ),
+];
+
+/// Where the server puts the text variables' values.
+static mut TEXT_VALUES: [*mut c_char; TEXTS] = [null_mut(); TEXTS];
+
+/// The text variables' structures, writable, each with its place in [`TEXT_VALUES`].
+static mut TEXT_VARIABLES: [abi::kw_sysvar_str; TEXTS] = {
+    let mut variables = [const { text_variable(0) }; TEXTS];
+    let mut i = 1;
+    while i < TEXTS {
+        variables[i] = text_variable(i);
+        i += 1;
+    }
+    variables
+};
+
+const fn text_variable(i: usize) -> abi::kw_sysvar_str {
+    abi::kw_sysvar_str {
+        head: abi::kw_sysvar_head {
+            flags: VAR_STR | VAR_FIXED,
+            name: TEXT_NAMES[i].0.as_ptr(),
+            comment: TEXT_NAMES[i].1.as_ptr(),
+            check: null_mut(),
+            update: null_mut(),
+        },
+        value: (&raw mut TEXT_VALUES).cast::<*mut c_char>().wrapping_add(i),
+        def: null_mut(),
+    }
+}
 
 static mut READ_ONLY_VALUE: bool = false;
 static mut READ_ONLY: abi::kw_sysvar_bool = abi::kw_sysvar_bool {
@@ -150,15 +195,29 @@ static mut READ_ONLY: abi::kw_sysvar_bool = abi::kw_sysvar_bool {
 };
 
 /// In the order of `config::OPTIONS` (a test compares), ended by NULL.
-static mut VARIABLES: [*mut c_void; OPTIONS.len() + 1] = [
-    (&raw mut BACKEND).cast(),
-    (&raw mut PATH).cast(),
-    (&raw mut READ_ONLY).cast(),
-    (&raw mut FINGERPRINT).cast(),
-    (&raw mut PASSPHRASE_FILE).cast(),
-    (&raw mut KEY_FILE).cast(),
-    null_mut(),
-];
+static mut VARIABLES: [*mut c_void; OPTIONS.len() + 1] = {
+    let texts = (&raw mut TEXT_VARIABLES).cast::<abi::kw_sysvar_str>();
+    let mut table: [*mut c_void; OPTIONS.len() + 1] = [null_mut(); OPTIONS.len() + 1];
+    let mut i = 0;
+    while i < OPTIONS.len() {
+        table[i] = if i == READ_ONLY_PLACE {
+            (&raw mut READ_ONLY).cast()
+        } else {
+            texts.wrapping_add(text_place(i)).cast()
+        };
+        i += 1;
+    }
+    table
+};
+
+/// Where the option of this place is among the text variables.
+const fn text_place(option: usize) -> usize {
+    if option < READ_ONLY_PLACE {
+        option
+    } else {
+        option - 1
+    }
+}
 
 /// The log service that this role acquired, to be released by it.
 static OWN_LOG: AtomicPtr<abi::kw_simple_error_log> = AtomicPtr::new(null_mut());
@@ -263,17 +322,12 @@ fn configuration() -> Result<Config> {
             let bytes = ptr::bytes(value);
             (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned())
         };
-        let read_only = READ_ONLY_VALUE;
-        let values = [
-            text(BACKEND_VALUE),
-            text(PATH_VALUE),
-            Some(read_only.to_string()),
-            text(FINGERPRINT_VALUE),
-            text(PASSPHRASE_FILE_VALUE),
-            text(KEY_FILE_VALUE),
-        ];
-        for (index, value) in values.into_iter().enumerate() {
-            if let Some(value) = value {
+        let values = (&raw const TEXT_VALUES).cast::<*mut c_char>();
+        for index in 0..OPTIONS.len() {
+            if index == READ_ONLY_PLACE {
+                let read_only = READ_ONLY_VALUE;
+                layer.set(index, read_only.to_string());
+            } else if let Some(value) = text(*values.add(text_place(index))) {
                 layer.set(index, value);
             }
         }
@@ -461,7 +515,13 @@ mod tests {
     fn the_variables_are_the_options() {
         let expected: Vec<_> = OPTIONS
             .iter()
-            .map(|o| (o.name.to_string(), o.help.to_string(), o.kind))
+            .map(|o| {
+                let kind = match o.kind {
+                    ValueKind::Bool => ValueKind::Bool,
+                    ValueKind::Text | ValueKind::Number => ValueKind::Text,
+                };
+                (o.name.to_string(), o.help.to_string(), kind)
+            })
             .collect();
         assert_eq!(variables(), expected);
     }

@@ -37,6 +37,8 @@ struct State {
     process: OnceLock<CommandLine>,
     forked: AtomicBool,
     reloading: Mutex<()>,
+    /// A load was tried before.
+    tried: AtomicBool,
 }
 
 static STATE: State = State {
@@ -48,6 +50,7 @@ static STATE: State = State {
     process: OnceLock::new(),
     forked: AtomicBool::new(false),
     reloading: Mutex::new(()),
+    tried: AtomicBool::new(false),
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -189,9 +192,11 @@ pub fn load(
         return Ok(());
     }
     let old = current();
+    // Only the start may wait as long as the start budget: later, the whole server waits with us.
+    let first = !STATE.tried.swap(true, Ordering::AcqRel);
     let result = config().and_then(|config| {
         *lock(&STATE.last_config) = Some(config.clone());
-        let environment = environment(instance_dir, &config);
+        let environment = environment(instance_dir, &config, first);
         match &old {
             Some(old) => old.reload(&config, &environment),
             None => Keyring::open(&config, &environment, &SecretPool::new()),
@@ -234,7 +239,7 @@ pub fn load(
     }
 }
 
-fn environment(instance_dir: Option<&Path>, config: &Config) -> Environment {
+fn environment(instance_dir: Option<&Path>, config: &Config, starting: bool) -> Environment {
     let in_server = is_server(std::env::current_exe().ok().as_deref());
     let data_dir = instance_dir
         // --initialize may be about to create it: then there is no marker yet.
@@ -247,6 +252,7 @@ fn environment(instance_dir: Option<&Path>, config: &Config) -> Environment {
         identity: owner.map_or(Identity::own(), |dir| Identity::owner_of(&dir)),
         data_dir,
         look_only: false,
+        starting: starting && in_server,
         snapshot_if_locked: !in_server,
     }
 }

@@ -7,7 +7,7 @@ pub mod file;
 
 use crate::envelope::{FILE_ID, FINGERPRINT};
 use crate::error::Result;
-use crate::kek::Kek;
+use crate::kek::{Contact, Kek};
 use crate::keyring::record::{Change, KeyRecord};
 
 /// How a store is opened.
@@ -39,6 +39,12 @@ pub struct StoreInfo {
     pub bytes: u64,
     /// The KEK that opened it, or would make it, for people.
     pub opened_by: String,
+    /// How that KEK wraps the DEK.
+    pub mechanism: String,
+    /// Which key of the provider it was when the DEK was wrapped; empty for local KEKs.
+    pub key_ref: String,
+    /// The last contact to it, where it is not on this machine.
+    pub contact: Option<Contact>,
     /// Why writes are refused, if they are.
     pub refusing: Option<String>,
 }

@@ -3,7 +3,7 @@
 
 pub mod faults;
 
-use keyring_ward::config::{Backend, Config, KekConfig, SecretRef};
+use keyring_ward::config::{Backend, Config, KekConfig, Patience, SecretRef};
 use keyring_ward::error::Result;
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
@@ -45,6 +45,7 @@ impl Place {
             read_only: false,
             fingerprint: None,
             keks: vec![KekConfig::KeyFile(SecretRef::File(self.key_file()))],
+            patience: Patience::default(),
             origin: "test".into(),
         }
     }
@@ -55,6 +56,7 @@ impl Place {
             data_dir: Some(self.data_dir()),
             identity: Identity::own(),
             look_only: false,
+            starting: false,
             snapshot_if_locked: false,
         }
     }

@@ -22,7 +22,8 @@
 //! ```
 #![allow(unsafe_code, clippy::unwrap_used, clippy::print_stdout)]
 
-use keyring_ward::config::{Backend, Config, KekConfig, SecretRef};
+use keyring_ward::config::{Backend, Config, KekConfig, Patience, SecretRef};
+use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
@@ -57,6 +58,7 @@ impl Place {
             read_only: false,
             fingerprint: None,
             keks: vec![self.kek(kek)],
+            patience: Patience::default(),
             origin: "torture".into(),
         }
     }
@@ -66,6 +68,7 @@ impl Place {
             data_dir: Some(self.dir.join("data")),
             identity: Identity::own(),
             look_only: false,
+            starting: false,
             snapshot_if_locked: false,
         }
     }
@@ -404,7 +407,13 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
     let config = KekConfig::Passphrase(SecretRef::File(passphrase.into()));
     let keks = [kek::from_config(&config)];
     let header = &parsed.header;
-    let (dek, _) = kek::open_dek(&pool, &keks, &header.file_id, &header.stanzas)?;
+    let (dek, _) = kek::open_dek(
+        &pool,
+        &keks,
+        &header.file_id,
+        &header.stanzas,
+        Deadline::after(Patience::default().call),
+    )?;
     println!("DEK {}", hex(&dek));
     for label in ["record", "nonce", "header"] {
         let mut key = [0; 32];
@@ -432,12 +441,14 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
         read_only: false,
         fingerprint: None,
         keks: vec![config],
+        patience: Patience::default(),
         origin: "torture".into(),
     };
     let environment = Environment {
         data_dir: None,
         identity: Identity::own(),
         look_only: true,
+        starting: false,
         snapshot_if_locked: false,
     };
     for key in Keyring::open(&config, &environment, &pool)?.list() {

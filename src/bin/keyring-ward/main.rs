@@ -30,6 +30,9 @@ enum Command {
     Verify(options::Keyring),
     /// Put a keyring file under another KEK, with a new DEK; no server may hold it.
     Rekey(commands::rekey::Args),
+    /// Look at an HSM: its tokens, keys, and whether it keeps the contract.
+    #[command(subcommand)]
+    Hsm(commands::hsm::Command),
     /// Tell a data directory that it starts with another keyring.
     ResetMarker(commands::reset_marker::Args),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::List(keyring) => commands::list::run(&keyring),
         Command::Verify(keyring) => commands::verify::run(&keyring),
         Command::Rekey(args) => commands::rekey::run(&args),
+        Command::Hsm(command) => commands::hsm::run(&command),
         Command::ResetMarker(args) => commands::reset_marker::run(&args),
     };
     match result {

@@ -4,10 +4,11 @@ use clap::Args;
 use keyring_ward::config::discover::{CommandLine, Place, component_config, read_json};
 use keyring_ward::config::{Config, Layer, find_option};
 use keyring_ward::error::{Error, Kind, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Name the keyring by its configuration (one of --config, --defaults-file, --plugin-dir), or
-/// directly by --path and --passphrase-file or --key-file, which also override the configuration.
+/// directly by --path and --passphrase-file, --key-file or --module with the token's options, which also
+/// override the configuration.
 #[derive(Args)]
 pub struct Keyring {
     /// A JSON configuration file (component_keyring_ward.cnf)
@@ -34,32 +35,98 @@ pub struct Keyring {
     /// The key file, or credential:NAME
     #[arg(long, value_name = "FILE")]
     key_file: Option<String>,
+    #[command(flatten)]
+    pkcs11: Pkcs11,
+}
+
+/// A KEK on a PKCS#11 token, as in the configuration.
+#[derive(Args)]
+pub struct Pkcs11 {
+    /// file or pkcs11 (default: pkcs11 where --module is given)
+    #[arg(long, value_name = "NAME")]
+    backend: Option<String>,
+    /// The PKCS#11 module
+    #[arg(long, value_name = "FILE")]
+    module: Option<PathBuf>,
+    /// What C_Initialize gets, for modules that need it (NSS)
+    #[arg(long, value_name = "TEXT")]
+    module_args: Option<String>,
+    /// The token's label
+    #[arg(long, value_name = "TEXT")]
+    token_label: Option<String>,
+    /// The token's serial number
+    #[arg(long, value_name = "TEXT")]
+    token_serial: Option<String>,
+    /// The slot's number; may change from start to start
+    #[arg(long, value_name = "NUMBER")]
+    slot: Option<u64>,
+    /// The label of the KEK on the token
+    #[arg(long, value_name = "TEXT")]
+    key_label: Option<String>,
+    /// The CKA_ID of the KEK on the token, hexadecimal
+    #[arg(long, value_name = "HEX")]
+    key_id: Option<String>,
+    /// The file that holds the user PIN, or credential:NAME
+    #[arg(long, value_name = "FILE")]
+    pin_file: Option<String>,
+    /// How the DEK is wrapped: aes-gcm, aes-kwp, aes-kw, aes-cbc+hmac-sha256 (default: the best)
+    #[arg(long, value_name = "NAME")]
+    mechanism: Option<String>,
+}
+
+impl Pkcs11 {
+    /// Names of options and their values, as far as they are given.
+    fn values(&self) -> [(&'static str, Option<String>); 10] {
+        let backend = self.backend.clone();
+        let module = self.module.as_ref().map(|m| m.display().to_string());
+        [
+            (
+                "backend",
+                backend.or_else(|| module.is_some().then(|| "pkcs11".into())),
+            ),
+            ("pkcs11_module", module),
+            ("pkcs11_module_args", self.module_args.clone()),
+            ("pkcs11_token_label", self.token_label.clone()),
+            ("pkcs11_token_serial", self.token_serial.clone()),
+            ("pkcs11_slot", self.slot.map(|s| s.to_string())),
+            ("pkcs11_key_label", self.key_label.clone()),
+            ("pkcs11_key_id", self.key_id.clone()),
+            ("pkcs11_pin_file", self.pin_file.clone()),
+            ("pkcs11_mechanism", self.mechanism.clone()),
+        ]
+    }
 }
 
 impl Keyring {
+    /// The same for a look at an HSM, which needs neither a keyring file nor a key yet.
+    pub fn hsm_config(&self) -> Result<Config> {
+        self.config_over(&[
+            ("path", "/var/lib/mysql-keyring/keyring.ward"),
+            ("pkcs11_key_label", "keyring-ward"),
+        ])
+    }
+
     /// The configuration that the options describe.
     pub fn config(&self) -> Result<Config> {
+        self.config_over(&[])
+    }
+
+    fn config_over(&self, defaults: &[(&str, &str)]) -> Result<Config> {
         let mut direct = Layer::from_origin("the command line");
         for (name, value) in [
             ("path", self.path.as_ref().map(|p| p.display().to_string())),
             ("file_passphrase_file", self.passphrase_file.clone()),
             ("file_key_file", self.key_file.clone()),
-        ] {
+        ]
+        .into_iter()
+        .chain(self.pkcs11.values())
+        {
             if let (Some(index), Some(value)) = (find_option(|o| o.name == name), value) {
                 direct.set(index, value);
             }
         }
         let mut layer = match (&self.config, &self.defaults_file) {
-            (Some(file), _) => match read_json(file, Place::Trusted)? {
-                Some(document) => document.layer,
-                None => {
-                    return Err(Error::new(
-                        Kind::NotFound,
-                        "read the configuration",
-                        format!("'{}' does not exist", file.display()),
-                    ));
-                }
-            },
+            (Some(file), _) => read_file(file)?,
             (None, None) if self.plugin_dir.is_none() => {
                 let mut layer = Layer::default();
                 if let Some(index) = find_option(|o| o.name == "backend") {
@@ -85,6 +152,29 @@ impl Keyring {
         if !direct.is_empty() {
             layer.overlay(direct);
         }
-        layer.finish()
+        let mut whole = Layer::default();
+        for (name, value) in defaults {
+            if let Some(index) = find_option(|o| o.name == *name) {
+                whole.set(index, *value);
+            }
+        }
+        whole.overlay(layer);
+        whole.finish()
     }
+}
+
+fn read_file(file: &Path) -> Result<Layer> {
+    match read_json(file, Place::Trusted)? {
+        Some(document) => Ok(document.layer),
+        None => Err(Error::new(
+            Kind::NotFound,
+            "read the configuration",
+            format!("'{}' does not exist", file.display()),
+        )),
+    }
+}
+
+/// The whole configuration in one JSON file.
+pub fn file_config(file: &Path) -> Result<Config> {
+    read_file(file)?.finish()
 }

@@ -1,8 +1,10 @@
 //! `keyring_component_metadata_query`: the rows of `performance_schema.keyring_component_status`.
 //! Answers while the keyring is disabled, too: that is when they are needed.
 
+use crate::kek::Contact;
 use crate::mysql::{abi, cursor::Cursor, ptr, ptr::Handle, state};
 use crate::store::Mode;
+use crate::sys;
 use std::ffi::{c_char, c_int};
 
 /// The service's table.
@@ -86,10 +88,29 @@ pub fn rows() -> Vec<Row> {
                 .map_or_else(none, |s| s.store.opened_by.clone()),
         ),
         (
+            "KEK_mechanism",
+            info.map_or_else(none, |i| i.mechanism.clone()),
+        ),
+        (
+            "KEK_last_contact",
+            status
+                .as_ref()
+                .and_then(|s| s.store.contact.as_ref())
+                .map_or_else(none, contact),
+        ),
+        (
             "Last_error",
             error.or_else(state::last_error).unwrap_or_else(none),
         ),
     ]
+}
+
+/// The last contact to a KEK that is not on this machine.
+fn contact(contact: &Contact) -> String {
+    let when = contact.last_success.map_or("never".to_string(), |at| {
+        format!("{} s ago", (sys::unix_seconds() - at).max(0))
+    });
+    format!("{when}, {} calls, {} failed", contact.calls, contact.errors)
 }
 
 fn printable(value: &str) -> Vec<u8> {

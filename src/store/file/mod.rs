@@ -11,6 +11,7 @@ pub mod scan;
 mod write;
 
 use super::{Mode, Store, StoreInfo};
+use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, equal, fingerprint};
 use crate::error::{Error, Kind, Result};
 use crate::kek::{self, Kek};
@@ -26,6 +27,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 const OP: &str = "open the keyring file";
 /// Largest keyring file that is read, in bytes.
@@ -43,6 +45,10 @@ pub struct OpenOptions<'a> {
     pub data_dir: Option<PathBuf>,
     /// The configured KEKs; the first one wraps new files.
     pub keks: Vec<Box<dyn Kek>>,
+    /// How long all KEKs together may take now.
+    pub deadline: Deadline,
+    /// How long a KEK may take later, when the file is made or rekeyed.
+    pub kek_patience: Duration,
     /// The DEK that the file must have, if pinned.
     pub fingerprint: Option<[u8; FINGERPRINT]>,
     /// The pool for secrets.
@@ -99,6 +105,8 @@ pub struct FileStore {
     dead_bytes: u64,
     /// No rewrite is tried before the dead bytes reach this.
     rewrite_from: u64,
+    /// How long a KEK may take when the file is made or rekeyed.
+    kek_patience: Duration,
     warnings: Vec<String>,
 }
 
@@ -130,6 +138,7 @@ impl FileStore {
             live_bytes: 0,
             dead_bytes: 0,
             rewrite_from: write::MIN_DEAD,
+            kek_patience: options.kek_patience,
             warnings: Vec::new(),
         };
         if store.mode == Mode::ReadWrite {
@@ -155,9 +164,21 @@ impl FileStore {
                     store.sweep();
                 }
                 let predecessor = options.predecessor.as_ref();
-                store.read(file, &meta, options.fingerprint, marker, predecessor, sink)?;
+                let pin = options.fingerprint;
+                store.read(
+                    file,
+                    &meta,
+                    pin,
+                    options.deadline,
+                    marker,
+                    predecessor,
+                    sink,
+                )?;
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => store.missing(marker.as_ref())?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                store.missing(marker.as_ref(), options.deadline)?;
+                store.collect_kek_warnings();
+            }
             Err(e) => {
                 return Err(Error::io(OP, format!("'{}'", store.path.display()), e).hint(
                     "The account that runs mysqld must own the file, with mode 0600, and it must \
@@ -169,7 +190,7 @@ impl FileStore {
         Ok(store)
     }
 
-    fn missing(&self, marker: Option<&Marker>) -> Result<()> {
+    fn missing(&self, marker: Option<&Marker>, deadline: Deadline) -> Result<()> {
         let path = self.path.display();
         if let (Some(_), Some(dir)) = (marker, &self.data_dir) {
             return Err(Error::new(
@@ -189,7 +210,9 @@ impl FileStore {
             );
         }
         // The first write will need the KEK: say now what is wrong with it.
-        self.keks.iter().try_for_each(|kek| kek.probe(&self.pool))
+        self.keks
+            .iter()
+            .try_for_each(|kek| kek.probe(&self.pool, deadline))
     }
 
     /// What to do about a missing file. An interrupted rescue may have left all keys beside it.
@@ -206,11 +229,13 @@ impl FileStore {
         )
     }
 
+    #[allow(clippy::too_many_arguments)] // the parts of one OpenOptions
     fn read(
         &mut self,
         mut file: File,
         meta: &Metadata,
         pinned: Option<[u8; FINGERPRINT]>,
+        deadline: Deadline,
         marker: Option<Marker>,
         predecessor: Option<&Handover>,
         sink: &mut Sink<'_>,
@@ -226,12 +251,20 @@ impl FileStore {
         let in_file = |e: Error| e.in_file(&self.path);
         let parsed = layout::parse_header(&bytes).map_err(in_file)?;
         let header = &parsed.header;
-        let (dek, kek) = kek::open_dek(&self.pool, &self.keks, &header.file_id, &header.stanzas)
-            .map_err(|e| match e.kind() {
-                Kind::WrongKek | Kind::Tampered => in_file(e),
-                // About the KEK, not about this file.
-                _ => e,
-            })?;
+        let opened = kek::open_dek(
+            &self.pool,
+            &self.keks,
+            &header.file_id,
+            &header.stanzas,
+            deadline,
+        );
+        self.collect_kek_warnings();
+        let (dek, kek) = opened.map_err(|e| match e.kind() {
+            Kind::WrongKek | Kind::Tampered => e.in_file(&self.path),
+            // About the KEK, not about this file.
+            _ => e,
+        })?;
+        let in_file = |e: Error| e.in_file(&self.path);
         let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
         let authenticated = &bytes[..parsed.length - crate::envelope::MAC - 4];
         if !equal(&keys.header_mac(authenticated), &parsed.mac) {
@@ -329,6 +362,12 @@ impl FileStore {
         }
         self.refresh_marker();
         Ok(())
+    }
+
+    fn collect_kek_warnings(&mut self) {
+        for kek in &self.keks {
+            self.warnings.extend(kek.take_warnings());
+        }
     }
 
     /// Rule 7: a killed predecessor may have left a complete record that only the page cache
@@ -517,6 +556,7 @@ impl Store for FileStore {
                 .get(self.kek_in_use)
                 .map(|k| k.describe())
                 .unwrap_or_default(),
+            contact: self.keks.get(self.kek_in_use).and_then(|k| k.contact()),
             refusing: self.refusing.as_ref().map(|r| match r {
                 Refusing::Unsynced(why) | Refusing::Uncut(why) | Refusing::TornNotSaved(why) => {
                     why.clone()
@@ -532,6 +572,10 @@ impl Store for FileStore {
             info.generation = j.header.generation;
             info.sequence = j.end.sequence;
             info.bytes = j.end.offset;
+            if let Some(stanza) = j.header.stanzas.first() {
+                info.mechanism.clone_from(&stanza.mechanism);
+                info.key_ref.clone_from(&stanza.key_ref);
+            }
         }
         info
     }

@@ -3,6 +3,7 @@
 //! Owns the order of the system calls that "durable" rests on (design rules 10 to 14).
 
 use super::*;
+use crate::deadline::Deadline;
 use crate::envelope::{Position, SALT};
 use crate::secret::fill_random;
 use layout::{finish_header, plaintext_length, write_frame, write_plaintext};
@@ -159,8 +160,11 @@ impl FileStore {
     fn create(&mut self, first: &[&KeyRecord]) -> Result<()> {
         let mut file_id = [0; FILE_ID];
         fill_random(&mut file_id)?;
-        let dek = self.pool.random(crate::envelope::KEY)?;
-        let stanza = wrap_dek(&self.pool, &self.keks, &file_id, &dek)?;
+        let deadline = Deadline::after(self.kek_patience);
+        let dek = new_dek(&self.pool, &self.keks, deadline)?;
+        let stanza = wrap_dek(&self.pool, &self.keks, &file_id, &dek, deadline);
+        self.collect_kek_warnings();
+        let stanza = stanza?;
         let header = Header {
             file_id,
             generation: 1,
@@ -206,19 +210,26 @@ impl FileStore {
             ));
         };
         let _guard = self.identity.enter()?;
+        let deadline = Deadline::after(self.kek_patience);
         let dek = if keep_dek {
             self.pool.copy(&journal.dek)?
         } else {
-            self.pool.random(crate::envelope::KEY)?
+            new_dek(&self.pool, &keks, deadline)?
         };
-        header.stanzas = vec![wrap_dek(&self.pool, &keks, &header.file_id, &dek)?];
+        let stanzas = vec![wrap_dek(
+            &self.pool,
+            &keks,
+            &header.file_id,
+            &dek,
+            deadline,
+        )?];
+        header.stanzas = stanzas.clone();
         let result = self.write_whole(header, dek, live, replace);
         // The rename has happened where only the folder's fsync failed: the stanza says which KEK.
-        let in_force = |j: &Journal| {
-            kek::open_dek(&self.pool, &keks, &j.header.file_id, &j.header.stanzas).is_ok()
-        };
+        let in_force = |j: &Journal| j.header.stanzas == stanzas;
         if result.is_ok() || self.journal.as_ref().is_some_and(in_force) {
             (self.keks, self.kek_in_use) = (keks, 0);
+            self.collect_kek_warnings();
         }
         result
     }
@@ -358,6 +369,15 @@ impl FileStore {
     }
 }
 
+/// A new DEK: the operating system's randomness, mixed with that of the KEK where it has a generator.
+fn new_dek(pool: &SecretPool, keks: &[Box<dyn Kek>], deadline: Deadline) -> Result<SecretBytes> {
+    let mut dek = pool.random(crate::envelope::KEY)?;
+    if let Some(kek) = keks.first() {
+        kek.mix_random(&mut dek, deadline)?;
+    }
+    Ok(dek)
+}
+
 /// Wraps a DEK under the first of `keks`, and proves that what was wrapped can be unwrapped before
 /// anything depends on it.
 fn wrap_dek(
@@ -365,12 +385,14 @@ fn wrap_dek(
     keks: &[Box<dyn Kek>],
     file_id: &[u8; FILE_ID],
     dek: &SecretBytes,
+    deadline: Deadline,
 ) -> Result<kek::Stanza> {
     let kek = keks
         .first()
         .ok_or_else(|| Error::new(Kind::Config, WRITE, "no KEK is configured"))?;
-    let stanza = kek.wrap(pool, file_id, dek)?;
-    let (proof, _) = kek::open_dek(pool, keks, file_id, std::slice::from_ref(&stanza))?;
+    let stanza = kek.wrap(pool, file_id, dek, deadline)?;
+    let stanzas = std::slice::from_ref(&stanza);
+    let (proof, _) = kek::open_dek(pool, keks, file_id, stanzas, deadline)?;
     if !equal(&proof, dek) {
         return Err(Error::new(
             Kind::Internal,

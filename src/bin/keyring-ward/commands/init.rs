@@ -1,9 +1,9 @@
 //! `keyring-ward init`
 
-use super::print;
+use super::{print, print_made};
 use crate::options::Keyring;
 use keyring_ward::admin::init::init;
-use keyring_ward::config::{Config, KekConfig, SecretRef};
+use keyring_ward::config::{Config, KekConfig, SecretRef, TokenChoice, hex};
 use keyring_ward::error::{Error, Kind, Result};
 
 /// The keyring to make.
@@ -11,7 +11,7 @@ use keyring_ward::error::{Error, Kind, Result};
 pub struct Args {
     #[command(flatten)]
     keyring: Keyring,
-    /// Make the secret file, too, if it does not exist: 32 random bytes
+    /// Make the KEK, too, if it does not exist: a secret file of 32 random bytes, or a key on the token
     #[arg(long)]
     generate: bool,
     /// The account that runs mysqld, e.g. mysql; owns what is made (default: the owner of the
@@ -27,12 +27,8 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some(folder) = outcome.made_folder {
         print(&format!("Made the folder '{}'.", folder.display()));
     }
-    if let Some(secret) = outcome.made_secret {
-        print(&format!(
-            "Made the secret '{}'. Keep a copy of it apart from the database's backups: without \
-             it the keyring can't be opened.",
-            secret.display()
-        ));
+    if let Some(made) = &outcome.made {
+        print_made(made);
     }
     print(&format!("Made the keyring '{}'.", config.path.display()));
     print(&format!(
@@ -43,28 +39,62 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn print_configuration(config: &Config) {
-    let (name, source) = match &config.keks[0] {
-        KekConfig::Passphrase(source) => ("passphrase_file", source),
-        KekConfig::KeyFile(source) => ("key_file", source),
-    };
-    let source = match source {
+/// Names and values of the options that make this configuration, without `backend` and `path`.
+fn options(kek: &KekConfig) -> Vec<(&'static str, String)> {
+    let secret = |source: &SecretRef| match source {
         SecretRef::File(path) => path.display().to_string(),
         SecretRef::Credential(name) => format!("credential:{name}"),
     };
-    let path = config.path.display();
+    match kek {
+        KekConfig::Passphrase(source) => vec![("passphrase_file", secret(source))],
+        KekConfig::KeyFile(source) => vec![("key_file", secret(source))],
+        KekConfig::Pkcs11(c) => {
+            let mut options = vec![("module", c.module.display().to_string())];
+            options.push(match &c.token {
+                TokenChoice::Label(label) => ("token_label", label.clone()),
+                TokenChoice::Serial(serial) => ("token_serial", serial.clone()),
+                TokenChoice::Slot(slot) => ("slot", slot.to_string()),
+            });
+            options.extend(c.module_args.clone().map(|a| ("module_args", a)));
+            options.extend(c.key.label.clone().map(|l| ("key_label", l)));
+            options.extend(c.key.id.as_ref().map(|id| ("key_id", hex(id))));
+            options.push(("pin_file", secret(&c.pin)));
+            options.extend(c.mechanism.map(|m| ("mechanism", m.name().to_string())));
+            options
+        }
+    }
+}
+
+fn print_configuration(config: &Config) {
+    let (path, backend) = (config.path.display(), config.backend.name());
+    let options = options(&config.keks[0]);
+    let mut members = serde_json::Map::new();
+    for (name, value) in &options {
+        let value = match *name {
+            "slot" => value
+                .parse::<u64>()
+                .map_or_else(|_| value.clone().into(), Into::into),
+            _ => serde_json::Value::from(value.clone()),
+        };
+        members.insert((*name).to_string(), value);
+    }
     print("Component: component_keyring_ward.cnf in the plugin directory");
     print(&format!(
-        "  {{ \"backend\": \"file\", \"path\": \"{path}\", \"file\": {{ \"{name}\": \"{source}\" }} }}"
+        "  {{ \"backend\": \"{backend}\", \"path\": {}, \"{backend}\": {} }}",
+        serde_json::Value::from(path.to_string()),
+        serde_json::Value::Object(members)
     ));
-    print("or in my.cnf");
+    let lines = |prefix: &str| {
+        let mut text = format!("  {prefix}backend={backend}\n  {prefix}path={path}");
+        for (name, value) in &options {
+            text.push_str(&format!("\n  {prefix}{backend}_{name}={value}"));
+        }
+        text
+    };
+    print(&format!("or in my.cnf\n  [keyring_ward]\n{}", lines("")));
     print(&format!(
-        "  [keyring_ward]\n  backend=file\n  path={path}\n  file_{name}={source}"
-    ));
-    print("Plugin: in my.cnf");
-    print(&format!(
-        "  [mysqld]\n  early-plugin-load=keyring_ward.so\n  loose_keyring_ward_backend=file\n  \
-         loose_keyring_ward_path={path}\n  loose_keyring_ward_file_{name}={source}"
+        "Plugin: in my.cnf\n  [mysqld]\n  early-plugin-load=keyring_ward.so\n{}",
+        lines("loose_keyring_ward_")
     ));
 }
 

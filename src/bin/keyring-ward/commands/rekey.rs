@@ -1,28 +1,28 @@
 //! `keyring-ward rekey`
 
-use super::print;
-use crate::options::Keyring;
+use super::{print, print_made};
+use crate::options::{Keyring, file_config};
 use keyring_ward::admin::rekey::rekey;
 use keyring_ward::config::{KekConfig, SecretRef};
-use keyring_ward::error::Result;
+use keyring_ward::error::{Error, Kind, Result};
+use std::path::{Path, PathBuf};
 
 /// The keyring's options name it as it is now; the --new- options name the KEK that it gets.
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("new").required(true))]
 pub struct Args {
     #[command(flatten)]
     keyring: Keyring,
     /// The file that holds the new passphrase, or credential:NAME
-    #[arg(
-        long,
-        value_name = "FILE",
-        required_unless_present = "new_key_file",
-        conflicts_with = "new_key_file"
-    )]
+    #[arg(long, value_name = "FILE", group = "new")]
     new_passphrase_file: Option<String>,
     /// The new key file, or credential:NAME
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "new")]
     new_key_file: Option<String>,
-    /// Make the new secret file where it is missing
+    /// A JSON configuration whose KEK is the new one, of any backend; its path must be the same
+    #[arg(long, value_name = "FILE", group = "new")]
+    new_config: Option<PathBuf>,
+    /// Make the new KEK where it is missing
     #[arg(long)]
     generate: bool,
     /// Keep the DEK: whoever has the old KEK and an old copy can then open the new file as well
@@ -32,19 +32,35 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Result<()> {
     let config = args.keyring.config()?;
-    let kek = match (&args.new_passphrase_file, &args.new_key_file) {
-        (Some(file), _) => KekConfig::Passphrase(SecretRef::parse(file, "--new-passphrase-file")?),
-        (None, file) => KekConfig::KeyFile(SecretRef::parse(
-            file.as_deref().unwrap_or_default(),
-            "--new-key-file",
-        )?),
+    let kek = match (
+        &args.new_passphrase_file,
+        &args.new_key_file,
+        &args.new_config,
+    ) {
+        (Some(file), _, _) => {
+            KekConfig::Passphrase(SecretRef::parse(file, "--new-passphrase-file")?)
+        }
+        (_, Some(file), _) => KekConfig::KeyFile(SecretRef::parse(file, "--new-key-file")?),
+        (_, _, file) => {
+            let mut new = file_config(file.as_deref().unwrap_or(Path::new("")))?;
+            if new.path != config.path {
+                return Err(Error::new(
+                    Kind::Config,
+                    "read the new configuration",
+                    format!(
+                        "it names the keyring '{}' instead of '{}'",
+                        new.path.display(),
+                        config.path.display()
+                    ),
+                )
+                .hint("Give both configurations the same path."));
+            }
+            new.keks.remove(0)
+        }
     };
     let done = rekey(&config, &kek, args.keep_dek, args.generate)?;
-    if let Some(path) = &done.made_secret {
-        print(&format!(
-            "Made the secret file '{}'. Back it up apart from the keyring.",
-            path.display()
-        ));
+    if let Some(made) = &done.made {
+        print_made(made);
     }
     let dek = if args.keep_dek {
         "the same DEK"

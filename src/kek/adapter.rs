@@ -1,0 +1,204 @@
+//! The one adapter around KEKs that are not on this machine: attempts within one deadline, and what the
+//! last contact was.
+//!
+//! Owns retries and counters, so that no provider has any. It must never repeat what was refused (a
+//! permission, a PIN, a wrong key): only what may pass by itself, which providers report as
+//! [`Kind::Unreachable`].
+
+use super::{Budget, Contact, Kek, Stanza, Unwrapped};
+use crate::deadline::{Backoff, Deadline};
+use crate::envelope::FILE_ID;
+use crate::error::{Error, Kind, Result};
+use crate::secret::SecretPool;
+use crate::sys;
+use std::sync::{Mutex, PoisonError};
+
+/// A remote KEK with retries and counters.
+pub struct Adapter<K> {
+    kek: K,
+    contact: Mutex<Contact>,
+}
+
+impl<K: Kek> Adapter<K> {
+    /// Puts the adapter around a provider.
+    pub fn new(kek: K) -> Adapter<K> {
+        Adapter {
+            kek,
+            contact: Mutex::new(Contact::default()),
+        }
+    }
+
+    /// Attempts until one succeeds, fails for good, or the deadline leaves no time for another.
+    fn attempt<T>(&self, deadline: Deadline, mut f: impl FnMut() -> Result<T>) -> Result<T> {
+        let mut backoff = Backoff::new();
+        let mut attempts = 0u32;
+        loop {
+            attempts += 1;
+            let result = f();
+            self.note(result.as_ref().err());
+            match result {
+                Err(e) if e.kind() == Kind::Unreachable => {
+                    if !backoff.pause(&deadline) {
+                        return Err(give_up(e, attempts, deadline));
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn note(&self, error: Option<&Error>) {
+        let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
+        contact.calls += 1;
+        match error {
+            None => contact.last_success = Some(sys::unix_seconds()),
+            Some(e) => {
+                contact.errors += 1;
+                contact.last_error = Some(e.to_string());
+            }
+        }
+    }
+}
+
+fn give_up(error: Error, attempts: u32, deadline: Deadline) -> Error {
+    if attempts == 1 {
+        return error;
+    }
+    error.context(format!(
+        "{attempts} attempts in {:.0} s",
+        deadline.total().as_secs_f64()
+    ))
+}
+
+impl<K: Kek> Kek for Adapter<K> {
+    fn describe(&self) -> String {
+        self.kek.describe()
+    }
+
+    fn wrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        part: &[u8],
+        deadline: Deadline,
+    ) -> Result<Stanza> {
+        self.attempt(deadline, || self.kek.wrap(pool, file_id, part, deadline))
+    }
+
+    fn unwrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        stanza: &Stanza,
+        budget: &mut Budget,
+    ) -> Result<Unwrapped> {
+        if !self.kek.is_mine(stanza) {
+            return Ok(Unwrapped::NotMine);
+        }
+        let deadline = budget.deadline();
+        self.attempt(deadline, || self.kek.unwrap(pool, file_id, stanza, budget))
+    }
+
+    fn is_mine(&self, stanza: &Stanza) -> bool {
+        self.kek.is_mine(stanza)
+    }
+
+    fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()> {
+        self.attempt(deadline, || self.kek.probe(pool, deadline))
+    }
+
+    fn mix_random(&self, bytes: &mut [u8], deadline: Deadline) -> Result<()> {
+        self.attempt(deadline, || self.kek.mix_random(bytes, deadline))
+    }
+
+    fn contact(&self) -> Option<Contact> {
+        let contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(contact.clone())
+    }
+
+    fn take_warnings(&self) -> Vec<String> {
+        self.kek.take_warnings()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::{Duration, Instant};
+
+    /// Fails `failures` times with `kind`, then succeeds. For faults that no real KEK gives on demand.
+    struct Flaky {
+        kind: Kind,
+        failures: u32,
+        calls: AtomicU32,
+    }
+
+    impl Kek for Flaky {
+        fn describe(&self) -> String {
+            "a flaky KEK".into()
+        }
+        fn wrap(&self, _: &SecretPool, _: &[u8; FILE_ID], _: &[u8], _: Deadline) -> Result<Stanza> {
+            Err(Error::new(Kind::Internal, "wrap", "not used"))
+        }
+        fn unwrap(
+            &self,
+            _: &SecretPool,
+            _: &[u8; FILE_ID],
+            _: &Stanza,
+            _: &mut Budget,
+        ) -> Result<Unwrapped> {
+            Ok(Unwrapped::NotMine)
+        }
+        fn is_mine(&self, _: &Stanza) -> bool {
+            false
+        }
+        fn probe(&self, _: &SecretPool, _: Deadline) -> Result<()> {
+            if self.calls.fetch_add(1, Ordering::Relaxed) < self.failures {
+                return Err(Error::new(self.kind, "reach it", "it is away"));
+            }
+            Ok(())
+        }
+    }
+
+    fn probe(kind: Kind, failures: u32, total: Duration) -> (Result<()>, u32, Contact) {
+        let adapter = Adapter::new(Flaky {
+            kind,
+            failures,
+            calls: AtomicU32::new(0),
+        });
+        let result = adapter.probe(&SecretPool::new(), Deadline::after(total));
+        let calls = adapter.kek.calls.load(Ordering::Relaxed);
+        (result, calls, adapter.contact().unwrap())
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_again_within_the_deadline() {
+        let (result, calls, contact) = probe(Kind::Unreachable, 2, Duration::from_secs(30));
+        assert!(result.is_ok());
+        assert_eq!((calls, contact.calls, contact.errors), (3, 3, 2));
+        assert!(contact.last_success.is_some());
+        let begin = Instant::now();
+        let (result, calls, _) = probe(Kind::Unreachable, u32::MAX, Duration::from_millis(400));
+        assert!(begin.elapsed() < Duration::from_secs(2));
+        let message = result.unwrap_err().to_string();
+        assert!(
+            calls > 1 && message.contains(&format!("{calls} attempts")),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn what_was_refused_is_tried_once() {
+        for kind in [
+            Kind::Denied,
+            Kind::WrongKek,
+            Kind::Timeout,
+            Kind::Config,
+            Kind::NotFound,
+        ] {
+            let (result, calls, _) = probe(kind, 5, Duration::from_secs(30));
+            assert_eq!((result.unwrap_err().kind(), calls), (kind, 1));
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The KEK provider `pkcs11`: a key that never leaves an HSM wraps the DEK.
+//!
+//! One operation is one short session: module initialised, token found, logged in, done, logged out, module
+//! ended. Nothing of the module lives between two operations. It must never take module, token or key
+//! from the keyring file, only from the configuration, and never try a refused PIN again.
+
+mod errors;
+mod mechanism;
+mod module;
+mod pin;
+mod process;
+pub mod survey;
+mod token;
+
+use super::{Budget, Kek, Stanza, Unwrapped};
+use crate::config::{Mechanism, Pkcs11Config};
+use crate::deadline::Deadline;
+use crate::envelope::FILE_ID;
+use crate::error::{Error, Kind, Result};
+use crate::secret::SecretPool;
+use mechanism::Wrapper;
+use std::sync::{Arc, Mutex, PoisonError};
+use token::LoggedIn;
+
+/// The provider's name in stanzas.
+pub const PROVIDER: &str = "pkcs11";
+
+/// A KEK on a PKCS#11 token.
+pub struct Pkcs11Kek {
+    config: Arc<Pkcs11Config>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Pkcs11Kek {
+    /// A KEK that is looked up on its token each time it is needed.
+    pub fn new(config: Pkcs11Config) -> Pkcs11Kek {
+        Pkcs11Kek {
+            config: Arc::new(config),
+            warnings: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Runs one operation in a session of its own.
+    fn session<T: Send + 'static>(
+        &self,
+        op: &'static str,
+        pool: &SecretPool,
+        deadline: Deadline,
+        f: impl FnOnce(&LoggedIn, &Pkcs11Config, &SecretPool, &mut Vec<String>) -> Result<T>
+        + Send
+        + 'static,
+    ) -> Result<T> {
+        let (config, own_pool) = (self.config.clone(), pool.clone());
+        let (result, warnings) = process::bounded(op, &self.config.module, deadline, move || {
+            let mut warnings = Vec::new();
+            let result = LoggedIn::new(&config, &own_pool, false, &mut warnings)
+                .and_then(|login| f(&login, &config, &own_pool, &mut warnings));
+            Ok((result, warnings))
+        })?;
+        let mut kept = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in warnings {
+            // An operation may be attempted many times.
+            if !kept.contains(&warning) {
+                kept.push(warning);
+            }
+        }
+        result
+    }
+}
+
+impl Kek for Pkcs11Kek {
+    fn describe(&self) -> String {
+        format!(
+            "{} on the {} (PKCS#11 module '{}')",
+            self.config.key,
+            self.config.token,
+            self.config.module.display()
+        )
+    }
+
+    fn wrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        part: &[u8],
+        deadline: Deadline,
+    ) -> Result<Stanza> {
+        let (part, file_id) = (pool.copy(part)?, *file_id);
+        self.session(
+            "wrap the DEK on the token",
+            pool,
+            deadline,
+            move |login, config, pool, warnings| {
+                let wrapper = Wrapper::choose(login, config, None)?;
+                warnings.extend(wrapper.warnings());
+                let mut stanza = Stanza {
+                    provider: PROVIDER.into(),
+                    mechanism: wrapper.mechanism.name().into(),
+                    key_ref: login.reference_to(&wrapper.key),
+                    group: 0,
+                    index: 0,
+                    threshold: 1,
+                    params: Vec::new(),
+                    commitment: [0; 32],
+                    blob: Vec::new(),
+                };
+                let wrapped = wrapper.wrap(pool, &stanza.associated_data(&file_id), &part)?;
+                (stanza.commitment, stanza.blob) = (wrapped.commitment, wrapped.blob);
+                Ok(stanza)
+            },
+        )
+    }
+
+    fn is_mine(&self, stanza: &Stanza) -> bool {
+        stanza.provider == PROVIDER
+    }
+
+    fn unwrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        stanza: &Stanza,
+        budget: &mut Budget,
+    ) -> Result<Unwrapped> {
+        if !self.is_mine(stanza) {
+            return Ok(Unwrapped::NotMine);
+        }
+        let Some(mechanism) = Mechanism::from_name(&stanza.mechanism) else {
+            return Err(Error::new(
+                Kind::UnsupportedVersion,
+                "read the PKCS#11 stanza",
+                format!("it names the mechanism '{}', which this program does not know", token::printable(&stanza.mechanism)),
+            )
+            .hint("It was written by a newer Keyring Ward. Install that version; nothing was changed."));
+        };
+        if self.config.mechanism.is_some_and(|m| m != mechanism) {
+            return Err(Error::new(
+                Kind::WrongKek,
+                "open the keyring file",
+                format!(
+                    "its DEK is wrapped by '{}', the configuration pins '{}'",
+                    mechanism.name(),
+                    self.config.mechanism.map_or("", Mechanism::name)
+                ),
+            )
+            .hint("Leave pkcs11_mechanism out, or use keyring-ward rekey to wrap the DEK anew. Nothing was changed."));
+        }
+        if !stanza.params.is_empty() {
+            return Ok(Unwrapped::WrongKey);
+        }
+        let (stanza, file_id) = (stanza.clone(), *file_id);
+        self.session(
+            "unwrap the DEK on the token",
+            pool,
+            budget.deadline(),
+            move |login, config, pool, warnings| {
+                let wrapper = Wrapper::choose(login, config, Some(mechanism))?;
+                warnings.extend(wrapper.warnings());
+                let aad = stanza.associated_data(&file_id);
+                let part = wrapper.unwrap(pool, &aad, &stanza.commitment, &stanza.blob)?;
+                // Only key wrap has a commitment of its own; elsewhere the field must be empty.
+                let plain = matches!(mechanism, Mechanism::AesGcm | Mechanism::AesCbcHmac);
+                let part = part.filter(|_| !plain || stanza.commitment == [0; 32]);
+                Ok(part.map_or(Unwrapped::WrongKey, Unwrapped::Opened))
+            },
+        )
+    }
+
+    fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()> {
+        self.session(
+            "look for the KEK on the token",
+            pool,
+            deadline,
+            |login, config, _, warnings| {
+                let wrapper = Wrapper::choose(login, config, None)?;
+                warnings.extend(wrapper.warnings());
+                Ok(())
+            },
+        )
+    }
+
+    fn mix_random(&self, bytes: &mut [u8], deadline: Deadline) -> Result<()> {
+        if !self.config.token_random {
+            return Ok(());
+        }
+        let pool = SecretPool::new();
+        let length = bytes.len();
+        let more = self.session(
+            "get random bytes of the token",
+            &pool,
+            deadline,
+            move |login, _, pool, _| {
+                let mut more = pool.zeroed(length)?;
+                match login.session.generate_random_slice(&mut more) {
+                    Ok(()) => Ok(more),
+                    // A token without a generator leaves the system's bytes as they are.
+                    Err(e) if has_no_generator(&e) => pool.zeroed(length),
+                    Err(e) => Err(errors::error("get random bytes of the token", &e)),
+                }
+            },
+        )?;
+        for (byte, other) in bytes.iter_mut().zip(more.iter()) {
+            *byte ^= other;
+        }
+        Ok(())
+    }
+
+    fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn has_no_generator(e: &cryptoki::error::Error) -> bool {
+    use cryptoki::error::RvError;
+    matches!(
+        errors::code(e),
+        Some(RvError::RandomNoRng | RvError::FunctionNotSupported)
+    ) || matches!(e, cryptoki::error::Error::NullFunctionPointer)
+}
