@@ -58,14 +58,25 @@ fn ck(mechanism: Mechanism) -> MechanismType {
 }
 
 /// What the token can do with a mechanism; `None`: it does not have it.
-pub(super) fn ability(login: &LoggedIn, mechanism: Mechanism) -> Option<MechanismInfo> {
+///
+/// # Errors
+/// The token fails: that must not be taken for a token that lacks something.
+pub(super) fn ability(login: &LoggedIn, mechanism: Mechanism) -> Result<Option<MechanismInfo>> {
     let context = &login.module.context;
-    let has = |m| context.get_mechanism_info(login.slot, m).ok();
-    let info = has(ck(mechanism))?;
-    if mechanism == Mechanism::AesCbcHmac {
-        has(MechanismType::SHA256_HMAC).filter(MechanismInfo::sign)?;
+    let has = |m| match context.get_mechanism_info(login.slot, m) {
+        Ok(info) => Ok(Some(info)),
+        Err(e) if errors::code(&e) == Some(RvError::MechanismInvalid) => Ok(None),
+        Err(e) => Err(errors::error("ask for the token's mechanisms", &e)),
+    };
+    let Some(info) = has(ck(mechanism))? else {
+        return Ok(None);
+    };
+    if mechanism == Mechanism::AesCbcHmac
+        && !has(MechanismType::SHA256_HMAC)?.is_some_and(|hmac| hmac.sign())
+    {
+        return Ok(None);
     }
-    Some(info)
+    Ok(Some(info))
 }
 
 impl<'a> Wrapper<'a> {
@@ -86,7 +97,7 @@ impl<'a> Wrapper<'a> {
             {
                 continue;
             }
-            let Some(info) = ability(login, mechanism) else {
+            let Some(info) = ability(login, mechanism)? else {
                 why_not.push(format!("{}: the token lacks it", mechanism.name()));
                 continue;
             };
@@ -216,34 +227,44 @@ impl<'a> Wrapper<'a> {
         commitment: &[u8],
         blob: &[u8],
     ) -> Result<Option<SecretBytes>> {
-        let opened = match self.mechanism {
-            Mechanism::AesGcm => self.gcm_decrypt(pool, aad, blob),
+        let failed = match self.unwrap_once(pool, aad, commitment, blob) {
+            Err(Failed::Token(e)) if may_mean_not_authentic(&e) => e,
+            result => return result.map_err(Failed::into_error),
+        };
+        // "Not authentic" has many codes (CKR_GENERAL_ERROR on SoftHSM2), and some of them mean a passing
+        // fault as well. What the token does with a blob of its own, and then again with this one, tells.
+        if !self.works(pool) {
+            return Err(Failed::Token(failed).into_error());
+        }
+        match self.unwrap_once(pool, aad, commitment, blob) {
+            Err(Failed::Token(e)) if may_mean_not_authentic(&e) => Ok(None),
+            result => result.map_err(Failed::into_error),
+        }
+    }
+
+    fn unwrap_once(
+        &self,
+        pool: &SecretPool,
+        aad: &[u8],
+        commitment: &[u8],
+        blob: &[u8],
+    ) -> std::result::Result<Option<SecretBytes>, Failed> {
+        let part = match self.mechanism {
+            Mechanism::AesGcm => self.gcm_decrypt(pool, aad, blob)?,
+            Mechanism::AesCbcHmac => self.cbc_decrypt(pool, aad, blob)?,
             Mechanism::AesKeyWrapPad | Mechanism::AesKeyWrap => {
                 let Some((wrapped, sealed)) = split(blob) else {
                     return Ok(None);
                 };
-                match self.key_unwrap(pool, wrapped) {
-                    Ok(inner) if inner.len() == KEY => {
-                        let keys = inner_keys(pool, &inner)?;
-                        return unwrap_local(pool, &keys, aad, commitment, sealed);
-                    }
-                    Ok(_) => return Ok(None),
-                    Err(e) => Err(e),
+                let inner = self.key_unwrap(pool, wrapped)?;
+                if inner.len() != KEY {
+                    return Ok(None);
                 }
+                let keys = inner_keys(pool, &inner)?;
+                unwrap_local(pool, &keys, aad, commitment, sealed)?
             }
-            Mechanism::AesCbcHmac => self.cbc_decrypt(pool, aad, blob),
         };
-        match opened {
-            Ok(part) => Ok(part.filter(|p| p.len() == KEY)),
-            Err(Failed::Ours(e)) => Err(e),
-            // "Not authentic" has many codes (CKR_GENERAL_ERROR on SoftHSM2), and some of them mean a fault
-            // as well: what the token does with a blob of its own tells which.
-            Err(Failed::Token(e)) if may_mean_not_authentic(&e) => match self.works(pool) {
-                true => Ok(None),
-                false => Err(errors::error(UNWRAP, &e)),
-            },
-            Err(Failed::Token(e)) => Err(errors::error(UNWRAP, &e)),
-        }
+        Ok(part.filter(|p| p.len() == KEY))
     }
 
     /// Wraps and unwraps something of no value.
@@ -406,6 +427,15 @@ impl<'a> Wrapper<'a> {
 enum Failed {
     Token(Ck),
     Ours(Error),
+}
+
+impl Failed {
+    fn into_error(self) -> Error {
+        match self {
+            Failed::Token(e) => errors::error(UNWRAP, &e),
+            Failed::Ours(e) => e,
+        }
+    }
 }
 
 impl From<Ck> for Failed {

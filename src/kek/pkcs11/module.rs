@@ -19,7 +19,8 @@ pub(super) struct Initialized {
     /// The module's functions.
     pub(super) context: Pkcs11,
     /// Somebody else in this process has initialised it: not ours to end.
-    borrowed: bool,
+    pub(super) borrowed: bool,
+    path: PathBuf,
 }
 
 impl Initialized {
@@ -32,21 +33,28 @@ impl Initialized {
         })?;
         let borrowed = match sys::pkcs11_initialize(&context, args) {
             Ok(()) => false,
-            Err(e) if errors::code(&e) == Some(RvError::CryptokiAlreadyInitialized) => true,
+            Err(e) if errors::code(&e) == Some(RvError::CryptokiAlreadyInitialized) => {
+                !process::note_unfinished(&resolved, false)
+            }
             Err(e) => {
                 return Err(errors::error("initialise the PKCS#11 module", &e)
                     .context(format!("'{}'", path.display())));
             }
         };
-        Ok(Initialized { context, borrowed })
+        Ok(Initialized {
+            context,
+            borrowed,
+            path: resolved,
+        })
     }
 }
 
 impl Drop for Initialized {
     fn drop(&mut self) {
         if !self.borrowed {
-            // What it answers changes nothing: the next use initialises it anew.
-            let _ = self.context.clone().finalize();
+            // Where it fails, the next use finds the module initialised, and ends it for us.
+            let failed = self.context.clone().finalize().is_err();
+            process::note_unfinished(&self.path, failed);
         }
     }
 }

@@ -16,10 +16,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 struct Process {
-    /// Never unloaded: many modules don't survive it.
-    modules: Vec<(PathBuf, Pkcs11)>,
+    modules: Vec<Loaded>,
     /// The operation that is in a module now, or never came back.
     inside: Option<Inside>,
+}
+
+/// A module in this process. Never unloaded: many don't survive it.
+struct Loaded {
+    path: PathBuf,
+    context: Pkcs11,
+    /// A C_Finalize of ours failed: that it is initialised is our doing still.
+    unfinished: bool,
 }
 
 struct Inside {
@@ -41,13 +48,27 @@ fn process() -> MutexGuard<'static, Process> {
 
 /// The module, loaded once in this process.
 pub(super) fn module(path: &Path, load: impl FnOnce() -> Result<Pkcs11>) -> Result<Pkcs11> {
-    let loaded = |p: &Process| p.modules.iter().find(|m| m.0 == path).map(|m| m.1.clone());
+    let loaded = |p: &Process| {
+        let module = p.modules.iter().find(|m| m.path == path);
+        module.map(|m| m.context.clone())
+    };
     if let Some(module) = loaded(&process()) {
         return Ok(module);
     }
-    let module = load()?;
-    process().modules.push((path.to_path_buf(), module.clone()));
-    Ok(module)
+    let context = load()?;
+    process().modules.push(Loaded {
+        path: path.to_path_buf(),
+        context: context.clone(),
+        unfinished: false,
+    });
+    Ok(context)
+}
+
+/// Notes whether our last C_Finalize of a module failed; gives what was noted before.
+pub(super) fn note_unfinished(path: &Path, unfinished: bool) -> bool {
+    let mut process = process();
+    let module = process.modules.iter_mut().find(|m| m.path == path);
+    module.is_some_and(|m| std::mem::replace(&mut m.unfinished, unfinished))
 }
 
 /// Runs one operation with `module` in a thread of its own, until `deadline` at the longest.

@@ -153,7 +153,7 @@ fn wanted(login: &LoggedIn, config: &Pkcs11Config) -> Result<(Mechanism, bool)> 
         if config.mechanism.is_some_and(|m| m != mechanism) {
             continue;
         }
-        let Some(info) = ability(login, mechanism) else {
+        let Some(info) = ability(login, mechanism)? else {
             continue;
         };
         let key_wrap = matches!(mechanism, Mechanism::AesKeyWrapPad | Mechanism::AesKeyWrap);

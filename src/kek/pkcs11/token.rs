@@ -29,6 +29,8 @@ pub(super) struct Tokens {
     pub(super) ready: Vec<(Slot, TokenInfo)>,
     /// Slots of which something is wrong, in words.
     pub(super) odd: Vec<String>,
+    /// One of them failed just now: it may be the wanted one.
+    failing: bool,
 }
 
 /// All slots with a token in them.
@@ -39,6 +41,7 @@ pub(super) fn tokens(module: &Pkcs11) -> Result<Tokens> {
     let mut tokens = Tokens {
         ready: Vec::new(),
         odd: Vec::new(),
+        failing: false,
     };
     for slot in slots {
         match module.get_token_info(slot) {
@@ -47,6 +50,13 @@ pub(super) fn tokens(module: &Pkcs11) -> Result<Tokens> {
                 "the token in slot {} is not initialised",
                 slot.id()
             )),
+            Err(e) if errors::code(&e).is_some() => {
+                tokens.failing = true;
+                let e = errors::error(FIND, &e);
+                tokens
+                    .odd
+                    .push(format!("the token in slot {}: {e}", slot.id()));
+            }
             // Some modules answer with a clock that is none: the others must still be found.
             Err(e) => tokens.odd.push(format!(
                 "the token in slot {} can't be described ({e}), but it can be chosen by slot",
@@ -103,7 +113,7 @@ fn choose(module: &Pkcs11, choice: &TokenChoice) -> Result<(Slot, Option<TokenIn
                 return Ok((slot, None));
             }
             // A module without any token: the HSM is away, and may come back.
-            let kind = match found.ready.is_empty() {
+            let kind = match found.ready.is_empty() || found.failing {
                 true => Kind::Unreachable,
                 false => Kind::NotFound,
             };
@@ -229,6 +239,8 @@ impl LoggedIn {
         };
         let code = errors::code(&e);
         if code == Some(RvError::UserAlreadyLoggedIn) {
+            // Ours, from an operation whose end failed, unless somebody else uses the module as well.
+            self.ours = !self.module.borrowed;
             return Ok(());
         }
         let mut error = errors::error(LOGIN, &e).context(&config.token);
