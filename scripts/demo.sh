@@ -1,18 +1,26 @@
 #!/usr/bin/env bash
 # A real, encrypted MySQL in front of you: builds Keyring Ward, starts MySQL 9.7 with it, uses it,
 # kills it, shows that everything is still there and that nothing is readable on disk.
-# --keep leaves the server running and prints how to connect.
+#   scripts/demo.sh [--backend file|pkcs11] [--plugin] [--keep]
+# --backend pkcs11 puts the keyring under a key on a SoftHSM2 token; --plugin loads the keyring as a plugin,
+# from my.cnf alone; --keep leaves the server running and prints how to connect.
 . "$(dirname "$0")/lib.sh"
 keep=no
-case "${1:-}" in
-  --keep) keep=yes ;;
-  '') ;;
-  *) echo "usage: scripts/demo.sh [--keep]"; exit 2 ;;
-esac
+backend=file role=component
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --keep) keep=yes ;;
+    --plugin) role=plugin ;;
+    --backend) shift; backend=${1:-} ;;
+    *) backend= ;;
+  esac
+  case "$backend" in file | pkcs11) ;; *) sed -n '4,6p' "$0"; exit 2 ;; esac
+  shift
+done
 build_library
 box_start
 say "the demonstration, in the box"
-box env KW_KEEP=$keep bash /kw/mysql-test/harness/demo.sh
+box env KW_KEEP=$keep KW_BACKEND=$backend KW_ROLE=$role bash /kw/mysql-test/harness/demo.sh
 if [ "$keep" = yes ]; then
   trap - EXIT
   say "the server is still running"

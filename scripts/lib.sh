@@ -48,7 +48,7 @@ has_docker() {
 }
 
 # What the base image is made of, so that a change of these files makes a new one.
-base_stamp() { cat "$REPO"/mysql-test/container/{Dockerfile.base,setup-box.sh} | sha256sum | cut -c1-12; }
+base_stamp() { cat "$REPO"/mysql-test/container/{Dockerfile.base,packages.txt,setup-box.sh} | sha256sum | cut -c1-12; }
 
 bootstrap_sid() { # bootstrap_sid DIR
   need debootstrap debootstrap
@@ -100,13 +100,55 @@ ensure_chroot() { # leaves the root file system in $WORK/root-<stamp>
   fi
   bootstrap_sid "$CHROOT"
   as_root cp /etc/resolv.conf "$CHROOT/etc/resolv.conf"
-  as_root cp "$REPO/mysql-test/container/setup-box.sh" "$CHROOT/usr/local/sbin/setup-box"
+  as_root cp "$REPO"/mysql-test/container/{setup-box.sh,packages.txt} "$CHROOT/usr/local/share/"
   as_root chroot "$CHROOT" sh -c 'export DEBIAN_FRONTEND=noninteractive LANG=C.UTF-8
     apt-get -o Acquire::Check-Valid-Until=false update &&
-    apt-get install -y --no-install-recommends mysql-server-core mysql-client mysql-testsuite procps strace &&
-    sh /usr/local/sbin/setup-box' >"$WORK/root.log" 2>&1 \
+    apt-get install -y --no-install-recommends $(cat /usr/local/share/packages.txt) &&
+    sh /usr/local/share/setup-box.sh' >"$WORK/root.log" 2>&1 \
     || { tail -20 "$WORK/root.log"; die "MySQL could not be installed, see $WORK/root.log"; }
   as_root touch "$CHROOT/.ready"
+}
+
+# Builds the software token kryoptic, which needs a newer OpenSSL than Debian 12 has: its sources are
+# fetched here and compiled in a root of sid. Leaves $WORK/libkryoptic_pkcs11.so.
+KRYOPTIC=1.5.4
+ensure_kryoptic() {
+  local library=$WORK/libkryoptic_pkcs11.so image=keyring-ward/kryoptic:$KRYOPTIC made
+  [ ! -e "$library" ] || return 0
+  if has_docker && docker image inspect "$image" >/dev/null 2>&1; then :; else
+    say "building the software token kryoptic $KRYOPTIC (three minutes, once)"
+    local context=$WORK/kryoptic
+    rm -rf "$context"; mkdir -p "$context/get/src"
+    printf '[package]\nname = "get"\nversion = "0.0.0"\n[dependencies]\nkryoptic = "=%s"\n[workspace]\n' $KRYOPTIC > "$context/get/Cargo.toml"
+    : > "$context/get/src/lib.rs"
+    # Its own lock file names what its optional features need as well.
+    (cd "$context/get" && cargo vendor -q first >/dev/null && cp -r first/kryoptic "$context/src" \
+      && cd "$context/src" && rm -f .cargo-checksum.json && printf '[workspace]\n' >> Cargo.toml && cargo vendor -q "$context/vendor" >/dev/null)
+    rm -rf "$context/get"
+    mkdir -p "$context/src/.cargo"
+    printf '[source.crates-io]\nreplace-with = "vendored"\n[source.vendored]\ndirectory = "/kry/vendor"\n' > "$context/src/.cargo/config.toml"
+    cp "$REPO"/mysql-test/container/{Dockerfile.kryoptic,build-kryoptic.sh} "$context/"
+    if has_docker; then
+      ensure_base_image
+      docker build -q --network=host --build-arg BASE="$BASE_IMAGE" -t "$image" -f "$context/Dockerfile.kryoptic" "$context" >"$WORK/kryoptic.log" 2>&1 \
+        || { tail -20 "$WORK/kryoptic.log"; die "kryoptic could not be built, see $WORK/kryoptic.log"; }
+    else
+      ensure_chroot
+      local root=$WORK/kryoptic-root
+      as_root rm -rf "$root"; as_root cp -a --reflink=auto "$CHROOT" "$root"
+      as_root cp -r "$context" "$root/kry"
+      as_root chroot "$root" sh /kry/build-kryoptic.sh >"$WORK/kryoptic.log" 2>&1 \
+        || { tail -20 "$WORK/kryoptic.log"; die "kryoptic could not be built, see $WORK/kryoptic.log"; }
+      cp "$root/kry/libkryoptic_pkcs11.so" "$library"
+      as_root rm -rf "$root"
+    fi
+    rm -rf "$context"
+  fi
+  if has_docker; then
+    made=$(docker create "$image" none)
+    docker cp -q "$made:/libkryoptic_pkcs11.so" "$library"
+    docker rm "$made" >/dev/null
+  fi
 }
 
 # Starts a fresh box with Keyring Ward installed. Sets BOX.

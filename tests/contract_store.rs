@@ -760,6 +760,154 @@ fn dead_records_are_counted_over_a_reopening() {
     assert_eq!(keyring.status().store.generation, 2);
 }
 
+/// What is counted while writing is what is counted while reading, whatever was written.
+#[test]
+fn live_and_dead_bytes_are_the_same_after_a_reopening() {
+    let place = Place::new();
+    let counted = |keyring: &Keyring| {
+        let s = keyring.status().store;
+        (s.live_bytes, s.dead_bytes)
+    };
+    let keyring = place.open().unwrap();
+    keyring.generate(b"a", b"", b"AES", 32).unwrap();
+    keyring
+        .generate(b"long-name", b"user@host", b"SECRET", 1000)
+        .unwrap();
+    keyring.generate(b"c", b"u@h", b"RSA", 77).unwrap();
+    let (one, none) = counted(&keyring);
+    assert!(one > 1100 && none == 0);
+    keyring.remove(b"long-name", b"user@host").unwrap();
+    keyring.remove(b"c", b"u@h").unwrap();
+    let before = counted(&keyring);
+    assert!(before.0 < one && before.1 > 1077);
+    drop(keyring);
+    let keyring = place.open().unwrap();
+    assert_eq!(counted(&keyring), before);
+    // Live, dead and the header are the whole file.
+    let header = place.read().len() as u64 - before.0 - before.1;
+    let sequence = keyring.status().store.sequence;
+    keyring.compact().unwrap();
+    assert_eq!(counted(&keyring), (before.0, 0));
+    assert_eq!(place.read().len() as u64, header + before.0);
+    // One number beyond the last is left out: a record whose sync failed may have carried it.
+    assert_eq!(keyring.status().store.sequence, sequence + 1 + 1);
+    // A key remembers the generation that it was made in.
+    keyring.generate(b"d", b"", b"AES", 32).unwrap();
+    let made = |name: &[u8]| keyring.fetch(name, b"").unwrap().unwrap().generation;
+    assert_eq!((made(b"a"), made(b"d")), (1, 2));
+    let now = counted(&keyring);
+    drop(keyring);
+    assert_eq!(counted(&place.open().unwrap()), now);
+}
+
+/// A RELOAD takes a file for this keyring's own only if it holds the last record that is in memory, or was
+/// rewritten behind it.
+#[test]
+fn a_reload_knows_its_own_file_from_its_relatives() {
+    /// Opens a copy of a keyring elsewhere, changes it, and gives the bytes.
+    fn changed(place: &Place, f: impl FnOnce(&Keyring)) -> Vec<u8> {
+        let other = Place::new();
+        std::fs::copy(place.key_file(), other.key_file()).unwrap();
+        other.write(&place.read());
+        let keyring = other.open().unwrap();
+        f(&keyring);
+        drop(keyring);
+        other.read()
+    }
+    let reload =
+        |keyring: &Keyring, place: &Place| keyring.reload(&place.config(), &place.server());
+    let place = with_keys(3);
+    let keyring = place.open().unwrap();
+    let forked = changed(&place, |k| k.generate(b"theirs", b"", b"AES", 32).unwrap());
+    let compacted_before = changed(&place, |k| k.compact().unwrap());
+    keyring.generate(b"ours", b"", b"AES", 32).unwrap();
+    let own = place.read();
+    let compacted_behind = changed(&place, |k| k.compact().unwrap());
+    // As long and as new by its numbers, but with another last record.
+    for stranger in [&forked, &compacted_before] {
+        place.write(stranger);
+        let e = reload(&keyring, &place).map(drop).unwrap_err();
+        assert_eq!(e.kind(), Kind::Tampered);
+        assert!(e.to_string().contains("an older copy"), "{e}");
+    }
+    place.write(&compacted_behind);
+    let keyring = reload(&keyring, &place).unwrap();
+    assert_eq!(
+        (keyring.list().len(), keyring.status().store.generation),
+        (4, 2)
+    );
+    // Two rewrites of the same file are two files.
+    place.write(&own);
+    let rewritten = changed(&place, |k| k.compact().unwrap());
+    assert_ne!(rewritten, compacted_behind);
+    place.write(&rewritten);
+    let e = reload(&keyring, &place).map(drop).unwrap_err();
+    assert!(e.to_string().contains("an older copy"), "{e}");
+}
+
+#[test]
+fn a_file_that_appears_before_the_first_write_is_not_touched() {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    place.write(b"somebody else's");
+    let e = keyring.generate(b"k", b"", b"AES", 32).unwrap_err();
+    assert!(
+        e.to_string()
+            .contains("A file appeared in its place. It was not touched."),
+        "{e}"
+    );
+    assert_eq!(place.read(), b"somebody else's");
+    assert!(keyring.list().is_empty());
+}
+
+/// A rewrite keeps the owner, and a single file that is mounted by itself can't be rewritten: both need root.
+#[test]
+fn rewrites_as_root() {
+    use std::os::unix::fs::MetadataExt;
+    if keyring_ward::sys::effective_uid() != 0 {
+        eprintln!("SKIPPED: only root can change owners and mount");
+        return;
+    }
+    let place = with_keys(2);
+    std::os::unix::fs::chown(place.keyring_file(), Some(12345), Some(54321)).unwrap();
+    let keyring = place.open().unwrap();
+    keyring.compact().unwrap();
+    let meta = place.keyring_file().metadata().unwrap();
+    assert_eq!((meta.uid(), meta.gid()), (12345, 54321));
+    drop(keyring);
+
+    let file = place.keyring_file();
+    let mount = |program: &str, args: &[&std::ffi::OsStr]| {
+        std::process::Command::new(program)
+            .args(args)
+            .status()
+            .is_ok_and(|s| s.success())
+    };
+    if !mount("mount", &["--bind".as_ref(), file.as_ref(), file.as_ref()]) {
+        eprintln!("SKIPPED: this container may not mount");
+        return;
+    }
+    let keyring = place.open().unwrap();
+    let refused = keyring.compact().unwrap_err().to_string();
+    // A rewrite that pays by itself is tried once, said in a warning, and the write itself is done.
+    for i in 0..80 {
+        let name = format!("t{i}").into_bytes();
+        keyring
+            .store_key(&name, b"", b"SECRET", &[7; 16_384])
+            .unwrap();
+        keyring.remove(&name, b"").unwrap();
+    }
+    let warnings = keyring.take_warnings().join("\n");
+    drop(keyring);
+    assert!(mount("umount", &[file.as_ref()]));
+    assert!(
+        refused.contains("Mount the folder that holds it instead"),
+        "{refused}"
+    );
+    assert!(warnings.contains("could not be compacted"), "{warnings}");
+    assert_eq!(place.open().unwrap().list().len(), 2);
+}
+
 /// An error that is found in the file names the file; a look does not ask for the marker.
 #[test]
 fn errors_name_the_file_and_a_look_ignores_the_marker() {

@@ -11,6 +11,29 @@ if [ ! -e /usr/sbin/mysqld.my ]; then
   echo '{ "components": "file://component_keyring_ward" }' > /usr/sbin/mysqld.my
 fi
 config=/usr/lib/mysql/plugin/component_keyring_ward.cnf
+as_mysql() { setpriv --reuid mysql --regid mysql --init-groups "$@"; }
+if [ "${KEYRING_WARD_BACKEND:-file}" = pkcs11 ]; then
+  # A software token beside the keyring: for trying the backend, not for protection.
+  module=/usr/lib/softhsm/libsofthsm2.so
+  mkdir -p /etc/softhsm "$keyring/tokens"
+  echo "directories.tokendir = $keyring/tokens" > /etc/softhsm/softhsm2.conf
+  chmod 755 /etc/softhsm; chmod 644 /etc/softhsm/softhsm2.conf; chown mysql:mysql "$keyring/tokens"
+  if [ ! -e "$keyring/pin" ]; then
+    echo "entrypoint: no PIN in $keyring/pin: making a token with a random one"
+    (umask 077; od -An -tx1 -N16 /dev/urandom | tr -d ' \n' > "$keyring/pin")
+    chown mysql:mysql "$keyring/pin"
+    pin=$(cat "$keyring/pin")
+    # The tool takes PINs as arguments only; nobody else is in this container yet.
+    as_mysql softhsm2-util --init-token --free --label ward --so-pin "$pin" --pin "$pin"
+  fi
+  if [ ! -e "$config" ]; then
+    cat > "$config" <<CONFIG
+{ "backend": "pkcs11", "path": "$keyring/keyring.ward", "pkcs11": { "module": "$module",
+  "token_label": "ward", "key_label": "kek", "pin_file": "$keyring/pin" } }
+CONFIG
+  fi
+  if [ ! -e "$keyring/keyring.ward" ]; then as_mysql keyring-ward init --config "$config" --generate; fi
+fi
 if [ ! -e "$config" ]; then
   if [ ! -e "$keyring/passphrase" ]; then
     echo "entrypoint: no passphrase in $keyring/passphrase: making a random one"

@@ -2,18 +2,49 @@
 # The demonstration itself, inside the box. See scripts/demo.sh.
 set -euo pipefail
 . /kw/mysql-test/harness/server.sh
+BACKEND=${KW_BACKEND:-file} ROLE=${KW_ROLE:-component} FIRST=--no-defaults TOOL=$CONFIG
 step() { printf '\n--- %s\n' "$*"; }
 show() { echo "mysql> $1"; mysql -uroot -S "$SOCKET" --table -e "$1"; }
 expect() { [ "$2" = "$3" ] || fail "$1: expected '$3', got '$2'"; echo "ok: $1"; }
 
-step "1. Configure: a manifest, a configuration, a passphrase of 32 random bytes"
-reset_all
-component_manifest
-component_config "\"passphrase_file\": \"$KEYS/passphrase\""
-keyring-ward init --config "$CONFIG" --user mysql --generate | head -3
-cat "$MANIFEST" "$CONFIG"
+SECRET=$KEYS/passphrase
+if [ "$BACKEND" = pkcs11 ]; then
+  . /kw/mysql-test/harness/hsm.sh
+  step "1. A token in a software HSM (SoftHSM2), its PIN in a file, a key on it that can't leave it"
+  SECRET=$KEYS/pin
+  reset_all
+  hsm_reset
+  use_softhsm
+  pin_file
+  pkcs11_config
+  keyring-ward hsm list --module "$MODULE"
+  keyring-ward init --config "$CONFIG" --user mysql --generate | head -3
+else
+  step "1. Configure: a passphrase of 32 random bytes"
+  reset_all
+  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  keyring-ward init --config "$CONFIG" --user mysql --generate | head -3
+fi
+if [ "$ROLE" = plugin ]; then
+  # The same configuration as the tool prints it for the plugin: all of it is in my.cnf.
+  { echo "[mysqld]"; echo "early-plugin-load=keyring_ward.so"
+    echo "loose_keyring_ward_backend=$BACKEND"; echo "loose_keyring_ward_path=$KEYS/keyring.ward"
+    if [ "$BACKEND" = pkcs11 ]; then
+      echo "loose_keyring_ward_pkcs11_module=$MODULE"; echo "loose_keyring_ward_pkcs11_token_label=ward"
+      echo "loose_keyring_ward_pkcs11_key_label=kek"; echo "loose_keyring_ward_pkcs11_pin_file=$KEYS/pin"
+    else
+      echo "loose_keyring_ward_file_passphrase_file=$KEYS/passphrase"
+    fi; } > /etc/my.cnf
+  FIRST=--defaults-file=/etc/my.cnf
+  # JSON is for the tool alone now: the server must not find it.
+  mv "$CONFIG" /tmp/kw-tool.cnf; TOOL=/tmp/kw-tool.cnf
+  cat /etc/my.cnf
+else
+  component_manifest
+  cat "$MANIFEST" "$CONFIG"
+fi
 
-step "2. Start MySQL with the component, redo log, undo log and binary log encrypted"
+step "2. Start MySQL with the keyring as a $ROLE, redo log, undo log and binary log encrypted"
 fresh_data
 start_demo() { start_server --innodb-redo-log-encrypt=ON --innodb-undo-log-encrypt=ON --binlog-encryption=ON; }
 start_demo || fail "the server did not start"
@@ -57,8 +88,8 @@ expect "the stored secret" "$(sql -e "SELECT keyring_key_fetch('app-secret')")" 
 step "8. Nothing is readable on disk"
 sql -e "SET GLOBAL innodb_fast_shutdown=0"
 stop_server
-# grep must be able to find things: the passphrase file holds text that it finds.
-grep -rqF "$(cat "$KEYS/passphrase")" "$KEYS/passphrase" || fail "grep does not work"
+# grep must be able to find things: the secret's own file holds text that it finds.
+grep -rqF "$(cat "$SECRET")" "$SECRET" || fail "grep does not work"
 for secret in PLAINTEXT-CARD PLAINTEXT-SECRET; do
   if grep -rlaF "$secret" "$DATA" "$KEYS"; then fail "'$secret' is readable"; fi
   echo "ok: '$secret' is in no file of the server (tables, redo, undo, binary log) or the keyring"
@@ -68,13 +99,13 @@ for hex in "$key" "$last"; do
   if grep -rlaP "$pattern" "$DATA" "$KEYS"; then fail "key bytes are readable"; fi
 done
 echo "ok: the bytes of both keys are in no file of the server or the keyring"
-keyring-ward verify --config "$CONFIG"
+keyring-ward verify --config "$TOOL"
 
 step "Summary"
 ls -l "$KEYS"
-keyring-ward list --config "$CONFIG"
+keyring-ward list --config "$TOOL"
 if [ "${KW_KEEP:-no}" = yes ]; then
-  nohup setsid mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET \
+  nohup setsid mysqld $FIRST --user=mysql --datadir=$DATA --socket=$SOCKET \
     --pid-file=/run/mysqld/mysqld.pid --skip-networking --log-error=$LOG \
     --innodb-redo-log-encrypt=ON --innodb-undo-log-encrypt=ON --binlog-encryption=ON >/dev/null 2>&1 &
   wait_for 60 mysqladmin -uroot -S $SOCKET ping || fail "the server did not start"

@@ -4,6 +4,7 @@
 #   quick  MySQL's suite component_keyring_file, pointed at us: its quick tests
 #   all    the same, whole
 #   stock  the same, whole, with the stock component: what "every test that passes" means
+# KW_BACKEND=pkcs11: quick and all run with the KEK on a SoftHSM2 token instead of in a key file.
 # MySQL's tests are GPL: they are copied and rewritten here, at test time, and never kept.
 set -euo pipefail
 mode=$1; shift
@@ -16,6 +17,11 @@ COPY=keyring_file_suite_on_ward
 PRODUCT_SPECIFIC="keyring_component_status config-errors"
 QUICK="keyring_encryption_test keyring_udf_invalid_args udf_test sensitive_variables engine load encrypt_explicit
   log_encrypt_1 table_encrypt_kill"
+case ${KW_BACKEND:-file} in
+  file) KEK_OPTIONS='"backend": "file", "file": { "key_file": "'$KEK'" }' ;;
+  pkcs11) KEK_OPTIONS='"backend": "pkcs11", "pkcs11": { "module": "/usr/lib/softhsm/libsofthsm2.so", "token_label": "mtr", "key_label": "kek", "pin_file": "'$KEK'.pin" }' ;;
+  *) echo "KW_BACKEND is file or pkcs11"; exit 2 ;;
+esac
 # How many of MySQL's tests run on this release build (the rest needs a debug server), less our two.
 WHOLE=25
 
@@ -23,8 +29,8 @@ prepare() {
   echo '{ "read_local_manifest": true }' > /usr/sbin/mysqld.my
   echo '{ "read_local_config": true }' > $PLUGINS/component_keyring_file.cnf
   # The KEK stands in the global file, the path in the tests' local ones.
-  echo "{ \"read_local_config\": true, \"backend\": \"file\", \"file\": { \"key_file\": \"$KEK\" } }" \
-    > $PLUGINS/component_keyring_ward.cnf
+  echo "{ \"read_local_config\": true, $KEK_OPTIONS }" > $PLUGINS/component_keyring_ward.cnf
+  if [ "${KW_BACKEND:-file}" = pkcs11 ]; then prepare_token; fi
   (umask 077; head -c 32 /dev/urandom > $KEK)
   find $PLUGINS /usr/sbin -name '*.global_backup' -delete
   chown mysql:mysql $KEK /usr/sbin /usr/sbin/mysqld.my $PLUGINS $PLUGINS/component_keyring_*.cnf
@@ -44,6 +50,18 @@ LINES
   done
 }
 
+# A SoftHSM2 token with a KEK, found by every server without an environment variable.
+prepare_token() {
+  local store=/var/lib/mysql-test/tokens
+  rm -rf $store; mkdir -p $store /etc/softhsm
+  echo "directories.tokendir = $store" > /etc/softhsm/softhsm2.conf
+  chmod 755 /etc/softhsm; chmod 644 /etc/softhsm/softhsm2.conf
+  (umask 077; echo 11112222 > $KEK.pin); chown mysql:mysql $store $KEK.pin
+  setpriv --reuid mysql --regid mysql --init-groups env -u SOFTHSM2_CONF softhsm2-util --init-token --free --label mtr --so-pin 12345678 --pin 11112222
+  setpriv --reuid mysql --regid mysql --init-groups env -u SOFTHSM2_CONF keyring-ward init --path $store/throw-away.ward --module /usr/lib/softhsm/libsofthsm2.so \
+    --token-label mtr --key-label kek --pin-file $KEK.pin --generate | head -1
+}
+
 # The copy of MySQL's suite: names and configuration rewritten, nothing else.
 rewrite_suite() {
   local to=$TREE/suite/$COPY
@@ -51,7 +69,8 @@ rewrite_suite() {
   cp -r $TREE/suite/component_keyring_file "$to"
   sed 's/KEYRING_FILE_COMPONENT/KEYRING_WARD_COMPONENT/g; s/component_keyring_file/component_keyring_ward/g' \
     $TREE/include/have_component_keyring_file.inc > $TREE/include/have_component_keyring_ward.inc
-  local full='\\"read_only\\": false, \\"backend\\": \\"file\\", \\"file\\": { \\"key_file\\": \\"'$KEK'\\" } }'
+  local full
+  full=$(echo "\"read_only\": false, $KEK_OPTIONS }" | sed 's/"/\\\\"/g')
   find "$to" -type f | while read -r file; do
     sed -i "s/KEYRING_FILE_COMPONENT/KEYRING_WARD_COMPONENT/g
       s/component_keyring_file/component_keyring_ward/g

@@ -37,6 +37,10 @@ pub struct StoreInfo {
     pub sequence: u64,
     /// Bytes on disk.
     pub bytes: u64,
+    /// Of these, bytes of records that count.
+    pub live_bytes: u64,
+    /// Of these, bytes of removed keys and of their removals, which the next rewrite drops.
+    pub dead_bytes: u64,
     /// The KEK that opened it, or would make it, for people.
     pub opened_by: String,
     /// How that KEK wraps the DEK.

@@ -413,12 +413,31 @@ impl<'a> Wrapper<'a> {
             let inner = session.decrypt(&mechanism, self.key.handle, wrapped)?;
             return Ok(take(pool, inner)?);
         }
-        let object = session.unwrap_key(&mechanism, self.key.handle, wrapped, &session_secret())?;
+        let unwrap = |template: &[Attribute]| {
+            session.unwrap_key(&mechanism, self.key.handle, wrapped, template)
+        };
+        let object = match unwrap(&session_secret()) {
+            // opencryptoki decides itself what an unwrapped key is.
+            Err(e) if errors::code(&e) == Some(RvError::AttributeReadOnly) => {
+                let mut template = session_secret().to_vec();
+                template
+                    .retain(|a| !matches!(a, Attribute::Sensitive(_) | Attribute::Extractable(_)));
+                unwrap(&template)?
+            }
+            result => result?,
+        };
         let value = session.get_attributes(object, &[AttributeType::Value]);
         let _ = session.destroy_object(object);
         match value?.pop() {
             Some(Attribute::Value(inner)) => Ok(take(pool, inner)?),
-            _ => Err(Failed::Token(Ck::InvalidValue)),
+            _ => Err(Failed::Ours(
+                Error::new(
+                    Kind::Config,
+                    UNWRAP,
+                    "the token does not let an unwrapped key be read",
+                )
+                .hint("Choose another mechanism: AES-GCM needs no such key."),
+            )),
         }
     }
 }
@@ -500,6 +519,7 @@ fn may_mean_not_authentic(e: &Ck) -> bool {
                 | R::GeneralError
                 | R::FunctionFailed
                 | R::ArgumentsBad
+                | R::DeviceError
         )
     )
 }

@@ -20,7 +20,7 @@ pub(super) struct Initialized {
     pub(super) context: Pkcs11,
     /// Somebody else in this process has initialised it: not ours to end.
     pub(super) borrowed: bool,
-    path: PathBuf,
+    pub(super) path: PathBuf,
 }
 
 impl Initialized {

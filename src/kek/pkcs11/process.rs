@@ -21,7 +21,8 @@ struct Process {
     inside: Option<Inside>,
 }
 
-/// A module in this process. Never unloaded: many don't survive it.
+/// A module in this process. It stays loaded, because many modules don't survive being unloaded;
+/// [`unload`] is for those that can't be initialised twice otherwise.
 struct Loaded {
     path: PathBuf,
     context: Pkcs11,
@@ -62,6 +63,11 @@ pub(super) fn module(path: &Path, load: impl FnOnce() -> Result<Pkcs11>) -> Resu
         unfinished: false,
     });
     Ok(context)
+}
+
+/// Forgets a module, so that the next use loads it anew. The library goes when its last user does.
+pub(super) fn unload(path: &Path) {
+    process().modules.retain(|m| m.path != path);
 }
 
 /// Notes whether our last C_Finalize of a module failed; gives what was noted before.

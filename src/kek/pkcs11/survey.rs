@@ -345,6 +345,19 @@ fn contract(
     let name = config.mechanism.map_or("", Mechanism::name);
     let pool = SecretPool::new();
     let kek = Pkcs11Kek::new(config.clone());
+    // A token may have the mechanism and still not allow what it takes.
+    let lacking = |what: &str, e: &Error| Step {
+        what: format!("{name}: {what}"),
+        outcome: Outcome::Lacking(e.to_string()),
+    };
+    let probe = kek
+        .wrap(&pool, &FILE, &DEK, deadline)
+        .and_then(|s| kek.unwrap(&pool, &FILE, &s, &mut Budget::new(deadline)));
+    if let Err(e) = &probe
+        && e.kind() == Kind::Config
+    {
+        return steps.push(lacking("wrap and unwrap", e));
+    }
     let mut step = |what: &str, result: std::result::Result<(), String>| {
         steps.push(Step {
             what: format!("{name}: {what}"),

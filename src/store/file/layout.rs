@@ -449,6 +449,43 @@ fn read_fields(text: &[u8]) -> Option<Fields<'_>> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn bounds_of_a_header() {
+        let with = |stanzas: usize, blob: usize| {
+            let mut header = header();
+            header.stanzas = vec![header.stanzas[0].clone(); stanzas];
+            header
+                .stanzas
+                .iter_mut()
+                .for_each(|s| s.blob = vec![5; blob]);
+            header.authenticated_bytes()
+        };
+        assert!(with(1, 60).is_ok() && with(MAX_STANZAS, 60).is_ok());
+        assert!(with(0, 60).is_err(), "no stanza");
+        assert!(with(MAX_STANZAS + 1, 60).is_err(), "too many");
+        assert!(with(7, 8192).is_ok());
+        assert!(with(8, 8192).is_err(), "longer than {MAX_HEADER} bytes");
+        assert!(with(1, 8193).is_err(), "a blob too long");
+        // What can't even hold the fixed fields is refused before it is cut into parts.
+        for claimed in [0, 4, 35, PROLOGUE + FIXED + MAC + 3, MAX_HEADER + 1] {
+            let mut bytes = MAGIC.to_vec();
+            bytes.extend_from_slice(&VERSION.to_le_bytes());
+            bytes.extend_from_slice(&(claimed as u32).to_le_bytes());
+            let crc = crc32fast::hash(&bytes);
+            bytes.extend_from_slice(&crc.to_le_bytes());
+            bytes.resize(MAX_HEADER + 2, 0);
+            let e = parse_header(&bytes).map(drop).unwrap_err();
+            assert_eq!(e.kind(), Kind::Tampered);
+            assert!(
+                e.to_string().contains("the header claims"),
+                "{claimed}: {e}"
+            );
+        }
+        assert_eq!(MAX_FRAME, FRAME_OVERHEAD + MAX_PLAINTEXT);
+        let longest = "longest plaintext: 1 + 8 + 8 + 2 + 255 + 2 + 255 + 2 + 16 + 2 + 16384";
+        assert_eq!(MAX_PLAINTEXT, 16_935, "{longest}");
+    }
+
     fn header() -> Header {
         Header {
             file_id: [1; 16],

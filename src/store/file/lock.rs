@@ -113,6 +113,7 @@ mod tests {
             "{e}"
         );
         assert!(lock.still_there() && lock.is_for(&keyring));
+        assert!(!lock.is_for(&dir.path().join("other")));
         drop(lock);
         let lock = Lock::acquire(&keyring).unwrap();
         std::fs::remove_file(Lock::path_for(&keyring)).unwrap();

@@ -116,7 +116,23 @@ mod tests {
         };
         write(dir.path(), &marker).unwrap();
         assert_eq!(read(dir.path()).unwrap(), Some(marker));
-        std::fs::write(path_in(dir.path()), b"").unwrap();
-        assert_eq!(read(dir.path()).unwrap_err().kind(), Kind::Tampered);
+        let good = std::fs::read_to_string(path_in(dir.path())).unwrap();
+        let id = "ab".repeat(16);
+        for bad in [
+            String::new(),
+            good.replace(&id, &id[2..]),
+            good.replace(&id, &format!("{id}ab")),
+            // As long as an id, but not all ASCII.
+            good.replace(&id, &format!("{}é", &id[2..])),
+            good.replace("77", "x"),
+        ] {
+            assert_ne!(bad, good);
+            std::fs::write(path_in(dir.path()), bad).unwrap();
+            assert_eq!(read(dir.path()).unwrap_err().kind(), Kind::Tampered);
+        }
+        // One that can't be read is not one that is missing.
+        std::fs::remove_file(path_in(dir.path())).unwrap();
+        std::fs::create_dir(path_in(dir.path())).unwrap();
+        assert_eq!(read(dir.path()).unwrap_err().kind(), Kind::Io);
     }
 }

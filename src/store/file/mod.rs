@@ -572,6 +572,8 @@ impl Store for FileStore {
             info.generation = j.header.generation;
             info.sequence = j.end.sequence;
             info.bytes = j.end.offset;
+            info.live_bytes = self.live_bytes;
+            info.dead_bytes = self.dead_bytes;
             if let Some(stanza) = j.header.stanzas.first() {
                 info.mechanism.clone_from(&stanza.mechanism);
                 info.key_ref.clone_from(&stanza.key_ref);

@@ -213,6 +213,66 @@ fn has_unwritten_sector(at: usize, rest: &[u8], length: Option<usize>) -> bool {
 mod tests {
     use super::*;
 
+    /// A frame whose start can't be read is torn only if that start is what was not written.
+    #[test]
+    fn a_start_that_was_not_written() {
+        let torn = |at, rest: &[u8]| has_unwritten_sector(at, rest, None);
+        // The first share of a frame at 700 is bytes 0..324.
+        let mut rest = vec![1u8; 2000];
+        rest[..324].fill(0);
+        assert!(torn(700, &rest));
+        rest[323] = 1;
+        rest[324..].fill(0);
+        assert!(!torn(700, &rest), "the start was written, and is damaged");
+        rest[323] = 0;
+        assert!(torn(700, &rest));
+        // At 1020 four bytes of the frame's start are in one sector, the rest is in the next, 4..516.
+        let mut rest = vec![1u8; 2000];
+        rest[4..516].fill(0);
+        assert!(torn(1020, &rest));
+        rest[515] = 1;
+        assert!(!torn(1020, &rest), "not the whole sector");
+        rest[515] = 0;
+        rest[516..].fill(0);
+        assert!(torn(1020, &rest));
+        // A frame that ends within that sector.
+        assert!(torn(1020, &rest[..40]));
+        // The whole start is in the first sector, which was written.
+        let mut rest = vec![1u8; 2000];
+        rest[FRAME_HEADER..].fill(0);
+        assert!(!torn(SECTOR - FRAME_HEADER, &rest));
+        rest[FRAME_HEADER - 1] = 0;
+        assert!(
+            torn(SECTOR - FRAME_HEADER + 1, &rest[..]),
+            "its last byte is in the next sector"
+        );
+        assert!(torn(0, &[0; MAX_FRAME]), "as long as a frame can be");
+    }
+
+    /// What a whole frame follows is not the last one.
+    #[test]
+    fn a_later_frame_makes_it_damage() {
+        let mut frame = Vec::new();
+        layout::write_frame(&mut frame, 5, &[7; 12], &[9; 60], &[8; TAG]);
+        let header = &frame[..FRAME_HEADER];
+        for at in [512, 700, 2000 - FRAME_HEADER] {
+            let mut rest = vec![0u8; 2000];
+            rest[at..at + FRAME_HEADER].copy_from_slice(header);
+            assert!(!has_unwritten_sector(0, &rest, None), "a frame at {at}");
+            rest[at] ^= 1;
+            assert!(has_unwritten_sector(0, &rest, None), "no frame at {at}");
+        }
+    }
+
+    #[test]
+    fn garbage_as_long_as_a_frame_header_is_damage() {
+        assert!(matches!(
+            read_frame(&[1; FRAME_HEADER]),
+            Frame::Bad(None, _)
+        ));
+        assert!(matches!(read_frame(&[1; FRAME_HEADER - 1]), Frame::Short));
+    }
+
     #[test]
     fn unwritten_sectors() {
         let mut frame = vec![1u8; 2000];

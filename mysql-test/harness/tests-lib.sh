@@ -1,0 +1,54 @@
+# What the tests with a real server share: checks, small steps, and the loop that runs the functions t_NAME.
+# Sourced by server-tests.sh and hsm-tests.sh. Each test runs in a subshell under set -e.
+. /kw/mysql-test/harness/server.sh
+PASSED=0 FAILED=0
+
+expect() { [ "$2" = "$3" ] || fail "$1: expected '$3', got '$2'"; }
+log_has() { grep -qF -- "$1" "$LOG" || fail "the log has no '$1'"; }
+log_lacks() { ! grep -F -- "$1" "$LOG" || fail "the log has '$1'"; }
+# The statement fails, with this error number.
+sql_fails() { # sql_fails NUMBER STATEMENT
+  local out; out=$(sql -e "$2" 2>&1) && fail "succeeded: $2"
+  case "$out" in *"ERROR $1 "*) ;; *) fail "expected error $1 from '$2', got: $out" ;; esac
+}
+
+# A keyring function failed: the server's functions turn every failure into NULL; our log says why.
+sql_null() { expect "$1" "$(sql -e "$1" | tail -1)" NULL; }
+
+encrypted_table() {
+  sql -e "CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY, b TEXT) ENCRYPTION='Y'; INSERT INTO d.t VALUES (1,'one')"
+}
+row() { sql -e "SELECT b FROM d.t WHERE a=1"; }
+
+# Starts the server as the account mysql itself, behind a command (strace, a limit).
+start_as_mysql() { # start_as_mysql COMMAND… -- OPTION…
+  local before=()
+  while [ "$1" != -- ]; do before+=("$1"); shift; done; shift
+  : > "$LOG"; chown mysql:mysql "$LOG"
+  setpriv --reuid mysql --regid mysql --init-groups "${before[@]}" mysqld --no-defaults --datadir=$DATA \
+    --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid --skip-networking --mysqlx=OFF --log-error=$LOG "$@" &
+  SERVER=$!
+  wait_for 90 mysqladmin -uroot -S $SOCKET ping
+}
+
+# run_tests [NAME…]: all functions t_NAME, or the named ones; ends the script with "N passed, N failed".
+run_tests() {
+  local tests=("$@") test started rc
+  [ ${#tests[@]} -gt 0 ] || mapfile -t tests < <(declare -F | sed -n 's/^declare -f t_//p')
+  for test in "${tests[@]}"; do
+    started=$SECONDS
+    set +e
+    (set -e; trap stop_server EXIT; FIRST=; "t_$test") > /tmp/kw-test.out 2>&1
+    rc=$?
+    if [ $rc = 0 ]; then
+      PASSED=$((PASSED + 1)); echo "ok      $test ($((SECONDS - started)) s)"
+      grep '^    ' /tmp/kw-test.out
+    else
+      FAILED=$((FAILED + 1)); echo "FAILED  $test"; sed 's/^/        /' /tmp/kw-test.out | tail -15; tail -8 "$LOG" | sed 's/^/        log: /' 
+    fi
+    own_servers | xargs -r kill -9 2>/dev/null
+    set +e
+  done
+  echo "$PASSED passed, $FAILED failed"
+  [ $FAILED = 0 ]
+}
