@@ -338,7 +338,9 @@ impl FileStore {
             return Err(older(&format!("the marker knows of record {}", m.sequence)));
         }
         if let Some(w) = waypoint {
-            let rewritten = header.generation > w.generation && header.base_sequence >= w.sequence;
+            // A rewrite begins one beyond the last record that it holds (next_generation), so equal
+            // numbers are a rewrite of a copy that lacks this one.
+            let rewritten = header.generation > w.generation && header.base_sequence > w.sequence;
             if !passed && !rewritten {
                 return Err(older(&format!(
                     "the server's memory holds record {}",
