@@ -5,10 +5,10 @@
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::mechanism::Mechanism;
-use cryptoki::object::{Attribute, KeyType, ObjectClass};
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
-use keyring_ward::config::{Config, KekConfig, SecretRef, json};
+use keyring_ward::config::{Config, KekConfig, SecretRef, Storage, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::kek::pkcs11::survey::{self, Outcome};
@@ -187,6 +187,7 @@ fn open(config: &Config) -> Result<Keyring> {
         identity: Identity::own(),
         look_only: false,
         starting: false,
+        making: false,
         snapshot_if_locked: false,
     };
     Keyring::open(config, &environment, &SecretPool::new())
@@ -221,9 +222,14 @@ fn the_contract_over_every_mechanism() {
     let (_dir, path) = place();
     let steps = survey::test(pkcs11(&hsm.config(&path, &[])), soon()).unwrap();
     for step in &steps {
-        assert!(matches!(step.outcome, Outcome::Passed), "{step:?}");
+        match &step.outcome {
+            Outcome::Passed => {}
+            // SoftHSM2 2.6 has OAEP with SHA-1 only.
+            Outcome::Lacking(why) => assert!(why.contains("OAEP with SHA-256"), "{step:?}"),
+            Outcome::Failed(_) => panic!("{step:?}"),
+        }
     }
-    assert_eq!(steps.len(), 1 + 4 * 13);
+    assert_eq!(steps.len(), 1 + 4 * 13 + 2);
     let left = survey::keys(pkcs11(&hsm.config(&path, &[])), soon()).unwrap();
     assert!(!left.iter().any(|k| k.contains("kw-test")), "{left:?}");
 }
@@ -476,6 +482,7 @@ fn a_hanging_module_is_given_up_and_comes_back() {
         identity: Identity::own(),
         look_only: false,
         starting: false,
+        making: false,
         snapshot_if_locked: false,
     };
     let e = keyring.reload(&config, &environment).map(drop).unwrap_err();
@@ -601,4 +608,358 @@ fn what_is_wrong_with_tokens_and_keys() {
             .join("")
             .contains("slot numbers can change")
     );
+}
+
+/// The configuration for keys on the token, with a KEK of its own.
+fn on_token(hsm: &Hsm, module: &Path, path: &Path, kek: &str, cache: bool) -> Config {
+    let mut config = hsm.config_with(module, path, &[("key_label", kek), ("storage", "token")]);
+    let KekConfig::Pkcs11(c) = &mut config.keks[0] else {
+        unreachable!()
+    };
+    c.storage = Storage::Token { cache };
+    hsm.make_kek(&config);
+    config
+}
+
+fn server(data: &Path) -> Environment {
+    Environment {
+        data_dir: Some(data.to_path_buf()),
+        identity: Identity::own(),
+        look_only: false,
+        starting: false,
+        making: false,
+        snapshot_if_locked: false,
+    }
+}
+
+/// What every store promises, over the token: with material in memory and without.
+#[test]
+fn keys_on_the_token() {
+    let Some(hsm) = hsm() else { return };
+    for cache in [true, false] {
+        let (dir, path) = place();
+        let config = on_token(
+            &hsm,
+            &hsm.shim(),
+            &path,
+            &format!("kek-cache-{cache}"),
+            cache,
+        );
+        let environment = server(dir.path());
+        let open = || Keyring::open(&config, &environment, &SecretPool::new());
+        let keyring = open().unwrap();
+        assert!(!keyring.status().store.exists);
+        assert!(keyring.fetch(b"k", b"").unwrap().is_none());
+        keyring.generate(b"k", b"", b"AES", 32).unwrap();
+        keyring.generate(b"k", b"u@h", b"aes", 16_384).unwrap();
+        keyring.store_key(b"s", b"u@h", b"SECRET", b"text").unwrap();
+        keyring.store_key(b"empty", b"", b"SECRET", b"").unwrap();
+        assert_eq!(
+            keyring.generate(b"k", b"", b"AES", 32).unwrap_err().kind(),
+            Kind::AlreadyExists
+        );
+        assert_eq!(
+            keyring.remove(b"absent", b"").unwrap_err().kind(),
+            Kind::NotFound
+        );
+        let all = |keyring: &Keyring| {
+            [
+                (&b"k"[..], &b""[..]),
+                (b"k", b"u@h"),
+                (b"s", b"u@h"),
+                (b"empty", b""),
+            ]
+            .map(|(n, o)| {
+                keyring
+                    .fetch(n, o)
+                    .unwrap()
+                    .map(|r| (r.material.to_vec(), r.key_type.to_string()))
+            })
+        };
+        let before = all(&keyring);
+        assert_eq!(before[1].as_ref().unwrap().0.len(), 16_384);
+        assert_eq!(before[1].as_ref().unwrap().1, "aes");
+        assert_eq!(before[2].as_ref().unwrap().0, b"text");
+        assert_eq!(open().map(drop).unwrap_err().kind(), Kind::Locked);
+        drop(keyring);
+        assert!(!path.exists(), "nothing is on disk");
+
+        hsm.calls();
+        let keyring = open().unwrap();
+        let calls = hsm.calls();
+        assert_eq!(calls.iter().filter(|c| *c == "C_DecryptInit").count(), 1);
+        assert_eq!(all(&keyring), before);
+        let logins = hsm.calls().iter().filter(|c| *c == "C_Login").count();
+        assert_eq!(logins, if cache { 0 } else { 4 }, "cache {cache}");
+        assert_eq!(keyring.list().len(), 4);
+        // RELOAD, removal, and the same again.
+        let old = keyring;
+        let keyring = old.reload(&config, &environment).unwrap();
+        drop(old);
+        keyring.remove(b"s", b"u@h").unwrap();
+        assert!(keyring.fetch(b"s", b"u@h").unwrap().is_none());
+        keyring
+            .store_key(b"s", b"u@h", b"SECRET", b"again")
+            .unwrap();
+        drop(keyring);
+        let keyring = open().unwrap();
+        assert_eq!(
+            &keyring.fetch(b"s", b"u@h").unwrap().unwrap().material[..],
+            b"again"
+        );
+        assert!(keyring.take_warnings().is_empty());
+        drop(keyring);
+        // Read-only serves and writes nothing.
+        let mut read_only = config.clone();
+        read_only.read_only = true;
+        let keyring = Keyring::open(&read_only, &environment, &SecretPool::new()).unwrap();
+        assert_eq!(
+            keyring.remove(b"k", b"").unwrap_err().kind(),
+            Kind::ReadOnly
+        );
+        drop(keyring);
+        // Another KEK, another keyring; another data directory's marker.
+        let other = on_token(
+            &hsm,
+            &hsm.module,
+            &path,
+            &format!("kek-other-{cache}"),
+            cache,
+        );
+        let e = Keyring::open(&other, &environment, &SecretPool::new())
+            .map(drop)
+            .unwrap_err();
+        assert_eq!(
+            e.kind(),
+            Kind::NotFound,
+            "the marker says that there was one: {e}"
+        );
+        let e = open().unwrap().rekey(&other.keks, false).unwrap_err();
+        assert_eq!(e.kind(), Kind::InvalidInput);
+    }
+}
+
+/// Objects that are missing, damaged, exchanged, doubled or not ours.
+#[test]
+fn odd_objects_on_the_token() {
+    let Some(hsm) = hsm() else { return };
+    let (_dir, path) = place();
+    let config = on_token(&hsm, &hsm.module, &path, "kek-odd", true);
+    let keyring = open(&config).unwrap();
+    for name in [&b"a"[..], b"b", b"c"] {
+        keyring.generate(name, b"", b"AES", 32).unwrap();
+    }
+    drop(keyring);
+    let application = Attribute::Application(b"keyring-ward/1 key 'kek-odd'".to_vec());
+    let ours = [Attribute::Class(ObjectClass::DATA), application.clone()];
+    let value = |session: &Session, object| match &session
+        .get_attributes(object, &[AttributeType::Value])
+        .unwrap()[..]
+    {
+        [Attribute::Value(value)] => value.clone(),
+        other => panic!("{other:?}"),
+    };
+    let label = |session: &Session, object| match &session
+        .get_attributes(object, &[AttributeType::Label])
+        .unwrap()[..]
+    {
+        [Attribute::Label(label)] => String::from_utf8(label.clone()).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let object = |label: &str, value: &[u8]| {
+        vec![
+            Attribute::Class(ObjectClass::DATA),
+            Attribute::Token(true),
+            Attribute::Private(true),
+            application.clone(),
+            Attribute::Label(label.as_bytes().to_vec()),
+            Attribute::Value(value.to_vec()),
+        ]
+    };
+    let mut records = Vec::new();
+    let mut head = Vec::new();
+    hsm.with_session("ward", |session| {
+        for handle in session.find_objects(&ours).unwrap() {
+            match label(session, handle).as_str() {
+                "head" => head = value(session, handle),
+                name => records.push((name.to_string(), value(session, handle))),
+            }
+        }
+        // Not ours, in the same token: never touched.
+        let mut foreign = object("key of another application", b"x");
+        foreign[3] = Attribute::Application(b"another application".to_vec());
+        session.create_object(&foreign).unwrap();
+    });
+    assert_eq!(records.len(), 3);
+    // Puts one object in the place of another state, and sees what opening says.
+    let with = |label: &str, bytes: Option<&[u8]>, check: &dyn Fn(Result<Keyring>)| {
+        let mut saved = Vec::new();
+        let named = [
+            ours[0].clone(),
+            ours[1].clone(),
+            Attribute::Label(label.as_bytes().to_vec()),
+        ];
+        hsm.with_session("ward", |session| {
+            for handle in session.find_objects(&named).unwrap() {
+                saved = value(session, handle);
+                session.destroy_object(handle).unwrap();
+            }
+            if let Some(bytes) = bytes {
+                session.create_object(&object(label, bytes)).unwrap();
+            }
+        });
+        check(open(&config));
+        hsm.with_session("ward", |session| {
+            for handle in session.find_objects(&named).unwrap() {
+                session.destroy_object(handle).unwrap();
+            }
+            if !saved.is_empty() {
+                session.create_object(&object(label, &saved)).unwrap();
+            }
+        });
+        assert_eq!(open(&config).unwrap().list().len(), 3, "all is back");
+    };
+    let refused = |kind: Kind, text: &'static str| {
+        move |result: Result<Keyring>| {
+            let e = result.map(drop).unwrap_err();
+            assert_eq!(e.kind(), kind, "{e}");
+            assert!(e.to_string().contains(text), "{e}");
+        }
+    };
+    let (name, bytes) = &records[0];
+    for i in [0, 4, 12, 30, bytes.len() - 1] {
+        let mut changed = bytes.clone();
+        changed[i] ^= 1;
+        with(
+            name,
+            Some(&changed),
+            &refused(Kind::Tampered, "the object 'key "),
+        );
+    }
+    with(
+        name,
+        Some(&bytes[..20]),
+        &refused(Kind::Tampered, "is not a key of Keyring Ward"),
+    );
+    with(
+        name,
+        Some(&records[1].1),
+        &refused(Kind::Tampered, "changed or exchanged"),
+    );
+    with("head", None, &refused(Kind::Tampered, "but not the head"));
+    let mut changed = head.clone();
+    changed[40] ^= 1;
+    with(
+        "head",
+        Some(&changed),
+        &refused(Kind::Tampered, "the header is damaged"),
+    );
+    // Broken off by the token, never acknowledged.
+    with("key half-written", Some(b""), &|result| {
+        let keyring = result.unwrap();
+        assert!(keyring.take_warnings().join("").contains("is empty"));
+        assert_eq!(keyring.list().len(), 3);
+    });
+    // The same label twice, as a copy restored beside the original: the newest counts, nothing is removed.
+    let keyring = open(&config).unwrap();
+    keyring.remove(b"a", b"").unwrap();
+    keyring.generate(b"a", b"", b"AES", 32).unwrap();
+    let newest = keyring.fetch(b"a", b"").unwrap().unwrap().material.to_vec();
+    drop(keyring);
+    hsm.with_session("ward", |session| {
+        for (name, bytes) in &records {
+            let named = Attribute::Label(name.as_bytes().to_vec());
+            let there = session
+                .find_objects(&[ours[0].clone(), ours[1].clone(), named])
+                .unwrap();
+            if value(session, there[0]) != *bytes {
+                session.create_object(&object(name, bytes)).unwrap();
+            }
+        }
+    });
+    let keyring = open(&config).unwrap();
+    assert!(keyring.take_warnings().join("").contains("several objects"));
+    assert_eq!(
+        keyring.fetch(b"a", b"").unwrap().unwrap().material[..],
+        newest[..]
+    );
+    // A key that this server does not know of is not replaced.
+    hsm.with_session("ward", |session| {
+        assert_eq!(
+            session.find_objects(&ours).unwrap().len(),
+            5,
+            "head, three keys, one of them twice"
+        );
+        let foreign = [Attribute::Application(b"another application".to_vec())];
+        assert_eq!(session.find_objects(&foreign).unwrap().len(), 1);
+    });
+}
+
+/// Writes to the token that fail, hang, or succeed without being able to say so.
+#[test]
+fn writes_to_a_token_in_trouble() {
+    let Some(hsm) = hsm() else { return };
+    let (_dir, path) = place();
+    let mut config = on_token(&hsm, &hsm.shim(), &path, "kek-trouble", true);
+    let keyring = open(&config).unwrap();
+    keyring.generate(b"first", b"", b"AES", 32).unwrap();
+    drop(keyring);
+    config.patience.call = Duration::from_millis(300);
+    let keyring = open(&config).unwrap();
+    hsm.control("CreateObject 30");
+    let e = keyring.generate(b"k", b"", b"AES", 32).unwrap_err();
+    assert_eq!(e.kind(), Kind::Unreachable, "{e}");
+    assert!(keyring.fetch(b"k", b"").unwrap().is_none(), "not published");
+    hsm.control("DestroyObject 30");
+    assert_eq!(
+        keyring.remove(b"first", b"").unwrap_err().kind(),
+        Kind::Unreachable
+    );
+    assert!(keyring.fetch(b"first", b"").unwrap().is_some());
+    hsm.control("");
+    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    // It hangs behind the creation: reported as failed, and found to have happened by the next opening.
+    hsm.control("CreateObject hang 1");
+    let e = keyring.generate(b"late", b"", b"AES", 32).unwrap_err();
+    assert_eq!(e.kind(), Kind::Timeout, "{e}");
+    assert!(
+        keyring.fetch(b"k", b"").unwrap().is_some(),
+        "readers don't wait"
+    );
+    hsm.control("");
+    // Until the module has come back.
+    let e = loop {
+        match keyring.generate(b"late", b"", b"AES", 32).unwrap_err() {
+            e if e.kind() == Kind::Timeout => {}
+            e => break e,
+        }
+    };
+    assert_eq!(e.kind(), Kind::AlreadyExists, "{e}");
+    assert!(e.to_string().contains("does not know"), "{e}");
+    let keyring = keyring
+        .reload(&config, &server(path.parent().unwrap()))
+        .unwrap();
+    assert_eq!(keyring.list().len(), 3);
+    keyring.remove(b"late", b"").unwrap();
+    // Every call of a write fails once: the next attempt does it, and only once.
+    hsm.calls();
+    keyring.generate(b"probe", b"", b"AES", 32).unwrap();
+    let calls = hsm.calls();
+    config.patience.call = Duration::from_secs(10);
+    let keyring = keyring
+        .reload(&config, &server(path.parent().unwrap()))
+        .unwrap();
+    for n in 1..=calls.len() {
+        let name = format!("n{n}").into_bytes();
+        hsm.control(&format!("* 30 {n}"));
+        keyring
+            .generate(&name, b"", b"AES", 32)
+            .unwrap_or_else(|e| panic!("call {n} ({}): {e}", calls[n - 1]));
+    }
+    hsm.control("");
+    let keyring = keyring
+        .reload(&config, &server(path.parent().unwrap()))
+        .unwrap();
+    assert_eq!(keyring.list().len(), 3 + calls.len());
+    assert!(keyring.take_warnings().is_empty(), "no key is there twice");
 }

@@ -60,6 +60,77 @@ t_server_p11kit() { server_with p11kit start_server; }
 # Its token wants a process of the group pkcs11, which root that acts for mysql is not: the server starts as mysql.
 t_server_opencryptoki() { server_with opencryptoki start_as_mysql env --; }
 
+# ---- keys on the token ---------------------------------------------------------------------------
+
+# The keys themselves are objects on the token: nothing is on disk, with and without a copy in memory.
+on_token() { # on_token MODULE CACHE
+  with_hsm "$1"
+  rm -f "$KEYS"/keyring.ward*
+  pkcs11_config '"storage": "token"' "\"cache\": $2"
+  START=start_server; [ "$1" != opencryptoki ] || START="start_as_mysql env --"
+  $START
+  install_udf; encrypted_table
+  expect generate "$(sql -e "SELECT keyring_key_generate('k','AES',32)")" 1
+  expect store "$(sql -e "SELECT keyring_key_store('s','SECRET','some text')")" 1
+  sql_null "SELECT keyring_key_generate('k','AES',32)"
+  local key; key=$(sql -e "SELECT HEX(keyring_key_fetch('k'))")
+  expect length "${#key}" 64
+  if [ "$1" = opencryptoki ]; then mysqladmin -uroot -S $SOCKET shutdown; wait "$SERVER" || true; else kill_server; fi
+  [ ! -e "$KEYS/keyring.ward" ] || fail "there is a keyring file"
+  $START
+  expect key "$(sql -e "SELECT HEX(keyring_key_fetch('k'))")" "$key"
+  expect text "$(sql -e "SELECT keyring_key_fetch('s')")" "some text"
+  expect row "$(row)" one
+  sql -e "ALTER INSTANCE RELOAD KEYRING; ALTER INSTANCE ROTATE INNODB MASTER KEY; SELECT keyring_key_remove('s')" >/dev/null
+  expect "a removed key" "$(sql -e "SELECT IFNULL(keyring_key_fetch('s'),'gone')")" gone
+  expect keys "$(status_row Keys)" 3
+}
+t_token_softhsm() { on_token softhsm true; stop_server; on_token softhsm false; }
+t_token_kryoptic() { on_token kryoptic true; stop_server; on_token kryoptic false; }
+t_token_p11kit() { on_token p11kit true; stop_server; on_token p11kit false; }
+t_token_opencryptoki() { on_token opencryptoki true; }
+
+t_token_hsm_goes_away_and_comes_back() {
+  on_token p11kit true
+  hsm_off
+  # Cached keys are served, changes fail within the time, and work again by themselves.
+  expect row "$(row)" one
+  expect cached "$(sql -e "SELECT keyring_key_length_fetch('k')")" 32
+  local before=$SECONDS
+  sql_null "SELECT keyring_key_generate('n','AES',32)"
+  [ $((SECONDS - before)) -le 8 ] || fail "a write took $((SECONDS - before)) s"
+  log_has "KW-0012 Unreachable"
+  hsm_on
+  expect generate "$(sql -e "SELECT keyring_key_generate('n','AES',32)")" 1
+  stop_server
+  # Without a copy in memory reads fail as well: as failures, not as absent keys.
+  pkcs11_config '"storage": "token"' '"cache": false'
+  start_server
+  expect length "$(sql -e "SELECT keyring_key_length_fetch('n')")" 32
+  hsm_off
+  sql_null "SELECT keyring_key_length_fetch('n')"
+  hsm_on
+  expect length "$(sql -e "SELECT keyring_key_length_fetch('n')")" 32
+}
+
+t_token_daemonize() {
+  with_hsm softhsm shim
+  rm -f "$KEYS"/keyring.ward*
+  pkcs11_config '"storage": "token"' '"cache": false'
+  mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
+    --skip-networking --mysqlx=OFF --log-error=$LOG --daemonize
+  wait_for 60 mysqladmin -uroot -S $SOCKET ping
+  install_udf; encrypted_table
+  expect generate "$(sql -e "SELECT keyring_key_generate('k','AES',32)")" 1
+  expect length "$(sql -e "SELECT keyring_key_length_fetch('k')")" 32
+  sql -e "ALTER INSTANCE RELOAD KEYRING"
+  expect row "$(row)" one
+  expect "initialised and ended" "$(calls Initialize)" "$(calls Finalize)"
+  local pid; pid=$(cat /run/mysqld/mysqld.pid)
+  mysqladmin -uroot -S $SOCKET shutdown
+  wait_for 30 sh -c "! kill -0 $pid"
+}
+
 # ---- roles --------------------------------------------------------------------------------------
 
 t_plugin_my_cnf_alone() {

@@ -4,7 +4,8 @@
 #   quick  MySQL's suite component_keyring_file, pointed at us: its quick tests
 #   all    the same, whole
 #   stock  the same, whole, with the stock component: what "every test that passes" means
-# KW_BACKEND=pkcs11: quick and all run with the KEK on a SoftHSM2 token instead of in a key file.
+# KW_BACKEND=pkcs11: quick and all run with the KEK on a SoftHSM2 token instead of in a key file;
+# KW_BACKEND=pkcs11-token: the keys themselves are on the token, which is made anew for each test.
 # MySQL's tests are GPL: they are copied and rewritten here, at test time, and never kept.
 set -euo pipefail
 mode=$1; shift
@@ -20,7 +21,8 @@ QUICK="keyring_encryption_test keyring_udf_invalid_args udf_test sensitive_varia
 case ${KW_BACKEND:-file} in
   file) KEK_OPTIONS='"backend": "file", "file": { "key_file": "'$KEK'" }' ;;
   pkcs11) KEK_OPTIONS='"backend": "pkcs11", "pkcs11": { "module": "/usr/lib/softhsm/libsofthsm2.so", "token_label": "mtr", "key_label": "kek", "pin_file": "'$KEK'.pin" }' ;;
-  *) echo "KW_BACKEND is file or pkcs11"; exit 2 ;;
+  pkcs11-token) KEK_OPTIONS='"backend": "pkcs11", "pkcs11": { "storage": "token", "module": "/usr/lib/softhsm/libsofthsm2.so", "token_label": "mtr", "key_label": "kek", "pin_file": "'$KEK'.pin" }' ;;
+  *) echo "KW_BACKEND is file, pkcs11 or pkcs11-token"; exit 2 ;;
 esac
 # How many of MySQL's tests run on this release build (the rest needs a debug server), less our two.
 WHOLE=25
@@ -30,7 +32,7 @@ prepare() {
   echo '{ "read_local_config": true }' > $PLUGINS/component_keyring_file.cnf
   # The KEK stands in the global file, the path in the tests' local ones.
   echo "{ \"read_local_config\": true, $KEK_OPTIONS }" > $PLUGINS/component_keyring_ward.cnf
-  if [ "${KW_BACKEND:-file}" = pkcs11 ]; then prepare_token; fi
+  case ${KW_BACKEND:-file} in pkcs11*) prepare_token ;; esac
   (umask 077; head -c 32 /dev/urandom > $KEK)
   find $PLUGINS /usr/sbin -name '*.global_backup' -delete
   chown mysql:mysql $KEK /usr/sbin /usr/sbin/mysqld.my $PLUGINS $PLUGINS/component_keyring_*.cnf
@@ -53,7 +55,7 @@ LINES
 # A SoftHSM2 token with a KEK, found by every server without an environment variable.
 prepare_token() {
   local store=/var/lib/mysql-test/tokens
-  rm -rf $store; mkdir -p $store /etc/softhsm
+  rm -rf $store $KEK.pin; mkdir -p $store /etc/softhsm
   echo "directories.tokendir = $store" > /etc/softhsm/softhsm2.conf
   chmod 755 /etc/softhsm; chmod 644 /etc/softhsm/softhsm2.conf
   (umask 077; echo 11112222 > $KEK.pin); chown mysql:mysql $store $KEK.pin
@@ -115,8 +117,13 @@ case $mode in
   quick)
     AT_LEAST=$(echo $QUICK | wc -w)
     rewrite_suite
-    pattern=$(echo $QUICK | sed 's/ /$|^/g')
-    run $COPY --do-test="^$pattern\$" "$@" ;;
+    if [ "${KW_BACKEND:-file}" = pkcs11-token ]; then
+      # All servers of one token would share its keyring: one test, one token.
+      for test in $QUICK; do prepare_token >/dev/null; KW_PARALLEL=1 run $COPY --do-test="^$test\$" "$@"; done
+    else
+      pattern=$(echo $QUICK | sed 's/ /$|^/g')
+      run $COPY --do-test="^$pattern\$" "$@"
+    fi ;;
   all)
     [ $# != 0 ] || AT_LEAST=$WHOLE
     rewrite_suite

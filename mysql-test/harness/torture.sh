@@ -2,7 +2,7 @@
 # The durability experiments, inside the box: scripts/torture.sh runs this and explains it.
 #   torture.sh [--quick] PART…
 # Parts without a server (ours alone): syscalls powercut
-# Parts with a server, for both keyrings: kill servercut full copies replaced twoservers bitrot
+# Parts with a server, for both keyrings: kill servercut serverfaults full copies replaced twoservers bitrot
 # Each experiment prints lines "RESULT <experiment> <keyring> name=value…"; ours must be without fault,
 # what becomes of the stock component is reported, whatever it is.
 set -uo pipefail
@@ -302,6 +302,43 @@ part_servercut() {
   done
 }
 
+# A system call of a generate fails once under a running server, which is then killed and started again.
+part_serverfaults() {
+  local keyring call error file tracer first second cases bad lost destroyed told
+  for keyring in ${KEYRINGS:-ward file}; do
+    cases=0 lost=0 destroyed=0 told=0
+    reset_all; use_keyring "$keyring"; fresh_data; file=$(keyring_file "$keyring" $KEYS)
+    start_server || { verdict "$keyring starts" 1; continue; }
+    install_udf; fill 5 base; dump > /tmp/kw-base; stop_server
+    rm -rf /tmp/kw-saved; cp -a $KEYS /tmp/kw-saved
+    for call in openat write pwrite64 fdatasync fsync ftruncate rename renameat2 unlink close fstat newfstatat statx; do
+      for error in EIO ENOSPC EROFS; do
+        restore_saved
+        strace -f -qq -o /tmp/kw-trace -P "$file" -P "$file.backup" -P "$file.new" -P "$file.lock" -p $SERVER \
+          -e trace=$call -e inject=$call:error=$error:when=1 2>/dev/null &
+        tracer=$!
+        wait_for 10 sh -c "! grep -q '^TracerPid:.0\$' /proc/$SERVER/status" || { kill $tracer; continue; }
+        first=$(sql -e "SELECT IFNULL(keyring_key_generate('first','AES',32),0)")
+        second=$(sql -e "SELECT IFNULL(keyring_key_generate('second','AES',32),0)")
+        kill $tracer; wait $tracer 2>/dev/null
+        kill_server
+        grep -q INJECTED /tmp/kw-trace || continue
+        cases=$((cases + 1)); [ "$first" = 1 ] || told=$((told + 1))
+        if ! start_server || [ "$(status_row Component_status)" != Active ] || ! dump > /tmp/kw-dump || [ ! -s /tmp/kw-dump ]; then
+          destroyed=$((destroyed + 1)); echo "    $keyring: $call $error: $(status_row Component_status 2>/dev/null || echo 'no server')"; continue
+        fi
+        bad=$(grep -vxFf /tmp/kw-dump /tmp/kw-base | wc -l)
+        [ "$first" != 1 ] || grep -q '^first ' /tmp/kw-dump || bad=$((bad + 1))
+        [ "$second" != 1 ] || grep -q '^second ' /tmp/kw-dump || bad=$((bad + 1))
+        [ "$bad" = 0 ] || { lost=$((lost + 1)); echo "    $keyring: $call $error: $bad keys lost (acknowledged: $first $second)"; }
+      done
+    done
+    result serverfaults "$keyring" faults=$cases reported_as_failed=$told destroyed=$destroyed lost=$lost
+    [ "$keyring" != ward ] || verdict "a failing call under a server" $((destroyed + lost + (cases < 12)))
+    [ -z "${SERVER:-}" ] || stop_server
+  done
+}
+
 # The control: a program that does nothing but append, fdatasync, acknowledge. What it loses is the
 # simulation's doing; counted with and without the acknowledgements after the cut had begun.
 part_control() {
@@ -371,7 +408,7 @@ part_copies() {
   total=$(many 60 1000)
   for keyring in ${KEYRINGS:-ward file}; do
     reset_all; use_keyring "$keyring"; fresh_data; file=$(keyring_file "$keyring" $KEYS)
-    rm -rf /stable /copy; mkdir /stable /copy; cp $KEYS/kek /stable/kek1 2>/dev/null
+    rm -rf /stable /copy /borg; mkdir /stable /copy; export BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes BORG_BASE_DIR=/tmp/borg; cp $KEYS/kek /stable/kek1 2>/dev/null
     start_server || { verdict "$keyring starts" 1; continue; }
     install_udf; fill 200 base
     # The keys of each round are removed after it, so that compactions come in between.
@@ -380,7 +417,10 @@ part_copies() {
     bad=0 short=0 taken=0
     for i in $(seq $total); do
       rm -rf /copy/*
-      case $((i % 5)) in
+      case $((i % 6)) in
+        5) tool=borg
+          [ -d /borg ] || BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes borg init -e none /borg
+          (cd $KEYS && borg create "/borg::$keyring-$i" "$(basename "$file")" && cd /copy && borg extract "/borg::$keyring-$i" && mv "$(basename "$file")" k) >/dev/null 2>&1 ;;
         0 | 1) tool=cp; cp "$file" /copy/k ;;
         2 | 3) tool=rsync; rsync -q "$file" /copy/k ;;
         4) tool=tar; tar -C $KEYS -cf /copy/t.tar "$(basename "$file")" 2>/dev/null; tar -C /copy --transform='s/.*/k/' -xf /copy/t.tar ;;

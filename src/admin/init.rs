@@ -74,6 +74,7 @@ pub fn init(config: &Config, owner: Option<(u32, u32)>, generate: bool) -> Resul
         identity,
         look_only: false,
         starting: false,
+        making: true,
         snapshot_if_locked: false,
     };
     let mut config = config.clone();

@@ -46,6 +46,7 @@ pub fn inspect(config: &Config) -> Result<Report> {
         identity,
         look_only: true,
         starting: false,
+        making: false,
         snapshot_if_locked: false,
     };
     let keyring = Keyring::open(config, &environment, &SecretPool::new())?;

@@ -39,6 +39,7 @@ pub fn rekey(config: &Config, kek: &KekConfig, keep_dek: bool, generate: bool) -
         identity,
         look_only: false,
         starting: false,
+        making: false,
         snapshot_if_locked: false,
     };
     let mut config = config.clone();

@@ -8,7 +8,7 @@ pub mod json;
 pub mod option_file;
 mod pkcs11;
 
-pub use pkcs11::{KeyChoice, Mechanism, Pkcs11Config, TokenChoice};
+pub use pkcs11::{KeyChoice, Mechanism, Pkcs11Config, Storage, TokenChoice};
 
 use crate::envelope::FINGERPRINT;
 use crate::error::{Error, Kind, Result};
@@ -88,6 +88,27 @@ pub enum KekConfig {
     Pkcs11(Box<Pkcs11Config>),
 }
 
+impl Config {
+    /// A KEK with which anybody could have wrapped a DEK, so that only a pinned fingerprint says which is ours.
+    pub fn needs_fingerprint(&self) -> bool {
+        self.keks.iter().any(|kek| match kek {
+            KekConfig::Pkcs11(pkcs11) => pkcs11.mechanism == Some(Mechanism::RsaOaep),
+            _ => false,
+        })
+    }
+
+    /// The token that holds the keys themselves, if one does, and whether they are kept in memory too.
+    pub fn token_storage(&self) -> Option<(&Pkcs11Config, bool)> {
+        match self.keks.first() {
+            Some(KekConfig::Pkcs11(pkcs11)) => match pkcs11.storage {
+                Storage::Token { cache } => Some((pkcs11, cache)),
+                Storage::File => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 impl KekConfig {
     /// The backend that this KEK belongs to.
     pub fn backend(&self) -> Backend {
@@ -161,7 +182,7 @@ pub struct OptionSpec {
 }
 
 /// Every option of this version, once.
-pub const OPTIONS: [OptionSpec; 18] = [
+pub const OPTIONS: [OptionSpec; 20] = [
     OptionSpec {
         name: "backend",
         json: (None, "backend"),
@@ -269,6 +290,18 @@ pub const OPTIONS: [OptionSpec; 18] = [
         json: (Some("pkcs11"), "random"),
         kind: ValueKind::Text,
         help: "Where a new DEK comes from: token (and system) or system",
+    },
+    OptionSpec {
+        name: "pkcs11_storage",
+        json: (Some("pkcs11"), "storage"),
+        kind: ValueKind::Text,
+        help: "Where sealed keys live: file (beside the KEK on the token) or token",
+    },
+    OptionSpec {
+        name: "pkcs11_cache",
+        json: (Some("pkcs11"), "cache"),
+        kind: ValueKind::Bool,
+        help: "With storage token: keep keys in memory too (true), or ask the token each time",
     },
 ];
 

@@ -28,8 +28,22 @@ pub struct Pkcs11Config {
     pub mechanism: Option<Mechanism>,
     /// A new DEK mixes the token's random bytes with the system's.
     pub token_random: bool,
+    /// Where the sealed records live.
+    pub storage: Storage,
     /// Where a refused PIN is remembered.
     pub refused_pin: PathBuf,
+}
+
+/// Where sealed records live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// In the keyring file; the token holds the KEK.
+    File,
+    /// On the token, each key an object of its own.
+    Token {
+        /// Key material is kept in memory; else each fetch asks the token.
+        cache: bool,
+    },
 }
 
 /// How the token is found.
@@ -86,15 +100,19 @@ pub enum Mechanism {
     AesKeyWrap,
     /// CKM_AES_CBC without padding, then CKM_SHA256_HMAC under a second key.
     AesCbcHmac,
+    /// CKM_RSA_PKCS_OAEP with SHA-256 around a key of its own, as for key wrap. Whoever has the public key can
+    /// wrap, so it is never chosen by itself, and a keyring under it opens only with a pinned fingerprint.
+    RsaOaep,
 }
 
 impl Mechanism {
-    /// Strongest first.
-    pub const ALL: [Mechanism; 4] = [
+    /// Strongest first; the last one only where it is named.
+    pub const ALL: [Mechanism; 5] = [
         Mechanism::AesGcm,
         Mechanism::AesKeyWrapPad,
         Mechanism::AesKeyWrap,
         Mechanism::AesCbcHmac,
+        Mechanism::RsaOaep,
     ];
 
     /// The name in configurations and stanzas.
@@ -104,6 +122,7 @@ impl Mechanism {
             Mechanism::AesKeyWrapPad => "aes-kwp",
             Mechanism::AesKeyWrap => "aes-kw",
             Mechanism::AesCbcHmac => "aes-cbc+hmac-sha256",
+            Mechanism::RsaOaep => "rsa-oaep-sha256",
         }
     }
 
@@ -217,7 +236,33 @@ impl Pkcs11Config {
                 ));
             }
         };
+        let cache = match layer.given("pkcs11_cache") {
+            None => true,
+            Some(text) => super::parse_bool(text).ok_or_else(|| {
+                bad(
+                    format!("'{}' is not a value for cache", shorten(text)),
+                    "Use true or false.",
+                )
+            })?,
+        };
+        let storage = match (layer.given("pkcs11_storage"), cache) {
+            (None | Some("file"), true) => Storage::File,
+            (None | Some("file"), false) => {
+                return Err(bad(
+                    "cache is false, but the keys are in the keyring file".into(),
+                    "Only keys on the token (storage: token) can do without memory.",
+                ));
+            }
+            (Some("token"), cache) => Storage::Token { cache },
+            (Some(text), _) => {
+                return Err(bad(
+                    format!("'{}' is not a value for storage", shorten(text)),
+                    "Use file or token.",
+                ));
+            }
+        };
         Ok(Pkcs11Config {
+            storage,
             module,
             module_args: bounded("pkcs11_module_args")?,
             token,
@@ -282,6 +327,9 @@ mod tests {
             ("pkcs11_pin_file", "pin", "neither an absolute path"),
             ("pkcs11_mechanism", "des", "not a mechanism"),
             ("pkcs11_random", "dice", "not a value for random"),
+            ("pkcs11_storage", "cloud", "not a value for storage"),
+            ("pkcs11_cache", "maybe", "not a value for cache"),
+            ("pkcs11_cache", "off", "Only keys on the token"),
             ("file_key_file", "/x", "an option of the backend file"),
         ] {
             let message = finish(&[(name, value)]).unwrap_err().to_string();

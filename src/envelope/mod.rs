@@ -39,6 +39,7 @@ pub struct FileKeys {
     record: SecretBytes,
     nonce: SecretBytes,
     header: SecretBytes,
+    label: SecretBytes,
 }
 
 impl FileKeys {
@@ -56,6 +57,7 @@ impl FileKeys {
             record: derive(b"keyring-ward/1 record")?,
             nonce: derive(b"keyring-ward/1 nonce")?,
             header: derive(b"keyring-ward/1 header")?,
+            label: derive(b"keyring-ward/1 label")?,
         };
         wipe_stack();
         Ok(keys)
@@ -64,6 +66,11 @@ impl FileKeys {
     /// HMAC-SHA256 over the header's bytes.
     pub fn header_mac(&self, header: &[u8]) -> [u8; MAC] {
         hmac_parts(&self.header, &[header])
+    }
+
+    /// HMAC-SHA256 over a key's identity: the label of its object on a token.
+    pub fn label_mac(&self, id: &[u8]) -> [u8; MAC] {
+        hmac_parts(&self.label, &[id])
     }
 
     /// The cipher of this generation's records. It wipes its key schedule when dropped.

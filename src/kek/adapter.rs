@@ -28,23 +28,8 @@ impl<K: Kek> Adapter<K> {
         }
     }
 
-    /// Attempts until one succeeds, fails for good, or the deadline leaves no time for another.
-    fn attempt<T>(&self, deadline: Deadline, mut f: impl FnMut() -> Result<T>) -> Result<T> {
-        let mut backoff = Backoff::new();
-        let mut attempts = 0u32;
-        loop {
-            attempts += 1;
-            let result = f();
-            self.note(result.as_ref().err());
-            match result {
-                Err(e) if e.kind() == Kind::Unreachable => {
-                    if !backoff.pause(&deadline) {
-                        return Err(give_up(e, attempts, deadline));
-                    }
-                }
-                result => return result,
-            }
-        }
+    fn attempt<T>(&self, deadline: Deadline, f: impl FnMut() -> Result<T>) -> Result<T> {
+        attempt(deadline, |e| self.note(e), f)
     }
 
     fn note(&self, error: Option<&Error>) {
@@ -56,6 +41,30 @@ impl<K: Kek> Adapter<K> {
                 contact.errors += 1;
                 contact.last_error = Some(e.to_string());
             }
+        }
+    }
+}
+
+/// Attempts until one succeeds, fails for good, or the deadline leaves no time for another. `note` hears of
+/// each.
+pub(crate) fn attempt<T>(
+    deadline: Deadline,
+    mut note: impl FnMut(Option<&Error>),
+    mut f: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let mut backoff = Backoff::new();
+    let mut attempts = 0u32;
+    loop {
+        attempts += 1;
+        let result = f();
+        note(result.as_ref().err());
+        match result {
+            Err(e) if e.kind() == Kind::Unreachable => {
+                if !backoff.pause(&deadline) {
+                    return Err(give_up(e, attempts, deadline));
+                }
+            }
+            result => return result,
         }
     }
 }

@@ -5,7 +5,7 @@
 //! retry, a timeout or a lock of its own, and never take a reference (endpoint, module, key)
 //! from the file: only KEKs that the configuration names are tried.
 
-mod adapter;
+pub(crate) mod adapter;
 pub mod key_file;
 mod local;
 pub mod passphrase;

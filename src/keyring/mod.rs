@@ -15,6 +15,7 @@ use crate::kek;
 use crate::secret::{SecretBytes, SecretPool};
 use crate::store::file::layout::frame_length;
 use crate::store::file::{FileStore, MAX_FILE, OpenOptions};
+use crate::store::token::TokenStore;
 use crate::store::{Mode, Store, StoreInfo};
 use crate::sys::{self, Identity};
 use id::{KeyId, KeyIdBuf, check_generated_length, check_length, check_type};
@@ -36,6 +37,8 @@ pub struct Environment {
     pub look_only: bool,
     /// The server is starting: a KEK that is not on this machine may take the start budget.
     pub starting: bool,
+    /// A keyring is being made: its fingerprint can't be known yet.
+    pub making: bool,
     /// If the keyring is locked by somebody else, open a read-only snapshot instead (a migration
     /// tool beside a running server).
     pub snapshot_if_locked: bool,
@@ -70,6 +73,8 @@ pub struct Keyring {
     pool: SecretPool,
     config: Config,
     mode: Mode,
+    /// Material is in memory; else the map knows which keys there are, and the store has the material.
+    cached: bool,
 }
 
 /// What a keyring tells about itself.
@@ -119,6 +124,14 @@ impl Keyring {
         pool: &SecretPool,
         predecessor: Option<crate::store::file::Handover>,
     ) -> Result<Keyring> {
+        if config.needs_fingerprint() && config.fingerprint.is_none() && !environment.making {
+            return Err(Error::new(
+                Kind::Config,
+                "open the keyring",
+                "its DEK is wrapped for a public RSA key, which anybody can do, and no fingerprint is pinned",
+            )
+            .hint("Set fingerprint to what keyring-ward init printed."));
+        }
         // A record has about 150 bytes: growing step by step would hash every key several times.
         let bytes = std::fs::metadata(&config.path).map_or(0, |m| m.len().min(MAX_FILE));
         let mut map = Map::with_capacity(bytes as usize / 200);
@@ -138,10 +151,26 @@ impl Keyring {
             pool: pool.clone(),
             predecessor,
         };
-        let store = FileStore::open(options, &mut |change| apply(&mut map, change))?;
+        let mut cached = true;
+        let store: Box<dyn Store> = match config.token_storage() {
+            None => Box::new(FileStore::open(options, &mut |change| {
+                apply(&mut map, change)
+            })?),
+            Some((pkcs11, cache)) => {
+                cached = cache;
+                let mut sink = |change| match change {
+                    ReadChange::Put(record) if !cache => {
+                        apply(&mut map, ReadChange::Put(without_material(record, pool)?))
+                    }
+                    change => apply(&mut map, change),
+                };
+                Box::new(TokenStore::open(options, pkcs11, &mut sink)?)
+            }
+        };
         Ok(Keyring {
             map: RwLock::new(map),
-            store: Mutex::new(Box::new(store)),
+            store: Mutex::new(store),
+            cached,
             pool: pool.clone(),
             config: config.clone(),
             mode,
@@ -187,17 +216,35 @@ impl Keyring {
         })
     }
 
-    /// Finds a key. `Ok(None)`: there is none. No disk, no network, no allocation.
+    /// Finds a key. `Ok(None)`: there is none. No disk, no network, no allocation, unless the keyring is one
+    /// that keeps no material in memory.
     ///
     /// # Errors
-    /// None for now; stores that ask an HSM will have some.
+    /// The token that holds the keys can't be reached, or lacks one that it had.
     pub fn fetch(&self, name: &[u8], owner: &[u8]) -> Result<Option<Arc<KeyRecord>>> {
-        // A name outside the limits can't have been stored.
-        let Ok(id) = KeyIdBuf::new(name, owner) else {
+        let Some(known) = self.look_up(name, owner) else {
             return Ok(None);
         };
+        if self.cached {
+            return Ok(Some(known));
+        }
+        match self.store().fetch(&known.id)? {
+            Some(record) => Ok(Some(Arc::new(record))),
+            None => Err(Error::new(
+                Kind::Tampered,
+                "fetch the key",
+                format!("{:?} has vanished from the token", known.id),
+            )
+            .hint("Somebody removed its object. Restore the token by the vendor's means.")),
+        }
+    }
+
+    /// The key as memory knows it.
+    fn look_up(&self, name: &[u8], owner: &[u8]) -> Option<Arc<KeyRecord>> {
+        // A name outside the limits can't have been stored.
+        let id = KeyIdBuf::new(name, owner).ok()?;
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(map.get(id.as_bytes()).map(|entry| entry.0.clone()))
+        map.get(id.as_bytes()).map(|entry| entry.0.clone())
     }
 
     /// Makes a new key of `length` random bytes.
@@ -212,7 +259,11 @@ impl Keyring {
         length: usize,
     ) -> Result<()> {
         check_generated_length(length)?;
-        self.add(name, owner, key_type, |pool| pool.random(length))
+        self.add(name, owner, key_type, |pool, store| {
+            let mut material = pool.random(length)?;
+            store.mix_random(&mut material)?;
+            Ok(material)
+        })
     }
 
     /// Stores a key that the caller has.
@@ -227,7 +278,7 @@ impl Keyring {
         material: &[u8],
     ) -> Result<()> {
         check_length(material.len())?;
-        self.add(name, owner, key_type, |pool| pool.copy(material))
+        self.add(name, owner, key_type, |pool, _| pool.copy(material))
     }
 
     fn add(
@@ -235,12 +286,12 @@ impl Keyring {
         name: &[u8],
         owner: &[u8],
         key_type: &[u8],
-        material: impl FnOnce(&SecretPool) -> Result<SecretBytes>,
+        material: impl FnOnce(&SecretPool, &dyn Store) -> Result<SecretBytes>,
     ) -> Result<()> {
         let id = KeyId::new(name, owner)?;
         check_type(key_type).map_err(|e| e.context(format!("for the key {id:?}")))?;
         let mut store = self.writer()?;
-        if self.fetch(name, owner)?.is_some() {
+        if self.look_up(name, owner).is_some() {
             return Err(Error::new(
                 Kind::AlreadyExists,
                 "add the key",
@@ -252,11 +303,15 @@ impl Keyring {
         let record = KeyRecord::new(
             id,
             key_type,
-            material(&self.pool)?,
+            material(&self.pool, &**store)?,
             created_at,
             store.generation(),
         )?;
         store.append(&Change::Put(&record))?;
+        let record = match self.cached {
+            true => record,
+            false => without_material(record, &self.pool)?,
+        };
         self.publish(|map| {
             map.insert(Entry(Arc::new(record)));
         });
@@ -272,7 +327,7 @@ impl Keyring {
     pub fn remove(&self, name: &[u8], owner: &[u8]) -> Result<()> {
         let id = KeyId::new(name, owner)?;
         let mut store = self.writer()?;
-        let Some(record) = self.fetch(name, owner)? else {
+        let Some(record) = self.look_up(name, owner) else {
             return Err(Error::new(
                 Kind::NotFound,
                 "remove the key",
@@ -385,6 +440,14 @@ impl Keyring {
     }
 }
 
+/// What memory knows of a key whose material stays on the token.
+fn without_material(record: KeyRecord, pool: &SecretPool) -> Result<KeyRecord> {
+    Ok(KeyRecord {
+        material: pool.zeroed(0)?,
+        ..record
+    })
+}
+
 /// Applies a change that was read; gives the length of the frame that died by it.
 fn apply(map: &mut Map, change: ReadChange) -> Result<u64> {
     let inconsistent = |id: &KeyId, why: &str| {
@@ -437,6 +500,7 @@ mod tests {
             identity: Identity::own(),
             look_only: false,
             starting: false,
+            making: false,
             snapshot_if_locked: false,
         };
         let keyring = Keyring::open(&config, &environment, &SecretPool::new()).unwrap();

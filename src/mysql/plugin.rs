@@ -98,7 +98,8 @@ static mut KEYRING: abi::kw_plugin_keyring = abi::kw_plugin_keyring {
 const READ_ONLY_PLACE: usize = 2;
 const TEXTS: usize = OPTIONS.len() - 1;
 
-/// Names and comments of the text variables (numbers are text to the server and checked by us), in the order
+/// Names and comments of the text variables (to the server numbers are text, and so are booleans whose
+/// default is not false; we check them), in the order
 /// of `config::OPTIONS` without `read_only`; a test compares.
 const TEXT_NAMES: [(&CStr, &CStr); TEXTS] = [
     (c"backend", c"Where keys live: file or pkcs11"),
@@ -150,6 +151,14 @@ const TEXT_NAMES: [(&CStr, &CStr); TEXTS] = [
     (
         c"pkcs11_random",
         c"Where a new DEK comes from: token (and system) or system",
+    ),
+    (
+        c"pkcs11_storage",
+        c"Where sealed keys live: file (beside the KEK on the token) or token",
+    ),
+    (
+        c"pkcs11_cache",
+        c"With storage token: keep keys in memory too (true), or ask the token each time",
     ),
 ];
 
@@ -516,9 +525,9 @@ mod tests {
         let expected: Vec<_> = OPTIONS
             .iter()
             .map(|o| {
-                let kind = match o.kind {
-                    ValueKind::Bool => ValueKind::Bool,
-                    ValueKind::Text | ValueKind::Number => ValueKind::Text,
+                let kind = match (o.name, o.kind) {
+                    ("read_only", ValueKind::Bool) => ValueKind::Bool,
+                    _ => ValueKind::Text,
                 };
                 (o.name.to_string(), o.help.to_string(), kind)
             })

@@ -253,6 +253,7 @@ fn environment(instance_dir: Option<&Path>, config: &Config, starting: bool) -> 
         data_dir,
         look_only: false,
         starting: starting && in_server,
+        making: false,
         snapshot_if_locked: !in_server,
     }
 }

@@ -4,10 +4,12 @@
 //! memory) is the facade's, in `keyring`.
 
 pub mod file;
+pub mod token;
 
 use crate::envelope::{FILE_ID, FINGERPRINT};
 use crate::error::Result;
 use crate::kek::{Contact, Kek};
+use crate::keyring::id::KeyId;
 use crate::keyring::record::{Change, KeyRecord};
 
 /// How a store is opened.
@@ -61,6 +63,20 @@ pub trait Store: Send {
     /// # Errors
     /// ReadOnly where writes are refused; Io and others with the reason.
     fn append(&mut self, change: &Change<'_>) -> Result<()>;
+
+    /// Mixes random bytes of where the keys live into `bytes`, which hold the operating system's.
+    ///
+    /// # Errors
+    /// There is a generator, but it can't be reached.
+    fn mix_random(&self, _bytes: &mut [u8]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Reads one key from where the store keeps it, for keyrings that don't keep material in memory.
+    ///
+    /// # Errors
+    /// The store can't be reached or is damaged; a failure is never an absent key.
+    fn fetch(&self, id: &KeyId) -> Result<Option<KeyRecord>>;
 
     /// Writes everything anew from `live` and drops what is dead. Ends a state in which writes
     /// are refused because of a failed sync.

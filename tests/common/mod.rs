@@ -57,6 +57,7 @@ impl Place {
             identity: Identity::own(),
             look_only: false,
             starting: false,
+            making: false,
             snapshot_if_locked: false,
         }
     }

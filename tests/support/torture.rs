@@ -69,6 +69,7 @@ impl Place {
             identity: Identity::own(),
             look_only: false,
             starting: false,
+            making: false,
             snapshot_if_locked: false,
         }
     }
@@ -449,6 +450,7 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
         identity: Identity::own(),
         look_only: true,
         starting: false,
+        making: false,
         snapshot_if_locked: false,
     };
     for key in Keyring::open(&config, &environment, &pool)?.list() {

@@ -6,7 +6,7 @@
 //! return what was not authenticated, and never tell one failure of an unwrap from another.
 
 use super::errors;
-use super::token::{Key, LoggedIn, find_mac_key, mechanism_names, require_key};
+use super::token::{Key, LoggedIn, find_mac_key, find_rsa, mechanism_names, require_key};
 use crate::config::{Mechanism, Pkcs11Config};
 use crate::envelope::{
     KEY, LOCAL_BLOB, NONCE, TAG, WrapKeys, equal, hkdf, unwrap_local, wrap_local,
@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::secret::{SecretBytes, SecretPool, fill_random, wipe_stack};
 use cryptoki::error::{Error as Ck, RvError};
 use cryptoki::mechanism::aead::GcmParams;
+use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource};
 use cryptoki::mechanism::{Mechanism as CkMechanism, MechanismInfo, MechanismType};
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::types::Ulong;
@@ -32,6 +33,7 @@ pub(super) struct Wrapper<'a> {
     login: &'a LoggedIn,
     pub(super) key: Key,
     mac_key: Option<ObjectHandle>,
+    public_key: Option<ObjectHandle>,
     pub(super) mechanism: Mechanism,
     /// Key wrap by C_WrapKey and C_UnwrapKey; else by C_Encrypt and C_Decrypt (PKCS#11 3.0 and later).
     by_wrap_calls: bool,
@@ -54,7 +56,17 @@ fn ck(mechanism: Mechanism) -> MechanismType {
         Mechanism::AesKeyWrapPad => MechanismType::AES_KEY_WRAP_PAD,
         Mechanism::AesKeyWrap => MechanismType::AES_KEY_WRAP,
         Mechanism::AesCbcHmac => MechanismType::AES_CBC,
+        Mechanism::RsaOaep => MechanismType::RSA_PKCS_OAEP,
     }
+}
+
+/// OAEP with SHA-256, MGF1 with SHA-256, no label (RFC 8017).
+fn oaep() -> CkMechanism<'static> {
+    CkMechanism::RsaPkcsOaep(PkcsOaepParams::new(
+        MechanismType::SHA256,
+        PkcsMgfType::MGF1_SHA256,
+        PkcsOaepSource::empty(),
+    ))
 }
 
 /// What the token can do with a mechanism; `None`: it does not have it.
@@ -86,6 +98,9 @@ impl<'a> Wrapper<'a> {
         config: &Pkcs11Config,
         recorded: Option<Mechanism>,
     ) -> Result<Wrapper<'a>> {
+        if config.mechanism == Some(Mechanism::RsaOaep) {
+            return Self::rsa(login, config);
+        }
         let key = require_key(&login.session, &config.key, &login.token_name())?;
         let label = mac_label(&key.label);
         let mut mac_key = None;
@@ -110,6 +125,7 @@ impl<'a> Wrapper<'a> {
                     mac_key = find_mac_key(&login.session, &label)?;
                     by_cipher && mac_key.is_some()
                 }
+                Mechanism::RsaOaep => false,
             };
             if !usable {
                 why_not.push(format!(
@@ -126,6 +142,7 @@ impl<'a> Wrapper<'a> {
                 login,
                 key,
                 mac_key,
+                public_key: None,
                 mechanism,
                 by_wrap_calls,
             });
@@ -144,6 +161,34 @@ impl<'a> Wrapper<'a> {
             "Make a key that encrypts and decrypts, or wraps and unwraps (keyring-ward init does), or \
              choose another mechanism.",
         ))
+    }
+
+    /// The RSA key pair of the configuration.
+    fn rsa(login: &'a LoggedIn, config: &Pkcs11Config) -> Result<Wrapper<'a>> {
+        let name = login.token_name();
+        let private = ObjectClass::PRIVATE_KEY;
+        let key = find_rsa(&login.session, &config.key, private, &name)?;
+        let public = find_rsa(&login.session, &config.key, ObjectClass::PUBLIC_KEY, &name)?;
+        let info = ability(login, Mechanism::RsaOaep)?;
+        if !info.is_some_and(|i| i.encrypt() && i.decrypt()) {
+            return Err(Error::new(
+                Kind::Config,
+                "choose how the token wraps the DEK",
+                format!(
+                    "rsa-oaep-sha256: the token lacks it; it has {}",
+                    mechanism_names(&login.module.context, login.slot)?.join(", ")
+                ),
+            )
+            .hint("Use an AES key instead."));
+        }
+        Ok(Wrapper {
+            login,
+            key,
+            mac_key: None,
+            public_key: Some(public.handle),
+            mechanism: Mechanism::RsaOaep,
+            by_wrap_calls: false,
+        })
     }
 
     /// Sentences about a key that protects less than it could.
@@ -177,9 +222,11 @@ impl<'a> Wrapper<'a> {
                 commitment: [0; KEY],
                 blob: self.gcm_encrypt(aad, part)?,
             }),
-            Mechanism::AesKeyWrapPad | Mechanism::AesKeyWrap => {
+            Mechanism::AesKeyWrapPad | Mechanism::AesKeyWrap | Mechanism::RsaOaep => {
                 let inner = pool.random(KEY)?;
-                let wrapped = self.key_wrap(&inner).map_err(failed)?;
+                let wrapped = self
+                    .key_wrap(&inner)
+                    .map_err(|e| self.no_sha256(&e).unwrap_or(failed(e)))?;
                 let keys = inner_keys(pool, &inner)?;
                 let Ok(length) = u16::try_from(wrapped.len()) else {
                     return Err(Error::new(
@@ -214,6 +261,22 @@ impl<'a> Wrapper<'a> {
                 })
             }
         }
+    }
+
+    /// Some tokens have OAEP with SHA-1 only, and say so by refusing the parameters.
+    fn no_sha256(&self, e: &Ck) -> Option<Error> {
+        let refused = matches!(
+            errors::code(e),
+            Some(RvError::ArgumentsBad | RvError::MechanismParamInvalid)
+        );
+        (refused && self.mechanism == Mechanism::RsaOaep).then(|| {
+            Error::new(
+                Kind::Config,
+                WRAP,
+                "the token does not do RSA-OAEP with SHA-256",
+            )
+            .hint("Use an AES key instead.")
+        })
     }
 
     /// Unwraps a part. `None`: another key wrapped it, or it was changed.
@@ -252,7 +315,7 @@ impl<'a> Wrapper<'a> {
         let part = match self.mechanism {
             Mechanism::AesGcm => self.gcm_decrypt(pool, aad, blob)?,
             Mechanism::AesCbcHmac => self.cbc_decrypt(pool, aad, blob)?,
-            Mechanism::AesKeyWrapPad | Mechanism::AesKeyWrap => {
+            Mechanism::AesKeyWrapPad | Mechanism::AesKeyWrap | Mechanism::RsaOaep => {
                 let Some((wrapped, sealed)) = split(blob) else {
                     return Ok(None);
                 };
@@ -284,7 +347,7 @@ impl<'a> Wrapper<'a> {
                 .cbc_decrypt(pool, b"probe", &wrapped.blob)
                 .ok()
                 .flatten(),
-            Mechanism::AesKeyWrapPad | Mechanism::AesKeyWrap => {
+            Mechanism::AesKeyWrapPad | Mechanism::AesKeyWrap | Mechanism::RsaOaep => {
                 return split(&wrapped.blob).is_some_and(|(w, _)| self.key_unwrap(pool, w).is_ok());
             }
         };
@@ -380,6 +443,7 @@ impl<'a> Wrapper<'a> {
     fn key_wrap_mechanism(&self) -> CkMechanism<'static> {
         match self.mechanism {
             Mechanism::AesKeyWrap => CkMechanism::AesKeyWrap,
+            Mechanism::RsaOaep => oaep(),
             _ => CkMechanism::AesKeyWrapPad,
         }
     }
@@ -388,7 +452,8 @@ impl<'a> Wrapper<'a> {
         let session = &self.login.session;
         let mechanism = self.key_wrap_mechanism();
         if !self.by_wrap_calls {
-            return session.encrypt(&mechanism, self.key.handle, inner);
+            let key = self.public_key.unwrap_or(self.key.handle);
+            return session.encrypt(&mechanism, key, inner);
         }
         let mut template = session_secret().to_vec();
         template.push(Attribute::Value(inner.to_vec()));

@@ -7,6 +7,7 @@
 mod errors;
 mod mechanism;
 mod module;
+pub(crate) mod objects;
 mod pin;
 mod process;
 pub mod survey;
@@ -145,6 +146,14 @@ impl Kek for Pkcs11Kek {
             )
             .hint("Leave pkcs11_mechanism out, or use keyring-ward rekey to wrap the DEK anew. Nothing was changed."));
         }
+        if mechanism == Mechanism::RsaOaep && self.config.mechanism.is_none() {
+            return Err(Error::new(
+                Kind::WrongKek,
+                "open the keyring file",
+                "its DEK is wrapped for a public RSA key, which anybody can do",
+            )
+            .hint("If it is yours, set pkcs11_mechanism to rsa-oaep-sha256 and pin its fingerprint. Nothing was changed."));
+        }
         if !stanza.params.is_empty() {
             return Ok(Unwrapped::WrongKey);
         }
@@ -216,4 +225,20 @@ fn has_no_generator(e: &cryptoki::error::Error) -> bool {
         errors::code(e),
         Some(RvError::RandomNoRng | RvError::FunctionNotSupported)
     ) || matches!(e, cryptoki::error::Error::NullFunctionPointer)
+}
+
+/// Runs `f` in a session of its own. `writing`: objects of the token are made or removed.
+fn with_login<T: Send + 'static>(
+    config: &Pkcs11Config,
+    writing: bool,
+    deadline: Deadline,
+    f: impl FnOnce(&LoggedIn, &Pkcs11Config, &SecretPool) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let config = config.clone();
+    let module = config.module.clone();
+    process::bounded("use the token", &module, deadline, move || {
+        let pool = SecretPool::new();
+        let login = LoggedIn::new(&config, &pool, writing, &mut Vec::new())?;
+        f(&login, &config, &pool)
+    })
 }

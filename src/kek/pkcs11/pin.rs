@@ -132,7 +132,7 @@ fn load(path: &Path) -> Option<([u8; SALT], [u8; HASH])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{KeyChoice, SecretRef, TokenChoice};
+    use crate::config::{KeyChoice, SecretRef, Storage, TokenChoice};
     use std::os::unix::fs::PermissionsExt;
 
     fn config(dir: &Path) -> Pkcs11Config {
@@ -144,6 +144,7 @@ mod tests {
             pin: SecretRef::File(dir.join("pin")),
             mechanism: None,
             token_random: true,
+            storage: Storage::File,
             refused_pin: dir.join("refused"),
         }
     }

@@ -6,7 +6,7 @@
 use super::mechanism::{Wrapper, ability, mac_label};
 use super::module::Initialized;
 use super::token::{self, LoggedIn};
-use super::{Pkcs11Kek, errors, process};
+use super::{Pkcs11Kek, errors, process, with_login};
 use crate::config::{KeyChoice, Mechanism, Pkcs11Config};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
@@ -77,6 +77,7 @@ pub fn look(module: &Path, args: Option<String>, deadline: Deadline) -> Result<M
                 Mechanism::AesCbcHmac => {
                     has(MechanismType::AES_CBC) && has(MechanismType::SHA256_HMAC)
                 }
+                Mechanism::RsaOaep => has(MechanismType::RSA_PKCS_OAEP),
             });
             let mut state = Vec::new();
             for (on, word) in [
@@ -130,7 +131,19 @@ pub fn keys(config: &Pkcs11Config, deadline: Deadline) -> Result<Vec<String>> {
 /// Config: the configuration names the key by id only. What is wrong with module, token or PIN.
 pub fn make_key(config: &Pkcs11Config, deadline: Deadline) -> Result<Option<String>> {
     with_login(config, true, deadline, |login, config, _| {
-        if token::find_key(&login.session, &config.key)?.is_some() {
+        let rsa = config.mechanism == Some(Mechanism::RsaOaep);
+        let name = login.token_name();
+        let find_rsa =
+            || token::find_rsa(&login.session, &config.key, ObjectClass::PRIVATE_KEY, &name);
+        let there = match rsa {
+            true => match find_rsa() {
+                Ok(_) => true,
+                Err(e) if e.kind() == Kind::NotFound => false,
+                Err(e) => return Err(e),
+            },
+            false => token::find_key(&login.session, &config.key)?.is_some(),
+        };
+        if there {
             return Ok(None);
         }
         let Some(label) = &config.key.label else {
@@ -141,6 +154,10 @@ pub fn make_key(config: &Pkcs11Config, deadline: Deadline) -> Result<Option<Stri
             )
             .hint("A key that is made needs a label: set key_label as well."));
         };
+        if rsa {
+            create_pair(login, config, label)?;
+            return Ok(Some(find_rsa()?.line()));
+        }
         create(login, config, label)?;
         let key = token::require_key(&login.session, &config.key, &login.token_name())?;
         Ok(Some(key.line()))
@@ -150,7 +167,7 @@ pub fn make_key(config: &Pkcs11Config, deadline: Deadline) -> Result<Option<Stri
 /// What a new KEK has to be good for on this token.
 fn wanted(login: &LoggedIn, config: &Pkcs11Config) -> Result<(Mechanism, bool)> {
     for mechanism in Mechanism::ALL {
-        if config.mechanism.is_some_and(|m| m != mechanism) {
+        if config.mechanism.is_some_and(|m| m != mechanism) || mechanism == Mechanism::RsaOaep {
             continue;
         }
         let Some(info) = ability(login, mechanism)? else {
@@ -227,19 +244,36 @@ fn create(login: &LoggedIn, config: &Pkcs11Config, label: &str) -> Result<()> {
     Ok(())
 }
 
-fn with_login<T: Send + 'static>(
-    config: &Pkcs11Config,
-    writing: bool,
-    deadline: Deadline,
-    f: impl FnOnce(&LoggedIn, &Pkcs11Config, &SecretPool) -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let config = config.clone();
-    let module = config.module.clone();
-    process::bounded("use the token", &module, deadline, move || {
-        let pool = SecretPool::new();
-        let login = LoggedIn::new(&config, &pool, writing, &mut Vec::new())?;
-        f(&login, &config, &pool)
-    })
+/// RSA-3072 (NIST SP 800-57: as strong as the 128 bits that OAEP gives here).
+fn create_pair(login: &LoggedIn, config: &Pkcs11Config, label: &str) -> Result<()> {
+    let mut random = [0; 8];
+    fill_random(&mut random)?;
+    let id = config.key.id.clone().unwrap_or_else(|| random.to_vec());
+    let both = [
+        Attribute::Token(true),
+        Attribute::Label(label.as_bytes().to_vec()),
+        Attribute::Id(id),
+    ];
+    let mut public = both.to_vec();
+    public.extend([
+        Attribute::ModulusBits(3072.into()),
+        Attribute::PublicExponent(vec![1, 0, 1]),
+        Attribute::Encrypt(true),
+        Attribute::Verify(false),
+    ]);
+    let mut private = both.to_vec();
+    private.extend([
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Decrypt(true),
+        Attribute::Sign(false),
+    ]);
+    login
+        .session
+        .generate_key_pair(&CkMechanism::RsaPkcsKeyPairGen, &public, &private)
+        .map_err(|e| errors::error("make the KEK on the token", &e))?;
+    Ok(())
 }
 
 /// One step of the contract: what, and whether it held; the reason where not.
@@ -321,10 +355,7 @@ fn remove(config: &Pkcs11Config, deadline: Deadline) -> Result<()> {
     with_login(config, true, deadline, |login, config, _| {
         let label = config.key.label.clone().unwrap_or_default();
         for label in [mac_label(&label), label] {
-            let template = [
-                Attribute::Class(ObjectClass::SECRET_KEY),
-                Attribute::Label(label.into_bytes()),
-            ];
+            let template = [Attribute::Label(label.into_bytes())];
             let failed = |e| errors::error("remove a throw-away key", &e);
             for object in login.session.find_objects(&template).map_err(failed)? {
                 login.session.destroy_object(object).map_err(failed)?;

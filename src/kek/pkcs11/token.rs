@@ -488,6 +488,39 @@ pub(super) fn require_key(session: &Session, choice: &KeyChoice, token: &str) ->
     ))
 }
 
+/// The one RSA key of the configuration, of this class.
+pub(super) fn find_rsa(
+    session: &Session,
+    choice: &KeyChoice,
+    class: ObjectClass,
+    token: &str,
+) -> Result<Key> {
+    let mut template = vec![
+        Attribute::Class(class),
+        Attribute::KeyType(KeyType::RSA),
+        Attribute::Token(true),
+    ];
+    template.extend(
+        choice
+            .label
+            .clone()
+            .map(|l| Attribute::Label(l.into_bytes())),
+    );
+    template.extend(choice.id.clone().map(Attribute::Id));
+    let found = session
+        .find_objects(&template)
+        .map_err(|e| errors::error(FIND_KEY, &e))?;
+    match found[..] {
+        [handle] => Key::read(session, handle),
+        _ => Err(Error::new(
+            if found.is_empty() { Kind::NotFound } else { Kind::Config },
+            FIND_KEY,
+            format!("the token '{token}' has {} RSA keys ({class}) that fit {choice}, not one", found.len()),
+        )
+        .hint("A key pair has one private and one public key of the same label and id; keyring-ward init makes it.")),
+    }
+}
+
 /// A secret key with this label, of any type that HMAC takes.
 pub(super) fn find_mac_key(session: &Session, label: &str) -> Result<Option<ObjectHandle>> {
     let template = [

@@ -65,6 +65,22 @@ pub struct Handover {
     last: Option<Waypoint>,
 }
 
+impl Handover {
+    /// A lock alone: what a store without a journal hands over.
+    pub(super) fn of_lock(lock: Option<Arc<Lock>>) -> Handover {
+        Handover {
+            lock,
+            file_id: None,
+            last: None,
+        }
+    }
+
+    /// The lock that is handed over.
+    pub(super) fn lock(&self) -> Option<Arc<Lock>> {
+        self.lock.clone()
+    }
+}
+
 /// The file, once it exists.
 struct Journal {
     file: File,
@@ -482,6 +498,14 @@ impl Error {
 impl Store for FileStore {
     fn append(&mut self, change: &Change<'_>) -> Result<()> {
         self.append_change(change)
+    }
+
+    fn fetch(&self, _: &crate::keyring::id::KeyId) -> Result<Option<KeyRecord>> {
+        Err(Error::new(
+            Kind::Internal,
+            "fetch the key",
+            "keys of a keyring file are served from memory",
+        ))
     }
 
     fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()> {

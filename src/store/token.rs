@@ -1,0 +1,565 @@
+//! The token store: each key is a sealed object of its own on a PKCS#11 token, nothing is on disk.
+//!
+//! One object `head` holds what a keyring file's header holds: file id, salt and the DEK, wrapped by the KEK
+//! on the same token. Every other object is one record, sealed under keys derived from that DEK; its
+//! associated data binds it to its label, so that objects can't be exchanged (docs/format.md). Creating or
+//! destroying one object is one call of the token, so nothing is ever half done. It must never take an
+//! object that it can't open for an absent key, and never replace an object that it does not know.
+
+use super::file::lock::Lock;
+use super::file::marker::{self, Marker};
+use super::file::{Handover, OpenOptions, layout};
+use super::{Mode, Store, StoreInfo};
+use crate::config::Pkcs11Config;
+use crate::deadline::Deadline;
+use crate::envelope::{
+    FILE_ID, FINGERPRINT, FileKeys, KEY, MAC, NONCE, Position, TAG, equal, fingerprint,
+};
+use crate::error::{Error, Kind, Result};
+use crate::kek::adapter::attempt;
+use crate::kek::pkcs11::objects::{Object, Objects};
+use crate::kek::{self, Contact, Kek};
+use crate::keyring::record::{Change, KeyRecord, ReadChange};
+use crate::secret::{SecretBytes, SecretPool, fill_random};
+use crate::sys::{self, Identity};
+use layout::Header;
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+const OP: &str = "open the keyring on the token";
+const WRITE: &str = "write the keyring on the token";
+const HEAD: &str = "head";
+const MAGIC: [u8; 4] = *b"KWO\x01";
+/// Magic, sequence number, nonce, tag: what a record's object has beside its text.
+const OVERHEAD: usize = 4 + 8 + NONCE + TAG;
+
+/// An open head.
+struct Opened {
+    header: Header,
+    dek: SecretBytes,
+    keys: FileKeys,
+}
+
+/// See the module's documentation.
+pub struct TokenStore {
+    objects: Objects,
+    path: PathBuf,
+    mode: Mode,
+    identity: Identity,
+    data_dir: Option<PathBuf>,
+    keks: Vec<Box<dyn Kek>>,
+    patience: Duration,
+    pool: SecretPool,
+    lock: Option<Arc<Lock>>,
+    opened: Option<Opened>,
+    /// The highest sequence number so far; the next record gets the one behind it.
+    sequence: u64,
+    bytes: u64,
+    retired: bool,
+    contact: Mutex<Contact>,
+    warnings: Vec<String>,
+}
+
+impl TokenStore {
+    /// Reads every object and gives each key to `sink`. A token without a head is an empty keyring, unless the
+    /// marker says otherwise; the first write makes it.
+    ///
+    /// # Errors
+    /// Locked, NotFound (marker without head), WrongKek, Tampered, and the token's own errors.
+    pub fn open(
+        options: OpenOptions<'_>,
+        config: &Pkcs11Config,
+        sink: &mut dyn FnMut(ReadChange) -> Result<u64>,
+    ) -> Result<TokenStore> {
+        let _guard = options.identity.enter()?;
+        let (_, path) = sys::resolve(options.path, OP)?;
+        let lock = match options.mode {
+            Mode::ReadWrite => {
+                let inherited = options.predecessor.as_ref().and_then(Handover::lock);
+                let usable = |l: &Arc<Lock>| l.is_for(&path) && l.still_there();
+                Some(match inherited.filter(usable) {
+                    Some(lock) => lock,
+                    None => Arc::new(Lock::acquire(&path)?),
+                })
+            }
+            Mode::ReadOnly | Mode::Snapshot => None,
+        };
+        let mut store = TokenStore {
+            objects: Objects::new(config.clone()),
+            path,
+            mode: options.mode,
+            identity: options.identity.clone(),
+            data_dir: options.data_dir,
+            keks: options.keks,
+            patience: options.kek_patience,
+            pool: options.pool,
+            lock,
+            opened: None,
+            sequence: 0,
+            bytes: 0,
+            retired: false,
+            contact: Mutex::default(),
+            warnings: Vec::new(),
+        };
+        let marker = match &store.data_dir {
+            Some(dir) if store.mode != Mode::Snapshot => marker::read(dir)?,
+            _ => None,
+        };
+        store.read(options.fingerprint, options.deadline, marker, sink)?;
+        Ok(store)
+    }
+
+    fn attempt<T>(&self, deadline: Deadline, f: impl FnMut() -> Result<T>) -> Result<T> {
+        let note = |error: Option<&Error>| {
+            let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
+            contact.calls += 1;
+            match error {
+                None => contact.last_success = Some(sys::unix_seconds()),
+                Some(e) => {
+                    contact.errors += 1;
+                    contact.last_error = Some(e.to_string());
+                }
+            }
+        };
+        attempt(deadline, note, f)
+    }
+
+    fn read(
+        &mut self,
+        pinned: Option<[u8; FINGERPRINT]>,
+        deadline: Deadline,
+        marker: Option<Marker>,
+        sink: &mut dyn FnMut(ReadChange) -> Result<u64>,
+    ) -> Result<()> {
+        let all = self.attempt(deadline, || self.objects.read_all(deadline))?;
+        let (heads, mut records): (Vec<Object>, Vec<Object>) =
+            all.into_iter().partition(|o| o.label == HEAD);
+        let head = match &heads[..] {
+            [] => return self.missing(records.len(), marker.as_ref(), deadline),
+            [head] => head,
+            _ => {
+                return Err(self.wrong(
+                    Kind::Config,
+                    "it has more than one head: two servers began a keyring under the same KEK",
+                    "Give each server a KEK of its own; remove the head that is not yours with the vendor's tool.",
+                ));
+            }
+        };
+        let parsed = layout::parse_header(&head.value)?;
+        let header = &parsed.header;
+        let opened = kek::open_dek(
+            &self.pool,
+            &self.keks,
+            &header.file_id,
+            &header.stanzas,
+            deadline,
+        );
+        self.collect_kek_warnings();
+        let (dek, _) = opened?;
+        let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
+        let authenticated = &head.value[..parsed.length - MAC - 4];
+        if parsed.length != head.value.len() || !equal(&keys.header_mac(authenticated), &parsed.mac)
+        {
+            return Err(self.wrong(
+                Kind::Tampered,
+                "its head is not authentic: it was changed",
+                RESTORE,
+            ));
+        }
+        if pinned.is_some_and(|p| !fingerprint(&dek).is_ok_and(|f| equal(&f, &p))) {
+            return Err(self.wrong(
+                Kind::WrongKek,
+                "its DEK is not the one that the configuration pins",
+                "Somebody may have put another keyring in place. Restore yours, or correct fingerprint.",
+            ));
+        }
+        if let (Some(dir), Some(m)) = (&self.data_dir, &marker)
+            && m.file_id != header.file_id
+        {
+            let hint = marker::reset_hint(dir);
+            return Err(self.wrong(
+                Kind::Tampered,
+                "it is not the keyring that belongs to this data directory",
+                &hint,
+            ));
+        }
+        self.bytes = head.value.len() as u64;
+        self.opened = Some(Opened {
+            header: parsed.header,
+            dek,
+            keys,
+        });
+        // The newest of several under one label comes last: only that one counts.
+        records.sort_by_cached_key(|o| (o.label.clone(), sequence_of(&o.value)));
+        for (i, object) in records.iter().enumerate() {
+            if object.value.is_empty() {
+                self.warnings.push(format!(
+                    "The object '{}' on the {} is empty: a write that the token broke off and that was never \
+                     acknowledged. It is left as it is.",
+                    object.label,
+                    self.objects.place()
+                ));
+                continue;
+            }
+            let record = self.unseal(object)?;
+            let label = &object.label;
+            if records.get(i + 1).is_some_and(|next| next.label == *label) {
+                self.warnings.push(format!(
+                    "The {} holds several objects '{label}' ({:?}): the newest counts, the others are left as \
+                     they are.",
+                    self.objects.place(),
+                    record.id
+                ));
+                continue;
+            }
+            self.bytes += object.value.len() as u64;
+            sink(ReadChange::Put(record))?;
+        }
+        self.sequence = records
+            .iter()
+            .map(|o| sequence_of(&o.value))
+            .max()
+            .unwrap_or(0);
+        self.refresh_marker();
+        Ok(())
+    }
+
+    fn missing(
+        &mut self,
+        records: usize,
+        marker: Option<&Marker>,
+        deadline: Deadline,
+    ) -> Result<()> {
+        if records > 0 {
+            let why =
+                format!("it has {records} keys of a keyring, but not the head that opens them");
+            return Err(self.wrong(Kind::Tampered, &why, RESTORE));
+        }
+        if let (Some(_), Some(dir)) = (marker, &self.data_dir) {
+            let hint = marker::reset_hint(dir);
+            return Err(self.wrong(
+                Kind::NotFound,
+                "it holds no keyring, but the marker in the data directory says that this server had one",
+                &hint,
+            ));
+        }
+        if self.mode != Mode::ReadWrite {
+            return Err(self.wrong(
+                Kind::NotFound,
+                "it holds no keyring",
+                "A keyring that is opened read-only must exist.",
+            ));
+        }
+        let probed = self
+            .keks
+            .iter()
+            .try_for_each(|kek| kek.probe(&self.pool, deadline));
+        self.collect_kek_warnings();
+        probed
+    }
+
+    fn wrong(&self, kind: Kind, why: &str, hint: &str) -> Error {
+        Error::new(kind, OP, format!("{}: {why}", self.objects.place())).hint(hint)
+    }
+
+    fn collect_kek_warnings(&mut self) {
+        for kek in &self.keks {
+            self.warnings.extend(kek.take_warnings());
+        }
+    }
+
+    fn refresh_marker(&mut self) {
+        let (Some(dir), Some(opened), Mode::ReadWrite) = (&self.data_dir, &self.opened, self.mode)
+        else {
+            return;
+        };
+        // Objects go one by one, so there is no lower bound to keep.
+        let marker = Marker {
+            file_id: opened.header.file_id,
+            sequence: 0,
+        };
+        if marker::read(dir).ok().flatten() == Some(marker) {
+            return;
+        }
+        if let Err(e) = marker::write(dir, &marker) {
+            self.warnings
+                .push(format!("{e} A missing keyring would not be noticed."));
+        }
+    }
+
+    fn position(opened: &Opened, sequence: u64, label: &str) -> Position {
+        Position {
+            file_id: opened.header.file_id,
+            generation: opened.header.generation,
+            sequence,
+            previous: Sha256::digest(label.as_bytes()).into(),
+        }
+    }
+
+    /// The key in an object.
+    fn unseal(&self, object: &Object) -> Result<KeyRecord> {
+        let damaged = |why: &str| {
+            let why = format!("the object '{}' {why}", object.label);
+            self.wrong(Kind::Tampered, &why, RESTORE)
+        };
+        let Some(opened) = &self.opened else {
+            return Err(damaged("can't be opened without the head"));
+        };
+        let value = &object.value;
+        if value.len() <= OVERHEAD || value[..4] != MAGIC {
+            return Err(damaged("is not a key of Keyring Ward"));
+        }
+        let sequence = sequence_of(value);
+        let (mut nonce, mut tag) = ([0; NONCE], [0; TAG]);
+        nonce.copy_from_slice(&value[12..12 + NONCE]);
+        tag.copy_from_slice(&value[value.len() - TAG..]);
+        let mut text = self.pool.copy(&value[12 + NONCE..value.len() - TAG])?;
+        let at = Self::position(opened, sequence, &object.label);
+        if !opened.keys.cipher().open(&at, &nonce, &tag, &mut text) {
+            return Err(damaged("is not authentic: it was changed or exchanged"));
+        }
+        match layout::read_plaintext(&self.pool, &text)? {
+            Some(ReadChange::Put(record))
+                if label_of(opened, record.id.as_bytes()) == object.label =>
+            {
+                Ok(record)
+            }
+            _ => Err(damaged("breaks the format's rules")),
+        }
+    }
+
+    fn seal(&self, opened: &Opened, record: &KeyRecord) -> Result<(String, Vec<u8>)> {
+        let label = label_of(opened, record.id.as_bytes());
+        let change = Change::Put(record);
+        let mut text = self.pool.zeroed(layout::plaintext_length(&change))?;
+        layout::write_plaintext(&change, &mut text);
+        let sequence = self
+            .sequence
+            .checked_add(1)
+            .ok_or_else(|| Error::new(Kind::Internal, WRITE, "the sequence numbers are used up"))?;
+        let at = Self::position(opened, sequence, &label);
+        let (nonce, tag) = opened.keys.cipher().seal(&at, &mut text)?;
+        let mut value = MAGIC.to_vec();
+        value.extend_from_slice(&sequence.to_le_bytes());
+        value.extend_from_slice(&nonce);
+        value.extend_from_slice(&text);
+        value.extend_from_slice(&tag);
+        Ok((label, value))
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if self.mode != Mode::ReadWrite {
+            return Err(Error::new(Kind::ReadOnly, WRITE, "it is opened read-only")
+                .hint("Set read_only to false and run ALTER INSTANCE RELOAD KEYRING."));
+        }
+        if self.retired {
+            return Err(
+                Error::new(Kind::ReadOnly, WRITE, "it was reloaded meanwhile").hint("Try again."),
+            );
+        }
+        if !self.lock.as_ref().is_some_and(|l| l.still_there()) {
+            return Err(Error::new(
+                Kind::ReadOnly,
+                WRITE,
+                "the lock file was removed under the running server",
+            )
+            .hint("Run ALTER INSTANCE RELOAD KEYRING."));
+        }
+        Ok(())
+    }
+
+    /// The head of a new keyring.
+    fn begin(&mut self, deadline: Deadline) -> Result<()> {
+        let mut file_id = [0; FILE_ID];
+        fill_random(&mut file_id)?;
+        let mut dek = self.pool.random(KEY)?;
+        let Some(kek) = self.keks.first() else {
+            return Err(Error::new(Kind::Config, WRITE, "no KEK is configured"));
+        };
+        kek.mix_random(&mut dek, deadline)?;
+        let stanza = kek.wrap(&self.pool, &file_id, &dek, deadline)?;
+        let stanzas = vec![stanza];
+        let (proof, _) = kek::open_dek(&self.pool, &self.keks, &file_id, &stanzas, deadline)?;
+        if !equal(&proof, &dek) {
+            return Err(Error::new(
+                Kind::Internal,
+                WRITE,
+                "the wrapped DEK unwraps to another one",
+            ));
+        }
+        let mut header = Header {
+            file_id,
+            generation: 1,
+            base_sequence: 0,
+            salt: [0; crate::envelope::SALT],
+            written_at: sys::unix_seconds(),
+            stanzas,
+        };
+        fill_random(&mut header.salt)?;
+        let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
+        let authenticated = header.authenticated_bytes()?;
+        let mac = keys.header_mac(&authenticated);
+        let bytes = layout::finish_header(authenticated, &mac);
+        self.attempt(deadline, || {
+            self.objects.create(HEAD, bytes.clone(), deadline)
+        })?;
+        self.bytes = bytes.len() as u64;
+        self.opened = Some(Opened { header, dek, keys });
+        self.collect_kek_warnings();
+        self.refresh_marker();
+        Ok(())
+    }
+
+    fn change(&mut self, change: &Change<'_>) -> Result<()> {
+        let _guard = self.identity.enter()?;
+        self.check_writable()?;
+        if let Some(lock) = &self.lock {
+            lock.refresh_pid();
+        }
+        let deadline = Deadline::after(self.patience);
+        if self.opened.is_none() {
+            self.begin(deadline)?;
+        }
+        let Some(opened) = &self.opened else {
+            return Err(Error::new(Kind::Internal, WRITE, "it has no head"));
+        };
+        match change {
+            Change::Put(record) => {
+                let (label, value) = self.seal(opened, record)?;
+                self.attempt(deadline, || {
+                    self.objects.create(&label, value.clone(), deadline)
+                })?;
+                self.sequence += 1;
+                self.bytes += value.len() as u64;
+            }
+            Change::Remove(record) => {
+                let label = label_of(opened, record.id.as_bytes());
+                if !self.attempt(deadline, || self.objects.remove(&label, deadline))? {
+                    self.warnings.push(format!(
+                        "{:?} was on the token no more when it was removed.",
+                        record.id
+                    ));
+                }
+                let text = layout::plaintext_length(&Change::Put(record));
+                self.bytes = self.bytes.saturating_sub((text + OVERHEAD) as u64);
+            }
+        }
+        Ok(())
+    }
+}
+
+const RESTORE: &str = "Nothing was changed. Restore the token from a backup by the vendor's means.";
+
+fn sequence_of(value: &[u8]) -> u64 {
+    let bytes = value.get(4..12).and_then(|b| b.try_into().ok());
+    bytes.map_or(0, u64::from_le_bytes)
+}
+
+/// The label of a key's object. It depends on the keyring, so that it tells nothing of the name to who can
+/// list a token's objects.
+fn label_of(opened: &Opened, id: &[u8]) -> String {
+    let mac = opened.keys.label_mac(id);
+    format!("key {}", crate::config::hex(&mac[..20]))
+}
+
+impl Store for TokenStore {
+    fn append(&mut self, change: &Change<'_>) -> Result<()> {
+        self.change(change)
+    }
+
+    fn mix_random(&self, bytes: &mut [u8]) -> Result<()> {
+        let _guard = self.identity.enter()?;
+        let deadline = Deadline::after(self.patience);
+        let mut keks = self.keks.iter();
+        keks.try_for_each(|kek| kek.mix_random(bytes, deadline))
+    }
+
+    fn fetch(&self, id: &crate::keyring::id::KeyId) -> Result<Option<KeyRecord>> {
+        let _guard = self.identity.enter()?;
+        let Some(opened) = &self.opened else {
+            return Ok(None);
+        };
+        let label = label_of(opened, id.as_bytes());
+        let deadline = Deadline::after(self.patience);
+        let mut found = self.attempt(deadline, || self.objects.read(&label, deadline))?;
+        found.retain(|o| !o.value.is_empty());
+        found.sort_by_key(|o| sequence_of(&o.value));
+        found.last().map(|object| self.unseal(object)).transpose()
+    }
+
+    fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()> {
+        self.check_writable()?;
+        if self.opened.is_none() && live.is_empty() {
+            let _guard = self.identity.enter()?;
+            return self.begin(Deadline::after(self.patience));
+        }
+        // Nothing is dead on a token: a removed key is gone.
+        Ok(())
+    }
+
+    fn rekey(&mut self, _: &[&KeyRecord], _: Vec<Box<dyn Kek>>, _: bool) -> Result<()> {
+        Err(Error::new(
+            Kind::InvalidInput,
+            "change the KEK",
+            "the keys are objects on the token",
+        )
+        .hint("Move them to a keyring file first (mysql_migrate_keyring), and from there."))
+    }
+
+    fn wants_rewrite(&self) -> bool {
+        false
+    }
+
+    fn handover(&self) -> Handover {
+        Handover::of_lock(self.lock.clone())
+    }
+
+    fn needs_rescue(&self) -> bool {
+        false
+    }
+
+    fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn generation(&self) -> u64 {
+        1
+    }
+
+    fn info(&self) -> StoreInfo {
+        let contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut info = StoreInfo {
+            opened_by: self.keks.first().map(|k| k.describe()).unwrap_or_default(),
+            contact: Some(contact.clone()),
+            ..StoreInfo::default()
+        };
+        if let Some(opened) = &self.opened {
+            info.exists = true;
+            info.file_id = Some(opened.header.file_id);
+            info.fingerprint = fingerprint(&opened.dek).ok();
+            info.generation = opened.header.generation;
+            info.sequence = self.sequence;
+            info.bytes = self.bytes;
+            info.live_bytes = self.bytes;
+            if let Some(stanza) = opened.header.stanzas.first() {
+                info.mechanism.clone_from(&stanza.mechanism);
+                info.key_ref.clone_from(&stanza.key_ref);
+            }
+        }
+        info
+    }
+
+    fn warn(&mut self, sentence: String) {
+        self.warnings.push(sentence);
+    }
+
+    fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+}
