@@ -14,13 +14,20 @@ use std::path::{Path, PathBuf};
 
 const OP: &str = "load the PKCS#11 module";
 
+/// Libraries, by their own description, that don't work any more after C_Finalize and a second C_Initialize.
+/// Measured with opencryptoki 3.27: every login answers CKR_CANT_LOCK until the library is loaded anew, and
+/// unloading it ends mysqld sooner or later, because a thread of it lives on.
+const ONCE_ONLY: [&str; 1] = ["openCryptoki"];
+
 /// A module between C_Initialize and C_Finalize. Ended on every path, by `Drop`.
 pub(super) struct Initialized {
     /// The module's functions.
     pub(super) context: Pkcs11,
     /// Somebody else in this process has initialised it: not ours to end.
     pub(super) borrowed: bool,
-    pub(super) path: PathBuf,
+    /// It can be initialised once only, so it is never ended.
+    stays: bool,
+    path: PathBuf,
 }
 
 impl Initialized {
@@ -41,9 +48,15 @@ impl Initialized {
                     .context(format!("'{}'", path.display())));
             }
         };
+        let stays = context.get_library_info().is_ok_and(|info| {
+            ONCE_ONLY
+                .iter()
+                .any(|name| info.library_description().contains(name))
+        });
         Ok(Initialized {
             context,
             borrowed,
+            stays,
             path: resolved,
         })
     }
@@ -52,9 +65,9 @@ impl Initialized {
 impl Drop for Initialized {
     fn drop(&mut self) {
         if !self.borrowed {
-            // Where it fails, the next use finds the module initialised, and ends it for us.
-            let failed = self.context.clone().finalize().is_err();
-            process::note_unfinished(&self.path, failed);
+            // Where it stays initialised, the next use finds it so, and ends it for us.
+            let stays = self.stays || self.context.clone().finalize().is_err();
+            process::note_unfinished(&self.path, stays);
         }
     }
 }

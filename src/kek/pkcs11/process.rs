@@ -21,12 +21,11 @@ struct Process {
     inside: Option<Inside>,
 }
 
-/// A module in this process. It stays loaded, because many modules don't survive being unloaded;
-/// [`unload`] is for those that can't be initialised twice otherwise.
+/// A module in this process. It stays loaded: many modules don't survive being unloaded (docs/adr/0005).
 struct Loaded {
     path: PathBuf,
     context: Pkcs11,
-    /// A C_Finalize of ours failed: that it is initialised is our doing still.
+    /// We left it initialised, because C_Finalize failed or must not be called.
     unfinished: bool,
 }
 
@@ -65,12 +64,7 @@ pub(super) fn module(path: &Path, load: impl FnOnce() -> Result<Pkcs11>) -> Resu
     Ok(context)
 }
 
-/// Forgets a module, so that the next use loads it anew. The library goes when its last user does.
-pub(super) fn unload(path: &Path) {
-    process().modules.retain(|m| m.path != path);
-}
-
-/// Notes whether our last C_Finalize of a module failed; gives what was noted before.
+/// Notes whether we leave a module initialised; gives what was noted before.
 pub(super) fn note_unfinished(path: &Path, unfinished: bool) -> bool {
     let mut process = process();
     let module = process.modules.iter_mut().find(|m| m.path == path);
@@ -87,6 +81,17 @@ pub(super) fn bounded<T: Send + 'static>(
     deadline: Deadline,
     f: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
+    if deadline.passed() {
+        return Err(Error::new(
+            Kind::Timeout,
+            op,
+            format!(
+                "the {:.0} s for the HSM were over before it could be asked",
+                deadline.total().as_secs_f64()
+            ),
+        )
+        .hint("Try again, or raise start_timeout or timeout."));
+    }
     let over = enter(op, module, deadline)?;
     let over_too = over.clone();
     let (send, receive) = mpsc::sync_channel(1);
@@ -187,6 +192,9 @@ mod tests {
         let module = Path::new("/hangs");
         let soon = || Deadline::after(Duration::from_millis(100));
         assert_eq!(bounded("x", module, soon(), || Ok(7)).unwrap(), 7);
+        let over = Deadline::after(Duration::ZERO);
+        let e = bounded("x", module, over, || Ok(7)).unwrap_err();
+        assert_eq!(e.kind(), Kind::Timeout);
         let e = bounded("x", module, soon(), || -> Result<()> { panic!("inside") }).unwrap_err();
         assert_eq!(e.kind(), Kind::Internal);
 

@@ -5,7 +5,7 @@
 //! object that is not the KEK.
 
 use super::module::Initialized;
-use super::{errors, pin, process};
+use super::{errors, pin};
 use crate::config::{KeyChoice, Pkcs11Config, TokenChoice, hex};
 use crate::error::{Error, Kind, Result};
 use crate::secret::SecretPool;
@@ -16,7 +16,6 @@ use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHan
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::RawAuthPin;
-use std::path::PathBuf;
 
 const FIND: &str = "find the token";
 const LOGIN: &str = "log in to the token";
@@ -158,25 +157,6 @@ impl LoggedIn {
         writing: bool,
         warnings: &mut Vec<String>,
     ) -> Result<LoggedIn> {
-        let mut stale = None;
-        let first = LoggedIn::attempt(config, pool, writing, warnings, &mut stale);
-        match (first, stale.take()) {
-            (Err(_), Some(path)) => {
-                process::unload(&path);
-                LoggedIn::attempt(config, pool, writing, warnings, &mut stale)
-            }
-            (result, _) => result,
-        }
-    }
-
-    /// `stale` gets the module's path where it has to be loaded anew.
-    fn attempt(
-        config: &Pkcs11Config,
-        pool: &SecretPool,
-        writing: bool,
-        warnings: &mut Vec<String>,
-        stale: &mut Option<PathBuf>,
-    ) -> Result<LoggedIn> {
         let module = Initialized::new(&config.module, config.module_args.as_deref())?;
         let (slot, info) = choose(&module.context, &config.token)?;
         if let TokenChoice::Slot(id) = config.token {
@@ -209,7 +189,7 @@ impl LoggedIn {
             .is_none_or(TokenInfo::login_required)
         {
             pin::check(config, &serial, &pin)?;
-            logged_in.log_in(config, &serial, &pin, warnings, stale)?;
+            logged_in.log_in(config, &serial, &pin, warnings)?;
         }
         Ok(logged_in)
     }
@@ -220,7 +200,6 @@ impl LoggedIn {
         serial: &str,
         pin: &[u8],
         warnings: &mut Vec<String>,
-        stale: &mut Option<PathBuf>,
     ) -> Result<()> {
         if let Some(info) = &self.info {
             let refuse =
@@ -263,10 +242,6 @@ impl LoggedIn {
             // Ours, from an operation whose end failed, unless somebody else uses the module as well.
             self.ours = !self.module.borrowed;
             return Ok(());
-        }
-        if code == Some(RvError::CantLock) {
-            // opencryptoki loses its lock in C_Finalize and finds it again only when it is loaded anew.
-            *stale = Some(self.module.path.clone());
         }
         let mut error = errors::error(LOGIN, &e).context(&config.token);
         if matches!(
