@@ -51,6 +51,8 @@ part_deny() {
     cargo install -q --locked cargo-deny@0.20.2 --root "$TOOLS" --target-dir "$WORK/deny-target"
     rm -rf "$WORK/deny-target"
   fi
+  # Offline, it wants every crate of the lock file, those of other features and platforms as well.
+  cargo fetch --locked -q
   local database=${ADVISORY_DB:-$REPO/../shared/advisory-db.tar.gz}
   check "licences, bans, sources" "$TOOLS/bin/cargo-deny" --offline check -s licenses bans sources
   if [ ! -e "$database" ]; then

@@ -424,7 +424,7 @@ fn every_call_fails_once_and_for_good() {
             }
         }
         let mut impatient = config.clone();
-        impatient.patience.call = Duration::from_millis(150);
+        impatient.patience.call = Duration::from_millis(400);
         let mut names = calls.clone();
         names.sort();
         names.dedup();
@@ -489,7 +489,7 @@ fn a_hanging_module_is_given_up_and_comes_back() {
     };
     let e = keyring.reload(&config, &environment).map(drop).unwrap_err();
     assert_eq!(e.kind(), Kind::Timeout, "{e}");
-    assert!(begin.elapsed() < Duration::from_secs(2));
+    assert!(begin.elapsed() < Duration::from_millis(2900), "not the module's 3 s");
     assert!(
         keyring.fetch(b"k", b"").unwrap().is_some(),
         "the old keyring serves"

@@ -191,11 +191,12 @@ mod tests {
     fn a_call_that_hangs_is_given_up_and_not_entered_again() {
         let module = Path::new("/hangs");
         let soon = || Deadline::after(Duration::from_millis(100));
-        assert_eq!(bounded("x", module, soon(), || Ok(7)).unwrap(), 7);
+        let patient = || Deadline::after(Duration::from_secs(30));
+        assert_eq!(bounded("x", module, patient(), || Ok(7)).unwrap(), 7);
         let over = Deadline::after(Duration::ZERO);
         let e = bounded("x", module, over, || Ok(7)).unwrap_err();
         assert_eq!(e.kind(), Kind::Timeout);
-        let e = bounded("x", module, soon(), || -> Result<()> { panic!("inside") }).unwrap_err();
+        let e = bounded("x", module, patient(), || -> Result<()> { panic!("inside") }).unwrap_err();
         assert_eq!(e.kind(), Kind::Internal);
 
         let (go_on, wait) = mpsc::channel::<()>();
@@ -205,10 +206,9 @@ mod tests {
         assert!(e.to_string().contains("did not come back"), "{e}");
         let e = bounded("x", module, soon(), || Ok(())).unwrap_err();
         assert!(e.to_string().contains("from an earlier call"), "{e}");
-        assert!(begin.elapsed() < Duration::from_secs(5));
+        assert!(begin.elapsed() < Duration::from_secs(25));
         // It comes back after all: the module can be used again.
         go_on.send(()).unwrap();
-        let patient = Deadline::after(Duration::from_secs(30));
-        assert_eq!(bounded("x", module, patient, || Ok(8)).unwrap(), 8);
+        assert_eq!(bounded("x", module, patient(), || Ok(8)).unwrap(), 8);
     }
 }
