@@ -431,7 +431,12 @@ fn every_call_fails_once_and_for_good() {
         for call in &names {
             for (code, name) in CODES {
                 hsm.control(&format!("{call} {code}"));
-                match open(&impatient) {
+                let mut result = open(&impatient);
+                // A busy machine may not get even through one attempt.
+                if result.as_ref().is_err_and(|e| e.kind() == Kind::Timeout) {
+                    result = open(&config);
+                }
+                match result {
                     // What only ends a session may fail, the next operation begins anew; and C_GetInfo is asked
                     // for one library's name only.
                     Ok(_) => assert!(
@@ -489,7 +494,10 @@ fn a_hanging_module_is_given_up_and_comes_back() {
     };
     let e = keyring.reload(&config, &environment).map(drop).unwrap_err();
     assert_eq!(e.kind(), Kind::Timeout, "{e}");
-    assert!(begin.elapsed() < Duration::from_millis(2900), "not the module's 3 s");
+    assert!(
+        begin.elapsed() < Duration::from_millis(2900),
+        "not the module's 3 s"
+    );
     assert!(
         keyring.fetch(b"k", b"").unwrap().is_some(),
         "the old keyring serves"
@@ -906,7 +914,7 @@ fn writes_to_a_token_in_trouble() {
     let keyring = open(&config).unwrap();
     keyring.generate(b"first", b"", b"AES", 32).unwrap();
     drop(keyring);
-    config.patience.call = Duration::from_millis(300);
+    config.patience.call = Duration::from_millis(1500);
     let keyring = open(&config).unwrap();
     hsm.control("CreateObject 30");
     let e = keyring.generate(b"k", b"", b"AES", 32).unwrap_err();
@@ -921,7 +929,7 @@ fn writes_to_a_token_in_trouble() {
     hsm.control("");
     keyring.generate(b"k", b"", b"AES", 32).unwrap();
     // It hangs behind the creation: reported as failed, and found to have happened by the next opening.
-    hsm.control("CreateObject hang 1");
+    hsm.control("CreateObject hang 4");
     let e = keyring.generate(b"late", b"", b"AES", 32).unwrap_err();
     assert_eq!(e.kind(), Kind::Timeout, "{e}");
     assert!(

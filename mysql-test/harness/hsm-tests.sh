@@ -242,6 +242,37 @@ t_tool_beside_the_server() {
   start_server; expect length "$(sql -e "SELECT keyring_key_length_fetch('k')")" 32
 }
 
+# Neither the PIN file's content nor a removed trace of it is in the server's memory, log or status after the start.
+t_pin_leaves_no_trace() {
+  PIN=Zq7-pin-of-the-test-91
+  with_hsm softhsm
+  start_as_mysql env --
+  install_udf; encrypted_table
+  sql -e "ALTER INSTANCE RELOAD KEYRING"
+  cat > /tmp/kw-search.pl <<'PERL'
+my ($pid, @needles) = @ARGV; my %found;
+open my $maps, "<", "/proc/$pid/maps" or die "maps: $!"; open my $mem, "<:raw", "/proc/$pid/mem" or die "mem: $!";
+while (<$maps>) {
+  my ($from, $to, $mode) = /^([0-9a-f]+)-([0-9a-f]+) (\S+)/ or next; next unless $mode =~ /r/ && !/\[v/;
+  ($from, $to) = (hex $from, hex $to);
+  for (my $at = $from; $at < $to; $at += 1 << 20) {
+    my $size = $to - $at < (1 << 20) + 64 ? $to - $at : (1 << 20) + 64;
+    sysseek $mem, $at, 0 or last; sysread $mem, my $bytes, $size or last;
+    for my $n (@needles) { my $i = -1; while (($i = index $bytes, $n, $i + 1) >= 0) { $found{$n}{$at + $i} = 1 } }
+  }
+}
+print join(" ", map { scalar keys %{$found{$_} || {}} } @needles), "\n";
+PERL
+  # The search must be able to find something: the token's label is there.
+  local found; found=$(as_mysql perl /tmp/kw-search.pl "$SERVER" "$PIN" "token_label")
+  echo "    PIN in memory: ${found% *} places; a word of the configuration: ${found#* } places"
+  [ "${found#* }" -gt 0 ] || fail "the search finds nothing at all"
+  expect "places with the PIN" "${found% *}" 0
+  ! grep -qF "$PIN" "$LOG" || fail "the PIN is in the log"
+  ! sql -e "SELECT * FROM performance_schema.keyring_component_status" | grep -qF "$PIN" || fail "the PIN is in the status rows"
+  mysqladmin -uroot -S $SOCKET shutdown; wait "$SERVER" || true
+}
+
 # ---- cost ----------------------------------------------------------------------------------------
 
 t_calls_to_the_module() {

@@ -196,7 +196,10 @@ mod tests {
         let over = Deadline::after(Duration::ZERO);
         let e = bounded("x", module, over, || Ok(7)).unwrap_err();
         assert_eq!(e.kind(), Kind::Timeout);
-        let e = bounded("x", module, patient(), || -> Result<()> { panic!("inside") }).unwrap_err();
+        let e = bounded("x", module, patient(), || -> Result<()> {
+            panic!("inside")
+        })
+        .unwrap_err();
         assert_eq!(e.kind(), Kind::Internal);
 
         let (go_on, wait) = mpsc::channel::<()>();
