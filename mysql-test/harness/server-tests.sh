@@ -46,6 +46,21 @@ t_initialize_with_a_global_manifest() {
   expect row "$(row)" one
 }
 
+# With a keyring that keyring-ward init has made before: nothing may be put into the empty data directory.
+t_initialize_with_a_keyring_that_exists() {
+  with_component
+  find "$DATA" -mindepth 1 -delete
+  keyring-ward init --config "$CONFIG" --user mysql >/dev/null
+  initialize || fail "mysqld --initialize"
+  start_server
+  expect status "$(status_row Component_status)" Active
+  encrypted_table
+  expect marker "$(ls "$DATA" | grep -c keyring_ward.marker)" 1
+  kill_server
+  start_server
+  expect row "$(row)" one
+}
+
 # How many files a run opens in the way of the keyring: the library opens secrets, keyrings, locks
 # and markers with O_NOFOLLOW, the server opens nothing so. (strace can't show the paths: taking on
 # the identity of the data directory's owner makes the process unreadable for it.)

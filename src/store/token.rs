@@ -280,10 +280,7 @@ impl TokenStore {
             file_id: opened.header.file_id,
             sequence: 0,
         };
-        if marker::read(dir).ok().flatten() == Some(marker) {
-            return;
-        }
-        if let Err(e) = marker::write(dir, &marker) {
+        if let Err(e) = marker::refresh(dir, &marker) {
             self.warnings
                 .push(format!("{e} A missing keyring would not be noticed."));
         }

@@ -451,10 +451,7 @@ impl FileStore {
             file_id: journal.header.file_id,
             sequence: journal.end.sequence,
         };
-        if marker::read(dir).ok().flatten() == Some(marker) {
-            return;
-        }
-        if let Err(e) = marker::write(dir, &marker) {
+        if let Err(e) = marker::refresh(dir, &marker) {
             self.warnings
                 .push(format!("{e} A missing keyring file would not be noticed."));
         }
