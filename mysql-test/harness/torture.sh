@@ -334,7 +334,7 @@ part_serverfaults() {
       done
     done
     result serverfaults "$keyring" faults=$cases reported_as_failed=$told destroyed=$destroyed lost=$lost
-    [ "$keyring" != ward ] || verdict "a failing call under a server" $((destroyed + lost + (cases < 12)))
+    [ "$keyring" != ward ] || verdict "a failing call under a server" $((destroyed + lost + (cases < 9)))
     [ -z "${SERVER:-}" ] || stop_server
   done
 }
@@ -420,7 +420,8 @@ part_copies() {
       case $((i % 6)) in
         5) tool=borg
           [ -d /borg ] || BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes borg init -e none /borg
-          (cd $KEYS && borg create "/borg::$keyring-$i" "$(basename "$file")" && cd /copy && borg extract "/borg::$keyring-$i" && mv "$(basename "$file")" k) >/dev/null 2>&1 ;;
+          # 1 is its warning that the file has changed while it was read: that is the point here.
+          (cd $KEYS && { borg create "/borg::$keyring-$i" "$(basename "$file")" || [ $? = 1 ]; } && cd /copy && borg extract "/borg::$keyring-$i" && mv "$(basename "$file")" k) >/tmp/kw-borg 2>&1 ;;
         0 | 1) tool=cp; cp "$file" /copy/k ;;
         2 | 3) tool=rsync; rsync -q "$file" /copy/k ;;
         4) tool=tar; tar -C $KEYS -cf /copy/t.tar "$(basename "$file")" 2>/dev/null; tar -C /copy --transform='s/.*/k/' -xf /copy/t.tar ;;
