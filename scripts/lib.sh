@@ -157,7 +157,11 @@ box_start() {
   if has_docker; then
     ensure_base_image
     BOX=kw-$$-$RANDOM
-    docker run -d --init --cap-add SYS_NICE --tmpfs /readonly:ro,size=1m \
+    # What servers write lies on volumes, that is on the machine's own file system: fuse-overlayfs, which some
+    # Docker engines use, has been seen to lose and resurrect files that are removed and made again quickly.
+    local volumes=() folder
+    for folder in /var/lib/mysql /var/lib/mysql-keyring /var/lib/mysql-test /var/cache /run/mysqld /tmp; do volumes+=(-v "$folder"); done
+    docker run -d --init --cap-add SYS_NICE --tmpfs /readonly:ro,size=1m "${volumes[@]}" \
       --name "$BOX" "$BASE_IMAGE" >/dev/null
   else
     note "no Docker engine answers: running the same server in a root of its own"

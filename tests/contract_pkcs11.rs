@@ -181,16 +181,20 @@ fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(20))
 }
 
-fn open(config: &Config) -> Result<Keyring> {
-    let environment = Environment {
+/// Without a data directory, so without a marker.
+fn plain() -> Environment {
+    Environment {
         data_dir: None,
         identity: Identity::own(),
         look_only: false,
         starting: false,
         making: false,
         snapshot_if_locked: false,
-    };
-    Keyring::open(config, &environment, &SecretPool::new())
+    }
+}
+
+fn open(config: &Config) -> Result<Keyring> {
+    Keyring::open(config, &plain(), &SecretPool::new())
 }
 
 fn refused(config: &Config) -> Error {
@@ -484,14 +488,7 @@ fn a_hanging_module_is_given_up_and_comes_back() {
     config.patience.call = Duration::from_millis(500);
     hsm.control("DecryptInit hang 3");
     let begin = Instant::now();
-    let environment = Environment {
-        data_dir: None,
-        identity: Identity::own(),
-        look_only: false,
-        starting: false,
-        making: false,
-        snapshot_if_locked: false,
-    };
+    let environment = plain();
     let e = keyring.reload(&config, &environment).map(drop).unwrap_err();
     assert_eq!(e.kind(), Kind::Timeout, "{e}");
     assert!(
@@ -634,11 +631,7 @@ fn on_token(hsm: &Hsm, module: &Path, path: &Path, kek: &str, cache: bool) -> Co
 fn server(data: &Path) -> Environment {
     Environment {
         data_dir: Some(data.to_path_buf()),
-        identity: Identity::own(),
-        look_only: false,
-        starting: false,
-        making: false,
-        snapshot_if_locked: false,
+        ..plain()
     }
 }
 

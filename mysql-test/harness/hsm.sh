@@ -1,7 +1,7 @@
 # PKCS#11 modules and tokens in the box. Sourced. Each module has a function use_MODULE that makes a token with the
 # label "ward" and sets MODULE; the tokens belong to the account mysql. PIN and PIN file are the same for all.
 
-HSM=/var/lib/mysql-hsm
+HSM=/var/cache/kw-hsm
 PIN=11112222
 SHIM=/kw/target/debug/examples/libp11_shim.so
 SOFTHSM=/usr/lib/softhsm/libsofthsm2.so

@@ -10,7 +10,6 @@ use crate::deadline::{Backoff, Deadline};
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
 use crate::secret::SecretPool;
-use crate::sys;
 use std::sync::{Mutex, PoisonError};
 
 /// A remote KEK with retries and counters.
@@ -34,14 +33,7 @@ impl<K: Kek> Adapter<K> {
 
     fn note(&self, error: Option<&Error>) {
         let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
-        contact.calls += 1;
-        match error {
-            None => contact.last_success = Some(sys::unix_seconds()),
-            Some(e) => {
-                contact.errors += 1;
-                contact.last_error = Some(e.to_string());
-            }
-        }
+        contact.note(error);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{SecretBytes, SecretPool};
+use crate::sys;
 
 /// One part of the DEK, wrapped by one KEK; with one KEK the part is the whole.
 /// `docs/format.md` specifies the bytes.
@@ -83,6 +84,20 @@ pub struct Contact {
     pub last_success: Option<i64>,
     /// What was wrong last.
     pub last_error: Option<String>,
+}
+
+impl Contact {
+    /// Counts an attempt and how it ended.
+    pub fn note(&mut self, error: Option<&Error>) {
+        self.calls += 1;
+        match error {
+            None => self.last_success = Some(sys::unix_seconds()),
+            Some(e) => {
+                self.errors += 1;
+                self.last_error = Some(e.to_string());
+            }
+        }
+    }
 }
 
 /// A key-encryption key: wrap, unwrap, probe. Nothing else belongs into a provider.

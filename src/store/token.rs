@@ -114,14 +114,7 @@ impl TokenStore {
     fn attempt<T>(&self, deadline: Deadline, f: impl FnMut() -> Result<T>) -> Result<T> {
         let note = |error: Option<&Error>| {
             let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
-            contact.calls += 1;
-            match error {
-                None => contact.last_success = Some(sys::unix_seconds()),
-                Some(e) => {
-                    contact.errors += 1;
-                    contact.last_error = Some(e.to_string());
-                }
-            }
+            contact.note(error);
         };
         attempt(deadline, note, f)
     }
@@ -502,7 +495,7 @@ impl Store for TokenStore {
             "change the KEK",
             "the keys are objects on the token",
         )
-        .hint("Move them to a keyring file first (mysql_migrate_keyring), and from there."))
+        .hint("This version can only move them: mysql_migrate_keyring to another keyring component, and back under the new KEK."))
     }
 
     fn wants_rewrite(&self) -> bool {

@@ -410,11 +410,16 @@ pub(super) fn keys(session: &Session, of: KeyType) -> Result<Vec<Key>> {
         .collect()
 }
 
-/// The one AES key of the configuration; `None`: there is none.
-pub(super) fn find_key(session: &Session, choice: &KeyChoice) -> Result<Option<Key>> {
+/// What fits the configuration, of this class and type.
+fn find(
+    session: &Session,
+    choice: &KeyChoice,
+    class: ObjectClass,
+    of: KeyType,
+) -> Result<Vec<ObjectHandle>> {
     let mut template = vec![
-        Attribute::Class(ObjectClass::SECRET_KEY),
-        Attribute::KeyType(KeyType::AES),
+        Attribute::Class(class),
+        Attribute::KeyType(of),
         Attribute::Token(true),
     ];
     template.extend(
@@ -424,9 +429,14 @@ pub(super) fn find_key(session: &Session, choice: &KeyChoice) -> Result<Option<K
             .map(|l| Attribute::Label(l.into_bytes())),
     );
     template.extend(choice.id.clone().map(Attribute::Id));
-    let found = session
+    session
         .find_objects(&template)
-        .map_err(|e| errors::error(FIND_KEY, &e))?;
+        .map_err(|e| errors::error(FIND_KEY, &e))
+}
+
+/// The one AES key of the configuration; `None`: there is none.
+pub(super) fn find_key(session: &Session, choice: &KeyChoice) -> Result<Option<Key>> {
+    let found = find(session, choice, ObjectClass::SECRET_KEY, KeyType::AES)?;
     match found[..] {
         [] => Ok(None),
         [handle] => Key::read(session, handle).map(Some),
@@ -470,21 +480,7 @@ pub(super) fn find_rsa(
     class: ObjectClass,
     token: &str,
 ) -> Result<Key> {
-    let mut template = vec![
-        Attribute::Class(class),
-        Attribute::KeyType(KeyType::RSA),
-        Attribute::Token(true),
-    ];
-    template.extend(
-        choice
-            .label
-            .clone()
-            .map(|l| Attribute::Label(l.into_bytes())),
-    );
-    template.extend(choice.id.clone().map(Attribute::Id));
-    let found = session
-        .find_objects(&template)
-        .map_err(|e| errors::error(FIND_KEY, &e))?;
+    let found = find(session, choice, class, KeyType::RSA)?;
     match found[..] {
         [handle] => Key::read(session, handle),
         _ => Err(Error::new(
