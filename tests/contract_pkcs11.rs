@@ -14,8 +14,8 @@ use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::kek::pkcs11::survey::{self, Outcome};
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
-use keyring_ward::sys::Identity;
-use std::os::unix::fs::PermissionsExt;
+use keyring_ward::sys::{self, Identity};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -99,12 +99,41 @@ impl Hsm {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     }
 
-    /// The shim, built by cargo as an example.
+    /// The shim, built by cargo as an example. The checkout may lie below a folder that everybody can write, from
+    /// which no module is loaded: then a copy of it is used.
     fn shim(&self) -> PathBuf {
-        Path::new(env!("CARGO_BIN_EXE_keyring-ward"))
+        let built = Path::new(env!("CARGO_BIN_EXE_keyring-ward"))
             .parent()
             .unwrap()
-            .join("examples/libp11_shim.so")
+            .join("examples/libp11_shim.so");
+        let own = sys::effective_uid();
+        let trusted = |dir: &Path| {
+            dir.ancestors().all(|place| {
+                place.metadata().is_ok_and(|m| {
+                    m.mode() & 0o022 == 0 && (m.uid() == 0 || (own != 0 && m.uid() == own))
+                })
+            })
+        };
+        if trusted(built.parent().unwrap()) {
+            return built;
+        }
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        let folder = [Some(PathBuf::from("/var/lib")), home]
+            .into_iter()
+            .flatten()
+            .find(|dir| trusted(dir) && std::fs::create_dir_all(dir.join("kw-p11-shim")).is_ok())
+            .expect("a folder that nobody else can write")
+            .join("kw-p11-shim");
+        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).unwrap();
+        let copy = folder.join("libp11_shim.so");
+        if std::fs::read(&copy).ok() != Some(std::fs::read(&built).unwrap()) {
+            // Never over a library that is loaded already: a new file takes the name.
+            let new = folder.join(format!("new-{}", std::process::id()));
+            std::fs::copy(&built, &new).unwrap();
+            std::fs::set_permissions(&new, PermissionsExt::from_mode(0o755)).unwrap();
+            std::fs::rename(&new, &copy).unwrap();
+        }
+        copy
     }
 
     fn control(&self, text: &str) {
