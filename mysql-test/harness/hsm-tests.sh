@@ -273,6 +273,29 @@ PERL
   mysqladmin -uroot -S $SOCKET shutdown; wait "$SERVER" || true
 }
 
+# Anybody can wrap for a public key: only a pinned fingerprint says that the DEK is ours.
+t_rsa_oaep_needs_a_fingerprint() {
+  with_hsm kryoptic
+  rm -f "$KEYS"/keyring.ward*
+  pkcs11_config '"mechanism": "rsa-oaep-sha256"'
+  local pin; pin=$(as_mysql keyring-ward init --config "$CONFIG" --generate | sed -n "s/.*fingerprint is \([0-9a-f]*\)\..*/\1/p")
+  expect "a fingerprint" "${#pin}" 32
+  start_server
+  expect status "$(status_row Component_status)" Disabled
+  case "$(status_row Last_error)" in *"no fingerprint is pinned"*) ;; *) fail "$(status_row Last_error)" ;; esac
+  stop_server
+  sed -i "s|\"backend\"|\"fingerprint\": \"$pin\", \"backend\"|" "$CONFIG"
+  start_server
+  install_udf; encrypted_table
+  expect mechanism "$(status_row KEK_mechanism)" rsa-oaep-sha256
+  kill_server; start_server
+  expect row "$(row)" one
+  stop_server
+  sed -i "s|$pin|${pin:1}0|" "$CONFIG"
+  start_server
+  case "$(status_row Last_error)" in *"WrongKek"*"pins"*) ;; *) fail "$(status_row Last_error)" ;; esac
+}
+
 # ---- cost ----------------------------------------------------------------------------------------
 
 t_calls_to_the_module() {
