@@ -76,6 +76,14 @@ impl CommandLine {
         })
     }
 
+    /// The server was started to make a data directory (`--initialize`, `--initialize-insecure`), which must be empty
+    /// until it has looked.
+    pub fn is_initialize_run(&self) -> bool {
+        self.args
+            .iter()
+            .any(|arg| arg.as_bytes().starts_with(b"--initialize"))
+    }
+
     fn value_of(&self, option: &str) -> Option<&std::ffi::OsStr> {
         // Defaults options stand at the front, or the server refuses them.
         self.args
@@ -274,6 +282,13 @@ mod tests {
         ] {
             assert!(!line(args).is_help_run(), "{args:?}");
         }
+    }
+
+    #[test]
+    fn initialize_runs() {
+        assert!(line(&["--user=mysql", "--initialize"]).is_initialize_run());
+        assert!(line(&["--initialize-insecure"]).is_initialize_run());
+        assert!(!line(&["--init-file=/x", "--user=mysql"]).is_initialize_run());
     }
 
     #[test]

@@ -242,8 +242,8 @@ pub fn load(
 fn environment(instance_dir: Option<&Path>, config: &Config, starting: bool) -> Environment {
     let in_server = is_server(std::env::current_exe().ok().as_deref());
     let data_dir = instance_dir
-        // --initialize may be about to create it: then there is no marker yet.
-        .filter(|dir| in_server && dir.is_dir())
+        // --initialize wants it empty, or creates it: the first start writes the marker.
+        .filter(|dir| in_server && dir.is_dir() && !command_line().is_initialize_run())
         .map(Path::to_path_buf);
     let owner = data_dir
         .clone()

@@ -23,8 +23,6 @@ impl Place {
         };
         write_secret(&place.key_file(), &[0x42; 32]);
         std::fs::create_dir(place.data_dir()).unwrap();
-        // A data directory that was initialised: an empty one gets no marker.
-        std::fs::write(place.data_dir().join("ibdata1"), b"").unwrap();
         place
     }
 

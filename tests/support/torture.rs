@@ -536,8 +536,6 @@ fn run(args: &[&str]) -> Result<ExitCode> {
             let place = place(dir, stable);
             for sub in ["keys", "data"] {
                 std::fs::create_dir_all(place.dir.join(sub)).unwrap();
-                // An empty data directory would get no marker.
-                std::fs::write(place.dir.join(sub).join("ibdata1"), b"").unwrap();
             }
             std::fs::create_dir_all(&place.stable).unwrap();
             for number in [1u8, 2] {

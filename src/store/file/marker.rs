@@ -82,14 +82,12 @@ fn parse(text: &str) -> Option<Marker> {
     Some(Marker { file_id, sequence })
 }
 
-/// Brings the marker up to date. An empty data directory gets none yet: `mysqld --initialize` is about to fill it,
-/// and refuses one that is not empty; the next opening writes it.
+/// Brings the marker up to date.
 ///
 /// # Errors
 /// The data directory can't be written.
 pub fn refresh(data_dir: &Path, marker: &Marker) -> Result<()> {
-    let is_empty = std::fs::read_dir(data_dir).is_ok_and(|mut entries| entries.next().is_none());
-    if is_empty || read(data_dir).ok().flatten() == Some(*marker) {
+    if read(data_dir).ok().flatten() == Some(*marker) {
         return Ok(());
     }
     write(data_dir, marker)
@@ -118,20 +116,6 @@ pub fn write(data_dir: &Path, marker: &Marker) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_empty_data_directory_stays_empty() {
-        let dir = tempfile::tempdir().unwrap();
-        let marker = Marker {
-            file_id: [1; 16],
-            sequence: 1,
-        };
-        refresh(dir.path(), &marker).unwrap();
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        std::fs::write(dir.path().join("ibdata1"), b"").unwrap();
-        refresh(dir.path(), &marker).unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Some(marker));
-    }
 
     #[test]
     fn round_trip_missing_and_damaged() {
