@@ -137,23 +137,29 @@ fn read_one(session: &Session, handle: ObjectHandle) -> Result<Object> {
     let attributes = session
         .get_attributes(handle, &[AttributeType::Label, AttributeType::Value])
         .map_err(|e| errors::error(READ, &e))?;
-    let mut object = Object {
-        label: String::new(),
-        value: Vec::new(),
-    };
+    let (mut label, mut value) = (String::new(), None);
     for attribute in attributes {
         match attribute {
-            Attribute::Label(label) => object.label = String::from_utf8_lossy(&label).into_owned(),
-            Attribute::Value(value) if value.len() <= MAX_VALUE => object.value = value,
-            Attribute::Value(value) => {
+            Attribute::Label(l) => label = String::from_utf8_lossy(&l).into_owned(),
+            Attribute::Value(v) if v.len() <= MAX_VALUE => value = Some(v),
+            Attribute::Value(v) => {
                 return Err(Error::new(
                     Kind::Tampered,
                     READ,
-                    format!("an object has {} bytes", value.len()),
+                    format!("an object has {} bytes", v.len()),
                 ));
             }
             _ => {}
         }
     }
-    Ok(object)
+    // What the token does not show is not what is empty: a key must not be taken for one that never was.
+    let Some(value) = value else {
+        return Err(Error::new(
+            Kind::Tampered,
+            READ,
+            format!("the token does not show the value of the object '{label}'"),
+        )
+        .hint("Look at the object with the vendor's tools. Nothing was changed."));
+    };
+    Ok(Object { label, value })
 }
