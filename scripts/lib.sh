@@ -151,6 +151,60 @@ ensure_kryoptic() {
   fi
 }
 
+# Installs two real KMS servers, moto and LocalStack, into $WORK/kms (Python, from PyPI).
+ensure_kms() {
+  local to=$WORK/kms
+  [ -e "$to/moto/bin/moto_server" ] && [ -e "$to/localstack/bin/localstack" ] && return 0
+  say "installing the KMS servers moto and LocalStack (two minutes, once)"
+  need python3 python3 python3-venv
+  python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+  mkdir -p "$to"
+  (cd "$to" && python3 -m venv moto && moto/bin/pip -q install 'moto[server]==5.2.*' \
+    && python3 -m venv localstack && localstack/bin/pip -q install 'localstack-core[base-runtime]==4.4.0' 'cbor2==5.6.5' \
+      'pyOpenSSL==24.2.1' 'cryptography<44' 'service_identity<24.3' 'psutil<7') >"$WORK/kms.log" 2>&1 \
+    || { tail -5 "$WORK/kms.log"; die "the KMS servers could not be installed, see $WORK/kms.log"; }
+}
+
+# Starts both where the box can reach them, sets KMS_MOTO and KMS_LOCALSTACK (HOST:PORT). They end with kms_stop.
+kms_start() {
+  [ -z "${KMS_MOTO:-}" ] || return 0
+  ensure_kms
+  local host=127.0.0.1 data=$WORK/kms/data port
+  if has_docker; then
+    host=$(docker network inspect bridge -f '{{range .IPAM.Config}}{{.Gateway}}{{end}}')
+    [ -n "$host" ] || host=$(ip -4 -o addr show docker0 | awk '{sub("/.*", "", $4); print $4}')
+  fi
+  rm -rf "$data"; mkdir -p "$data/fs"
+  port=$((20000 + RANDOM % 5000 * 2))
+  KMS_MOTO=$host:$port KMS_LOCALSTACK=$host:$((port + 1))
+  setsid "$WORK/kms/moto/bin/moto_server" -H "$host" -p "$port" >"$WORK/moto.log" 2>&1 & KMS_PIDS=$!
+  LOCALSTACK_VOLUME_DIR=$data FILESYSTEM_ROOT=$data/fs SERVICES=kms DISABLE_EVENTS=1 SKIP_SSL_CERT_DOWNLOAD=1 \
+    GATEWAY_LISTEN=$KMS_LOCALSTACK setsid "$WORK/kms/localstack/bin/python" -m localstack.runtime.main \
+    >"$WORK/localstack.log" 2>&1 & KMS_PIDS="$KMS_PIDS $!"
+  trap box_stop EXIT
+  local end=$((SECONDS + 120)) each
+  for each in "$KMS_MOTO" "$KMS_LOCALSTACK"; do
+    until (exec 3<>"/dev/tcp/${each/:/\/}") 2>/dev/null; do
+      [ $SECONDS -lt $end ] || die "a KMS server does not start, see $WORK/moto.log and $WORK/localstack.log"
+      sleep 0.2
+    done
+  done
+  note "KMS servers: moto at $KMS_MOTO, LocalStack at $KMS_LOCALSTACK"
+}
+
+kms_stop() {
+  local pid
+  for pid in ${KMS_PIDS:-}; do kill -9 -- "-$pid" 2>/dev/null || true; done
+  KMS_PIDS= KMS_MOTO= KMS_LOCALSTACK=
+}
+
+# The proxy that counts calls and injects faults, in the box.
+kms_put() {
+  kms_start
+  (cd "$REPO" && cargo build --locked -q --example kms_proxy)
+  box_put "$REPO" target/debug/examples/kms_proxy
+}
+
 # Starts a fresh box with Keyring Ward installed. Sets BOX.
 box_start() {
   mkdir -p "$WORK"
@@ -161,7 +215,7 @@ box_start() {
     # Docker engines use, has been seen to lose and resurrect files that are removed and made again quickly.
     local volumes=() folder
     for folder in /var/lib/mysql /var/lib/mysql-keyring /var/lib/mysql-test /var/cache /run/mysqld /tmp; do volumes+=(-v "$folder"); done
-    docker run -d --init --cap-add SYS_NICE --tmpfs /readonly:ro,size=1m "${volumes[@]}" \
+    docker run -d --init --cap-add SYS_NICE --cap-add SYS_PTRACE --tmpfs /readonly:ro,size=1m "${volumes[@]}" \
       --name "$BOX" "$BASE_IMAGE" >/dev/null
   else
     note "no Docker engine answers: running the same server in a root of its own"
@@ -200,6 +254,7 @@ box_pipe() {
 # Ends every process of the box and removes it.
 box_stop() {
   trap - EXIT
+  kms_stop
   [ -n "${BOX:-}" ] || return 0
   if has_docker; then
     docker rm -f -v "$BOX" >/dev/null 2>&1 || true

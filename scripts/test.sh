@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that CI runs, part by part, ending with one line "N passed, N failed".
 #   scripts/test.sh              all parts
-#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit fuzz exports server hsm mtr suite torture
+#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit fuzz exports server hsm kms mtr suite torture
 #   scripts/test.sh --all        all parts, and MySQL's whole suite instead of its quick tests, with each backend
 # A part that can't run where it should is a failure, never a silent skip.
 . "$(dirname "$0")/lib.sh"
@@ -10,11 +10,11 @@ PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
     --all) ALL=yes ;;
-    fmt | clippy | doc | bindings | deny | unit | fuzz | exports | server | hsm | mtr | suite | torture) PARTS+=("$argument") ;;
+    fmt | clippy | doc | bindings | deny | unit | fuzz | exports | server | hsm | kms | mtr | suite | torture) PARTS+=("$argument") ;;
     *) sed -n '2,6p' "$0"; exit 2 ;;
   esac
 done
-[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports server hsm mtr suite torture)
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports server hsm kms mtr suite torture)
 mkdir -p "$WORK"
 TOOLS=$WORK/tools
 
@@ -84,6 +84,7 @@ offline_advisories() {
 
 part_unit() {
   need_file /usr/lib/softhsm/libsofthsm2.so softhsm2
+  ensure_kms
   local log=$WORK/unit.log rc=0 p f
   cargo test --locked --no-fail-fast 2>&1 | tee "$log" | grep -E '^(test result|test .*FAILED|failures:|---- |error|warning: unused|thread)' || true
   rc=${PIPESTATUS[0]}
@@ -134,11 +135,19 @@ part_hsm() {
   box_put "$WORK/put" modules
   with_box hsm bash /kw/mysql-test/harness/hsm-tests.sh
 }
+# The backend aws_kms over real KMS servers.
+part_kms() {
+  [ -n "${BOX:-}" ] || { build_library; box_start; }
+  kms_put
+  with_box kms env KW_MOTO="$KMS_MOTO" KW_LOCALSTACK="$KMS_LOCALSTACK" bash /kw/mysql-test/harness/kms-tests.sh
+}
 part_mtr() { with_box mtr bash /kw/mysql-test/harness/mtr.sh own; }
 part_suite() {
   if [ "$ALL" = yes ]; then
     with_box suite bash /kw/mysql-test/harness/mtr.sh all
     with_box suite-pkcs11 env KW_BACKEND=pkcs11 bash /kw/mysql-test/harness/mtr.sh all
+    kms_put
+    with_box suite-aws-kms env KW_BACKEND=aws_kms KW_MOTO="$KMS_MOTO" bash /kw/mysql-test/harness/mtr.sh all
   else
     with_box suite bash /kw/mysql-test/harness/mtr.sh quick
   fi

@@ -17,11 +17,18 @@ pub mod kek;
 pub mod keyring;
 #[allow(unsafe_code)]
 pub mod mysql;
+pub mod net;
 #[allow(unsafe_code)]
 pub mod secret;
 pub mod store;
 #[allow(unsafe_code)]
 pub mod sys;
+
+/// Every block of memory is wiped when it is freed: what an HTTP or TLS library saw of a data key is in buffers that
+/// it does not wipe. Secrets of our own are in [`secret`]'s pages besides.
+#[global_allocator]
+static WIPING: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 /// The version of this library, as in Cargo.toml.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

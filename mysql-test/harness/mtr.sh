@@ -6,6 +6,7 @@
 #   stock  the same, whole, with the stock component: what "every test that passes" means
 # KW_BACKEND=pkcs11: quick and all run with the KEK on a SoftHSM2 token instead of in a key file;
 # KW_BACKEND=pkcs11-token: the keys themselves are on the token, which is made anew for each test.
+# KW_BACKEND=aws_kms: the KEK is a key of the KMS server $KW_MOTO.
 # MySQL's tests are GPL: they are copied and rewritten here, at test time, and never kept.
 set -euo pipefail
 mode=$1; shift
@@ -22,7 +23,14 @@ case ${KW_BACKEND:-file} in
   file) KEK_OPTIONS='"backend": "file", "file": { "key_file": "'$KEK'" }' ;;
   pkcs11) KEK_OPTIONS='"backend": "pkcs11", "pkcs11": { "module": "/usr/lib/softhsm/libsofthsm2.so", "token_label": "mtr", "key_label": "kek", "pin_file": "'$KEK'.pin" }' ;;
   pkcs11-token) KEK_OPTIONS='"backend": "pkcs11", "pkcs11": { "storage": "token", "module": "/usr/lib/softhsm/libsofthsm2.so", "token_label": "mtr", "key_label": "kek", "pin_file": "'$KEK'.pin" }' ;;
-  *) echo "KW_BACKEND is file, pkcs11 or pkcs11-token"; exit 2 ;;
+  aws_kms)
+    . /kw/mysql-test/harness/server.sh
+    . /kw/mysql-test/harness/kms.sh
+    AWS_KEYS=$KEK.aws
+    kms_reset
+    trap kms_off EXIT
+    KEK_OPTIONS='"backend": "aws_kms", "aws_kms": { "key_id": "'$KEY'", "endpoint_url": "'$KMS_URL'", "credentials_file": "'$AWS_KEYS'" }' ;;
+  *) echo "KW_BACKEND is file, pkcs11, pkcs11-token or aws_kms"; exit 2 ;;
 esac
 # How many of MySQL's tests run on this release build (the rest needs a debug server), less our two.
 WHOLE=25

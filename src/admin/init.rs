@@ -113,6 +113,12 @@ pub(super) fn make_kek(
             let made = survey::make_key(config, Deadline::after(patience.call))?;
             Ok(made.map(Made::Key))
         }
+        KekConfig::AwsKms(_) => Err(Error::new(
+            Kind::InvalidInput,
+            OP,
+            "a key in AWS KMS can't be made by this tool",
+        )
+        .hint("Make it where its policy is kept: aws kms create-key. Then leave --generate out.")),
     }
 }
 

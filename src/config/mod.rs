@@ -3,11 +3,13 @@
 //! Owns the list of options ([`OPTIONS`]) that JSON, option files and plugin variables are read
 //! with, the layering, and the checks. It must never hold a secret: secrets are referenced.
 
+mod aws_kms;
 pub mod discover;
 pub mod json;
 pub mod option_file;
 mod pkcs11;
 
+pub use aws_kms::{AwsKmsConfig, KmsKey};
 pub use pkcs11::{KeyChoice, Mechanism, Pkcs11Config, Storage, TokenChoice};
 
 use crate::envelope::FINGERPRINT;
@@ -25,14 +27,20 @@ pub enum Backend {
     File,
     /// An encrypted file; the KEK is a key on a PKCS#11 token.
     Pkcs11,
+    /// An encrypted file; the KEK is a key in AWS KMS.
+    AwsKms,
 }
 
 impl Backend {
+    /// All backends.
+    pub const ALL: [Backend; 3] = [Backend::File, Backend::Pkcs11, Backend::AwsKms];
+
     /// The name in configurations and status rows.
     pub fn name(self) -> &'static str {
         match self {
             Backend::File => "file",
             Backend::Pkcs11 => "pkcs11",
+            Backend::AwsKms => "aws_kms",
         }
     }
 }
@@ -86,6 +94,8 @@ pub enum KekConfig {
     KeyFile(SecretRef),
     /// `pkcs11`
     Pkcs11(Box<Pkcs11Config>),
+    /// `aws_kms`
+    AwsKms(Box<AwsKmsConfig>),
 }
 
 impl Config {
@@ -115,6 +125,7 @@ impl KekConfig {
         match self {
             KekConfig::Passphrase(_) | KekConfig::KeyFile(_) => Backend::File,
             KekConfig::Pkcs11(_) => Backend::Pkcs11,
+            KekConfig::AwsKms(_) => Backend::AwsKms,
         }
     }
 }
@@ -148,7 +159,7 @@ pub struct Config {
     pub read_only: bool,
     /// The DEK that the file must have, if pinned.
     pub fingerprint: Option<[u8; FINGERPRINT]>,
-    /// The KEKs; one entry for now.
+    /// The KEKs: the first one wraps, any of them opens.
     pub keks: Vec<KekConfig>,
     /// How long KEKs may take.
     pub patience: Patience,
@@ -182,12 +193,12 @@ pub struct OptionSpec {
 }
 
 /// Every option of this version, once.
-pub const OPTIONS: [OptionSpec; 20] = [
+pub const OPTIONS: [OptionSpec; 37] = [
     OptionSpec {
         name: "backend",
         json: (None, "backend"),
         kind: ValueKind::Text,
-        help: "Where keys live: file or pkcs11",
+        help: "Where keys live: file, pkcs11 or aws_kms",
     },
     OptionSpec {
         name: "path",
@@ -303,21 +314,132 @@ pub const OPTIONS: [OptionSpec; 20] = [
         kind: ValueKind::Bool,
         help: "With storage token: keep keys in memory too (true), or ask the token each time",
     },
+    OptionSpec {
+        name: "aws_kms_key_id",
+        json: (Some("aws_kms"), "key_id"),
+        kind: ValueKind::Text,
+        help: "The KMS key: id, ARN, alias/NAME or alias ARN",
+    },
+    OptionSpec {
+        name: "aws_kms_previous_key_ids",
+        json: (Some("aws_kms"), "previous_key_ids"),
+        kind: ValueKind::Text,
+        help: "Keys that may open the keyring as well, separated by commas",
+    },
+    OptionSpec {
+        name: "aws_kms_region",
+        json: (Some("aws_kms"), "region"),
+        kind: ValueKind::Text,
+        help: "The key's region, where its ARN does not tell",
+    },
+    OptionSpec {
+        name: "aws_kms_endpoint_url",
+        json: (Some("aws_kms"), "endpoint_url"),
+        kind: ValueKind::Text,
+        help: "KMS's endpoint, e.g. of a VPC, instead of the region's public one",
+    },
+    OptionSpec {
+        name: "aws_kms_sts_endpoint_url",
+        json: (Some("aws_kms"), "sts_endpoint_url"),
+        kind: ValueKind::Text,
+        help: "The endpoint of STS, for role_arn",
+    },
+    OptionSpec {
+        name: "aws_kms_profile",
+        json: (Some("aws_kms"), "profile"),
+        kind: ValueKind::Text,
+        help: "The profile in AWS's shared files",
+    },
+    OptionSpec {
+        name: "aws_kms_credentials_file",
+        json: (Some("aws_kms"), "credentials_file"),
+        kind: ValueKind::Text,
+        help: "AWS's shared credentials file, or credential:NAME, instead of the environment's",
+    },
+    OptionSpec {
+        name: "aws_kms_role_arn",
+        json: (Some("aws_kms"), "role_arn"),
+        kind: ValueKind::Text,
+        help: "The role to assume",
+    },
+    OptionSpec {
+        name: "aws_kms_external_id",
+        json: (Some("aws_kms"), "external_id"),
+        kind: ValueKind::Text,
+        help: "The external id that the role asks for",
+    },
+    OptionSpec {
+        name: "aws_kms_use_fips",
+        json: (Some("aws_kms"), "use_fips"),
+        kind: ValueKind::Bool,
+        help: "Use FIPS endpoints",
+    },
+    OptionSpec {
+        name: "aws_kms_use_dualstack",
+        json: (Some("aws_kms"), "use_dualstack"),
+        kind: ValueKind::Bool,
+        help: "Use endpoints with IPv4 and IPv6",
+    },
+    OptionSpec {
+        name: "aws_kms_proxy",
+        json: (Some("aws_kms"), "proxy"),
+        kind: ValueKind::Text,
+        help: "http://HOST:PORT of a proxy, instead of the environment's",
+    },
+    OptionSpec {
+        name: "aws_kms_ca_file",
+        json: (Some("aws_kms"), "ca_file"),
+        kind: ValueKind::Text,
+        help: "Certificates in PEM that are trusted besides the system's",
+    },
+    OptionSpec {
+        name: "aws_kms_connect_timeout",
+        json: (Some("aws_kms"), "connect_timeout"),
+        kind: ValueKind::Number,
+        help: "Seconds that a connection may take",
+    },
+    OptionSpec {
+        name: "aws_kms_attempt_timeout",
+        json: (Some("aws_kms"), "attempt_timeout"),
+        kind: ValueKind::Number,
+        help: "Seconds that one attempt may take",
+    },
+    OptionSpec {
+        name: "aws_kms_encryption_context",
+        json: (Some("aws_kms"), "encryption_context"),
+        kind: ValueKind::Text,
+        help: "More pairs of the encryption context: NAME=VALUE,NAME=VALUE",
+    },
+    OptionSpec {
+        name: "aws_kms_random",
+        json: (Some("aws_kms"), "random"),
+        kind: ValueKind::Text,
+        help: "Where new keys come from: system, or aws_kms (and system), a call for each key",
+    },
 ];
 
 /// The values that one or more readers found; later layers replace earlier ones.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Layer {
     values: [Option<String>; OPTIONS.len()],
     origins: Vec<String>,
+}
+
+impl Default for Layer {
+    fn default() -> Self {
+        Layer {
+            values: std::array::from_fn(|_| None),
+            origins: Vec::new(),
+        }
+    }
 }
 
 impl Layer {
     /// An empty layer that knows where it comes from.
     pub fn from_origin(origin: impl Into<String>) -> Layer {
         Layer {
-            values: Default::default(),
             origins: vec![origin.into()],
+            ..Layer::default()
         }
     }
 
@@ -356,18 +478,19 @@ impl Layer {
             Error::new(Kind::Config, OP, format!("{why} (in {origin})")).hint(hint)
         };
         let backend = match self.get("backend") {
-            Some("file") => Backend::File,
-            Some("pkcs11") => Backend::Pkcs11,
-            Some(other) => {
-                return Err(bad(
-                    format!("'{}' is not a backend", shorten(other)),
-                    "This version has two backends: file and pkcs11.",
-                ));
-            }
+            Some(text) => Backend::ALL
+                .into_iter()
+                .find(|b| b.name() == text)
+                .ok_or_else(|| {
+                    bad(
+                        format!("'{}' is not a backend", shorten(text)),
+                        "This version has three backends: file, pkcs11 and aws_kms.",
+                    )
+                })?,
             None => {
                 return Err(bad(
                     "no backend is named".into(),
-                    "Set backend to file or pkcs11.",
+                    "Set backend to file, pkcs11 or aws_kms.",
                 ));
             }
         };
@@ -412,18 +535,23 @@ impl Layer {
             call: self.seconds("timeout", Patience::default().call, &origin)?,
         };
         self.only_options_of(backend, &origin)?;
-        let kek = match backend {
-            Backend::File => self.local_kek(&origin)?,
+        let keks = match backend {
+            Backend::File => vec![self.local_kek(&origin)?],
             Backend::Pkcs11 => {
-                KekConfig::Pkcs11(Box::new(Pkcs11Config::read(&self, &path, &origin)?))
+                let pkcs11 = Pkcs11Config::read(&self, &path, &origin)?;
+                vec![KekConfig::Pkcs11(Box::new(pkcs11))]
             }
+            Backend::AwsKms => AwsKmsConfig::read(&self, &origin)?
+                .into_iter()
+                .map(|config| KekConfig::AwsKms(Box::new(config)))
+                .collect(),
         };
         Ok(Config {
             backend,
             path,
             read_only,
             fingerprint,
-            keks: vec![kek],
+            keks,
             patience,
             origin,
         })

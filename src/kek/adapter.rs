@@ -112,6 +112,10 @@ impl<K: Kek> Kek for Adapter<K> {
         self.attempt(deadline, || self.kek.mix_random(bytes, deadline))
     }
 
+    fn supplies_material(&self) -> bool {
+        self.kek.supplies_material()
+    }
+
     fn contact(&self) -> Option<Contact> {
         let contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
         Some(contact.clone())

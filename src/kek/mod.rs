@@ -6,6 +6,7 @@
 //! from the file: only KEKs that the configuration names are tried.
 
 pub(crate) mod adapter;
+pub mod aws_kms;
 pub mod key_file;
 mod local;
 pub mod passphrase;
@@ -150,6 +151,11 @@ pub trait Kek: Send + Sync {
         Ok(())
     }
 
+    /// Its random bytes go into every generated key, not only into DEKs.
+    fn supplies_material(&self) -> bool {
+        false
+    }
+
     /// The last contact, for KEKs that are not on this machine.
     fn contact(&self) -> Option<Contact> {
         None
@@ -207,10 +213,24 @@ pub fn from_config(config: &KekConfig) -> Box<dyn Kek> {
         KekConfig::Pkcs11(config) => Box::new(adapter::Adapter::new(pkcs11::Pkcs11Kek::new(
             config.as_ref().clone(),
         ))),
+        KekConfig::AwsKms(config) => Box::new(adapter::Adapter::new(aws_kms::AwsKmsKek::new(
+            config.as_ref().clone(),
+        ))),
     }
 }
 
-/// Finds the stanza that one of `keks` opens; gives the DEK and the KEK's index.
+/// A DEK, and what gave it.
+pub struct Opened {
+    /// The DEK.
+    pub dek: SecretBytes,
+    /// The index of the KEK.
+    pub kek: usize,
+    /// The index of the stanza.
+    pub stanza: usize,
+}
+
+/// Finds the stanza that one of `keks` opens. The first KEK is tried on all stanzas before the next one, so that
+/// one call is enough where it fits.
 ///
 /// # Errors
 /// WrongKek where none fits; the KEKs' own errors where none could be tried.
@@ -220,18 +240,27 @@ pub fn open_dek(
     file_id: &[u8; FILE_ID],
     stanzas: &[Stanza],
     deadline: Deadline,
-) -> Result<(SecretBytes, usize)> {
+) -> Result<Opened> {
     const OP: &str = "open the keyring file";
     let mut budget = Budget::new(deadline);
     let mut refused = false;
     let mut failure = None;
-    for stanza in stanzas {
-        for (index, kek) in keks.iter().enumerate() {
-            match kek.unwrap(pool, file_id, stanza, &mut budget) {
-                Ok(Unwrapped::Opened(dek)) if dek.len() == KEY => return Ok((dek, index)),
+    for (kek, provider) in keks.iter().enumerate() {
+        for (stanza, wrapped) in stanzas.iter().enumerate() {
+            match provider.unwrap(pool, file_id, wrapped, &mut budget) {
+                Ok(Unwrapped::Opened(dek)) if dek.len() == KEY => {
+                    return Ok(Opened { dek, kek, stanza });
+                }
                 Ok(Unwrapped::Opened(_) | Unwrapped::WrongKey) => refused = true,
                 Ok(Unwrapped::NotMine) => {}
-                Err(e) => failure = failure.or(Some(e)),
+                // What could not be tried says more than what did not fit.
+                Err(e) => {
+                    let better =
+                        |old: &Error| old.kind() == Kind::WrongKek && e.kind() != old.kind();
+                    if failure.as_ref().is_none_or(better) {
+                        failure = Some(e);
+                    }
+                }
             }
         }
     }
@@ -252,7 +281,9 @@ pub fn open_dek(
         ));
     }
     // No stanza belongs to a configured KEK; one that is broken itself is the better news.
-    keks.iter().try_for_each(|kek| kek.probe(pool, deadline))?;
+    if let Some(kek) = keks.first() {
+        kek.probe(pool, deadline)?;
+    }
     let mut present: Vec<&str> = stanzas.iter().map(|s| s.provider.as_str()).collect();
     present.dedup();
     Err(Error::new(

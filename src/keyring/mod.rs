@@ -135,24 +135,25 @@ impl Keyring {
         // A record has about 150 bytes: growing step by step would hash every key several times.
         let bytes = std::fs::metadata(&config.path).map_or(0, |m| m.len().min(MAX_FILE));
         let mut map = Map::with_capacity(bytes as usize / 200);
+        let deadline = Deadline::after(if environment.starting {
+            config.patience.start
+        } else {
+            config.patience.call
+        });
         let options = OpenOptions {
             path: &config.path,
             mode,
             identity: environment.identity.clone(),
             data_dir: environment.data_dir.clone(),
             keks: config.keks.iter().map(kek::from_config).collect(),
-            deadline: Deadline::after(if environment.starting {
-                config.patience.start
-            } else {
-                config.patience.call
-            }),
+            deadline,
             kek_patience: config.patience.call,
             fingerprint: config.fingerprint,
             pool: pool.clone(),
             predecessor,
         };
         let mut cached = true;
-        let store: Box<dyn Store> = match config.token_storage() {
+        let mut store: Box<dyn Store> = match config.token_storage() {
             None => Box::new(FileStore::open(options, &mut |change| {
                 apply(&mut map, change)
             })?),
@@ -167,6 +168,20 @@ impl Keyring {
                 Box::new(TokenStore::open(options, pkcs11, &mut sink)?)
             }
         };
+        if store.opened_by_an_old_kek() {
+            let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
+            let old = store.info().opened_by;
+            let adopted = store.adopt(&live, deadline);
+            store.warn(match adopted {
+                Ok(()) => format!(
+                    "The keyring was opened by {old}. Its DEK is now wrapped by {} as well; keyring-ward rekey drops the old wrap.",
+                    store.info().opened_by
+                ),
+                Err(e) => format!(
+                    "The keyring was opened by {old}, and could not be brought under the configured KEK: {e} It goes on as it is."
+                ),
+            });
+        }
         Ok(Keyring {
             map: RwLock::new(map),
             store: Mutex::new(store),

@@ -102,7 +102,7 @@ const TEXTS: usize = OPTIONS.len() - 1;
 /// default is not false; we check them), in the order
 /// of `config::OPTIONS` without `read_only`; a test compares.
 const TEXT_NAMES: [(&CStr, &CStr); TEXTS] = [
-    (c"backend", c"Where keys live: file or pkcs11"),
+    (c"backend", c"Where keys live: file, pkcs11 or aws_kms"),
     (c"path", c"The keyring file, an absolute path"),
     (
         c"fingerprint",
@@ -159,6 +159,65 @@ const TEXT_NAMES: [(&CStr, &CStr); TEXTS] = [
     (
         c"pkcs11_cache",
         c"With storage token: keep keys in memory too (true), or ask the token each time",
+    ),
+    (
+        c"aws_kms_key_id",
+        c"The KMS key: id, ARN, alias/NAME or alias ARN",
+    ),
+    (
+        c"aws_kms_previous_key_ids",
+        c"Keys that may open the keyring as well, separated by commas",
+    ),
+    (
+        c"aws_kms_region",
+        c"The key's region, where its ARN does not tell",
+    ),
+    (
+        c"aws_kms_endpoint_url",
+        c"KMS's endpoint, e.g. of a VPC, instead of the region's public one",
+    ),
+    (
+        c"aws_kms_sts_endpoint_url",
+        c"The endpoint of STS, for role_arn",
+    ),
+    (c"aws_kms_profile", c"The profile in AWS's shared files"),
+    (
+        c"aws_kms_credentials_file",
+        c"AWS's shared credentials file, or credential:NAME, instead of the environment's",
+    ),
+    (c"aws_kms_role_arn", c"The role to assume"),
+    (
+        c"aws_kms_external_id",
+        c"The external id that the role asks for",
+    ),
+    (c"aws_kms_use_fips", c"Use FIPS endpoints"),
+    (
+        c"aws_kms_use_dualstack",
+        c"Use endpoints with IPv4 and IPv6",
+    ),
+    (
+        c"aws_kms_proxy",
+        c"http://HOST:PORT of a proxy, instead of the environment's",
+    ),
+    (
+        c"aws_kms_ca_file",
+        c"Certificates in PEM that are trusted besides the system's",
+    ),
+    (
+        c"aws_kms_connect_timeout",
+        c"Seconds that a connection may take",
+    ),
+    (
+        c"aws_kms_attempt_timeout",
+        c"Seconds that one attempt may take",
+    ),
+    (
+        c"aws_kms_encryption_context",
+        c"More pairs of the encryption context: NAME=VALUE,NAME=VALUE",
+    ),
+    (
+        c"aws_kms_random",
+        c"Where new keys come from: system, or aws_kms (and system), a call for each key",
     ),
 ];
 

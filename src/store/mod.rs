@@ -6,6 +6,7 @@
 pub mod file;
 pub mod token;
 
+use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, FINGERPRINT};
 use crate::error::Result;
 use crate::kek::{Contact, Kek};
@@ -92,6 +93,19 @@ pub trait Store: Send {
     /// As [`Store::rewrite`], and the KEK's own.
     fn rekey(&mut self, live: &[&KeyRecord], keks: Vec<Box<dyn Kek>>, keep_dek: bool)
     -> Result<()>;
+
+    /// It was opened by a KEK that is not the first one, and may be written.
+    fn opened_by_an_old_kek(&self) -> bool {
+        false
+    }
+
+    /// Wraps the DEK by the first KEK as well.
+    ///
+    /// # Errors
+    /// As [`Store::rewrite`], and the KEK's own; the store stays open under the old one.
+    fn adopt(&mut self, _live: &[&KeyRecord], _deadline: Deadline) -> Result<()> {
+        Ok(())
+    }
 
     /// The dead records are worth a rewrite.
     fn wants_rewrite(&self) -> bool;

@@ -150,7 +150,7 @@ impl TokenStore {
             deadline,
         );
         self.collect_kek_warnings();
-        let (dek, _) = opened?;
+        let dek = opened?.dek;
         let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
         let authenticated = &head.value[..parsed.length - MAC - 4];
         if parsed.length != head.value.len() || !equal(&keys.header_mac(authenticated), &parsed.mac)
@@ -371,8 +371,8 @@ impl TokenStore {
         kek.mix_random(&mut dek, deadline)?;
         let stanza = kek.wrap(&self.pool, &file_id, &dek, deadline)?;
         let stanzas = vec![stanza];
-        let (proof, _) = kek::open_dek(&self.pool, &self.keks, &file_id, &stanzas, deadline)?;
-        if !equal(&proof, &dek) {
+        let proof = kek::open_dek(&self.pool, &self.keks, &file_id, &stanzas, deadline)?;
+        if !equal(&proof.dek, &dek) {
             return Err(Error::new(
                 Kind::Internal,
                 WRITE,

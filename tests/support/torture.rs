@@ -408,13 +408,14 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
     let config = KekConfig::Passphrase(SecretRef::File(passphrase.into()));
     let keks = [kek::from_config(&config)];
     let header = &parsed.header;
-    let (dek, _) = kek::open_dek(
+    let opened = kek::open_dek(
         &pool,
         &keks,
         &header.file_id,
         &header.stanzas,
         Deadline::after(Patience::default().call),
     )?;
+    let dek = opened.dek;
     println!("DEK {}", hex(&dek));
     for label in ["record", "nonce", "header"] {
         let mut key = [0; 32];

@@ -113,6 +113,7 @@ pub struct FileStore {
     data_dir: Option<PathBuf>,
     keks: Vec<Box<dyn Kek>>,
     kek_in_use: usize,
+    stanza_in_use: usize,
     pool: SecretPool,
     lock: Option<Arc<Lock>>,
     journal: Option<Journal>,
@@ -148,6 +149,7 @@ impl FileStore {
             data_dir: options.data_dir,
             keks: options.keks,
             kek_in_use: 0,
+            stanza_in_use: 0,
             pool: options.pool,
             journal: None,
             refusing: None,
@@ -226,9 +228,10 @@ impl FileStore {
             );
         }
         // The first write will need the KEK: say now what is wrong with it.
-        self.keks
-            .iter()
-            .try_for_each(|kek| kek.probe(&self.pool, deadline))
+        match self.keks.first() {
+            Some(kek) => kek.probe(&self.pool, deadline),
+            None => Ok(()),
+        }
     }
 
     /// What to do about a missing file. An interrupted rescue may have left all keys beside it.
@@ -275,11 +278,12 @@ impl FileStore {
             deadline,
         );
         self.collect_kek_warnings();
-        let (dek, kek) = opened.map_err(|e| match e.kind() {
+        let opened = opened.map_err(|e| match e.kind() {
             Kind::WrongKek | Kind::Tampered => e.in_file(&self.path),
             // About the KEK, not about this file.
             _ => e,
         })?;
+        let (dek, in_use) = (opened.dek, (opened.kek, opened.stanza));
         let in_file = |e: Error| e.in_file(&self.path);
         let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
         let authenticated = &bytes[..parsed.length - crate::envelope::MAC - 4];
@@ -366,7 +370,7 @@ impl FileStore {
         }
         self.live_bytes = live;
         self.dead_bytes = dead;
-        self.kek_in_use = kek;
+        (self.kek_in_use, self.stanza_in_use) = in_use;
         self.journal = Some(Journal {
             inode: (meta.dev(), meta.ino()),
             header: parsed.header,
@@ -522,6 +526,21 @@ impl Store for FileStore {
         self.wants()
     }
 
+    fn mix_random(&self, bytes: &mut [u8]) -> Result<()> {
+        match self.keks.first().filter(|kek| kek.supplies_material()) {
+            Some(kek) => kek.mix_random(bytes, Deadline::after(self.kek_patience)),
+            None => Ok(()),
+        }
+    }
+
+    fn opened_by_an_old_kek(&self) -> bool {
+        self.kek_in_use > 0 && self.mode == Mode::ReadWrite && self.journal.is_some()
+    }
+
+    fn adopt(&mut self, live: &[&KeyRecord], deadline: Deadline) -> Result<()> {
+        self.adopt_first_kek(live, deadline)
+    }
+
     fn warn(&mut self, sentence: String) {
         self.warnings.push(sentence);
     }
@@ -597,7 +616,7 @@ impl Store for FileStore {
             info.bytes = j.end.offset;
             info.live_bytes = self.live_bytes;
             info.dead_bytes = self.dead_bytes;
-            if let Some(stanza) = j.header.stanzas.first() {
+            if let Some(stanza) = j.header.stanzas.get(self.stanza_in_use) {
                 info.mechanism.clone_from(&stanza.mechanism);
                 info.key_ref.clone_from(&stanza.key_ref);
             }

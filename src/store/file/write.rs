@@ -228,8 +228,41 @@ impl FileStore {
         // The rename has happened where only the folder's fsync failed: the stanza says which KEK.
         let in_force = |j: &Journal| j.header.stanzas == stanzas;
         if result.is_ok() || self.journal.as_ref().is_some_and(in_force) {
-            (self.keks, self.kek_in_use) = (keks, 0);
+            self.keks = keks;
+            (self.kek_in_use, self.stanza_in_use) = (0, 0);
             self.collect_kek_warnings();
+        }
+        result
+    }
+
+    /// The DEK is wrapped by a KEK of old, which the configuration still names: wraps it by the first KEK as
+    /// well, so that the next start does not need the old one. The old stanza stays until a rekey.
+    pub(super) fn adopt_first_kek(
+        &mut self,
+        live: &[&KeyRecord],
+        deadline: Deadline,
+    ) -> Result<()> {
+        let (Some((mut header, replace)), Some(journal)) = (self.next_generation()?, &self.journal)
+        else {
+            return Ok(());
+        };
+        if header.stanzas.len() >= layout::MAX_STANZAS {
+            return Err(Error::new(
+                Kind::Config,
+                WRITE,
+                format!("the DEK is wrapped {} times already", header.stanzas.len()),
+            )
+            .hint("Run keyring-ward rekey, which leaves the configured KEK's wrap alone."));
+        }
+        let _guard = self.identity.enter()?;
+        let dek = self.pool.copy(&journal.dek)?;
+        let stanza = wrap_dek(&self.pool, &self.keks, &header.file_id, &dek, deadline)?;
+        header.stanzas.push(stanza);
+        let stanzas = header.stanzas.len();
+        let result = self.write_whole(header, dek, live, replace);
+        let in_force = |j: &Journal| j.header.stanzas.len() == stanzas;
+        if self.journal.as_ref().is_some_and(in_force) {
+            (self.kek_in_use, self.stanza_in_use) = (0, stanzas - 1);
         }
         result
     }
@@ -392,8 +425,8 @@ fn wrap_dek(
         .ok_or_else(|| Error::new(Kind::Config, WRITE, "no KEK is configured"))?;
     let stanza = kek.wrap(pool, file_id, dek, deadline)?;
     let stanzas = std::slice::from_ref(&stanza);
-    let (proof, _) = kek::open_dek(pool, keks, file_id, stanzas, deadline)?;
-    if !equal(&proof, dek) {
+    let proof = kek::open_dek(pool, keks, file_id, stanzas, deadline)?;
+    if !equal(&proof.dek, dek) {
         return Err(Error::new(
             Kind::Internal,
             WRITE,

@@ -62,6 +62,37 @@ fn options(kek: &KekConfig) -> Vec<(&'static str, String)> {
             options.extend(c.mechanism.map(|m| ("mechanism", m.name().to_string())));
             options
         }
+        KekConfig::AwsKms(c) => {
+            let texts = [
+                ("region", &c.region),
+                ("endpoint_url", &c.endpoint_url),
+                ("sts_endpoint_url", &c.sts_endpoint_url),
+                ("profile", &c.profile),
+                ("proxy", &c.proxy),
+                ("ca_file", &c.ca_file),
+            ];
+            let mut options = vec![("key_id", c.key.to_string())];
+            options.extend(texts.into_iter().filter_map(|(n, v)| Some((n, v.clone()?))));
+            options.extend(
+                c.credentials_file
+                    .iter()
+                    .map(|s| ("credentials_file", secret(s))),
+            );
+            if let Some((role, external_id)) = &c.role {
+                options.push(("role_arn", role.clone()));
+                options.extend(external_id.clone().map(|id| ("external_id", id)));
+            }
+            let flags = [("use_fips", c.use_fips), ("use_dualstack", c.use_dualstack)];
+            options.extend(flags.iter().filter(|f| f.1).map(|f| (f.0, "true".into())));
+            if !c.context.is_empty() {
+                let pairs: Vec<_> = c.context.iter().map(|(n, v)| format!("{n}={v}")).collect();
+                options.push(("encryption_context", pairs.join(",")));
+            }
+            if c.kms_random {
+                options.push(("random", "aws_kms".into()));
+            }
+            options
+        }
     }
 }
 
@@ -74,6 +105,7 @@ fn print_configuration(config: &Config) {
             "slot" => value
                 .parse::<u64>()
                 .map_or_else(|_| value.clone().into(), Into::into),
+            "use_fips" | "use_dualstack" => true.into(),
             _ => serde_json::Value::from(value.clone()),
         };
         members.insert((*name).to_string(), value);

@@ -1,0 +1,269 @@
+#!/bin/bash
+# The backend aws_kms with a real server and real KMS servers, moto and LocalStack, behind a proxy that counts calls
+# and injects faults.
+#   kms-tests.sh [NAME…]
+set -uo pipefail
+. /kw/mysql-test/harness/tests-lib.sh
+. /kw/mysql-test/harness/kms.sh
+
+with_kms() { # with_kms [SERVER]: a configured component, a keyring, a fresh data directory
+  reset_all; component_manifest; kms_reset "${1:-$KW_MOTO}"; kms_config
+  keyring-ward init --config "$CONFIG" --user mysql | head -2
+  fresh_data
+  kms_calls >/dev/null
+}
+reload() { sql -e "ALTER INSTANCE RELOAD KEYRING"; }
+many() { # many FIRST LAST: generates keys
+  local i
+  for ((i = $1; i <= $2; i++)); do echo "DO keyring_key_generate('m$i','AES',32);"; done | sql
+}
+
+t_component_moto() { whole "$KW_MOTO"; }
+t_component_localstack() { whole "$KW_LOCALSTACK"; }
+whole() {
+  with_kms "$1"
+  start_server
+  expect status "$(status_row Component_status)" Active
+  expect mechanism "$(status_row KEK_mechanism)" data-key+aes-256-gcm
+  expect calls "$(kms_calls)" Decrypt
+  install_udf; encrypted_table
+  expect generate "$(sql -e "SELECT keyring_key_generate('k','AES',32)")" 1
+  local key; key=$(sql -e "SELECT HEX(keyring_key_fetch('k'))")
+  kill_server
+  start_server
+  expect key "$(sql -e "SELECT HEX(keyring_key_fetch('k'))")" "$key"
+  expect row "$(row)" one
+  for _ in 1 2 3; do sql -e "ALTER INSTANCE RELOAD KEYRING; ALTER INSTANCE ROTATE INNODB MASTER KEY"; done
+  expect row "$(row)" one
+  expect "calls of a start and three reloads" "$(kms_calls)" "Decrypt Decrypt Decrypt Decrypt"
+  for file in "$KEYS"/keyring.ward "$KEYS"/keyring.ward.lock "$DATA"/keyring_ward.marker; do
+    expect "$file" "$(stat -c '%U %a' "$file")" "mysql 600"
+  done
+  log_lacks "[ERROR]"
+  log_lacks AKIDEXAMPLE
+}
+
+t_plugin_my_cnf_alone() {
+  with_kms
+  rm -f "$MANIFEST" "$CONFIG"
+  { echo "[mysqld]"; echo "early-plugin-load=keyring_ward.so"; kms_my_cnf loose_keyring_ward_; } > /etc/my.cnf
+  FIRST=--defaults-file=/etc/my.cnf start_server --innodb-redo-log-encrypt=ON
+  install_udf; encrypted_table
+  expect "a fixed variable" "$(sql -e "SELECT @@keyring_ward_aws_kms_key_id")" "$KEY"
+  sql_fails 1238 "SET GLOBAL keyring_ward_aws_kms_region='elsewhere'"
+  kill_server
+  FIRST=--defaults-file=/etc/my.cnf start_server --innodb-redo-log-encrypt=ON
+  expect row "$(row)" one
+  # The same options as a group of its own, for the component.
+  stop_server
+  component_manifest
+  { echo '[keyring_ward]'; kms_my_cnf ''; } > /etc/my.cnf
+  FIRST=--defaults-file=/etc/my.cnf start_server --innodb-redo-log-encrypt=ON
+  expect row "$(row)" one
+}
+
+t_calls_are_counted() {
+  with_kms
+  start_server
+  install_udf
+  expect "start, 0 keys" "$(kms_calls)" Decrypt
+  many 1 1000
+  expect "1,000 generates" "$(kms_calls)" ""
+  sql -e "DO BENCHMARK(1000, keyring_key_fetch('m1'))"
+  expect "1,000 fetches" "$(kms_calls)" ""
+  stop_server; start_server
+  expect "start, 1,000 keys" "$(kms_calls)" Decrypt
+  many 1001 10000
+  expect "9,000 generates" "$(kms_calls)" ""
+  stop_server; start_server
+  expect keys "$(status_row Keys)" 10000
+  expect "start, 10,000 keys" "$(kms_calls)" Decrypt
+  stop_server
+  keyring-ward rekey --config "$CONFIG" --new-config "$CONFIG" >/dev/null
+  expect rekey "$(kms_calls)" "Decrypt GenerateDataKey Decrypt"
+  start_server
+  expect "start after the rekey" "$(kms_calls)" Decrypt
+  expect keys "$(status_row Keys)" 10000
+  echo "    KMS calls: start with 0, 1,000, 10,000 keys 1 each; 1,000 fetches 0; 10,000 generates 0; rekey 3 (Decrypt, GenerateDataKey, Decrypt)"
+}
+
+# KMS away while the server runs: nothing breaks; RELOAD fails in time and leaves the keyring in place.
+t_away_while_running() {
+  with_kms
+  start_server; install_udf; encrypted_table
+  kms_fault hang
+  expect generate "$(sql -e "SELECT keyring_key_generate('k','AES',32)")" 1
+  expect length "$(sql -e "SELECT keyring_key_length_fetch('k')")" 32
+  expect row "$(row)" one
+  case "$(status_row KEK_last_contact)" in *"s ago"*) ;; *) fail "last contact: $(status_row KEK_last_contact)" ;; esac
+  local before=$SECONDS
+  reload 2>/dev/null && fail "the reload succeeded"
+  [ $((SECONDS - before)) -le 8 ] || fail "the reload took $((SECONDS - before)) s of 5"
+  log_has "KW-0012 Unreachable"
+  expect row "$(row)" one
+  kms_fault ""
+  reload
+  expect length "$(sql -e "SELECT keyring_key_length_fetch('k')")" 32
+}
+
+# KMS away at the start: tried until the budget ends, then Disabled with the reason; RELOAD brings it back.
+t_away_at_start() {
+  START_TIMEOUT=4 with_kms
+  start_server; install_udf; encrypted_table
+  stop_server
+  START_TIMEOUT=4 kms_config
+  kms_fault hang
+  local before=$SECONDS
+  start_server
+  echo "    start with KMS away, budget 4 s: ready after $((SECONDS - before)) s"
+  [ $((SECONDS - before)) -le 15 ] || fail "the start took $((SECONDS - before)) s"
+  expect status "$(status_row Component_status)" Disabled
+  case "$(status_row Last_error)" in *"did not answer within"*) ;; *) fail "$(status_row Last_error)" ;; esac
+  sql_fails 3185 "SELECT b FROM d.t"
+  kms_fault ""
+  reload
+  expect row "$(row)" one
+  # It comes back before the budget ends.
+  stop_server
+  START_TIMEOUT=20 kms_config
+  kms_fault times 3 hang
+  start_server
+  expect status "$(status_row Component_status)" Active
+  expect row "$(row)" one
+}
+
+# Each fault at a reload of a running server and at a start: the error is told, the server is up, nothing is lost.
+t_faults() {
+  TIMEOUT=3 START_TIMEOUT=3 with_kms
+  TIMEOUT=3 START_TIMEOUT=3 kms_config
+  start_server; install_udf; encrypted_table
+  local fault words sum; sum=$(sha256sum < "$KEYS/keyring.ward")
+  while IFS='|' read -r fault words; do
+    kms_fault "$fault"
+    local begin; begin=$(date +%s%N)
+    reload 2>/dev/null && fail "the reload succeeded under '$fault'"
+    local ms=$((($(date +%s%N) - begin) / 1000000))
+    grep -qF -- "$words" "$LOG" || fail "under '$fault' the log has no '$words'"
+    [ $ms -le 9000 ] || fail "'$fault' took $ms ms of 3,000"
+    expect "row under '$fault'" "$(row)" one
+    echo "    $fault: $ms ms of 3,000"
+    kms_fault ""
+    reload
+  done <<'FAULTS'
+hang|did not answer within
+reset|Unreachable
+truncate 20|error reading a body
+status 500|HTTP status 500
+status 400 ThrottlingException Rate exceeded|Rate exceeded
+status 400 AccessDeniedException User: arn:aws:iam::1:user/db is not authorized to perform: kms:Decrypt|user/db is not authorized
+status 400 NotFoundException|KW-0001 NotFound
+status 400 DisabledException|enable-key
+status 400 InvalidCiphertextException|KW-0009 Tampered
+status 400 IncorrectKeyException|KW-0008 WrongKek
+status 400 ExpiredTokenException|have expired
+html|not AWS KMS
+endless|more than 1 MiB
+redirect|Redirects are not followed
+short-key|16 bytes instead of 32
+FAULTS
+  stop_server
+  while read -r fault; do
+    kms_fault "$fault"
+    start_server || fail "no start under '$fault'"
+    expect "status under '$fault'" "$(status_row Component_status)" Disabled
+    stop_server
+    kms_fault ""
+  done <<'FAULTS'
+status 400 AccessDeniedException
+html
+short-key
+FAULTS
+  chmod 644 "$AWS_KEYS"
+  start_server
+  expect "status with an open credentials file" "$(status_row Component_status)" Disabled
+  case "$(status_row Last_error)" in *"chmod 600"*) ;; *) fail "$(status_row Last_error)" ;; esac
+  chmod 600 "$AWS_KEYS"
+  reload
+  expect row "$(row)" one
+  expect "the keyring file" "$(sha256sum < "$KEYS/keyring.ward")" "$sum"
+}
+
+# A key that somebody schedules for deletion, in LocalStack, which keeps states.
+t_pending_deletion() {
+  with_kms "$KW_LOCALSTACK"
+  start_server; install_udf; encrypted_table
+  kms_admin ScheduleKeyDeletion "{\"KeyId\":\"$KEY\",\"PendingWindowInDays\":7}" >/dev/null
+  reload 2>/dev/null && fail "the reload succeeded"
+  log_has "pending deletion; it will be destroyed on 20"
+  log_has "NOW run: aws kms cancel-key-deletion --key-id $KEY"
+  expect row "$(row)" one
+  kms_admin CancelKeyDeletion "{\"KeyId\":\"$KEY\"}" >/dev/null
+  kms_admin EnableKey "{\"KeyId\":\"$KEY\"}" >/dev/null
+  reload
+  expect row "$(row)" one
+}
+
+# Another key takes over under the running server; the tool drops the old one.
+t_another_key() {
+  with_kms
+  start_server; install_udf; encrypted_table
+  local old=$KEY
+  KEY=$(kms_key)
+  kms_config
+  reload 2>/dev/null && fail "the reload succeeded with another key"
+  log_has "Add that key to previous_key_ids"
+  kms_config "\"previous_key_ids\": \"$old\""
+  reload
+  log_has "is now wrapped by AWS KMS key '$KEY'"
+  expect "opened by" "$(status_row KEK)" "AWS KMS key '$KEY' ($KMS_URL)"
+  expect row "$(row)" one
+  stop_server
+  keyring-ward rekey --config "$CONFIG" --new-config "$CONFIG" >/dev/null
+  kms_config
+  start_server
+  expect row "$(row)" one
+  stop_server
+  # From a passphrase to KMS and back, by the tool.
+  make_passphrase
+  keyring-ward rekey --config "$CONFIG" --new-passphrase-file "$KEYS/passphrase" >/dev/null
+  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  cp "$CONFIG" /tmp/kw-passphrase.cnf
+  start_server
+  expect row "$(row)" one
+  stop_server
+  kms_config
+  keyring-ward rekey --config /tmp/kw-passphrase.cnf --new-config "$CONFIG" >/dev/null
+  start_server
+  expect row "$(row)" one
+}
+
+# --daemonize forks after load(): the runtime of the load must be gone.
+t_daemonize() {
+  with_kms
+  mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
+    --skip-networking --mysqlx=OFF --log-error=$LOG --daemonize
+  wait_for 60 mysqladmin -uroot -S $SOCKET ping
+  install_udf; encrypted_table
+  sql -e "ALTER INSTANCE RELOAD KEYRING; ALTER INSTANCE ROTATE INNODB MASTER KEY"
+  expect row "$(row)" one
+  local pid; pid=$(cat /run/mysqld/mysqld.pid)
+  ! grep -l '^kw-' /proc/"$pid"/task/*/comm || fail "a thread of ours is left"
+  mysqladmin -uroot -S $SOCKET shutdown
+  wait_for 30 sh -c "! kill -0 $pid" || fail "the shutdown hangs"
+}
+
+# After a start, a reload and keys: neither the secret access key nor a data key is in the server's memory.
+t_nothing_is_left_in_memory() {
+  with_kms
+  start_server; install_udf
+  sql -e "DO keyring_key_generate('k','AES',32)"
+  reload
+  $PROXY memory "$SERVER" $KMS "$KEY" > /tmp/kw-found || fail "$(cat /tmp/kw-found)"
+  echo "    $(tail -1 /tmp/kw-found)"
+}
+
+kms_off
+run_tests "$@"
+rc=$?
+kms_off
+exit $rc

@@ -1,0 +1,412 @@
+//! What went wrong with AWS, in our kinds, with what to do next.
+//!
+//! Owns the one table of AWS's error codes. What may pass by itself becomes Unreachable, which the adapter tries
+//! again; nothing that was refused does. It must never show credentials: AWS's own sentences name ARNs and
+//! access key ids, and are cleaned and cut.
+
+use crate::config::AwsKmsConfig;
+use crate::error::{Error, Kind};
+use crate::sys;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kms::primitives::{DateTime, DateTimeFormat};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use std::error::Error as StdError;
+
+/// What was asked, for messages.
+pub(super) struct Question<'a> {
+    pub(super) op: &'static str,
+    /// The IAM action.
+    pub(super) action: &'static str,
+    /// The key or role.
+    pub(super) key: &'a str,
+    /// Endpoint or region.
+    pub(super) place: String,
+}
+
+impl Question<'_> {
+    fn error(&self, kind: Kind, why: impl std::fmt::Display) -> Error {
+        Error::new(
+            kind,
+            self.op,
+            format!("{} for '{}' ({}): {why}", self.action, self.key, self.place),
+        )
+    }
+
+    /// An answer that KMS can't give.
+    pub(super) fn odd_answer(&self, what: &str) -> Error {
+        self.error(Kind::Config, format!("it answered with {what}"))
+            .hint("The endpoint is not AWS KMS, or something between changes its answers. Check endpoint_url and proxy.")
+    }
+}
+
+/// External text: printable, on one line, bounded.
+pub(super) fn clean(text: &str) -> String {
+    text.chars()
+        .take(600)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// The kind and the hint of an AWS error code; `None`: the code says nothing to us.
+fn by_code(code: &str) -> Option<(Kind, &'static str)> {
+    const CLOCK: &str =
+        "The signature's time does not fit: set the clock of this machine (chronyc makestep).";
+    const LATER: &str =
+        "It is tried again while there is time. If it stays, see the AWS Health Dashboard.";
+    Some(match code {
+        "NotFoundException" => (
+            Kind::NotFound,
+            "Check key_id, region and account: aws kms describe-key --key-id KEY.",
+        ),
+        "DisabledException" => (
+            Kind::Denied,
+            "Run aws kms enable-key --key-id KEY, then ALTER INSTANCE RELOAD KEYRING.",
+        ),
+        "KMSInvalidStateException" => (
+            Kind::Denied,
+            "Look at its state: aws kms describe-key --key-id KEY. When it is Enabled, run ALTER INSTANCE RELOAD KEYRING.",
+        ),
+        "AccessDeniedException"
+        | "AccessDenied"
+        | "NotAuthorized"
+        | "NotAuthorizedException"
+        | "UnauthorizedOperation" => (
+            Kind::Denied,
+            "Allow that action to that identity in the key's policy or in its IAM policy; conditions on the encryption context must fit (docs/aws-kms.md). For a role: its trust policy and external id.",
+        ),
+        "IncorrectKeyException" => (
+            Kind::WrongKek,
+            "Name the key that wrapped the DEK in previous_key_ids, or put back the keyring file that belongs to the configured key. Nothing was changed.",
+        ),
+        "InvalidCiphertextException" => (
+            Kind::Tampered,
+            "The wrapped data key was changed, or is another file's (the encryption context binds it to this one). Restore the keyring file from a backup. Nothing was changed.",
+        ),
+        "ThrottlingException"
+        | "Throttling"
+        | "ThrottledException"
+        | "RequestThrottled"
+        | "RequestThrottledException"
+        | "TooManyRequestsException"
+        | "RequestLimitExceeded"
+        | "LimitExceededException"
+        | "BandwidthLimitExceeded"
+        | "SlowDown" => (
+            Kind::Unreachable,
+            "KMS limits the calls of this account and region. It is tried again while there is time; ask for a higher quota if it stays.",
+        ),
+        "KeyUnavailableException"
+        | "DependencyTimeoutException"
+        | "KMSInternalException"
+        | "InternalFailure"
+        | "InternalError"
+        | "InternalServerError"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException"
+        | "RequestTimeout"
+        | "RequestTimeoutException"
+        | "PriorRequestNotComplete"
+        | "IDPCommunicationError" => (Kind::Unreachable, LATER),
+        "ExpiredTokenException" | "ExpiredToken" | "TokenRefreshRequired" => (
+            Kind::Denied,
+            "The credentials have expired: renew them where they come from, then run ALTER INSTANCE RELOAD KEYRING.",
+        ),
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidAccessKeyId"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException" => (
+            Kind::Denied,
+            "AWS does not know these credentials: correct them where they come from.",
+        ),
+        "SignatureDoesNotMatch" | "InvalidSignatureException" => (
+            Kind::Denied,
+            "The secret access key is wrong, or the clock of this machine, or a proxy changes requests.",
+        ),
+        "RequestExpired" | "RequestTimeTooSkewed" | "RequestInTheFuture" => (Kind::Denied, CLOCK),
+        "InvalidKeyUsageException" | "UnsupportedOperationException" => (
+            Kind::Config,
+            "Name a symmetric key for encryption (SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT) in key_id.",
+        ),
+        "InvalidArnException" | "ValidationException" | "ValidationError" => (
+            Kind::Config,
+            "Correct key_id (or role_arn) and region in the configuration.",
+        ),
+        "OptInRequired" | "SubscriptionRequiredException" | "RegionDisabledException" => {
+            (Kind::Denied, "Enable KMS and this region for the account.")
+        }
+        _ => return None,
+    })
+}
+
+/// The error for a call that failed.
+pub(super) fn from_sdk<E>(asked: &Question<'_>, error: SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    match &error {
+        SdkError::ServiceError(service) => {
+            let status = service.raw().status().as_u16();
+            let skew = service.raw().headers().get("date").and_then(skew);
+            let meta = service.err().meta();
+            from_answer(asked, status, meta.code(), meta.message(), skew)
+        }
+        SdkError::ResponseError(response) => {
+            let status = response.raw().status().as_u16();
+            from_answer(asked, status, None, None, None)
+        }
+        SdkError::TimeoutError(_) => asked
+            .error(Kind::Unreachable, "no answer in time")
+            .hint(NETWORK),
+        SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
+            Some(e) => from_network(asked, e),
+            None => asked.error(Kind::Unreachable, "the connection failed").hint(NETWORK),
+        },
+        other => asked
+            .error(Kind::Config, format!("the request could not be made: {}", chain(other)))
+            .hint("Check region, endpoint_url, use_fips and use_dualstack: not every region has every endpoint."),
+    }
+}
+
+const NETWORK: &str =
+    "Check network, firewall, endpoint_url and proxy; it is tried again while there is time.";
+
+fn from_answer(
+    asked: &Question<'_>,
+    status: u16,
+    code: Option<&str>,
+    message: Option<&str>,
+    skew: Option<i64>,
+) -> Error {
+    // "com.amazonaws.kms#NotFoundException" and "NotFoundException:" are both in use.
+    let code = code.map(|c| c.rsplit('#').next().unwrap_or(c));
+    let code = code.map(|c| clean(c.split(':').next().unwrap_or(c)));
+    let said = match (&code, message) {
+        (Some(code), Some(message)) => format!("{code}: {}", clean(message)),
+        (Some(code), None) => code.clone(),
+        (None, _) => format!("HTTP status {status} without an AWS error code"),
+    };
+    let known = code.as_deref().and_then(by_code);
+    let (kind, hint) = match (known, status) {
+        (Some(known), _) => known,
+        (None, 500.. | 408 | 429) => (
+            Kind::Unreachable,
+            "It is tried again while there is time. If it stays, check endpoint_url and proxy.",
+        ),
+        (None, 401 | 403 | 407) if code.is_none() => (
+            Kind::Denied,
+            "Something before KMS refuses: check endpoint_url, proxy and the policy of the VPC endpoint.",
+        ),
+        (None, _) if code.is_none() => (
+            Kind::Config,
+            "This is not AWS KMS: check endpoint_url and proxy. Redirects are not followed.",
+        ),
+        (None, _) => (Kind::Denied, "See KMS's documentation for this code."),
+    };
+    let error = asked.error(kind, said);
+    match skew.filter(|s| kind == Kind::Denied && s.abs() > 240) {
+        Some(seconds) => error.hint(format!(
+            "The clock of this machine differs from AWS's by {seconds} s: set it (chronyc makestep)."
+        )),
+        None => error.hint(hint),
+    }
+}
+
+/// By how many seconds this machine is ahead of the answer's Date.
+fn skew(date: &str) -> Option<i64> {
+    let theirs = DateTime::from_str(date, DateTimeFormat::HttpDate).ok()?;
+    Some(sys::unix_seconds() - theirs.secs())
+}
+
+/// The error of a connection.
+fn from_network(asked: &Question<'_>, error: &(dyn StdError + 'static)) -> Error {
+    let said = chain(error);
+    if let Some(tls) = find::<rustls::Error>(error) {
+        let hint = match tls {
+            rustls::Error::InvalidCertificate(_) => {
+                "The server's certificate is not accepted: check endpoint_url, the clock, the system's certificates (ca-certificates) and ca_file. Someone between may be pretending to be KMS."
+            }
+            _ => "TLS could not be agreed upon: check endpoint_url, proxy and what stands between.",
+        };
+        return asked.error(Kind::Config, said).hint(hint);
+    }
+    if said.contains("longer than 1 MiB") {
+        return asked.odd_answer("more than 1 MiB");
+    }
+    let hint = match find::<std::io::Error>(error).map(std::io::Error::kind) {
+        Some(std::io::ErrorKind::ConnectionRefused) => {
+            "Nothing listens there: check endpoint_url, proxy and firewall; it is tried again while there is time."
+        }
+        _ if said.contains("dns error") => {
+            "The name could not be resolved: check endpoint_url, region and the resolver (/etc/resolv.conf); it is tried again while there is time."
+        }
+        _ => NETWORK,
+    };
+    asked.error(Kind::Unreachable, said).hint(hint)
+}
+
+/// An error and its causes, each said once.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(e) = next.filter(|_| parts.len() < 12) {
+        let text = clean(&e.to_string());
+        if !parts.iter().any(|p| p.contains(&text)) {
+            parts.push(text);
+        }
+        next = e.source();
+    }
+    parts.join(": ")
+}
+
+/// The first cause of this type. An io::Error hides what it wraps from `source`.
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(e) = next {
+        if let Some(found) = e.downcast_ref::<T>() {
+            return Some(found);
+        }
+        let inner = e
+            .downcast_ref::<std::io::Error>()
+            .and_then(|io| io.get_ref());
+        next = match inner {
+            Some(inner) => Some(inner as &(dyn StdError + 'static)),
+            None => e.source(),
+        };
+    }
+    None
+}
+
+/// The error of a key that is to be deleted.
+pub(super) fn pending_deletion(asked: &Question<'_>, date: Option<DateTime>) -> Error {
+    let date = date
+        .and_then(|d| d.fmt(DateTimeFormat::DateTime).ok())
+        .map_or_else(|| "soon".to_string(), |d| format!("on {d}"));
+    asked
+        .error(
+            Kind::Denied,
+            format!("the key is pending deletion; it will be destroyed {date}, and every keyring under it with it"),
+        )
+        .hint(format!(
+            "NOW run: aws kms cancel-key-deletion --key-id {0} && aws kms enable-key --key-id {0}; then ALTER INSTANCE RELOAD KEYRING.",
+            asked.key
+        ))
+}
+
+/// The error of the search for credentials.
+pub(super) fn credentials_error(
+    op: &'static str,
+    config: &AwsKmsConfig,
+    error: &CredentialsError,
+) -> Error {
+    let asked = Question {
+        op,
+        action: "credentials",
+        key: config.key.as_str(),
+        place: config.place(),
+    };
+    let said = chain(error);
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) if on_ec2() => asked
+            .error(Kind::Unreachable, format!("none were found: {said}"))
+            .hint("Give the instance a role (instance profile); its metadata service may take a moment after boot, so it is tried again while there is time."),
+        CredentialsError::CredentialsNotLoaded(_) => asked
+            .error(Kind::Denied, format!("none were found: {said}"))
+            .hint("Searched: environment, shared files (profile), web identity, container, instance metadata; as the account and with the environment of mysqld. See docs/aws-kms.md."),
+        CredentialsError::ProviderTimedOut(_) => {
+            asked.error(Kind::Unreachable, said).hint(NETWORK)
+        }
+        CredentialsError::InvalidConfiguration(_) => asked
+            .error(Kind::Config, said)
+            .hint("Correct AWS's shared configuration or credentials file, or profile."),
+        _ => {
+            // The sources' own types are not public: their sentences tell a refusal from a fault.
+            let may_pass = ["dispatch failure", "timeout", "timed out", "connection"]
+                .iter()
+                .any(|w| said.to_ascii_lowercase().contains(w));
+            let kind = if may_pass { Kind::Unreachable } else { Kind::Denied };
+            asked
+                .error(kind, said)
+                .hint("The source of the credentials failed: check its role, trust policy and token.")
+        }
+    }
+}
+
+/// This machine is an EC2 instance: there should be a metadata service.
+fn on_ec2() -> bool {
+    std::fs::read_to_string("/sys/devices/virtual/dmi/id/sys_vendor")
+        .is_ok_and(|vendor| vendor.trim() == "Amazon EC2")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked() -> Question<'static> {
+        Question {
+            op: "ask",
+            action: "kms:Decrypt",
+            key: "alias/k",
+            place: "eu-central-1".into(),
+        }
+    }
+
+    #[test]
+    fn only_what_may_pass_is_unreachable() {
+        for (code, status, kind) in [
+            (
+                Some("com.amazonaws.kms#NotFoundException"),
+                400,
+                Kind::NotFound,
+            ),
+            (Some("AccessDeniedException"), 400, Kind::Denied),
+            (Some("DisabledException"), 400, Kind::Denied),
+            (Some("IncorrectKeyException"), 400, Kind::WrongKek),
+            (Some("InvalidCiphertextException"), 400, Kind::Tampered),
+            (Some("ThrottlingException"), 400, Kind::Unreachable),
+            (Some("KMSInternalException"), 500, Kind::Unreachable),
+            (Some("ExpiredTokenException"), 400, Kind::Denied),
+            (Some("SomethingNew"), 400, Kind::Denied),
+            (Some("SomethingNew"), 503, Kind::Unreachable),
+            (None, 200, Kind::Config),
+            (None, 302, Kind::Config),
+            (None, 403, Kind::Denied),
+            (None, 502, Kind::Unreachable),
+        ] {
+            let error = from_answer(&asked(), status, code, Some("text"), None);
+            assert_eq!(error.kind(), kind, "{error}");
+        }
+    }
+
+    #[test]
+    fn external_text_is_cleaned_and_the_clock_is_named() {
+        let long = "x\n\x1b".repeat(1000);
+        let text = from_answer(&asked(), 400, Some("X"), Some(&long), None).to_string();
+        assert!(text.len() < 1000 && !text.contains(char::is_control));
+        let text = from_answer(
+            &asked(),
+            403,
+            Some("InvalidSignatureException"),
+            None,
+            Some(900),
+        );
+        assert!(text.to_string().contains("by 900 s"), "{text}");
+        let now = sys::unix_seconds();
+        let date = DateTime::from_secs(now - 600)
+            .fmt(DateTimeFormat::HttpDate)
+            .unwrap();
+        assert!((595..=660).contains(&skew(&date).unwrap()));
+    }
+
+    #[test]
+    fn a_pending_deletion_says_when_and_what_to_do() {
+        let text = pending_deletion(&asked(), Some(DateTime::from_secs(1_800_000_000))).to_string();
+        assert!(
+            text.contains("2027-01-15T08:00:00Z")
+                && text.contains("cancel-key-deletion --key-id alias/k")
+        );
+    }
+}

@@ -1,0 +1,331 @@
+//! The KEK provider `aws_kms`: a key in AWS KMS, and one call for each opening of a keyring.
+//!
+//! GenerateDataKey gives a key that wraps the DEK on this machine, and its copy under the KMS key, which goes
+//! into the stanza; Decrypt gives it back. It must never take endpoint, region or key from the keyring file, only
+//! from the configuration, never keep credentials between two operations, and never send the DEK anywhere.
+
+mod client;
+mod errors;
+
+use super::{Budget, Kek, Stanza, Unwrapped};
+use crate::config::AwsKmsConfig;
+use crate::deadline::Deadline;
+use crate::envelope::{FILE_ID, KEY, LOCAL_BLOB, WrapKeys, hkdf, unwrap_local, wrap_local};
+use crate::error::{Error, Kind, Result};
+use crate::net;
+use crate::secret::{SecretBytes, SecretPool, wipe_stack};
+use aws_sdk_kms::primitives::Blob;
+use aws_sdk_kms::types::DataKeySpec;
+use client::Session;
+use errors::Question;
+use std::collections::HashMap;
+
+/// The provider's name in stanzas.
+pub const PROVIDER: &str = "aws_kms";
+/// How it wraps.
+const MECHANISM: &str = "data-key+aes-256-gcm";
+/// Longest ciphertext that KMS gives (KMS API Reference, Decrypt: CiphertextBlob).
+const MAX_CIPHERTEXT: usize = 6144;
+/// Longest parameters: eight pairs of 128 and 256 bytes.
+const MAX_PARAMS: usize = 4096;
+
+/// A KEK in AWS KMS.
+pub struct AwsKmsKek {
+    config: AwsKmsConfig,
+}
+
+impl AwsKmsKek {
+    /// A KEK that is asked for each time it is needed.
+    pub fn new(config: AwsKmsConfig) -> AwsKmsKek {
+        AwsKmsKek { config }
+    }
+
+    /// One operation: credentials, one call, done.
+    fn ask<T>(
+        &self,
+        op: &'static str,
+        deadline: Deadline,
+        work: impl AsyncFnOnce(&Session) -> Result<T>,
+    ) -> Result<T> {
+        let whom = format!("AWS KMS ({})", self.config.place());
+        net::run(op, &whom, deadline, self.config.attempt_timeout, async {
+            work(&Session::begin(op, &self.config).await?).await
+        })
+    }
+
+    fn question(&self, op: &'static str, action: &'static str) -> Question<'_> {
+        Question {
+            op,
+            action,
+            key: self.config.key.as_str(),
+            place: self.config.place(),
+        }
+    }
+
+    /// What the wrapped data key is bound to; KMS checks it and CloudTrail shows it.
+    fn context(&self, file_id: &[u8; FILE_ID]) -> HashMap<String, String> {
+        let mut context: HashMap<_, _> = self.config.context.iter().cloned().collect();
+        context.insert("product".into(), "keyring-ward".into());
+        context.insert("file-id".into(), crate::config::hex(file_id));
+        context
+    }
+}
+
+impl Kek for AwsKmsKek {
+    fn describe(&self) -> String {
+        format!(
+            "AWS KMS key '{}' ({})",
+            self.config.key,
+            self.config.place()
+        )
+    }
+
+    fn wrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        part: &[u8],
+        deadline: Deadline,
+    ) -> Result<Stanza> {
+        const OP: &str = "get a data key from AWS KMS";
+        let asked = self.question(OP, "kms:GenerateDataKey");
+        let (data_key, ciphertext, arn) = self.ask(OP, deadline, async |session| {
+            let answer = session
+                .kms
+                .generate_data_key()
+                .key_id(self.config.key.as_str())
+                .key_spec(DataKeySpec::Aes256)
+                .set_encryption_context(Some(self.context(file_id)))
+                .send()
+                .await;
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(e) => return Err(session.explain(&asked, e).await),
+            };
+            let data_key = take_key(&asked, pool, answer.plaintext())?;
+            let ciphertext = answer.ciphertext_blob().map(|b| b.as_ref().to_vec());
+            let ciphertext = ciphertext
+                .filter(|c| (1..=MAX_CIPHERTEXT).contains(&c.len()))
+                .ok_or_else(|| asked.odd_answer("a ciphertext of an impossible length"))?;
+            // An emulator may answer with the id alone.
+            let arn = answer.key_id().unwrap_or_default().to_string();
+            Ok((data_key, ciphertext, arn))
+        })?;
+        if arn.len() > 2048 || !self.config.key.may_be(&arn) {
+            return Err(asked.odd_answer("the name of another key"));
+        }
+        let mut stanza = Stanza {
+            provider: PROVIDER.into(),
+            mechanism: MECHANISM.into(),
+            key_ref: arn,
+            group: 0,
+            index: 0,
+            threshold: 1,
+            params: encode(&self.config.context),
+            commitment: [0; KEY],
+            blob: Vec::new(),
+        };
+        let keys = wrap_keys(pool, &data_key)?;
+        stanza.commitment = keys.commitment();
+        stanza.blob = wrap_local(&keys, &stanza.associated_data(file_id), part)?;
+        stanza.blob.extend_from_slice(&ciphertext);
+        Ok(stanza)
+    }
+
+    fn is_mine(&self, stanza: &Stanza) -> bool {
+        stanza.provider == PROVIDER
+    }
+
+    fn unwrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        stanza: &Stanza,
+        budget: &mut Budget,
+    ) -> Result<Unwrapped> {
+        const OP: &str = "open the keyring file";
+        if !self.is_mine(stanza) {
+            return Ok(Unwrapped::NotMine);
+        }
+        if stanza.mechanism != MECHANISM {
+            return Err(Error::new(
+                Kind::UnsupportedVersion,
+                OP,
+                format!("its stanza names the mechanism '{}', which this program does not know", errors::clean(&stanza.mechanism)),
+            )
+            .hint("It was written by a newer Keyring Ward. Install that version; nothing was changed."));
+        }
+        let arn = errors::clean(&stanza.key_ref);
+        if !self.config.key.may_be(&stanza.key_ref) {
+            return Err(Error::new(
+                Kind::WrongKek,
+                OP,
+                format!("its DEK is wrapped by '{arn}', the configuration names '{}'", self.config.key),
+            )
+            .hint("Add that key to previous_key_ids, or put back the keyring file that belongs to the configured key. Nothing was changed."));
+        }
+        if stanza.params.len() > MAX_PARAMS || stanza.params != encode(&self.config.context) {
+            return Err(Error::new(
+                Kind::WrongKek,
+                OP,
+                format!(
+                    "its DEK is wrapped with the encryption context '{}', the configuration says '{}'",
+                    errors::clean(&shown(&decode(&stanza.params))),
+                    shown(&self.config.context)
+                ),
+            )
+            .hint("Put encryption_context back, or use keyring-ward rekey to wrap the DEK with another one. Nothing was changed."));
+        }
+        let Some((wrapped, ciphertext)) = stanza.blob.split_at_checked(LOCAL_BLOB) else {
+            return Ok(Unwrapped::WrongKey);
+        };
+        if !(1..=MAX_CIPHERTEXT).contains(&ciphertext.len()) {
+            return Ok(Unwrapped::WrongKey);
+        }
+        const ASK: &str = "have AWS KMS decrypt the data key";
+        let asked = self.question(ASK, "kms:Decrypt");
+        let data_key = self.ask(ASK, budget.deadline(), async |session| {
+            let answer = session
+                .kms
+                .decrypt()
+                .key_id(self.config.key.as_str())
+                .ciphertext_blob(Blob::new(ciphertext))
+                .set_encryption_context(Some(self.context(file_id)))
+                .send()
+                .await;
+            match answer {
+                Ok(answer) => take_key(&asked, pool, answer.plaintext()),
+                Err(e) => Err(session.explain(&asked, e).await),
+            }
+        });
+        let data_key = data_key.map_err(|e| match e.kind() {
+            Kind::WrongKek if self.config.key.id().is_none() => e.context(format!(
+                "the alias points to another key now than when the DEK was wrapped ('{arn}')"
+            )),
+            _ => e,
+        })?;
+        let keys = wrap_keys(pool, &data_key)?;
+        let aad = stanza.associated_data(file_id);
+        let part = unwrap_local(pool, &keys, &aad, &stanza.commitment, wrapped)?;
+        match part {
+            Some(part) => Ok(Unwrapped::Opened(part)),
+            None => Err(Error::new(
+                Kind::Tampered,
+                OP,
+                "KMS gave the data key, but the DEK's wrap was changed",
+            )
+            .hint("Restore the file from a backup. Nothing was changed.")),
+        }
+    }
+
+    fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()> {
+        // What the first write will need, without a trace: the data key is thrown away.
+        self.wrap(pool, &[0; FILE_ID], &[0; KEY], deadline)
+            .map(drop)
+    }
+
+    fn mix_random(&self, bytes: &mut [u8], deadline: Deadline) -> Result<()> {
+        const OP: &str = "get random bytes of AWS KMS";
+        /// GenerateRandom gives up to 1,024 bytes.
+        const MOST: usize = 1024;
+        if !self.config.kms_random {
+            return Ok(());
+        }
+        let asked = self.question(OP, "kms:GenerateRandom");
+        for part in bytes.chunks_mut(MOST) {
+            self.ask(OP, deadline, async |session| {
+                let answer = session
+                    .kms
+                    .generate_random()
+                    .number_of_bytes(part.len() as i32)
+                    .send()
+                    .await;
+                let answer = match answer {
+                    Ok(answer) => answer,
+                    Err(e) => return Err(session.explain(&asked, e).await),
+                };
+                match answer.plaintext().map(AsRef::as_ref) {
+                    Some(more) if more.len() == part.len() => {
+                        part.iter_mut().zip(more).for_each(|(a, b)| *a ^= b);
+                        Ok(())
+                    }
+                    _ => Err(asked.odd_answer("random bytes of another number")),
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn supplies_material(&self) -> bool {
+        self.config.kms_random
+    }
+}
+
+/// The keys that seal the DEK under a data key.
+fn wrap_keys(pool: &SecretPool, data_key: &[u8]) -> Result<WrapKeys> {
+    let mut out = pool.zeroed(2 * KEY)?;
+    hkdf(data_key, b"", b"keyring-ward/1 aws_kms", &mut out)?;
+    wipe_stack();
+    WrapKeys::new(out)
+}
+
+/// A data key straight into secret memory; the answer's buffer is wiped when it is freed.
+fn take_key(asked: &Question<'_>, pool: &SecretPool, key: Option<&Blob>) -> Result<SecretBytes> {
+    match key.map(AsRef::as_ref) {
+        Some(key) if key.len() == KEY => pool.copy(key),
+        Some(key) => Err(asked.odd_answer(&format!(
+            "a data key of {} bytes instead of {KEY}",
+            key.len()
+        ))),
+        None => Err(asked.odd_answer("no data key")),
+    }
+}
+
+/// The added pairs as they stand in a stanza: each text with its length before it (u16, little endian).
+fn encode(pairs: &[(String, String)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
+        out.extend_from_slice(&(text.len() as u16).to_le_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
+    out
+}
+
+/// The pairs of a stanza, for messages; what can't be read is left out.
+fn decode(mut params: &[u8]) -> Vec<(String, String)> {
+    let mut texts = Vec::new();
+    while let Some((length, rest)) = params.split_first_chunk::<2>() {
+        let Some((text, rest)) = rest.split_at_checked(u16::from_le_bytes(*length).into()) else {
+            break;
+        };
+        texts.push(String::from_utf8_lossy(text).into_owned());
+        params = rest;
+    }
+    let pairs = texts.chunks_exact(2);
+    pairs.map(|p| (p[0].clone(), p[1].clone())).collect()
+}
+
+fn shown(pairs: &[(String, String)]) -> String {
+    let pairs: Vec<String> = pairs.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    pairs.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_survive_the_stanza_and_bad_ones_do_no_harm() {
+        let pairs = [
+            ("env".to_string(), "prod".to_string()),
+            ("x".into(), "ä".into()),
+        ];
+        let bytes = encode(&pairs);
+        assert_eq!(decode(&bytes), pairs);
+        for cut in 0..bytes.len() {
+            assert!(decode(&bytes[..cut]).len() <= 1);
+        }
+        assert!(decode(&[255; 9]).is_empty());
+        assert_eq!(shown(&pairs[..1]), "env=prod");
+    }
+}
