@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # A real, encrypted MySQL in front of you: builds Keyring Ward, starts MySQL 9.7 with it, uses it,
 # kills it, shows that everything is still there and that nothing is readable on disk.
-#   scripts/demo.sh [--backend file|pkcs11] [--plugin] [--keep]
-# --backend pkcs11 puts the keyring under a key on a SoftHSM2 token; --plugin loads the keyring as a plugin,
-# from my.cnf alone; --keep leaves the server running and prints how to connect.
+#   scripts/demo.sh [--backend file|pkcs11|aws_kms] [--plugin] [--keep]
+# --backend pkcs11 puts the keyring under a key on a SoftHSM2 token, aws_kms under a key in a KMS server (LocalStack);
+# --plugin loads the keyring as a plugin, from my.cnf alone; --keep leaves the server running and prints how to connect.
 . "$(dirname "$0")/lib.sh"
 keep=no
 backend=file role=component
@@ -14,15 +14,17 @@ while [ $# -gt 0 ]; do
     --backend) shift; backend=${1:-} ;;
     *) backend= ;;
   esac
-  case "$backend" in file | pkcs11) ;; *) sed -n '4,6p' "$0"; exit 2 ;; esac
+  case "$backend" in file | pkcs11 | aws_kms) ;; *) sed -n '4,6p' "$0"; exit 2 ;; esac
   shift
 done
 build_library
 box_start
+if [ "$backend" = aws_kms ]; then kms_put; fi
 say "the demonstration, in the box"
-box env KW_KEEP=$keep KW_BACKEND=$backend KW_ROLE=$role bash /kw/mysql-test/harness/demo.sh
+box env KW_KEEP=$keep KW_BACKEND=$backend KW_ROLE=$role KW_MOTO="${KMS_MOTO:-}" KW_LOCALSTACK="${KMS_LOCALSTACK:-}" bash /kw/mysql-test/harness/demo.sh
 if [ "$keep" = yes ]; then
   trap - EXIT
+  [ -z "${KMS_PIDS:-}" ] || note "the KMS servers go on as well: kill $KMS_PIDS"
   say "the server is still running"
   if has_docker; then
     note "connect:  docker exec -it $BOX mysql -uroot -S /run/mysqld/mysqld.sock"

@@ -194,7 +194,7 @@ kms_start() {
 
 kms_stop() {
   local pid
-  for pid in ${KMS_PIDS:-}; do kill -9 -- "-$pid" 2>/dev/null || true; done
+  for pid in ${KMS_PIDS:-}; do kill -9 -- "-$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true; done
   KMS_PIDS= KMS_MOTO= KMS_LOCALSTACK=
 }
 

@@ -844,6 +844,54 @@ fn the_environments_credentials_are_found_or_missed_quickly() {
     assert!(!ok && text.contains("credentials for"), "{text}");
 }
 
+#[test]
+fn the_tool_takes_any_option_and_prints_a_configuration_that_it_reads() {
+    let Some(moto) = &*MOTO else { return };
+    let place = Place::new();
+    let key = moto.make_key();
+    let tool = |arguments: &[String]| {
+        let out = Command::new(env!("CARGO_BIN_EXE_keyring-ward"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned();
+        (out.status.success(), text)
+    };
+    let mut arguments: Vec<String> = vec!["init".into(), "--backend".into(), "aws_kms".into()];
+    arguments.extend(["--path".into(), place.path("keyring").display().to_string()]);
+    for option in [
+        format!("aws_kms_key_id={key}"),
+        format!("aws_kms_endpoint_url=http://{}", moto.address),
+        format!(
+            "aws_kms_credentials_file={}",
+            place.path("credentials").display()
+        ),
+        "aws_kms_encryption_context=env=prod".to_string(),
+        "aws_kms_region=us-east-1".to_string(),
+    ] {
+        arguments.extend(["--option".into(), option]);
+    }
+    let (ok, printed) = tool(&arguments);
+    assert!(ok && !printed.contains("wJalr"), "{printed}");
+    let json = printed
+        .lines()
+        .find(|l| l.trim_start().starts_with('{'))
+        .unwrap();
+    let config = place.path("printed.cnf");
+    std::fs::write(&config, json).unwrap();
+    let (ok, text) = tool(&[
+        "verify".into(),
+        "--config".into(),
+        config.display().to_string(),
+    ]);
+    assert!(ok, "{text}");
+    let (ok, text) = tool(&["status".into(), "--option".into(), "aws_kms_key=x".into()]);
+    assert!(
+        !ok && text.contains("there is no option 'aws_kms_key'"),
+        "{text}"
+    );
+}
+
 // ---- keyrings --------------------------------------------------------------------------------
 
 #[test]

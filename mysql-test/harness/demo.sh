@@ -19,6 +19,15 @@ if [ "$BACKEND" = pkcs11 ]; then
   pkcs11_config
   keyring-ward hsm list --module "$MODULE"
   keyring-ward init --config "$CONFIG" --user mysql --generate | head -3
+elif [ "$BACKEND" = aws_kms ]; then
+  . /kw/mysql-test/harness/kms.sh
+  step "1. A key in a KMS server (LocalStack; AWS's own speaks the same protocol), credentials in a file"
+  SECRET=$AWS_KEYS
+  reset_all
+  kms_reset "$KW_LOCALSTACK"
+  [ "${KW_KEEP:-no}" = yes ] || trap kms_off EXIT
+  kms_config
+  keyring-ward init --config "$CONFIG" --user mysql | head -3
 else
   step "1. Configure: a passphrase of 32 random bytes"
   reset_all
@@ -32,6 +41,8 @@ if [ "$ROLE" = plugin ]; then
     if [ "$BACKEND" = pkcs11 ]; then
       echo "loose_keyring_ward_pkcs11_module=$MODULE"; echo "loose_keyring_ward_pkcs11_token_label=ward"
       echo "loose_keyring_ward_pkcs11_key_label=kek"; echo "loose_keyring_ward_pkcs11_pin_file=$KEYS/pin"
+    elif [ "$BACKEND" = aws_kms ]; then
+      kms_my_cnf loose_keyring_ward_ | grep -v '_backend=\|_path='
     else
       echo "loose_keyring_ward_file_passphrase_file=$KEYS/passphrase"
     fi; } > /etc/my.cnf
@@ -89,7 +100,7 @@ step "8. Nothing is readable on disk"
 sql -e "SET GLOBAL innodb_fast_shutdown=0"
 stop_server
 # grep must be able to find things: the secret's own file holds text that it finds.
-grep -rqF "$(cat "$SECRET")" "$SECRET" || fail "grep does not work"
+grep -rqF "$(tail -1 "$SECRET")" "$SECRET" || fail "grep does not work"
 for secret in PLAINTEXT-CARD PLAINTEXT-SECRET; do
   if grep -rlaF "$secret" "$DATA" "$KEYS"; then fail "'$secret' is readable"; fi
   echo "ok: '$secret' is in no file of the server (tables, redo, undo, binary log) or the keyring"
@@ -100,6 +111,10 @@ for hex in "$key" "$last"; do
 done
 echo "ok: the bytes of both keys are in no file of the server or the keyring"
 keyring-ward verify --config "$TOOL"
+
+if [ "$BACKEND" = aws_kms ]; then
+  echo "calls that KMS had in all of this: $(kms_calls)"
+fi
 
 step "Summary"
 ls -l "$KEYS"

@@ -108,8 +108,9 @@ t_away_while_running() {
 
 # KMS away at the start: tried until the budget ends, then Disabled with the reason; RELOAD brings it back.
 t_away_at_start() {
-  START_TIMEOUT=4 with_kms
+  with_kms
   start_server; install_udf; encrypted_table
+  sql -e "DO keyring_key_generate('k','AES',32)"
   stop_server
   START_TIMEOUT=4 kms_config
   kms_fault hang
@@ -122,7 +123,8 @@ t_away_at_start() {
   sql_fails 3185 "SELECT b FROM d.t"
   kms_fault ""
   reload
-  expect row "$(row)" one
+  expect status "$(status_row Component_status)" Active
+  expect length "$(sql -e "SELECT keyring_key_length_fetch('k')")" 32
   # It comes back before the budget ends.
   stop_server
   START_TIMEOUT=20 kms_config
@@ -215,7 +217,7 @@ t_another_key() {
   kms_config "\"previous_key_ids\": \"$old\""
   reload
   log_has "is now wrapped by AWS KMS key '$KEY'"
-  expect "opened by" "$(status_row KEK)" "AWS KMS key '$KEY' ($KMS_URL)"
+  expect "opened by" "$(status_row Opened_by)" "AWS KMS key '$KEY' ($KMS_URL)"
   expect row "$(row)" one
   stop_server
   keyring-ward rekey --config "$CONFIG" --new-config "$CONFIG" >/dev/null

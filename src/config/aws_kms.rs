@@ -287,6 +287,12 @@ impl AwsKmsConfig {
             context,
             kms_random: random,
         };
+        if first.endpoint_url.is_some() && (first.use_fips || first.use_dualstack) {
+            return Err(bad(
+                "use_fips or use_dualstack is given with endpoint_url".into(),
+                "An endpoint of your own is what it is: leave them out, or leave endpoint_url out.",
+            ));
+        }
         let others = previous.into_iter().map(|key| AwsKmsConfig {
             region: key
                 .region()
@@ -482,6 +488,7 @@ mod tests {
             ("aws_kms_role_arn", "admin", "not the ARN of a role"),
             ("aws_kms_external_id", "x", "without role_arn"),
             ("aws_kms_use_fips", "perhaps", "not a value for"),
+            ("aws_kms_use_fips+endpoint", "on", "leave them out"),
             ("aws_kms_connect_timeout", "0", "not a value for"),
             ("aws_kms_attempt_timeout", "x", "not a value for"),
             ("aws_kms_encryption_context", "env", "no NAME=VALUE"),
@@ -496,7 +503,11 @@ mod tests {
             ("aws_kms_profile", "a\nb", "control characters"),
             ("pkcs11_module", "/m", "an option of the backend pkcs11"),
         ] {
-            let message = finish(&[(name, value)]).unwrap_err().to_string();
+            let mut changes = vec![(name, value)];
+            if let Some(name) = name.strip_suffix("+endpoint") {
+                changes = vec![(name, value), ("aws_kms_endpoint_url", "https://localhost")];
+            }
+            let message = finish(&changes).unwrap_err().to_string();
             assert!(message.contains(sentence), "{name}={value}: {message}");
             assert!(!message.contains("secret"), "{message}");
         }

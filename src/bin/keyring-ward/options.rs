@@ -7,7 +7,7 @@ use keyring_ward::error::{Error, Kind, Result};
 use std::path::{Path, PathBuf};
 
 /// Name the keyring by its configuration (one of --config, --defaults-file, --plugin-dir), or
-/// directly by --path and --passphrase-file, --key-file or --module with the token's options, which also
+/// directly by --path and --passphrase-file, --key-file, --module with the token's options, or --option, which also
 /// override the configuration.
 #[derive(Args)]
 pub struct Keyring {
@@ -35,14 +35,25 @@ pub struct Keyring {
     /// The key file, or credential:NAME
     #[arg(long, value_name = "FILE")]
     key_file: Option<String>,
+    /// Any option of the configuration by its name in my.cnf, e.g. aws_kms_key_id=alias/mysql; may be repeated
+    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = option)]
+    options: Vec<(usize, String)>,
     #[command(flatten)]
     pkcs11: Pkcs11,
+}
+
+/// Reads NAME=VALUE; gives the option's index in `OPTIONS`.
+fn option(text: &str) -> std::result::Result<(usize, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    let index = find_option(|o| o.name == name)
+        .ok_or_else(|| format!("there is no option '{name}'; docs/configuration.md lists them"))?;
+    Ok((index, value.into()))
 }
 
 /// A KEK on a PKCS#11 token, as in the configuration.
 #[derive(Args)]
 pub struct Pkcs11 {
-    /// file or pkcs11 (default: pkcs11 where --module is given)
+    /// file, pkcs11 or aws_kms (default: pkcs11 where --module is given)
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
     /// The PKCS#11 module
@@ -124,6 +135,9 @@ impl Keyring {
             if let (Some(index), Some(value)) = (find_option(|o| o.name == name), value) {
                 direct.set(index, value);
             }
+        }
+        for (index, value) in &self.options {
+            direct.set(*index, value.clone());
         }
         let mut layer = match (&self.config, &self.defaults_file) {
             (Some(file), _) => read_file(file)?,

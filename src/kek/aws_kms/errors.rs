@@ -233,6 +233,11 @@ fn from_network(asked: &Question<'_>, error: &(dyn StdError + 'static)) -> Error
         };
         return asked.error(Kind::Config, said).hint(hint);
     }
+    if said.contains("Invalid Configuration") {
+        return asked.error(Kind::Config, said).hint(
+            "Check region, endpoint_url, use_fips and use_dualstack: not every region has every endpoint.",
+        );
+    }
     if said.contains("longer than 1 MiB") {
         return asked.odd_answer("more than 1 MiB");
     }
