@@ -185,4 +185,48 @@ typedef struct kw_registry_service {
   int (*release)(kw_registry *registry);
 } kw_registry_service;
 
+/* ---- SQL functions (CREATE FUNCTION … SONAME) ----------------------------------------------- */
+
+typedef struct kw_udf_init {
+  bool maybe_null;
+  unsigned int decimals;
+  unsigned long max_length;
+  char *ptr;
+  bool const_item;
+  void *extension;
+} kw_udf_init;
+
+typedef struct kw_udf_args {
+  unsigned int arg_count;
+  int *arg_type;
+  char **args;
+  unsigned long *lengths;
+  char *maybe_null;
+  char **attributes;
+  unsigned long *attribute_lengths;
+  void *extension;
+} kw_udf_args;
+
+typedef struct kw_udf_metadata {
+  int (*argument_get)(kw_udf_args *args, const char *what, unsigned int index, void **out);
+  int (*result_get)(kw_udf_init *init, const char *what, void **out);
+  int (*argument_set)(kw_udf_args *args, const char *what, unsigned int index, void *value);
+  int (*result_set)(kw_udf_init *init, const char *what, void *value);
+} kw_udf_metadata;
+
+/* Who calls: meaningful on connection threads only. */
+typedef struct kw_thread_reader {
+  int (*get)(kw_handle *out);
+} kw_thread_reader;
+
+typedef struct kw_thread_security {
+  int (*get)(kw_handle thread, kw_handle *out);
+  int (*set)(kw_handle thread, kw_handle context);
+} kw_thread_security;
+
+/* Gives 1 where the privilege is granted, by roles as well. */
+typedef struct kw_global_grants {
+  int (*has_global_grant)(kw_handle context, const char *name, size_t length);
+} kw_global_grants;
+
 #endif

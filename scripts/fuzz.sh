@@ -4,7 +4,7 @@
 # Findings lie in fuzz/artifacts; the ones that teach something become vectors in tests/vectors.
 . "$(dirname "$0")/lib.sh"
 SECONDS_EACH=${1:-60}; shift || true
-TARGETS=("$@"); [ ${#TARGETS[@]} -gt 0 ] || TARGETS=(journal configuration c_entry)
+TARGETS=("$@"); [ ${#TARGETS[@]} -gt 0 ] || TARGETS=(journal configuration c_entry import)
 TOOLS=$WORK/tools
 need cc gcc libc6-dev
 need c++ g++

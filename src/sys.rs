@@ -166,6 +166,40 @@ pub fn unix_seconds() -> i64 {
         .map_or(0, |d| d.as_secs() as i64)
 }
 
+/// Bytes that an account without privileges may still write to the file system of a folder.
+///
+/// # Errors
+/// The system's.
+pub fn free_bytes(folder: &Path) -> io::Result<u64> {
+    let path = std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(folder.as_os_str()))?;
+    // SAFETY: all-zero bytes are a valid statvfs, which is a struct of integers.
+    let mut stat: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the path ends with NUL, and stat is a place for the answer.
+    if unsafe { libc::statvfs(path.as_ptr(), &raw mut stat) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// How many bytes this process may lock in memory; `None`: as many as it likes.
+pub fn locked_memory_limit() -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: limit is a place for the answer.
+    let rc = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+    (rc == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+}
+
+/// A time in UTC for people (RFC 3339); empty where it is out of range.
+pub fn utc(seconds: i64) -> String {
+    use aws_smithy_types::date_time::{DateTime, Format};
+    DateTime::from_secs(seconds)
+        .fmt(Format::DateTime)
+        .unwrap_or_default()
+}
+
 /// The path of a file that belongs to `path` and lies beside it.
 pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();

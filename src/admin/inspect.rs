@@ -2,9 +2,9 @@
 
 use crate::config::{Config, hex};
 use crate::error::Result;
-use crate::keyring::{Environment, Keyring};
+use crate::keyring::Keyring;
 use crate::secret::SecretPool;
-use crate::sys::Identity;
+use crate::sys;
 
 /// One key, without its material.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +19,39 @@ pub struct KeyLine {
     pub length: usize,
     /// Seconds since 1970.
     pub created_at: i64,
+    /// The same for people, in UTC.
+    pub created: String,
+    /// What it is, for MySQL's own names.
+    pub meaning: String,
+}
+
+/// What MySQL uses a key of this name for; empty for names that are not its own.
+pub fn meaning(name: &str) -> String {
+    let parts = |prefix: &str, between: char| {
+        // A server's UUID has 36 characters.
+        let rest = name.strip_prefix(prefix)?;
+        let (uuid, rest) = rest.split_at_checked(36)?;
+        Some((
+            uuid.to_string(),
+            rest.strip_prefix(between).unwrap_or("").to_string(),
+        ))
+    };
+    if let Some((uuid, number)) = parts("INNODBKey-", '-') {
+        return format!("InnoDB master key {number} of server {uuid}");
+    }
+    if let Some((uuid, rest)) = parts("MySQLReplicationKey_", '_') {
+        return match rest.as_str() {
+            "" => format!("binary log: which key is current, of server {uuid}"),
+            number if number.bytes().all(|b| b.is_ascii_digit()) => {
+                format!("binary log key {number} of server {uuid}")
+            }
+            state => format!("binary log key rotation ({state}) of server {uuid}"),
+        };
+    }
+    if name.starts_with("persisted_variables") {
+        return "sensitive persisted variables".into();
+    }
+    String::new()
 }
 
 /// A keyring file as it is now.
@@ -37,19 +70,11 @@ pub struct Report {
 /// # Errors
 /// All errors of opening a keyring.
 pub fn inspect(config: &Config) -> Result<Report> {
-    let identity = config
-        .path
-        .parent()
-        .map_or_else(Identity::own, Identity::owner_of);
-    let environment = Environment {
-        data_dir: None,
-        identity,
-        look_only: true,
-        starting: false,
-        making: false,
-        snapshot_if_locked: false,
-    };
-    let keyring = Keyring::open(config, &environment, &SecretPool::new())?;
+    let keyring = Keyring::open(
+        config,
+        &super::environment(config, true),
+        &SecretPool::new(),
+    )?;
     let status = keyring.status();
     let info = status.store;
     let rows = vec![
@@ -75,6 +100,8 @@ pub fn inspect(config: &Config) -> Result<Report> {
         .list()
         .iter()
         .map(|key| KeyLine {
+            created: sys::utc(key.created_at),
+            meaning: meaning(&String::from_utf8_lossy(key.id.name())),
             name: key.id.name().escape_ascii().to_string(),
             owner: key.id.owner().escape_ascii().to_string(),
             key_type: key.key_type.to_string(),

@@ -3,9 +3,6 @@
 use super::init::{Made, make_kek};
 use crate::config::{Config, KekConfig, hex};
 use crate::error::Result;
-use crate::keyring::{Environment, Keyring};
-use crate::secret::SecretPool;
-use crate::sys::Identity;
 
 /// What `rekey` did.
 #[derive(Debug, Default)]
@@ -30,25 +27,16 @@ pub struct Outcome {
 /// Locked: a server holds the file. All errors of opening and writing a keyring.
 pub fn rekey(config: &Config, kek: &KekConfig, keep_dek: bool, generate: bool) -> Result<Outcome> {
     let mut outcome = Outcome::default();
-    let identity = config
-        .path
-        .parent()
-        .map_or_else(Identity::own, Identity::owner_of);
-    let environment = Environment {
-        data_dir: None,
-        identity,
-        look_only: false,
-        starting: false,
-        making: false,
-        snapshot_if_locked: false,
-    };
-    let mut config = config.clone();
-    config.read_only = false;
     // Locked and opened before anything is made.
-    let keyring = Keyring::open(&config, &environment, &SecretPool::new())?;
+    let keyring = super::open_alone(config)?;
     if generate {
         let owner = config.path.parent().and_then(super::init::folder_owner);
-        outcome.made = make_kek(kek, owner, config.patience, &environment.identity)?;
+        outcome.made = make_kek(
+            kek,
+            owner,
+            config.patience,
+            &super::environment(config, false).identity,
+        )?;
     }
     keyring.rekey(std::slice::from_ref(kek), keep_dek)?;
     let status = keyring.status();

@@ -13,6 +13,8 @@ use std::time::Duration;
 const MAX_TEXT: usize = 2048;
 /// Most pairs that an operator can add to the encryption context.
 const MAX_PAIRS: usize = 8;
+/// Longest these pairs may be in a stanza, with two bytes of length for each text (docs/format.md).
+const MAX_PARAMS: usize = 1024;
 /// Most keys that `previous_key_ids` names.
 const MAX_PREVIOUS: usize = 8;
 
@@ -373,6 +375,10 @@ fn parse_context(text: &str) -> std::result::Result<Vec<(String, String)>, Strin
     if pairs.len() > MAX_PAIRS {
         return Err(format!("has more than {MAX_PAIRS} pairs"));
     }
+    let bytes = |(name, value): &(String, String)| 4 + name.len() + value.len();
+    if pairs.iter().map(bytes).sum::<usize>() > MAX_PARAMS {
+        return Err("is longer than 1,000 bytes".into());
+    }
     Ok(pairs)
 }
 
@@ -465,7 +471,13 @@ mod tests {
 
     #[test]
     fn each_mistake_has_its_sentence() {
+        let long: Vec<String> = (0..5).map(|i| format!("{i}={}", "x".repeat(250))).collect();
         for (name, value, sentence) in [
+            (
+                "aws_kms_encryption_context",
+                &*long.join(","),
+                "longer than",
+            ),
             ("aws_kms_key_id", "", "has no key"),
             ("aws_kms_key_id", "my key", "not the name of a KMS key"),
             (

@@ -630,3 +630,158 @@ const _: () = {
     ["Offset of field: kw_registry_service::release"]
         [::core::mem::offset_of!(kw_registry_service, release) - 8usize];
 };
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct kw_udf_init {
+    pub maybe_null: bool,
+    pub decimals: ::core::ffi::c_uint,
+    pub max_length: ::core::ffi::c_ulong,
+    pub ptr: *mut ::core::ffi::c_char,
+    pub const_item: bool,
+    pub extension: *mut ::core::ffi::c_void,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_udf_init"][::core::mem::size_of::<kw_udf_init>() - 40usize];
+    ["Alignment of kw_udf_init"][::core::mem::align_of::<kw_udf_init>() - 8usize];
+    ["Offset of field: kw_udf_init::maybe_null"]
+        [::core::mem::offset_of!(kw_udf_init, maybe_null) - 0usize];
+    ["Offset of field: kw_udf_init::decimals"]
+        [::core::mem::offset_of!(kw_udf_init, decimals) - 4usize];
+    ["Offset of field: kw_udf_init::max_length"]
+        [::core::mem::offset_of!(kw_udf_init, max_length) - 8usize];
+    ["Offset of field: kw_udf_init::ptr"][::core::mem::offset_of!(kw_udf_init, ptr) - 16usize];
+    ["Offset of field: kw_udf_init::const_item"]
+        [::core::mem::offset_of!(kw_udf_init, const_item) - 24usize];
+    ["Offset of field: kw_udf_init::extension"]
+        [::core::mem::offset_of!(kw_udf_init, extension) - 32usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct kw_udf_args {
+    pub arg_count: ::core::ffi::c_uint,
+    pub arg_type: *mut ::core::ffi::c_int,
+    pub args: *mut *mut ::core::ffi::c_char,
+    pub lengths: *mut ::core::ffi::c_ulong,
+    pub maybe_null: *mut ::core::ffi::c_char,
+    pub attributes: *mut *mut ::core::ffi::c_char,
+    pub attribute_lengths: *mut ::core::ffi::c_ulong,
+    pub extension: *mut ::core::ffi::c_void,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_udf_args"][::core::mem::size_of::<kw_udf_args>() - 64usize];
+    ["Alignment of kw_udf_args"][::core::mem::align_of::<kw_udf_args>() - 8usize];
+    ["Offset of field: kw_udf_args::arg_count"]
+        [::core::mem::offset_of!(kw_udf_args, arg_count) - 0usize];
+    ["Offset of field: kw_udf_args::arg_type"]
+        [::core::mem::offset_of!(kw_udf_args, arg_type) - 8usize];
+    ["Offset of field: kw_udf_args::args"][::core::mem::offset_of!(kw_udf_args, args) - 16usize];
+    ["Offset of field: kw_udf_args::lengths"]
+        [::core::mem::offset_of!(kw_udf_args, lengths) - 24usize];
+    ["Offset of field: kw_udf_args::maybe_null"]
+        [::core::mem::offset_of!(kw_udf_args, maybe_null) - 32usize];
+    ["Offset of field: kw_udf_args::attributes"]
+        [::core::mem::offset_of!(kw_udf_args, attributes) - 40usize];
+    ["Offset of field: kw_udf_args::attribute_lengths"]
+        [::core::mem::offset_of!(kw_udf_args, attribute_lengths) - 48usize];
+    ["Offset of field: kw_udf_args::extension"]
+        [::core::mem::offset_of!(kw_udf_args, extension) - 56usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct kw_udf_metadata {
+    pub argument_get: ::core::option::Option<
+        unsafe extern "C" fn(
+            args: *mut kw_udf_args,
+            what: *const ::core::ffi::c_char,
+            index: ::core::ffi::c_uint,
+            out: *mut *mut ::core::ffi::c_void,
+        ) -> ::core::ffi::c_int,
+    >,
+    pub result_get: ::core::option::Option<
+        unsafe extern "C" fn(
+            init: *mut kw_udf_init,
+            what: *const ::core::ffi::c_char,
+            out: *mut *mut ::core::ffi::c_void,
+        ) -> ::core::ffi::c_int,
+    >,
+    pub argument_set: ::core::option::Option<
+        unsafe extern "C" fn(
+            args: *mut kw_udf_args,
+            what: *const ::core::ffi::c_char,
+            index: ::core::ffi::c_uint,
+            value: *mut ::core::ffi::c_void,
+        ) -> ::core::ffi::c_int,
+    >,
+    pub result_set: ::core::option::Option<
+        unsafe extern "C" fn(
+            init: *mut kw_udf_init,
+            what: *const ::core::ffi::c_char,
+            value: *mut ::core::ffi::c_void,
+        ) -> ::core::ffi::c_int,
+    >,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_udf_metadata"][::core::mem::size_of::<kw_udf_metadata>() - 32usize];
+    ["Alignment of kw_udf_metadata"][::core::mem::align_of::<kw_udf_metadata>() - 8usize];
+    ["Offset of field: kw_udf_metadata::argument_get"]
+        [::core::mem::offset_of!(kw_udf_metadata, argument_get) - 0usize];
+    ["Offset of field: kw_udf_metadata::result_get"]
+        [::core::mem::offset_of!(kw_udf_metadata, result_get) - 8usize];
+    ["Offset of field: kw_udf_metadata::argument_set"]
+        [::core::mem::offset_of!(kw_udf_metadata, argument_set) - 16usize];
+    ["Offset of field: kw_udf_metadata::result_set"]
+        [::core::mem::offset_of!(kw_udf_metadata, result_set) - 24usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct kw_thread_reader {
+    pub get:
+        ::core::option::Option<unsafe extern "C" fn(out: *mut kw_handle) -> ::core::ffi::c_int>,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_thread_reader"][::core::mem::size_of::<kw_thread_reader>() - 8usize];
+    ["Alignment of kw_thread_reader"][::core::mem::align_of::<kw_thread_reader>() - 8usize];
+    ["Offset of field: kw_thread_reader::get"]
+        [::core::mem::offset_of!(kw_thread_reader, get) - 0usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct kw_thread_security {
+    pub get: ::core::option::Option<
+        unsafe extern "C" fn(thread: kw_handle, out: *mut kw_handle) -> ::core::ffi::c_int,
+    >,
+    pub set: ::core::option::Option<
+        unsafe extern "C" fn(thread: kw_handle, context: kw_handle) -> ::core::ffi::c_int,
+    >,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_thread_security"][::core::mem::size_of::<kw_thread_security>() - 16usize];
+    ["Alignment of kw_thread_security"][::core::mem::align_of::<kw_thread_security>() - 8usize];
+    ["Offset of field: kw_thread_security::get"]
+        [::core::mem::offset_of!(kw_thread_security, get) - 0usize];
+    ["Offset of field: kw_thread_security::set"]
+        [::core::mem::offset_of!(kw_thread_security, set) - 8usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct kw_global_grants {
+    pub has_global_grant: ::core::option::Option<
+        unsafe extern "C" fn(
+            context: kw_handle,
+            name: *const ::core::ffi::c_char,
+            length: usize,
+        ) -> ::core::ffi::c_int,
+    >,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_global_grants"][::core::mem::size_of::<kw_global_grants>() - 8usize];
+    ["Alignment of kw_global_grants"][::core::mem::align_of::<kw_global_grants>() - 8usize];
+    ["Offset of field: kw_global_grants::has_global_grant"]
+        [::core::mem::offset_of!(kw_global_grants, has_global_grant) - 0usize];
+};

@@ -148,6 +148,12 @@ fn connect_log() {
     }
 }
 
+/// The component registry, while the component is loaded.
+pub(super) fn registry() -> Option<*mut abi::kw_registry> {
+    let registry = REGISTRY.load(Ordering::Acquire);
+    (LOADED.load(Ordering::Acquire) && !registry.is_null()).then_some(registry)
+}
+
 /// Acquires a service; `None` where the program has none of that name.
 fn acquire(name: &CStr) -> Option<*mut abi::kw_opaque> {
     let registry = REGISTRY.load(Ordering::Acquire);
@@ -186,12 +192,9 @@ pub(super) fn load(component_dir: &[u8], instance_dir: &[u8]) -> Result<()> {
     let component_dir = state::directory(component_dir).unwrap_or_else(|| ".".into());
     let instance_dir = state::directory(instance_dir);
     let command_line = state::command_line();
-    state::load(state::Role::Component, instance_dir.as_deref(), || {
-        crate::config::discover::component_config(
-            &component_dir,
-            instance_dir.as_deref(),
-            command_line,
-        )
+    let instance = instance_dir.clone();
+    state::load(state::Role::Component, instance_dir.as_deref(), move || {
+        crate::config::discover::component_config(&component_dir, instance.as_deref(), command_line)
     })
     .inspect(|()| {
         if command_line.is_help_run() {

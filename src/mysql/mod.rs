@@ -18,3 +18,4 @@ pub mod plugin;
 mod ptr;
 pub mod services;
 mod state;
+pub mod udf;

@@ -332,7 +332,7 @@ guarded_fn! {
 }
 
 /// Runs `f` with the component registry, where the server has given us the way to it.
-fn with_registry(f: impl FnOnce(*mut abi::kw_registry)) {
+pub(super) fn with_registry(f: impl FnOnce(*mut abi::kw_registry)) {
     // SAFETY: the server fills the pointer before init and leaves it until after deinit; until
     // then it holds the version number, which is no address.
     unsafe {

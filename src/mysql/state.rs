@@ -12,9 +12,10 @@ use crate::keyring::{Environment, Keyring};
 use crate::secret::SecretPool;
 use crate::store::Mode;
 use crate::sys::{self, Identity};
+use arc_swap::{ArcSwapOption, Guard};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Which role the keyring was opened in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,8 @@ pub enum Role {
 
 struct State {
     log: Log,
-    keyring: RwLock<Option<Arc<Keyring>>>,
+    /// Readers neither lock nor count: each fetch of each connection comes by here.
+    keyring: ArcSwapOption<Keyring>,
     /// Which role opened it: only that one closes it.
     opened_by: Mutex<Option<Role>>,
     /// Why there is no keyring, or the last error of a call or reload.
@@ -39,11 +41,25 @@ struct State {
     reloading: Mutex<()>,
     /// A load was tried before.
     tried: AtomicBool,
+    /// How the last load found what it loaded, to do it again.
+    last_load: Mutex<Option<LastLoad>>,
+    /// Errors of calls that an operator should know of.
+    errors: AtomicU64,
+}
+
+/// How the configuration is found.
+type Finder = Arc<dyn Fn() -> Result<Config> + Send + Sync>;
+
+#[derive(Clone)]
+struct LastLoad {
+    role: Role,
+    instance_dir: Option<PathBuf>,
+    config: Finder,
 }
 
 static STATE: State = State {
     log: Log::new(),
-    keyring: RwLock::new(None),
+    keyring: ArcSwapOption::const_empty(),
     opened_by: Mutex::new(None),
     last_error: Mutex::new(None),
     last_config: Mutex::new(None),
@@ -51,6 +67,8 @@ static STATE: State = State {
     forked: AtomicBool::new(false),
     reloading: Mutex::new(()),
     tried: AtomicBool::new(false),
+    last_load: Mutex::new(None),
+    errors: AtomicU64::new(0),
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -103,19 +121,31 @@ pub fn after_fork() {
 }
 
 fn current() -> Option<Arc<Keyring>> {
-    STATE
-        .keyring
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
+    STATE.keyring.load_full()
+}
+
+/// The keyring as it is now; a reload meanwhile does not take it away.
+pub struct Current(Guard<Option<Arc<Keyring>>>);
+
+impl std::ops::Deref for Current {
+    type Target = Keyring;
+
+    fn deref(&self) -> &Keyring {
+        // `keyring` makes a Current only where there is one.
+        self.0.as_ref().expect("there is a keyring")
+    }
 }
 
 /// The keyring that serves.
 ///
 /// # Errors
 /// There is none; the reason is in the error.
-pub fn keyring() -> Result<Arc<Keyring>> {
-    current().ok_or_else(|| {
+pub fn keyring() -> Result<Current> {
+    let current = STATE.keyring.load();
+    if current.is_some() {
+        return Ok(Current(current));
+    }
+    Err({
         let reason = lock(&STATE.last_error).clone();
         Error::new(
             Kind::Config,
@@ -133,15 +163,23 @@ pub fn keyring() -> Result<Arc<Keyring>> {
 
 /// The keyring is loaded.
 pub fn is_active() -> bool {
-    STATE
-        .keyring
-        .read()
-        .unwrap_or_else(PoisonError::into_inner)
-        .is_some()
+    STATE.keyring.load().is_some()
+}
+
+/// Logs an error and keeps it.
+pub fn log_error(error: &Error) {
+    remember_error(error);
+    log::error_limited(&error.to_string());
+}
+
+/// How many errors there were since the library was loaded.
+pub fn errors() -> u64 {
+    STATE.errors.load(Ordering::Relaxed)
 }
 
 /// Keeps an error for the status rows.
 pub fn remember_error(error: &Error) {
+    STATE.errors.fetch_add(1, Ordering::Relaxed);
     // "The keyring is disabled: <reason>" must not wrap itself again and again.
     if is_active() {
         *lock(&STATE.last_error) = Some(error.to_string());
@@ -166,12 +204,8 @@ pub fn unload(role: Role) {
         return;
     }
     *opened_by = None;
-    let keyring = STATE
-        .keyring
-        .write()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
-    drop(keyring);
+    *lock(&STATE.last_load) = None;
+    drop(STATE.keyring.swap(None));
     *lock(&STATE.last_error) = None;
 }
 
@@ -182,9 +216,50 @@ pub fn unload(role: Role) {
 pub fn load(
     role: Role,
     instance_dir: Option<&Path>,
-    config: impl FnOnce() -> Result<Config>,
+    config: impl Fn() -> Result<Config> + Send + Sync + 'static,
 ) -> Result<()> {
+    load_by(LastLoad {
+        role,
+        instance_dir: instance_dir.map(Path::to_path_buf),
+        config: Arc::new(config),
+    })
+}
+
+/// Does again what the server's last load did.
+///
+/// # Errors
+/// As [`load`]; Config where nothing was loaded yet.
+pub fn load_again() -> Result<()> {
+    load_by(last_load()?)
+}
+
+/// The configuration as it is found now.
+///
+/// # Errors
+/// Its own; Config where nothing was loaded yet.
+pub fn configuration() -> Result<Config> {
+    (last_load()?.config)()
+}
+
+fn last_load() -> Result<LastLoad> {
+    lock(&STATE.last_load).clone().ok_or_else(|| {
+        Error::new(
+            Kind::Config,
+            "load the keyring",
+            "the server has not loaded Keyring Ward as its keyring",
+        )
+        .hint("Name it in the manifest, or by early-plugin-load (docs/install.md).")
+    })
+}
+
+fn load_by(how: LastLoad) -> Result<()> {
     let _one_at_a_time = lock(&STATE.reloading);
+    *lock(&STATE.last_load) = Some(how.clone());
+    let LastLoad {
+        role,
+        instance_dir,
+        config,
+    } = how;
     lock(&STATE.opened_by).get_or_insert(role);
     if command_line().is_help_run() {
         *lock(&STATE.last_error) =
@@ -196,7 +271,7 @@ pub fn load(
     let first = !STATE.tried.swap(true, Ordering::AcqRel);
     let result = config().and_then(|config| {
         *lock(&STATE.last_config) = Some(config.clone());
-        let environment = environment(instance_dir, &config, first);
+        let environment = environment(instance_dir.as_deref(), &config, first);
         match &old {
             Some(old) => old.reload(&config, &environment),
             None => Keyring::open(&config, &environment, &SecretPool::new()),
@@ -208,12 +283,7 @@ pub fn load(
             log_warnings(&keyring);
             log_opened(&keyring);
             *lock(&STATE.last_error) = None;
-            let replaced = STATE
-                .keyring
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .replace(keyring);
-            drop(replaced);
+            drop(STATE.keyring.swap(Some(keyring)));
             Ok(())
         }
         Err(error) => {

@@ -14,6 +14,9 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "keyring-ward", version, about)]
 struct Cli {
+    /// Print JSON instead of text (status, list, verify, doctor, import, reown)
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -30,6 +33,25 @@ enum Command {
     Verify(options::Keyring),
     /// Put a keyring file under another KEK, with a new DEK; no server may hold it.
     Rekey(commands::rekey::Args),
+    /// Put a keyring file under a new DEK and the same KEK; what was removed is gone from it then.
+    Reseal(options::Keyring),
+    /// Say whether a server will start with this keyring, step by step, with the remedy for what is wrong.
+    Doctor(commands::doctor::Args),
+    /// Bring the keys of another keyring into this one; the other one is never altered.
+    Import(commands::import::Args),
+    /// Write all keys in clear text, as component_keyring_file keeps them.
+    Export(commands::export::Args),
+    /// Remove one key.
+    Remove(commands::remove::Args),
+    /// Give a user's keys to another one, after RENAME USER.
+    Reown(commands::reown::Args),
+    /// Write the file anew without the bytes of removed keys.
+    Compact(options::Keyring),
+    /// Print the completion script of a shell.
+    Completions(commands::completions::Args),
+    /// Write the man pages into a folder.
+    #[command(hide = true)]
+    Man(commands::completions::ManArgs),
     /// Look at an HSM: its tokens, keys, and whether it keeps the contract.
     #[command(subcommand)]
     Hsm(commands::hsm::Command),
@@ -38,11 +60,22 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = Cli::parse();
+    let json = cli.json;
+    let result = match cli.command {
         Command::Init(args) => commands::init::run(&args),
-        Command::Status(keyring) => commands::status::run(&keyring),
-        Command::List(keyring) => commands::list::run(&keyring),
-        Command::Verify(keyring) => commands::verify::run(&keyring),
+        Command::Status(keyring) => commands::status::run(&keyring, json),
+        Command::List(keyring) => commands::list::run(&keyring, json),
+        Command::Verify(keyring) => commands::verify::run(&keyring, json),
+        Command::Reseal(keyring) => commands::rekey::reseal(&keyring),
+        Command::Doctor(args) => commands::doctor::run(&args, json),
+        Command::Import(args) => commands::import::run(&args, json),
+        Command::Export(args) => commands::export::run(&args),
+        Command::Remove(args) => commands::remove::run(&args),
+        Command::Reown(args) => commands::reown::run(&args, json),
+        Command::Compact(keyring) => commands::compact::run(&keyring),
+        Command::Completions(args) => commands::completions::run(&args),
+        Command::Man(args) => commands::completions::man(&args),
         Command::Rekey(args) => commands::rekey::run(&args),
         Command::Hsm(command) => commands::hsm::run(&command),
         Command::ResetMarker(args) => commands::reset_marker::run(&args),

@@ -23,8 +23,8 @@ pub struct Keyring {
     /// The server's plugin directory: find the configuration as the server does
     #[arg(long, value_name = "DIR")]
     plugin_dir: Option<PathBuf>,
-    /// With --plugin-dir: the server's data directory
-    #[arg(long, value_name = "DIR", requires = "plugin_dir")]
+    /// The server's data directory
+    #[arg(long, value_name = "DIR")]
     datadir: Option<PathBuf>,
     /// The keyring file
     #[arg(long, value_name = "FILE")]
@@ -109,6 +109,16 @@ impl Pkcs11 {
 }
 
 impl Keyring {
+    /// The server's plugin directory, if it was given.
+    pub fn plugin_dir(&self) -> Option<&Path> {
+        self.plugin_dir.as_deref()
+    }
+
+    /// The server's data directory, if it was given.
+    pub fn datadir(&self) -> Option<&Path> {
+        self.datadir.as_deref()
+    }
+
     /// The same for a look at an HSM, which needs neither a keyring file nor a key yet.
     pub fn hsm_config(&self) -> Result<Config> {
         self.config_over(&[

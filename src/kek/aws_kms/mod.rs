@@ -26,8 +26,6 @@ pub const PROVIDER: &str = "aws_kms";
 const MECHANISM: &str = "data-key+aes-256-gcm";
 /// Longest ciphertext that KMS gives (KMS API Reference, Decrypt: CiphertextBlob).
 const MAX_CIPHERTEXT: usize = 6144;
-/// Longest parameters: eight pairs of 128 and 256 bytes.
-const MAX_PARAMS: usize = 4096;
 
 /// A KEK in AWS KMS.
 pub struct AwsKmsKek {
@@ -164,7 +162,7 @@ impl Kek for AwsKmsKek {
             )
             .hint("Add that key to previous_key_ids, or put back the keyring file that belongs to the configured key. Nothing was changed."));
         }
-        if stanza.params.len() > MAX_PARAMS || stanza.params != encode(&self.config.context) {
+        if stanza.params != encode(&self.config.context) {
             return Err(Error::new(
                 Kind::WrongKek,
                 OP,

@@ -42,14 +42,7 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = (&mut file).take(20).read_to_string(&mut holder);
-                let holder: String = holder.chars().filter(char::is_ascii_digit).collect();
-                let who = if holder.is_empty() {
-                    "another process".to_string()
-                } else {
-                    format!("process {holder}")
-                };
+                let who = holder(&mut file);
                 return Err(Error::new(
                     Kind::Locked,
                     OP,
@@ -74,6 +67,27 @@ impl Lock {
         Ok(lock)
     }
 
+    /// Who holds the lock, without taking it or making its file; `None`: nobody does.
+    ///
+    /// # Errors
+    /// The lock file is there and can't be opened.
+    pub fn is_held(keyring: &Path) -> Result<Option<String>> {
+        let path = Lock::path_for(keyring);
+        let mut file = match sys::open(&path, Access::Read) {
+            Ok((file, _)) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => {
+                return Err(Error::io(OP, format!("'{}'", path.display()), e)
+                    .hint("The account of mysqld must own it, mode 0600."));
+            }
+        };
+        // A shared lock for a moment: a server that starts just now would meet it, so it is closed at once.
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Ok(Some(holder(&mut file))),
+            _ => Ok(None),
+        }
+    }
+
     /// Notes this process as the holder, for the messages of others. Called again after a fork.
     pub fn refresh_pid(&self) {
         let pid = std::process::id();
@@ -96,6 +110,17 @@ impl Lock {
     }
 }
 
+/// The holder as its file names it.
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let _ = file.take(20).read_to_string(&mut text);
+    let pid: String = text.chars().filter(char::is_ascii_digit).collect();
+    match pid.is_empty() {
+        true => "another process".into(),
+        false => format!("process {pid}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,9 +137,15 @@ mod tests {
                 .contains(&format!("process {}", std::process::id())),
             "{e}"
         );
+        assert_eq!(
+            Lock::is_held(&keyring).unwrap(),
+            Some(format!("process {}", std::process::id()))
+        );
         assert!(lock.still_there() && lock.is_for(&keyring));
         assert!(!lock.is_for(&dir.path().join("other")));
         drop(lock);
+        assert_eq!(Lock::is_held(&keyring).unwrap(), None);
+        assert_eq!(Lock::is_held(&dir.path().join("other")).unwrap(), None);
         let lock = Lock::acquire(&keyring).unwrap();
         std::fs::remove_file(Lock::path_for(&keyring)).unwrap();
         assert!(!lock.still_there());

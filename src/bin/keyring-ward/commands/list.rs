@@ -1,17 +1,32 @@
 //! `keyring-ward list`
 
-use super::print;
+use super::{print, print_json};
 use crate::options::Keyring;
 use keyring_ward::admin::inspect::inspect;
 use keyring_ward::error::Result;
+use serde_json::json;
 
-pub fn run(keyring: &Keyring) -> Result<()> {
+pub fn run(keyring: &Keyring, json: bool) -> Result<()> {
     let report = inspect(&keyring.config()?)?;
-    print("NAME\tOWNER\tTYPE\tBYTES\tCREATED");
+    if json {
+        let keys: Vec<_> = report
+            .keys
+            .iter()
+            .map(|k| {
+                json!({
+                    "name": k.name, "owner": k.owner, "type": k.key_type, "bytes": k.length,
+                    "created": k.created_at, "meaning": k.meaning,
+                })
+            })
+            .collect();
+        print_json(&json!({ "keys": keys, "warnings": report.warnings }));
+        return Ok(());
+    }
+    print("NAME\tOWNER\tTYPE\tBYTES\tCREATED\tMEANING");
     for key in &report.keys {
         print(&format!(
-            "{}\t{}\t{}\t{}\t{}",
-            key.name, key.owner, key.key_type, key.length, key.created_at
+            "{}\t{}\t{}\t{}\t{}\t{}",
+            key.name, key.owner, key.key_type, key.length, key.created, key.meaning
         ));
     }
     report

@@ -1,9 +1,16 @@
 //! One command, one file.
 
+pub mod compact;
+pub mod completions;
+pub mod doctor;
+pub mod export;
 pub mod hsm;
+pub mod import;
 pub mod init;
 pub mod list;
 pub mod rekey;
+pub mod remove;
+pub mod reown;
 pub mod reset_marker;
 pub mod status;
 pub mod verify;
@@ -14,6 +21,11 @@ use keyring_ward::admin::init::Made;
 pub fn print(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Prints JSON for programs.
+pub fn print_json(value: &serde_json::Value) {
+    print(&format!("{value:#}"));
 }
 
 /// Prints names and values in two columns.

@@ -2,8 +2,8 @@
 
 use super::{print, print_made};
 use crate::options::{Keyring, file_config};
-use keyring_ward::admin::rekey::rekey;
-use keyring_ward::config::{KekConfig, SecretRef};
+use keyring_ward::admin::rekey::{self, rekey};
+use keyring_ward::config::{Config, KekConfig, SecretRef};
 use keyring_ward::error::{Error, Kind, Result};
 use std::path::{Path, PathBuf};
 
@@ -67,20 +67,33 @@ pub fn run(args: &Args) -> Result<()> {
     } else {
         "a new DEK"
     };
+    print_done(&config, &format!("the new KEK with {dek}"), &done);
+    print("Name the new KEK in the server's configuration before it is started.");
+    print("Keep the old KEK as long as backups of the old file are kept.");
+    print(
+        "If the old KEK was disclosed, rotate MySQL's own keys next: ALTER INSTANCE ROTATE INNODB MASTER KEY, ALTER INSTANCE ROTATE BINLOG MASTER KEY.",
+    );
+    Ok(())
+}
+
+fn print_done(config: &Config, under: &str, done: &rekey::Outcome) {
     print(&format!(
-        "'{}' is now under the new KEK with {dek}: {} keys, generation {}, fingerprint {}.",
+        "'{}' is now under {under}: {} keys, generation {}, fingerprint {}.",
         config.path.display(),
         done.keys,
         done.generation,
         done.fingerprint
     ));
-    print("Name the new KEK in the server's configuration before it is started.");
     if done.pin_is_stale {
         print("The configuration pins a fingerprint: put the new one in its place.");
     }
-    print("Keep the old KEK as long as backups of the old file are kept.");
-    print(
-        "If the old KEK was disclosed, rotate MySQL's own keys next: ALTER INSTANCE ROTATE INNODB MASTER KEY, ALTER INSTANCE ROTATE BINLOG MASTER KEY.",
-    );
+}
+
+/// `keyring-ward reseal`
+pub fn reseal(keyring: &Keyring) -> Result<()> {
+    let config = keyring.config()?;
+    let done = rekey(&config, &config.keks[0], false, false)?;
+    print_done(&config, "the same KEK with a new DEK", &done);
+    print("Removed keys are gone from the file. Older copies of it still open with the same KEK.");
     Ok(())
 }

@@ -1,12 +1,21 @@
 //! `keyring-ward status`
 
-use super::print_rows;
+use super::{print_json, print_rows};
 use crate::options::Keyring;
 use keyring_ward::admin::inspect::inspect;
 use keyring_ward::error::Result;
 
-pub fn run(keyring: &Keyring) -> Result<()> {
+pub fn run(keyring: &Keyring, json: bool) -> Result<()> {
     let report = inspect(&keyring.config()?)?;
+    if json {
+        let rows = report.rows.iter();
+        let mut rows: serde_json::Map<_, _> = rows
+            .map(|(name, value)| ((*name).to_string(), value.clone().into()))
+            .collect();
+        rows.insert("Warnings".into(), report.warnings.into());
+        print_json(&rows.into());
+        return Ok(());
+    }
     print_rows(&report.rows);
     report
         .warnings

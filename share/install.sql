@@ -1,0 +1,9 @@
+-- Keyring Ward's SQL functions. Run as an account that may INSERT into mysql.func:
+--   mysql -uroot < share/install.sql
+-- They need the privilege ENCRYPTION_KEY_ADMIN: GRANT ENCRYPTION_KEY_ADMIN ON *.* TO …
+-- Where the library is loaded as a plugin only, write keyring_ward.so instead.
+CREATE FUNCTION IF NOT EXISTS keyring_ward_status RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_verify RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_reload RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_reseal RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_rekey RETURNS STRING SONAME 'component_keyring_ward.so';

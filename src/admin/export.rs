@@ -1,0 +1,65 @@
+//! `export`: the keys as component_keyring_file's JSON, for tools that know only that keyring, and for leaving us.
+//!
+//! The result is in clear text: it is made for the caller's eyes only (mode 0600), and never over a file that exists.
+
+use crate::config::{Config, hex};
+use crate::error::{Error, Kind, Result};
+use crate::keyring::Keyring;
+use crate::secret::SecretPool;
+use crate::sys::{self, Access};
+use std::io::Write;
+use std::path::Path;
+
+/// Writes all keys to the new file `to`; gives their number.
+///
+/// # Errors
+/// AlreadyExists: there is such a file. InvalidInput: a name is not text, which JSON can't hold. All errors of
+/// opening a keyring.
+pub fn component_json(config: &Config, to: &Path) -> Result<usize> {
+    const OP: &str = "export the keys";
+    let keyring = Keyring::open(
+        config,
+        &super::environment(config, true),
+        &SecretPool::new(),
+    )?;
+    let mut keys = keyring.list();
+    keys.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut text = String::from("{\"version\":\"1.0\",\"elements\":[");
+    for (i, key) in keys.iter().enumerate() {
+        let quoted = |bytes: &[u8]| match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(serde_json::Value::from(text).to_string()),
+            Err(_) => Err(Error::new(
+                Kind::InvalidInput,
+                OP,
+                format!("{:?} is not text in UTF-8, which JSON can't hold", key.id),
+            )
+            .hint("Use mysql_migrate_keyring, or remove that key first.")),
+        };
+        let comma = if i == 0 { "" } else { "," };
+        text.push_str(&format!(
+            "{comma}{{\"user\":{},\"data_id\":{},\"data_type\":{},\"data\":\"{}\",\"extension\":[]}}",
+            quoted(key.id.owner())?,
+            quoted(key.id.name())?,
+            quoted(key.key_type.as_bytes())?,
+            hex(&key.material).to_ascii_uppercase()
+        ));
+    }
+    text.push_str("]}");
+    let fail = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => Error::new(
+            Kind::AlreadyExists,
+            OP,
+            format!("'{}' exists already", to.display()),
+        )
+        .hint("It is not touched. Name another file."),
+        _ => Error::io(OP, format!("'{}'", to.display()), e),
+    };
+    let (mut file, _) = sys::open(to, Access::CreateNew).map_err(fail)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(|e| {
+            let _ = std::fs::remove_file(to);
+            fail(e)
+        })?;
+    Ok(keys.len())
+}

@@ -1,0 +1,126 @@
+//! The file of component_keyring_file: JSON with the material in hexadecimal, in clear text.
+
+use super::{Found, OP};
+use crate::error::{Error, Kind, Result};
+use crate::secret::SecretPool;
+use serde_json::Value;
+
+/// Reads the keys.
+///
+/// # Errors
+/// InvalidInput: not such a file, or a key outside our limits.
+pub fn parse(bytes: &[u8], pool: &SecretPool) -> Result<Vec<Found>> {
+    let bad = |why: String| {
+        Error::new(Kind::InvalidInput, OP, why)
+            .hint("Name the file that \"path\" in component_keyring_file.cnf names, whole and from a stopped server.")
+    };
+    // serde_json's errors name line and column, not content.
+    let whole: Value =
+        serde_json::from_slice(bytes).map_err(|e| bad(format!("it is not valid JSON: {e}")))?;
+    match whole.get("version").and_then(Value::as_str) {
+        Some("1.0") => {}
+        Some(other) => {
+            return Err(bad(format!(
+                "its version is '{}', not 1.0",
+                other
+                    .chars()
+                    .take(20)
+                    .flat_map(char::escape_debug)
+                    .collect::<String>()
+            )));
+        }
+        None => {
+            return Err(bad(
+                "it has no version: not a file of component_keyring_file".into(),
+            ));
+        }
+    }
+    let elements = whole
+        .get("elements")
+        .and_then(Value::as_array)
+        .ok_or_else(|| bad("it has no elements".into()))?;
+    let mut keys = Vec::with_capacity(elements.len());
+    for (i, element) in elements.iter().enumerate() {
+        let text = |name: &str| {
+            element
+                .get(name)
+                .and_then(Value::as_str)
+                .ok_or_else(|| bad(format!("element {i} has no {name}")))
+        };
+        let data = text("data")?.as_bytes();
+        let digits = |pair: &[u8]| {
+            let digit = |b: u8| char::from(b).to_digit(16);
+            Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8)
+        };
+        let mut material = pool.zeroed(data.len() / 2)?;
+        let whole = data.len() % 2 == 0;
+        for (to, pair) in material.iter_mut().zip(data.chunks_exact(2)) {
+            *to = digits(pair)
+                .ok_or_else(|| bad(format!("the data of element {i} is not hexadecimal")))?;
+        }
+        if !whole {
+            return Err(bad(format!("the data of element {i} is cut off")));
+        }
+        keys.push(Found::new(
+            text("data_id")?.as_bytes(),
+            text("user")?.as_bytes(),
+            text("data_type")?.as_bytes(),
+            material,
+        )?);
+    }
+    Ok(keys)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_should_and_names_what_it_can_not() {
+        let pool = SecretPool::new();
+        let good = br#"{"version":"1.0","elements":[{"user":"u@h","data_id":"k","data_type":"AES","data":"00FFa5","extension":[]}]}"#;
+        let keys = parse(good, &pool).unwrap();
+        assert_eq!(
+            (keys.len(), &keys[0].material[..]),
+            (1, &[0, 255, 0xa5][..])
+        );
+        assert_eq!(
+            (keys[0].id.name(), keys[0].id.owner()),
+            (&b"k"[..], &b"u@h"[..])
+        );
+        assert!(
+            parse(br#"{"version":"1.0","elements":[]}"#, &pool)
+                .unwrap()
+                .is_empty()
+        );
+        for (text, words) in [
+            ("{", "not valid JSON"),
+            ("{}", "no version"),
+            (r#"{"version":"2.0","elements":[]}"#, "version is '2.0'"),
+            (r#"{"version":"1.0"}"#, "no elements"),
+            (
+                r#"{"version":"1.0","elements":[{"user":"","data_id":"k","data_type":"AES"}]}"#,
+                "has no data",
+            ),
+            (
+                r#"{"version":"1.0","elements":[{"user":"","data_id":"k","data_type":"AES","data":"0"}]}"#,
+                "cut off",
+            ),
+            (
+                r#"{"version":"1.0","elements":[{"user":"","data_id":"k","data_type":"AES","data":"zz"}]}"#,
+                "not hexadecimal",
+            ),
+            (
+                r#"{"version":"1.0","elements":[{"user":"","data_id":"","data_type":"AES","data":"00"}]}"#,
+                "the name is empty",
+            ),
+            (
+                r#"{"version":"1.0","elements":[{"user":"","data_id":"k","data_type":"DES","data":"00"}]}"#,
+                "not a type of key",
+            ),
+        ] {
+            let error = parse(text.as_bytes(), &pool).err().unwrap();
+            assert!(error.to_string().contains(words), "{text}: {error}");
+        }
+    }
+}

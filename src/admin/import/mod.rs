@@ -1,0 +1,202 @@
+//! `import`: keys of other keyrings into one of ours.
+//!
+//! Owns what all sources have in common: look first, refuse to replace a key by another one, store each durably, read
+//! everything back. It must never alter a source.
+
+mod component_json;
+mod plugin_file;
+
+pub use component_json::parse as parse_component_json;
+pub use plugin_file::parse as parse_plugin_file;
+
+use super::open_alone;
+use crate::config::Config;
+use crate::envelope::equal;
+use crate::error::{Error, Kind, Result};
+use crate::keyring::Keyring;
+use crate::keyring::id::{KeyId, check_length, check_type};
+use crate::secret::{SecretBytes, SecretPool};
+use crate::sys;
+use std::collections::HashMap;
+use std::path::Path;
+
+const OP: &str = "import the keys";
+/// Largest file that is imported, in bytes.
+pub const MAX_SOURCE: u64 = 1 << 28;
+
+/// A key of another keyring.
+pub struct Found {
+    /// Name and owner.
+    pub id: KeyId,
+    /// The type, checked.
+    pub key_type: String,
+    /// The material.
+    pub material: SecretBytes,
+}
+
+impl Found {
+    /// Checks a key as a server's would be.
+    ///
+    /// # Errors
+    /// InvalidInput: name, type or length are outside our limits.
+    pub fn new(name: &[u8], owner: &[u8], key_type: &[u8], material: SecretBytes) -> Result<Found> {
+        let id = KeyId::new(name, owner)?;
+        let of = |e: Error| e.context(format!("the key {id:?}"));
+        check_type(key_type).map_err(of)?;
+        check_length(material.len()).map_err(of)?;
+        let key_type = String::from_utf8_lossy(key_type).into_owned();
+        Ok(Found {
+            id,
+            key_type,
+            material,
+        })
+    }
+}
+
+/// Where keys come from.
+pub enum Source<'a> {
+    /// A file of component_keyring_file or of the plugin keyring_file; its bytes tell which.
+    File(&'a Path),
+    /// Another keyring of ours, under whatever KEK its configuration names.
+    Ward(&'a Config),
+}
+
+/// What an import did, or would do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What the source is, for people.
+    pub format: String,
+    /// Keys that are new here.
+    pub new: Vec<String>,
+    /// Keys that are here already with the same material.
+    pub same: usize,
+}
+
+/// Reads the keys of a source.
+///
+/// # Errors
+/// InvalidInput: not a format that we know. Tampered: it is damaged. Its own errors for a keyring of ours.
+pub fn read(source: &Source<'_>, pool: &SecretPool) -> Result<(String, Vec<Found>)> {
+    match source {
+        Source::Ward(config) => {
+            let environment = super::environment(config, true);
+            let keyring = Keyring::open(config, &environment, pool)?;
+            let keys = keyring.list().into_iter().map(|key| {
+                Found::new(
+                    key.id.name(),
+                    key.id.owner(),
+                    key.key_type.as_bytes(),
+                    pool.copy(&key.material)?,
+                )
+            });
+            Ok((
+                format!(
+                    "Keyring Ward, generation {}",
+                    keyring.status().store.generation
+                ),
+                keys.collect::<Result<_>>()?,
+            ))
+        }
+        Source::File(path) => {
+            let io = |e| Error::io(OP, format!("'{}'", path.display()), e);
+            let (mut file, _) = sys::open_following(path).map_err(io)?;
+            let bytes = sys::read_bounded(&mut file, MAX_SOURCE).map_err(io)?;
+            let parsed = if bytes.first() == Some(&b'{') {
+                parse_component_json(&bytes, pool).map(|k| ("component_keyring_file".into(), k))
+            } else {
+                parse_plugin_file(&bytes, pool)
+            };
+            parsed.map_err(|e| e.context(format!("'{}'", path.display())))
+        }
+    }
+}
+
+/// Brings the keys of `source` into the keyring of `config`, which is made where it does not exist, and reads them
+/// back. With `dry_run` nothing is written.
+///
+/// # Errors
+/// AlreadyExists: a key is here with other material; nothing was changed. All errors of opening and writing a
+/// keyring. After an error an import can be repeated: what is here already is the same.
+pub fn import(config: &Config, source: &Source<'_>, dry_run: bool) -> Result<Plan> {
+    let pool = SecretPool::new();
+    let (format, keys) = read(source, &pool)?;
+    let mut plan = Plan {
+        format,
+        ..Plan::default()
+    };
+    let keyring = if dry_run && std::fs::symlink_metadata(&config.path).is_err() {
+        None
+    } else {
+        Some(open_alone(config)?)
+    };
+    let mut seen: HashMap<&KeyId, &Found> = HashMap::with_capacity(keys.len());
+    let mut new = Vec::new();
+    let mut conflicts = Vec::new();
+    for key in &keys {
+        let here = match &keyring {
+            Some(keyring) => keyring.fetch(key.id.name(), key.id.owner())?,
+            None => None,
+        };
+        let same = |material: &[u8], key_type: &str| {
+            equal(material, &key.material) && key_type.eq_ignore_ascii_case(&key.key_type)
+        };
+        let twice = seen.insert(&key.id, key);
+        match (here, twice) {
+            (Some(here), _) if same(&here.material, &here.key_type) => plan.same += 1,
+            (None, Some(other)) if same(&other.material, &other.key_type) => {}
+            (None, None) => new.push(key),
+            _ => conflicts.push(format!("{:?}", key.id)),
+        }
+    }
+    if !conflicts.is_empty() {
+        let shown = conflicts.iter().take(10).cloned().collect::<Vec<_>>();
+        return Err(Error::new(
+            Kind::AlreadyExists,
+            OP,
+            format!(
+                "{} of {} keys are here already with other material: {}{}",
+                conflicts.len(),
+                keys.len(),
+                shown.join(", "),
+                if conflicts.len() > shown.len() {
+                    ", …"
+                } else {
+                    ""
+                }
+            ),
+        )
+        .hint(
+            "Nothing was changed. Import into a keyring of its own, or remove one of each two.",
+        ));
+    }
+    plan.new = new.iter().map(|k| format!("{:?}", k.id)).collect();
+    let Some(keyring) = keyring.filter(|_| !dry_run) else {
+        return Ok(plan);
+    };
+    if !keyring.status().store.exists {
+        keyring.create_empty()?;
+    }
+    for key in &new {
+        keyring.store_key(
+            key.id.name(),
+            key.id.owner(),
+            key.key_type.as_bytes(),
+            &key.material,
+        )?;
+    }
+    // From the disk, not from memory.
+    drop(keyring);
+    let check = Keyring::open(config, &super::environment(config, true), &pool)?;
+    for key in &keys {
+        let there = check.fetch(key.id.name(), key.id.owner())?;
+        if !there.is_some_and(|t| equal(&t.material, &key.material)) {
+            return Err(Error::new(
+                Kind::Internal,
+                OP,
+                format!("{:?} was stored, but is not read back", key.id),
+            )
+            .hint("Keep the source. Report this."));
+        }
+    }
+    Ok(plan)
+}

@@ -1,0 +1,66 @@
+//! `keyring-ward import`
+
+use super::{print, print_json};
+use crate::options::{Keyring, file_config};
+use keyring_ward::admin::import::{Source, import};
+use keyring_ward::error::Result;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// The keyring's options name the one that gets the keys; it is made where it does not exist. Take the source from a
+/// server that is stopped.
+#[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("source").required(true))]
+pub struct Args {
+    #[command(flatten)]
+    keyring: Keyring,
+    /// A file of component_keyring_file, or of the plugin keyring_file of MySQL 5.7 and 8.0
+    #[arg(long, value_name = "FILE", group = "source")]
+    from: Option<PathBuf>,
+    /// Another keyring of ours: its JSON configuration, of any backend
+    #[arg(long, value_name = "FILE", group = "source")]
+    from_config: Option<PathBuf>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(args: &Args, json: bool) -> Result<()> {
+    let config = args.keyring.config()?;
+    let plan = match (&args.from, &args.from_config) {
+        (Some(file), _) => import(&config, &Source::File(file), args.dry_run)?,
+        (None, file) => {
+            let other = file_config(file.as_deref().unwrap_or_else(|| "".as_ref()))?;
+            import(&config, &Source::Ward(&other), args.dry_run)?
+        }
+    };
+    if json {
+        print_json(&json!({
+            "format": plan.format, "new": plan.new, "same": plan.same, "dry_run": args.dry_run,
+        }));
+        return Ok(());
+    }
+    print(&format!("The source is {}.", plan.format));
+    plan.new
+        .iter()
+        .take(50)
+        .for_each(|key| print(&format!("  {key}")));
+    if plan.new.len() > 50 {
+        print(&format!("  and {} more", plan.new.len() - 50));
+    }
+    let done = match args.dry_run {
+        true => "would be imported; nothing was written",
+        false => "were imported and read back",
+    };
+    print(&format!(
+        "{} keys {done}; {} are here already.",
+        plan.new.len(),
+        plan.same
+    ));
+    if !args.dry_run && args.from.is_some() {
+        print(
+            "The source holds its keys in clear text: destroy it, and its backups, when the server runs on this keyring. If it may have been read, rotate: ALTER INSTANCE ROTATE INNODB MASTER KEY, ALTER INSTANCE ROTATE BINLOG MASTER KEY.",
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! `keyring-ward remove`
+
+use super::print;
+use crate::options::Keyring;
+use keyring_ward::admin::edit::remove;
+use keyring_ward::error::{Error, Kind, Result};
+use keyring_ward::keyring::id::printable;
+
+/// Removes one key for ever. What it encrypted can't be read any more.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    keyring: Keyring,
+    /// The key's name, as list shows it
+    #[arg(long, value_name = "NAME")]
+    name: String,
+    /// Its owner, user@host; empty for the server's own keys
+    #[arg(long, value_name = "USER@HOST", default_value = "")]
+    owner: String,
+    /// Yes: a key of the server itself
+    #[arg(long)]
+    server_key: bool,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let (name, owner) = (args.name.as_bytes(), args.owner.as_bytes());
+    if owner.is_empty() && !args.server_key {
+        return Err(Error::new(
+            Kind::InvalidInput,
+            "remove the key",
+            format!("{} is one of the server's own keys", printable(name, owner)),
+        )
+        .hint("What InnoDB or the binary log encrypted with it is lost with it. If that is meant, add --server-key; for a user's key add --owner."));
+    }
+    remove(&args.keyring.config()?, name, owner)?;
+    print(&format!(
+        "Removed {}. Its sealed bytes go with keyring-ward reseal.",
+        printable(name, owner)
+    ));
+    Ok(())
+}

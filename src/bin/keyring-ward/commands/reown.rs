@@ -1,0 +1,46 @@
+//! `keyring-ward reown`
+
+use super::{print, print_json};
+use crate::options::Keyring;
+use keyring_ward::admin::edit::reown;
+use keyring_ward::error::Result;
+
+/// Gives all keys of one account to another one. A key's owner is the account's name, which RENAME USER changes.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    keyring: Keyring,
+    /// The account that has the keys, user@host
+    #[arg(long, value_name = "USER@HOST")]
+    from: String,
+    /// The account that gets them
+    #[arg(long, value_name = "USER@HOST")]
+    to: String,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub fn run(args: &Args, json: bool) -> Result<()> {
+    let config = args.keyring.config()?;
+    let done = reown(
+        &config,
+        args.from.as_bytes(),
+        args.to.as_bytes(),
+        args.dry_run,
+    )?;
+    if json {
+        print_json(&serde_json::json!({ "keys": done.keys, "dry_run": args.dry_run }));
+        return Ok(());
+    }
+    done.keys.iter().for_each(|key| print(&format!("  {key}")));
+    print(&format!(
+        "{} keys {}.",
+        done.keys.len(),
+        match args.dry_run {
+            true => "would move; nothing was written",
+            false => "moved",
+        }
+    ));
+    Ok(())
+}

@@ -1,0 +1,322 @@
+//! SQL functions: administration of a running keyring.
+//!
+//! `CREATE FUNCTION keyring_ward_status RETURNS STRING SONAME 'component_keyring_ward.so'` and so on
+//! (share/install.sql). Each checks the server's privilege ENCRYPTION_KEY_ADMIN before anything else, and answers with
+//! JSON. They must never show key material, and never touch the server's own keyring lock.
+
+use super::{abi, component, plugin, ptr, state};
+use crate::admin::inspect;
+use crate::config::hex;
+use crate::error::{Error, Kind, Result};
+use serde_json::{Value, json};
+use std::ffi::{CStr, c_char, c_ulong};
+
+/// The privilege that each function needs; the same one as for ALTER INSTANCE RELOAD KEYRING.
+const PRIVILEGE: &CStr = c"ENCRYPTION_KEY_ADMIN";
+/// The place for an error message of an init function.
+const MESSAGE: usize = 512;
+
+/// The caller has the privilege, itself or by an active role.
+fn may_administer() -> bool {
+    let mut granted = false;
+    let mut ask = |registry: *mut abi::kw_registry| {
+        // SAFETY: the registry lives through this call. Each service is used before it is released; names are
+        // NUL-terminated; handles live on the stack. The caller is a connection thread: an SQL function is called.
+        unsafe {
+            let (Some(acquire), Some(release)) = ((*registry).acquire, (*registry).release) else {
+                return;
+            };
+            let service = |name: &CStr| {
+                let mut handle = std::ptr::null_mut();
+                let failed = acquire(name.as_ptr(), &raw mut handle) != 0 || handle.is_null();
+                (!failed).then_some(handle)
+            };
+            let threads = service(c"mysql_current_thread_reader");
+            let security = service(c"mysql_thd_security_context");
+            let grants = service(c"global_grants_check");
+            if let (Some(threads), Some(security), Some(grants)) = (threads, security, grants) {
+                let (mut thread, mut context) = (std::ptr::null_mut(), std::ptr::null_mut());
+                let threads = threads.cast::<abi::kw_thread_reader>();
+                let security = security.cast::<abi::kw_thread_security>();
+                let grants = grants.cast::<abi::kw_global_grants>();
+                let known = (*threads).get.is_some_and(|f| f(&raw mut thread) == 0)
+                    && (*security)
+                        .get
+                        .is_some_and(|f| f(thread, &raw mut context) == 0)
+                    && !context.is_null();
+                granted = known
+                    && (*grants).has_global_grant.is_some_and(|f| {
+                        f(context, PRIVILEGE.as_ptr(), PRIVILEGE.to_bytes().len()) == 1
+                    });
+            }
+            for handle in [threads, security, grants].into_iter().flatten() {
+                release(handle);
+            }
+        }
+    };
+    with_registry(&mut ask);
+    granted
+}
+
+/// Runs `f` with the component registry, by whichever role is loaded.
+fn with_registry(f: &mut dyn FnMut(*mut abi::kw_registry)) {
+    match component::registry() {
+        Some(registry) => f(registry),
+        None => plugin::with_registry(f),
+    }
+}
+
+/// Says that the result is text in UTF-8; without that clients take it for bytes.
+fn result_is_text(init: *mut abi::kw_udf_init) {
+    with_registry(&mut |registry| {
+        // SAFETY: as in may_administer; the server copies the name of the character set.
+        unsafe {
+            let (Some(acquire), Some(release)) = ((*registry).acquire, (*registry).release) else {
+                return;
+            };
+            let mut handle = std::ptr::null_mut();
+            if acquire(c"mysql_udf_metadata".as_ptr(), &raw mut handle) != 0 || handle.is_null() {
+                return;
+            }
+            let metadata = handle.cast::<abi::kw_udf_metadata>();
+            if let Some(set) = (*metadata).result_set {
+                set(
+                    init,
+                    c"charset".as_ptr(),
+                    c"utf8mb4".as_ptr().cast_mut().cast(),
+                );
+            }
+            release(handle);
+        }
+    });
+}
+
+/// Before the first row: the privilege, and no arguments. Gives `true` for an error.
+fn prepare(
+    init: *mut abi::kw_udf_init,
+    args: *mut abi::kw_udf_args,
+    message: *mut c_char,
+) -> Result<bool> {
+    let refuse = |text: &str| {
+        let mut bytes = text.as_bytes()[..text.len().min(MESSAGE - 1)].to_vec();
+        bytes.push(0);
+        // SAFETY: the server gives a place of 512 bytes for the message.
+        unsafe { ptr::fill(message.cast(), MESSAGE, &bytes, false, "the message")? };
+        Ok(true)
+    };
+    // SAFETY: the server hands over its own structures, which live through the call.
+    let arguments = unsafe { args.as_ref() }.map_or(0, |a| a.arg_count);
+    if !may_administer() {
+        return refuse(
+            "Access denied; you need the ENCRYPTION_KEY_ADMIN privilege for this operation",
+        );
+    }
+    if arguments != 0 {
+        return refuse("keyring_ward functions take no arguments");
+    }
+    // SAFETY: as above; ptr is ours until deinit.
+    unsafe {
+        if let Some(init) = init.as_mut() {
+            init.maybe_null = true;
+            // JSON of a few hundred bytes, a long error message at most.
+            init.max_length = 16_384;
+            init.const_item = false;
+            init.ptr = std::ptr::null_mut();
+        }
+    }
+    result_is_text(init);
+    Ok(false)
+}
+
+/// One row: the answer is kept in `init.ptr` until the next one.
+fn answer(
+    init: *mut abi::kw_udf_init,
+    length: *mut c_ulong,
+    work: fn() -> Result<Value>,
+) -> Result<*mut c_char> {
+    let value = match work() {
+        Ok(Value::Object(mut members)) => {
+            members.insert("ok".into(), true.into());
+            Value::Object(members)
+        }
+        Ok(other) => other,
+        Err(e) => {
+            state::log_error(&e);
+            json!({ "ok": false, "error": e.to_string() })
+        }
+    };
+    forget(init);
+    let text = Box::new(value.to_string());
+    // SAFETY: the server gives a place for the length.
+    unsafe { ptr::write(length, text.len() as c_ulong, "place for the length")? };
+    let start = text.as_ptr().cast_mut().cast();
+    // SAFETY: the server's structure lives through the call; the box is taken back by `forget`.
+    if let Some(init) = unsafe { init.as_mut() } {
+        init.ptr = Box::into_raw(text).cast();
+    }
+    Ok(start)
+}
+
+/// Frees the last answer.
+fn forget(init: *mut abi::kw_udf_init) {
+    // SAFETY: ptr is NULL or what `answer` put there, and is taken once.
+    unsafe {
+        if let Some(init) = init.as_mut()
+            && !init.ptr.is_null()
+        {
+            drop(Box::from_raw(init.ptr.cast::<String>()));
+            init.ptr = std::ptr::null_mut();
+        }
+    }
+}
+
+/// One SQL function: its three symbols and what it does.
+macro_rules! sql_function {
+    ($(#[$doc:meta])* $init:ident, $call:ident, $deinit:ident, $work:expr) => {
+        guarded_fn! {
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            pub fn $init(init: *mut abi::kw_udf_init, args: *mut abi::kw_udf_args, message: *mut c_char) -> bool, failure = true; {
+                prepare(init, args, message)
+            }
+        }
+        guarded_fn! {
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            pub fn $call(
+                init: *mut abi::kw_udf_init, _args: *mut abi::kw_udf_args, _result: *mut c_char,
+                length: *mut c_ulong, _is_null: *mut u8, _error: *mut u8
+            ) -> *mut c_char, failure = std::ptr::null_mut(); {
+                answer(init, length, $work)
+            }
+        }
+        guarded_fn! {
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            pub fn $deinit(init: *mut abi::kw_udf_init) -> (), failure = (); {
+                forget(init);
+                Ok(())
+            }
+        }
+    };
+}
+
+sql_function! {
+    /// What the keyring is, how it is opened and how it fares.
+    keyring_ward_status_init, keyring_ward_status, keyring_ward_status_deinit, status
+}
+sql_function! {
+    /// Reads the file from the disk and authenticates every record.
+    keyring_ward_verify_init, keyring_ward_verify, keyring_ward_verify_deinit, verify
+}
+sql_function! {
+    /// Reads configuration and keyring anew: what ALTER INSTANCE RELOAD KEYRING does, for the plugin role too.
+    keyring_ward_reload_init, keyring_ward_reload, keyring_ward_reload_deinit, reload
+}
+sql_function! {
+    /// Writes the file anew under a new DEK and the same KEK.
+    keyring_ward_reseal_init, keyring_ward_reseal, keyring_ward_reseal_deinit, reseal
+}
+sql_function! {
+    /// Writes the file anew under the KEK that the configuration names now.
+    keyring_ward_rekey_init, keyring_ward_rekey, keyring_ward_rekey_deinit, rekey
+}
+
+fn status() -> Result<Value> {
+    let Ok(keyring) = state::keyring() else {
+        return Ok(json!({
+            "active": false, "version": crate::VERSION, "last_error": state::last_error(),
+            "errors": state::errors(),
+        }));
+    };
+    let status = keyring.status();
+    let store = status.store;
+    let contact = store.contact.map(|c| {
+        json!({
+            "calls": c.calls, "errors": c.errors, "last_success": c.last_success,
+            "last_error": c.last_error,
+        })
+    });
+    Ok(json!({
+        "active": true,
+        "version": crate::VERSION,
+        "backend": keyring.config().backend.name(),
+        "path": keyring.config().path.display().to_string(),
+        "mode": format!("{:?}", status.mode),
+        "keys": status.keys,
+        "generation": store.generation,
+        "record": store.sequence,
+        "bytes": store.bytes,
+        "live_bytes": store.live_bytes,
+        "dead_bytes": store.dead_bytes,
+        "file_id": store.file_id.map(|id| hex(&id)),
+        "fingerprint": store.fingerprint.map(|f| hex(&f)),
+        "opened_by": store.opened_by,
+        "mechanism": store.mechanism,
+        "kek_reference": store.key_ref,
+        "kek_contact": contact,
+        "writes_refused": store.refusing,
+        "errors": state::errors(),
+        "last_error": state::last_error(),
+    }))
+}
+
+fn verify() -> Result<Value> {
+    let keyring = state::keyring()?;
+    let report = inspect::inspect(keyring.config())?;
+    Ok(json!({
+        "authentic": true, "keys": report.keys.len(), "warnings": report.warnings,
+    }))
+}
+
+fn reload() -> Result<Value> {
+    state::load_again()?;
+    Ok(json!({ "keys": state::keyring()?.status().keys }))
+}
+
+fn reseal() -> Result<Value> {
+    let keyring = state::keyring()?;
+    let config = keyring.config();
+    refuse_pinned(config.fingerprint.is_some())?;
+    keyring.rekey(&config.keks[..1], false)?;
+    done(&keyring.status())
+}
+
+fn rekey() -> Result<Value> {
+    let keyring = state::keyring()?;
+    let config = state::configuration()?;
+    if config.path != keyring.config().path || config.read_only {
+        return Err(Error::new(
+            Kind::Config,
+            "rekey the keyring",
+            "the configuration names another path now, or read_only",
+        )
+        .hint(
+            "A rekey changes the KEK of this keyring. Use keyring_ward_reload() for another one.",
+        ));
+    }
+    refuse_pinned(config.fingerprint.is_some())?;
+    keyring.rekey(&config.keks[..1], false)?;
+    state::load_again()?;
+    done(&state::keyring()?.status())
+}
+
+fn refuse_pinned(pinned: bool) -> Result<()> {
+    if !pinned {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Config,
+        "make a new DEK",
+        "the configuration pins the DEK's fingerprint, and SQL can't change the configuration",
+    )
+    .hint("Take fingerprint out first and put the new one in afterwards."))
+}
+
+fn done(status: &crate::keyring::Status) -> Result<Value> {
+    Ok(json!({
+        "keys": status.keys, "generation": status.store.generation,
+        "opened_by": status.store.opened_by,
+        "fingerprint": status.store.fingerprint.map(|f| hex(&f)),
+    }))
+}

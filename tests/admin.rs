@@ -1,0 +1,503 @@
+//! The operations of administration, through the tool where it has something to say of its own: import, export,
+//! remove, reown, reseal, compact, doctor.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod common;
+
+use common::{Place, content, write_secret};
+use keyring_ward::admin::import::{Source, import};
+use keyring_ward::admin::{edit, export, inspect::meaning};
+use keyring_ward::error::Kind;
+use keyring_ward::store::file::lock::Lock;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+fn tool(arguments: &[&str]) -> (i32, String, String) {
+    let out = Command::new(env!("CARGO_BIN_EXE_keyring-ward"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        out.status.code().unwrap(),
+        text(out.stdout),
+        text(out.stderr),
+    )
+}
+
+/// The options that name a place's keyring.
+fn named(place: &Place) -> [String; 4] {
+    let file = |path: std::path::PathBuf| path.display().to_string();
+    [
+        "--path".into(),
+        file(place.keyring_file()),
+        "--key-file".into(),
+        file(place.key_file()),
+    ]
+}
+
+fn run(place: &Place, command: &str, more: &[&str]) -> (i32, String, String) {
+    let named = named(place);
+    let mut arguments = vec![command];
+    arguments.extend(named.iter().map(String::as_str));
+    arguments.extend(more);
+    tool(&arguments)
+}
+
+fn filled() -> Place {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    keyring
+        .generate(
+            b"INNODBKey-01234567-89ab-cdef-0123-456789abcdef-3",
+            b"",
+            b"AES",
+            32,
+        )
+        .unwrap();
+    keyring
+        .store_key(b"a", b"ann@localhost", b"SECRET", b"some text of ann's")
+        .unwrap();
+    keyring
+        .store_key("schlüssel".as_bytes(), b"ann@localhost", b"RSA", &[1; 300])
+        .unwrap();
+    keyring.store_key(b"b", b"bob@%", b"AES", &[2; 16]).unwrap();
+    place
+}
+
+#[test]
+fn what_is_exported_is_imported_as_it_was() {
+    let place = filled();
+    let json = place.dir.path().join("out.json");
+    assert_eq!(export::component_json(&place.config(), &json).unwrap(), 4);
+    assert_eq!(json.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let e = export::component_json(&place.config(), &json).unwrap_err();
+    assert_eq!(e.kind(), Kind::AlreadyExists);
+    let other = Place::new();
+    let dry = import(&other.config(), &Source::File(&json), true).unwrap();
+    assert_eq!((dry.new.len(), dry.same), (4, 0));
+    assert!(!other.keyring_file().exists(), "a dry run writes nothing");
+    assert_eq!(
+        import(&other.config(), &Source::File(&json), false).unwrap(),
+        dry
+    );
+    assert_eq!(
+        content(&other.open().unwrap()),
+        content(&place.open().unwrap())
+    );
+    // Again: all of it is there.
+    let again = import(&other.config(), &Source::File(&json), false).unwrap();
+    assert_eq!((again.new.len(), again.same), (0, 4));
+    // From a keyring of ours, under another KEK.
+    let third = Place::new();
+    write_secret(&third.key_file(), &[0x77; 40]);
+    let plan = import(&third.config(), &Source::Ward(&place.config()), false).unwrap();
+    assert_eq!(plan.new.len(), 4);
+    assert_eq!(
+        content(&third.open().unwrap()),
+        content(&place.open().unwrap())
+    );
+}
+
+#[test]
+fn an_import_never_replaces_a_key() {
+    let place = filled();
+    let json = place.dir.path().join("other.json");
+    let text = r#"{"version":"1.0","elements":[
+        {"user":"","data_id":"new","data_type":"AES","data":"00","extension":[]},
+        {"user":"bob@%","data_id":"b","data_type":"AES","data":"00","extension":[]}]}"#;
+    std::fs::write(&json, text).unwrap();
+    let before = place.read();
+    let e = import(&place.config(), &Source::File(&json), false).unwrap_err();
+    assert_eq!(e.kind(), Kind::AlreadyExists, "{e}");
+    assert!(
+        e.to_string().contains("1 of 2 keys") && e.to_string().contains("'b' of 'bob@%'"),
+        "{e}"
+    );
+    assert_eq!(place.read(), before, "nothing was changed");
+    // The same key twice in the source with other material is a conflict as well.
+    let bob = r#""user":"bob@%","data_id":"b","data_type":"AES","data":"00""#;
+    let again = r#""user":"","data_id":"new","data_type":"AES","data":"01""#;
+    let twice = text.replace(bob, again);
+    std::fs::write(&json, &twice).unwrap();
+    let e = import(&place.config(), &Source::File(&json), false).unwrap_err();
+    assert_eq!(e.kind(), Kind::AlreadyExists, "{e}");
+    assert_eq!(
+        std::fs::read_to_string(&json).unwrap(),
+        twice,
+        "the source is as it was"
+    );
+    assert_eq!(place.read(), before, "nothing was changed");
+}
+
+#[test]
+fn ten_thousand_keys_of_the_stock_component() {
+    let place = Place::new();
+    let json = place.dir.path().join("stock.json");
+    let elements: Vec<String> = (0..10_000)
+        .map(|i| format!(r#"{{"user":"u@h","data_id":"key{i}","data_type":"AES","data":"{i:064X}","extension":[]}}"#))
+        .collect();
+    std::fs::write(
+        &json,
+        format!(r#"{{"version":"1.0","elements":[{}]}}"#, elements.join(",")),
+    )
+    .unwrap();
+    let (code, out, err) = run(&place, "import", &["--from", json.to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        out.contains("10000 keys were imported and read back; 0 are here already"),
+        "{out}"
+    );
+    let keyring = place.open().unwrap();
+    let key = keyring.fetch(b"key9999", b"u@h").unwrap().unwrap();
+    assert_eq!(key.material[30..], [0x27, 0x0F]);
+}
+
+#[test]
+fn a_user_is_renamed() {
+    let place = filled();
+    let dry = edit::reown(&place.config(), b"ann@localhost", b"anna@%", true).unwrap();
+    assert_eq!(dry.keys.len(), 2);
+    assert!(
+        place
+            .open()
+            .unwrap()
+            .fetch(b"a", b"anna@%")
+            .unwrap()
+            .is_none()
+    );
+    // An interrupted run left one key with both.
+    place
+        .open()
+        .unwrap()
+        .store_key(b"a", b"anna@%", b"SECRET", b"some text of ann's")
+        .unwrap();
+    assert_eq!(
+        edit::reown(&place.config(), b"ann@localhost", b"anna@%", false).unwrap(),
+        dry
+    );
+    let keyring = place.open().unwrap();
+    assert_eq!(
+        &keyring.fetch(b"a", b"anna@%").unwrap().unwrap().material[..],
+        b"some text of ann's"
+    );
+    assert!(
+        keyring
+            .list()
+            .iter()
+            .all(|k| k.id.owner() != b"ann@localhost")
+    );
+    keyring
+        .store_key(b"b", b"anna@%", b"AES", &[3; 16])
+        .unwrap();
+    drop(keyring);
+    let before = place.read();
+    let e = edit::reown(&place.config(), b"bob@%", b"anna@%", false).unwrap_err();
+    assert_eq!(e.kind(), Kind::AlreadyExists, "{e}");
+    let e = edit::reown(&place.config(), b"nobody@%", b"anna@%", false).unwrap_err();
+    assert_eq!(e.kind(), Kind::NotFound, "{e}");
+    assert_eq!(place.read(), before);
+    let (code, out, _) = run(
+        &place,
+        "reown",
+        &["--from", "bob@%", "--to", "bob@localhost", "--json"],
+    );
+    assert_eq!(code, 0);
+    let out: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(out["keys"][0], "'b' of 'bob@localhost'");
+}
+
+#[test]
+fn remove_wants_a_word_for_the_servers_own_keys() {
+    let place = filled();
+    let innodb = "INNODBKey-01234567-89ab-cdef-0123-456789abcdef-3";
+    let (code, _, err) = run(&place, "remove", &["--name", innodb]);
+    assert_eq!(code, 13, "{err}");
+    assert!(err.contains("--server-key"), "{err}");
+    let (code, _, err) = run(&place, "remove", &["--name", "a", "--owner", "bob@%"]);
+    assert_eq!(code, 11, "{err}");
+    let (code, _, err) = run(
+        &place,
+        "remove",
+        &["--name", "a", "--owner", "ann@localhost"],
+    );
+    assert_eq!(code, 0, "{err}");
+    let (code, _, err) = run(&place, "remove", &["--name", innodb, "--server-key"]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(place.open().unwrap().list().len(), 2);
+}
+
+#[test]
+fn reseal_and_compact() {
+    let place = filled();
+    place
+        .open()
+        .unwrap()
+        .remove(b"a", b"ann@localhost")
+        .unwrap();
+    let (before, keys) = (place.read(), content(&place.open().unwrap()));
+    let (code, out, err) = run(&place, "reseal", &[]);
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        out.contains("same KEK with a new DEK") && out.contains("3 keys"),
+        "{out}"
+    );
+    assert_eq!(content(&place.open().unwrap()), keys);
+    assert!(
+        place.read().len() < before.len(),
+        "what was removed is gone"
+    );
+    place.open().unwrap().remove(b"b", b"bob@%").unwrap();
+    let (code, out, err) = run(&place, "compact", &[]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("bytes now instead of"), "{out}");
+    // Not while somebody holds it.
+    let held = place.open().unwrap();
+    for command in ["reseal", "compact"] {
+        assert_eq!(run(&place, command, &[]).0, 17);
+    }
+    drop(held);
+}
+
+#[test]
+fn names_of_mysqls_own_keys_are_explained() {
+    let uuid = "01234567-89ab-cdef-0123-456789abcdef";
+    assert_eq!(
+        meaning(&format!("INNODBKey-{uuid}-3")),
+        format!("InnoDB master key 3 of server {uuid}")
+    );
+    assert_eq!(
+        meaning(&format!("MySQLReplicationKey_{uuid}_7")),
+        format!("binary log key 7 of server {uuid}")
+    );
+    assert!(meaning(&format!("MySQLReplicationKey_{uuid}")).contains("which key is current"));
+    assert_eq!(meaning("INNODBKey-short"), "");
+    assert_eq!(meaning("my key"), "");
+    let place = filled();
+    let (_, out, _) = run(&place, "list", &["--json"]);
+    let out: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let keys = out["keys"].as_array().unwrap();
+    assert_eq!(keys.len(), 4);
+    assert!(
+        keys[0]["meaning"]
+            .as_str()
+            .unwrap()
+            .contains("master key 3")
+    );
+    for command in ["status", "verify"] {
+        let (code, out, _) = run(&place, command, &["--json"]);
+        assert_eq!(code, 0);
+        assert!(
+            serde_json::from_str::<serde_json::Value>(&out)
+                .unwrap()
+                .is_object()
+        );
+    }
+}
+
+#[test]
+fn doctor_on_broken_setups() {
+    let said = |place: &Place, more: &[&str]| {
+        let data = place.data_dir().display().to_string();
+        let (code, out, err) = run(
+            place,
+            "doctor",
+            &[&["--datadir", &data, "--json"], more].concat(),
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out} {err}"));
+        (code, json)
+    };
+    let of = |json: &serde_json::Value, step: &str| {
+        let steps = json["steps"].as_array().unwrap();
+        let found = steps
+            .iter()
+            .find(|s| s["step"] == step)
+            .unwrap_or_else(|| panic!("no {step} in {json}"));
+        (
+            found["verdict"].as_str().unwrap().to_string(),
+            found["detail"].as_str().unwrap().to_string(),
+        )
+    };
+    let place = filled();
+    let (code, json) = said(&place, &[]);
+    assert_eq!(code, 0, "{json}");
+    assert_ne!(json["verdict"], "failure", "{json}");
+    println!("| set-up | step | verdict | what it says |\n|---|---|---|---|");
+    type Break = fn(&Place);
+    let broken: [(&str, Break, &str, &str, &str); 12] = [
+        (
+            "no secret file",
+            |p| std::fs::remove_file(p.key_file()).unwrap(),
+            "opens",
+            "failure",
+            "KW-0001",
+        ),
+        (
+            "secret readable by others",
+            |p| set_mode(&p.key_file(), 0o644),
+            "opens",
+            "failure",
+            "chmod 600",
+        ),
+        (
+            "another secret",
+            |p| write_secret(&p.key_file(), &[9; 32]),
+            "opens",
+            "failure",
+            "KW-0008",
+        ),
+        (
+            "a short secret",
+            |p| write_secret(&p.key_file(), &[9; 31]),
+            "opens",
+            "failure",
+            "31 bytes",
+        ),
+        (
+            "damaged in the middle",
+            |p| {
+                let mut b = p.read();
+                let i = b.len() / 2;
+                b[i] ^= 1;
+                p.write(&b)
+            },
+            "opens",
+            "failure",
+            "KW-0009",
+        ),
+        (
+            "an older copy",
+            |p| {
+                let old = p.read();
+                let keyring = p.open().unwrap();
+                keyring.generate(b"n", b"", b"AES", 32).unwrap();
+                drop(keyring);
+                drop(p.open().unwrap());
+                p.write(&old);
+            },
+            "marker",
+            "failure",
+            "an older copy",
+        ),
+        (
+            "another server's keyring",
+            |p| {
+                let other = filled();
+                std::fs::copy(other.keyring_file(), p.keyring_file()).unwrap();
+            },
+            "marker",
+            "failure",
+            "another keyring",
+        ),
+        (
+            "the file is gone",
+            |p| std::fs::remove_file(p.keyring_file()).unwrap(),
+            "keyring file",
+            "failure",
+            "had a keyring",
+        ),
+        (
+            "a folder in its place",
+            |p| {
+                std::fs::remove_file(p.keyring_file()).unwrap();
+                std::fs::create_dir(p.keyring_file()).unwrap();
+            },
+            "keyring file",
+            "failure",
+            "must own it",
+        ),
+        (
+            "a folder for everybody",
+            |p| set_mode(p.dir.path(), 0o777),
+            "folder",
+            "failure",
+            "chmod o-w",
+        ),
+        (
+            "the file readable by others",
+            |p| set_mode(&p.keyring_file(), 0o644),
+            "keyring file",
+            "warning",
+            "chmod 600",
+        ),
+        (
+            "held by another server",
+            |p| std::mem::forget(Lock::acquire(&p.keyring_file()).unwrap()),
+            "lock",
+            "warning",
+            "held by process",
+        ),
+    ];
+    for (setup, breaks, step, verdict, words) in broken {
+        let place = filled();
+        drop(place.open().unwrap());
+        breaks(&place);
+        let (code, json) = said(&place, &[]);
+        let (is, detail) = of(&json, step);
+        println!("| {setup} | {step} | {is} | {detail} |");
+        assert_eq!(is, verdict, "{setup}: {detail}");
+        assert!(detail.contains(words), "{setup}: {detail}");
+        assert_eq!(
+            code,
+            if verdict == "failure" { 15 } else { 0 },
+            "{setup}: {json}"
+        );
+    }
+    // Without a configuration at all.
+    let (code, out, _) = tool(&["doctor", "--config", "/nonexistent.cnf", "--json"]);
+    assert_eq!(code, 15);
+    assert!(out.contains("\"failure\""), "{out}");
+    // The library, where the server looks.
+    let place = filled();
+    let plugins = place.dir.path().join("plugin");
+    std::fs::create_dir(&plugins).unwrap();
+    let file = |p: &Path| p.display().to_string();
+    let config = format!(
+        r#"{{"backend":"file","path":"{}","file":{{"key_file":"{}"}}}}"#,
+        file(&place.keyring_file()),
+        file(&place.key_file())
+    );
+    std::fs::write(plugins.join("component_keyring_ward.cnf"), config).unwrap();
+    let (data, plugins) = (file(&place.data_dir()), file(&plugins));
+    let arguments = [
+        "doctor",
+        "--plugin-dir",
+        &plugins,
+        "--datadir",
+        &data,
+        "--json",
+    ];
+    let (code, out, _) = tool(&arguments);
+    let json = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (code, of(&json, "library").0.as_str()),
+        (15, "failure"),
+        "{out}"
+    );
+    std::fs::write(Path::new(&plugins).join("component_keyring_ward.so"), "").unwrap();
+    let (code, out, err) = tool(&arguments);
+    assert_eq!(code, 0, "{out} {err}");
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn completions_and_man_pages_come_from_the_command_line_itself() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, out, err) = tool(&["completions", shell]);
+        assert_eq!(code, 0, "{err}");
+        assert!(
+            out.contains("keyring-ward") && out.contains("doctor"),
+            "{shell}"
+        );
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (code, _, err) = tool(&["man", dir.path().to_str().unwrap()]);
+    assert_eq!(code, 0, "{err}");
+    let page = std::fs::read_to_string(dir.path().join("keyring-ward-import.1")).unwrap();
+    assert!(page.contains("dry\\-run"), "{page}");
+}
