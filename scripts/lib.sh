@@ -229,7 +229,7 @@ box_start() {
     as_root mount -t tmpfs -o ro,size=1m readonly "$BOX/readonly"
   fi
   trap box_stop EXIT
-  box_put "$REPO" mysql-test scripts tests/vectors target/release/libkeyring_ward.so target/release/keyring-ward
+  box_put "$REPO" mysql-test scripts share tests/vectors target/release/libkeyring_ward.so target/release/keyring-ward
   box sh /kw/mysql-test/container/install-ward.sh /kw/target/release
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that CI runs, part by part, ending with one line "N passed, N failed".
 #   scripts/test.sh              all parts
-#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit fuzz exports server hsm kms mtr suite torture
+#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit fuzz exports server admin hsm kms mtr suite torture
 #   scripts/test.sh --all        all parts, and MySQL's whole suite instead of its quick tests, with each backend
 # A part that can't run where it should is a failure, never a silent skip.
 . "$(dirname "$0")/lib.sh"
@@ -10,11 +10,11 @@ PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
     --all) ALL=yes ;;
-    fmt | clippy | doc | bindings | deny | unit | fuzz | exports | server | hsm | kms | mtr | suite | torture) PARTS+=("$argument") ;;
+    fmt | clippy | doc | bindings | deny | unit | fuzz | exports | server | admin | hsm | kms | mtr | suite | torture) PARTS+=("$argument") ;;
     *) sed -n '2,6p' "$0"; exit 2 ;;
   esac
 done
-[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports server hsm kms mtr suite torture)
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports server admin hsm kms mtr suite torture)
 mkdir -p "$WORK"
 TOOLS=$WORK/tools
 
@@ -109,8 +109,20 @@ part_exports() {
   nm -D --undefined-only target/release/libkeyring_ward.so | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -1 > "$WORK/glibc"
   check "needs no newer glibc than 2.34 (needs $(cat "$WORK/glibc"))" \
     test "$(printf 'GLIBC_2.34\n%s\n' "$(cat "$WORK/glibc")" | sort -V | tail -1)" = GLIBC_2.34
+  check "scripts/install.sh installs and removes" installs_and_removes
   check "linked with -z nodelete" sh -c "readelf -d target/release/libkeyring_ward.so | grep -q NODELETE"
   ls -l target/release/libkeyring_ward.so
+}
+
+# Everything that install.sh puts somewhere goes again; what an operator made stays.
+installs_and_removes() {
+  local root=$WORK/install-root
+  rm -rf "$root"; mkdir -p "$root/var/lib/mysql-keyring"; : > "$root/var/lib/mysql-keyring/keyring.ward"
+  scripts/install.sh --root "$root" >/dev/null || return 1
+  [ -e "$root/usr/lib/mysql/plugin/component_keyring_ward.so" ] && [ -e "$root/usr/local/share/man/man1/keyring-ward-doctor.1" ] \
+    && [ -s "$root/usr/local/share/bash-completion/completions/keyring-ward" ] && "$root/usr/local/bin/keyring-ward" --version >/dev/null || return 1
+  scripts/install.sh --root "$root" --remove >/dev/null || return 1
+  [ "$(cd "$root" && find . -type f)" = ./var/lib/mysql-keyring/keyring.ward ]
 }
 
 # One box for all parts that need a server.
@@ -124,6 +136,8 @@ with_box() { # with_box NAME COMMAND…
   count_from "$log" "$rc"
 }
 part_server() { with_box server bash /kw/mysql-test/harness/server-tests.sh; }
+# Administration: SQL functions, import and export, kills of rekey and reseal.
+part_admin() { with_box admin bash /kw/mysql-test/harness/admin-tests.sh; }
 # The backend pkcs11 over real modules.
 part_hsm() {
   [ -n "${BOX:-}" ] || { build_library; box_start; }

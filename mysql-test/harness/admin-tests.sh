@@ -1,0 +1,234 @@
+#!/bin/bash
+# Administration with a real server: the SQL functions, moving to and from the stock keyrings, kills of rekey and reseal.
+#   admin-tests.sh [NAME…]
+set -uo pipefail
+. /kw/mysql-test/harness/tests-lib.sh
+STOCK=$PLUGINS/component_keyring_file.cnf
+STOCK_FILE=$KEYS/component_keyring_file
+
+with_passphrase() {
+  reset_all; component_manifest; make_passphrase
+  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  fresh_data
+  start_server
+  install_udf
+  sql < /kw/share/install.sql
+}
+# A member of a JSON answer: member JSON NAME
+member() { sql -e "SELECT JSON_UNQUOTE(JSON_EXTRACT('$(printf '%s' "$1" | sed "s/'/''/g; s/\\\\/\\\\\\\\/g")', '\$.$2'))"; }
+call() { sql -e "SELECT keyring_ward_$1()"; }
+calls_ok() { local answer; answer=$(call "$1"); expect "$1: $answer" "$(member "$answer" ok)" true; }
+
+t_sql_functions() {
+  with_passphrase
+  encrypted_table
+  sql -e "DO keyring_key_generate('k','AES',32)"
+  local key; key=$(sql -e "SELECT HEX(keyring_key_fetch('k'))")
+  local status; status=$(call status)
+  expect active "$(member "$status" active)" true
+  expect backend "$(member "$status" backend)" file
+  expect keys "$(member "$status" keys)" "$(status_row Keys)"
+  case "$status" in *"$key"*) fail "the key is in the status" ;; esac
+  for function in verify reload reseal; do calls_ok $function; done
+  expect generation "$(member "$(call status)" generation)" 2
+  expect row "$(row)" one
+  # Another KEK, online: the configuration first, then the function.
+  (umask 077; echo "another passphrase" > "$KEYS/passphrase.2"); chown mysql:mysql "$KEYS/passphrase.2"
+  component_config "\"passphrase_file\": \"$KEYS/passphrase.2\""
+  calls_ok rekey
+  expect "opened by" "$(status_row Opened_by)" "passphrase from '$KEYS/passphrase.2'"
+  rm "$KEYS/passphrase"
+  kill_server; start_server
+  expect row "$(row)" one
+  expect key "$(sql -e "SELECT HEX(keyring_key_fetch('k'))")" "$key"
+  # What can't be done is said in the answer, and in the log; the keyring goes on.
+  chmod 644 "$KEYS/passphrase.2"
+  local answer; answer=$(call reload)
+  expect "a reload that fails" "$(member "$answer" ok)" false
+  case "$answer" in *"chmod 600"*) ;; *) fail "$answer" ;; esac
+  log_has "KW-0006 Permission"
+  expect row "$(row)" one
+  chmod 600 "$KEYS/passphrase.2"
+  sql < /kw/share/uninstall.sql
+  sql_fails 1305 "USE mysql; SELECT keyring_ward_status()"
+}
+
+t_sql_functions_need_the_privilege() {
+  with_passphrase
+  sql -e "CREATE USER app IDENTIFIED BY 'app'; CREATE USER ops IDENTIFIED BY 'ops'; CREATE ROLE keys_admin;
+    GRANT ENCRYPTION_KEY_ADMIN ON *.* TO keys_admin; GRANT keys_admin TO ops"
+  local function out
+  for function in status verify reload reseal rekey; do
+    out=$(mysql -uapp -papp -S $SOCKET -e "SELECT keyring_ward_$function()" 2>&1) && fail "app may call $function"
+    case "$out" in *"ERROR 1123 "*"need the ENCRYPTION_KEY_ADMIN privilege"*) ;; *) fail "$function: $out" ;; esac
+  done
+  # By a role, once it is active.
+  mysql -uops -pops -S $SOCKET -e "SELECT keyring_ward_status()" >/dev/null 2>&1 && fail "an inactive role is enough"
+  out=$(mysql -uops -pops -S $SOCKET --batch --skip-column-names -e "SET ROLE keys_admin; SELECT keyring_ward_status()" 2>/dev/null)
+  case "$out" in *'"active":true'*) ;; *) fail "$out" ;; esac
+  out=$(mysql -uroot -S $SOCKET -e "SELECT keyring_ward_status(1)" 2>&1) && fail "an argument is taken"
+  case "$out" in *"take no arguments"*) ;; *) fail "$out" ;; esac
+}
+
+# In the plugin role: the same functions from the other name of the library.
+t_sql_functions_of_the_plugin() {
+  reset_all; make_passphrase; fresh_data
+  cat > /etc/my.cnf <<CNF
+[mysqld]
+early-plugin-load=keyring_ward.so
+loose_keyring_ward_backend=file
+loose_keyring_ward_path=$KEYS/keyring.ward
+loose_keyring_ward_file_passphrase_file=$KEYS/passphrase
+CNF
+  FIRST=--defaults-file=/etc/my.cnf start_server
+  install_udf; encrypted_table
+  sed 's/component_keyring_ward.so/keyring_ward.so/' /kw/share/install.sql | sql
+  for function in verify reload reseal rekey; do calls_ok $function; done
+  expect row "$(row)" one
+  FIRST=--defaults-file=/etc/my.cnf; kill_server; start_server
+  expect row "$(row)" one
+}
+
+# Fetches go on while the file is resealed again and again.
+t_reseal_under_load() {
+  with_passphrase
+  local i
+  for ((i = 1; i <= 2000; i++)); do echo "DO keyring_key_generate('m$i','AES',32);"; done | sql
+  local ends=()
+  for i in 1 2; do
+    sql -e "SELECT SUM(keyring_key_length_fetch(CONCAT('m', 1 + n % 2000))) FROM (WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n+1 FROM c WHERE n < 999999) SELECT /*+ SET_VAR(cte_max_recursion_depth=1000000) */ n FROM c) t" > /tmp/kw-sum.$i &
+    ends+=($!)
+  done
+  local reseals=0
+  while kill -0 "${ends[0]}" 2>/dev/null; do calls_ok reseal; reseals=$((reseals + 1)); done
+  wait "${ends[@]}"
+  expect "bytes fetched" "$(cat /tmp/kw-sum.1)" 32000000
+  expect "bytes fetched" "$(cat /tmp/kw-sum.2)" 32000000
+  echo "    2,000,000 fetches by two clients during $reseals reseals of 2,000 keys"
+  [ $reseals -gt 0 ] || fail "no reseal ran meanwhile"
+}
+
+# ---- moving --------------------------------------------------------------------------------------
+
+t_import_the_real_plugin_file() {
+  local file=/usr/lib/mysql-test/std_data/plugin_keyring_file_data sum
+  reset_all; component_manifest; make_passphrase
+  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  sum=$(sha256sum < $file)
+  keyring-ward import --config "$CONFIG" --from $file --dry-run | sed 's/^/    /'
+  [ ! -e "$KEYS/keyring.ward" ] || fail "the dry run wrote"
+  keyring-ward import --config "$CONFIG" --from $file | grep -q "3 keys were imported" || fail "no three keys"
+  expect "the source" "$(sha256sum < $file)" "$sum"
+  fresh_data; start_server; install_udf
+  expect key1 "$(sql -e "SELECT keyring_key_fetch('key1')")" abcdefgh
+  expect key2 "$(sql -e "SELECT keyring_key_fetch('key2')")" 12345678
+  expect key3 "$(sql -e "SELECT keyring_key_fetch('key3')")" abcdefgh12345678
+}
+
+stock() { # a server on component_keyring_file
+  echo '{ "components": "file://component_keyring_file" }' > "$MANIFEST"
+  echo "{ \"path\": \"$STOCK_FILE\", \"read_only\": false }" > "$STOCK"
+}
+
+t_from_the_stock_component_and_back() {
+  reset_all; stock
+  (umask 077; : > "$STOCK_FILE"); chown mysql:mysql "$STOCK_FILE"
+  fresh_data
+  start_server --binlog-encryption=ON --innodb-redo-log-encrypt=ON
+  install_udf; encrypted_table
+  sql -e "DO keyring_key_generate('k','AES',32), keyring_key_store('s','SECRET','it\\'s \"text\"')"
+  local key; key=$(sql -e "SELECT HEX(keyring_key_fetch('k'))")
+  stop_server
+  make_passphrase; component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  keyring-ward import --config "$CONFIG" --from "$STOCK_FILE" >/dev/null
+  keyring-ward doctor --plugin-dir "$PLUGINS" --datadir "$DATA" > /tmp/kw-doctor || fail "$(cat /tmp/kw-doctor)"
+  component_manifest
+  mv "$STOCK_FILE" /tmp/kw-stock
+  start_server --binlog-encryption=ON --innodb-redo-log-encrypt=ON
+  expect row "$(row)" one
+  expect key "$(sql -e "SELECT HEX(keyring_key_fetch('k'))")" "$key"
+  expect text "$(sql -e "SELECT keyring_key_fetch('s')")" "it's \"text\""
+  sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY; ALTER INSTANCE ROTATE BINLOG MASTER KEY; DO keyring_key_generate('n','AES',16)"
+  stop_server
+  # Back.
+  keyring-ward export --config "$CONFIG" --to "$STOCK_FILE" 2>/dev/null && fail "exported without --plaintext"
+  keyring-ward export --config "$CONFIG" --to "$STOCK_FILE" --plaintext >/dev/null 2>&1
+  expect "the export" "$(stat -c %a "$STOCK_FILE")" 600
+  chown mysql:mysql "$STOCK_FILE"
+  stock
+  start_server --binlog-encryption=ON --innodb-redo-log-encrypt=ON
+  expect row "$(row)" one
+  expect key "$(sql -e "SELECT HEX(keyring_key_fetch('k'))")" "$key"
+  expect length "$(sql -e "SELECT keyring_key_length_fetch('n')")" 16
+  stop_server
+  rm -f "$STOCK" "$STOCK_FILE" /tmp/kw-stock
+}
+
+# ---- kills ---------------------------------------------------------------------------------------
+
+# rekey and reseal are killed at random moments: the old file opens or the new one, with every key.
+t_two_hundred_kills_of_rekey_and_reseal() {
+  reset_all
+  local dir=/tmp/kw-kills i opened wait
+  rm -rf $dir; mkdir -p $dir
+  (umask 077; head -c 32 /dev/urandom > $dir/a; head -c 32 /dev/urandom > $dir/b)
+  elements=$(for ((i = 0; i < 2000; i++)); do printf ',{"user":"","data_id":"k%d","data_type":"AES","data":"%064X","extension":[]}' $i $i; done)
+  echo "{\"version\":\"1.0\",\"elements\":[${elements#,}]}" > $dir/keys.json
+  keyring-ward import --path $dir/k --key-file $dir/a --from $dir/keys.json >/dev/null
+  local now=a other=b done_=0 killed=0
+  for ((i = 0; killed < 200; i++)); do
+    [ $i -lt 1000 ] || fail "only $killed of $i runs were killed"
+    wait=$(awk -v s=$i 'BEGIN { srand(s * 7919 + 1); printf "%.4f", rand() * 0.025 }')
+    if [ $((i % 2)) = 0 ]; then
+      timeout -s KILL "$wait" keyring-ward rekey --path $dir/k --key-file $dir/$now --new-key-file $dir/$other >/dev/null 2>&1
+    else
+      timeout -s KILL "$wait" keyring-ward reseal --path $dir/k --key-file $dir/$now >/dev/null 2>&1
+    fi && done_=$((done_ + 1)) || killed=$((killed + 1))
+    opened=
+    for each in a b; do
+      if keyring-ward verify --path $dir/k --key-file $dir/$each > $dir/out 2>/dev/null; then
+        opened=$opened$each
+        grep -q ': 2000 keys' $dir/out || fail "kill $i: $(cat $dir/out)"
+      fi
+    done
+    case $opened in
+      "$now") ;;
+      "$other") now=$other; other=$([ $now = a ] && echo b || echo a) ;;
+      *) fail "kill $i: opened by '$opened'" ;;
+    esac
+  done
+  echo "    $((killed + done_)) runs of rekey and reseal with 2,000 keys: $killed killed, $done_ ended before; always one of the two opened, with all keys"
+  rm -rf $dir
+}
+
+# The same at every system call that changes something, by strace.
+t_kill_at_every_system_call() {
+  reset_all
+  local dir=/tmp/kw-kills call n opened total=0 command
+  rm -rf $dir; mkdir -p $dir
+  (umask 077; head -c 32 /dev/urandom > $dir/a; head -c 32 /dev/urandom > $dir/b)
+  keyring-ward init --path $dir/k0 --key-file $dir/a >/dev/null
+  echo '{"version":"1.0","elements":[{"user":"","data_id":"k","data_type":"AES","data":"00FF","extension":[]}]}' > $dir/keys.json
+  keyring-ward import --path $dir/k0 --key-file $dir/a --from $dir/keys.json >/dev/null
+  for command in "rekey --new-key-file $dir/b" reseal; do
+    for call in openat pwrite64 write fsync fdatasync rename renameat2 unlink ftruncate flock; do
+      for ((n = 1; n < 60; n++)); do
+        cp $dir/k0 $dir/k; rm -f $dir/k.new
+        # shellcheck disable=SC2086
+        strace -f -qq -o $dir/trace -e trace=$call -e inject=$call:signal=KILL:when=$n \
+          keyring-ward ${command%% *} --path $dir/k --key-file $dir/a $([ "$command" = reseal ] || echo "${command#* }") >/dev/null 2>&1 || true
+        grep -q 'killed by SIGKILL' $dir/trace || break
+        total=$((total + 1)); opened=
+        for each in a b; do
+          keyring-ward verify --path $dir/k --key-file $dir/$each 2>/dev/null | grep -q ': 1 keys' && opened=$opened$each
+        done
+        case $opened in a | b) ;; *) fail "$command, $call number $n: opened by '$opened'" ;; esac
+      done
+    done
+  done
+  echo "    $total kills, one at every system call of rekey and reseal: always one of the two opened"
+  [ $total -gt 40 ] || fail "only $total kills"
+  rm -rf $dir
+}
+
+run_tests "$@"
