@@ -75,11 +75,11 @@ fn what_is_exported_is_imported_as_it_was() {
     let e = export::component_json(&place.config(), &json).unwrap_err();
     assert_eq!(e.kind(), Kind::AlreadyExists);
     let other = Place::new();
-    let dry = import(&other.config(), &Source::File(&json), true).unwrap();
+    let dry = import(&other.config(), &Source::File(&json), true, &mut |_, _| {}).unwrap();
     assert_eq!((dry.new.len(), dry.same), (4, 0));
     assert!(!other.keyring_file().exists(), "a dry run writes nothing");
     assert_eq!(
-        import(&other.config(), &Source::File(&json), false).unwrap(),
+        import(&other.config(), &Source::File(&json), false, &mut |_, _| {}).unwrap(),
         dry
     );
     assert_eq!(
@@ -87,12 +87,18 @@ fn what_is_exported_is_imported_as_it_was() {
         content(&place.open().unwrap())
     );
     // Again: all of it is there.
-    let again = import(&other.config(), &Source::File(&json), false).unwrap();
+    let again = import(&other.config(), &Source::File(&json), false, &mut |_, _| {}).unwrap();
     assert_eq!((again.new.len(), again.same), (0, 4));
     // From a keyring of ours, under another KEK.
     let third = Place::new();
     write_secret(&third.key_file(), &[0x77; 40]);
-    let plan = import(&third.config(), &Source::Ward(&place.config()), false).unwrap();
+    let plan = import(
+        &third.config(),
+        &Source::Ward(&place.config()),
+        false,
+        &mut |_, _| {},
+    )
+    .unwrap();
     assert_eq!(plan.new.len(), 4);
     assert_eq!(
         content(&third.open().unwrap()),
@@ -109,7 +115,7 @@ fn an_import_never_replaces_a_key() {
         {"user":"bob@%","data_id":"b","data_type":"AES","data":"00","extension":[]}]}"#;
     std::fs::write(&json, text).unwrap();
     let before = place.read();
-    let e = import(&place.config(), &Source::File(&json), false).unwrap_err();
+    let e = import(&place.config(), &Source::File(&json), false, &mut |_, _| {}).unwrap_err();
     assert_eq!(e.kind(), Kind::AlreadyExists, "{e}");
     assert!(
         e.to_string().contains("1 of 2 keys") && e.to_string().contains("'b' of 'bob@%'"),
@@ -121,7 +127,7 @@ fn an_import_never_replaces_a_key() {
     let again = r#""user":"","data_id":"new","data_type":"AES","data":"01""#;
     let twice = text.replace(bob, again);
     std::fs::write(&json, &twice).unwrap();
-    let e = import(&place.config(), &Source::File(&json), false).unwrap_err();
+    let e = import(&place.config(), &Source::File(&json), false, &mut |_, _| {}).unwrap_err();
     assert_eq!(e.kind(), Kind::AlreadyExists, "{e}");
     assert_eq!(
         std::fs::read_to_string(&json).unwrap(),
@@ -500,4 +506,125 @@ fn completions_and_man_pages_come_from_the_command_line_itself() {
     assert_eq!(code, 0, "{err}");
     let page = std::fs::read_to_string(dir.path().join("keyring-ward-import.1")).unwrap();
     assert!(page.contains("dry\\-run"), "{page}");
+}
+
+#[test]
+fn dry_runs_check_and_write_nothing() {
+    let place = filled();
+    let files = || {
+        let mut names: Vec<_> = std::fs::read_dir(place.dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .filter(|p| p.is_file())
+            .map(|p| (p.clone(), std::fs::read(&p).unwrap()))
+            .filter(|(p, _)| !p.ends_with("keyring.ward.lock"))
+            .collect();
+        names.sort();
+        names
+    };
+    let json = place.dir.path().join("x.json").display().to_string();
+    let other = place.dir.path().join("kek2");
+    write_secret(&other, &[0x13; 32]);
+    let other = other.display().to_string();
+    let before = files();
+    for (command, more) in [
+        ("reseal", &[][..]),
+        ("compact", &[]),
+        ("rekey", &["--new-key-file", &other]),
+        ("remove", &["--name", "b", "--owner", "bob@%"]),
+        ("reown", &["--from", "bob@%", "--to", "rob@%"]),
+        ("export", &["--to", &json, "--plaintext"]),
+    ] {
+        let (code, out, err) = run(&place, command, &[more, &["--dry-run", "--json"]].concat());
+        assert_eq!(code, 0, "{command}: {err}");
+        let out: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(out["dry_run"], true, "{command}");
+        assert_eq!(files(), before, "{command}");
+    }
+    // What would fail fails.
+    let gone = place.dir.path().join("gone").display().to_string();
+    for (command, more, code) in [
+        ("rekey", &["--new-key-file", &gone][..], 11),
+        ("remove", &["--name", "c", "--owner", "bob@%"], 11),
+        ("init", &[], 12),
+    ] {
+        let (is, _, err) = run(&place, command, &[more, &["--dry-run"]].concat());
+        assert_eq!(is, code, "{command}: {err}");
+    }
+    let held = place.open().unwrap();
+    assert_eq!(run(&place, "reseal", &["--dry-run"]).0, 17);
+    drop(held);
+    // And then it is done, said in JSON.
+    for (command, more) in [
+        ("rekey", &["--new-key-file", &other][..]),
+        ("export", &["--to", &json, "--plaintext"]),
+    ] {
+        let named = named(&place);
+        let now = if command == "export" {
+            &other
+        } else {
+            &named[3]
+        };
+        let arguments = [
+            &[command, "--path", &named[1], "--key-file", now],
+            more,
+            &["--json"],
+        ]
+        .concat();
+        let (code, out, err) = tool(&arguments);
+        assert_eq!(code, 0, "{command}: {err}");
+        let out: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(out["keys"], 4, "{command}");
+    }
+}
+
+#[test]
+fn a_passphrase_comes_by_a_descriptor() {
+    use std::process::Stdio;
+    let place = Place::new();
+    let (path, secret) = (place.keyring_file(), place.dir.path().join("p"));
+    write_secret(&secret, b"correct horse battery staple\n");
+    let run = |arguments: &[&str], fd: &str| {
+        let out = Command::new(env!("CARGO_BIN_EXE_keyring-ward"))
+            .args(arguments)
+            .args(["--path", path.to_str().unwrap(), fd, "0"])
+            .stdin(Stdio::from(std::fs::File::open(&secret).unwrap()))
+            .output()
+            .unwrap();
+        let text = String::from_utf8([out.stdout, out.stderr].concat()).unwrap();
+        assert!(!text.contains("horse"), "{text}");
+        (out.status.code().unwrap(), text)
+    };
+    let (code, text) = run(&["init"], "--passphrase-fd");
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = run(&["verify"], "--passphrase-fd");
+    assert_eq!(code, 0, "{text}");
+    // The same passphrase in a file opens it.
+    let file = secret.to_str().unwrap();
+    let (code, _, err) = tool(&[
+        "verify",
+        "--path",
+        path.to_str().unwrap(),
+        "--passphrase-file",
+        file,
+    ]);
+    assert_eq!(code, 0, "{err}");
+    let (code, text) = run(
+        &["rekey", "--passphrase-file", file, "--dry-run"],
+        "--new-passphrase-fd",
+    );
+    assert_eq!(code, 0, "{text}");
+    // No terminal in a session of its own.
+    let out = Command::new("setsid")
+        .args([
+            "--wait",
+            env!("CARGO_BIN_EXE_keyring-ward"),
+            "verify",
+            "--passphrase-prompt",
+        ])
+        .args(["--path", path.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let err = String::from_utf8(out.stderr).unwrap();
+    assert!(!out.status.success() && err.contains("terminal"), "{err}");
 }

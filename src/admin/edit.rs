@@ -17,6 +17,21 @@ pub fn remove(config: &Config, name: &[u8], owner: &[u8]) -> Result<()> {
     open_alone(config)?.remove(name, owner)
 }
 
+/// Whether [`remove`] would find the key.
+///
+/// # Errors
+/// As [`remove`].
+pub fn has(config: &Config, name: &[u8], owner: &[u8]) -> Result<()> {
+    match open_alone(config)?.fetch(name, owner)? {
+        Some(_) => Ok(()),
+        None => Err(Error::new(
+            Kind::NotFound,
+            "remove the key",
+            format!("{} does not exist", printable(name, owner)),
+        )),
+    }
+}
+
 /// What `reown` did, or would do.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Reowned {
@@ -69,6 +84,14 @@ pub fn reown(config: &Config, from: &[u8], to: &[u8], dry_run: bool) -> Result<R
         done.keys.push(printable(name, to));
     }
     Ok(done)
+}
+
+/// Opens the keyring as a change would, and changes nothing; gives the number of keys.
+///
+/// # Errors
+/// Locked: a server holds it. All errors of opening a keyring.
+pub fn could_change(config: &Config) -> Result<usize> {
+    Ok(open_alone(config)?.status().keys)
 }
 
 /// Writes the file anew without dead records; gives the bytes before and after.

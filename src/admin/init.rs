@@ -44,12 +44,7 @@ pub enum Made {
 pub fn init(config: &Config, owner: Option<(u32, u32)>, generate: bool) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     if std::fs::symlink_metadata(&config.path).is_ok() {
-        return Err(Error::new(
-            Kind::AlreadyExists,
-            OP,
-            format!("'{}' exists already", config.path.display()),
-        )
-        .hint("It is not touched. Use keyring-ward status to look at it."));
+        return Err(exists(config));
     }
     let folder = config.path.parent().unwrap_or(Path::new("/"));
     if !folder.exists() {
@@ -88,6 +83,33 @@ pub fn init(config: &Config, owner: Option<(u32, u32)>, generate: bool) -> Resul
         .map(|f| hex(&f))
         .unwrap_or_default();
     Ok(outcome)
+}
+
+/// Whether [`init`] would have to fail, as far as that shows without making anything.
+///
+/// # Errors
+/// As [`init`].
+pub fn would_init(config: &Config, generate: bool) -> Result<()> {
+    if std::fs::symlink_metadata(&config.path).is_ok() {
+        return Err(exists(config));
+    }
+    match config.keks.first() {
+        Some(kek) if !generate => {
+            let _guard = super::environment(config, true).identity.enter()?;
+            crate::kek::from_config(kek)
+                .probe(&SecretPool::new(), Deadline::after(config.patience.call))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn exists(config: &Config) -> Error {
+    Error::new(
+        Kind::AlreadyExists,
+        OP,
+        format!("'{}' exists already", config.path.display()),
+    )
+    .hint("It is not touched. Use keyring-ward status to look at it.")
 }
 
 /// Makes the secret file of a local KEK or the key on the token, where it is missing.

@@ -19,6 +19,22 @@ pub struct Outcome {
     pub pin_is_stale: bool,
 }
 
+/// Whether [`rekey`] would have to fail, as far as that shows without writing; gives the number of keys.
+///
+/// # Errors
+/// As [`rekey`].
+pub fn could_rekey(config: &Config, kek: &KekConfig, generate: bool) -> Result<usize> {
+    let keys = super::edit::could_change(config)?;
+    if !generate {
+        let _guard = super::environment(config, true).identity.enter()?;
+        crate::kek::from_config(kek).probe(
+            &crate::secret::SecretPool::new(),
+            crate::deadline::Deadline::after(config.patience.call),
+        )?;
+    }
+    Ok(keys)
+}
+
 /// Writes the file of `config` anew under `kek`. Until the last step the old file is in force, from
 /// then on the new one: a crash never leaves neither. `generate` allows making the secret file or the key on the
 /// token.

@@ -14,8 +14,10 @@ pub use pkcs11::{KeyChoice, Mechanism, Pkcs11Config, Storage, TokenChoice};
 
 use crate::envelope::FINGERPRINT;
 use crate::error::{Error, Kind, Result};
+use crate::secret::SecretBytes;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 const OP: &str = "read the configuration";
@@ -52,7 +54,37 @@ pub enum SecretRef {
     File(PathBuf),
     /// A systemd credential: the file of this name in `$CREDENTIALS_DIRECTORY`.
     Credential(String),
+    /// Already read, from a descriptor or a prompt of the tool.
+    Held(Held),
 }
+
+/// A secret that the tool has asked for. Neither printed nor compared by content.
+#[derive(Clone)]
+pub struct Held(Arc<SecretBytes>);
+
+impl Held {
+    /// Holds a secret.
+    pub fn new(secret: SecretBytes) -> Held {
+        Held(Arc::new(secret))
+    }
+
+    /// The secret.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
+    }
+}
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+impl Eq for Held {}
 
 impl SecretRef {
     /// Reads an absolute path or `credential:NAME`. `origin` names where it stands, for messages.
@@ -81,6 +113,7 @@ impl fmt::Display for SecretRef {
         match self {
             SecretRef::File(path) => write!(f, "'{}'", path.display()),
             SecretRef::Credential(name) => write!(f, "credential '{name}'"),
+            SecretRef::Held(_) => write!(f, "what was given"),
         }
     }
 }

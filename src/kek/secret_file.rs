@@ -22,6 +22,7 @@ pub fn read(pool: &SecretPool, what: &'static str, source: &SecretRef) -> Result
     let path = match source {
         SecretRef::File(path) => path.clone(),
         SecretRef::Credential(name) => credential_path(name)?,
+        SecretRef::Held(held) => return pool.copy(held.bytes()),
     };
     let fail = |e| {
         Error::io(what, format!("'{}'", path.display()), e).hint(
@@ -33,7 +34,7 @@ pub fn read(pool: &SecretPool, what: &'static str, source: &SecretRef) -> Result
     // systemd serves credentials with an ACL, whose mask shows as the group's bits.
     let forbidden = match source {
         SecretRef::File(_) => 0o077,
-        SecretRef::Credential(_) => 0o037,
+        SecretRef::Credential(_) | SecretRef::Held(_) => 0o037,
     };
     if meta.mode() & forbidden != 0 {
         return Err(Error::new(

@@ -112,12 +112,17 @@ pub fn read(source: &Source<'_>, pool: &SecretPool) -> Result<(String, Vec<Found
 }
 
 /// Brings the keys of `source` into the keyring of `config`, which is made where it does not exist, and reads them
-/// back. With `dry_run` nothing is written.
+/// back. With `dry_run` nothing is written. `progress` hears how many of how many new keys are stored.
 ///
 /// # Errors
 /// AlreadyExists: a key is here with other material; nothing was changed. All errors of opening and writing a
 /// keyring. After an error an import can be repeated: what is here already is the same.
-pub fn import(config: &Config, source: &Source<'_>, dry_run: bool) -> Result<Plan> {
+pub fn import(
+    config: &Config,
+    source: &Source<'_>,
+    dry_run: bool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Plan> {
     let pool = SecretPool::new();
     let (format, keys) = read(source, &pool)?;
     let mut plan = Plan {
@@ -176,7 +181,8 @@ pub fn import(config: &Config, source: &Source<'_>, dry_run: bool) -> Result<Pla
     if !keyring.status().store.exists {
         keyring.create_empty()?;
     }
-    for key in &new {
+    for (i, key) in new.iter().enumerate() {
+        progress(i, new.len());
         keyring.store_key(
             key.id.name(),
             key.id.owner(),

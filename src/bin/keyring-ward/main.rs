@@ -14,7 +14,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "keyring-ward", version, about)]
 struct Cli {
-    /// Print JSON instead of text (status, list, verify, doctor, import, reown)
+    /// Print JSON instead of text
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -34,7 +34,7 @@ enum Command {
     /// Put a keyring file under another KEK, with a new DEK; no server may hold it.
     Rekey(commands::rekey::Args),
     /// Put a keyring file under a new DEK and the same KEK; what was removed is gone from it then.
-    Reseal(options::Keyring),
+    Reseal(commands::Change),
     /// Say whether a server will start with this keyring, step by step, with the remedy for what is wrong.
     Doctor(commands::doctor::Args),
     /// Bring the keys of another keyring into this one; the other one is never altered.
@@ -46,7 +46,7 @@ enum Command {
     /// Give a user's keys to another one, after RENAME USER.
     Reown(commands::reown::Args),
     /// Write the file anew without the bytes of removed keys.
-    Compact(options::Keyring),
+    Compact(commands::Change),
     /// Print the completion script of a shell.
     Completions(commands::completions::Args),
     /// Write the man pages into a folder.
@@ -63,20 +63,20 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json;
     let result = match cli.command {
-        Command::Init(args) => commands::init::run(&args),
+        Command::Init(args) => commands::init::run(&args, json),
         Command::Status(keyring) => commands::status::run(&keyring, json),
         Command::List(keyring) => commands::list::run(&keyring, json),
         Command::Verify(keyring) => commands::verify::run(&keyring, json),
-        Command::Reseal(keyring) => commands::rekey::reseal(&keyring),
+        Command::Reseal(args) => commands::rekey::reseal(&args, json),
         Command::Doctor(args) => commands::doctor::run(&args, json),
         Command::Import(args) => commands::import::run(&args, json),
-        Command::Export(args) => commands::export::run(&args),
-        Command::Remove(args) => commands::remove::run(&args),
+        Command::Export(args) => commands::export::run(&args, json),
+        Command::Remove(args) => commands::remove::run(&args, json),
         Command::Reown(args) => commands::reown::run(&args, json),
-        Command::Compact(keyring) => commands::compact::run(&keyring),
+        Command::Compact(args) => commands::compact::run(&args, json),
         Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::completions::man(&args),
-        Command::Rekey(args) => commands::rekey::run(&args),
+        Command::Rekey(args) => commands::rekey::run(&args, json),
         Command::Hsm(command) => commands::hsm::run(&command),
         Command::ResetMarker(args) => commands::reset_marker::run(&args),
     };

@@ -2,8 +2,11 @@
 
 use clap::Args;
 use keyring_ward::config::discover::{CommandLine, Place, component_config, read_json};
-use keyring_ward::config::{Config, Layer, find_option};
+use keyring_ward::config::{Config, Held, KekConfig, Layer, SecretRef, find_option};
 use keyring_ward::error::{Error, Kind, Result};
+use keyring_ward::kek::secret_file::MAX_SECRET;
+use keyring_ward::secret::SecretPool;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Name the keyring by its configuration (one of --config, --defaults-file, --plugin-dir), or
@@ -32,6 +35,12 @@ pub struct Keyring {
     /// The file that holds the passphrase, or credential:NAME
     #[arg(long, value_name = "FILE", conflicts_with = "key_file")]
     passphrase_file: Option<String>,
+    /// Read the passphrase from this descriptor, e.g. 3 with 3<file
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["passphrase_file", "key_file", "passphrase_prompt"])]
+    passphrase_fd: Option<u32>,
+    /// Ask for the passphrase on the terminal
+    #[arg(long, conflicts_with_all = ["passphrase_file", "key_file"])]
+    passphrase_prompt: bool,
     /// The key file, or credential:NAME
     #[arg(long, value_name = "FILE")]
     key_file: Option<String>,
@@ -40,6 +49,67 @@ pub struct Keyring {
     options: Vec<(usize, String)>,
     #[command(flatten)]
     pkcs11: Pkcs11,
+}
+
+/// A passphrase that is neither in a file nor in an argument.
+pub struct Asked {
+    /// A descriptor that is open.
+    pub fd: Option<u32>,
+    /// The terminal.
+    pub prompt: bool,
+}
+
+impl Asked {
+    /// Reads it, if one is meant. `twice`: a new one is typed twice.
+    pub fn read(&self, question: &str, twice: bool) -> Result<Option<SecretRef>> {
+        const OP: &str = "read the passphrase";
+        let pool = SecretPool::new();
+        if let Some(fd) = self.fd {
+            let place = format!("descriptor {fd}");
+            let fail = |e| Error::io(OP, place.clone(), e);
+            let file = std::fs::File::open(format!("/proc/self/fd/{fd}")).map_err(fail)?;
+            let mut secret = pool.zeroed(MAX_SECRET as usize + 1)?;
+            let mut filled = 0;
+            let mut file = file.take(MAX_SECRET + 1);
+            loop {
+                match file.read(&mut secret[filled..]).map_err(fail)? {
+                    0 => break,
+                    n => filled += n,
+                }
+            }
+            if filled as u64 > MAX_SECRET {
+                return Err(Error::new(
+                    Kind::InvalidInput,
+                    OP,
+                    format!("{place} has more than {MAX_SECRET} bytes"),
+                ));
+            }
+            return Ok(Some(SecretRef::Held(Held::new(
+                pool.copy(&secret[..filled])?,
+            ))));
+        }
+        if !self.prompt {
+            return Ok(None);
+        }
+        let ask = |question: &str| {
+            rpassword::prompt_password(question).map_err(|e| {
+                Error::io(OP, "the terminal", e)
+                    .hint("There is none? Use --passphrase-fd or --passphrase-file.")
+            })
+        };
+        let secret = ask(question)?;
+        if twice && ask("Again: ")? != secret {
+            return Err(Error::new(
+                Kind::InvalidInput,
+                OP,
+                "the two are not the same",
+            ));
+        }
+        // The library's allocator wipes what is dropped.
+        Ok(Some(SecretRef::Held(Held::new(
+            pool.copy(secret.as_bytes())?,
+        ))))
+    }
 }
 
 /// Reads NAME=VALUE; gives the option's index in `OPTIONS`.
@@ -133,10 +203,29 @@ impl Keyring {
     }
 
     fn config_over(&self, defaults: &[(&str, &str)]) -> Result<Config> {
+        let asked = Asked {
+            fd: self.passphrase_fd,
+            prompt: self.passphrase_prompt,
+        };
+        let held = asked.read("Passphrase: ", false)?;
+        let mut config = self.layered(defaults, held.is_some())?;
+        if let Some(held) = held {
+            config.keks = vec![KekConfig::Passphrase(held)];
+        }
+        Ok(config)
+    }
+
+    /// `held`: the passphrase is known already, its place in the configuration is taken.
+    fn layered(&self, defaults: &[(&str, &str)], held: bool) -> Result<Config> {
         let mut direct = Layer::from_origin("the command line");
         for (name, value) in [
             ("path", self.path.as_ref().map(|p| p.display().to_string())),
-            ("file_passphrase_file", self.passphrase_file.clone()),
+            (
+                "file_passphrase_file",
+                self.passphrase_file
+                    .clone()
+                    .or_else(|| held.then(|| "/".into())),
+            ),
             ("file_key_file", self.key_file.clone()),
         ]
         .into_iter()

@@ -49,7 +49,7 @@ impl Lock {
                     format!("'{}' is held by {who}", path.display()),
                 )
                 .hint(
-                    "Stop the other server or tool, or give each server a keyring file of its own.",
+                    "Stop the other server or tool, or give each server a keyring file of its own. What a running server can do itself is one SQL function: keyring_ward_rekey(), keyring_ward_reseal() (share/install.sql).",
                 ));
             }
             Err(TryLockError::Error(e)) => {

@@ -1,16 +1,23 @@
 //! `keyring-ward compact`
 
-use super::print;
-use crate::options::Keyring;
-use keyring_ward::admin::edit::compact;
+use super::{Change, print, print_json, print_would};
+use keyring_ward::admin::edit::{compact, could_change};
 use keyring_ward::error::Result;
 
-pub fn run(keyring: &Keyring) -> Result<()> {
-    let config = keyring.config()?;
+pub fn run(args: &Change, json: bool) -> Result<()> {
+    let config = args.keyring.config()?;
+    let shown = config.path.display();
+    if args.dry_run {
+        could_change(&config)?;
+        print_would(json, &format!("write '{shown}' anew"));
+        return Ok(());
+    }
     let (before, after) = compact(&config)?;
-    print(&format!(
-        "'{}' has {after} bytes now instead of {before}.",
-        config.path.display()
-    ));
+    match json {
+        true => print_json(&serde_json::json!({ "bytes": after, "before": before })),
+        false => print(&format!(
+            "'{shown}' has {after} bytes now instead of {before}."
+        )),
+    }
     Ok(())
 }

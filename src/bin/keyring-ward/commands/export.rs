@@ -1,8 +1,9 @@
 //! `keyring-ward export`
 
-use super::print;
+use super::{print, print_json, print_would};
 use crate::options::Keyring;
 use keyring_ward::admin::export::component_json;
+use keyring_ward::admin::inspect::inspect;
 use keyring_ward::error::Result;
 use std::path::PathBuf;
 
@@ -17,11 +18,28 @@ pub struct Args {
     /// Yes, in clear text
     #[arg(long, required = true)]
     plaintext: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
-pub fn run(args: &Args) -> Result<()> {
-    let keys = component_json(&args.keyring.config()?, &args.to)?;
-    print(&format!("Wrote {keys} keys to '{}'.", args.to.display()));
+pub fn run(args: &Args, json: bool) -> Result<()> {
+    let config = args.keyring.config()?;
+    if args.dry_run {
+        let keys = inspect(&config)?.keys.len();
+        print_would(
+            json,
+            &format!("write {keys} keys in clear text to '{}'", args.to.display()),
+        );
+        return Ok(());
+    }
+    let keys = component_json(&config, &args.to)?;
+    match json {
+        true => {
+            print_json(&serde_json::json!({ "keys": keys, "file": args.to.display().to_string() }))
+        }
+        false => print(&format!("Wrote {keys} keys to '{}'.", args.to.display())),
+    }
     eprintln!(
         "warning: whoever reads '{}' has every key. Give it to the account of mysqld, and destroy it when it has done its work.",
         args.to.display()

@@ -1,6 +1,6 @@
 //! `keyring-ward import`
 
-use super::{print, print_json};
+use super::{Progress, print, print_json};
 use crate::options::{Keyring, file_config};
 use keyring_ward::admin::import::{Source, import};
 use keyring_ward::error::Result;
@@ -27,13 +27,16 @@ pub struct Args {
 
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let config = args.keyring.config()?;
+    let mut bar = Progress::new("keys");
+    let mut progress = |done: usize, all: usize| bar.set(done, all);
     let plan = match (&args.from, &args.from_config) {
-        (Some(file), _) => import(&config, &Source::File(file), args.dry_run)?,
+        (Some(file), _) => import(&config, &Source::File(file), args.dry_run, &mut progress)?,
         (None, file) => {
             let other = file_config(file.as_deref().unwrap_or_else(|| "".as_ref()))?;
-            import(&config, &Source::Ward(&other), args.dry_run)?
+            import(&config, &Source::Ward(&other), args.dry_run, &mut progress)?
         }
     };
+    drop(bar);
     if json {
         print_json(&json!({
             "format": plan.format, "new": plan.new, "same": plan.same, "dry_run": args.dry_run,

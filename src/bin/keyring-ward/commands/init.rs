@@ -1,8 +1,8 @@
 //! `keyring-ward init`
 
-use super::{print, print_made};
+use super::{print, print_json, print_made, print_would};
 use crate::options::Keyring;
-use keyring_ward::admin::init::init;
+use keyring_ward::admin::init::{init, would_init};
 use keyring_ward::config::{Config, KekConfig, SecretRef, TokenChoice, hex};
 use keyring_ward::error::{Error, Kind, Result};
 
@@ -14,16 +14,36 @@ pub struct Args {
     /// Make the KEK, too, if it does not exist: a secret file of 32 random bytes, or a key on the token
     #[arg(long)]
     generate: bool,
+    /// Check what can be checked, and make nothing
+    #[arg(long)]
+    dry_run: bool,
     /// The account that runs mysqld, e.g. mysql; owns what is made (default: the owner of the
     /// keyring's folder)
     #[arg(long, value_name = "ACCOUNT")]
     user: Option<String>,
 }
 
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args, json: bool) -> Result<()> {
     let config = args.keyring.config()?;
+    if args.dry_run {
+        would_init(&config, args.generate)?;
+        print_would(
+            json,
+            &format!("make the keyring '{}'", config.path.display()),
+        );
+        return Ok(());
+    }
     let owner = args.user.as_deref().map(look_up).transpose()?;
     let outcome = init(&config, owner, args.generate)?;
+    if json {
+        let options: serde_json::Map<_, _> = members(&options(&config.keks[0]));
+        print_json(&serde_json::json!({
+            "path": config.path.display().to_string(), "fingerprint": outcome.fingerprint,
+            "configuration": { "backend": config.backend.name(), "path": config.path.display().to_string(),
+                config.backend.name(): options },
+        }));
+        return Ok(());
+    }
     if let Some(folder) = outcome.made_folder {
         print(&format!("Made the folder '{}'.", folder.display()));
     }
@@ -44,6 +64,7 @@ fn options(kek: &KekConfig) -> Vec<(&'static str, String)> {
     let secret = |source: &SecretRef| match source {
         SecretRef::File(path) => path.display().to_string(),
         SecretRef::Credential(name) => format!("credential:{name}"),
+        SecretRef::Held(_) => "/where/you/keep/it".into(),
     };
     match kek {
         KekConfig::Passphrase(source) => vec![("passphrase_file", secret(source))],
@@ -97,10 +118,15 @@ fn options(kek: &KekConfig) -> Vec<(&'static str, String)> {
 }
 
 fn print_configuration(config: &Config) {
-    let (path, backend) = (config.path.display(), config.backend.name());
     let options = options(&config.keks[0]);
+    let members = members(&options);
+    print_members(config, &options, members);
+}
+
+/// The options as members of a JSON object.
+fn members(options: &[(&'static str, String)]) -> serde_json::Map<String, serde_json::Value> {
     let mut members = serde_json::Map::new();
-    for (name, value) in &options {
+    for (name, value) in options {
         let value = match *name {
             "slot" => value
                 .parse::<u64>()
@@ -110,6 +136,15 @@ fn print_configuration(config: &Config) {
         };
         members.insert((*name).to_string(), value);
     }
+    members
+}
+
+fn print_members(
+    config: &Config,
+    options: &[(&'static str, String)],
+    members: serde_json::Map<String, serde_json::Value>,
+) {
+    let (path, backend) = (config.path.display(), config.backend.name());
     print("Component: component_keyring_ward.cnf in the plugin directory");
     print(&format!(
         "  {{ \"backend\": \"{backend}\", \"path\": {}, \"{backend}\": {} }}",
@@ -118,7 +153,7 @@ fn print_configuration(config: &Config) {
     ));
     let lines = |prefix: &str| {
         let mut text = format!("  {prefix}backend={backend}\n  {prefix}path={path}");
-        for (name, value) in &options {
+        for (name, value) in options {
             text.push_str(&format!("\n  {prefix}{backend}_{name}={value}"));
         }
         text

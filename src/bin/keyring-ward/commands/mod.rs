@@ -23,6 +23,63 @@ pub fn print(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
+/// Says what a dry run would have done.
+pub fn print_would(json: bool, what: &str) {
+    match json {
+        true => print_json(&serde_json::json!({ "dry_run": true, "would": what })),
+        false => print(&format!("Would {what}; nothing was written.")),
+    }
+}
+
+/// Options of a command that changes a keyring.
+#[derive(clap::Args)]
+pub struct Change {
+    #[command(flatten)]
+    pub keyring: crate::options::Keyring,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// A bar for what takes longer than a second, on a terminal only.
+pub struct Progress {
+    what: &'static str,
+    begin: std::time::Instant,
+    bar: Option<indicatif::ProgressBar>,
+}
+
+impl Progress {
+    /// Nothing is shown yet.
+    pub fn new(what: &'static str) -> Progress {
+        Progress {
+            what,
+            begin: std::time::Instant::now(),
+            bar: None,
+        }
+    }
+
+    /// So many of so many are done.
+    pub fn set(&mut self, done: usize, all: usize) {
+        if self.bar.is_none() && self.begin.elapsed().as_secs() >= 1 {
+            // Hidden where standard error is no terminal.
+            let bar = indicatif::ProgressBar::new(all as u64);
+            bar.set_message(self.what);
+            self.bar = Some(bar);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// Prints JSON for programs.
 pub fn print_json(value: &serde_json::Value) {
     print(&format!("{value:#}"));

@@ -1,8 +1,8 @@
 //! `keyring-ward rekey`
 
-use super::{print, print_made};
-use crate::options::{Keyring, file_config};
-use keyring_ward::admin::rekey::{self, rekey};
+use super::{Change, print, print_json, print_made, print_would};
+use crate::options::{Asked, Keyring, file_config};
+use keyring_ward::admin::rekey::{self, could_rekey, rekey};
 use keyring_ward::config::{Config, KekConfig, SecretRef};
 use keyring_ward::error::{Error, Kind, Result};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,12 @@ pub struct Args {
     /// The new key file, or credential:NAME
     #[arg(long, value_name = "FILE", group = "new")]
     new_key_file: Option<String>,
+    /// Read the new passphrase from this descriptor, e.g. 3 with 3<file
+    #[arg(long, value_name = "NUMBER", group = "new")]
+    new_passphrase_fd: Option<u32>,
+    /// Ask for the new passphrase on the terminal
+    #[arg(long, group = "new")]
+    new_passphrase_prompt: bool,
     /// A JSON configuration whose KEK is the new one, of any backend; its path must be the same
     #[arg(long, value_name = "FILE", group = "new")]
     new_config: Option<PathBuf>,
@@ -28,37 +34,63 @@ pub struct Args {
     /// Keep the DEK: whoever has the old KEK and an old copy can then open the new file as well
     #[arg(long)]
     keep_dek: bool,
+    /// Check what can be checked, and change nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args, json: bool) -> Result<()> {
     let config = args.keyring.config()?;
-    let kek = match (
-        &args.new_passphrase_file,
-        &args.new_key_file,
-        &args.new_config,
-    ) {
-        (Some(file), _, _) => {
-            KekConfig::Passphrase(SecretRef::parse(file, "--new-passphrase-file")?)
-        }
-        (_, Some(file), _) => KekConfig::KeyFile(SecretRef::parse(file, "--new-key-file")?),
-        (_, _, file) => {
-            let mut new = file_config(file.as_deref().unwrap_or(Path::new("")))?;
-            if new.path != config.path {
-                return Err(Error::new(
-                    Kind::Config,
-                    "read the new configuration",
-                    format!(
-                        "it names the keyring '{}' instead of '{}'",
-                        new.path.display(),
-                        config.path.display()
-                    ),
-                )
-                .hint("Give both configurations the same path."));
+    let asked = Asked {
+        fd: args.new_passphrase_fd,
+        prompt: args.new_passphrase_prompt,
+    };
+    let kek = if let Some(held) = asked.read("New passphrase: ", true)? {
+        KekConfig::Passphrase(held)
+    } else {
+        match (
+            &args.new_passphrase_file,
+            &args.new_key_file,
+            &args.new_config,
+        ) {
+            (Some(file), _, _) => {
+                KekConfig::Passphrase(SecretRef::parse(file, "--new-passphrase-file")?)
             }
-            new.keks.remove(0)
+            (_, Some(file), _) => KekConfig::KeyFile(SecretRef::parse(file, "--new-key-file")?),
+            (_, _, file) => {
+                let mut new = file_config(file.as_deref().unwrap_or(Path::new("")))?;
+                if new.path != config.path {
+                    return Err(Error::new(
+                        Kind::Config,
+                        "read the new configuration",
+                        format!(
+                            "it names the keyring '{}' instead of '{}'",
+                            new.path.display(),
+                            config.path.display()
+                        ),
+                    )
+                    .hint("Give both configurations the same path."));
+                }
+                new.keks.remove(0)
+            }
         }
     };
+    if args.dry_run {
+        let keys = could_rekey(&config, &kek, args.generate)?;
+        print_would(
+            json,
+            &format!(
+                "put '{}' with {keys} keys under the new KEK",
+                config.path.display()
+            ),
+        );
+        return Ok(());
+    }
     let done = rekey(&config, &kek, args.keep_dek, args.generate)?;
+    if json {
+        print_json(&json_of(&done));
+        return Ok(());
+    }
     if let Some(made) = &done.made {
         print_made(made);
     }
@@ -76,6 +108,13 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+fn json_of(done: &rekey::Outcome) -> serde_json::Value {
+    serde_json::json!({
+        "keys": done.keys, "generation": done.generation, "fingerprint": done.fingerprint,
+        "pin_is_stale": done.pin_is_stale,
+    })
+}
+
 fn print_done(config: &Config, under: &str, done: &rekey::Outcome) {
     print(&format!(
         "'{}' is now under {under}: {} keys, generation {}, fingerprint {}.",
@@ -90,9 +129,24 @@ fn print_done(config: &Config, under: &str, done: &rekey::Outcome) {
 }
 
 /// `keyring-ward reseal`
-pub fn reseal(keyring: &Keyring) -> Result<()> {
-    let config = keyring.config()?;
+pub fn reseal(args: &Change, json: bool) -> Result<()> {
+    let config = args.keyring.config()?;
+    if args.dry_run {
+        let keys = could_rekey(&config, &config.keks[0], false)?;
+        print_would(
+            json,
+            &format!(
+                "write '{}' with {keys} keys under a new DEK",
+                config.path.display()
+            ),
+        );
+        return Ok(());
+    }
     let done = rekey(&config, &config.keks[0], false, false)?;
+    if json {
+        print_json(&json_of(&done));
+        return Ok(());
+    }
     print_done(&config, "the same KEK with a new DEK", &done);
     print("Removed keys are gone from the file. Older copies of it still open with the same KEK.");
     Ok(())

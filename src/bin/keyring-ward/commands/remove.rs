@@ -1,8 +1,8 @@
 //! `keyring-ward remove`
 
-use super::print;
+use super::{print, print_json, print_would};
 use crate::options::Keyring;
-use keyring_ward::admin::edit::remove;
+use keyring_ward::admin::edit::{has, remove};
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::keyring::id::printable;
 
@@ -20,9 +20,12 @@ pub struct Args {
     /// Yes: a key of the server itself
     #[arg(long)]
     server_key: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args, json: bool) -> Result<()> {
     let (name, owner) = (args.name.as_bytes(), args.owner.as_bytes());
     if owner.is_empty() && !args.server_key {
         return Err(Error::new(
@@ -32,7 +35,17 @@ pub fn run(args: &Args) -> Result<()> {
         )
         .hint("What InnoDB or the binary log encrypted with it is lost with it. If that is meant, add --server-key; for a user's key add --owner."));
     }
-    remove(&args.keyring.config()?, name, owner)?;
+    let config = args.keyring.config()?;
+    if args.dry_run {
+        has(&config, name, owner)?;
+        print_would(json, &format!("remove {}", printable(name, owner)));
+        return Ok(());
+    }
+    remove(&config, name, owner)?;
+    if json {
+        print_json(&serde_json::json!({ "removed": printable(name, owner) }));
+        return Ok(());
+    }
     print(&format!(
         "Removed {}. Its sealed bytes go with keyring-ward reseal.",
         printable(name, owner)
