@@ -164,6 +164,39 @@ t_from_the_stock_component_and_back() {
   rm -f "$STOCK" "$STOCK_FILE" /tmp/kw-stock
 }
 
+# The server's own migration mode, between our plugin role and the stock component.
+t_server_migration_mode() {
+  reset_all; component_manifest; make_passphrase
+  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  fresh_data; start_server; install_udf; encrypted_table
+  sql -e "DO keyring_key_generate('k','AES',32), keyring_key_store('s','SECRET','text')"
+  local before; before=$(sql -e "SELECT HEX(keyring_key_fetch('k')), keyring_key_fetch('s')")
+  stop_server
+  rm -f "$MANIFEST"
+  local options=(--loose-keyring-ward-backend=file "--loose-keyring-ward-path=$KEYS/keyring.ward" "--loose-keyring-ward-file-passphrase-file=$KEYS/passphrase")
+  migration_mode() {
+    mysqld --no-defaults --user=mysql --datadir=$DATA --plugin-dir=$PLUGINS --log-error-verbosity=3 "$@" "${options[@]}" > /tmp/kw-migration 2>&1 || fail "$(tail -5 /tmp/kw-migration)"
+    grep -q 'Keyring migration successful' /tmp/kw-migration || fail "$(cat /tmp/kw-migration)"
+    [ ! -e /keyring_ward.marker ] && ! grep -q marker /tmp/kw-migration || fail "a marker was written where it does not belong"
+    grep -o 'Keyring migration successful.*' /tmp/kw-migration | sed 's/^/    /'
+  }
+  echo "{ \"path\": \"$STOCK_FILE\", \"read_only\": false }" > "$STOCK"
+  migration_mode --keyring-migration-to-component --keyring-migration-source=keyring_ward.so --keyring-migration-destination=component_keyring_file.so
+  stock; chown mysql:mysql "$STOCK_FILE"; mv "$CONFIG" /tmp/kw-config
+  start_server
+  expect "in the stock component" "$(sql -e "SELECT HEX(keyring_key_fetch('k')), keyring_key_fetch('s')")" "$before"
+  expect row "$(row)" one
+  stop_server
+  rm -f "$KEYS"/keyring.ward* "$DATA/keyring_ward.marker" "$MANIFEST"
+  migration_mode --keyring-migration-from-component --keyring-migration-source=component_keyring_file.so --keyring-migration-destination=keyring_ward.so
+  { echo "[mysqld]"; echo "early-plugin-load=keyring_ward.so"; printf '%s\n' "${options[@]#--}"; } | sed 's/^loose-keyring-ward-\([a-z-]*\)/loose_keyring_ward_\1/; s/file-passphrase-file/file_passphrase_file/' > /etc/my.cnf
+  FIRST=--defaults-file=/etc/my.cnf start_server
+  expect "back in our plugin" "$(sql -e "SELECT HEX(keyring_key_fetch('k')), keyring_key_fetch('s')")" "$before"
+  expect row "$(row)" one
+  stop_server
+  rm -f "$STOCK" "$STOCK_FILE"
+}
+
 # ---- kills ---------------------------------------------------------------------------------------
 
 # rekey and reseal are killed at random moments: the old file opens or the new one, with every key.

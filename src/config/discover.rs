@@ -84,6 +84,15 @@ impl CommandLine {
             .any(|arg| arg.as_bytes().starts_with(b"--initialize"))
     }
 
+    /// The server was started to move keys between two keyrings (`--keyring-migration-source` and others): it serves
+    /// nobody, and has not gone to its data directory.
+    pub fn is_migration_run(&self) -> bool {
+        self.args.iter().any(|arg| {
+            let arg = arg.to_string_lossy().replace('_', "-");
+            arg.starts_with("--keyring-migration-") || arg.starts_with("--loose-keyring-migration-")
+        })
+    }
+
     fn value_of(&self, option: &str) -> Option<&std::ffi::OsStr> {
         // Defaults options stand at the front, or the server refuses them.
         self.args
@@ -289,6 +298,13 @@ mod tests {
         assert!(line(&["--user=mysql", "--initialize"]).is_initialize_run());
         assert!(line(&["--initialize-insecure"]).is_initialize_run());
         assert!(!line(&["--init-file=/x", "--user=mysql"]).is_initialize_run());
+    }
+
+    #[test]
+    fn migration_runs() {
+        assert!(line(&["--keyring-migration-source=keyring_ward.so"]).is_migration_run());
+        assert!(line(&["--user=mysql", "--keyring_migration_to_component"]).is_migration_run());
+        assert!(!line(&["--keyring-ward-path=/k"]).is_migration_run());
     }
 
     #[test]

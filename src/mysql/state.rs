@@ -310,7 +310,8 @@ fn load_by(how: LastLoad) -> Result<()> {
 }
 
 fn environment(instance_dir: Option<&Path>, config: &Config, starting: bool) -> Environment {
-    let in_server = is_server(std::env::current_exe().ok().as_deref());
+    let in_server =
+        is_server(std::env::current_exe().ok().as_deref()) && !command_line().is_migration_run();
     let data_dir = instance_dir
         // --initialize wants it empty, or creates it: the first start writes the marker.
         .filter(|dir| in_server && dir.is_dir() && !command_line().is_initialize_run())
