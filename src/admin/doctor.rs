@@ -332,7 +332,10 @@ fn fits(data_dir: &Path, file_id: &str, last: &str) -> (Verdict, String) {
 /// Whether somebody holds the keyring, without taking it.
 fn lock(config: &Config) -> (Verdict, String) {
     match Lock::is_held(&config.path) {
-        Ok(None) => (Verdict::Ok, "free".into()),
+        Ok(None) => (
+            Verdict::Ok,
+            "held by nobody that this process can see".into(),
+        ),
         Ok(Some(who)) => (
             Verdict::Warning,
             format!(

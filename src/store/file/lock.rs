@@ -67,25 +67,30 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Who holds the lock, without taking it or making its file; `None`: nobody does.
+    /// Who holds the lock, as the kernel's list of locks tells; `None`: nobody that this process can see. Nothing
+    /// is locked for the question: a server that starts just then must not meet it.
     ///
     /// # Errors
     /// The lock file is there and can't be opened.
     pub fn is_held(keyring: &Path) -> Result<Option<String>> {
         let path = Lock::path_for(keyring);
-        let mut file = match sys::open(&path, Access::Read) {
-            Ok((file, _)) => file,
+        let (mut file, meta) = match sys::open(&path, Access::Read) {
+            Ok(opened) => opened,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => {
                 return Err(Error::io(OP, format!("'{}'", path.display()), e)
                     .hint("The account of mysqld must own it, mode 0600."));
             }
         };
-        // A shared lock for a moment: a server that starts just now would meet it, so it is closed at once.
-        match file.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => Ok(Some(holder(&mut file))),
-            _ => Ok(None),
-        }
+        // "1: FLOCK  ADVISORY  WRITE 1234 08:01:131090 0 EOF" (proc_locks(5)). The device is not compared: a
+        // layered file system shows another one to stat.
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        let inode = format!(":{}", meta.ino());
+        let held = locks.lines().any(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            fields.next() == Some("FLOCK") && fields.nth(3).is_some_and(|at| at.ends_with(&inode))
+        });
+        Ok(held.then(|| holder(&mut file)))
     }
 
     /// Notes this process as the holder, for the messages of others. Called again after a fork.
