@@ -214,6 +214,12 @@ typedef struct kw_udf_metadata {
   int (*result_set)(kw_udf_init *init, const char *what, void *value);
 } kw_udf_metadata;
 
+/* Global status variables. Type 4 is a pointer to 64 bits, scope 1 is global. */
+typedef struct kw_status_variables {
+  int (*register_variable)(kw_show_var *table);
+  int (*unregister_variable)(kw_show_var *table);
+} kw_status_variables;
+
 /* Who calls: meaningful on connection threads only. */
 typedef struct kw_thread_reader {
   int (*get)(kw_handle *out);

@@ -89,6 +89,45 @@ CNF
   expect row "$(row)" one
 }
 
+# Global status variables, in both roles.
+t_status_variables() {
+  with_passphrase
+  local value; variable() { value=$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_$1'" | cut -f2); expect "Keyring_ward_$1" "$value" "$2"; }
+  variable active 1
+  variable loads 1
+  variable keys "$(status_row Keys)"
+  variable writes 0
+  sql -e "DO keyring_key_generate('a','AES',32), keyring_key_generate('b','AES',32), keyring_key_generate('a','AES',32), keyring_key_remove('b')"
+  variable keys "$(status_row Keys)"
+  value=$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_writes'" | cut -f2)
+  [ "$value" -ge 3 ] || fail "writes: $value"
+  value=$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_write_longest_us'" | cut -f2)
+  [ "$value" -gt 0 ] || fail "longest: $value"
+  sql -e "DO BENCHMARK(1000, keyring_key_fetch('a'))"
+  value=$(member "$(call status)" fetches)
+  [ "$value" -ge 1000 ] || fail "fetches: $value"
+  chmod 644 "$KEYS/passphrase"
+  sql -e "ALTER INSTANCE RELOAD KEYRING" 2>/dev/null && fail "reloaded"
+  chmod 600 "$KEYS/passphrase"
+  variable loads 2
+  variable active 1
+  # INSTALL PLUGIN beside the component registers nothing twice; its end takes nothing away.
+  sql -e "INSTALL PLUGIN keyring_ward SONAME 'keyring_ward.so'; UNINSTALL PLUGIN keyring_ward" || true
+  expect "rows" "$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_%'" | wc -l)" 8
+  stop_server
+  rm -f "$MANIFEST"
+  cat > /etc/my.cnf <<CNF
+[mysqld]
+early-plugin-load=keyring_ward.so
+loose_keyring_ward_backend=file
+loose_keyring_ward_path=$KEYS/keyring.ward
+loose_keyring_ward_file_passphrase_file=$KEYS/passphrase
+CNF
+  FIRST=--defaults-file=/etc/my.cnf start_server
+  variable active 1
+  expect "rows of the plugin" "$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_%'" | wc -l)" 8
+}
+
 # Fetches go on while the file is resealed again and again.
 t_reseal_under_load() {
   with_passphrase

@@ -382,17 +382,25 @@ impl Keyring {
         map.iter().map(|entry| entry.0.clone()).collect()
     }
 
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.map
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
+    /// There is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// What the keyring tells about itself.
     pub fn status(&self) -> Status {
         let store = self.store().info();
-        let keys = self
-            .map
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len();
         Status {
             store,
-            keys,
+            keys: self.len(),
             mode: self.mode,
         }
     }

@@ -737,6 +737,23 @@ const _: () = {
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct kw_status_variables {
+    pub register_variable:
+        ::core::option::Option<unsafe extern "C" fn(table: *mut kw_show_var) -> ::core::ffi::c_int>,
+    pub unregister_variable:
+        ::core::option::Option<unsafe extern "C" fn(table: *mut kw_show_var) -> ::core::ffi::c_int>,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_status_variables"][::core::mem::size_of::<kw_status_variables>() - 16usize];
+    ["Alignment of kw_status_variables"][::core::mem::align_of::<kw_status_variables>() - 8usize];
+    ["Offset of field: kw_status_variables::register_variable"]
+        [::core::mem::offset_of!(kw_status_variables, register_variable) - 0usize];
+    ["Offset of field: kw_status_variables::unregister_variable"]
+        [::core::mem::offset_of!(kw_status_variables, unregister_variable) - 8usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct kw_thread_reader {
     pub get:
         ::core::option::Option<unsafe extern "C" fn(out: *mut kw_handle) -> ::core::ffi::c_int>,

@@ -4,7 +4,7 @@
 //! is missing (migration tools have almost nothing).
 
 use super::services;
-use super::{abi, log, state};
+use super::{abi, counters, log, state};
 use crate::error::Result;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -123,12 +123,18 @@ guarded_fn! {
         state::learn_about_process();
         connect_log();
         LOADED.store(true, Ordering::Release);
+        if let Some(registry) = registry() {
+            counters::show(registry, true);
+        }
         Ok(0)
     }
 }
 
 guarded_fn! {
     fn deinit() -> c_int, failure = 1; {
+        if let Some(registry) = registry() {
+            counters::show(registry, false);
+        }
         LOADED.store(false, Ordering::Release);
         state::unload(state::Role::Component);
         let service = OWN_LOG.swap(std::ptr::null_mut(), Ordering::AcqRel);

@@ -13,6 +13,7 @@ mod guard;
 #[macro_use]
 mod cursor;
 pub mod component;
+mod counters;
 mod log;
 pub mod plugin;
 mod ptr;

@@ -5,6 +5,7 @@
 //! server's allocator, because the server frees it. While the component serves, this plugin stays
 //! passive: it opens nothing, and its functions answer from the component's keyring.
 
+use super::counters::{self, COUNTERS};
 use super::ptr::Handle;
 use super::{abi, component, log, ptr, state};
 use crate::config::{Config, Layer, OPTIONS, ValueKind};
@@ -15,7 +16,7 @@ use crate::mysql::state::Role;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 const KEYRING_PLUGIN: c_int = 10;
 const KEYRING_INTERFACE: c_int = 0x0101;
@@ -287,6 +288,9 @@ const fn text_place(option: usize) -> usize {
     }
 }
 
+/// This role has registered the status variables.
+static SHOWN: AtomicBool = AtomicBool::new(false);
+
 /// The log service that this role acquired, to be released by it.
 static OWN_LOG: AtomicPtr<abi::kw_simple_error_log> = AtomicPtr::new(null_mut());
 
@@ -302,6 +306,8 @@ guarded_fn! {
             );
             return Ok(0);
         }
+        with_registry(|registry| counters::show(registry, true));
+        SHOWN.store(true, Ordering::Release);
         // Plugins are initialised with the data directory as working directory.
         let data_dir = std::env::current_dir().ok();
         let loaded = state::load(Role::Plugin, data_dir.as_deref(), configuration);
@@ -318,6 +324,9 @@ guarded_fn! {
 
 guarded_fn! {
     fn deinit(_plugin: *mut c_void) -> c_int, failure = 1; {
+        if SHOWN.swap(false, Ordering::AcqRel) {
+            with_registry(|registry| counters::show(registry, false));
+        }
         state::unload(Role::Plugin);
         let service = OWN_LOG.swap(null_mut(), Ordering::AcqRel);
         if !service.is_null() {
@@ -437,14 +446,12 @@ guarded_fn! {
         key: *const c_void,
         key_len: usize,
     ) -> bool, failure = true; {
-        let keyring = state::keyring()?;
         // SAFETY: the server passes NULL or NUL-terminated strings, and a key of that length.
-        let result = unsafe {
+        state::write(|keyring| unsafe {
             let material = ptr::slice(key.cast(), key_len, MAX_MATERIAL, "key material")?;
             keyring.store_key(ptr::bytes(key_id), ptr::bytes(user_id), ptr::bytes(key_type), material)
-        };
-        state::log_warnings(&keyring);
-        result.map(|()| false)
+        })
+            .map(|()| false)
     }
 }
 
@@ -462,6 +469,7 @@ guarded_fn! {
             ptr::write(key_type, null_mut(), "place for the key type")?;
             ptr::write(key, null_mut(), "place for the key")?;
             ptr::write(key_len, 0, "place for the length")?;
+            COUNTERS.fetched();
             let found = state::keyring()?.fetch(ptr::bytes(key_id), ptr::bytes(user_id))?;
             if let Some(record) = found {
                 // The type first: if memory runs out for the key, nothing secret is left behind.
@@ -478,11 +486,9 @@ guarded_fn! {
 
 guarded_fn! {
     fn remove(key_id: *const c_char, user_id: *const c_char) -> bool, failure = true; {
-        let keyring = state::keyring()?;
         // SAFETY: the server passes NULL or NUL-terminated strings.
-        let result = unsafe { keyring.remove(ptr::bytes(key_id), ptr::bytes(user_id)) };
-        state::log_warnings(&keyring);
-        result.map(|()| false)
+        state::write(|keyring| unsafe { keyring.remove(ptr::bytes(key_id), ptr::bytes(user_id)) })
+            .map(|()| false)
     }
 }
 
@@ -493,13 +499,11 @@ guarded_fn! {
         user_id: *const c_char,
         key_len: usize,
     ) -> bool, failure = true; {
-        let keyring = state::keyring()?;
         // SAFETY: the server passes NULL or NUL-terminated strings.
-        let result = unsafe {
+        state::write(|keyring| unsafe {
             keyring.generate(ptr::bytes(key_id), ptr::bytes(user_id), ptr::bytes(key_type), key_len)
-        };
-        state::log_warnings(&keyring);
-        result.map(|()| false)
+        })
+            .map(|()| false)
     }
 }
 

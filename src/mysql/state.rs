@@ -4,6 +4,7 @@
 //! learnt about the process at load time. It must never hold a lock while a disk is waited for,
 //! except [`reload`]'s own, which only other reloads wait for.
 
+use super::counters::COUNTERS;
 use super::log::{self, Log};
 use crate::config::Config;
 use crate::config::discover::CommandLine;
@@ -14,7 +15,7 @@ use crate::store::Mode;
 use crate::sys::{self, Identity};
 use arc_swap::{ArcSwapOption, Guard};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Which role the keyring was opened in.
@@ -43,8 +44,6 @@ struct State {
     tried: AtomicBool,
     /// How the last load found what it loaded, to do it again.
     last_load: Mutex<Option<LastLoad>>,
-    /// Errors of calls that an operator should know of.
-    errors: AtomicU64,
 }
 
 /// How the configuration is found.
@@ -68,7 +67,6 @@ static STATE: State = State {
     reloading: Mutex::new(()),
     tried: AtomicBool::new(false),
     last_load: Mutex::new(None),
-    errors: AtomicU64::new(0),
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -172,14 +170,9 @@ pub fn log_error(error: &Error) {
     log::error_limited(&error.to_string());
 }
 
-/// How many errors there were since the library was loaded.
-pub fn errors() -> u64 {
-    STATE.errors.load(Ordering::Relaxed)
-}
-
 /// Keeps an error for the status rows.
 pub fn remember_error(error: &Error) {
-    STATE.errors.fetch_add(1, Ordering::Relaxed);
+    COUNTERS.errors.fetch_add(1, Ordering::Relaxed);
     // "The keyring is disabled: <reason>" must not wrap itself again and again.
     if is_active() {
         *lock(&STATE.last_error) = Some(error.to_string());
@@ -206,6 +199,7 @@ pub fn unload(role: Role) {
     *opened_by = None;
     *lock(&STATE.last_load) = None;
     drop(STATE.keyring.swap(None));
+    show_keys();
     *lock(&STATE.last_error) = None;
 }
 
@@ -252,7 +246,31 @@ fn last_load() -> Result<LastLoad> {
     })
 }
 
+/// Brings the counters to what the keyring is now.
+fn show_keys() {
+    let keyring = STATE.keyring.load();
+    let (active, keys) = keyring.as_ref().map_or((0, 0), |k| (1, k.len() as u64));
+    COUNTERS.active.store(active, Ordering::Relaxed);
+    COUNTERS.keys.store(keys, Ordering::Relaxed);
+}
+
+/// Runs and counts a change to the keyring, and logs what came up.
+///
+/// # Errors
+/// There is no keyring, and those of `f`.
+pub fn write(f: impl FnOnce(&Keyring) -> Result<()>) -> Result<()> {
+    let keyring = keyring()?;
+    let result = COUNTERS.writes.run(|| f(&keyring));
+    COUNTERS.keys.store(keyring.len() as u64, Ordering::Relaxed);
+    log_warnings(&keyring);
+    result
+}
+
 fn load_by(how: LastLoad) -> Result<()> {
+    COUNTERS.loads.run(|| load_once(how))
+}
+
+fn load_once(how: LastLoad) -> Result<()> {
     let _one_at_a_time = lock(&STATE.reloading);
     *lock(&STATE.last_load) = Some(how.clone());
     let LastLoad {
@@ -284,6 +302,7 @@ fn load_by(how: LastLoad) -> Result<()> {
             log_opened(&keyring);
             *lock(&STATE.last_error) = None;
             drop(STATE.keyring.swap(Some(keyring)));
+            show_keys();
             Ok(())
         }
         Err(error) => {

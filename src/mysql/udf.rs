@@ -4,12 +4,14 @@
 //! (share/install.sql). Each checks the server's privilege ENCRYPTION_KEY_ADMIN before anything else, and answers with
 //! JSON. They must never show key material, and never touch the server's own keyring lock.
 
+use super::counters::COUNTERS;
 use super::{abi, component, plugin, ptr, state};
 use crate::admin::inspect;
 use crate::config::hex;
 use crate::error::{Error, Kind, Result};
 use serde_json::{Value, json};
 use std::ffi::{CStr, c_char, c_ulong};
+use std::sync::atomic::Ordering;
 
 /// The privilege that each function needs; the same one as for ALTER INSTANCE RELOAD KEYRING.
 const PRIVILEGE: &CStr = c"ENCRYPTION_KEY_ADMIN";
@@ -226,7 +228,7 @@ fn status() -> Result<Value> {
     let Ok(keyring) = state::keyring() else {
         return Ok(json!({
             "active": false, "version": crate::VERSION, "last_error": state::last_error(),
-            "errors": state::errors(),
+            "errors": COUNTERS.errors.load(Ordering::Relaxed),
         }));
     };
     let status = keyring.status();
@@ -256,7 +258,10 @@ fn status() -> Result<Value> {
         "kek_reference": store.key_ref,
         "kek_contact": contact,
         "writes_refused": store.refusing,
-        "errors": state::errors(),
+        "fetches": COUNTERS.fetches(),
+        "writes": COUNTERS.writes.json(),
+        "loads": COUNTERS.loads.json(),
+        "errors": COUNTERS.errors.load(Ordering::Relaxed),
         "last_error": state::last_error(),
     }))
 }

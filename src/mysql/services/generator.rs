@@ -16,12 +16,10 @@ guarded_fn! {
         data_type: *const c_char,
         data_size: usize,
     ) -> c_int, failure = 1; {
-        let keyring = state::keyring()?;
         // SAFETY: the server passes NULL or NUL-terminated strings.
-        let result = unsafe {
+        state::write(|keyring| unsafe {
             keyring.generate(ptr::bytes(data_id), ptr::bytes(auth_id), ptr::bytes(data_type), data_size)
-        };
-        state::log_warnings(&keyring);
-        result.map(|()| 0)
+        })
+            .map(|()| 0)
     }
 }

@@ -1,5 +1,6 @@
 //! `keyring_reader_with_status`: fetch. Found, absent and failed stay three outcomes.
 
+use crate::mysql::counters::COUNTERS;
 use crate::mysql::{abi, ptr, state};
 use std::ffi::{c_char, c_int, c_uchar};
 
@@ -18,6 +19,7 @@ guarded_fn! {
         // SAFETY: the server passes NULL or NUL-terminated strings and a writable handle.
         unsafe {
             ptr::write(out, std::ptr::null_mut(), "place for the handle")?;
+            COUNTERS.fetched();
             let key = state::keyring()?.fetch(ptr::bytes(data_id), ptr::bytes(auth_id))?;
             if let Some(key) = key {
                 ptr::write(out, ptr::key_into_raw(key), "place for the handle")?;

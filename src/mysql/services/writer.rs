@@ -19,24 +19,20 @@ guarded_fn! {
         data_size: usize,
         data_type: *const c_char,
     ) -> c_int, failure = 1; {
-        let keyring = state::keyring()?;
         // SAFETY: the server passes NULL or NUL-terminated strings, and data of the stated size.
-        let result = unsafe {
+        state::write(|keyring| unsafe {
             let material = ptr::slice(data, data_size, MAX_MATERIAL, "key material")?;
             keyring.store_key(ptr::bytes(data_id), ptr::bytes(auth_id), ptr::bytes(data_type), material)
-        };
-        state::log_warnings(&keyring);
-        result.map(|()| 0)
+        })
+            .map(|()| 0)
     }
 }
 
 guarded_fn! {
     /// Fails where there is no such key, as the reference implementation does.
     fn remove(data_id: *const c_char, auth_id: *const c_char) -> c_int, failure = 1; {
-        let keyring = state::keyring()?;
         // SAFETY: the server passes NULL or NUL-terminated strings.
-        let result = unsafe { keyring.remove(ptr::bytes(data_id), ptr::bytes(auth_id)) };
-        state::log_warnings(&keyring);
-        result.map(|()| 0)
+        state::write(|keyring| unsafe { keyring.remove(ptr::bytes(data_id), ptr::bytes(auth_id)) })
+            .map(|()| 0)
     }
 }
