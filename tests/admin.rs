@@ -12,6 +12,14 @@ use keyring_ward::store::file::lock::Lock;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Tests take turns: a child that one of them starts inherits the open lock of another one's keyring for the moment
+/// before it becomes the tool, and a lock lives as long as its last descriptor.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn tool(arguments: &[&str]) -> (i32, String, String) {
     let out = Command::new(env!("CARGO_BIN_EXE_keyring-ward"))
@@ -68,6 +76,7 @@ fn filled() -> Place {
 
 #[test]
 fn what_is_exported_is_imported_as_it_was() {
+    let _turn = turn();
     let place = filled();
     let json = place.dir.path().join("out.json");
     assert_eq!(export::component_json(&place.config(), &json).unwrap(), 4);
@@ -108,6 +117,7 @@ fn what_is_exported_is_imported_as_it_was() {
 
 #[test]
 fn an_import_never_replaces_a_key() {
+    let _turn = turn();
     let place = filled();
     let json = place.dir.path().join("other.json");
     let text = r#"{"version":"1.0","elements":[
@@ -139,6 +149,7 @@ fn an_import_never_replaces_a_key() {
 
 #[test]
 fn ten_thousand_keys_of_the_stock_component() {
+    let _turn = turn();
     let place = Place::new();
     let json = place.dir.path().join("stock.json");
     let elements: Vec<String> = (0..10_000)
@@ -162,6 +173,7 @@ fn ten_thousand_keys_of_the_stock_component() {
 
 #[test]
 fn a_user_is_renamed() {
+    let _turn = turn();
     let place = filled();
     let dry = edit::reown(&place.config(), b"ann@localhost", b"anna@%", true).unwrap();
     assert_eq!(dry.keys.len(), 2);
@@ -216,6 +228,7 @@ fn a_user_is_renamed() {
 
 #[test]
 fn remove_wants_a_word_for_the_servers_own_keys() {
+    let _turn = turn();
     let place = filled();
     let innodb = "INNODBKey-01234567-89ab-cdef-0123-456789abcdef-3";
     let (code, _, err) = run(&place, "remove", &["--name", innodb]);
@@ -236,6 +249,7 @@ fn remove_wants_a_word_for_the_servers_own_keys() {
 
 #[test]
 fn reseal_and_compact() {
+    let _turn = turn();
     let place = filled();
     place
         .open()
@@ -268,6 +282,7 @@ fn reseal_and_compact() {
 
 #[test]
 fn names_of_mysqls_own_keys_are_explained() {
+    let _turn = turn();
     let uuid = "01234567-89ab-cdef-0123-456789abcdef";
     assert_eq!(
         meaning(&format!("INNODBKey-{uuid}-3")),
@@ -304,6 +319,7 @@ fn names_of_mysqls_own_keys_are_explained() {
 
 #[test]
 fn doctor_on_broken_setups() {
+    let _turn = turn();
     let said = |place: &Place, more: &[&str]| {
         let data = place.data_dir().display().to_string();
         let (code, out, err) = run(
@@ -493,6 +509,7 @@ fn set_mode(path: &Path, mode: u32) {
 
 #[test]
 fn completions_and_man_pages_come_from_the_command_line_itself() {
+    let _turn = turn();
     for shell in ["bash", "zsh", "fish"] {
         let (code, out, err) = tool(&["completions", shell]);
         assert_eq!(code, 0, "{err}");
@@ -510,6 +527,7 @@ fn completions_and_man_pages_come_from_the_command_line_itself() {
 
 #[test]
 fn dry_runs_check_and_write_nothing() {
+    let _turn = turn();
     let place = filled();
     let files = || {
         let mut names: Vec<_> = std::fs::read_dir(place.dir.path())
@@ -580,6 +598,7 @@ fn dry_runs_check_and_write_nothing() {
 
 #[test]
 fn a_passphrase_comes_by_a_descriptor() {
+    let _turn = turn();
     use std::process::Stdio;
     let place = Place::new();
     let (path, secret) = (place.keyring_file(), place.dir.path().join("p"));
