@@ -1,4 +1,4 @@
-//! Operations of administration, shared by the tool and (later) the SQL functions.
+//! Operations of administration, shared by the tool and the SQL functions.
 //!
 //! One operation per file. They use the keyring's facade and print nothing; they must never show
 //! key material.
