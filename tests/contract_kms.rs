@@ -529,7 +529,12 @@ fn each_fault_has_its_kind_within_the_deadline() {
         );
         assert_eq!(e.kind(), kind, "{fault}: {e}");
         assert!(e.to_string().contains(words), "{fault}: {e}");
-        assert_eq!(calls > 1, again, "{fault}: {calls} calls");
+        // On a busy machine one attempt may take all of the time.
+        let out_of_time = took >= Duration::from_secs(4);
+        assert!(
+            again == (calls > 1) || (again && out_of_time),
+            "{fault}: {calls} calls"
+        );
         // The deadline is 4 s; the rest is what a busy machine may add.
         assert!(took < Duration::from_secs(20), "{fault}: {took:?}");
         // Nothing was lost: without the fault it opens.
@@ -810,6 +815,29 @@ fn the_environments_credentials_are_found_or_missed_quickly() {
         &[("HOME", home.to_str().unwrap())],
     );
     assert!(ok, "{text}");
+    std::fs::remove_file(place.path("keyring")).unwrap();
+    proxy.take_requests();
+    // A profile that the configuration names goes before the environment.
+    let ward = "[ward]\naws_access_key_id = WARDSKEY\naws_secret_access_key = B\n";
+    std::fs::write(home.join(".aws/credentials"), ward).unwrap();
+    proxy.take_requests();
+    let out = Command::new(env!("CARGO_BIN_EXE_keyring-ward"))
+        .args(["init", "--option", "aws_kms_profile=ward", "--config"])
+        .arg(place.path("conf"))
+        .env_clear()
+        .env("HOME", &home)
+        .env("AWS_ACCESS_KEY_ID", "A")
+        .env("AWS_SECRET_ACCESS_KEY", "B")
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{out:?}");
+    let asked = proxy.take_requests();
+    assert!(
+        asked[0]
+            .header("authorization")
+            .unwrap()
+            .contains("Credential=WARDSKEY/")
+    );
     std::fs::remove_file(place.path("keyring")).unwrap();
     proxy.take_requests();
     // Nobody has any: neither files, nor a metadata service that hangs.

@@ -258,7 +258,8 @@ fn profile_files(config: &AwsKmsConfig) -> Result<EnvConfigFiles> {
     let mut files = EnvConfigFiles::builder().include_default_config_file(true);
     let source = match &config.credentials_file {
         Some(source) => Some(source.clone()),
-        None if std::env::var_os("AWS_ACCESS_KEY_ID").is_some() => None,
+        // The environment comes first, unless a profile is named.
+        None if config.profile.is_none() && std::env::var_os("AWS_ACCESS_KEY_ID").is_some() => None,
         // What can't even be seen (the home of root, when mysqld asks as mysql) is not meant for us.
         None => default_credentials_file()
             .filter(|path| path.metadata().is_ok())
