@@ -8,6 +8,7 @@ use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
+use keyring_ward::admin::{edit, export};
 use keyring_ward::config::{Config, KekConfig, SecretRef, Storage, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
@@ -748,6 +749,17 @@ fn keys_on_the_token() {
         );
         assert!(keyring.take_warnings().is_empty());
         drop(keyring);
+        // What moves keys moves their material, wherever it is kept.
+        for (from, to) in [(&b"u@h"[..], &b"v@h"[..]), (b"v@h", b"u@h")] {
+            assert_eq!(edit::reown(&config, from, to, false).unwrap().keys.len(), 2);
+            let keyring = open().unwrap();
+            let moved = keyring.fetch(b"s", to).unwrap().unwrap();
+            assert_eq!(&moved.material[..], b"again", "cache {cache}");
+        }
+        let json = dir.path().join(format!("export-{cache}.json"));
+        assert_eq!(export::component_json(&config, &json).unwrap(), 4);
+        let text = std::fs::read_to_string(&json).unwrap();
+        assert!(text.contains("616761696E"), "cache {cache}");
         // Read-only serves and writes nothing.
         let mut read_only = config.clone();
         read_only.read_only = true;

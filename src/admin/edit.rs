@@ -47,7 +47,7 @@ pub struct Reowned {
 pub fn reown(config: &Config, from: &[u8], to: &[u8], dry_run: bool) -> Result<Reowned> {
     const OP: &str = "give the keys to another account";
     let keyring = open_alone(config)?;
-    let all = keyring.list();
+    let all = keyring.list_with_material()?;
     let mut moving: Vec<_> = all.iter().filter(|k| k.id.owner() == from).collect();
     moving.sort_by(|a, b| a.id.cmp(&b.id));
     if moving.is_empty() || from == to {

@@ -22,7 +22,7 @@ pub fn component_json(config: &Config, to: &Path) -> Result<usize> {
         &super::environment(config, true),
         &SecretPool::new(),
     )?;
-    let mut keys = keyring.list();
+    let mut keys = keyring.list_with_material()?;
     keys.sort_by(|a, b| a.id.cmp(&b.id));
     let mut text = String::from("{\"version\":\"1.0\",\"elements\":[");
     for (i, key) in keys.iter().enumerate() {

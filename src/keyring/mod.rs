@@ -382,6 +382,25 @@ impl Keyring {
         map.iter().map(|entry| entry.0.clone()).collect()
     }
 
+    /// All keys with their material, wherever it is kept: [`Keyring::list`] has none of it where the keyring keeps
+    /// none in memory.
+    ///
+    /// # Errors
+    /// As [`Keyring::fetch`].
+    pub fn list_with_material(&self) -> Result<Vec<Arc<KeyRecord>>> {
+        let whole = |key: Arc<KeyRecord>| {
+            self.fetch(key.id.name(), key.id.owner())?.ok_or_else(|| {
+                Error::new(
+                    Kind::Internal,
+                    "read all keys",
+                    format!("{:?} was removed meanwhile", key.id),
+                )
+                .hint("Try again.")
+            })
+        };
+        self.list().into_iter().map(whole).collect()
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.map

@@ -147,6 +147,13 @@ fn answer(
             json!({ "ok": false, "error": e.to_string() })
         }
     };
+    if init.is_null() {
+        return Err(Error::new(
+            Kind::Internal,
+            "answer in SQL",
+            "the server gave no place for the answer",
+        ));
+    }
     forget(init);
     let text = Box::new(value.to_string());
     // SAFETY: the server gives a place for the length.

@@ -81,7 +81,7 @@ pub fn read(source: &Source<'_>, pool: &SecretPool) -> Result<(String, Vec<Found
         Source::Ward(config) => {
             let environment = super::environment(config, true);
             let keyring = Keyring::open(config, &environment, pool)?;
-            let keys = keyring.list().into_iter().map(|key| {
+            let keys = keyring.list_with_material()?.into_iter().map(|key| {
                 Found::new(
                     key.id.name(),
                     key.id.owner(),
