@@ -101,7 +101,9 @@ ensure_chroot() { # leaves the root file system in $WORK/root-<stamp>
   bootstrap_sid "$CHROOT"
   as_root cp /etc/resolv.conf "$CHROOT/etc/resolv.conf"
   as_root cp "$REPO"/mysql-test/container/{setup-box.sh,packages.txt} "$CHROOT/usr/local/share/"
-  as_root chroot "$CHROOT" sh -c 'export DEBIAN_FRONTEND=noninteractive LANG=C.UTF-8
+  # Packages want /proc when they are set up (systemd-tmpfiles does): mounted for this one command only.
+  as_root unshare --mount sh -c 'mount -t proc proc "$0/proc" && exec chroot "$0" sh -c "$1"' "$CHROOT" '
+    export DEBIAN_FRONTEND=noninteractive LANG=C.UTF-8
     apt-get -o Acquire::Check-Valid-Until=false update &&
     apt-get install -y --no-install-recommends $(cat /usr/local/share/packages.txt) &&
     sh /usr/local/share/setup-box.sh' >"$WORK/root.log" 2>&1 \
