@@ -85,6 +85,7 @@ struct Inner {
     context: String,
     hint: Option<String>,
     source: Option<io::Error>,
+    expected: bool,
 }
 
 impl Error {
@@ -96,6 +97,7 @@ impl Error {
             context: context.into(),
             hint: None,
             source: None,
+            expected: false,
         }))
     }
 
@@ -129,6 +131,18 @@ impl Error {
     pub fn context(mut self, what: impl fmt::Display) -> Error {
         self.0.context = format!("{what}: {}", self.0.context);
         self
+    }
+
+    /// Marks an answer of normal operation: the caller asked for a key that is there already, or is not there. The
+    /// server does so to find out; nobody needs to act.
+    pub fn expected(mut self) -> Error {
+        self.0.expected = true;
+        self
+    }
+
+    /// See [`Error::expected`].
+    pub fn is_expected(&self) -> bool {
+        self.0.expected
     }
 
     /// The kind.

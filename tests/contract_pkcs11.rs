@@ -8,7 +8,7 @@ use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
-use keyring_ward::admin::{edit, export};
+use keyring_ward::admin::{edit, export, import};
 use keyring_ward::config::{Config, KekConfig, SecretRef, Storage, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
@@ -760,6 +760,14 @@ fn keys_on_the_token() {
         assert_eq!(export::component_json(&config, &json).unwrap(), 4);
         let text = std::fs::read_to_string(&json).unwrap();
         assert!(text.contains("616761696E"), "cache {cache}");
+        hsm.calls();
+        let source = import::Source::Ward(&config);
+        let (_, found) = import::read(&source, &SecretPool::new()).unwrap();
+        let logins = hsm.calls().iter().filter(|c| *c == "C_Login").count();
+        assert!(logins <= 3, "{logins}: one for all keys, not one for each");
+        let mut lengths: Vec<_> = found.iter().map(|f| f.material.len()).collect();
+        lengths.sort_unstable();
+        assert_eq!(lengths, [0, 5, 32, 16_384], "cache {cache}");
         // Read-only serves and writes nothing.
         let mut read_only = config.clone();
         read_only.read_only = true;
@@ -911,6 +919,27 @@ fn odd_objects_on_the_token() {
         assert!(keyring.take_warnings().join("").contains("is empty"));
         assert_eq!(keyring.list().len(), 3);
     });
+    // It does not stand in the way of the same key.
+    with(name, Some(b""), &|result| {
+        let keyring = result.unwrap();
+        let absent = [&b"a"[..], b"b", b"c"];
+        let absent = absent
+            .into_iter()
+            .find(|n| keyring.fetch(n, b"").unwrap().is_none());
+        keyring.generate(absent.unwrap(), b"", b"AES", 32).unwrap();
+        drop(keyring);
+        let keyring = open(&config).unwrap();
+        assert_eq!(keyring.list().len(), 3);
+        assert!(
+            keyring.take_warnings().is_empty(),
+            "the empty object is gone"
+        );
+    });
+    with(
+        "head",
+        Some(b""),
+        &refused(Kind::Tampered, "but not the head"),
+    );
     // The same label twice, as a copy restored beside the original: the newest counts, nothing is removed.
     let keyring = open(&config).unwrap();
     keyring.remove(b"a", b"").unwrap();

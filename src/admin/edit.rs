@@ -91,7 +91,7 @@ pub fn reown(config: &Config, from: &[u8], to: &[u8], dry_run: bool) -> Result<R
 /// # Errors
 /// Locked: a server holds it. All errors of opening a keyring.
 pub fn could_change(config: &Config) -> Result<usize> {
-    Ok(open_alone(config)?.status().keys)
+    Ok(open_alone(config)?.len())
 }
 
 /// Writes the file anew without dead records; gives the bytes before and after.

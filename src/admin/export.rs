@@ -57,6 +57,8 @@ pub fn component_json(config: &Config, to: &Path) -> Result<usize> {
     let (mut file, _) = sys::open(to, Access::CreateNew).map_err(fail)?;
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
+        .and_then(|()| std::path::absolute(to))
+        .and_then(|path| sys::sync_folder(path.parent().unwrap_or(Path::new("/"))))
         .map_err(|e| {
             let _ = std::fs::remove_file(to);
             fail(e)

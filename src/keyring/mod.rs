@@ -314,7 +314,8 @@ impl Keyring {
                 "add the key",
                 format!("{id:?} exists already"),
             )
-            .hint("Remove it first, or choose another name."));
+            .hint("Remove it first, or choose another name.")
+            .expected());
         }
         let created_at = sys::unix_seconds();
         let record = KeyRecord::new(
@@ -349,7 +350,8 @@ impl Keyring {
                 Kind::NotFound,
                 "remove the key",
                 format!("{id:?} does not exist"),
-            ));
+            )
+            .expected());
         };
         store.append(&Change::Remove(&record))?;
         self.publish(|map| {
@@ -388,17 +390,11 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::fetch`].
     pub fn list_with_material(&self) -> Result<Vec<Arc<KeyRecord>>> {
-        let whole = |key: Arc<KeyRecord>| {
-            self.fetch(key.id.name(), key.id.owner())?.ok_or_else(|| {
-                Error::new(
-                    Kind::Internal,
-                    "read all keys",
-                    format!("{:?} was removed meanwhile", key.id),
-                )
-                .hint("Try again.")
-            })
-        };
-        self.list().into_iter().map(whole).collect()
+        if self.cached {
+            return Ok(self.list());
+        }
+        let all = self.store().fetch_all()?;
+        Ok(all.into_iter().map(Arc::new).collect())
     }
 
     /// How many keys there are.

@@ -3,10 +3,12 @@
 //! Requires the registry only; everything else is acquired at run time and done without where it
 //! is missing (migration tools have almost nothing).
 
+use super::registry::Registry;
 use super::services;
+use super::state::Role;
 use super::{abi, counters, log, state};
 use crate::error::Result;
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// A table of pointers that only the server's loader reads.
@@ -17,9 +19,6 @@ unsafe impl<T> Sync for Table<T> {}
 
 /// The loader writes the acquired registry service into this before `init`.
 static REGISTRY: AtomicPtr<abi::kw_registry> = AtomicPtr::new(std::ptr::null_mut());
-
-/// The log service that this role acquired, to be released by it.
-static OWN_LOG: AtomicPtr<abi::kw_simple_error_log> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The component is loaded, so it serves and the plugin stays passive.
 static LOADED: AtomicBool = AtomicBool::new(false);
@@ -121,9 +120,9 @@ guarded_fn! {
 guarded_fn! {
     fn init() -> c_int, failure = 1; {
         state::learn_about_process();
-        connect_log();
         LOADED.store(true, Ordering::Release);
         if let Some(registry) = registry() {
+            state::log().connect(registry, Role::Component);
             counters::show(registry, true);
         }
         Ok(0)
@@ -132,62 +131,22 @@ guarded_fn! {
 
 guarded_fn! {
     fn deinit() -> c_int, failure = 1; {
-        if let Some(registry) = registry() {
-            counters::show(registry, false);
-        }
+        let registry = registry();
         LOADED.store(false, Ordering::Release);
-        state::unload(state::Role::Component);
-        let service = OWN_LOG.swap(std::ptr::null_mut(), Ordering::AcqRel);
-        state::log().disconnect(service);
-        release(service.cast());
+        state::unload(Role::Component);
+        if let Some(registry) = registry {
+            counters::show(registry, false);
+            state::log().disconnect(registry, Role::Component);
+        }
         Ok(0)
     }
 }
 
-fn connect_log() {
-    if state::log().is_connected() {
-        return;
-    }
-    if let Some(service) = acquire(c"mysql_simple_error_log") {
-        OWN_LOG.store(service.cast(), Ordering::Release);
-        state::log().connect(service.cast());
-    }
-}
-
 /// The component registry, while the component is loaded.
-pub(super) fn registry() -> Option<*mut abi::kw_registry> {
+pub(super) fn registry() -> Option<Registry<'static>> {
     let registry = REGISTRY.load(Ordering::Acquire);
-    (LOADED.load(Ordering::Acquire) && !registry.is_null()).then_some(registry)
-}
-
-/// Acquires a service; `None` where the program has none of that name.
-fn acquire(name: &CStr) -> Option<*mut abi::kw_opaque> {
-    let registry = REGISTRY.load(Ordering::Acquire);
-    if registry.is_null() {
-        return None;
-    }
-    let mut handle: *mut abi::kw_opaque = std::ptr::null_mut();
-    // SAFETY: the loader put a registry service into REGISTRY before init and keeps it until
-    // after deinit; the name is NUL-terminated and the handle lives through the call.
-    let failed = unsafe {
-        (*registry)
-            .acquire
-            .map(|f| f(name.as_ptr() as *const c_char, &raw mut handle))
-    };
-    (failed == Some(0) && !handle.is_null()).then_some(handle)
-}
-
-fn release(handle: *mut abi::kw_opaque) {
-    let registry = REGISTRY.load(Ordering::Acquire);
-    if registry.is_null() || handle.is_null() {
-        return;
-    }
-    // SAFETY: as in acquire; the handle came from acquire and is not used any more.
-    unsafe {
-        if let Some(f) = (*registry).release {
-            f(handle);
-        }
-    }
+    // SAFETY: the loader put the registry service there before init, and keeps it until after deinit.
+    is_loaded().then(|| unsafe { Registry::new(registry) })?
 }
 
 /// Loads the component's configuration and keyring, or loads them anew.
@@ -199,7 +158,7 @@ pub(super) fn load(component_dir: &[u8], instance_dir: &[u8]) -> Result<()> {
     let instance_dir = state::directory(instance_dir);
     let command_line = state::command_line();
     let instance = instance_dir.clone();
-    state::load(state::Role::Component, instance_dir.as_deref(), move || {
+    state::load(Role::Component, instance_dir.as_deref(), move || {
         crate::config::discover::component_config(&component_dir, instance.as_deref(), command_line)
     })
     .inspect(|()| {

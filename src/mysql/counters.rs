@@ -4,6 +4,7 @@
 //! own: connections must not meet here.
 
 use super::abi;
+use super::registry::Registry;
 use crossbeam_utils::CachePadded;
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -139,27 +140,17 @@ static mut VARIABLES: [abi::kw_show_var; 9] = [
 ];
 
 /// Shows the variables, or takes them away. Failures are of no consequence.
-pub fn show(registry: *mut abi::kw_registry, shown: bool) {
-    // SAFETY: the registry lives through this call, the service is used before it is released, and the table lives
-    // as long as the process.
-    unsafe {
-        let (Some(acquire), Some(release)) = ((*registry).acquire, (*registry).release) else {
-            return;
-        };
-        let mut handle = std::ptr::null_mut();
-        let name = c"status_variable_registration";
-        if acquire(name.as_ptr(), &raw mut handle) != 0 || handle.is_null() {
-            return;
-        }
-        let service = handle.cast::<abi::kw_status_variables>();
-        let call = match shown {
-            true => (*service).register_variable,
-            false => (*service).unregister_variable,
-        };
-        if let Some(call) = call {
-            call((&raw mut VARIABLES).cast());
-        }
-        release(handle);
+pub(super) fn show(registry: Registry<'_>, shown: bool) {
+    let Some(service) = registry.service::<abi::kw_status_variables>() else {
+        return;
+    };
+    let call = match shown {
+        true => service.register_variable,
+        false => service.unregister_variable,
+    };
+    if let Some(call) = call {
+        // SAFETY: the table is ended by a row without a name and lives as long as the process.
+        unsafe { call((&raw mut VARIABLES).cast()) };
     }
 }
 

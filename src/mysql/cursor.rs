@@ -50,6 +50,7 @@ impl<T> Cursor<T> {
                 "read the list",
                 "the iterator is past its end",
             )
+            .expected()
         })
     }
 

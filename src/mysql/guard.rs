@@ -42,8 +42,7 @@ pub fn run<T>(name: &'static str, failure: T, body: impl FnOnce() -> Result<T>) 
 fn report(error: &Error) {
     let text = error.to_string();
     match error.kind() {
-        // Expected in normal operation: the server stores to find out whether a key exists.
-        Kind::AlreadyExists | Kind::NotFound => log::note(&text),
+        _ if error.is_expected() => log::note(&text),
         Kind::InvalidInput => log::warning(&text),
         _ => {
             state::remember_error(error);
@@ -70,6 +69,7 @@ macro_rules! guarded_fn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::Ordering;
 
     #[test]
     fn a_panic_becomes_the_failure_value() {
@@ -79,6 +79,21 @@ mod tests {
         );
         assert_eq!(run("test", 1, || Ok(0)), 0);
         assert_eq!(run("test", 7, || Err(Error::new(Kind::Io, "x", "y"))), 7);
+    }
+
+    #[test]
+    fn a_missing_key_of_the_kms_is_not_an_answer_of_normal_operation() {
+        // The same kind; only one of them needs an operator.
+        let counted = || {
+            crate::mysql::counters::COUNTERS
+                .errors
+                .load(Ordering::Relaxed)
+        };
+        let before = counted();
+        report(&Error::new(Kind::NotFound, "test", "no such key in the keyring").expected());
+        assert_eq!(counted(), before);
+        report(&Error::new(Kind::NotFound, "test", "no such key in KMS"));
+        assert!(counted() > before);
     }
 
     #[test]

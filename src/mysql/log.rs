@@ -3,11 +3,14 @@
 //! Uses `mysql_simple_error_log` where the server has it (its one method is the same in all
 //! versions), else standard error: never standard output, which belongs to the migration tool.
 
-use super::{abi, state};
+use super::abi;
+use super::registry::{Registry, Service};
+use super::state::{self, Role, lock};
 use std::collections::VecDeque;
 use std::ffi::{CString, c_int};
+use std::ptr::{NonNull, null_mut};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// `ER_LOG_PRINTF_MSG`: a free text.
@@ -24,6 +27,8 @@ const RECENT: usize = 16;
 #[derive(Default)]
 pub struct Log {
     service: AtomicPtr<abi::kw_simple_error_log>,
+    /// Which role acquired the service, to be released by it.
+    connected_by: Mutex<Option<Role>>,
     /// What was said lately, so that alternating lines are not repeated either.
     recent: Mutex<VecDeque<(String, Instant)>>,
 }
@@ -32,31 +37,39 @@ impl Log {
     /// An unconnected log.
     pub const fn new() -> Log {
         Log {
-            service: AtomicPtr::new(std::ptr::null_mut()),
+            service: AtomicPtr::new(null_mut()),
+            connected_by: Mutex::new(None),
             recent: Mutex::new(VecDeque::new()),
         }
     }
 
-    /// Connects the service.
-    pub fn connect(&self, service: *mut abi::kw_simple_error_log) {
-        self.service.store(service, Ordering::Release);
+    /// Connects the server's log, unless the other role has done so.
+    pub(super) fn connect(&self, registry: Registry<'_>, role: Role) {
+        let mut connected_by = lock(&self.connected_by);
+        if connected_by.is_none()
+            && let Some(service) = registry.service::<abi::kw_simple_error_log>()
+        {
+            *connected_by = Some(role);
+            self.service
+                .store(service.keep().as_ptr(), Ordering::Release);
+        }
     }
 
-    /// Disconnects `service`, if it is the one that is connected, before it is released.
-    pub fn disconnect(&self, service: *mut abi::kw_simple_error_log) {
-        let none = std::ptr::null_mut();
-        let _ = self
-            .service
-            .compare_exchange(service, none, Ordering::AcqRel, Ordering::Acquire);
-    }
-
-    /// A service is connected.
-    pub fn is_connected(&self) -> bool {
-        !self.service.load(Ordering::Acquire).is_null()
+    /// Disconnects the log that `role` connected, and releases it.
+    pub(super) fn disconnect(&self, registry: Registry<'_>, role: Role) {
+        let mut connected_by = lock(&self.connected_by);
+        if *connected_by != Some(role) {
+            return;
+        }
+        *connected_by = None;
+        if let Some(service) = NonNull::new(self.service.swap(null_mut(), Ordering::AcqRel)) {
+            // SAFETY: `connect` kept it, and it was taken out just now.
+            drop(unsafe { Service::kept(service, registry) });
+        }
     }
 
     fn is_repetition(&self, text: &str) -> bool {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = lock(&self.recent);
         recent.retain(|(_, at)| at.elapsed() < REPEAT);
         if recent.iter().any(|(t, _)| t == text) {
             return true;

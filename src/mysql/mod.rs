@@ -1,7 +1,7 @@
 //! The C boundary: the only place that talks to mysqld.
 //!
 //! Owns the one static of the crate, the component's and the plugin's tables, the guard around
-//! every extern function and every conversion of a C pointer. It must never let a panic cross the
+//! every extern function, the way to the server's services and every conversion of a C pointer. It must never let a panic cross the
 //! boundary, never use a pointer or a length before it is checked, and never report a failure as
 //! an absent key. Facts about the interface are in the project's notes on MySQL's keyring ABI.
 
@@ -17,6 +17,7 @@ mod counters;
 mod log;
 pub mod plugin;
 mod ptr;
+mod registry;
 pub mod services;
 mod state;
 pub mod udf;

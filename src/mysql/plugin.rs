@@ -7,6 +7,7 @@
 
 use super::counters::{self, COUNTERS};
 use super::ptr::Handle;
+use super::registry::Registry;
 use super::{abi, component, log, ptr, state};
 use crate::config::{Config, Layer, OPTIONS, ValueKind};
 use crate::error::{Error, Kind, Result};
@@ -16,7 +17,7 @@ use crate::mysql::state::Role;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const KEYRING_PLUGIN: c_int = 10;
 const KEYRING_INTERFACE: c_int = 0x0101;
@@ -291,14 +292,11 @@ const fn text_place(option: usize) -> usize {
 /// This role has registered the status variables.
 static SHOWN: AtomicBool = AtomicBool::new(false);
 
-/// The log service that this role acquired, to be released by it.
-static OWN_LOG: AtomicPtr<abi::kw_simple_error_log> = AtomicPtr::new(null_mut());
-
 guarded_fn! {
     /// Never fails: a plugin that is not installed could not say that the keyring is disabled.
     fn init(_plugin: *mut c_void) -> c_int, failure = 0; {
         state::learn_about_process();
-        connect_log();
+        with_registry(|registry| state::log().connect(registry, Role::Plugin));
         if component::is_loaded() {
             log::warning(
                 "The plugin keyring_ward stays passive: the component component_keyring_ward \
@@ -324,59 +322,35 @@ guarded_fn! {
 
 guarded_fn! {
     fn deinit(_plugin: *mut c_void) -> c_int, failure = 1; {
-        if SHOWN.swap(false, Ordering::AcqRel) {
-            with_registry(|registry| counters::show(registry, false));
-        }
         state::unload(Role::Plugin);
-        let service = OWN_LOG.swap(null_mut(), Ordering::AcqRel);
-        if !service.is_null() {
-            state::log().disconnect(service);
-            with_registry(|registry| {
-                // SAFETY: the handle came from this registry and is not used any more.
-                unsafe { (*registry).release.map(|f| f(service.cast())) };
-            });
-        }
+        with_registry(|registry| {
+            if SHOWN.swap(false, Ordering::AcqRel) {
+                counters::show(registry, false);
+            }
+            state::log().disconnect(registry, Role::Plugin);
+        });
         Ok(0)
     }
 }
 
-/// Runs `f` with the component registry, where the server has given us the way to it.
-pub(super) fn with_registry(f: impl FnOnce(*mut abi::kw_registry)) {
+/// Runs `f` with the component registry; `None` where the server has not given us the way to it.
+pub(super) fn with_registry<R>(f: impl FnOnce(Registry<'_>) -> R) -> Option<R> {
     // SAFETY: the server fills the pointer before init and leaves it until after deinit; until
-    // then it holds the version number, which is no address.
+    // then it holds the version number, which is no address. The registry is used before its release.
     unsafe {
         let service = REGISTRY_SERVICE;
-        if service as usize == SERVICE_VERSION || service.is_null() {
-            return;
+        if service as usize == SERVICE_VERSION {
+            return None;
         }
-        let (Some(acquire), Some(release)) = ((*service).acquire, (*service).release) else {
-            return;
-        };
-        let registry = acquire();
-        if !registry.is_null() {
-            f(registry);
-            release(registry);
+        let service = service.as_ref()?;
+        let (acquire, release) = (service.acquire?, service.release?);
+        let table = acquire();
+        let result = Registry::new(table).map(f);
+        if !table.is_null() {
+            release(table);
         }
+        result
     }
-}
-
-fn connect_log() {
-    if state::log().is_connected() {
-        return;
-    }
-    with_registry(|registry| {
-        let mut handle: *mut abi::kw_opaque = null_mut();
-        // SAFETY: the registry lives through this closure; name and handle through the call.
-        let failed = unsafe {
-            (*registry)
-                .acquire
-                .map(|f| f(c"mysql_simple_error_log".as_ptr(), &raw mut handle))
-        };
-        if failed == Some(0) && !handle.is_null() {
-            OWN_LOG.store(handle.cast(), Ordering::Release);
-            state::log().connect(handle.cast());
-        }
-    });
 }
 
 /// InnoDB's threads exist: the moment at which it could have recovered is over.

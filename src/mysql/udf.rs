@@ -5,7 +5,8 @@
 //! JSON. They must never show key material, and never touch the server's own keyring lock.
 
 use super::counters::COUNTERS;
-use super::{abi, component, plugin, ptr, state};
+use super::registry::{self, Registry};
+use super::{abi, ptr, state};
 use crate::admin::inspect;
 use crate::config::hex;
 use crate::error::{Error, Kind, Result};
@@ -20,76 +21,35 @@ const MESSAGE: usize = 512;
 
 /// The caller has the privilege, itself or by an active role.
 fn may_administer() -> bool {
-    let mut granted = false;
-    let mut ask = |registry: *mut abi::kw_registry| {
-        // SAFETY: the registry lives through this call. Each service is used before it is released; names are
-        // NUL-terminated; handles live on the stack. The caller is a connection thread: an SQL function is called.
-        unsafe {
-            let (Some(acquire), Some(release)) = ((*registry).acquire, (*registry).release) else {
-                return;
-            };
-            let service = |name: &CStr| {
-                let mut handle = std::ptr::null_mut();
-                let failed = acquire(name.as_ptr(), &raw mut handle) != 0 || handle.is_null();
-                (!failed).then_some(handle)
-            };
-            let threads = service(c"mysql_current_thread_reader");
-            let security = service(c"mysql_thd_security_context");
-            let grants = service(c"global_grants_check");
-            if let (Some(threads), Some(security), Some(grants)) = (threads, security, grants) {
-                let (mut thread, mut context) = (std::ptr::null_mut(), std::ptr::null_mut());
-                let threads = threads.cast::<abi::kw_thread_reader>();
-                let security = security.cast::<abi::kw_thread_security>();
-                let grants = grants.cast::<abi::kw_global_grants>();
-                let known = (*threads).get.is_some_and(|f| f(&raw mut thread) == 0)
-                    && (*security)
-                        .get
-                        .is_some_and(|f| f(thread, &raw mut context) == 0)
-                    && !context.is_null();
-                granted = known
-                    && (*grants).has_global_grant.is_some_and(|f| {
-                        f(context, PRIVILEGE.as_ptr(), PRIVILEGE.to_bytes().len()) == 1
-                    });
-            }
-            for handle in [threads, security, grants].into_iter().flatten() {
-                release(handle);
-            }
-        }
-    };
-    with_registry(&mut ask);
-    granted
+    registry::with(has_privilege).flatten() == Some(true)
 }
 
-/// Runs `f` with the component registry, by whichever role is loaded.
-fn with_registry(f: &mut dyn FnMut(*mut abi::kw_registry)) {
-    match component::registry() {
-        Some(registry) => f(registry),
-        None => plugin::with_registry(f),
+/// `None` where the server does not tell.
+fn has_privilege(registry: Registry<'_>) -> Option<bool> {
+    let threads = registry.service::<abi::kw_thread_reader>()?;
+    let security = registry.service::<abi::kw_thread_security>()?;
+    let grants = registry.service::<abi::kw_global_grants>()?;
+    let (mut thread, mut context) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: an SQL function is called by a connection's thread, which these services ask for. The places are
+    // writable, the context is the thread's own and lives through the call, and the name has its length beside it.
+    unsafe {
+        let failed =
+            threads.get?(&raw mut thread) != 0 || security.get?(thread, &raw mut context) != 0;
+        if failed || context.is_null() {
+            return None;
+        }
+        let length = PRIVILEGE.to_bytes().len();
+        Some(grants.has_global_grant?(context, PRIVILEGE.as_ptr(), length) == 1)
     }
 }
 
 /// Says that the result is text in UTF-8; without that clients take it for bytes.
 fn result_is_text(init: *mut abi::kw_udf_init) {
-    with_registry(&mut |registry| {
-        // SAFETY: as in may_administer; the server copies the name of the character set.
-        unsafe {
-            let (Some(acquire), Some(release)) = ((*registry).acquire, (*registry).release) else {
-                return;
-            };
-            let mut handle = std::ptr::null_mut();
-            if acquire(c"mysql_udf_metadata".as_ptr(), &raw mut handle) != 0 || handle.is_null() {
-                return;
-            }
-            let metadata = handle.cast::<abi::kw_udf_metadata>();
-            if let Some(set) = (*metadata).result_set {
-                set(
-                    init,
-                    c"charset".as_ptr(),
-                    c"utf8mb4".as_ptr().cast_mut().cast(),
-                );
-            }
-            release(handle);
-        }
+    registry::with(|registry| {
+        let metadata = registry.service::<abi::kw_udf_metadata>()?;
+        let value = c"utf8mb4".as_ptr().cast_mut().cast();
+        // SAFETY: the server's own structure; it copies the character set's name.
+        Some(unsafe { metadata.result_set?(init, c"charset".as_ptr(), value) })
     });
 }
 
@@ -283,7 +243,7 @@ fn verify() -> Result<Value> {
 
 fn reload() -> Result<Value> {
     state::load_again()?;
-    Ok(json!({ "keys": state::keyring()?.status().keys }))
+    Ok(json!({ "keys": state::keyring()?.len() }))
 }
 
 fn reseal() -> Result<Value> {

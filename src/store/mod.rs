@@ -4,6 +4,7 @@
 //! memory) is the facade's, in `keyring`.
 
 pub mod file;
+mod header;
 pub mod token;
 
 use crate::deadline::Deadline;
@@ -78,6 +79,12 @@ pub trait Store: Send {
     /// # Errors
     /// The store can't be reached or is damaged; a failure is never an absent key.
     fn fetch(&self, id: &KeyId) -> Result<Option<KeyRecord>>;
+
+    /// Reads all keys from there at once.
+    ///
+    /// # Errors
+    /// As [`Store::fetch`].
+    fn fetch_all(&self) -> Result<Vec<KeyRecord>>;
 
     /// Writes everything anew from `live` and drops what is dead. Ends a state in which writes
     /// are refused because of a failed sync.

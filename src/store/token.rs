@@ -9,16 +9,15 @@
 use super::file::lock::Lock;
 use super::file::marker::{self, Marker};
 use super::file::{Handover, OpenOptions, layout};
+use super::header::{self, OpenHeader};
 use super::{Mode, Store, StoreInfo};
 use crate::config::Pkcs11Config;
 use crate::deadline::Deadline;
-use crate::envelope::{
-    FILE_ID, FINGERPRINT, FileKeys, KEY, MAC, NONCE, Position, TAG, equal, fingerprint,
-};
+use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, NONCE, Position, TAG, fingerprint};
 use crate::error::{Error, Kind, Result};
 use crate::kek::adapter::attempt;
 use crate::kek::pkcs11::objects::{Object, Objects};
-use crate::kek::{self, Contact, Kek};
+use crate::kek::{Contact, Kek};
 use crate::keyring::record::{Change, KeyRecord, ReadChange};
 use crate::secret::{SecretBytes, SecretPool, fill_random};
 use crate::sys::{self, Identity};
@@ -127,8 +126,10 @@ impl TokenStore {
         sink: &mut dyn FnMut(ReadChange) -> Result<u64>,
     ) -> Result<()> {
         let all = self.attempt(deadline, || self.objects.read_all(deadline))?;
-        let (heads, mut records): (Vec<Object>, Vec<Object>) =
+        let (mut heads, mut records): (Vec<Object>, Vec<Object>) =
             all.into_iter().partition(|o| o.label == HEAD);
+        // A head that the token broke off was never acknowledged; the first write makes it anew.
+        heads.retain(|o| !o.value.is_empty());
         let head = match &heads[..] {
             [] => return self.missing(records.len(), marker.as_ref(), deadline),
             [head] => head,
@@ -140,43 +141,25 @@ impl TokenStore {
                 ));
             }
         };
-        let parsed = layout::parse_header(&head.value)?;
-        let header = &parsed.header;
-        let opened = kek::open_dek(
-            &self.pool,
-            &self.keks,
-            &header.file_id,
-            &header.stanzas,
-            deadline,
+        let place = self.objects.place();
+        let opened = header::open(
+            &head.value,
+            &header::Expected {
+                place: &place,
+                restore: RESTORE,
+                pool: &self.pool,
+                keks: &self.keks,
+                deadline,
+                pinned,
+                marker: self.data_dir.as_deref().zip(marker.as_ref()),
+            },
         );
         self.collect_kek_warnings();
-        let dek = opened?.dek;
-        let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
-        let authenticated = &head.value[..parsed.length - MAC - 4];
-        if parsed.length != head.value.len() || !equal(&keys.header_mac(authenticated), &parsed.mac)
-        {
-            return Err(self.wrong(
-                Kind::Tampered,
-                "its head is not authentic: it was changed",
-                RESTORE,
-            ));
-        }
-        if pinned.is_some_and(|p| !fingerprint(&dek).is_ok_and(|f| equal(&f, &p))) {
-            return Err(self.wrong(
-                Kind::WrongKek,
-                "its DEK is not the one that the configuration pins",
-                "Somebody may have put another keyring in place. Restore yours, or correct fingerprint.",
-            ));
-        }
-        if let (Some(dir), Some(m)) = (&self.data_dir, &marker)
-            && m.file_id != header.file_id
-        {
-            let hint = marker::reset_hint(dir);
-            return Err(self.wrong(
-                Kind::Tampered,
-                "it is not the keyring that belongs to this data directory",
-                &hint,
-            ));
+        let OpenHeader {
+            parsed, dek, keys, ..
+        } = opened?;
+        if parsed.length != head.value.len() {
+            return Err(self.wrong(Kind::Tampered, "its head is longer than it says", RESTORE));
         }
         self.bytes = head.value.len() as u64;
         self.opened = Some(Opened {
@@ -184,13 +167,33 @@ impl TokenStore {
             dek,
             keys,
         });
+        let mut warnings = Vec::new();
+        let live = self.live(&mut records, &mut |sentence| warnings.push(sentence))?;
+        self.warnings.append(&mut warnings);
+        for (record, length) in live {
+            self.bytes += length;
+            sink(ReadChange::Put(record))?;
+        }
+        let sequences = records.iter().map(|o| sequence_of(&o.value));
+        self.sequence = sequences.max().unwrap_or(0);
+        self.refresh_marker();
+        Ok(())
+    }
+
+    /// The keys in all objects but the head, with their objects' lengths in bytes. What does not count is told.
+    fn live(
+        &self,
+        records: &mut [Object],
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Vec<(KeyRecord, u64)>> {
+        let mut live = Vec::with_capacity(records.len());
         // The newest of several under one label comes last: only that one counts.
         records.sort_by_cached_key(|o| (o.label.clone(), sequence_of(&o.value)));
         for (i, object) in records.iter().enumerate() {
             if object.value.is_empty() {
-                self.warnings.push(format!(
+                warn(format!(
                     "The object '{}' on the {} is empty: a write that the token broke off and that was never \
-                     acknowledged. It is left as it is.",
+                     acknowledged. It counts for nothing; the next write of the same key replaces it.",
                     object.label,
                     self.objects.place()
                 ));
@@ -199,7 +202,7 @@ impl TokenStore {
             let record = self.unseal(object)?;
             let label = &object.label;
             if records.get(i + 1).is_some_and(|next| next.label == *label) {
-                self.warnings.push(format!(
+                warn(format!(
                     "The {} holds several objects '{label}' ({:?}): the newest counts, the others are left as \
                      they are.",
                     self.objects.place(),
@@ -207,16 +210,9 @@ impl TokenStore {
                 ));
                 continue;
             }
-            self.bytes += object.value.len() as u64;
-            sink(ReadChange::Put(record))?;
+            live.push((record, object.value.len() as u64));
         }
-        self.sequence = records
-            .iter()
-            .map(|o| sequence_of(&o.value))
-            .max()
-            .unwrap_or(0);
-        self.refresh_marker();
-        Ok(())
+        Ok(live)
     }
 
     fn missing(
@@ -364,28 +360,15 @@ impl TokenStore {
     fn begin(&mut self, deadline: Deadline) -> Result<()> {
         let mut file_id = [0; FILE_ID];
         fill_random(&mut file_id)?;
-        let mut dek = self.pool.random(KEY)?;
-        let Some(kek) = self.keks.first() else {
-            return Err(Error::new(Kind::Config, WRITE, "no KEK is configured"));
-        };
-        kek.mix_random(&mut dek, deadline)?;
-        let stanza = kek.wrap(&self.pool, &file_id, &dek, deadline)?;
-        let stanzas = vec![stanza];
-        let proof = kek::open_dek(&self.pool, &self.keks, &file_id, &stanzas, deadline)?;
-        if !equal(&proof.dek, &dek) {
-            return Err(Error::new(
-                Kind::Internal,
-                WRITE,
-                "the wrapped DEK unwraps to another one",
-            ));
-        }
+        let dek = header::new_dek(&self.pool, &self.keks, deadline)?;
+        let stanza = header::wrap_dek(&self.pool, &self.keks, &file_id, &dek, deadline)?;
         let mut header = Header {
             file_id,
             generation: 1,
             base_sequence: 0,
             salt: [0; crate::envelope::SALT],
             written_at: sys::unix_seconds(),
-            stanzas,
+            stanzas: vec![stanza],
         };
         fill_random(&mut header.salt)?;
         let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
@@ -477,6 +460,16 @@ impl Store for TokenStore {
         found.retain(|o| !o.value.is_empty());
         found.sort_by_key(|o| sequence_of(&o.value));
         found.last().map(|object| self.unseal(object)).transpose()
+    }
+
+    fn fetch_all(&self) -> Result<Vec<KeyRecord>> {
+        let _guard = self.identity.enter()?;
+        let deadline = Deadline::after(self.patience);
+        let mut objects = self.attempt(deadline, || self.objects.read_all(deadline))?;
+        objects.retain(|o| o.label != HEAD);
+        // What does not count was told when the keyring was opened.
+        let live = self.live(&mut objects, &mut |_| {})?;
+        Ok(live.into_iter().map(|(record, _)| record).collect())
     }
 
     fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()> {

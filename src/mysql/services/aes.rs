@@ -56,11 +56,9 @@ unsafe fn serve(call: &Call, encrypt: bool) -> Result<c_int> {
         let iv = ptr::slice(call.iv, BLOCK, BLOCK, "initialisation vector")?;
         let input = ptr::slice(call.input, call.input_length, MAX_INPUT, "input")?;
         let Some(key) = keyring.fetch(ptr::bytes(call.data_id), ptr::bytes(call.auth_id))? else {
-            return Err(Error::new(
-                Kind::NotFound,
-                "use the key",
-                "there is no such key",
-            ));
+            return Err(
+                Error::new(Kind::NotFound, "use the key", "there is no such key").expected(),
+            );
         };
         let output = aes::apply(keyring.pool(), &key, mode, iv, call.padding, input, encrypt)?;
         ptr::fill(call.output, call.capacity, &output, false, "the result")?;

@@ -128,10 +128,12 @@ pub fn finish_header(mut authenticated: Vec<u8>, mac: &[u8; MAC]) -> Vec<u8> {
     authenticated
 }
 
+/// How a damaged file is mended.
+pub const RESTORE: &str = "Nothing was changed. Restore the file from a backup; `keyring-ward verify` shows how far it is readable.";
+
 fn tampered(at: usize, why: impl std::fmt::Display) -> Error {
-    Error::new(Kind::Tampered, "read the keyring file", format!("at byte {at}: {why}")).hint(
-        "Nothing was changed. Restore the file from a backup; `keyring-ward verify` shows how far it is readable.",
-    )
+    let context = format!("at byte {at}: {why}");
+    Error::new(Kind::Tampered, "read the keyring file", context).hint(RESTORE)
 }
 
 /// An error that says that a file is damaged at byte `at`.

@@ -10,11 +10,12 @@ pub mod marker;
 pub mod scan;
 mod write;
 
+use super::header::{self, OpenHeader};
 use super::{Mode, Store, StoreInfo};
 use crate::deadline::Deadline;
-use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, equal, fingerprint};
+use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, fingerprint};
 use crate::error::{Error, Kind, Result};
-use crate::kek::{self, Kek};
+use crate::kek::Kek;
 use crate::keyring::record::{Change, KeyRecord, ReadChange};
 use crate::secret::{SecretBytes, SecretPool};
 use crate::sys::{self, Access, Identity};
@@ -267,53 +268,28 @@ impl FileStore {
             )
         };
         let bytes = sys::read_bounded(&mut file, MAX_FILE).map_err(io)?;
-        let in_file = |e: Error| e.in_file(&self.path);
-        let parsed = layout::parse_header(&bytes).map_err(in_file)?;
-        let header = &parsed.header;
-        let opened = kek::open_dek(
-            &self.pool,
-            &self.keks,
-            &header.file_id,
-            &header.stanzas,
-            deadline,
+        let place = format!("'{}'", self.path.display());
+        let opened = header::open(
+            &bytes,
+            &header::Expected {
+                place: &place,
+                restore: layout::RESTORE,
+                pool: &self.pool,
+                keks: &self.keks,
+                deadline,
+                pinned,
+                marker: self.data_dir.as_deref().zip(marker.as_ref()),
+            },
         );
         self.collect_kek_warnings();
-        let opened = opened.map_err(|e| match e.kind() {
-            Kind::WrongKek | Kind::Tampered => e.in_file(&self.path),
-            // About the KEK, not about this file.
-            _ => e,
-        })?;
-        let (dek, in_use) = (opened.dek, (opened.kek, opened.stanza));
-        let in_file = |e: Error| e.in_file(&self.path);
-        let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
-        let authenticated = &bytes[..parsed.length - crate::envelope::MAC - 4];
-        if !equal(&keys.header_mac(authenticated), &parsed.mac) {
-            return Err(in_file(layout::damaged(
-                0,
-                "the header is not authentic: it was changed",
-            )));
-        }
-        if pinned.is_some_and(|p| !fingerprint(&dek).is_ok_and(|f| equal(&f, &p))) {
-            return Err(Error::new(
-                Kind::WrongKek,
-                OP,
-                format!("the DEK of '{}' is not the one that the configuration pins", self.path.display()),
-            )
-            .hint("Somebody may have put another keyring in place. Restore yours, or correct fingerprint."));
-        }
-        if let (Some(dir), Some(m)) = (&self.data_dir, &marker)
-            && m.file_id != header.file_id
-        {
-            return Err(Error::new(
-                Kind::Tampered,
-                OP,
-                format!(
-                    "'{}' is not the keyring that belongs to this data directory",
-                    self.path.display()
-                ),
-            )
-            .hint(marker::reset_hint(dir)));
-        }
+        let OpenHeader {
+            parsed,
+            dek,
+            keys,
+            kek,
+            stanza,
+        } = opened?;
+        let header = &parsed.header;
         self.make_durable(&file)?;
         let same_file = predecessor.filter(|p| p.file_id == Some(header.file_id));
         let waypoint = same_file.and_then(|p| p.last);
@@ -338,7 +314,7 @@ impl FileStore {
                 Ok(())
             },
         )
-        .map_err(in_file)?;
+        .map_err(|e| e.at(&place))?;
         let older = |which: &str| {
             let e = Error::new(
                 Kind::Tampered,
@@ -370,7 +346,7 @@ impl FileStore {
         }
         self.live_bytes = live;
         self.dead_bytes = dead;
-        (self.kek_in_use, self.stanza_in_use) = in_use;
+        (self.kek_in_use, self.stanza_in_use) = (kek, stanza);
         self.journal = Some(Journal {
             inode: (meta.dev(), meta.ino()),
             header: parsed.header,
@@ -486,14 +462,9 @@ impl FileStore {
     }
 }
 
-impl Error {
-    /// Names the keyring file in an error that was found in its bytes.
-    fn in_file(self, path: &Path) -> Error {
-        if self.to_string().contains(&*path.to_string_lossy()) {
-            return self;
-        }
-        self.context(format!("'{}'", path.display()))
-    }
+fn from_memory() -> Error {
+    let why = "keys of a keyring file are served from memory";
+    Error::new(Kind::Internal, "fetch the key", why)
 }
 
 impl Store for FileStore {
@@ -502,11 +473,11 @@ impl Store for FileStore {
     }
 
     fn fetch(&self, _: &crate::keyring::id::KeyId) -> Result<Option<KeyRecord>> {
-        Err(Error::new(
-            Kind::Internal,
-            "fetch the key",
-            "keys of a keyring file are served from memory",
-        ))
+        Err(from_memory())
+    }
+
+    fn fetch_all(&self) -> Result<Vec<KeyRecord>> {
+        Err(from_memory())
     }
 
     fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()> {

@@ -6,6 +6,7 @@ use super::*;
 use crate::deadline::Deadline;
 use crate::envelope::{Position, SALT};
 use crate::secret::fill_random;
+use crate::store::header::{new_dek, wrap_dek};
 use layout::{finish_header, plaintext_length, write_frame, write_plaintext};
 use scan::chain_value;
 
@@ -400,40 +401,6 @@ impl FileStore {
         }
         Ok((file, meta))
     }
-}
-
-/// A new DEK: the operating system's randomness, mixed with that of the KEK where it has a generator.
-fn new_dek(pool: &SecretPool, keks: &[Box<dyn Kek>], deadline: Deadline) -> Result<SecretBytes> {
-    let mut dek = pool.random(crate::envelope::KEY)?;
-    if let Some(kek) = keks.first() {
-        kek.mix_random(&mut dek, deadline)?;
-    }
-    Ok(dek)
-}
-
-/// Wraps a DEK under the first of `keks`, and proves that what was wrapped can be unwrapped before
-/// anything depends on it.
-fn wrap_dek(
-    pool: &SecretPool,
-    keks: &[Box<dyn Kek>],
-    file_id: &[u8; FILE_ID],
-    dek: &SecretBytes,
-    deadline: Deadline,
-) -> Result<kek::Stanza> {
-    let kek = keks
-        .first()
-        .ok_or_else(|| Error::new(Kind::Config, WRITE, "no KEK is configured"))?;
-    let stanza = kek.wrap(pool, file_id, dek, deadline)?;
-    let stanzas = std::slice::from_ref(&stanza);
-    let proof = kek::open_dek(pool, keks, file_id, stanzas, deadline)?;
-    if !equal(&proof.dek, dek) {
-        return Err(Error::new(
-            Kind::Internal,
-            WRITE,
-            "the wrapped DEK unwraps to another one",
-        ));
-    }
-    Ok(stanza)
 }
 
 /// Seals one change behind `end`: the frame and its tag.

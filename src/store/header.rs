@@ -1,0 +1,155 @@
+//! Headers: whether a keyring is the one that is expected, the keys that it gives, and the DEK of a new one.
+//!
+//! Owns the checks that every store makes in the same order. It must never wrap a DEK without proof that it can be
+//! unwrapped, and never give keys of a header that is not
+//! authentic, whose DEK is not the pinned one, or that belongs to another data directory.
+
+use super::file::layout::{self, ParsedHeader};
+use super::file::marker::{self, Marker};
+use crate::deadline::Deadline;
+use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, KEY, MAC, equal, fingerprint};
+use crate::error::{Error, Kind, Result};
+use crate::kek::{self, Kek, Stanza};
+use crate::secret::{SecretBytes, SecretPool};
+use std::path::Path;
+
+const OP: &str = "open the keyring";
+const WRAP: &str = "wrap the DEK";
+
+/// What is expected of a header, and what opens it.
+pub(super) struct Expected<'a> {
+    /// What holds the header, for people.
+    pub(super) place: &'a str,
+    /// How a damaged one is mended: full sentences.
+    pub(super) restore: &'a str,
+    pub(super) pool: &'a SecretPool,
+    /// The KEKs that may open it.
+    pub(super) keks: &'a [Box<dyn Kek>],
+    /// How long all of them together may take.
+    pub(super) deadline: Deadline,
+    /// The DEK's fingerprint, where the configuration pins it.
+    pub(super) pinned: Option<[u8; FINGERPRINT]>,
+    /// The data directory and its marker, where there are both.
+    pub(super) marker: Option<(&'a Path, &'a Marker)>,
+}
+
+/// An authentic header.
+pub(super) struct OpenHeader {
+    pub(super) parsed: ParsedHeader,
+    pub(super) dek: SecretBytes,
+    pub(super) keys: FileKeys,
+    /// The index of the KEK that opened it.
+    pub(super) kek: usize,
+    /// The index of the stanza that it opened.
+    pub(super) stanza: usize,
+}
+
+/// Opens the header at the start of `bytes`.
+///
+/// # Errors
+/// Tampered: damaged, changed or another data directory's. UnsupportedVersion. WrongKek: no KEK fits, or another
+/// DEK is pinned. The KEKs' own errors.
+pub(super) fn open(bytes: &[u8], expected: &Expected<'_>) -> Result<OpenHeader> {
+    let Expected { place, pool, .. } = *expected;
+    let damaged = |e: Error| match e.kind() {
+        Kind::Tampered => e.context(place).hint(expected.restore),
+        _ => e.context(place),
+    };
+    let parsed = layout::parse_header(bytes).map_err(damaged)?;
+    let header = &parsed.header;
+    let opened = kek::open_dek(
+        pool,
+        expected.keks,
+        &header.file_id,
+        &header.stanzas,
+        expected.deadline,
+    )
+    .map_err(|e| match e.kind() {
+        Kind::WrongKek | Kind::Tampered => e.at(place),
+        // About the KEK, not about this keyring.
+        _ => e,
+    })?;
+    let keys = FileKeys::derive(pool, &opened.dek, &header.salt)?;
+    let authenticated = &bytes[..parsed.length - MAC - 4];
+    if !equal(&keys.header_mac(authenticated), &parsed.mac) {
+        let why = "the header is not authentic: it was changed";
+        return Err(damaged(layout::damaged(0, why)));
+    }
+    if let Some(pinned) = expected.pinned
+        && !equal(&fingerprint(&opened.dek)?, &pinned)
+    {
+        return Err(Error::new(
+            Kind::WrongKek,
+            OP,
+            format!("the DEK of {place} is not the one that the configuration pins"),
+        )
+        .hint(
+            "Somebody may have put another keyring in place. Restore yours, or correct fingerprint.",
+        ));
+    }
+    if let Some((dir, marker)) = expected.marker
+        && marker.file_id != header.file_id
+    {
+        return Err(Error::new(
+            Kind::Tampered,
+            OP,
+            format!("{place} is not the keyring that belongs to this data directory"),
+        )
+        .hint(marker::reset_hint(dir)));
+    }
+    Ok(OpenHeader {
+        parsed,
+        dek: opened.dek,
+        keys,
+        kek: opened.kek,
+        stanza: opened.stanza,
+    })
+}
+
+/// A new DEK: the operating system's randomness, mixed with that of the KEK where it has a generator.
+pub(super) fn new_dek(
+    pool: &SecretPool,
+    keks: &[Box<dyn Kek>],
+    deadline: Deadline,
+) -> Result<SecretBytes> {
+    let mut dek = pool.random(KEY)?;
+    if let Some(kek) = keks.first() {
+        kek.mix_random(&mut dek, deadline)?;
+    }
+    Ok(dek)
+}
+
+/// Wraps a DEK under the first of `keks`, and proves that what was wrapped can be unwrapped before
+/// anything depends on it.
+pub(super) fn wrap_dek(
+    pool: &SecretPool,
+    keks: &[Box<dyn Kek>],
+    file_id: &[u8; FILE_ID],
+    dek: &SecretBytes,
+    deadline: Deadline,
+) -> Result<Stanza> {
+    let kek = keks
+        .first()
+        .ok_or_else(|| Error::new(Kind::Config, WRAP, "no KEK is configured"))?;
+    let stanza = kek.wrap(pool, file_id, dek, deadline)?;
+    let stanzas = std::slice::from_ref(&stanza);
+    let proof = kek::open_dek(pool, keks, file_id, stanzas, deadline)?;
+    if !equal(&proof.dek, dek) {
+        return Err(Error::new(
+            Kind::Internal,
+            WRAP,
+            "the wrapped DEK unwraps to another one",
+        ));
+    }
+    Ok(stanza)
+}
+
+impl Error {
+    /// Names the place in an error that does not name it yet.
+    pub(super) fn at(self, place: &str) -> Error {
+        if self.to_string().contains(place) {
+            return self;
+        }
+        self.context(place)
+    }
+}
