@@ -148,12 +148,15 @@ fn exit_codes_say_what_is_wrong() {
     assert_eq!(tool(&["frobnicate"]).status.code(), Some(2), "usage");
     let dir = place.data_dir();
     assert!(dir.join("keyring_ward.marker").exists());
-    let reset = || {
-        tool(&["reset-marker", "--datadir", dir.to_str().unwrap()])
-            .status
-            .code()
-    };
-    assert_eq!((reset(), reset()), (Some(0), Some(11)));
+    let reset = || tool(&["reset-marker", "--json", "--datadir", dir.to_str().unwrap()]);
+    let (first, second) = (reset(), reset());
+    assert_eq!(
+        (first.status.code(), second.status.code()),
+        (Some(0), Some(11))
+    );
+    let answer: serde_json::Value = serde_json::from_slice(&first.stdout).unwrap();
+    let removed = answer["removed"].as_str().unwrap();
+    assert!(removed.ends_with("keyring_ward.marker"), "{answer}");
 }
 
 #[test]

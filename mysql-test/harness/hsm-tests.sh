@@ -6,6 +6,10 @@ set -uo pipefail
 . /kw/mysql-test/harness/tests-lib.sh
 . /kw/mysql-test/harness/hsm.sh
 
+json() { # json CONDITION: standard input is one JSON document, of which the Perl expression over $d is true
+  perl -MJSON::PP -e '$d = decode_json(join "", <STDIN>); exit !(eval shift)' "$1" || fail "not so: $1"
+}
+
 with_hsm() { # with_hsm MODULE [shim]: a token with a KEK, a configured component, a fresh data directory
   reset_all; component_manifest; hsm_reset; pin_file
   "use_$1"
@@ -230,6 +234,11 @@ t_tool_beside_the_server() {
   keyring-ward verify --config "$CONFIG"
   keyring-ward hsm list --module "$MODULE" | grep -q "Token 'ward'"
   keyring-ward hsm keys --config "$CONFIG" | grep -q "'kek'.*encrypts"
+  # The same for programs: each is one JSON document.
+  keyring-ward hsm list --json --module "$MODULE" \
+    | json 'grep { $_->{label} eq "ward" && grep { $_ eq "aes-gcm" } @{$_->{mechanisms}} } @{$d->{tokens}}'
+  keyring-ward hsm keys --json --config "$CONFIG" | json 'grep { /kek/ } @{$d->{keys}}'
+  keyring-ward hsm test --json --config "$CONFIG" | json '$d->{failed} == 0 && $d->{passed} > 1 && @{$d->{steps}} >= $d->{passed}'
   stop_server
   # From a passphrase to the token and back again, by the tool.
   make_passphrase

@@ -77,8 +77,8 @@ fn main() -> ExitCode {
         Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::completions::man(&args),
         Command::Rekey(args) => commands::rekey::run(&args, json),
-        Command::Hsm(command) => commands::hsm::run(&command),
-        Command::ResetMarker(args) => commands::reset_marker::run(&args),
+        Command::Hsm(command) => commands::hsm::run(&command, json),
+        Command::ResetMarker(args) => commands::reset_marker::run(&args, json),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

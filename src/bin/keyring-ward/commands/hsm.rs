@@ -1,11 +1,12 @@
 //! `keyring-ward hsm`: what a PKCS#11 module, its tokens and keys are good for.
 
-use super::print;
+use super::{print, print_json};
 use crate::options::Keyring;
 use keyring_ward::config::{Config, KekConfig, Pkcs11Config};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::kek::pkcs11::survey::{self, Outcome};
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,23 +35,36 @@ pub struct List {
     timeout: u32,
 }
 
-pub fn run(command: &Command) -> Result<()> {
+pub fn run(command: &Command, json: bool) -> Result<()> {
     match command {
-        Command::List(args) => list(args),
+        Command::List(args) => list(args, json),
         Command::Keys(keyring) => {
             let config = keyring.hsm_config()?;
-            for line in survey::keys(pkcs11(&config)?, Deadline::after(config.patience.call))? {
-                print(&line);
+            let keys = survey::keys(pkcs11(&config)?, Deadline::after(config.patience.call))?;
+            match json {
+                true => print_json(&json!({ "keys": keys })),
+                false => keys.iter().for_each(|line| print(line)),
             }
             Ok(())
         }
-        Command::Test(keyring) => test(&keyring.hsm_config()?),
+        Command::Test(keyring) => test(&keyring.hsm_config()?, json),
     }
 }
 
-fn list(args: &List) -> Result<()> {
+fn list(args: &List, json: bool) -> Result<()> {
     let deadline = Deadline::after(Duration::from_secs(args.timeout.into()));
     let report = survey::look(&args.module, args.module_args.clone(), deadline)?;
+    if json {
+        let tokens = report.slots.iter().map(|slot| {
+            json!({
+                "label": slot.label, "serial": slot.serial, "slot": slot.slot, "made_by": slot.made_by,
+                "mechanisms": slot.mechanisms, "state": slot.state,
+            })
+        });
+        let tokens: Vec<Value> = tokens.collect();
+        print_json(&json!({ "module": report.library, "tokens": tokens, "warnings": report.odd }));
+        return Ok(());
+    }
     print(&format!("Module: {}", report.library));
     for slot in &report.slots {
         print(&format!(
@@ -86,25 +100,31 @@ fn pkcs11(config: &Config) -> Result<&Pkcs11Config> {
     }
 }
 
-fn test(config: &Config) -> Result<()> {
+fn test(config: &Config, json: bool) -> Result<()> {
     // Hardware is slow, and this is many calls.
     let deadline = Deadline::after(config.patience.start.max(Duration::from_secs(300)));
     let steps = survey::test(pkcs11(config)?, deadline)?;
     let (mut passed, mut failed) = (0, 0);
+    let mut rows = Vec::new();
     for step in &steps {
-        match &step.outcome {
-            Outcome::Passed => {
-                passed += 1;
-                print(&format!("ok       {}", step.what));
-            }
-            Outcome::Lacking(why) => print(&format!("lacking  {}: {why}", step.what)),
-            Outcome::Failed(why) => {
-                failed += 1;
-                print(&format!("FAILED   {}: {why}", step.what));
-            }
+        let (outcome, why) = match &step.outcome {
+            Outcome::Passed => ("ok", None),
+            Outcome::Lacking(why) => ("lacking", Some(why)),
+            Outcome::Failed(why) => ("FAILED", Some(why)),
+        };
+        passed += usize::from(outcome == "ok");
+        failed += usize::from(outcome == "FAILED");
+        if json {
+            rows.push(json!({ "step": step.what, "outcome": outcome.to_lowercase(), "why": why }));
+        } else {
+            let why = why.map_or(String::new(), |why| format!(": {why}"));
+            print(&format!("{outcome:<8} {}{why}", step.what));
         }
     }
-    print(&format!("{passed} passed, {failed} failed"));
+    match json {
+        true => print_json(&json!({ "steps": rows, "passed": passed, "failed": failed })),
+        false => print(&format!("{passed} passed, {failed} failed")),
+    }
     if failed == 0 && passed > 1 {
         return Ok(());
     }

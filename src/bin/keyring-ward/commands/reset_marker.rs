@@ -1,6 +1,6 @@
 //! `keyring-ward reset-marker`
 
-use super::print;
+use super::{print, print_json};
 use keyring_ward::admin::marker;
 use keyring_ward::error::Result;
 use std::path::PathBuf;
@@ -13,8 +13,12 @@ pub struct Args {
     datadir: PathBuf,
 }
 
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args, json: bool) -> Result<()> {
     let path = marker::reset(&args.datadir)?;
+    if json {
+        print_json(&serde_json::json!({ "removed": path.display().to_string() }));
+        return Ok(());
+    }
     print(&format!(
         "Removed '{}'. The next start takes the keyring that it finds as this server's own.",
         path.display()
