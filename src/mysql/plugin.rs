@@ -54,9 +54,7 @@ pub static mut DECLARATIONS: [abi::kw_plugin; 2] = [
         info: (&raw mut KEYRING).cast(),
         name: c"keyring_ward".as_ptr(),
         author: c"Keyring Ward".as_ptr(),
-        descr:
-            c"Keys in an authenticated, encrypted file, under a passphrase, a key file or an HSM"
-                .as_ptr(),
+        descr: c"An encrypted keyring under a passphrase, a key file, an HSM or AWS KMS".as_ptr(),
         license: LICENSE_BSD,
         init: Some(init),
         check_uninstall: None,
