@@ -18,7 +18,7 @@ part_asan() {
   need_file /usr/lib/softhsm/libsofthsm2.so softhsm2
   ensure_kms
   # As in CI: a test that can't run is a failure, no skip.
-  CI=true RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --locked -q --target $TARGET --target-dir target/asan >"$WORK/asan.log" 2>&1 || rc=1
+  CI=true RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --locked --no-fail-fast -q --target $TARGET --target-dir target/asan >"$WORK/asan.log" 2>&1 || rc=1
   verdict "AddressSanitizer (and LeakSanitizer): $(grep -c '^test result: ok' "$WORK/asan.log") test programs" $rc
   [ $rc = 0 ] || tail -30 "$WORK/asan.log"
 }
