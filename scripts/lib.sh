@@ -82,6 +82,11 @@ ensure_base_image() {
     || { tail -20 "$WORK/image.log"; die "the image could not be built, see $WORK/image.log"; }
 }
 
+in_root() { # in_root DIR COMMAND…: with /proc, which packages want when they are set up, for this command only
+  local root=$1; shift
+  as_root unshare --mount sh -c 'root=$0; mount -t proc proc "$root/proc" && exec chroot "$root" "$@"' "$root" "$@"
+}
+
 ensure_chroot() { # leaves the root file system in $WORK/root-<stamp>
   CHROOT=$WORK/root-$(base_stamp)
   [ -e "$CHROOT/.ready" ] && return 0
@@ -101,9 +106,7 @@ ensure_chroot() { # leaves the root file system in $WORK/root-<stamp>
   bootstrap_sid "$CHROOT"
   as_root cp /etc/resolv.conf "$CHROOT/etc/resolv.conf"
   as_root cp "$REPO"/mysql-test/container/{setup-box.sh,packages.txt} "$CHROOT/usr/local/share/"
-  # Packages want /proc when they are set up (systemd-tmpfiles does): mounted for this one command only.
-  as_root unshare --mount sh -c 'mount -t proc proc "$0/proc" && exec chroot "$0" sh -c "$1"' "$CHROOT" '
-    export DEBIAN_FRONTEND=noninteractive LANG=C.UTF-8
+  in_root "$CHROOT" sh -c 'export DEBIAN_FRONTEND=noninteractive LANG=C.UTF-8
     apt-get -o Acquire::Check-Valid-Until=false update &&
     apt-get install -y --no-install-recommends $(cat /usr/local/share/packages.txt) &&
     sh /usr/local/share/setup-box.sh' >"$WORK/root.log" 2>&1 \
@@ -139,7 +142,7 @@ ensure_kryoptic() {
       local root=$WORK/kryoptic-root
       as_root rm -rf "$root"; as_root cp -a --reflink=auto "$CHROOT" "$root"
       as_root cp -r "$context" "$root/kry"
-      as_root chroot "$root" sh /kry/build-kryoptic.sh >"$WORK/kryoptic.log" 2>&1 \
+      in_root "$root" sh /kry/build-kryoptic.sh >"$WORK/kryoptic.log" 2>&1 \
         || { tail -20 "$WORK/kryoptic.log"; die "kryoptic could not be built, see $WORK/kryoptic.log"; }
       cp "$root/kry/libkryoptic_pkcs11.so" "$library"
       as_root rm -rf "$root"

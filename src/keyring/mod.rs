@@ -393,8 +393,16 @@ impl Keyring {
         if self.cached {
             return Ok(self.list());
         }
-        let all = self.store().fetch_all()?;
-        Ok(all.into_iter().map(Arc::new).collect())
+        let all = self.store().fetch_all()?.into_iter();
+        let all: Map = all.map(|record| Entry(Arc::new(record))).collect();
+        let whole = |key: Arc<KeyRecord>| {
+            let found = all.get(key.id.as_bytes()).map(|entry| entry.0.clone());
+            found.ok_or_else(|| {
+                let why = format!("{:?} was removed meanwhile", key.id);
+                Error::new(Kind::Internal, "read all keys", why).hint("Try again.")
+            })
+        };
+        self.list().into_iter().map(whole).collect()
     }
 
     /// How many keys there are.

@@ -1,8 +1,8 @@
 //! Headers: whether a keyring is the one that is expected, the keys that it gives, and the DEK of a new one.
 //!
 //! Owns the checks that every store makes in the same order. It must never wrap a DEK without proof that it can be
-//! unwrapped, and never give keys of a header that is not
-//! authentic, whose DEK is not the pinned one, or that belongs to another data directory.
+//! unwrapped, and never give keys of a header that is not authentic, whose DEK is not the pinned one, or that belongs
+//! to another data directory.
 
 use super::file::layout::{self, ParsedHeader};
 use super::file::marker::{self, Marker};

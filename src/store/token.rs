@@ -168,32 +168,35 @@ impl TokenStore {
             keys,
         });
         let mut warnings = Vec::new();
-        let live = self.live(&mut records, &mut |sentence| warnings.push(sentence))?;
+        let mut bytes = 0;
+        let mut put = |record, length| {
+            bytes += length;
+            sink(ReadChange::Put(record)).map(drop)
+        };
+        self.each(&mut records, &mut put, &mut |s| warnings.push(s))?;
+        self.bytes += bytes;
         self.warnings.append(&mut warnings);
-        for (record, length) in live {
-            self.bytes += length;
-            sink(ReadChange::Put(record))?;
-        }
         let sequences = records.iter().map(|o| sequence_of(&o.value));
         self.sequence = sequences.max().unwrap_or(0);
         self.refresh_marker();
         Ok(())
     }
 
-    /// The keys in all objects but the head, with their objects' lengths in bytes. What does not count is told.
-    fn live(
+    /// Gives each key in all objects but the head to `sink`, one at a time (an uncached keyring holds no material),
+    /// with its object's length in bytes. What does not count is told.
+    fn each(
         &self,
         records: &mut [Object],
+        sink: &mut dyn FnMut(KeyRecord, u64) -> Result<()>,
         warn: &mut dyn FnMut(String),
-    ) -> Result<Vec<(KeyRecord, u64)>> {
-        let mut live = Vec::with_capacity(records.len());
+    ) -> Result<()> {
         // The newest of several under one label comes last: only that one counts.
         records.sort_by_cached_key(|o| (o.label.clone(), sequence_of(&o.value)));
         for (i, object) in records.iter().enumerate() {
             if object.value.is_empty() {
                 warn(format!(
                     "The object '{}' on the {} is empty: a write that the token broke off and that was never \
-                     acknowledged. It counts for nothing; the next write of the same key replaces it.",
+                     acknowledged. It counts for nothing and is left as it is.",
                     object.label,
                     self.objects.place()
                 ));
@@ -210,9 +213,9 @@ impl TokenStore {
                 ));
                 continue;
             }
-            live.push((record, object.value.len() as u64));
+            sink(record, object.value.len() as u64)?;
         }
-        Ok(live)
+        Ok(())
     }
 
     fn missing(
@@ -467,9 +470,14 @@ impl Store for TokenStore {
         let deadline = Deadline::after(self.patience);
         let mut objects = self.attempt(deadline, || self.objects.read_all(deadline))?;
         objects.retain(|o| o.label != HEAD);
+        let mut all = Vec::with_capacity(objects.len());
+        let mut put = |record, _| {
+            all.push(record);
+            Ok(())
+        };
         // What does not count was told when the keyring was opened.
-        let live = self.live(&mut objects, &mut |_| {})?;
-        Ok(live.into_iter().map(|(record, _)| record).collect())
+        self.each(&mut objects, &mut put, &mut |_| {})?;
+        Ok(all)
     }
 
     fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()> {

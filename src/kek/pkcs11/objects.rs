@@ -1,8 +1,8 @@
 //! Data objects on the token: where the store `token` keeps its sealed records.
 //!
 //! An object is private (seen after a login only), and found by CKA_APPLICATION, which names the KEK, and
-//! CKA_LABEL. It must never touch an object of another application, and never replace or remove one with
-//! a value that it was not told to.
+//! CKA_LABEL. It must never touch an object of another application, and never replace or remove one that
+//! it was not told to.
 
 use super::{errors, with_login};
 use crate::config::Pkcs11Config;
@@ -58,8 +58,8 @@ impl Objects {
     }
 
     /// Writes an object that does not exist. The same value under the same label is success: an attempt before may
-    /// have done it without being able to say so. Empty objects under the label, which a token broke off and nobody
-    /// was told of as a key, are removed.
+    /// have done it without being able to say so. An empty object, which a token broke off, is no object here; it is
+    /// left as it is: what is only shown as empty must not be destroyed.
     ///
     /// # Errors
     /// AlreadyExists: there is another value under this label.
@@ -67,19 +67,11 @@ impl Objects {
         let mut template = template(&self.application, Some(label));
         let shown = label.to_string();
         with_login(&self.config, true, deadline, move |login, _, _| {
-            let failed = |e| errors::error(WRITE, &e);
-            let found = login.session.find_objects(&template).map_err(failed)?;
-            let mut broken_off = Vec::new();
-            let mut there = Vec::new();
-            for handle in found {
-                match read_one(&login.session, handle)?.value {
-                    empty if empty.is_empty() => broken_off.push(handle),
-                    value => there.push(value),
-                }
-            }
-            if there.contains(&value) {
+            let mut there = read(&login.session, &template)?;
+            if there.iter().any(|o| o.value == value) {
                 return Ok(());
             }
+            there.retain(|o| !o.value.is_empty());
             if !there.is_empty() {
                 return Err(Error::new(
                     Kind::AlreadyExists,
@@ -93,11 +85,10 @@ impl Objects {
             }
             template.push(Attribute::Private(true));
             template.push(Attribute::Value(value));
-            login.session.create_object(&template).map_err(failed)?;
-            // The key stands; what an earlier write left of it counts for nothing, gone or not.
-            for handle in broken_off {
-                let _ = login.session.destroy_object(handle);
-            }
+            login
+                .session
+                .create_object(&template)
+                .map_err(|e| errors::error(WRITE, &e))?;
             Ok(())
         })
     }
