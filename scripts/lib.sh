@@ -32,8 +32,26 @@ need_file() {
 
 install_packages() {
   note "installing $*"
-  as_root apt-get -qq update >/dev/null || true
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
+  # One at a time: what is prepared in the background installs packages as well.
+  mkdir -p "$WORK"
+  (
+    flock 9
+    as_root apt-get -qq update >/dev/null || true
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$@" >/dev/null
+  ) 9>"$WORK/apt.lock"
+}
+
+# prepare_in_background FUNCTION…: runs them one after the other beside what follows, their output in a file. Each
+# must be one that does nothing where its work is done; prepared() waits, and then calling it again shows a failure.
+prepare_in_background() {
+  mkdir -p "$WORK"
+  (set +e; for each; do ("$each"); done) >"$WORK/prepare.log" 2>&1 </dev/null &
+  PREPARING=$!
+}
+prepared() {
+  [ -n "${PREPARING:-}" ] || return 0
+  wait "$PREPARING" || true
+  PREPARING=
 }
 
 build_library() {
@@ -118,6 +136,7 @@ ensure_chroot() { # leaves the root file system in $WORK/root-<stamp>
 # fetched here and compiled in a root of sid. Leaves $WORK/libkryoptic_pkcs11.so.
 KRYOPTIC=1.5.4
 ensure_kryoptic() {
+  prepared
   local library=$WORK/libkryoptic_pkcs11.so image=keyring-ward/kryoptic:$KRYOPTIC made
   [ ! -e "$library" ] || return 0
   if has_docker && docker image inspect "$image" >/dev/null 2>&1; then :; else
@@ -158,6 +177,7 @@ ensure_kryoptic() {
 
 # Installs two real KMS servers, moto and LocalStack, into $WORK/kms (Python, from PyPI).
 ensure_kms() {
+  prepared
   local to=$WORK/kms
   [ -e "$to/moto/bin/moto_server" ] && [ -e "$to/localstack/bin/localstack" ] && return 0
   say "installing the KMS servers moto and LocalStack (two minutes, once)"
@@ -212,6 +232,7 @@ kms_put() {
 
 # Starts a fresh box with Keyring Ward installed. Sets BOX.
 box_start() {
+  prepared
   mkdir -p "$WORK"
   if has_docker; then
     ensure_base_image

@@ -6,7 +6,7 @@
 # A part that can't run where it should is a failure, never a silent skip.
 . "$(dirname "$0")/lib.sh"
 cd "$REPO"
-PASSED=0 FAILED=0 ALL=no PARTS=()
+PASSED=0 FAILED=0 ALL=no PARTS=() TIMES=
 for argument; do
   case "$argument" in
     --all) ALL=yes ;;
@@ -17,6 +17,12 @@ done
 [ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports server admin hsm kms mtr suite torture)
 mkdir -p "$WORK"
 TOOLS=$WORK/tools
+
+# What the parts with a server need is fetched while the first parts compile.
+box_image() { if has_docker; then ensure_base_image; else ensure_chroot; fi; }
+case " ${PARTS[*]} " in
+  *" unit "* | *" hsm "* | *" kms "*) prepare_in_background box_image ensure_kms ensure_kryoptic ;;
+esac
 
 # check NAME COMMAND…: one check, counted once.
 check() {
@@ -177,9 +183,13 @@ part_torture() {
 
 for part in "${PARTS[@]}"; do
   say "$part"
+  began=$SECONDS
   "part_$part"
+  TIMES+="$(printf '%5d s  %s' $((SECONDS - began)) "$part")"$'\n'
 done
+prepared
 box_stop
 say "finished; no server is left"
+printf '%s' "$TIMES"
 echo "$PASSED passed, $FAILED failed"
 [ "$FAILED" = 0 ]
