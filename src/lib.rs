@@ -5,7 +5,7 @@
 //!
 //! Dependencies point one way: `mysql` and the tool → [`admin`] → [`keyring`] → [`store`],
 //! [`kek`], [`envelope`] → [`secret`], [`error`], [`config`]. `unsafe` lives in `mysql/`,
-//! `secret.rs` and `sys.rs` only; the lints deny it elsewhere.
+//! `secret.rs`, `sys.rs` and `os/` only; the lints deny it elsewhere.
 
 pub mod admin;
 pub mod config;
@@ -18,6 +18,8 @@ pub mod keyring;
 #[allow(unsafe_code)]
 pub mod mysql;
 pub mod net;
+#[allow(unsafe_code)]
+pub mod os;
 #[allow(unsafe_code)]
 pub mod secret;
 pub mod store;

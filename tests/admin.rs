@@ -5,14 +5,20 @@
 mod common;
 
 use common::{Place, content, write_secret};
+use keyring_ward::admin::edit::{self, Moving};
 use keyring_ward::admin::import::{Source, import};
-use keyring_ward::admin::{edit, export, inspect::meaning};
+use keyring_ward::admin::{export, inspect};
 use keyring_ward::error::Kind;
 use keyring_ward::store::file::lock::Lock;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const DRY: Moving = Moving {
+    server_key: false,
+    dry_run: true,
+};
 
 /// Tests take turns: a child that one of them starts inherits the open lock of another one's keyring for the moment
 /// before it becomes the tool, and a lock lives as long as its last descriptor.
@@ -168,14 +174,14 @@ fn ten_thousand_keys_of_the_stock_component() {
     );
     let keyring = place.open().unwrap();
     let key = keyring.fetch(b"key9999", b"u@h").unwrap().unwrap();
-    assert_eq!(key.material[30..], [0x27, 0x0F]);
+    assert_eq!(key.material().unwrap()[30..], [0x27, 0x0F]);
 }
 
 #[test]
 fn a_user_is_renamed() {
     let _turn = turn();
     let place = filled();
-    let dry = edit::reown(&place.config(), b"ann@localhost", b"anna@%", true).unwrap();
+    let dry = edit::reown(&place.config(), b"ann@localhost", b"anna@%", DRY).unwrap();
     assert_eq!(dry.keys.len(), 2);
     assert!(
         place
@@ -192,12 +198,23 @@ fn a_user_is_renamed() {
         .store_key(b"a", b"anna@%", b"SECRET", b"some text of ann's")
         .unwrap();
     assert_eq!(
-        edit::reown(&place.config(), b"ann@localhost", b"anna@%", false).unwrap(),
+        edit::reown(
+            &place.config(),
+            b"ann@localhost",
+            b"anna@%",
+            Moving::default()
+        )
+        .unwrap(),
         dry
     );
     let keyring = place.open().unwrap();
     assert_eq!(
-        &keyring.fetch(b"a", b"anna@%").unwrap().unwrap().material[..],
+        keyring
+            .fetch(b"a", b"anna@%")
+            .unwrap()
+            .unwrap()
+            .material()
+            .unwrap(),
         b"some text of ann's"
     );
     assert!(
@@ -211,9 +228,9 @@ fn a_user_is_renamed() {
         .unwrap();
     drop(keyring);
     let before = place.read();
-    let e = edit::reown(&place.config(), b"bob@%", b"anna@%", false).unwrap_err();
+    let e = edit::reown(&place.config(), b"bob@%", b"anna@%", Moving::default()).unwrap_err();
     assert_eq!(e.kind(), Kind::AlreadyExists, "{e}");
-    let e = edit::reown(&place.config(), b"nobody@%", b"anna@%", false).unwrap_err();
+    let e = edit::reown(&place.config(), b"nobody@%", b"anna@%", Moving::default()).unwrap_err();
     assert_eq!(e.kind(), Kind::NotFound, "{e}");
     assert_eq!(place.read(), before);
     let (code, out, _) = run(
@@ -282,6 +299,7 @@ fn reseal_and_compact() {
 
 #[test]
 fn names_of_mysqls_own_keys_are_explained() {
+    let meaning = |name: &str| inspect::meaning(name.as_bytes(), b"");
     let _turn = turn();
     let uuid = "01234567-89ab-cdef-0123-456789abcdef";
     assert_eq!(

@@ -59,7 +59,7 @@ fn keys_survive_reopening_with_all_their_parts() {
     assert_eq!(keyring.list().len(), 3);
     let key = keyring.fetch(b"a", b"u@h").unwrap().unwrap();
     assert_eq!(
-        (&*key.key_type, &key.material[..]),
+        (&*key.key_type, key.material().unwrap()),
         ("secret", &b"material"[..])
     );
     assert!(keyring.fetch(b"gone", b"").unwrap().is_none());
@@ -70,7 +70,13 @@ fn limits_and_existing_keys() {
     let place = Place::new();
     let keyring = place.open().unwrap();
     keyring.generate(b"k", b"", b"AES", 32).unwrap();
-    let material = keyring.fetch(b"k", b"").unwrap().unwrap().material.to_vec();
+    let material = keyring
+        .fetch(b"k", b"")
+        .unwrap()
+        .unwrap()
+        .material()
+        .unwrap()
+        .to_vec();
     let kind = |r: keyring_ward::error::Result<()>| r.unwrap_err().kind();
     assert_eq!(
         kind(keyring.generate(b"k", b"", b"AES", 32)),
@@ -117,7 +123,12 @@ fn limits_and_existing_keys() {
         "can't have been stored"
     );
     assert_eq!(
-        keyring.fetch(b"k", b"").unwrap().unwrap().material[..],
+        keyring
+            .fetch(b"k", b"")
+            .unwrap()
+            .unwrap()
+            .material()
+            .unwrap()[..],
         material[..]
     );
     assert_eq!(keyring.list().len(), 1);
@@ -130,7 +141,8 @@ fn limits_and_existing_keys() {
             .fetch(b"empty", b"")
             .unwrap()
             .unwrap()
-            .material
+            .material()
+            .unwrap()
             .is_empty()
     );
     keyring.remove(b"empty", b"").unwrap();
@@ -628,8 +640,8 @@ mod model {
                         prop_assert_eq!(done.is_ok(), !map.contains_key(&vec![k + 1]));
                         if done.is_ok() {
                             let key = keyring.fetch(&[k + 1], b"o").unwrap().unwrap();
-                            prop_assert_eq!(key.material.len(), usize::from(length));
-                            map.insert(vec![k + 1], key.material.to_vec());
+                            prop_assert_eq!(key.length(), usize::from(length));
+                            map.insert(vec![k + 1], key.material().unwrap().to_vec());
                         }
                     }
                     Op::Store(k, material) => {

@@ -101,7 +101,7 @@ fn plaintext(text: &[u8]) {
     if let ReadChange::Put(record) = &change {
         let change = Change::Put(record);
         let mut again = vec![0; layout::plaintext_length(&change)];
-        layout::write_plaintext(&change, &mut again);
+        layout::write_plaintext(&change, &mut again).expect("its material is here");
         assert_eq!(again, text);
     }
 }
@@ -145,7 +145,7 @@ fn journal(keys: &[Key], damage: &[Damage]) {
         sequence += 1;
         let at = Position { file_id: head.file_id, generation: 3, sequence, previous: chain };
         let mut text = vec![0; layout::plaintext_length(&change)];
-        layout::write_plaintext(&change, &mut text);
+        layout::write_plaintext(&change, &mut text).expect("its material is here");
         let (nonce, tag) = KEYS.cipher().seal(&at, &mut text).expect("the cipher works");
         layout::write_frame(&mut file, sequence, &nonce, &text, &tag);
         chain = chain_value(&tag);
@@ -195,7 +195,7 @@ fn journal(keys: &[Key], damage: &[Damage]) {
     let mut seen = Vec::new();
     let result = scan(&POOL, &file, &parsed, &KEYS, None, &mut |change| {
         seen.push(match change {
-            ReadChange::Put(r) => Seen(r.id.as_bytes().to_vec(), Some(r.material.to_vec())),
+            ReadChange::Put(r) => Seen(r.id.as_bytes().to_vec(), Some(r.material().expect("its material is here").to_vec())),
             ReadChange::Remove(id) => Seen(id.as_bytes().to_vec(), None),
         });
         Ok(())

@@ -1,35 +1,68 @@
 //! `remove`, `reown` and `compact`: single changes to a keyring that no server holds.
 //!
 //! Each change is durable by itself, as a server's is. They must never lose a key: `reown` stores the key under its
-//! new owner before the old one goes.
+//! new owner before the old one goes. Nor may it touch the server's own keys without a word for it.
 
+use super::inspect::meaning;
 use super::open_alone;
 use crate::config::Config;
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
-use crate::keyring::id::printable;
+use crate::keyring::Keyring;
+use crate::keyring::id::{KeyId, printable};
+use crate::os::signals;
 
-/// Removes one key.
+const REOWN: &str = "give the keys to another account";
+
+/// Removes one key. `server_key`: it may be one of the server's own.
 ///
 /// # Errors
-/// NotFound: there is no such key. All errors of opening and writing a keyring.
-pub fn remove(config: &Config, name: &[u8], owner: &[u8]) -> Result<()> {
-    open_alone(config)?.remove(name, owner)
+/// NotFound: there is no such key. InvalidInput: it is the server's own. All errors of opening and writing a keyring.
+pub fn remove(config: &Config, name: &[u8], owner: &[u8], server_key: bool) -> Result<()> {
+    let keyring = open_alone(config)?;
+    check_removable(&keyring, name, owner, server_key)?;
+    keyring.remove(name, owner)
 }
 
-/// Whether [`remove`] would find the key.
+/// Whether [`remove`] would remove the key.
 ///
 /// # Errors
 /// As [`remove`].
-pub fn has(config: &Config, name: &[u8], owner: &[u8]) -> Result<()> {
-    match open_alone(config)?.fetch(name, owner)? {
-        Some(_) => Ok(()),
-        None => Err(Error::new(
-            Kind::NotFound,
-            "remove the key",
-            format!("{} does not exist", printable(name, owner)),
-        )),
+pub fn could_remove(config: &Config, name: &[u8], owner: &[u8], server_key: bool) -> Result<()> {
+    check_removable(&open_alone(config)?, name, owner, server_key)
+}
+
+fn check_removable(keyring: &Keyring, name: &[u8], owner: &[u8], server_key: bool) -> Result<()> {
+    const OP: &str = "remove the key";
+    let shown = printable(name, owner);
+    let all = keyring.list();
+    let mut namesakes = all.iter().filter(|k| k.id.name() == name);
+    if !namesakes.clone().any(|k| k.id.owner() == owner) {
+        let hint = match namesakes.next() {
+            Some(other) if other.id.owner().is_empty() => {
+                "A key of that name is the server's own: leave --owner out, and read what --server-key says.".into()
+            }
+            Some(other) => format!(
+                "A key of that name belongs to '{0}': add --owner '{0}'.",
+                other.id.owner().escape_ascii()
+            ),
+            None => "keyring-ward list shows the keys and their owners.".into(),
+        };
+        return Err(Error::new(Kind::NotFound, OP, format!("{shown} does not exist")).hint(hint));
     }
+    if owner.is_empty() && !server_key {
+        let meaning = match meaning(name, owner) {
+            what if what.is_empty() => String::new(),
+            what => format!(" ({what})"),
+        };
+        return Err(Error::new(
+            Kind::InvalidInput,
+            OP,
+            format!("{shown} is one of the server's own keys{meaning}"),
+        )
+        .hint("What InnoDB or the binary log encrypted with it is lost with it, and the server may not start any more. If that is meant, add --server-key."));
+    }
+    Ok(())
 }
 
 /// What `reown` did, or would do.
@@ -39,51 +72,96 @@ pub struct Reowned {
     pub keys: Vec<String>,
 }
 
+/// How [`reown`] moves keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moving {
+    /// One of the two accounts may be empty: keys become or cease to be the server's own.
+    pub server_key: bool,
+    /// Nothing is written.
+    pub dry_run: bool,
+}
+
 /// Gives all keys of `from` to `to` (accounts, `user@host`): RENAME USER leaves a user's keys behind, because a key's
-/// owner is the account's name. An interrupted run is finished by the next one.
+/// owner is the account's name. A key keeps its type, the time at which it was made and all else that is known of it.
+/// An interrupted run is finished by the next one.
 ///
 /// # Errors
-/// AlreadyExists: `to` has another key of the same name; nothing was changed. NotFound: `from` has no key.
-pub fn reown(config: &Config, from: &[u8], to: &[u8], dry_run: bool) -> Result<Reowned> {
-    const OP: &str = "give the keys to another account";
+/// InvalidInput: not two accounts. AlreadyExists: `to` has another key of the same name; nothing was changed.
+/// NotFound: `from` has no key.
+pub fn reown(config: &Config, from: &[u8], to: &[u8], how: Moving) -> Result<Reowned> {
+    check_accounts(from, to, how.server_key)?;
     let keyring = open_alone(config)?;
     let all = keyring.list_with_material()?;
     let mut moving: Vec<_> = all.iter().filter(|k| k.id.owner() == from).collect();
     moving.sort_by(|a, b| a.id.cmp(&b.id));
-    if moving.is_empty() || from == to {
+    if moving.is_empty() {
         return Err(Error::new(
             Kind::NotFound,
-            OP,
+            REOWN,
             format!("'{}' owns no key that could move", from.escape_ascii()),
         )
         .hint("keyring-ward list shows the owners, written as user@host."));
     }
+    let mut missing = Vec::new();
     for key in &moving {
-        let there = keyring.fetch(key.id.name(), to)?;
-        if there.is_some_and(|t| !equal(&t.material, &key.material) || t.key_type != key.key_type) {
-            return Err(Error::new(
-                Kind::AlreadyExists,
-                OP,
-                format!(
-                    "{} exists, and is another key",
-                    printable(key.id.name(), to)
-                ),
-            )
-            .hint("Nothing was changed. Remove one of the two first."));
+        let new = KeyId::new(key.id.name(), to)?;
+        match keyring.fetch(new.name(), to)? {
+            None => missing.push(true),
+            Some(there)
+                if equal(there.material()?, key.material()?)
+                    && there.key_type.eq_ignore_ascii_case(&key.key_type) =>
+            {
+                missing.push(false);
+            }
+            Some(_) => {
+                return Err(Error::new(
+                    Kind::AlreadyExists,
+                    REOWN,
+                    format!("{new:?} exists, and is another key"),
+                )
+                .hint("Nothing was changed. Remove one of the two first."));
+            }
         }
     }
     let mut done = Reowned::default();
-    for key in moving {
+    for (key, missing) in moving.into_iter().zip(missing) {
         let name = key.id.name();
-        if !dry_run {
-            if keyring.fetch(name, to)?.is_none() {
-                keyring.store_key(name, to, key.key_type.as_bytes(), &key.material)?;
+        if !how.dry_run {
+            signals::check(REOWN).map_err(|e| match done.keys.len() {
+                0 => e,
+                n => e.hint(format!(
+                    "{n} keys were moved. The same command moves the others."
+                )),
+            })?;
+            if missing {
+                keyring.restore(key.renamed(KeyId::new(name, to)?, keyring.pool())?)?;
             }
             keyring.remove(name, from)?;
         }
         done.keys.push(printable(name, to));
     }
     Ok(done)
+}
+
+/// An empty account is the server itself, whose keys are found by their empty owner only.
+fn check_accounts(from: &[u8], to: &[u8], server_key: bool) -> Result<()> {
+    let bad = |why: &str| Error::new(Kind::InvalidInput, REOWN, why);
+    match (from, to) {
+        (b"", b"") => Err(bad("neither account is named")),
+        (b"", _) if !server_key => Err(bad("--from is empty, which is the server itself").hint(
+            "Its keys are those of InnoDB and the binary log: under an account's name they are not found any more, encrypted tables and logs can't be read, and the server may not start. Name the account, user@host. If the server's keys are meant, add --server-key.",
+        )),
+        (_, b"") if !server_key => Err(bad("--to is empty, which is the server itself").hint(
+            "No account could use the keys any more, and one that has the name of a key of InnoDB or the binary log would be taken for it. Name the account, user@host. If the server is meant, add --server-key.",
+        )),
+        (_, to) if !to.is_empty() && !to.contains(&b'@') => Err(bad(&format!(
+            "--to '{}' is not an account",
+            to.escape_ascii()
+        ))
+        .hint("Write user@host, e.g. app@localhost or app@%: CURRENT_USER() shows it.")),
+        (from, to) if from == to => Err(bad("the two accounts are the same")),
+        _ => Ok(()),
+    }
 }
 
 /// Opens the keyring as a change would, and changes nothing; gives the number of keys.

@@ -41,7 +41,7 @@ pub fn component_json(config: &Config, to: &Path) -> Result<usize> {
             quoted(key.id.owner())?,
             quoted(key.id.name())?,
             quoted(key.key_type.as_bytes())?,
-            hex(&key.material).to_ascii_uppercase()
+            hex(key.material()?).to_ascii_uppercase()
         ));
     }
     text.push_str("]}");

@@ -1,11 +1,16 @@
 //! `init`: the folder, the KEK's material and an empty keyring file.
+//!
+//! It must never change what exists, and never leave a part of what it makes.
 
+use super::undo::Undo;
 use crate::config::{Config, KekConfig, Patience, SecretRef, hex};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::kek::pkcs11::survey;
 use crate::keyring::{Environment, Keyring};
+use crate::os::signals;
 use crate::secret::SecretPool;
+use crate::store::file::lock::Lock;
 use crate::sys::{self, Access, Identity};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, chown, fchown};
@@ -34,39 +39,42 @@ pub enum Made {
     Key(String),
 }
 
-/// Makes what is missing and then the keyring file. Nothing that exists is changed.
+/// Makes what is missing and then the keyring file. Nothing that exists is changed, and whatever was made is gone again
+/// where it fails.
 ///
-/// `owner` (user and group id) gets what is made; `generate` allows making the secret file or the key on
-/// the token.
+/// `owner` (user and group id) gets what is made; `generate`: the secret file or the key on the token is made.
 ///
 /// # Errors
-/// AlreadyExists: there is a keyring file. All errors of opening a keyring.
+/// AlreadyExists: there is a keyring file, or what `generate` should make. All errors of opening a keyring.
 pub fn init(config: &Config, owner: Option<(u32, u32)>, generate: bool) -> Result<Outcome> {
-    let mut outcome = Outcome::default();
     if std::fs::symlink_metadata(&config.path).is_ok() {
         return Err(exists(config));
     }
+    let mut outcome = Outcome::default();
+    let mut undo = Undo::new();
     let folder = config.path.parent().unwrap_or(Path::new("/"));
     if !folder.exists() {
-        let fail = |e| Error::io(OP, format!("the folder '{}'", folder.display()), e);
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o750)
-            .create(folder)
-            .map_err(fail)?;
-        if let Some((uid, gid)) = owner {
-            chown(folder, Some(uid), Some(gid)).map_err(fail)?;
-        }
+        make_folders(folder, owner, &mut undo)?;
+        // Nobody else can have used it, and the folder goes only when it is empty.
+        let lock = Lock::path_for(&config.path);
+        undo.other(move || drop(std::fs::remove_file(lock)));
         outcome.made_folder = Some(folder.to_path_buf());
     }
     let identity = Identity::owner_of(folder);
     if generate {
         let owner = owner.or_else(|| folder_owner(folder));
-        outcome.made = make_kek(&config.keks[0], owner, config.patience, &identity)?;
+        let made = make_kek(
+            &config.keks[0],
+            owner,
+            config.patience,
+            &identity,
+            &mut undo,
+        )?;
+        outcome.made = Some(made);
     }
     let environment = Environment {
         data_dir: None,
-        identity,
+        identity: identity.clone(),
         look_only: false,
         starting: false,
         making: true,
@@ -75,7 +83,9 @@ pub fn init(config: &Config, owner: Option<(u32, u32)>, generate: bool) -> Resul
     let mut config = config.clone();
     config.read_only = false;
     let keyring = Keyring::open(&config, &environment, &SecretPool::new())?;
-    keyring.create_empty()?;
+    signals::check(OP)?;
+    create(&keyring, &config, &identity)?;
+    undo.keep();
     outcome.fingerprint = keyring
         .status()
         .store
@@ -83,6 +93,33 @@ pub fn init(config: &Config, owner: Option<(u32, u32)>, generate: bool) -> Resul
         .map(|f| hex(&f))
         .unwrap_or_default();
     Ok(outcome)
+}
+
+/// Makes the empty keyring, or leaves none.
+pub(super) fn create(keyring: &Keyring, config: &Config, identity: &Identity) -> Result<()> {
+    keyring.create_empty().inspect_err(|_| {
+        // It is in place where only the folder's sync failed. It holds no key, and this process its lock.
+        if keyring.status().store.exists && config.token_storage().is_none() {
+            let _guard = identity.enter();
+            let _ = std::fs::remove_file(&config.path);
+        }
+    })
+}
+
+fn make_folders(folder: &Path, owner: Option<(u32, u32)>, undo: &mut Undo) -> Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|f| !f.exists()).collect();
+    for folder in missing.into_iter().rev() {
+        let fail = |e| Error::io(OP, format!("the folder '{}'", folder.display()), e);
+        std::fs::DirBuilder::new()
+            .mode(0o750)
+            .create(folder)
+            .map_err(fail)?;
+        undo.folder(folder);
+        if let Some((uid, gid)) = owner {
+            chown(folder, Some(uid), Some(gid)).map_err(fail)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether [`init`] would have to fail, as far as that shows without making anything.
@@ -94,12 +131,13 @@ pub fn would_init(config: &Config, generate: bool) -> Result<()> {
         return Err(exists(config));
     }
     match config.keks.first() {
-        Some(kek) if !generate => {
+        Some(kek) if generate => check_makeable(kek),
+        Some(kek) => {
             let _guard = super::environment(config, true).identity.enter()?;
             crate::kek::from_config(kek)
                 .probe(&SecretPool::new(), Deadline::after(config.patience.call))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -112,35 +150,71 @@ fn exists(config: &Config) -> Error {
     .hint("It is not touched. Use keyring-ward status to look at it.")
 }
 
-/// Makes the secret file of a local KEK or the key on the token, where it is missing.
+/// Whether [`make_kek`] could make this KEK, as far as that shows without a token.
+///
+/// # Errors
+/// As [`make_kek`].
+pub(super) fn check_makeable(kek: &KekConfig) -> Result<()> {
+    let no = |what: &str, hint: &str| Err(Error::new(Kind::InvalidInput, OP, what).hint(hint));
+    match kek {
+        KekConfig::Passphrase(source) | KekConfig::KeyFile(source) => match source {
+            SecretRef::File(path) if std::fs::symlink_metadata(path).is_ok() => {
+                Err(exists_already(format!("the secret '{}'", path.display())))
+            }
+            SecretRef::File(_) => Ok(()),
+            SecretRef::Credential(name) => no(
+                &format!("the credential '{name}' can't be made by this tool"),
+                "systemd-creds encrypt makes one. Then leave --generate out.",
+            ),
+            SecretRef::Held(_) => no(
+                "a passphrase that is given can't be made",
+                "Leave --generate out, or name a file.",
+            ),
+        },
+        KekConfig::Pkcs11(_) => Ok(()),
+        KekConfig::AwsKms(_) => no(
+            "a key in AWS KMS can't be made by this tool",
+            "Make it where its policy is kept: aws kms create-key. Then leave --generate out.",
+        ),
+    }
+}
+
+/// What shall be made is there. It is never taken instead: it may be the one that was disclosed, or be another keyring's.
+fn exists_already(what: String) -> Error {
+    Error::new(Kind::AlreadyExists, OP, format!("{what} exists already")).hint(
+        "--generate makes a new one and never takes one that is there. Name another one, or leave --generate out to use it.",
+    )
+}
+
+/// Makes the secret file of a local KEK or the key on the token. It must not exist.
 pub(super) fn make_kek(
     kek: &KekConfig,
     owner: Option<(u32, u32)>,
     patience: Patience,
     identity: &Identity,
-) -> Result<Option<Made>> {
+    undo: &mut Undo,
+) -> Result<Made> {
+    check_makeable(kek)?;
     match kek {
-        KekConfig::Passphrase(source) | KekConfig::KeyFile(source) => {
-            let SecretRef::File(path) = source else {
-                return Ok(None);
-            };
-            if std::fs::symlink_metadata(path).is_ok() {
-                return Ok(None);
-            }
-            make_secret(path, matches!(kek, KekConfig::Passphrase(_)), owner)?;
-            Ok(Some(Made::Secret(path.clone())))
-        }
+        KekConfig::Passphrase(SecretRef::File(path)) => make_secret(path, true, owner, undo),
+        KekConfig::KeyFile(SecretRef::File(path)) => make_secret(path, false, owner, undo),
         KekConfig::Pkcs11(config) => {
             let _guard = identity.enter()?;
-            let made = survey::make_key(config, Deadline::after(patience.call))?;
-            Ok(made.map(Made::Key))
+            let Some(made) = survey::make_key(config, Deadline::after(patience.call))? else {
+                return Err(exists_already(format!(
+                    "the key {} on the token",
+                    config.key
+                )));
+            };
+            let (config, identity) = (config.clone(), identity.clone());
+            undo.other(move || {
+                let _guard = identity.enter();
+                let _ = survey::remove_key(&config, &made.id, Deadline::after(patience.call));
+            });
+            Ok(Made::Key(made.line))
         }
-        KekConfig::AwsKms(_) => Err(Error::new(
-            Kind::InvalidInput,
-            OP,
-            "a key in AWS KMS can't be made by this tool",
-        )
-        .hint("Make it where its policy is kept: aws kms create-key. Then leave --generate out.")),
+        // check_makeable has said so.
+        _ => Err(Error::new(Kind::Internal, OP, "such a KEK can't be made")),
     }
 }
 
@@ -149,10 +223,21 @@ pub(super) fn folder_owner(folder: &Path) -> Option<(u32, u32)> {
     std::fs::metadata(folder).ok().map(|m| (m.uid(), m.gid()))
 }
 
-fn make_secret(path: &Path, as_text: bool, owner: Option<(u32, u32)>) -> Result<()> {
-    let fail = |e| Error::io("make the secret file", format!("'{}'", path.display()), e);
+fn make_secret(
+    path: &Path,
+    as_text: bool,
+    owner: Option<(u32, u32)>,
+    undo: &mut Undo,
+) -> Result<Made> {
+    let fail = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            exists_already(format!("the secret '{}'", path.display()))
+        }
+        _ => Error::io("make the secret file", format!("'{}'", path.display()), e),
+    };
     let secret = SecretPool::new().random(32)?;
     let (mut file, _) = sys::open(path, Access::CreateNew).map_err(fail)?;
+    undo.file(path, &file);
     let written = if as_text {
         let mut text = SecretPool::new().zeroed(2 * secret.len() + 1)?;
         for (byte, digits) in secret.iter().zip(text.chunks_exact_mut(2)) {
@@ -168,5 +253,6 @@ fn make_secret(path: &Path, as_text: bool, owner: Option<(u32, u32)>) -> Result<
     if let (Some((uid, gid)), 0) = (owner, sys::effective_uid()) {
         fchown(&file, Some(uid), Some(gid)).map_err(fail)?;
     }
-    sys::sync_folder(path.parent().unwrap_or(Path::new("/"))).map_err(fail)
+    sys::sync_folder(path.parent().unwrap_or(Path::new("/"))).map_err(fail)?;
+    Ok(Made::Secret(path.to_path_buf()))
 }

@@ -25,8 +25,13 @@ pub struct KeyLine {
     pub meaning: String,
 }
 
-/// What MySQL uses a key of this name for; empty for names that are not its own.
-pub fn meaning(name: &str) -> String {
+/// What MySQL uses this key for; empty for keys that are not its own. A user may name a key as he likes: only the
+/// server's keys have no owner.
+pub fn meaning(name: &[u8], owner: &[u8]) -> String {
+    if !owner.is_empty() {
+        return String::new();
+    }
+    let name = &*String::from_utf8_lossy(name);
     let parts = |prefix: &str, between: char| {
         // A server's UUID has 36 characters.
         let rest = name.strip_prefix(prefix)?;
@@ -101,11 +106,11 @@ pub fn inspect(config: &Config) -> Result<Report> {
         .iter()
         .map(|key| KeyLine {
             created: sys::utc(key.created_at),
-            meaning: meaning(&String::from_utf8_lossy(key.id.name())),
+            meaning: meaning(key.id.name(), key.id.owner()),
             name: key.id.name().escape_ascii().to_string(),
             owner: key.id.owner().escape_ascii().to_string(),
             key_type: key.key_type.to_string(),
-            length: key.material.len(),
+            length: key.length(),
             created_at: key.created_at,
         })
         .collect();

@@ -11,6 +11,7 @@ pub mod init;
 pub mod inspect;
 pub mod marker;
 pub mod rekey;
+pub mod undo;
 
 use crate::config::Config;
 use crate::error::Result;

@@ -1,8 +1,19 @@
 //! `rekey`: the keyring file under another KEK, with a new DEK.
+//!
+//! It must never call a KEK new that opened the file before, never take a secret that exists for one that it was told to
+//! make, and never take away a KEK that the file may be under.
 
-use super::init::{Made, make_kek};
+use super::init::{Made, check_makeable, make_kek};
+use super::undo::Undo;
 use crate::config::{Config, KekConfig, hex};
+use crate::deadline::Deadline;
 use crate::error::Result;
+use crate::keyring::Keyring;
+use crate::os::signals;
+use crate::secret::SecretPool;
+use std::mem::ManuallyDrop;
+
+const OP: &str = "put the keyring under another KEK";
 
 /// What `rekey` did.
 #[derive(Debug, Default)]
@@ -17,6 +28,8 @@ pub struct Outcome {
     pub fingerprint: String,
     /// The configuration pins a fingerprint that is not the DEK's any more.
     pub pin_is_stale: bool,
+    /// It is the same key of the same token or KMS as before, only wrapped in another way: not another KEK.
+    pub same_key: bool,
 }
 
 /// Whether [`rekey`] would have to fail, as far as that shows without writing; gives the number of keys.
@@ -24,42 +37,99 @@ pub struct Outcome {
 /// # Errors
 /// As [`rekey`].
 pub fn could_rekey(config: &Config, kek: &KekConfig, generate: bool) -> Result<usize> {
-    let keys = super::edit::could_change(config)?;
-    if !generate {
-        let _guard = super::environment(config, true).identity.enter()?;
-        crate::kek::from_config(kek).probe(
-            &crate::secret::SecretPool::new(),
-            crate::deadline::Deadline::after(config.patience.call),
-        )?;
+    let keyring = super::open_alone(config)?;
+    if generate {
+        check_makeable(kek)?;
+    } else {
+        keyring.check_new_kek(kek)?;
+        probe(config, kek)?;
     }
-    Ok(keys)
+    Ok(keyring.len())
+}
+
+/// Whether [`reseal`] would have to fail, as far as that shows without writing; gives the number of keys.
+///
+/// # Errors
+/// As [`reseal`].
+pub fn could_reseal(config: &Config) -> Result<usize> {
+    let keyring = super::open_alone(config)?;
+    probe(config, &config.keks[0])?;
+    Ok(keyring.len())
+}
+
+fn probe(config: &Config, kek: &KekConfig) -> Result<()> {
+    let _guard = super::environment(config, true).identity.enter()?;
+    let deadline = Deadline::after(config.patience.call);
+    crate::kek::from_config(kek).probe(&SecretPool::new(), deadline)
 }
 
 /// Writes the file of `config` anew under `kek`. Until the last step the old file is in force, from
-/// then on the new one: a crash never leaves neither. `generate` allows making the secret file or the key on the
-/// token.
+/// then on the new one: a crash never leaves neither. `generate`: the secret file or the key on the token is made;
+/// it goes again if the file does not come under it.
 ///
 /// # Errors
-/// Locked: a server holds the file. All errors of opening and writing a keyring.
+/// Locked: a server holds the file. AlreadyExists: what `generate` should make is there. InvalidInput: the file is
+/// under `kek` already. All errors of opening and writing a keyring.
 pub fn rekey(config: &Config, kek: &KekConfig, keep_dek: bool, generate: bool) -> Result<Outcome> {
     let mut outcome = Outcome::default();
+    let mut undo = Undo::new();
     // Locked and opened before anything is made.
     let keyring = super::open_alone(config)?;
     if generate {
         let owner = config.path.parent().and_then(super::init::folder_owner);
-        outcome.made = make_kek(
+        outcome.made = Some(make_kek(
             kek,
             owner,
             config.patience,
             &super::environment(config, false).identity,
-        )?;
+            &mut undo,
+        )?);
     }
-    keyring.rekey(std::slice::from_ref(kek), keep_dek)?;
+    keyring.check_new_kek(kek)?;
+    signals::check(OP)?;
+    let before = keyring.status().store;
+    // From here on the file may be under the new KEK: even a panic must not take it away.
+    let undo = ManuallyDrop::new(undo);
+    let done = keyring.rekey(std::slice::from_ref(kek), keep_dek);
+    let mut undo = ManuallyDrop::into_inner(undo);
+    if let Err(e) = done {
+        drop(keyring);
+        if is_as_before(config, before.generation) {
+            return Err(e);
+        }
+        undo.keep();
+        return Err(e.context("the file may be under the new KEK already, which was kept"));
+    }
+    undo.keep();
+    outcome.same_key =
+        !before.key_ref.is_empty() && keyring.status().store.key_ref == before.key_ref;
+    Ok(told(outcome, &keyring, config))
+}
+
+/// Writes the file anew under the same KEK with a new DEK.
+///
+/// # Errors
+/// As [`rekey`].
+pub fn reseal(config: &Config) -> Result<Outcome> {
+    let keyring = super::open_alone(config)?;
+    signals::check(OP)?;
+    keyring.rekey(&config.keks[..1], false)?;
+    Ok(told(Outcome::default(), &keyring, config))
+}
+
+fn told(mut outcome: Outcome, keyring: &Keyring, config: &Config) -> Outcome {
     let status = keyring.status();
     let fingerprint = status.store.fingerprint;
     outcome.keys = status.keys;
     outcome.generation = status.store.generation;
     outcome.fingerprint = fingerprint.map(|f| hex(&f)).unwrap_or_default();
     outcome.pin_is_stale = config.fingerprint.is_some() && config.fingerprint != fingerprint;
-    Ok(outcome)
+    outcome
+}
+
+/// The file on the disk is still the old one: it opens with the old KEK and was not written anew.
+fn is_as_before(config: &Config, generation: u64) -> bool {
+    let environment = super::environment(config, true);
+    Keyring::open(config, &environment, &SecretPool::new())
+        .is_ok_and(|there| there.status().store.generation == generation)
 }

@@ -13,9 +13,9 @@ pub mod passphrase;
 pub mod pkcs11;
 pub mod secret_file;
 
-use crate::config::KekConfig;
+use crate::config::{KekConfig, SecretRef};
 use crate::deadline::Deadline;
-use crate::envelope::{FILE_ID, KEY};
+use crate::envelope::{FILE_ID, KEY, equal};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{SecretBytes, SecretPool};
 use crate::sys;
@@ -217,6 +217,35 @@ pub fn from_config(config: &KekConfig) -> Box<dyn Kek> {
             config.as_ref().clone(),
         ))),
     }
+}
+
+/// Both KEKs are made of the same secret of this machine, whatever kind of KEK it is used as.
+///
+/// # Errors
+/// The second one can't be read.
+pub fn same_secret(pool: &SecretPool, old: &KekConfig, new: &KekConfig) -> Result<bool> {
+    const OP: &str = "compare the secrets";
+    fn source(kek: &KekConfig) -> Option<&SecretRef> {
+        match kek {
+            KekConfig::Passphrase(source) | KekConfig::KeyFile(source) => Some(source),
+            KekConfig::Pkcs11(_) | KekConfig::AwsKms(_) => None,
+        }
+    }
+    let (Some(old), Some(new)) = (source(old), source(new)) else {
+        return Ok(false);
+    };
+    // The old one was read to open the keyring; where it has gone since, it is not the new one.
+    let Ok(old) = secret_file::read(pool, OP, old) else {
+        return Ok(false);
+    };
+    let new = secret_file::read(pool, OP, new)?;
+    Ok(equal(line(&old), line(&new)))
+}
+
+/// A passphrase file's line without its end.
+fn line(secret: &[u8]) -> &[u8] {
+    let line = secret.strip_suffix(b"\n").unwrap_or(secret);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// A DEK, and what gave it.

@@ -163,7 +163,7 @@ impl Keyring {
                 cached = cache;
                 let mut sink = |change| match change {
                     ReadChange::Put(record) if !cache => {
-                        apply(&mut map, ReadChange::Put(without_material(record, pool)?))
+                        apply(&mut map, ReadChange::Put(record.on_token()))
                     }
                     change => apply(&mut map, change),
                 };
@@ -308,15 +308,7 @@ impl Keyring {
         let id = KeyId::new(name, owner)?;
         check_type(key_type).map_err(|e| e.context(format!("for the key {id:?}")))?;
         let mut store = self.writer()?;
-        if self.look_up(name, owner).is_some() {
-            return Err(Error::new(
-                Kind::AlreadyExists,
-                "add the key",
-                format!("{id:?} exists already"),
-            )
-            .hint("Remove it first, or choose another name.")
-            .expected());
-        }
+        self.check_absent(&id)?;
         let created_at = sys::unix_seconds();
         let record = KeyRecord::new(
             id,
@@ -325,15 +317,43 @@ impl Keyring {
             created_at,
             store.generation(),
         )?;
+        self.put(&mut **store, record)
+    }
+
+    /// Stores a key with all that is known of it: one that comes from another keyring or from another account.
+    ///
+    /// # Errors
+    /// As [`Keyring::store_key`].
+    pub fn restore(&self, record: KeyRecord) -> Result<()> {
+        let mut store = self.writer()?;
+        self.check_absent(&record.id)?;
+        self.put(&mut **store, record)
+    }
+
+    fn check_absent(&self, id: &KeyId) -> Result<()> {
+        if self.look_up(id.name(), id.owner()).is_none() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::AlreadyExists,
+            "add the key",
+            format!("{id:?} exists already"),
+        )
+        .hint("Remove it first, or choose another name.")
+        .expected())
+    }
+
+    /// Durable first, then published.
+    fn put(&self, store: &mut dyn Store, record: KeyRecord) -> Result<()> {
         store.append(&Change::Put(&record))?;
         let record = match self.cached {
             true => record,
-            false => without_material(record, &self.pool)?,
+            false => record.on_token(),
         };
         self.publish(|map| {
             map.insert(Entry(Arc::new(record)));
         });
-        self.tidy(&mut **store);
+        self.tidy(store);
         Ok(())
     }
 
@@ -384,8 +404,8 @@ impl Keyring {
         map.iter().map(|entry| entry.0.clone()).collect()
     }
 
-    /// All keys with their material, wherever it is kept: [`Keyring::list`] has none of it where the keyring keeps
-    /// none in memory.
+    /// All keys with their material, wherever it is kept: those of [`Keyring::list`] have none where the keyring
+    /// keeps none in memory.
     ///
     /// # Errors
     /// As [`Keyring::fetch`].
@@ -479,6 +499,37 @@ impl Keyring {
         self.with_live(|store, live| store.rekey(live, keks, keep_dek))
     }
 
+    /// Checks that `kek` is another one than that which the file is under. After a leak "under the new KEK" must be
+    /// true, so what counts is whether it opens the file, not what it is called.
+    ///
+    /// # Errors
+    /// InvalidInput: it is the same. The KEK's own errors.
+    pub fn check_new_kek(&self, kek: &KekConfig) -> Result<()> {
+        let new = kek::from_config(kek);
+        let same = |why: String| {
+            Err(Error::new(Kind::InvalidInput, "change the KEK", why).hint(
+                "Nothing was changed. Name another secret or key (--generate makes one). For a new DEK under the same KEK use reseal.",
+            ))
+        };
+        let deadline = Deadline::after(self.config.patience.call);
+        if self.store().is_under(&*new, deadline)? {
+            return same(format!(
+                "the keyring is under the {} already",
+                new.describe()
+            ));
+        }
+        // As passphrase and as key file the same secret makes two KEKs, and a leak opens both.
+        for old in &self.config.keks {
+            if kek::same_secret(&self.pool, old, kek)? {
+                return same(format!(
+                    "the {} holds the secret that the keyring is under",
+                    new.describe()
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Writers wait until `f` is done, readers don't.
     fn with_live(&self, f: impl FnOnce(&mut dyn Store, &[&KeyRecord]) -> Result<()>) -> Result<()> {
         let mut store = self.writer()?;
@@ -486,14 +537,6 @@ impl Keyring {
         let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
         f(&mut **store, &live)
     }
-}
-
-/// What memory knows of a key whose material stays on the token.
-fn without_material(record: KeyRecord, pool: &SecretPool) -> Result<KeyRecord> {
-    Ok(KeyRecord {
-        material: pool.zeroed(0)?,
-        ..record
-    })
 }
 
 /// Applies a change that was read; gives the length of the frame that died by it.

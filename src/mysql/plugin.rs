@@ -447,9 +447,9 @@ guarded_fn! {
                 // The type first: if memory runs out for the key, nothing secret is left behind.
                 let type_memory = server_memory(record.key_type.as_bytes())?;
                 ptr::write(key_type, type_memory.cast(), "place for the key type")?;
-                let memory = server_memory(&record.material)?;
+                let memory = server_memory(record.material()?)?;
                 ptr::write(key, memory.cast(), "place for the key")?;
-                ptr::write(key_len, record.material.len(), "place for the length")?;
+                ptr::write(key_len, record.length(), "place for the length")?;
             }
         }
         Ok(false)

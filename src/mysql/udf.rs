@@ -268,6 +268,7 @@ fn rekey() -> Result<Value> {
         ));
     }
     refuse_pinned(config.fingerprint.is_some())?;
+    keyring.check_new_kek(&config.keks[0])?;
     keyring.rekey(&config.keks[..1], false)?;
     state::load_again()?;
     done(&state::keyring()?.status())

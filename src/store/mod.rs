@@ -101,6 +101,14 @@ pub trait Store: Send {
     fn rekey(&mut self, live: &[&KeyRecord], keks: Vec<Box<dyn Kek>>, keep_dek: bool)
     -> Result<()>;
 
+    /// Every wrap of the DEK is one that `kek` opens, so that a rekey to it would change nothing.
+    ///
+    /// # Errors
+    /// The KEK can't be read or reached.
+    fn is_under(&self, _kek: &dyn Kek, _deadline: Deadline) -> Result<bool> {
+        Ok(false)
+    }
+
     /// It was opened by a KEK that is not the first one, and may be written.
     fn opened_by_an_old_kek(&self) -> bool {
         false

@@ -323,7 +323,7 @@ impl TokenStore {
         let label = label_of(opened, record.id.as_bytes());
         let change = Change::Put(record);
         let mut text = self.pool.zeroed(layout::plaintext_length(&change))?;
-        layout::write_plaintext(&change, &mut text);
+        layout::write_plaintext(&change, &mut text)?;
         let sequence = self
             .sequence
             .checked_add(1)

@@ -89,7 +89,7 @@ pub fn content(keyring: &Keyring) -> Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> {
             (
                 k.id.name().to_vec(),
                 k.id.owner().to_vec(),
-                k.material.to_vec(),
+                k.material().unwrap().to_vec(),
             )
         })
         .collect();

@@ -131,7 +131,7 @@ impl Writer<'_> {
         match &result {
             Ok(()) => {
                 let key = self.keyring.fetch(name.as_bytes(), b"o").unwrap();
-                let hash = key.map(|k| hash(&k.material)).unwrap_or_default();
+                let hash = key.map(|k| hash(k.material().unwrap())).unwrap_or_default();
                 self.acks.line(&format!("ok {what} {name} {hash}"));
                 self.acks.ok += 1;
             }
@@ -247,7 +247,7 @@ fn served(keyring: &Keyring) -> BTreeMap<String, String> {
     keyring
         .list()
         .iter()
-        .map(|k| (name(k.id.name()), hash(&k.material)))
+        .map(|k| (name(k.id.name()), hash(k.material().unwrap())))
         .collect()
 }
 
@@ -457,7 +457,7 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
     for key in Keyring::open(&config, &environment, &pool)?.list() {
         let name = String::from_utf8_lossy(key.id.name()).into_owned();
         if names.contains(&name.as_str()) {
-            println!("{name} {}", hex(&key.material));
+            println!("{name} {}", hex(key.material()?));
         }
     }
     Ok(())

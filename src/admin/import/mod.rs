@@ -9,12 +9,15 @@ mod plugin_file;
 pub use component_json::parse as parse_component_json;
 pub use plugin_file::parse as parse_plugin_file;
 
+use super::init::create;
 use super::open_alone;
 use crate::config::Config;
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
 use crate::keyring::Keyring;
 use crate::keyring::id::{KeyId, check_length, check_type};
+use crate::keyring::record::KeyRecord;
+use crate::os::signals;
 use crate::secret::{SecretBytes, SecretPool};
 use crate::sys;
 use std::collections::HashMap;
@@ -32,6 +35,8 @@ pub struct Found {
     pub key_type: String,
     /// The material.
     pub material: SecretBytes,
+    /// When it was made, in seconds since 1970, and in which generation of its keyring file, where the source knows.
+    pub made: Option<(i64, u64)>,
 }
 
 impl Found {
@@ -49,7 +54,21 @@ impl Found {
             id,
             key_type,
             material,
+            made: None,
         })
+    }
+
+    /// The key as it goes into a keyring; one whose age nobody knows is as old as the import.
+    fn record(&self, keyring: &Keyring) -> Result<KeyRecord> {
+        let now = || (sys::unix_seconds(), keyring.status().store.generation);
+        let (created_at, generation) = self.made.unwrap_or_else(now);
+        KeyRecord::new(
+            self.id.clone(),
+            self.key_type.as_bytes(),
+            keyring.pool().copy(&self.material)?,
+            created_at,
+            generation,
+        )
     }
 }
 
@@ -82,12 +101,14 @@ pub fn read(source: &Source<'_>, pool: &SecretPool) -> Result<(String, Vec<Found
             let environment = super::environment(config, true);
             let keyring = Keyring::open(config, &environment, pool)?;
             let keys = keyring.list_with_material()?.into_iter().map(|key| {
-                Found::new(
+                let found = Found::new(
                     key.id.name(),
                     key.id.owner(),
                     key.key_type.as_bytes(),
-                    pool.copy(&key.material)?,
-                )
+                    pool.copy(key.material()?)?,
+                )?;
+                let made = Some((key.created_at, key.generation));
+                Ok(Found { made, ..found })
             });
             Ok((
                 format!(
@@ -109,6 +130,18 @@ pub fn read(source: &Source<'_>, pool: &SecretPool) -> Result<(String, Vec<Found
             parsed.map_err(|e| e.context(format!("'{}'", path.display())))
         }
     }
+}
+
+/// Stores the keys, each durably. What is there after an error is the same when the import is repeated.
+fn store(keyring: &Keyring, new: &[&Found], progress: &mut dyn FnMut(usize, usize)) -> Result<()> {
+    for (i, key) in new.iter().enumerate() {
+        progress(i, new.len());
+        signals::check(OP).map_err(|e| {
+            e.hint("Nothing is lost: repeat the import, which goes on where it was interrupted.")
+        })?;
+        keyring.restore(key.record(keyring)?)?;
+    }
+    Ok(())
 }
 
 /// Brings the keys of `source` into the keyring of `config`, which is made where it does not exist, and reads them
@@ -147,7 +180,7 @@ pub fn import(
         };
         let twice = seen.insert(&key.id, key);
         match (here, twice) {
-            (Some(here), _) if same(&here.material, &here.key_type) => plan.same += 1,
+            (Some(here), _) if same(here.material()?, &here.key_type) => plan.same += 1,
             (None, Some(other)) if same(&other.material, &other.key_type) => {}
             (None, None) => new.push(key),
             _ => conflicts.push(format!("{:?}", key.id)),
@@ -178,24 +211,28 @@ pub fn import(
     let Some(keyring) = keyring.filter(|_| !dry_run) else {
         return Ok(plan);
     };
-    if !keyring.status().store.exists {
-        keyring.create_empty()?;
+    let identity = super::environment(config, false).identity;
+    let fresh = !keyring.status().store.exists;
+    if fresh {
+        create(&keyring, config, &identity)?;
     }
-    for (i, key) in new.iter().enumerate() {
-        progress(i, new.len());
-        keyring.store_key(
-            key.id.name(),
-            key.id.owner(),
-            key.key_type.as_bytes(),
-            &key.material,
-        )?;
+    let stored = store(&keyring, &new, progress);
+    if stored.is_err() && fresh && config.token_storage().is_none() {
+        // All of it is in the source, and this process holds the lock.
+        let _guard = identity.enter();
+        let _ = std::fs::remove_file(&config.path);
     }
+    stored?;
     // From the disk, not from memory.
     drop(keyring);
     let check = Keyring::open(config, &super::environment(config, true), &pool)?;
     for key in &keys {
         let there = check.fetch(key.id.name(), key.id.owner())?;
-        if !there.is_some_and(|t| equal(&t.material, &key.material)) {
+        let same = match there {
+            Some(there) => equal(there.material()?, &key.material),
+            None => false,
+        };
+        if !same {
             return Err(Error::new(
                 Kind::Internal,
                 OP,

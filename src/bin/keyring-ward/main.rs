@@ -80,11 +80,14 @@ fn main() -> ExitCode {
         Command::Hsm(command) => commands::hsm::run(&command, json),
         Command::ResetMarker(args) => commands::reset_marker::run(&args, json),
     };
-    match result {
+    let code = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::from(10 + error.kind().number() as u8)
         }
-    }
+    };
+    // One that came while something was being changed ends the program now.
+    keyring_ward::os::signals::let_through();
+    code
 }

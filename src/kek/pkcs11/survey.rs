@@ -124,12 +124,20 @@ pub fn keys(config: &Pkcs11Config, deadline: Deadline) -> Result<Vec<String>> {
     })
 }
 
+/// A key that was made.
+pub struct NewKey {
+    /// Its description.
+    pub line: String,
+    /// Its CKA_ID.
+    pub id: Vec<u8>,
+}
+
 /// Makes the configured KEK where it is missing: AES-256, on the token, sensitive, not extractable, with
-/// only the usages that the mechanism needs. `None`: it was there already; else its description.
+/// only the usages that the mechanism needs. `None`: it was there already.
 ///
 /// # Errors
 /// Config: the configuration names the key by id only. What is wrong with module, token or PIN.
-pub fn make_key(config: &Pkcs11Config, deadline: Deadline) -> Result<Option<String>> {
+pub fn make_key(config: &Pkcs11Config, deadline: Deadline) -> Result<Option<NewKey>> {
     with_login(config, true, deadline, |login, config, _| {
         let rsa = config.mechanism == Some(Mechanism::RsaOaep);
         let name = login.token_name();
@@ -155,13 +163,46 @@ pub fn make_key(config: &Pkcs11Config, deadline: Deadline) -> Result<Option<Stri
             .hint("A key that is made needs a label: set key_label as well."));
         };
         if rsa {
-            create_pair(login, config, label)?;
-            return Ok(Some(find_rsa()?.line()));
+            let id = create_pair(login, config, label)?;
+            let line = find_rsa()?.line();
+            return Ok(Some(NewKey { line, id }));
         }
-        create(login, config, label)?;
+        let id = create(login, config, label)?;
         let key = token::require_key(&login.session, &config.key, &login.token_name())?;
-        Ok(Some(key.line()))
+        Ok(Some(NewKey {
+            line: key.line(),
+            id,
+        }))
     })
+}
+
+/// Removes a key that [`make_key`] has just made, and nothing else of that name.
+///
+/// # Errors
+/// What is wrong with module, token or PIN.
+pub fn remove_key(config: &Pkcs11Config, id: &[u8], deadline: Deadline) -> Result<()> {
+    let id = id.to_vec();
+    with_login(config, true, deadline, move |login, config, _| {
+        let label = config.key.label.clone().unwrap_or_default();
+        for label in [mac_label(&label), label] {
+            destroy(
+                login,
+                &[
+                    Attribute::Label(label.into_bytes()),
+                    Attribute::Id(id.clone()),
+                ],
+            )?;
+        }
+        Ok(())
+    })
+}
+
+fn destroy(login: &LoggedIn, template: &[Attribute]) -> Result<()> {
+    let failed = |e| errors::error("remove a key that was made", &e);
+    for object in login.session.find_objects(template).map_err(failed)? {
+        login.session.destroy_object(object).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// What a new KEK has to be good for on this token.
@@ -195,7 +236,7 @@ fn wanted(login: &LoggedIn, config: &Pkcs11Config) -> Result<(Mechanism, bool)> 
     .hint("Leave pkcs11_mechanism out, or use a token with AES-GCM or AES key wrap."))
 }
 
-fn create(login: &LoggedIn, config: &Pkcs11Config, label: &str) -> Result<()> {
+fn create(login: &LoggedIn, config: &Pkcs11Config, label: &str) -> Result<Vec<u8>> {
     const OP: &str = "make the KEK on the token";
     let (mechanism, wraps) = wanted(login, config)?;
     let mut random = [0; 8];
@@ -213,7 +254,7 @@ fn create(login: &LoggedIn, config: &Pkcs11Config, label: &str) -> Result<()> {
         Attribute::KeyType(KeyType::AES),
         Attribute::ValueLen(32.into()),
         Attribute::Label(label.as_bytes().to_vec()),
-        Attribute::Id(id),
+        Attribute::Id(id.clone()),
         Attribute::Encrypt(!wraps),
         Attribute::Decrypt(!wraps),
         Attribute::Wrap(wraps),
@@ -222,6 +263,7 @@ fn create(login: &LoggedIn, config: &Pkcs11Config, label: &str) -> Result<()> {
         Attribute::Verify(false),
     ]);
     let failed = |e| errors::error(OP, &e);
+    let mut mac = None;
     if mechanism == Mechanism::AesCbcHmac {
         // First the second key: a KEK without it would be taken for a whole one.
         let mut template = secret.to_vec();
@@ -229,30 +271,36 @@ fn create(login: &LoggedIn, config: &Pkcs11Config, label: &str) -> Result<()> {
             Attribute::KeyType(KeyType::GENERIC_SECRET),
             Attribute::ValueLen(32.into()),
             Attribute::Label(mac_label(label).into_bytes()),
+            Attribute::Id(id.clone()),
             Attribute::Sign(true),
             Attribute::Verify(true),
         ]);
-        login
+        let made = login
             .session
             .generate_key(&CkMechanism::GenericSecretKeyGen, &template)
             .map_err(failed)?;
+        mac = Some(made);
     }
-    login
+    let made = login
         .session
-        .generate_key(&CkMechanism::AesKeyGen, &template)
-        .map_err(failed)?;
-    Ok(())
+        .generate_key(&CkMechanism::AesKeyGen, &template);
+    if let (Err(_), Some(mac)) = (&made, mac) {
+        // With it the next attempt would make a second one of the same label.
+        let _ = login.session.destroy_object(mac);
+    }
+    made.map_err(failed)?;
+    Ok(id)
 }
 
 /// RSA-3072 (NIST SP 800-57: as strong as the 128 bits that OAEP gives here).
-fn create_pair(login: &LoggedIn, config: &Pkcs11Config, label: &str) -> Result<()> {
+fn create_pair(login: &LoggedIn, config: &Pkcs11Config, label: &str) -> Result<Vec<u8>> {
     let mut random = [0; 8];
     fill_random(&mut random)?;
     let id = config.key.id.clone().unwrap_or_else(|| random.to_vec());
     let both = [
         Attribute::Token(true),
         Attribute::Label(label.as_bytes().to_vec()),
-        Attribute::Id(id),
+        Attribute::Id(id.clone()),
     ];
     let mut public = both.to_vec();
     public.extend([
@@ -273,7 +321,7 @@ fn create_pair(login: &LoggedIn, config: &Pkcs11Config, label: &str) -> Result<(
         .session
         .generate_key_pair(&CkMechanism::RsaPkcsKeyPairGen, &public, &private)
         .map_err(|e| errors::error("make the KEK on the token", &e))?;
-    Ok(())
+    Ok(id)
 }
 
 /// One step of the contract: what, and whether it held; the reason where not.
@@ -355,11 +403,7 @@ fn remove(config: &Pkcs11Config, deadline: Deadline) -> Result<()> {
     with_login(config, true, deadline, |login, config, _| {
         let label = config.key.label.clone().unwrap_or_default();
         for label in [mac_label(&label), label] {
-            let template = [Attribute::Label(label.into_bytes())];
-            let failed = |e| errors::error("remove a throw-away key", &e);
-            for object in login.session.find_objects(&template).map_err(failed)? {
-                login.session.destroy_object(object).map_err(failed)?;
-            }
+            destroy(login, &[Attribute::Label(label.into_bytes())])?;
         }
         Ok(())
     })

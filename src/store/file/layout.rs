@@ -355,7 +355,7 @@ pub fn plaintext_length(change: &Change<'_>) -> usize {
                 + 2
                 + k.key_type.len()
                 + 2
-                + k.material.len()
+                + k.length()
         }
         Change::Remove(k) => 1 + 2 + k.id.name().len() + 2 + k.id.owner().len(),
     }
@@ -367,7 +367,10 @@ pub fn frame_length(change: &Change<'_>) -> u64 {
 }
 
 /// Writes the plaintext of a change into `out`, which has exactly [`plaintext_length`] bytes.
-pub fn write_plaintext(change: &Change<'_>, out: &mut [u8]) {
+///
+/// # Errors
+/// Internal: the key's material is not in memory, so it can't be written.
+pub fn write_plaintext(change: &Change<'_>, out: &mut [u8]) -> Result<()> {
     let mut at = 0;
     let mut put = |bytes: &[u8]| {
         out[at..at + bytes.len()].copy_from_slice(bytes);
@@ -390,9 +393,11 @@ pub fn write_plaintext(change: &Change<'_>, out: &mut [u8]) {
     if let Change::Put(k) = change {
         put(&(k.key_type.len() as u16).to_le_bytes());
         put(k.key_type.as_bytes());
-        put(&(k.material.len() as u16).to_le_bytes());
-        put(&k.material);
+        let material = k.material()?;
+        put(&(material.len() as u16).to_le_bytes());
+        put(material);
     }
+    Ok(())
 }
 
 /// Reads the plaintext of a change. `None`: it breaks the format's rules.
@@ -562,7 +567,7 @@ mod tests {
         let change = Change::Put(&record);
         let mut text = vec![0; plaintext_length(&change)];
         assert!(text.len() <= MAX_PLAINTEXT);
-        write_plaintext(&change, &mut text);
+        write_plaintext(&change, &mut text).unwrap();
         match read_plaintext(&pool, &text).unwrap() {
             Some(ReadChange::Put(back)) => {
                 assert_eq!(back.id, id);
@@ -570,7 +575,7 @@ mod tests {
                     (&*back.key_type, back.created_at, back.generation),
                     ("aes", 42, 3)
                 );
-                assert_eq!(&back.material[..], &[7; 16_384]);
+                assert_eq!(back.material().unwrap(), &[7; 16_384]);
             }
             _ => panic!("not a put"),
         }

@@ -15,7 +15,7 @@ use super::{Mode, Store, StoreInfo};
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, fingerprint};
 use crate::error::{Error, Kind, Result};
-use crate::kek::Kek;
+use crate::kek::{Budget, Kek, Unwrapped};
 use crate::keyring::record::{Change, KeyRecord, ReadChange};
 use crate::secret::{SecretBytes, SecretPool};
 use crate::sys::{self, Access, Identity};
@@ -491,6 +491,26 @@ impl Store for FileStore {
         keep_dek: bool,
     ) -> Result<()> {
         self.rekey_all(live, keks, keep_dek)
+    }
+
+    fn is_under(&self, kek: &dyn Kek, deadline: Deadline) -> Result<bool> {
+        let Some(journal) = &self.journal else {
+            return Ok(false);
+        };
+        let _guard = self.identity.enter()?;
+        let Header {
+            file_id, stanzas, ..
+        } = &journal.header;
+        let mut budget = Budget::new(deadline);
+        for stanza in stanzas {
+            match kek.unwrap(&self.pool, file_id, stanza, &mut budget) {
+                Ok(Unwrapped::Opened(_)) => {}
+                Ok(Unwrapped::NotMine | Unwrapped::WrongKey) => return Ok(false),
+                Err(e) if e.kind() == Kind::WrongKek => return Ok(false),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(true)
     }
 
     fn wants_rewrite(&self) -> bool {

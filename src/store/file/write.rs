@@ -422,7 +422,7 @@ fn seal(
         previous: end.chain,
     };
     let mut text = pool.zeroed(plaintext_length(change))?;
-    write_plaintext(change, &mut text);
+    write_plaintext(change, &mut text)?;
     let (nonce, tag) = keys.cipher().seal(&at, &mut text)?;
     let mut frame = Vec::with_capacity(layout::FRAME_OVERHEAD + text.len());
     write_frame(&mut frame, sequence, &nonce, &text, &tag);

@@ -3,6 +3,7 @@
 use super::{Change, print, print_json, print_would};
 use keyring_ward::admin::edit::{compact, could_change};
 use keyring_ward::error::Result;
+use keyring_ward::os::signals;
 
 pub fn run(args: &Change, json: bool) -> Result<()> {
     let config = args.keyring.config()?;
@@ -12,6 +13,7 @@ pub fn run(args: &Change, json: bool) -> Result<()> {
         print_would(json, &format!("write '{shown}' anew"));
         return Ok(());
     }
+    signals::hold_back();
     let (before, after) = compact(&config)?;
     match json {
         true => print_json(&serde_json::json!({ "bytes": after, "before": before })),

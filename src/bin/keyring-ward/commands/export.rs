@@ -5,6 +5,7 @@ use crate::options::Keyring;
 use keyring_ward::admin::export::component_json;
 use keyring_ward::admin::inspect::inspect;
 use keyring_ward::error::Result;
+use keyring_ward::os::signals;
 use std::path::PathBuf;
 
 /// Writes a file that component_keyring_file reads. It holds every key in clear text.
@@ -33,6 +34,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         );
         return Ok(());
     }
+    signals::hold_back();
     let keys = component_json(&config, &args.to)?;
     match json {
         true => {

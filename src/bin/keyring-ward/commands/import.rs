@@ -4,6 +4,7 @@ use super::{Progress, print, print_json};
 use crate::options::{Keyring, file_config};
 use keyring_ward::admin::import::{Source, import};
 use keyring_ward::error::Result;
+use keyring_ward::os::signals;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -27,6 +28,9 @@ pub struct Args {
 
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let config = args.keyring.config()?;
+    if !args.dry_run {
+        signals::hold_back();
+    }
     let mut bar = Progress::new("keys");
     let mut progress = |done: usize, all: usize| bar.set(done, all);
     let plan = match (&args.from, &args.from_config) {

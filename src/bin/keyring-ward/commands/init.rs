@@ -5,13 +5,14 @@ use crate::options::Keyring;
 use keyring_ward::admin::init::{init, would_init};
 use keyring_ward::config::{Config, KekConfig, SecretRef, TokenChoice, hex};
 use keyring_ward::error::{Error, Kind, Result};
+use keyring_ward::os::signals;
 
 /// The keyring to make.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     keyring: Keyring,
-    /// Make the KEK, too, if it does not exist: a secret file of 32 random bytes, or a key on the token
+    /// Make the KEK, too: a secret file of 32 random bytes, or a key on the token; it must not exist yet
     #[arg(long)]
     generate: bool,
     /// Check what can be checked, and make nothing
@@ -34,6 +35,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         return Ok(());
     }
     let owner = args.user.as_deref().map(look_up).transpose()?;
+    signals::hold_back();
     let outcome = init(&config, owner, args.generate)?;
     if json {
         let options: serde_json::Map<_, _> = members(&options(&config.keks[0]));

@@ -2,9 +2,10 @@
 
 use super::{Change, print, print_json, print_made, print_would};
 use crate::options::{Asked, Keyring, file_config};
-use keyring_ward::admin::rekey::{self, could_rekey, rekey};
+use keyring_ward::admin::rekey::{self, could_rekey, could_reseal, rekey};
 use keyring_ward::config::{Config, KekConfig, SecretRef};
 use keyring_ward::error::{Error, Kind, Result};
+use keyring_ward::os::signals;
 use std::path::{Path, PathBuf};
 
 /// The keyring's options name it as it is now; the --new- options name the KEK that it gets.
@@ -28,7 +29,7 @@ pub struct Args {
     /// A JSON configuration whose KEK is the new one, of any backend; its path must be the same
     #[arg(long, value_name = "FILE", group = "new")]
     new_config: Option<PathBuf>,
-    /// Make the new KEK where it is missing
+    /// Make the new KEK; it must not exist yet
     #[arg(long)]
     generate: bool,
     /// Keep the DEK: whoever has the old KEK and an old copy can then open the new file as well
@@ -86,6 +87,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         );
         return Ok(());
     }
+    signals::hold_back();
     let done = rekey(&config, &kek, args.keep_dek, args.generate)?;
     if json {
         print_json(&json_of(&done));
@@ -99,7 +101,12 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     } else {
         "a new DEK"
     };
-    print_done(&config, &format!("the new KEK with {dek}"), &done);
+    let kek = if done.same_key {
+        "the same key as before, wrapped in another way,"
+    } else {
+        "the new KEK"
+    };
+    print_done(&config, &format!("{kek} with {dek}"), &done);
     print("Name the new KEK in the server's configuration before it is started.");
     print("Keep the old KEK as long as backups of the old file are kept.");
     print(
@@ -111,7 +118,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
 fn json_of(done: &rekey::Outcome) -> serde_json::Value {
     serde_json::json!({
         "keys": done.keys, "generation": done.generation, "fingerprint": done.fingerprint,
-        "pin_is_stale": done.pin_is_stale,
+        "pin_is_stale": done.pin_is_stale, "same_key": done.same_key,
     })
 }
 
@@ -132,7 +139,7 @@ fn print_done(config: &Config, under: &str, done: &rekey::Outcome) {
 pub fn reseal(args: &Change, json: bool) -> Result<()> {
     let config = args.keyring.config()?;
     if args.dry_run {
-        let keys = could_rekey(&config, &config.keks[0], false)?;
+        let keys = could_reseal(&config)?;
         print_would(
             json,
             &format!(
@@ -142,7 +149,8 @@ pub fn reseal(args: &Change, json: bool) -> Result<()> {
         );
         return Ok(());
     }
-    let done = rekey(&config, &config.keks[0], false, false)?;
+    signals::hold_back();
+    let done = rekey::reseal(&config)?;
     if json {
         print_json(&json_of(&done));
         return Ok(());

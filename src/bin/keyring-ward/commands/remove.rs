@@ -2,9 +2,10 @@
 
 use super::{print, print_json, print_would};
 use crate::options::Keyring;
-use keyring_ward::admin::edit::{has, remove};
-use keyring_ward::error::{Error, Kind, Result};
+use keyring_ward::admin::edit::{could_remove, remove};
+use keyring_ward::error::Result;
 use keyring_ward::keyring::id::printable;
+use keyring_ward::os::signals;
 
 /// Removes one key for ever. What it encrypted can't be read any more.
 #[derive(clap::Args)]
@@ -27,21 +28,14 @@ pub struct Args {
 
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let (name, owner) = (args.name.as_bytes(), args.owner.as_bytes());
-    if owner.is_empty() && !args.server_key {
-        return Err(Error::new(
-            Kind::InvalidInput,
-            "remove the key",
-            format!("{} is one of the server's own keys", printable(name, owner)),
-        )
-        .hint("What InnoDB or the binary log encrypted with it is lost with it. If that is meant, add --server-key; for a user's key add --owner."));
-    }
     let config = args.keyring.config()?;
     if args.dry_run {
-        has(&config, name, owner)?;
+        could_remove(&config, name, owner, args.server_key)?;
         print_would(json, &format!("remove {}", printable(name, owner)));
         return Ok(());
     }
-    remove(&config, name, owner)?;
+    signals::hold_back();
+    remove(&config, name, owner, args.server_key)?;
     if json {
         print_json(&serde_json::json!({ "removed": printable(name, owner) }));
         return Ok(());

@@ -2,8 +2,9 @@
 
 use super::{print, print_json};
 use crate::options::Keyring;
-use keyring_ward::admin::edit::reown;
+use keyring_ward::admin::edit::{Moving, reown};
 use keyring_ward::error::Result;
+use keyring_ward::os::signals;
 
 /// Gives all keys of one account to another one. A key's owner is the account's name, which RENAME USER changes.
 #[derive(clap::Args)]
@@ -16,6 +17,9 @@ pub struct Args {
     /// The account that gets them
     #[arg(long, value_name = "USER@HOST")]
     to: String,
+    /// Yes: an empty account, which is the server itself. Its keys are InnoDB's and the binary log's
+    #[arg(long)]
+    server_key: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -23,12 +27,14 @@ pub struct Args {
 
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let config = args.keyring.config()?;
-    let done = reown(
-        &config,
-        args.from.as_bytes(),
-        args.to.as_bytes(),
-        args.dry_run,
-    )?;
+    let how = Moving {
+        server_key: args.server_key,
+        dry_run: args.dry_run,
+    };
+    if !args.dry_run {
+        signals::hold_back();
+    }
+    let done = reown(&config, args.from.as_bytes(), args.to.as_bytes(), how)?;
     if json {
         print_json(&serde_json::json!({ "keys": done.keys, "dry_run": args.dry_run }));
         return Ok(());

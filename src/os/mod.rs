@@ -1,0 +1,5 @@
+//! What the operating system does for the process as a whole.
+//!
+//! Owns no state. It must never know of keyrings.
+
+pub mod signals;
