@@ -14,6 +14,7 @@ use keyring_ward::keyring::record::{Change, KeyRecord, ReadChange};
 use keyring_ward::secret::SecretPool;
 use keyring_ward::store::file::layout::{self, Header};
 use keyring_ward::store::file::scan::{chain_value, scan};
+use keyring_ward::store::file::window::Window;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
@@ -88,7 +89,9 @@ fn header(bytes: &[u8]) {
     assert_eq!(again, bytes[..parsed.length], "one header, one way to write it");
     // Whatever follows the header: no key of ours sealed it, so nothing may come out.
     let mut seen = 0;
-    let result = scan(&POOL, bytes, &parsed, &KEYS, None, &mut |_| {
+    let mut behind = &bytes[parsed.length..];
+    let mut window = Window::new(&mut behind, parsed.length as u64, (bytes.len() - parsed.length) as u64).expect("memory");
+    let result = scan(&POOL, &mut window, &parsed, &KEYS, None, &mut |_| {
         seen += 1;
         Ok(())
     });
@@ -193,7 +196,9 @@ fn journal(keys: &[Key], damage: &[Damage]) {
     }
     let parsed = layout::parse_header(&file).expect("the header is whole");
     let mut seen = Vec::new();
-    let result = scan(&POOL, &file, &parsed, &KEYS, None, &mut |change| {
+    let mut behind = &file[parsed.length..];
+    let mut window = Window::new(&mut behind, parsed.length as u64, (file.len() - parsed.length) as u64).expect("memory");
+    let result = scan(&POOL, &mut window, &parsed, &KEYS, None, &mut |change| {
         seen.push(match change {
             ReadChange::Put(r) => Seen(r.id.as_bytes().to_vec(), Some(r.material().expect("its material is here").to_vec())),
             ReadChange::Remove(id) => Seen(id.as_bytes().to_vec(), None),

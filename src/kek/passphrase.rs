@@ -19,8 +19,9 @@ const SALT: usize = 16;
 const OP: &str = "read the passphrase";
 /// Memory in KiB, passes and lanes of new stanzas: RFC 9106's second recommendation with one lane.
 const DEFAULT: (u32, u32, u32) = (64 * 1024, 3, 1);
-/// Upper bounds on what a file may ask for.
-const LIMIT: (u32, u32, u32) = (1024 * 1024, 16, 8);
+/// Upper bounds on what a file may ask for: four times the memory of ours. A server under a memory limit has to
+/// survive the attempt, because nobody has authenticated the file yet.
+const LIMIT: (u32, u32, u32) = (256 * 1024, 16, 8);
 
 /// A passphrase in a file or a systemd credential. One trailing line end is not part of it.
 pub struct Passphrase {
@@ -105,7 +106,7 @@ impl Passphrase {
         let passphrase = self.read(pool)?;
         let params =
             Params::new(cost.kib, cost.passes, cost.lanes, Some(2 * KEY)).map_err(internal)?;
-        let mut blocks = vec![Block::default(); params.block_count()];
+        let mut blocks = blocks(params.block_count())?;
         let mut out = pool.zeroed(2 * KEY)?;
         let result = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
             .hash_password_into_with_memory(&passphrase, &cost.salt, &mut out, &mut blocks);
@@ -114,6 +115,24 @@ impl Passphrase {
         result.map_err(internal)?;
         WrapKeys::new(out)
     }
+}
+
+/// Memory for Argon2id. It is large, so that there may be none.
+fn blocks(count: usize) -> Result<Vec<Block>> {
+    let mut blocks = Vec::new();
+    blocks.try_reserve_exact(count).map_err(|_| {
+        Error::new(
+            Kind::Io,
+            "derive the key from the passphrase",
+            format!(
+                "there is no memory for Argon2id, which needs {} MiB",
+                (count * Block::SIZE) >> 20
+            ),
+        )
+        .hint("Give the process more memory (MemoryMax= in the systemd unit, ulimit -v), or use a key file. Nothing was changed.")
+    })?;
+    blocks.resize(count, Block::default());
+    Ok(blocks)
 }
 
 impl Kek for Passphrase {
@@ -187,6 +206,8 @@ mod tests {
             (u32::MAX, 3, 1),
             (65536, 0, 1),
             (65536, 17, 1),
+            (256 * 1024 + 1, 1, 1),
+            (1024 * 1024, 4, 1),
             (65536, 3, 0),
             (65536, 3, u32::MAX),
         ];
@@ -196,13 +217,22 @@ mod tests {
                 "{kib} {passes} {lanes}"
             );
         }
+        assert!(Cost::from_bytes(&cost(256 * 1024, 16, 8)).is_ok());
         assert!(Cost::from_bytes(&[0; 27]).is_err());
+    }
+
+    #[test]
+    fn memory_that_is_not_there_is_an_error() {
+        let e = blocks(usize::MAX / Block::SIZE / 4).map(drop).unwrap_err();
+        assert_eq!(e.kind(), Kind::Io);
+        assert!(e.to_string().contains("no memory for Argon2id"), "{e}");
+        assert_eq!(blocks(8).unwrap().len(), 8);
     }
 
     #[test]
     fn the_budget_of_all_stanzas_is_capped() {
         let mut budget = Budget::new(Deadline::after(std::time::Duration::from_secs(9)));
-        assert!(budget.spend(1024 * 1024, 4).is_ok());
+        assert!(budget.spend(256 * 1024, 16).is_ok());
         assert!(budget.spend(8, 1).is_err());
     }
 }

@@ -134,9 +134,8 @@ impl Keyring {
             )
             .hint("Set fingerprint to what keyring-ward init printed."));
         }
-        // A record has about 150 bytes: growing step by step would hash every key several times.
-        let bytes = std::fs::metadata(&config.path).map_or(0, |m| m.len().min(MAX_FILE));
-        let mut map = Map::with_capacity(bytes as usize / 200);
+        // It grows with what was authenticated: the file's size says nothing.
+        let mut map = Map::default();
         let deadline = Deadline::after(if environment.starting {
             config.patience.start
         } else {
@@ -151,6 +150,8 @@ impl Keyring {
             deadline,
             kek_patience: config.patience.call,
             fingerprint: config.fingerprint,
+            // The tool has no data directory: it reads what it is given, to mend it.
+            largest: environment.data_dir.as_ref().map_or(u64::MAX, |_| MAX_FILE),
             pool: pool.clone(),
             predecessor,
         };

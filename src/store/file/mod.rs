@@ -8,6 +8,7 @@ pub mod layout;
 pub mod lock;
 pub mod marker;
 pub mod scan;
+pub mod window;
 mod write;
 
 use super::header::{self, OpenHeader};
@@ -24,15 +25,16 @@ use lock::Lock;
 use marker::Marker;
 use scan::{End, Waypoint};
 use std::fs::{File, Metadata};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use window::Window;
 
 const OP: &str = "open the keyring file";
-/// Largest keyring file that is read, in bytes.
-pub const MAX_FILE: u64 = 1 << 30;
+/// Largest keyring file that a server reads, in bytes. Writing stays below it (`write::room_for`).
+pub const MAX_FILE: u64 = 4 << 30;
 
 /// Everything that opening a file store needs.
 pub struct OpenOptions<'a> {
@@ -52,6 +54,8 @@ pub struct OpenOptions<'a> {
     pub kek_patience: Duration,
     /// The DEK that the file must have, if pinned.
     pub fingerprint: Option<[u8; FINGERPRINT]>,
+    /// Largest file that is read, in bytes.
+    pub largest: u64,
     /// The pool for secrets.
     pub pool: SecretPool,
     /// What the store that this one replaces hands over.
@@ -116,6 +120,7 @@ pub struct FileStore {
     kek_in_use: usize,
     stanza_in_use: usize,
     pool: SecretPool,
+    largest: u64,
     lock: Option<Arc<Lock>>,
     journal: Option<Journal>,
     refusing: Option<Refusing>,
@@ -152,6 +157,7 @@ impl FileStore {
             kek_in_use: 0,
             stanza_in_use: 0,
             pool: options.pool,
+            largest: options.largest,
             journal: None,
             refusing: None,
             live_bytes: 0,
@@ -260,15 +266,17 @@ impl FileStore {
         predecessor: Option<&Handover>,
         sink: &mut Sink<'_>,
     ) -> Result<()> {
-        let io = |e| {
-            Error::io(
-                "read the keyring file",
-                format!("'{}'", self.path.display()),
-                e,
-            )
-        };
-        let bytes = sys::read_bounded(&mut file, MAX_FILE).map_err(io)?;
         let place = format!("'{}'", self.path.display());
+        let io = |e| Error::io("read the keyring file", place.clone(), e);
+        if meta.len() > self.largest {
+            return Err(self.too_large(meta.len()));
+        }
+        // The header first: nothing that it does not authenticate decides what is read and allocated.
+        let mut bytes = Vec::new();
+        (&mut file)
+            .take(layout::MAX_HEADER as u64)
+            .read_to_end(&mut bytes)
+            .map_err(io)?;
         let opened = header::open(
             &bytes,
             &header::Expected {
@@ -294,9 +302,13 @@ impl FileStore {
         let same_file = predecessor.filter(|p| p.file_id == Some(header.file_id));
         let waypoint = same_file.and_then(|p| p.last);
         let (mut live, mut dead) = (0, 0);
+        let start = parsed.length as u64;
+        file.seek(SeekFrom::Start(start)).map_err(io)?;
+        let mut reader = &file;
+        let mut journal = Window::new(&mut reader, start, meta.len().saturating_sub(start))?;
         let (end, passed) = scan::scan(
             &self.pool,
-            &bytes,
+            &mut journal,
             &parsed,
             &keys,
             waypoint,
@@ -356,10 +368,36 @@ impl FileStore {
             end,
         });
         if end.torn > 0 {
-            self.mend(&bytes[end.offset as usize..]);
+            let torn = self.torn_bytes(&end).map_err(io)?;
+            self.mend(&torn);
         }
         self.refresh_marker();
         Ok(())
+    }
+
+    /// What lies behind the last whole record: less than a frame.
+    fn torn_bytes(&self, end: &End) -> io::Result<Vec<u8>> {
+        let mut torn = vec![0; end.torn.min(window::LOOK as u64) as usize];
+        if let Some(journal) = &self.journal {
+            journal.file.read_exact_at(&mut torn, end.offset)?;
+        }
+        Ok(torn)
+    }
+
+    fn too_large(&self, bytes: u64) -> Error {
+        Error::new(
+            Kind::Tampered,
+            OP,
+            format!(
+                "'{}' has {bytes} bytes, a server reads at most {}",
+                self.path.display(),
+                self.largest
+            ),
+        )
+        .hint(
+            "Keyring Ward never writes such a file. Restore it from a backup; `keyring-ward verify` \
+             reads files of any size, `keyring-ward compact` shortens one with many removed keys.",
+        )
     }
 
     fn collect_kek_warnings(&mut self) {

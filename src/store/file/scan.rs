@@ -4,9 +4,10 @@
 //! the file ends within, or of which whole aligned sectors are zero. It must never skip a frame,
 //! and touches nothing on disk.
 
+use super::window::{LOOK, Window};
 use super::layout::{self, END_MARK, FRAME_HEADER, FrameHeader, MAX_FRAME, damaged};
 use crate::envelope::{FileKeys, MAC, Position, TAG};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keyring::record::{MAX_PLAINTEXT, ReadChange};
 use crate::secret::SecretPool;
 
@@ -37,15 +38,15 @@ pub struct Waypoint {
     pub chain: [u8; MAC],
 }
 
-/// Reads all records of `file` behind its header and gives each change to `sink`.
+/// Reads all records of `journal`, which begins behind the header, and gives each change to `sink`.
 ///
 /// `waypoint`: a record that must be passed, if the generation is the same. `Ok((end, passed))`.
 ///
 /// # Errors
-/// Tampered: a record is damaged, out of sequence or not authentic. What `sink` returns.
+/// Tampered: a record is damaged, out of sequence or not authentic. Io: the file can't be read. What `sink` returns.
 pub fn scan(
     pool: &SecretPool,
-    file: &[u8],
+    journal: &mut Window<'_>,
     header: &layout::ParsedHeader,
     keys: &FileKeys,
     waypoint: Option<Waypoint>,
@@ -60,24 +61,30 @@ pub fn scan(
         chain: header.mac,
         torn: 0,
     };
-    let mut at = header.length;
     let passes = |end: &End| {
         waypoint.is_some_and(|w| {
             w.generation == h.generation && w.sequence == end.sequence && w.chain == end.chain
         })
     };
     let mut passed = passes(&end);
-    while at < file.len() {
-        let rest = &file[at..];
+    let io = |e| Error::io("read the keyring file", "its records", e);
+    loop {
+        let (at, left) = (end.offset as usize, journal.left());
+        let rest = journal.bytes().map_err(io)?;
+        if rest.is_empty() {
+            break;
+        }
+        // Beyond this no frame reaches: enough to judge one.
+        let rest = &rest[..rest.len().min(LOOK)];
         let frame = match read_frame(rest) {
             Frame::Whole(frame) => frame,
             Frame::Short => {
-                end.torn = rest.len() as u64;
+                end.torn = left;
                 break;
             }
             Frame::Bad(length, why) => {
                 if has_unwritten_sector(at, rest, length) {
-                    end.torn = rest.len() as u64;
+                    end.torn = left;
                     break;
                 }
                 return Err(damaged(at as u64, why));
@@ -106,7 +113,7 @@ pub fn scan(
         text.copy_from_slice(frame.body);
         if !cipher.open(&position, &frame.header.nonce, &frame.tag, text) {
             if has_unwritten_sector(at, rest, Some(length)) {
-                end.torn = rest.len() as u64;
+                end.torn = left;
                 break;
             }
             return Err(damaged(
@@ -117,10 +124,10 @@ pub fn scan(
         let change = layout::read_plaintext(pool, text)?
             .ok_or_else(|| damaged(at as u64, "the record's content breaks the format's rules"))?;
         sink(change)?;
-        at += length;
-        end.offset = at as u64;
+        end.offset += length as u64;
         end.sequence = expected;
         end.chain = chain_value(&frame.tag);
+        journal.advance(length);
         passed = passed || passes(&end);
     }
     Ok((end, passed))
