@@ -6,11 +6,15 @@
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::sys;
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Connector, ConnectorBuilder};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -19,6 +23,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,7 +34,8 @@ const MAX_CERTIFICATES: u64 = 4 << 20;
 /// How long the end of an operation waits for a name lookup that it no longer needs.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Runs `work` to its end, for no longer than `attempt` and what is left of `deadline`.
+/// Runs `work` to its end, for no longer than `attempt` and what is left of `deadline`. `whom` names who was asked
+/// last, for the message when it takes too long.
 ///
 /// The runtime has the calling thread only, and one helper for name lookups (the C library's), which ends with
 /// it. Where the system's resolver hangs, that helper is left to its own timeout (seconds): nobody waits
@@ -39,7 +45,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Those of `work`; Unreachable: it took too long.
 pub fn run<T>(
     op: &'static str,
-    whom: &str,
+    whom: impl Fn() -> String,
     deadline: Deadline,
     attempt: Duration,
     work: impl Future<Output = Result<T>>,
@@ -58,7 +64,8 @@ pub fn run<T>(
             Kind::Unreachable,
             op,
             format!(
-                "{whom} did not answer within {:.1} s",
+                "{} did not answer within {:.1} s",
+                whom(),
                 limit.as_secs_f64()
             ),
         )
@@ -90,7 +97,10 @@ impl Https {
             .build()
             .map_err(|e| Error::new(Kind::Config, OP, e.to_string()))?;
         let proxy = match proxy {
-            None => ProxyConfig::from_env(),
+            None => {
+                check_environment()?;
+                ProxyConfig::from_env()
+            }
             Some(url) => ProxyConfig::all(url).map_err(|e| {
                 Error::new(Kind::Config, OP, format!("the proxy '{url}': {e}"))
                     .hint("Use http://HOST:PORT.")
@@ -101,48 +111,196 @@ impl Https {
 
     /// The client.
     pub fn client(&self) -> SharedHttpClient {
-        make(self.tls.clone(), Some(self.proxy.clone()))
+        make(self.tls.clone(), self.proxy.clone())
     }
 
-    /// The client for what is near this machine: metadata services. No proxy.
-    pub fn direct_client(&self) -> SharedHttpClient {
-        make(self.tls.clone(), None)
+    /// One request to what is near this machine, a metadata service, without a proxy: status and body of the answer.
+    /// Connecting and answering may take `limit` each. The texts must have been checked: see
+    /// [`crate::config::aws_names`].
+    ///
+    /// # Errors
+    /// That of the connection.
+    pub async fn ask_near(
+        &self,
+        method: &'static str,
+        url: &str,
+        headers: &[(&'static str, String)],
+        limit: Duration,
+    ) -> std::result::Result<(u16, Vec<u8>), BoxError> {
+        let settings = HttpConnectorSettings::builder()
+            .connect_timeout(limit)
+            .read_timeout(limit)
+            .build();
+        let sleep = Some(SharedAsyncSleep::new(TokioSleep::new()));
+        let connector = connector(&settings, sleep, &self.tls, None);
+        let mut request = HttpRequest::new(SdkBody::empty());
+        request.set_method(method)?;
+        request.set_uri(url)?;
+        for (name, value) in headers {
+            request.headers_mut().try_insert(*name, value.clone())?;
+        }
+        let answer = connector.call(request).await?;
+        let body = answer.body().bytes().unwrap_or_default().to_vec();
+        Ok((answer.status().as_u16(), body))
     }
 }
 
-fn make(tls: TlsContext, proxy: Option<ProxyConfig>) -> SharedHttpClient {
+fn make(tls: TlsContext, proxy: ProxyConfig) -> SharedHttpClient {
     http_client_fn(move |settings, components| {
-        let mut builder: ConnectorBuilder =
-            Connector::builder().connector_settings(settings.clone());
-        builder.set_sleep_impl(components.sleep_impl());
-        builder.set_proxy_config(Some(proxy.clone().unwrap_or_else(ProxyConfig::disabled)));
-        let connector = builder
-            .tls_provider(Provider::rustls(CryptoMode::AwsLc))
-            .tls_context(tls.clone())
-            .build();
-        SharedHttpConnector::new(Bounded(connector))
+        let bounded = connector(settings, components.sleep_impl(), &tls, Some(proxy.clone()));
+        SharedHttpConnector::new(bounded)
     })
 }
 
-/// Reads an answer's body to its end before anybody looks at it, within [`MAX_ANSWER`].
+fn connector(
+    settings: &HttpConnectorSettings,
+    sleep: Option<SharedAsyncSleep>,
+    tls: &TlsContext,
+    proxy: Option<ProxyConfig>,
+) -> Bounded {
+    let mut builder: ConnectorBuilder = Connector::builder().connector_settings(settings.clone());
+    builder.set_sleep_impl(sleep);
+    builder.set_proxy_config(Some(proxy.unwrap_or_else(ProxyConfig::disabled)));
+    let connector = builder
+        .tls_provider(Provider::rustls(CryptoMode::AwsLc))
+        .tls_context(tls.clone())
+        .build_with_resolver(Lookup);
+    Bounded(connector)
+}
+
+/// Name lookups of the C library, as the connector's own; their failure keeps its type and the name.
+#[derive(Clone, Debug)]
+struct Lookup;
+
+/// A name could not be resolved.
+#[derive(Debug)]
+pub struct LookupFailed {
+    name: String,
+    source: std::io::Error,
+}
+
+impl fmt::Display for LookupFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the name '{}' could not be resolved", self.name)
+    }
+}
+
+impl std::error::Error for LookupFailed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+impl ResolveDns for Lookup {
+    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
+        DnsFuture::new(async move {
+            let found = tokio::net::lookup_host((name, 0)).await;
+            let addresses = found.map(|all| all.map(|a| a.ip()).collect());
+            addresses.map_err(|source| {
+                ResolveDnsError::new(LookupFailed {
+                    name: name.into(),
+                    source,
+                })
+            })
+        })
+    }
+}
+
+/// A request that was made and got no answer: its host, and the cause as source.
+#[derive(Debug)]
+pub struct NoAnswer {
+    host: String,
+    source: BoxError,
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no answer of {}", self.host)
+    }
+}
+
+impl std::error::Error for NoAnswer {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.source.as_ref())
+    }
+}
+
+/// An answer longer than [`MAX_ANSWER`].
+#[derive(Debug)]
+pub struct TooLong;
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer is longer than 1 MiB")
+    }
+}
+
+impl std::error::Error for TooLong {}
+
+/// Reads an answer's body to its end before anybody looks at it, within [`MAX_ANSWER`]; an error names the host.
 #[derive(Debug)]
 struct Bounded(Connector);
 
 impl HttpConnector for Bounded {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (_, authority) = split_url(request.uri()).unwrap_or_default();
+        let host = authority.to_string();
         let answer = self.0.call(request);
         HttpConnectorFuture::new(async move {
-            let mut answer = answer.await?;
+            let located = |source| Box::new(NoAnswer { host, source });
+            let mut answer = match answer.await {
+                Ok(answer) => answer,
+                // The kind is what retries of the SDK go by; they are off.
+                Err(e) if e.is_timeout() => {
+                    return Err(ConnectorError::timeout(located(e.into_source())));
+                }
+                Err(e) => return Err(ConnectorError::io(located(e.into_source()))),
+            };
             let body = std::mem::replace(answer.body_mut(), SdkBody::taken());
             let whole = Limited::new(body, MAX_ANSWER).collect().await;
             let whole = whole.map_err(|e| match e.downcast::<LengthLimitError>() {
-                Ok(_) => ConnectorError::user("the answer is longer than 1 MiB".into()),
-                Err(e) => ConnectorError::io(e),
+                Ok(_) => ConnectorError::user(located(TooLong.into())),
+                Err(e) => ConnectorError::io(located(e)),
             })?;
             *answer.body_mut() = SdkBody::from(whole.to_bytes());
             Ok(answer)
         })
     }
+}
+
+/// Scheme and authority of a URL.
+pub fn split_url(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?']).next()?;
+    (!authority.is_empty() && !url.contains(char::is_whitespace)).then_some((scheme, authority))
+}
+
+/// The proxies of the environment: what the HTTP library does not understand it would pass by without a word.
+fn check_environment() -> Result<()> {
+    let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+    for name in names.into_iter().flat_map(|n| [n.into(), n.to_lowercase()]) {
+        let Some(value) = std::env::var_os(&name).filter(|v| !v.is_empty()) else {
+            continue;
+        };
+        let fits = value.to_str().is_some_and(is_proxy);
+        if !fits {
+            // Not shown: it may hold a password.
+            return Err(Error::new(
+                Kind::Config,
+                "set up HTTPS",
+                format!("{name} in the environment is not the URL of a proxy"),
+            )
+            .hint("Use http://HOST:PORT or http://USER:PASSWORD@HOST:PORT with nothing around it (a carriage return at its end comes from a file with Windows line ends), or take it out."));
+        }
+    }
+    Ok(())
+}
+
+/// `http://` or `https://` and a host, with a port, user and password as one likes.
+fn is_proxy(url: &str) -> bool {
+    let scheme_first = split_url(url).is_some_and(|(s, _)| ["http", "https"].contains(&s));
+    let bare = !url.contains("://") && !url.starts_with('/');
+    (scheme_first || bare) && url.len() <= 2048 && url.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// Reads a file of certificates and checks that each can be used.
@@ -185,13 +343,33 @@ mod tests {
         let deadline = Deadline::after(Duration::from_secs(60));
         let result = run::<()>(
             "ask",
-            "nobody",
+            || "nobody".into(),
             deadline,
             Duration::from_millis(50),
             async { std::future::pending().await },
         );
         assert_eq!(result.unwrap_err().kind(), Kind::Unreachable);
         assert!(begin.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn proxies_of_the_environment_are_urls() {
+        for good in [
+            "http://proxy:3128",
+            "https://u:p%40@proxy",
+            "proxy.example.org:80",
+        ] {
+            assert!(is_proxy(good), "{good}");
+        }
+        for bad in [
+            "http://proxy:3128\r",
+            "http://",
+            "socks5://proxy",
+            "http://a b",
+            "/proxy",
+        ] {
+            assert!(!is_proxy(bad), "{bad:?}");
+        }
     }
 
     #[test]
@@ -228,7 +406,7 @@ mod tests {
         let deadline = Deadline::after(Duration::from_secs(60));
         let found = run(
             "look up",
-            "localhost",
+            || "localhost".into(),
             deadline,
             Duration::from_secs(20),
             async {

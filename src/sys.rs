@@ -22,6 +22,17 @@ pub fn effective_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// User and group with whose rights the calling thread opens files.
+pub fn acting_ids() -> (u32, u32) {
+    // SAFETY: an id that nobody can have changes nothing; both calls answer with the present one.
+    unsafe {
+        (
+            libc::setfsuid(u32::MAX) as u32,
+            libc::setfsgid(u32::MAX) as u32,
+        )
+    }
+}
+
 /// Whose rights are used for the keyring's files while this process runs as root: those of the
 /// owner of a folder (the data directory, or the keyring's folder for the tool).
 #[derive(Clone, Debug)]

@@ -3,10 +3,11 @@
 //! Credentials have no place here: they come from the environment that AWS's SDKs share. It must never
 //! accept a plain http endpoint that is not on this machine: KMS answers with data keys.
 
+use super::aws_names::{Text, check_endpoint, host, is_region};
 use super::{Layer, OP, SecretRef, parse_bool, shorten};
 use crate::error::{Error, Kind, Result};
+use crate::net::split_url;
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// Longest text of an option, in bytes. KMS takes key ids of up to 2,048 characters.
@@ -29,7 +30,7 @@ pub struct AwsKmsConfig {
     pub region: Option<String>,
     /// KMS's endpoint, instead of the region's public one.
     pub endpoint_url: Option<String>,
-    /// The endpoint of STS, for `role_arn`.
+    /// The endpoint of STS, for every call to it: `role_arn`, a profile's roles, web identity.
     pub sts_endpoint_url: Option<String>,
     /// The profile in the shared configuration and credentials files.
     pub profile: Option<String>,
@@ -123,13 +124,6 @@ impl fmt::Display for KmsKey {
     }
 }
 
-fn is_region(text: &str) -> bool {
-    (1..=40).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
 impl AwsKmsConfig {
     /// Reads the options of the backend: the key first, then the previous ones.
     pub(super) fn read(layer: &Layer, origin: &str) -> Result<Vec<AwsKmsConfig>> {
@@ -207,7 +201,7 @@ impl AwsKmsConfig {
         };
         let proxy = bounded("aws_kms_proxy")?;
         if let Some(url) = &proxy
-            && (url.contains('@') || !matches!(split_url(url), Some(("http", _))))
+            && (host(url).is_none() || !matches!(split_url(url), Some(("http", _))))
         {
             // Not shown: it may hold a password.
             return Err(bad(
@@ -224,8 +218,17 @@ impl AwsKmsConfig {
         }
         let role_arn = bounded("aws_kms_role_arn")?;
         let external_id = bounded("aws_kms_external_id")?;
+        let profile = bounded("aws_kms_profile")?;
+        for (name, kind, text) in [
+            ("external_id", Text::ExternalId, &external_id),
+            ("profile", Text::Profile, &profile),
+        ] {
+            if let Some(fault) = text.as_deref().and_then(|t| kind.fault(t)) {
+                return Err(bad(format!("{name} {fault}"), "Correct it."));
+            }
+        }
         let role = match (role_arn, external_id) {
-            (Some(role), _) if !role.starts_with("arn:aws") || !role.contains(":role/") => {
+            (Some(role), _) if Text::Role.fault(&role).is_some() => {
                 return Err(bad(
                     format!("'{}' is not the ARN of a role", shorten(&role)),
                     "Use arn:aws:iam::ACCOUNT:role/NAME.",
@@ -269,7 +272,7 @@ impl AwsKmsConfig {
             region,
             endpoint_url: endpoint("aws_kms_endpoint_url")?,
             sts_endpoint_url: endpoint("aws_kms_sts_endpoint_url")?,
-            profile: bounded("aws_kms_profile")?,
+            profile,
             credentials_file,
             role,
             use_fips: flag("aws_kms_use_fips")?,
@@ -323,33 +326,6 @@ impl AwsKmsConfig {
     /// The region, as far as the configuration tells.
     pub fn known_region(&self) -> Option<&str> {
         self.region.as_deref().or_else(|| self.key.region())
-    }
-}
-
-/// Scheme and authority of a URL.
-fn split_url(url: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split('/').next()?;
-    (!authority.is_empty() && !url.contains(char::is_whitespace)).then_some((scheme, authority))
-}
-
-fn check_endpoint(url: &str) -> std::result::Result<(), &'static str> {
-    let Some((scheme, authority)) = split_url(url).filter(|_| !url.contains(['@', '?', '#']))
-    else {
-        return Err("Use https://HOST or https://HOST:PORT.");
-    };
-    let host = match authority.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or(v6),
-        None => authority.split(':').next().unwrap_or(authority),
-    };
-    let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    match scheme {
-        "https" => Ok(()),
-        "http" if here => Ok(()),
-        "http" => Err(
-            "Use https: KMS answers with data keys, which would cross the network in clear text. Plain http is accepted for this machine itself only.",
-        ),
-        _ => Err("Use https://HOST or https://HOST:PORT."),
     }
 }
 
@@ -448,7 +424,7 @@ mod tests {
             ("aws_kms_endpoint_url", "http://127.0.0.1:4566"),
             ("aws_kms_encryption_context", "env=prod, a=b"),
             ("aws_kms_role_arn", "arn:aws:iam::111122223333:role/keyring"),
-            ("aws_kms_external_id", "x"),
+            ("aws_kms_external_id", "xy"),
         ])
         .unwrap();
         let regions: Vec<_> = all.iter().map(AwsKmsConfig::known_region).collect();
@@ -498,7 +474,12 @@ mod tests {
             ("aws_kms_proxy", "http://user:secret@proxy", "not a proxy"),
             ("aws_kms_ca_file", "ca.pem", "not an absolute path"),
             ("aws_kms_role_arn", "admin", "not the ARN of a role"),
-            ("aws_kms_external_id", "x", "without role_arn"),
+            ("aws_kms_external_id", "xy", "without role_arn"),
+            ("aws_kms_external_id", "a b", "external_id has a blank"),
+            ("aws_kms_profile", "a\"b", "profile has a character"),
+            ("aws_kms_endpoint_url", "https://a\"b", "not a value for"),
+            ("aws_kms_endpoint_url", "https://a:99999", "not a value for"),
+            ("aws_kms_proxy", "http://a:b", "not a proxy"),
             ("aws_kms_use_fips", "perhaps", "not a value for"),
             ("aws_kms_use_fips+endpoint", "on", "leave them out"),
             ("aws_kms_connect_timeout", "0", "not a value for"),

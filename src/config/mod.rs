@@ -4,6 +4,7 @@
 //! with, the layering, and the checks. It must never hold a secret: secrets are referenced.
 
 mod aws_kms;
+pub mod aws_names;
 pub mod discover;
 pub mod json;
 pub mod option_file;

@@ -2,4 +2,5 @@
 //!
 //! Owns no state. It must never know of keyrings.
 
+pub mod command;
 pub mod signals;

@@ -4,14 +4,31 @@
 //! again; nothing that was refused does. It must never show credentials: AWS's own sentences name ARNs and
 //! access key ids, and are cleaned and cut.
 
-use crate::config::AwsKmsConfig;
 use crate::error::{Error, Kind};
+use crate::net::{LookupFailed, NoAnswer, TooLong};
 use crate::sys;
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::primitives::{DateTime, DateTimeFormat};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use std::cell::RefCell;
 use std::error::Error as StdError;
+
+/// Who is asked at the moment, for the message when an operation takes too long.
+pub(super) struct Step(RefCell<String>);
+
+impl Step {
+    pub(super) fn new(whom: String) -> Step {
+        Step(RefCell::new(whom))
+    }
+
+    pub(super) fn set(&self, whom: &str) {
+        *self.0.borrow_mut() = whom.to_string();
+    }
+
+    pub(super) fn whom(&self) -> String {
+        self.0.borrow().clone()
+    }
+}
 
 /// What was asked, for messages.
 pub(super) struct Question<'a> {
@@ -25,7 +42,7 @@ pub(super) struct Question<'a> {
 }
 
 impl Question<'_> {
-    fn error(&self, kind: Kind, why: impl std::fmt::Display) -> Error {
+    pub(super) fn error(&self, kind: Kind, why: impl std::fmt::Display) -> Error {
         Error::new(
             kind,
             self.op,
@@ -122,6 +139,13 @@ fn by_code(code: &str) -> Option<(Kind, &'static str)> {
             Kind::Denied,
             "AWS does not know these credentials: correct them where they come from.",
         ),
+        "InvalidIdentityToken"
+        | "InvalidIdentityTokenException"
+        | "IDPRejectedClaim"
+        | "IDPRejectedClaimException" => (
+            Kind::Denied,
+            "STS does not accept the web identity token: check that it is the one of this account and audience (sts.amazonaws.com), the identity provider in IAM, and the clock.",
+        ),
         "SignatureDoesNotMatch" | "InvalidSignatureException" => (
             Kind::Denied,
             "The secret access key is wrong, or the clock of this machine, or a proxy changes requests.",
@@ -174,6 +198,12 @@ where
 const NETWORK: &str =
     "Check network, firewall, endpoint_url and proxy; it is tried again while there is time.";
 
+/// "com.amazonaws.kms#NotFoundException" and "NotFoundException:" are both in use.
+pub(super) fn code(code: &str) -> &str {
+    let code = code.rsplit('#').next().unwrap_or(code);
+    code.split(':').next().unwrap_or(code)
+}
+
 fn from_answer(
     asked: &Question<'_>,
     status: u16,
@@ -181,9 +211,7 @@ fn from_answer(
     message: Option<&str>,
     skew: Option<i64>,
 ) -> Error {
-    // "com.amazonaws.kms#NotFoundException" and "NotFoundException:" are both in use.
-    let code = code.map(|c| c.rsplit('#').next().unwrap_or(c));
-    let code = code.map(|c| clean(c.split(':').next().unwrap_or(c)));
+    let code = code.map(|c| clean(self::code(c)));
     let said = match (&code, message) {
         (Some(code), Some(message)) => format!("{code}: {}", clean(message)),
         (Some(code), None) => code.clone(),
@@ -233,19 +261,20 @@ fn from_network(asked: &Question<'_>, error: &(dyn StdError + 'static)) -> Error
         };
         return asked.error(Kind::Config, said).hint(hint);
     }
-    if said.contains("Invalid Configuration") {
+    if find::<TooLong>(error).is_some() {
+        return asked.odd_answer("more than 1 MiB");
+    }
+    if find::<NoAnswer>(error).is_none() {
+        // It never came to a request.
         return asked.error(Kind::Config, said).hint(
             "Check region, endpoint_url, use_fips and use_dualstack: not every region has every endpoint.",
         );
-    }
-    if said.contains("longer than 1 MiB") {
-        return asked.odd_answer("more than 1 MiB");
     }
     let hint = match find::<std::io::Error>(error).map(std::io::Error::kind) {
         Some(std::io::ErrorKind::ConnectionRefused) => {
             "Nothing listens there: check endpoint_url, proxy and firewall; it is tried again while there is time."
         }
-        _ if said.contains("dns error") => {
+        _ if find::<LookupFailed>(error).is_some() => {
             "The name could not be resolved: check endpoint_url, region and the resolver (/etc/resolv.conf); it is tried again while there is time."
         }
         _ => NETWORK,
@@ -254,7 +283,7 @@ fn from_network(asked: &Question<'_>, error: &(dyn StdError + 'static)) -> Error
 }
 
 /// An error and its causes, each said once.
-fn chain(error: &(dyn StdError + 'static)) -> String {
+pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(e) = next.filter(|_| parts.len() < 12) {
@@ -301,47 +330,8 @@ pub(super) fn pending_deletion(asked: &Question<'_>, date: Option<DateTime>) -> 
         ))
 }
 
-/// The error of the search for credentials.
-pub(super) fn credentials_error(
-    op: &'static str,
-    config: &AwsKmsConfig,
-    error: &CredentialsError,
-) -> Error {
-    let asked = Question {
-        op,
-        action: "credentials",
-        key: config.key.as_str(),
-        place: config.place(),
-    };
-    let said = chain(error);
-    match error {
-        CredentialsError::CredentialsNotLoaded(_) if on_ec2() => asked
-            .error(Kind::Unreachable, format!("none were found: {said}"))
-            .hint("Give the instance a role (instance profile); its metadata service may take a moment after boot, so it is tried again while there is time."),
-        CredentialsError::CredentialsNotLoaded(_) => asked
-            .error(Kind::Denied, format!("none were found: {said}"))
-            .hint("Searched: environment, shared files (profile), web identity, container, instance metadata; as the account and with the environment of mysqld. See docs/aws-kms.md."),
-        CredentialsError::ProviderTimedOut(_) => {
-            asked.error(Kind::Unreachable, said).hint(NETWORK)
-        }
-        CredentialsError::InvalidConfiguration(_) => asked
-            .error(Kind::Config, said)
-            .hint("Correct AWS's shared configuration or credentials file, or profile."),
-        _ => {
-            // The sources' own types are not public: their sentences tell a refusal from a fault.
-            let may_pass = ["dispatch failure", "timeout", "timed out", "connection"]
-                .iter()
-                .any(|w| said.to_ascii_lowercase().contains(w));
-            let kind = if may_pass { Kind::Unreachable } else { Kind::Denied };
-            asked
-                .error(kind, said)
-                .hint("The source of the credentials failed: check its role, trust policy and token.")
-        }
-    }
-}
-
 /// This machine is an EC2 instance: there should be a metadata service.
-fn on_ec2() -> bool {
+pub(super) fn on_ec2() -> bool {
     std::fs::read_to_string("/sys/devices/virtual/dmi/id/sys_vendor")
         .is_ok_and(|vendor| vendor.trim() == "Amazon EC2")
 }

@@ -4,8 +4,16 @@
 //! into the stanza; Decrypt gives it back. It must never take endpoint, region or key from the keyring file, only
 //! from the configuration, never keep credentials between two operations, and never send the DEK anywhere.
 
+mod answer;
 mod client;
 mod errors;
+mod metadata;
+mod process;
+mod profile;
+mod shared;
+mod source;
+mod sts;
+mod token_file;
 
 use super::{Budget, Kek, Stanza, Unwrapped};
 use crate::config::AwsKmsConfig;
@@ -17,7 +25,7 @@ use crate::secret::{SecretBytes, SecretPool, wipe_stack};
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::DataKeySpec;
 use client::Session;
-use errors::Question;
+use errors::{Question, Step};
 use std::collections::HashMap;
 
 /// The provider's name in stanzas.
@@ -45,9 +53,11 @@ impl AwsKmsKek {
         deadline: Deadline,
         work: impl AsyncFnOnce(&Session) -> Result<T>,
     ) -> Result<T> {
-        let whom = format!("AWS KMS ({})", self.config.place());
-        net::run(op, &whom, deadline, self.config.attempt_timeout, async {
-            work(&Session::begin(op, &self.config).await?).await
+        let step = Step::new(format!("AWS KMS ({})", self.config.place()));
+        let attempt = self.config.attempt_timeout;
+        let end = Deadline::after(attempt.min(deadline.remaining()));
+        net::run(op, || step.whom(), deadline, attempt, async {
+            work(&Session::begin(&self.config, end, &step).await?).await
         })
     }
 

@@ -1,0 +1,312 @@
+//! Credentials and region from services beside this machine: a container's and an instance's.
+//!
+//! Owns the requests to them (version 2 of the instance's, with its token). It must never use a proxy for them, never
+//! wait for one longer than the stated seconds, and never put an unchecked text into a URL or a header.
+
+use super::answer::{self, Names};
+use super::errors::{Step, chain, clean};
+use super::source::variable;
+use super::token_file;
+use crate::config::aws_names::{Text, host, is_region};
+use crate::error::{Error, Kind, Result};
+use crate::net::{Https, split_url};
+use aws_credential_types::Credentials;
+use serde_json::Value;
+use std::net::IpAddr;
+use std::time::Duration;
+
+const OP: &str = "find AWS credentials";
+/// How long an instance's service may take for connecting and for answering: it is a hop away, or not there.
+const INSTANCE: Duration = Duration::from_secs(1);
+/// The same for a container's.
+const CONTAINER: Duration = Duration::from_secs(2);
+/// What a container's service may be called by plain http: ECS, EKS Pod Identity.
+const CONTAINER_HOSTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
+
+/// What a source gave: credentials, or why it has none.
+pub(super) enum Found {
+    Credentials(Credentials),
+    /// For the message when no source has any.
+    None(String),
+}
+
+/// A container's credentials: ECS and EKS Pod Identity.
+pub(super) async fn container(https: &Https, step: &Step) -> Result<Found> {
+    const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+    const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+    let (name, url) = match (variable(RELATIVE)?, variable(FULL)?) {
+        (Some(path), _) => {
+            Text::Path.check(&path, format!("{RELATIVE} in the environment"))?;
+            (RELATIVE, format!("http://169.254.170.2{path}"))
+        }
+        (None, Some(url)) => {
+            may_be_asked(&url).map_err(|why| {
+                Error::new(Kind::Config, OP, format!("{FULL} in the environment {why}"))
+                    .hint("It must be https://HOST/PATH, or http:// to this machine, 169.254.170.2, 169.254.170.23 or [fd00:ec2::23]: the answer is a secret.")
+            })?;
+            (FULL, url)
+        }
+        (None, None) => {
+            return Ok(Found::None(
+                "container: no AWS_CONTAINER_CREDENTIALS_…_URI in the environment".into(),
+            ));
+        }
+    };
+    let shown = format!("the container's credential service {url} ({name})");
+    let mut headers = vec![("accept", "application/json".to_string())];
+    if let Some(token) = container_token()? {
+        headers.push(("authorization", token.to_string()));
+    }
+    step.set(&shown);
+    let (status, body) = https
+        .ask_near("GET", &url, &headers, CONTAINER)
+        .await
+        .map_err(|e| away(&shown, &chain(&*e)))?;
+    if status != 200 {
+        return Err(refused(&shown, status, &body));
+    }
+    answer::read(&body, &Names::CONTAINER, &format!("the answer of {shown}"))
+        .map(Found::Credentials)
+}
+
+fn away(shown: &str, why: &str) -> Error {
+    Error::new(Kind::Unreachable, OP, format!("{shown}: {why}"))
+        .hint("It is tried again while there is time. No proxy is used for it.")
+}
+
+/// An answer that is no success, with the service's own sentence.
+fn refused(shown: &str, status: u16, body: &[u8]) -> Error {
+    let value: Option<Value> = serde_json::from_slice(body).ok();
+    let said = |name: &str| {
+        let member = value.as_ref().and_then(|v| v.get(name));
+        member
+            .and_then(Value::as_str)
+            .map(|text| format!(" {}", clean(text)))
+    };
+    let told = [
+        said("code").or(said("Code")),
+        said("message").or(said("Message")),
+    ];
+    let told: String = told.into_iter().flatten().collect();
+    let kind = match status {
+        408 | 429 | 500.. => Kind::Unreachable,
+        _ => Kind::Denied,
+    };
+    Error::new(
+        kind,
+        OP,
+        format!("{shown} answered with HTTP status {status}{told}"),
+    )
+    .hint("Check the role of the task or pod, and the token.")
+}
+
+/// What is wrong with the URL of a container's service.
+fn may_be_asked(url: &str) -> std::result::Result<(), String> {
+    let begin = url.find("://").map_or(0, |at| at + 3);
+    let path_at = url[begin..].find('/').map_or(url.len(), |at| begin + at);
+    let (base, path) = url.split_at(path_at);
+    let whole = host(base).ok_or("is not a URL")?;
+    if !path.is_empty()
+        && let Some(fault) = Text::Path.fault(path)
+    {
+        return Err(format!("has a path that {fault}"));
+    }
+    let scheme = split_url(base).map(|(scheme, _)| scheme);
+    let near = whole == "localhost"
+        || CONTAINER_HOSTS.contains(&whole)
+        || whole.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match scheme {
+        Some("https") => Ok(()),
+        Some("http") if near => Ok(()),
+        _ => Err("names another host by plain http".into()),
+    }
+}
+
+/// The text of the header Authorization.
+fn container_token() -> Result<Option<zeroize::Zeroizing<String>>> {
+    const FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+    const VALUE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
+    // "Bearer x" is a token too: one blank between two words.
+    let check = |token: &str, place: &str| {
+        let words: Vec<&str> = token.splitn(2, ' ').collect();
+        words
+            .iter()
+            .try_for_each(|word| Text::Token.check(word, place))
+    };
+    if let Some(path) = variable(FILE)? {
+        let token = token_file::read(&path, &format!("{FILE} in the environment"))?;
+        check(&token, &format!("the token in '{path}' ({FILE})"))?;
+        return Ok(Some(token));
+    }
+    let Some(token) = variable(VALUE)? else {
+        return Ok(None);
+    };
+    check(&token, &format!("{VALUE} in the environment"))?;
+    Ok(Some(token.into()))
+}
+
+/// The instance's metadata service; `Err`: why it is not asked.
+pub(super) struct Instance {
+    base: String,
+}
+
+impl Instance {
+    /// As the environment says, else `endpoint` and `mode` of the profile.
+    pub(super) fn new(
+        endpoint: Option<String>,
+        mode: Option<String>,
+    ) -> Result<std::result::Result<Instance, String>> {
+        if variable("AWS_EC2_METADATA_DISABLED")?.is_some_and(|v| v.eq_ignore_ascii_case("true")) {
+            return Ok(Err("instance: AWS_EC2_METADATA_DISABLED is true".into()));
+        }
+        let named = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT")?.or(endpoint);
+        let mode = variable("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE")?.or(mode);
+        let v6 = mode.is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6"));
+        let base = match named {
+            Some(url)
+                if host(&url).is_none()
+                    || !matches!(split_url(&url), Some(("http" | "https", _))) =>
+            {
+                return Err(Error::new(
+                    Kind::Config,
+                    OP,
+                    "AWS_EC2_METADATA_SERVICE_ENDPOINT (or ec2_metadata_service_endpoint of the profile) is not a URL",
+                )
+                .hint("Use http://ADDRESS, or take it out."));
+            }
+            Some(url) => url.trim_end_matches('/').to_string(),
+            None if v6 => "http://[fd00:ec2::254]".into(),
+            None => "http://169.254.169.254".into(),
+        };
+        Ok(Ok(Instance { base }))
+    }
+
+    /// A text of the service; `Err`: why there is none.
+    async fn get(
+        &self,
+        https: &Https,
+        path: &str,
+    ) -> Result<std::result::Result<Vec<u8>, (u16, String)>> {
+        let none =
+            |status: u16, why: String| Ok(Err((status, format!("instance: {} {why}", self.base))));
+        let ttl = [("x-aws-ec2-metadata-token-ttl-seconds", "60".to_string())];
+        let url = format!("{}/latest/api/token", self.base);
+        let (status, token) = match https.ask_near("PUT", &url, &ttl, INSTANCE).await {
+            Ok(answer) => answer,
+            Err(e) => return none(0, format!("did not answer ({})", chain(&*e))),
+        };
+        if status != 200 {
+            return none(status, format!("gave no token: HTTP status {status}"));
+        }
+        let token = String::from_utf8_lossy(&token).trim().to_string();
+        Text::Token.check(
+            &token,
+            format!("the token of the instance's metadata service {}", self.base),
+        )?;
+        let headers = [("x-aws-ec2-metadata-token", token)];
+        let url = format!("{}{path}", self.base);
+        match https.ask_near("GET", &url, &headers, INSTANCE).await {
+            Ok((200, body)) => Ok(Ok(body)),
+            Ok((status, _)) => none(status, format!("answered with HTTP status {status}")),
+            Err(e) => none(0, format!("did not answer ({})", chain(&*e))),
+        }
+    }
+
+    fn shown(&self) -> String {
+        format!("the instance's metadata service {}", self.base)
+    }
+
+    /// The instance's region.
+    pub(super) async fn region(
+        &self,
+        https: &Https,
+        step: &Step,
+    ) -> Result<std::result::Result<String, String>> {
+        step.set(&self.shown());
+        Ok(
+            match self
+                .get(https, "/latest/meta-data/placement/region")
+                .await?
+            {
+                Ok(body) => match String::from_utf8(body).map(|text| text.trim().to_string()) {
+                    Ok(text) if is_region(&text) => Ok(text),
+                    _ => Err(format!(
+                        "{} answered with something else than a region",
+                        self.shown()
+                    )),
+                },
+                Err((_, why)) => Err(why),
+            },
+        )
+    }
+
+    /// The credentials of the instance's role.
+    pub(super) async fn credentials(&self, https: &Https, step: &Step) -> Result<Found> {
+        const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
+        step.set(&self.shown());
+        let role = match self.get(https, ROLES).await? {
+            Ok(body) => body,
+            Err((404, _)) => {
+                return Ok(Found::None(format!(
+                    "instance: {} knows no role of it",
+                    self.base
+                )));
+            }
+            Err((_, why)) => return Ok(Found::None(why)),
+        };
+        let role = String::from_utf8_lossy(&role).trim().to_string();
+        Text::RoleName.check(&role, format!("the role's name that {} gave", self.shown()))?;
+        let shown = format!("{} for the role '{role}'", self.shown());
+        let body = match self.get(https, &format!("{ROLES}{role}")).await? {
+            Ok(body) => body,
+            Err((_, why)) => return Err(away(&shown, &why)),
+        };
+        let value: Option<Value> = serde_json::from_slice(&body).ok();
+        let code = value
+            .as_ref()
+            .and_then(|v| v.get("Code"))
+            .and_then(Value::as_str);
+        if code.is_some_and(|code| code != "Success") {
+            return Err(refused(&shown, 400, &body));
+        }
+        answer::read(&body, &Names::INSTANCE, &format!("the answer of {shown}"))
+            .map(Found::Credentials)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_containers_service_is_near_or_https() {
+        for good in [
+            "http://169.254.170.23/v1/credentials",
+            "http://[fd00:ec2::23]/v1/credentials",
+            "http://127.0.0.1:8080",
+            "http://localhost/x?y=z",
+            "https://creds.example.org/a",
+        ] {
+            assert_eq!(may_be_asked(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "x",
+            "http://169.254.170.24/",
+            "http://localhost.evil/",
+            "https://a/b\r",
+            "https://a@b/",
+            "ftp://localhost/",
+        ] {
+            assert!(may_be_asked(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_tells_the_services_sentence() {
+        let e = refused("x", 400, br#"{"code":"AccessDenied","message":"no\u0007"}"#);
+        assert_eq!(e.kind(), Kind::Denied);
+        assert!(e.to_string().contains("status 400 AccessDenied no "), "{e}");
+        assert_eq!(refused("x", 503, b"<html>").kind(), Kind::Unreachable);
+    }
+}

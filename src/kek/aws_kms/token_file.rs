@@ -1,0 +1,91 @@
+//! Files with a token that somebody else renews: a web identity's, a pod's.
+//!
+//! Owns their reading. Such files belong to root and lie behind links (Kubernetes' projected volumes), often readable
+//! for all: who may read them is the cluster's decision. It must never take more than one line.
+
+use super::shared::only_its_owner_writes;
+use crate::error::{Error, Kind, Result};
+use crate::sys;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+const OP: &str = "read the token file";
+/// Largest file in bytes.
+const MAX_TOKEN: u64 = 65_536;
+
+/// The token in `path`, which `named` (a variable, a file and line) names. One line end after it is dropped.
+pub(super) fn read(path: &str, named: &str) -> Result<Zeroizing<String>> {
+    let bad = |kind, why: &str| {
+        let shown = super::errors::clean(path);
+        Error::new(kind, OP, format!("'{shown}' ({named}) {why}"))
+            .hint("It must be an absolute path of a file with one line: the token.")
+    };
+    if !path.starts_with('/') || path.len() > 4096 || path.chars().any(char::is_control) {
+        return Err(bad(
+            Kind::Config,
+            "is not an absolute path, or has a control character in it",
+        ));
+    }
+    let (uid, gid) = sys::acting_ids();
+    let io = |e| {
+        Error::io(OP, format!("'{path}' ({named})"), e).hint(format!(
+            "It must be there, and the account of mysqld (here uid {uid}, gid {gid}) must be able to read it."
+        ))
+    };
+    let (mut file, meta) = sys::open_following(Path::new(path)).map_err(io)?;
+    only_its_owner_writes(Path::new(path), &meta)?;
+    let bytes = Zeroizing::new(sys::read_bounded(&mut file, MAX_TOKEN).map_err(io)?);
+    let text = std::str::from_utf8(&bytes).map_err(|_| bad(Kind::Config, "is not text"))?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    match text {
+        "" => Err(bad(Kind::Config, "is empty")),
+        text if text.contains(['\n', '\r']) => Err(bad(
+            Kind::Config,
+            "has more than one line, or Windows line ends",
+        )),
+        text => Ok(Zeroizing::new(text.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn one_line_in_a_file_that_only_its_owner_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let shown = path.to_str().unwrap();
+        let with = |text: &str, mode: u32| {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            read(shown, "AWS_X in the environment")
+                .map(|t| t.to_string())
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(with("tok", 0o644).unwrap(), "tok");
+        assert_eq!(with("tok\n", 0o600).unwrap(), "tok");
+        for (text, mode, words) in [
+            ("", 0o600, "is empty"),
+            ("hidden\nb\n", 0o600, "more than one line"),
+            ("hidden\r\n", 0o600, "Windows"),
+            ("hidden", 0o666, "others can write it"),
+        ] {
+            let e = with(text, mode).unwrap_err();
+            assert!(
+                e.contains(words) && e.contains(shown) && !e.contains("hidden"),
+                "{e}"
+            );
+        }
+        std::fs::remove_file(&path).unwrap();
+        let e = read(shown, "AWS_X in the environment")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            e.contains(shown) && e.contains("AWS_X in the environment"),
+            "{e}"
+        );
+        assert!(read("token", "x").is_err());
+    }
+}
