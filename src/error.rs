@@ -63,6 +63,27 @@ impl Kind {
         Kind::Internal,
     ];
 
+    /// The stable name, as it stands in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::NotFound => "NotFound",
+            Kind::AlreadyExists => "AlreadyExists",
+            Kind::InvalidInput => "InvalidInput",
+            Kind::ReadOnly => "ReadOnly",
+            Kind::Config => "Config",
+            Kind::Permission => "Permission",
+            Kind::Locked => "Locked",
+            Kind::WrongKek => "WrongKek",
+            Kind::Tampered => "Tampered",
+            Kind::UnsupportedVersion => "UnsupportedVersion",
+            Kind::Io => "Io",
+            Kind::Unreachable => "Unreachable",
+            Kind::Denied => "Denied",
+            Kind::Timeout => "Timeout",
+            Kind::Internal => "Internal",
+        }
+    }
+
     /// The stable number.
     pub fn number(self) -> u16 {
         self as u16
@@ -149,23 +170,30 @@ impl Error {
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
+
+    /// What could not be done and why: one sentence without number, kind and hint.
+    pub fn message(&self) -> String {
+        let e = &self.0;
+        match &e.source {
+            Some(source) => format!("Could not {}: {}: {source}.", e.op, e.context),
+            None => format!("Could not {}: {}.", e.op, e.context),
+        }
+    }
+
+    /// For programs: `{"number", "kind", "message", "hint"}`; the hint may be null.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "number": self.kind().number(), "kind": self.kind().name(),
+            "message": self.message(), "hint": self.0.hint,
+        })
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let e = &self.0;
-        write!(
-            f,
-            "KW-{:04} {:?}: Could not {}: {}",
-            e.kind.number(),
-            e.kind,
-            e.op,
-            e.context
-        )?;
-        if let Some(source) = &e.source {
-            write!(f, ": {source}")?;
-        }
-        write!(f, ".")?;
+        let (number, name) = (e.kind.number(), e.kind.name());
+        write!(f, "KW-{number:04} {name}: {}", self.message())?;
         match &e.hint {
             Some(hint) => write!(f, " {hint}"),
             None => Ok(()),
@@ -205,7 +233,20 @@ mod tests {
     fn numbers_are_stable() {
         for (i, kind) in Kind::ALL.iter().enumerate() {
             assert_eq!(usize::from(kind.number()), i + 1);
+            assert_eq!(kind.name(), format!("{kind:?}"));
         }
+    }
+
+    #[test]
+    fn programs_get_the_same_in_parts() {
+        let source = io::Error::from_raw_os_error(libc::ENOSPC);
+        let e = Error::io("write", "'/f'", source).hint("Make room.");
+        let json = e.to_json();
+        assert_eq!((&json["number"], &json["kind"]), (&11.into(), &"Io".into()));
+        let parts = [&json["message"], &json["hint"]].map(|p| p.as_str().unwrap());
+        assert_eq!(format!("KW-0011 Io: {}", parts.join(" ")), e.to_string());
+        let bare = Error::new(Kind::Io, "x", "y").to_json();
+        assert!(bare["hint"].is_null());
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod deadline;
 pub mod envelope;
 pub mod error;
 mod fault;
+pub mod json;
 pub mod kek;
 pub mod keyring;
 #[allow(unsafe_code)]

@@ -133,7 +133,7 @@ fn exit_codes_say_what_is_wrong() {
     let good = place.read();
     place.write(&good[..good.len() - 3]);
     let out = tool(&[&["verify"], &named[..]].concat());
-    assert_eq!(out.status.code(), Some(0));
+    assert_eq!(out.status.code(), Some(3), "an end that is cut off");
     assert!(
         text(&out.stderr).contains("incomplete record"),
         "torn is a warning"

@@ -8,7 +8,7 @@ use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
-use keyring_ward::admin::{edit, export, import};
+use keyring_ward::admin::{edit, export, import, inspect};
 use keyring_ward::config::{Config, KekConfig, SecretRef, Storage, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
@@ -744,7 +744,11 @@ fn keys_on_the_token() {
         lengths.sort();
         assert_eq!(lengths, [0, 4, 32, 16_384], "cache {cache}");
         for key in keyring.list().iter().filter(|k| k.length() > 0) {
-            assert_eq!(key.material().is_ok(), cache, "no material is no empty material");
+            assert_eq!(
+                key.material().is_ok(),
+                cache,
+                "no material is no empty material"
+            );
         }
         let listed = inspect::inspect(&config).unwrap().keys;
         let mut lengths: Vec<_> = listed.iter().map(|k| k.length).collect();
@@ -774,7 +778,13 @@ fn keys_on_the_token() {
         drop(keyring);
         // What moves keys moves their material, wherever it is kept.
         for (from, to) in [(&b"u@h"[..], &b"v@h"[..]), (b"v@h", b"u@h")] {
-            assert_eq!(edit::reown(&config, from, to, edit::Moving::default()).unwrap().keys.len(), 2);
+            assert_eq!(
+                edit::reown(&config, from, to, edit::Moving::default())
+                    .unwrap()
+                    .keys
+                    .len(),
+                2
+            );
             let keyring = open().unwrap();
             let moved = keyring.fetch(b"s", to).unwrap().unwrap();
             assert_eq!(moved.material().unwrap(), b"again", "cache {cache}");

@@ -2,9 +2,11 @@
 //!
 //! The result is in clear text: it is made for the caller's eyes only (mode 0600), and never over a file that exists.
 
+use super::undo::Undo;
 use crate::config::{Config, hex};
 use crate::error::{Error, Kind, Result};
 use crate::keyring::Keyring;
+use crate::os::signals;
 use crate::secret::SecretPool;
 use crate::sys::{self, Access};
 use std::io::Write;
@@ -17,6 +19,7 @@ use std::path::Path;
 /// opening a keyring.
 pub fn component_json(config: &Config, to: &Path) -> Result<usize> {
     const OP: &str = "export the keys";
+    super::check_folder(config)?;
     let keyring = Keyring::open(
         config,
         &super::environment(config, true),
@@ -54,14 +57,15 @@ pub fn component_json(config: &Config, to: &Path) -> Result<usize> {
         .hint("It is not touched. Name another file."),
         _ => Error::io(OP, format!("'{}'", to.display()), e),
     };
+    signals::check(OP)?;
+    let mut undo = Undo::new();
     let (mut file, _) = sys::open(to, Access::CreateNew).map_err(fail)?;
+    undo.file(to, &file);
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .and_then(|()| std::path::absolute(to))
         .and_then(|path| sys::sync_folder(path.parent().unwrap_or(Path::new("/"))))
-        .map_err(|e| {
-            let _ = std::fs::remove_file(to);
-            fail(e)
-        })?;
+        .map_err(fail)?;
+    undo.keep();
     Ok(keys.len())
 }

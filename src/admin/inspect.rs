@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::keyring::Keyring;
 use crate::secret::SecretPool;
 use crate::sys;
+use serde_json::{Map, Value};
 
 /// One key, without its material.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,9 +18,7 @@ pub struct KeyLine {
     pub key_type: String,
     /// Length of the material in bytes.
     pub length: usize,
-    /// Seconds since 1970.
-    pub created_at: i64,
-    /// The same for people, in UTC.
+    /// When it was made, in UTC (RFC 3339).
     pub created: String,
     /// What it is, for MySQL's own names.
     pub meaning: String,
@@ -64,6 +63,10 @@ pub fn meaning(name: &[u8], owner: &[u8]) -> String {
 pub struct Report {
     /// Names and values for people.
     pub rows: Vec<(&'static str, String)>,
+    /// The same for programs: numbers are numbers.
+    pub values: Map<String, Value>,
+    /// Bytes of an incomplete record at the file's end: an interrupted write, or a copy that was cut off.
+    pub torn: u64,
     /// The keys, sorted by name and owner.
     pub keys: Vec<KeyLine>,
     /// What is worth a warning, e.g. an incomplete last record.
@@ -75,6 +78,35 @@ pub struct Report {
 /// # Errors
 /// All errors of opening a keyring.
 pub fn inspect(config: &Config) -> Result<Report> {
+    /// A server that writes all the time shows another end each time.
+    const LOOKS: usize = 5;
+    let mut report = look(config)?;
+    for _ in 1..LOOKS {
+        if report.torn == 0 {
+            break;
+        }
+        // Beside a running server half of a record may just be on its way: an end that is cut off stays as it is.
+        let again = look(config)?;
+        let same = (again.torn, again.keys.len()) == (report.torn, report.keys.len());
+        report = again;
+        if same {
+            break;
+        }
+    }
+    Ok(report)
+}
+
+/// A value for people.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn look(config: &Config) -> Result<Report> {
+    super::check_folder(config)?;
     let keyring = Keyring::open(
         config,
         &super::environment(config, true),
@@ -82,24 +114,20 @@ pub fn inspect(config: &Config) -> Result<Report> {
     )?;
     let status = keyring.status();
     let info = status.store;
-    let rows = vec![
-        ("Backend", config.backend.name().to_string()),
-        ("Data_file", config.path.display().to_string()),
-        (
-            "File_id",
-            info.file_id.map(|id| hex(&id)).unwrap_or_default(),
-        ),
-        ("Generation", info.generation.to_string()),
-        ("Last_record", info.sequence.to_string()),
-        ("Bytes", info.bytes.to_string()),
-        ("Keys", status.keys.to_string()),
-        ("Opened_by", info.opened_by),
-        ("Mechanism", info.mechanism),
-        ("KEK_reference", info.key_ref),
-        (
-            "Fingerprint",
-            info.fingerprint.map(|f| hex(&f)).unwrap_or_default(),
-        ),
+    let torn = info.torn;
+    let values: [(&'static str, Value); 12] = [
+        ("Backend", config.backend.name().into()),
+        ("Data_file", config.path.display().to_string().into()),
+        ("File_id", info.file_id.map(|id| hex(&id)).into()),
+        ("Generation", info.generation.into()),
+        ("Last_record", info.sequence.into()),
+        ("Bytes", info.bytes.into()),
+        ("Torn_bytes", torn.into()),
+        ("Keys", status.keys.into()),
+        ("Opened_by", info.opened_by.into()),
+        ("Mechanism", info.mechanism.into()),
+        ("KEK_reference", info.key_ref.into()),
+        ("Fingerprint", info.fingerprint.map(|f| hex(&f)).into()),
     ];
     let mut keys: Vec<KeyLine> = keyring
         .list()
@@ -111,12 +139,17 @@ pub fn inspect(config: &Config) -> Result<Report> {
             owner: key.id.owner().escape_ascii().to_string(),
             key_type: key.key_type.to_string(),
             length: key.length(),
-            created_at: key.created_at,
         })
         .collect();
     keys.sort();
+    let rows = values.iter().map(|(name, value)| (*name, shown(value)));
     Ok(Report {
-        rows,
+        rows: rows.collect(),
+        values: values
+            .map(|(n, v)| (n.to_string(), v))
+            .into_iter()
+            .collect(),
+        torn,
         keys,
         warnings: keyring.take_warnings(),
     })

@@ -22,7 +22,7 @@ pub struct Document {
 /// Config: not JSON, not an object, an unknown name, a value of the wrong type.
 pub fn parse(text: &[u8], origin: &str) -> Result<Document> {
     let bad = |why: String| Error::new(Kind::Config, OP, format!("{why} (in {origin})"));
-    let value: Value = serde_json::from_slice(text).map_err(|e| {
+    let value = crate::json::parse(text).map_err(|e| {
         bad(format!("it is not valid JSON: {e}"))
             .hint("Correct it, then run ALTER INSTANCE RELOAD KEYRING or restart the server.")
     })?;
@@ -123,6 +123,15 @@ mod tests {
             (r#"{"read_only":"yes"}"#, "not true or false"),
             (r#"{"timeout":"5"}"#, "not a number"),
             (r#"{"pkcs11":{"pin":"1234"}}"#, "'pin' is not an option"),
+            (r#"{"path":"/x","path":"/y"}"#, "\"path\" stands twice"),
+            (
+                r#"{"file":{"key_file":"/x","key_file":"/x"}}"#,
+                "\"key_file\" stands twice",
+            ),
+            (
+                r#"{"read_local_config":true,"read_local_config":false}"#,
+                "stands twice",
+            ),
             (r#"{"read_local_config":1}"#, "neither true nor false"),
         ] {
             let message = parse(text.as_bytes(), "f").unwrap_err().to_string();

@@ -10,6 +10,7 @@ use super::{abi, ptr, state};
 use crate::admin::inspect;
 use crate::config::hex;
 use crate::error::{Error, Kind, Result};
+use crate::sys;
 use serde_json::{Value, json};
 use std::ffi::{CStr, c_char, c_ulong};
 use std::sync::atomic::Ordering;
@@ -104,7 +105,7 @@ fn answer(
         Ok(other) => other,
         Err(e) => {
             state::log_error(&e);
-            json!({ "ok": false, "error": e.to_string() })
+            json!({ "ok": false, "error": e.to_json() })
         }
     };
     if init.is_null() {
@@ -202,7 +203,7 @@ fn status() -> Result<Value> {
     let store = status.store;
     let contact = store.contact.map(|c| {
         json!({
-            "calls": c.calls, "errors": c.errors, "last_success": c.last_success,
+            "calls": c.calls, "errors": c.errors, "last_success": c.last_success.map(sys::utc),
             "last_error": c.last_error,
         })
     });
@@ -237,7 +238,8 @@ fn verify() -> Result<Value> {
     let keyring = state::keyring()?;
     let report = inspect::inspect(keyring.config())?;
     Ok(json!({
-        "authentic": true, "keys": report.keys.len(), "warnings": report.warnings,
+        "authentic": true, "complete": report.torn == 0, "torn_bytes": report.torn,
+        "keys": report.keys.len(), "warnings": report.warnings,
     }))
 }
 

@@ -53,6 +53,8 @@ pub struct StoreInfo {
     pub key_ref: String,
     /// The last contact to it, where it is not on this machine.
     pub contact: Option<Contact>,
+    /// Bytes of an incomplete record at the end that were left as they are.
+    pub torn: u64,
     /// Why writes are refused, if they are.
     pub refusing: Option<String>,
 }

@@ -14,9 +14,8 @@ pub fn parse(bytes: &[u8], pool: &SecretPool) -> Result<Vec<Found>> {
         Error::new(Kind::InvalidInput, OP, why)
             .hint("Name the file that \"path\" in component_keyring_file.cnf names, whole and from a stopped server.")
     };
-    // serde_json's errors name line and column, not content.
-    let whole: Value =
-        serde_json::from_slice(bytes).map_err(|e| bad(format!("it is not valid JSON: {e}")))?;
+    // The reader's errors name line and column, not content.
+    let whole = crate::json::parse(bytes).map_err(|e| bad(format!("it is not valid JSON: {e}")))?;
     match whole.get("version").and_then(Value::as_str) {
         Some("1.0") => {}
         Some(other) => {
@@ -98,6 +97,14 @@ mod tests {
             ("{}", "no version"),
             (r#"{"version":"2.0","elements":[]}"#, "version is '2.0'"),
             (r#"{"version":"1.0"}"#, "no elements"),
+            (
+                r#"{"version":"1.0","elements":[],"elements":[]}"#,
+                "\"elements\" stands twice",
+            ),
+            (
+                r#"{"version":"1.0","elements":[{"user":"","data_id":"k","data_type":"AES","data":"00","data":"01"}]}"#,
+                "\"data\" stands twice",
+            ),
             (
                 r#"{"version":"1.0","elements":[{"user":"","data_id":"k","data_type":"AES"}]}"#,
                 "has no data",

@@ -141,10 +141,12 @@ fn pods(mut body: &[u8], layout: Layout) -> Option<Vec<Pod<'_>>> {
         let data = lengths
             .iter()
             .try_fold(head, |sum, n| sum.checked_add(*n))?;
-        if size != data.checked_next_multiple_of(layout.word)? {
+        let padded = data.checked_next_multiple_of(layout.word)?;
+        // MySQL 5.7 also reads, and converters write, a size without the padding that follows all the same.
+        if size != padded && size != data {
             return None;
         }
-        let (pod, rest) = body.split_at_checked(size)?;
+        let (pod, rest) = body.split_at_checked(padded)?;
         let mut at = head;
         let mut take = |n: usize| {
             let part = &pod[at..at + n];
@@ -176,12 +178,18 @@ mod tests {
 
     /// A file as a server with this layout would have written it.
     fn file(version: &str, layout: Layout) -> Vec<u8> {
+        file_with(version, layout, true)
+    }
+
+    /// `padded`: the size of a key counts its padding.
+    fn file_with(version: &str, layout: Layout, padded: bool) -> Vec<u8> {
         let mut body = Vec::new();
         for (id, key_type, user, key) in KEYS {
             let lengths = [id.len(), key_type.len(), user.len(), key.len()];
-            let size =
-                (5 * layout.word + lengths.iter().sum::<usize>()).next_multiple_of(layout.word);
-            let end = body.len() + size;
+            let data = 5 * layout.word + lengths.iter().sum::<usize>();
+            let whole = data.next_multiple_of(layout.word);
+            let size = if padded { whole } else { data };
+            let end = body.len() + whole;
             for word in [&[size][..], &lengths].concat() {
                 let bytes = match (layout.word, layout.little) {
                     (8, true) => (word as u64).to_le_bytes().to_vec(),
@@ -205,9 +213,10 @@ mod tests {
     #[test]
     fn all_layouts_and_versions() {
         let pool = SecretPool::new();
-        for version in ["1.0", "2.0"] {
+        let kinds = [("1.0", true), ("1.0", false), ("2.0", true), ("2.0", false)];
+        for (version, padded) in kinds {
             for (layout, name) in LAYOUTS {
-                let (format, keys) = parse(&file(version, layout), &pool).unwrap();
+                let (format, keys) = parse(&file_with(version, layout, padded), &pool).unwrap();
                 assert_eq!(format, format!("keyring_file {version}, {name}"));
                 assert_eq!(keys.len(), KEYS.len());
                 for (key, (id, key_type, user, material)) in keys.iter().zip(KEYS) {

@@ -1,13 +1,14 @@
 //! `keyring-ward`: everything that is done without a server, or before one starts.
 //!
-//! Owns the command line and what is printed. Exit codes: 0 done, 2 wrong usage, 10 + the error's
-//! number otherwise (docs/errors.md). It must never print key material or take a secret as an
+//! Owns the command line and what is printed. Exit codes: 0 done, 2 wrong usage, 3 a file whose end is cut off
+//! (`verify`), 10 + the error's number otherwise (docs/errors.md). It must never print key material or take a secret as an
 //! argument.
 
 mod commands;
 mod options;
 
 use clap::{Parser, Subcommand};
+use keyring_ward::error::{Error, Kind, Result};
 use std::process::ExitCode;
 
 /// Sets up and inspects keyrings of Keyring Ward.
@@ -60,13 +61,31 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let json = cli.json;
-    let result = match cli.command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(wrong) => return wrong_usage(&wrong),
+    };
+    let code = match run(cli.command, cli.json) {
+        Ok(code) => code,
+        Err(error) => {
+            match cli.json {
+                true => print_error(&error.to_json()),
+                false => eprintln!("{error}"),
+            }
+            ExitCode::from(10 + error.kind().number() as u8)
+        }
+    };
+    // One that came while something was being changed ends the program now.
+    keyring_ward::os::signals::let_through();
+    code
+}
+
+fn run(command: Command, json: bool) -> Result<ExitCode> {
+    match command {
+        Command::Verify(keyring) => return commands::verify::run(&keyring, json),
         Command::Init(args) => commands::init::run(&args, json),
         Command::Status(keyring) => commands::status::run(&keyring, json),
         Command::List(keyring) => commands::list::run(&keyring, json),
-        Command::Verify(keyring) => commands::verify::run(&keyring, json),
         Command::Reseal(args) => commands::rekey::reseal(&args, json),
         Command::Doctor(args) => commands::doctor::run(&args, json),
         Command::Import(args) => commands::import::run(&args, json),
@@ -79,15 +98,27 @@ fn main() -> ExitCode {
         Command::Rekey(args) => commands::rekey::run(&args, json),
         Command::Hsm(command) => commands::hsm::run(&command, json),
         Command::ResetMarker(args) => commands::reset_marker::run(&args, json),
-    };
-    let code = match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(10 + error.kind().number() as u8)
-        }
-    };
-    // One that came while something was being changed ends the program now.
-    keyring_ward::os::signals::let_through();
-    code
+    }
+    .map(|()| ExitCode::SUCCESS)
+}
+
+/// The error of a command that was asked for JSON: one line on standard error, so that standard output holds answers only.
+fn print_error(error: &serde_json::Value) {
+    eprintln!("{}", serde_json::json!({ "error": error }));
+}
+
+/// Help and version too come by this way. What is wrong with a command line is told as JSON where that is asked for.
+fn wrong_usage(wrong: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if !json || !wrong.use_stderr() {
+        let _ = wrong.print();
+        return ExitCode::from(wrong.exit_code() as u8);
+    }
+    let text = wrong.render().to_string();
+    let why = text.split("\n\nUsage:").next().unwrap_or_default();
+    let why = why.trim().trim_start_matches("error: ").replace("\n", " ");
+    let error = Error::new(Kind::InvalidInput, "understand the command line", why)
+        .hint("keyring-ward help COMMAND shows the options.");
+    print_error(&error.to_json());
+    ExitCode::from(2)
 }

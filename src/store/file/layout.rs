@@ -129,7 +129,7 @@ pub fn finish_header(mut authenticated: Vec<u8>, mac: &[u8; MAC]) -> Vec<u8> {
 }
 
 /// How a damaged file is mended.
-pub const RESTORE: &str = "Nothing was changed. Restore the file from a backup; `keyring-ward verify` shows how far it is readable.";
+pub const RESTORE: &str = "Nothing was changed. Restore the file from a backup.";
 
 fn tampered(at: usize, why: impl std::fmt::Display) -> Error {
     let context = format!("at byte {at}: {why}");
@@ -188,6 +188,14 @@ impl<'a> Reader<'a> {
 /// # Errors
 /// Tampered: not a keyring file, or damaged. UnsupportedVersion: written by a newer version.
 pub fn parse_header(file: &[u8]) -> Result<ParsedHeader> {
+    if let Some(whose) = stock_keyring(file) {
+        return Err(Error::new(
+            Kind::Config,
+            "read the keyring file",
+            format!("this is a file of {whose}, not one of Keyring Ward"),
+        )
+        .hint("Set path to a new file, and bring the keys of this one over: keyring-ward import --from THIS_FILE (docs/coming-from.md). Nothing was changed."));
+    }
     if file.is_empty() {
         return Err(tampered(0, "the file is empty, so it is not a keyring"));
     }
@@ -241,6 +249,17 @@ pub fn parse_header(file: &[u8]) -> Result<ParsedHeader> {
     };
     parsed.mac.copy_from_slice(mac);
     Ok(parsed)
+}
+
+/// Whose file it is, where it is one of the stock keyrings'.
+fn stock_keyring(file: &[u8]) -> Option<&'static str> {
+    if file.starts_with(b"Keyring file version:") {
+        return Some("the plugin keyring_file");
+    }
+    let start = &file[..file.len().min(256)];
+    let has = |name: &[u8]| start.windows(name.len()).any(|part| part == name);
+    let json = start.trim_ascii_start().starts_with(b"{");
+    (json && (has(b"\"elements\"") || has(b"\"version\""))).then_some("component_keyring_file")
 }
 
 fn parse_fields(authenticated: &[u8]) -> Option<Header> {
@@ -543,6 +562,26 @@ mod tests {
                 Kind::Tampered,
                 "bit {bit}"
             );
+        }
+    }
+
+    #[test]
+    fn files_of_the_stock_keyrings_are_to_be_imported_not_restored() {
+        for (text, whose) in [
+            (
+                &br#"{"version":"1.0","elements":[]}"#[..],
+                "component_keyring_file",
+            ),
+            (b" {\n  \"elements\": [", "component_keyring_file"),
+            (b"Keyring file version:2.0EOF", "the plugin keyring_file"),
+        ] {
+            let e = parse_header(text).unwrap_err();
+            assert_eq!(e.kind(), Kind::Config);
+            let e = e.to_string();
+            assert!(e.contains(whose) && e.contains("import --from"), "{e}");
+        }
+        for other in [&b"{\"path\": \"/x\"} and more bytes"[..], b"[]", b"{"] {
+            assert_eq!(parse_header(other).unwrap_err().kind(), Kind::Tampered);
         }
     }
 

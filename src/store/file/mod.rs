@@ -645,6 +645,11 @@ impl Store for FileStore {
             info.bytes = j.end.offset;
             info.live_bytes = self.live_bytes;
             info.dead_bytes = self.dead_bytes;
+            // The writer has cut them off, or refuses writes and says why.
+            info.torn = match self.mode {
+                Mode::ReadWrite => 0,
+                Mode::ReadOnly | Mode::Snapshot => j.end.torn,
+            };
             if let Some(stanza) = j.header.stanzas.get(self.stanza_in_use) {
                 info.mechanism.clone_from(&stanza.mechanism);
                 info.key_ref.clone_from(&stanza.key_ref);

@@ -36,15 +36,16 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     }
     signals::hold_back();
     let keys = component_json(&config, &args.to)?;
-    match json {
-        true => {
-            print_json(&serde_json::json!({ "keys": keys, "file": args.to.display().to_string() }))
-        }
-        false => print(&format!("Wrote {keys} keys to '{}'.", args.to.display())),
-    }
-    eprintln!(
-        "warning: whoever reads '{}' has every key. Give it to the account of mysqld, and destroy it when it has done its work.",
+    let warning = format!(
+        "whoever reads '{}' has every key. Give it to the account of mysqld, and destroy it when it has done its work.",
         args.to.display()
     );
+    if json {
+        let file = args.to.display().to_string();
+        print_json(&serde_json::json!({ "keys": keys, "file": file, "warnings": [warning] }));
+        return Ok(());
+    }
+    print(&format!("Wrote {keys} keys to '{}'.", args.to.display()));
+    eprintln!("warning: {warning}");
     Ok(())
 }

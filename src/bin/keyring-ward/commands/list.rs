@@ -15,7 +15,7 @@ pub fn run(keyring: &Keyring, json: bool) -> Result<()> {
             .map(|k| {
                 json!({
                     "name": k.name, "owner": k.owner, "type": k.key_type, "bytes": k.length,
-                    "created": k.created_at, "meaning": k.meaning,
+                    "created": k.created, "meaning": k.meaning,
                 })
             })
             .collect();

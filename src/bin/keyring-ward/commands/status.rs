@@ -8,10 +8,7 @@ use keyring_ward::error::Result;
 pub fn run(keyring: &Keyring, json: bool) -> Result<()> {
     let report = inspect(&keyring.config()?)?;
     if json {
-        let rows = report.rows.iter();
-        let mut rows: serde_json::Map<_, _> = rows
-            .map(|(name, value)| ((*name).to_string(), value.clone().into()))
-            .collect();
+        let mut rows = report.values;
         rows.insert("Warnings".into(), report.warnings.into());
         print_json(&rows.into());
         return Ok(());

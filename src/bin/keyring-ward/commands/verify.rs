@@ -4,25 +4,35 @@ use super::{print, print_json};
 use crate::options::Keyring;
 use keyring_ward::admin::inspect::inspect;
 use keyring_ward::error::Result;
+use std::process::ExitCode;
 
-pub fn run(keyring: &Keyring, json: bool) -> Result<()> {
+/// What is there is authentic, but the end is cut off.
+const CUT_OFF: u8 = 3;
+
+pub fn run(keyring: &Keyring, json: bool) -> Result<ExitCode> {
     let config = keyring.config()?;
     let report = inspect(&config)?;
+    let code = match report.torn {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::from(CUT_OFF),
+    };
+    let (file, keys) = (config.path.display(), report.keys.len());
     if json {
         print_json(&serde_json::json!({
-            "file": config.path.display().to_string(), "authentic": true,
-            "keys": report.keys.len(), "warnings": report.warnings,
+            "file": file.to_string(), "authentic": true, "complete": report.torn == 0,
+            "torn_bytes": report.torn, "keys": keys, "warnings": report.warnings,
         }));
-        return Ok(());
+        return Ok(code);
     }
     report
         .warnings
         .iter()
         .for_each(|w| eprintln!("warning: {w}"));
-    print(&format!(
-        "'{}' is authentic from the first byte to the last record: {} keys.",
-        config.path.display(),
-        report.keys.len()
-    ));
-    Ok(())
+    print(&match report.torn {
+        0 => format!("'{file}' is authentic from the first byte to the last record: {keys} keys."),
+        torn => format!(
+            "'{file}' is authentic up to the last whole record: {keys} keys. {torn} bytes of another one follow: a copy that was cut off, or a write that was interrupted. If it is a copy, make it again."
+        ),
+    });
+    Ok(code)
 }

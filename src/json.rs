@@ -1,0 +1,124 @@
+//! JSON from outside, read strictly: a member that stands twice is an error, not the last one that wins.
+//!
+//! Owns nothing but the reading. Its errors name line, column and members, never a value: those may be secrets.
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use std::fmt;
+
+/// Longest part of a member's name that an error shows.
+const SHOWN: usize = 40;
+
+/// Reads one JSON text.
+///
+/// # Errors
+/// It is no JSON, too deep, or an object has two members of one name.
+pub fn parse(text: &[u8]) -> serde_json::Result<Value> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = Strict.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+struct Strict;
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(Strict)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut all = Vec::new();
+        while let Some(item) = items.next_element_seed(Strict)? {
+            all.push(item);
+        }
+        Ok(Value::Array(all))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut all = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            if all.contains_key(&name) {
+                let shown: String = name
+                    .chars()
+                    .take(SHOWN)
+                    .flat_map(char::escape_debug)
+                    .collect();
+                return Err(A::Error::custom(format!(
+                    "the member \"{shown}\" stands twice"
+                )));
+            }
+            let value = members.next_value_seed(Strict)?;
+            all.insert(name, value);
+        }
+        Ok(Value::Object(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_serde_json_reads_but_no_member_twice() {
+        for text in [
+            r#"{"a":[1,-2,3.5,1e3,true,false,null,"x\n\u00e4",{}],"b":{"a":18446744073709551615}}"#,
+            "[]",
+            "\"text\"",
+            " 1 ",
+        ] {
+            let value: Value = serde_json::from_str(text).unwrap();
+            assert_eq!(parse(text.as_bytes()).unwrap(), value, "{text}");
+        }
+        for text in ["", "{", "{} x", "[1,]", "nul", &"[".repeat(100_000)] {
+            assert!(parse(text.as_bytes()).is_err(), "{text:.20}");
+        }
+        for text in [
+            r#"{"path":"secret1","path":"secret2"}"#,
+            r#"[{"x":{"path":"secret1","y":1,"path":"secret1"}}]"#,
+            r#"{"p\u0061th":"secret1","path":"secret1"}"#,
+        ] {
+            let error = parse(text.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("\"path\" stands twice at line 1"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,573 @@
+//! Commands that can't hurt: what they refuse, that a failure or a signal leaves nothing behind, and what programs read.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Place, content, write_secret};
+use keyring_ward::keyring::id::KeyId;
+use keyring_ward::keyring::record::KeyRecord;
+use serde_json::Value;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+const INNODB: &[u8] = b"INNODBKey-01234567-89ab-cdef-0123-456789abcdef-3";
+
+/// Tests take turns: a child inherits the open lock of another one's keyring until it becomes the tool.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn filled() -> Place {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    keyring.generate(INNODB, b"", b"AES", 32).unwrap();
+    // Older than this test.
+    let record = |name: &[u8], owner: &[u8], at| {
+        let id = KeyId::new(name, owner).unwrap();
+        let material = keyring.pool().copy(b"some text").unwrap();
+        KeyRecord::new(id, b"SECRET", material, at, 1).unwrap()
+    };
+    keyring
+        .restore(record(b"a", b"ann@localhost", 1_000_000_000))
+        .unwrap();
+    keyring
+        .restore(record(b"b", b"bob@%", 1_100_000_000))
+        .unwrap();
+    place
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().unwrap().to_string()
+}
+
+/// The tool with a place's keyring.
+fn arguments(place: &Place, command: &str, more: &[&str]) -> Vec<String> {
+    let (path, kek) = (text(&place.keyring_file()), text(&place.key_file()));
+    let mut all = vec![
+        command.into(),
+        "--path".into(),
+        path,
+        "--key-file".into(),
+        kek,
+    ];
+    all.extend(more.iter().map(|m| (*m).to_string()));
+    all
+}
+
+const TOOL: &str = env!("CARGO_BIN_EXE_keyring-ward");
+
+fn tool(arguments: &[String]) -> (i32, String, String) {
+    told(&Command::new(TOOL).args(arguments).output().unwrap())
+}
+
+fn told(out: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (
+        out.status.code().unwrap_or(-1),
+        text(&out.stdout),
+        text(&out.stderr),
+    )
+}
+
+fn run(place: &Place, command: &str, more: &[&str]) -> (i32, String, String) {
+    tool(&arguments(place, command, more))
+}
+
+/// The tool where no file may grow beyond `bytes`: every write fails half-way, as on a full disk.
+fn without_room(bytes: u64, arguments: &[String]) -> (i32, String, String) {
+    let limit = format!("--fsize={bytes}");
+    let script = "trap '' XFSZ; exec prlimit \"$@\"";
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", script, "sh", &limit, TOOL])
+        .args(arguments);
+    told(&command.output().unwrap())
+}
+
+/// The tool with a Ctrl-C that comes as soon as it holds signals back: it waits for it from its first moment on.
+fn interrupted(arguments: &[String]) -> Output {
+    let script = "kill -INT $$; exec \"$@\"";
+    let mut command = Command::new("env");
+    command
+        .args(["--block-signal=INT", "sh", "-c", script, "sh", TOOL])
+        .args(arguments);
+    command.output().unwrap()
+}
+
+fn error(err: &str) -> Value {
+    let all: Value = serde_json::from_str(err).unwrap_or_else(|e| panic!("{e}: {err}"));
+    all["error"].clone()
+}
+
+#[test]
+fn the_servers_own_keys_keep_their_owner() {
+    let _turn = turn();
+    let place = filled();
+    let before = place.read();
+    for (from, to, words) in [
+        ("", "app@localhost", "--from is empty"),
+        ("bob@%", "", "--to is empty"),
+        ("", "", "neither account"),
+        ("bob@%", "bob", "is not an account"),
+        ("bob@%", "bob@%", "the same"),
+    ] {
+        for dry_run in [&["--dry-run"][..], &[]] {
+            let more = [&["--from", from, "--to", to][..], dry_run].concat();
+            let (code, _, err) = run(&place, "reown", &more);
+            assert_eq!(code, 13, "{from} {to}: {err}");
+            assert!(err.contains(words), "{err}");
+        }
+    }
+    let (_, _, err) = run(&place, "reown", &["--from", "", "--to", "app@localhost"]);
+    assert!(
+        err.contains("InnoDB and the binary log") && err.contains("may not start"),
+        "{err}"
+    );
+    assert_eq!(place.read(), before, "nothing was written");
+    // Who says that he means it gets it: what such a command did before can be put right.
+    let there = ["--from", "", "--to", "app@localhost", "--server-key"];
+    assert_eq!(run(&place, "reown", &there).0, 0);
+    let (code, _, err) = run(
+        &place,
+        "reown",
+        &["--from", "app@localhost", "--to", "", "--server-key"],
+    );
+    assert_eq!(code, 0, "{err}");
+    assert!(place.open().unwrap().fetch(INNODB, b"").unwrap().is_some());
+}
+
+#[test]
+fn a_key_that_moves_keeps_its_age() {
+    let _turn = turn();
+    let place = filled();
+    assert_eq!(
+        run(
+            &place,
+            "reown",
+            &["--from", "ann@localhost", "--to", "anna@%"]
+        )
+        .0,
+        0
+    );
+    let age = |place: &Place, name: &[u8], owner: &[u8]| {
+        let key = place.open().unwrap().fetch(name, owner).unwrap().unwrap();
+        (key.created_at, key.generation, key.key_type.to_string())
+    };
+    assert_eq!(
+        age(&place, b"a", b"anna@%"),
+        (1_000_000_000, 1, "SECRET".into())
+    );
+    let (_, list, _) = run(&place, "list", &["--json"]);
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let key = list["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|k| k["name"] == "a")
+        .unwrap();
+    assert_eq!(key["created"], "2001-09-09T01:46:40Z");
+    assert_eq!(key["bytes"], 9);
+    // The same into another keyring of ours.
+    let other = Place::new();
+    write_secret(&other.key_file(), &[7; 32]);
+    let config = place.dir.path().join("c.json");
+    let json = format!(
+        r#"{{"backend":"file","path":"{}","file":{{"key_file":"{}"}}}}"#,
+        text(&place.keyring_file()),
+        text(&place.key_file())
+    );
+    std::fs::write(&config, json).unwrap();
+    let (code, _, err) = run(&other, "import", &["--from-config", &text(&config)]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(
+        age(&other, b"b", b"bob@%"),
+        (1_100_000_000, 1, "SECRET".into())
+    );
+}
+
+#[test]
+fn a_new_kek_is_a_new_one() {
+    let _turn = turn();
+    let place = filled();
+    let dir = place.dir.path().to_path_buf();
+    let at = |name: &str| dir.join(name);
+    let before = place.read();
+    write_secret(&at("other"), &[9; 32]);
+    write_secret(&at("copy"), &[0x42; 32]);
+    assert_eq!(
+        std::fs::read(place.key_file()).unwrap(),
+        [0x42; 32],
+        "the test's own"
+    );
+    // --generate takes nothing that is there, whatever it holds.
+    for option in ["--new-key-file", "--new-passphrase-file"] {
+        for dry_run in [&["--dry-run"][..], &[]] {
+            let other = text(&at("other"));
+            let more = [&[option, &other, "--generate"][..], dry_run].concat();
+            let (code, _, err) = run(&place, "rekey", &more);
+            assert_eq!(code, 12, "{err}");
+            assert!(err.contains("never takes one that is there"), "{err}");
+        }
+    }
+    // The same secret is no new KEK: by its own name, as a copy, as the other kind of secret.
+    for (option, file) in [
+        ("--new-key-file", place.key_file()),
+        ("--new-key-file", at("copy")),
+        ("--new-passphrase-file", at("copy")),
+    ] {
+        for dry_run in [&["--dry-run"][..], &[]] {
+            let file = text(&file);
+            let more = [&[option, &file][..], dry_run].concat();
+            let (code, _, err) = run(&place, "rekey", &more);
+            assert_eq!(code, 13, "{option} {file}: {err}");
+        }
+    }
+    assert_eq!(std::fs::read(at("other")).unwrap(), [9; 32]);
+    assert_eq!(place.read(), before, "nothing was written");
+    // init takes nothing either.
+    let path = text(&dir.join("new.ward"));
+    let new = [
+        "init",
+        "--path",
+        &path,
+        "--key-file",
+        &text(&at("other")),
+        "--generate",
+    ];
+    let (code, _, err) = tool(&new.map(String::from));
+    assert_eq!(code, 12, "{err}");
+    assert!(!Path::new(&path).exists());
+    // Without --generate an existing one is a new KEK, and a new DEK alone is a reseal.
+    assert_eq!(run(&place, "reseal", &[]).0, 0);
+    let (code, _, err) = run(&place, "rekey", &["--new-key-file", &text(&at("other"))]);
+    assert_eq!(code, 0, "{err}");
+}
+
+/// Everything below a folder.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(below(&path));
+        }
+        all.push(path);
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_and_a_retry_works() {
+    let _turn = turn();
+    // No byte fits, a part of the secret, the secret but not the file.
+    for room in [0, 20, 70, 200] {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, secret) = (dir.path().join("a/b/k.ward"), dir.path().join("a/b/secret"));
+        let (path, secret) = (text(&path), text(&secret));
+        let init = [
+            "init",
+            "--path",
+            &path,
+            "--passphrase-file",
+            &secret,
+            "--generate",
+        ];
+        let init = init.map(String::from);
+        let (code, _, err) = without_room(room, &init);
+        assert_eq!(code, 21, "{room}: {err}");
+        assert_eq!(below(dir.path()), [PathBuf::new(); 0], "{room}");
+        let (code, _, err) = tool(&init);
+        assert_eq!(code, 0, "{room}: {err}");
+    }
+    for room in [0, 20, 40, 300] {
+        let place = filled();
+        let (before, files) = (place.read(), below(place.dir.path()));
+        let new = text(&place.dir.path().join("new-kek"));
+        let rekey = arguments(&place, "rekey", &["--new-key-file", &new, "--generate"]);
+        let (code, _, err) = without_room(room, &rekey);
+        assert_eq!(code, 21, "{room}: {err}");
+        assert_eq!(
+            (place.read(), below(place.dir.path())),
+            (before, files),
+            "{room}"
+        );
+        let (code, _, err) = tool(&rekey);
+        assert_eq!(code, 0, "{room}: {err}");
+    }
+    let place = filled();
+    let json = place.dir.path().join("out.json");
+    let export = arguments(&place, "export", &["--plaintext", "--to", &text(&json)]);
+    assert_eq!(without_room(100, &export).0, 21);
+    assert!(!json.exists(), "no half of the keys in clear text");
+    assert_eq!(tool(&export).0, 0);
+    let other = Place::new();
+    let import = arguments(&other, "import", &["--from", &text(&json)]);
+    for room in [100, 350, 450] {
+        assert_eq!(without_room(room, &import).0, 21, "{room}");
+        assert!(!other.keyring_file().exists(), "{room}");
+    }
+    assert_eq!(tool(&import).0, 0);
+    assert_eq!(
+        content(&other.open().unwrap()),
+        content(&place.open().unwrap())
+    );
+}
+
+#[test]
+fn a_signal_leaves_nothing_and_a_retry_works() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().unwrap();
+    let (path, secret) = (dir.path().join("a/b/k.ward"), dir.path().join("a/b/secret"));
+    let (path, secret) = (text(&path), text(&secret));
+    let init = [
+        "init",
+        "--path",
+        &path,
+        "--passphrase-file",
+        &secret,
+        "--generate",
+    ];
+    let init = init.map(String::from);
+    let out = interrupted(&init);
+    assert_eq!(out.status.signal(), Some(2), "{out:?}");
+    assert!(told(&out).2.contains("interrupted by a signal"), "{out:?}");
+    assert_eq!(below(dir.path()), [PathBuf::new(); 0]);
+    assert_eq!(tool(&init).0, 0);
+
+    let place = filled();
+    let json = text(&place.dir.path().join("out.json"));
+    let new = text(&place.dir.path().join("new-kek"));
+    let (before, files) = (place.read(), below(place.dir.path()));
+    for (command, more) in [
+        ("rekey", &["--new-key-file", &new, "--generate"][..]),
+        ("reseal", &[]),
+        ("export", &["--plaintext", "--to", &json]),
+        ("reown", &["--from", "bob@%", "--to", "bob@localhost"]),
+    ] {
+        let all = arguments(&place, command, more);
+        let out = interrupted(&all);
+        assert_eq!(out.status.signal(), Some(2), "{command}: {out:?}");
+        let now = (place.read(), below(place.dir.path()));
+        assert_eq!(now, (before.clone(), files.clone()), "{command}");
+    }
+    for (command, more) in [
+        ("export", &["--plaintext", "--to", &json][..]),
+        ("reown", &["--from", "bob@%", "--to", "bob@localhost"]),
+        ("reseal", &[]),
+        ("rekey", &["--new-key-file", &new, "--generate"]),
+    ] {
+        let (code, _, err) = run(&place, command, more);
+        assert_eq!(code, 0, "{command}: {err}");
+    }
+    let other = Place::new();
+    let import = arguments(&other, "import", &["--from", &json]);
+    assert_eq!(interrupted(&import).status.signal(), Some(2));
+    assert!(!other.keyring_file().exists());
+    assert_eq!(tool(&import).0, 0);
+}
+
+/// Ctrl-C at random moments: the file is under one of the two KEKs, and no secret lies there that it is not under.
+#[test]
+fn a_rekey_is_whole_or_undone_whenever_the_signal_comes() {
+    let _turn = turn();
+    let place = filled();
+    let mut now = place.key_file();
+    let (mut whole, mut undone) = (0, 0);
+    for i in 0..60u64 {
+        let new = place.dir.path().join(format!("kek-{i}"));
+        let path = text(&place.keyring_file());
+        let mut child = Command::new(TOOL)
+            .args(["rekey", "--path", &path, "--key-file", &text(&now)])
+            .args(["--new-key-file", &text(&new), "--generate"])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // A moment of its own for each run, not a wait for anything.
+        std::thread::sleep(std::time::Duration::from_micros(i * i * 20));
+        let pid = child.id().to_string();
+        let _ = Command::new("kill").args(["-INT", &pid]).output().unwrap();
+        let _ = child.wait().unwrap();
+        let opens = |kek: &Path| {
+            let verify = ["verify", "--path", &path, "--key-file", &text(kek)];
+            tool(&verify.map(String::from)).0 == 0
+        };
+        if new.exists() {
+            assert!(opens(&new), "{i}: a secret without a keyring");
+            now = new;
+            whole += 1;
+        } else {
+            assert!(opens(&now), "{i}: a keyring without its secret");
+            undone += 1;
+        }
+    }
+    assert!(whole > 0 && undone > 0, "{whole} whole, {undone} undone");
+}
+
+#[test]
+fn sentences_name_the_cause_and_a_remedy_that_helps() {
+    let _turn = turn();
+    let place = filled();
+    for more in [
+        &["--name", "nosuch"][..],
+        &["--name", "nosuch", "--dry-run"],
+    ] {
+        let (code, _, err) = run(&place, "remove", more);
+        assert_eq!(code, 11, "{err}");
+        assert!(err.contains("'nosuch' does not exist"), "{err}");
+    }
+    let (code, _, err) = run(&place, "remove", &["--name", "b"]);
+    assert_eq!(code, 11, "{err}");
+    assert!(
+        err.contains("belongs to 'bob@%': add --owner 'bob@%'"),
+        "{err}"
+    );
+    let innodb = String::from_utf8(INNODB.to_vec()).unwrap();
+    let (code, _, err) = run(&place, "remove", &["--name", &innodb]);
+    assert_eq!(code, 13, "{err}");
+    assert!(
+        err.contains("InnoDB master key 3") && err.contains("--server-key"),
+        "{err}"
+    );
+
+    let kek = text(&place.key_file());
+    for command in ["status", "list", "verify", "reseal", "compact"] {
+        let (code, _, err) =
+            tool(&[command, "--path", "/no/such/folder/k", "--key-file", &kek].map(String::from));
+        assert_eq!(code, 11, "{command}: {err}");
+        assert!(
+            err.contains("the folder '/no/such/folder' of the keyring file"),
+            "{command}: {err}"
+        );
+        assert!(!err.contains("data directory"), "{command}: {err}");
+    }
+    place.write(br#"{"version":"1.0","elements":[]}"#);
+    for command in ["status", "reseal"] {
+        let (code, _, err) = run(&place, command, &[]);
+        assert_eq!(code, 15, "{err}");
+        assert!(
+            err.contains("component_keyring_file") && err.contains("import --from"),
+            "{err}"
+        );
+        assert!(!err.contains("Restore"), "{err}");
+    }
+    place.write(b"something else, long enough for a header");
+    let (code, _, err) = run(&place, "verify", &[]);
+    assert_eq!(code, 19);
+    assert!(
+        !err.contains("keyring-ward verify"),
+        "advises itself: {err}"
+    );
+}
+
+#[test]
+fn a_users_key_has_no_meaning_of_the_servers() {
+    let _turn = turn();
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    keyring.generate(INNODB, b"", b"AES", 32).unwrap();
+    keyring.generate(INNODB, b"root@%", b"AES", 32).unwrap();
+    drop(keyring);
+    let (_, list, _) = run(&place, "list", &["--json"]);
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let keys = list["keys"].as_array().unwrap();
+    for key in keys {
+        let server = key["owner"] == "";
+        assert_eq!(key["meaning"] != "", server, "{key}");
+    }
+}
+
+#[test]
+fn an_end_that_is_cut_off_is_told() {
+    let _turn = turn();
+    let place = filled();
+    let whole = place.read();
+    let (code, out, _) = run(&place, "verify", &["--json"]);
+    let out: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (code, &out["complete"], &out["torn_bytes"]),
+        (0, &true.into(), &0.into())
+    );
+    place.write(&whole[..whole.len() - 5]);
+    let (code, out, err) = run(&place, "verify", &["--json"]);
+    assert_eq!(code, 3, "{err}");
+    assert_eq!(err, "");
+    let out: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&out["authentic"], &out["complete"]),
+        (&true.into(), &false.into())
+    );
+    assert!(out["torn_bytes"].as_u64().unwrap() > 0, "{out}");
+    assert_eq!(out["keys"], 2);
+    let (code, out, _) = run(&place, "verify", &[]);
+    assert_eq!(code, 3);
+    assert!(
+        out.contains("a copy that was cut off") && !out.contains("from the first byte"),
+        "{out}"
+    );
+}
+
+#[test]
+fn every_error_is_json_where_that_is_asked_for() {
+    let _turn = turn();
+    let place = filled();
+    let missing = ["--config", "/no/such/config", "--json"];
+    for (command, more) in [
+        (&["init"][..], &[][..]),
+        (&["status"], &[]),
+        (&["list"], &[]),
+        (&["verify"], &[]),
+        (&["rekey"], &["--new-key-file", "/x"]),
+        (&["reseal"], &[]),
+        (&["import"], &["--from", "/x"]),
+        (&["export"], &["--plaintext", "--to", "/x"]),
+        (&["remove"], &["--name", "x"]),
+        (&["reown"], &["--from", "a@b", "--to", "b@c"]),
+        (&["compact"], &[]),
+        (&["hsm", "keys"], &[]),
+        (&["hsm", "test"], &[]),
+    ] {
+        let all = [command, &missing, more].concat();
+        let all: Vec<String> = all.into_iter().map(String::from).collect();
+        let (code, out, err) = tool(&all);
+        assert_eq!((code, out.as_str()), (11, ""), "{command:?}: {err}");
+        let error = error(&err);
+        assert_eq!(
+            (&error["number"], &error["kind"]),
+            (&1.into(), &"NotFound".into())
+        );
+        assert!(
+            error["message"].as_str().unwrap().starts_with("Could not "),
+            "{error}"
+        );
+        assert!(
+            error["hint"].is_null() || error["hint"].is_string(),
+            "{error}"
+        );
+    }
+    for wrong in [
+        &["rekey", "--json"][..],
+        &["frobnicate", "--json"],
+        &["--json", "list", "--no-such"],
+    ] {
+        let wrong: Vec<String> = wrong.iter().map(|w| (*w).to_string()).collect();
+        let (code, out, err) = tool(&wrong);
+        assert_eq!((code, out.as_str()), (2, ""), "{err}");
+        let error = error(&err);
+        assert_eq!(
+            (&error["number"], &error["kind"]),
+            (&3.into(), &"InvalidInput".into())
+        );
+        assert!(error["message"].as_str().unwrap().len() > 30, "{error}");
+    }
+    let (code, out, err) = run(&place, "status", &["--json"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let status: Value = serde_json::from_str(&out).unwrap();
+    for number in ["Generation", "Last_record", "Bytes", "Torn_bytes", "Keys"] {
+        assert!(status[number].is_u64(), "{number}: {status}");
+    }
+}
