@@ -50,13 +50,23 @@ fn keys_survive_reopening_with_all_their_parts() {
     keyring
         .store_key(&[0xFF; 255], &[0xFE; 255], b"RSA", &[1; 16_384])
         .unwrap();
+    let longest = "🔑".repeat(255);
+    keyring
+        .generate(longest.as_bytes(), longest.as_bytes(), b"AES", 16_384)
+        .unwrap();
+    keyring
+        .remove(longest.as_bytes(), longest.as_bytes())
+        .unwrap();
+    keyring
+        .generate(longest.as_bytes(), longest.as_bytes(), b"AES", 16)
+        .unwrap();
     keyring.generate(b"gone", b"", b"DSA", 1).unwrap();
     keyring.remove(b"gone", b"").unwrap();
     let before = content(&keyring);
     drop(keyring);
     let keyring = place.open().unwrap();
     assert_eq!(content(&keyring), before);
-    assert_eq!(keyring.list().len(), 3);
+    assert_eq!(keyring.list().len(), 4);
     let key = keyring.fetch(b"a", b"u@h").unwrap().unwrap();
     assert_eq!(
         (&*key.key_type, key.material().unwrap()),

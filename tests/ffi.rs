@@ -151,6 +151,12 @@ impl Services {
     }
 
     fn names(&self) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+        let mut names = self.names_as_listed()?;
+        names.sort();
+        Some(names)
+    }
+
+    fn names_as_listed(&self) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
         let mut names = Vec::new();
         let mut it: abi::kw_handle = null_mut();
         // SAFETY: valid places; buffers as long as is said.
@@ -197,7 +203,6 @@ impl Services {
             );
             assert_eq!(self.keys.deinit.unwrap()(it), 0);
         }
-        names.sort();
         Some(names)
     }
 
@@ -406,6 +411,28 @@ fn keys(s: &Services) {
 
 fn limits(s: &Services) {
     let (n255, n256) = (vec![0xFFu8; 255], vec![b'n'; 256]);
+    let longest = "🔑".repeat(255).into_bytes();
+    let more = "é".repeat(256).into_bytes();
+    assert_eq!(s.generate(&longest, c(&longest).as_ptr(), c"AES", 32), 0);
+    assert!(matches!(
+        s.fetch(&c(&longest), c(&longest).as_ptr()),
+        Fetched::Found(..)
+    ));
+    for (name, owner) in [(&more, &n255), (&n255, &more)] {
+        assert_eq!(s.generate(name, c(owner).as_ptr(), c"AES", 32), 1);
+        assert_eq!(s.fetch(&c(name), c(owner).as_ptr()), Fetched::Absent);
+    }
+    // It does not fit into the buffers of the server's list, so it comes behind all others.
+    for i in 0..40 {
+        let name = format!("short{i}").into_bytes();
+        assert_eq!(s.generate(&name, null(), c"AES", 16), 0);
+    }
+    let names = s.names_as_listed().unwrap();
+    assert_eq!(names.last(), Some(&(longest.clone(), longest.clone())));
+    for i in 0..40 {
+        assert_eq!(s.remove(&c(format!("short{i}").as_bytes()), null()), 0);
+    }
+    assert_eq!(s.remove(&c(&longest), c(&longest).as_ptr()), 0);
     assert_eq!(s.generate(b"", null(), c"AES", 32), 1);
     assert_eq!(s.fetch(c"", null()), Fetched::Absent);
     assert_eq!(s.generate(&n256, null(), c"AES", 32), 1);

@@ -76,7 +76,11 @@ fn every_vector_gives_what_is_written_beside_it() {
 
 mod make {
     use super::*;
+    use keyring_ward::deadline::Deadline;
+    use keyring_ward::envelope::{FileKeys, Position};
+    use keyring_ward::kek;
     use keyring_ward::store::file::layout;
+    use std::time::Duration;
 
     struct Maker {
         lines: Vec<String>,
@@ -124,6 +128,67 @@ mod make {
         let mut bytes = good.to_vec();
         bytes[at] ^= 0x04;
         bytes
+    }
+
+    /// Names of 255 characters, and of 256: authentic records that break the format's rules.
+    fn names(m: &mut Maker) {
+        let long = make("kek", |k| {
+            for character in ["n", "é", "钥", "🔑"] {
+                let name = character.repeat(255);
+                k.generate(name.as_bytes(), name.as_bytes(), b"AES", 32)
+                    .unwrap();
+            }
+            k.generate(&[0xff; 255], &[0xfe; 255], b"AES", 32).unwrap();
+        });
+        m.add("good-names-of-255-characters", &long, "kek", "keys 5", "");
+        let empty = make("kek", |k| k.create_empty().unwrap());
+        for (what, name, owner) in [
+            ("name-of-256-characters", "钥".repeat(256), String::new()),
+            ("owner-of-256-characters", "k".into(), "钥".repeat(256)),
+            ("name-of-256-letters", "n".repeat(256), String::new()),
+            ("name-of-1021-bytes", "n".repeat(1021), String::new()),
+        ] {
+            let mut text = vec![1];
+            text.extend_from_slice(&[0; 16]);
+            for field in [name.as_bytes(), owner.as_bytes(), b"AES", &[7; 32]] {
+                text.extend_from_slice(&(field.len() as u16).to_le_bytes());
+                text.extend_from_slice(field);
+            }
+            m.add(
+                what,
+                &with_record(&empty, text),
+                "kek",
+                "Tampered",
+                "breaks the format's rules",
+            );
+        }
+    }
+
+    /// A file without records, and one authentic record behind it.
+    fn with_record(empty: &[u8], mut text: Vec<u8>) -> Vec<u8> {
+        let pool = SecretPool::new();
+        let place = Place::new();
+        let keks: Vec<_> = config(&place, "kek")
+            .keks
+            .iter()
+            .map(kek::from_config)
+            .collect();
+        let parsed = layout::parse_header(empty).unwrap();
+        let header = &parsed.header;
+        let deadline = Deadline::after(Duration::from_secs(60));
+        let opened =
+            kek::open_dek(&pool, &keks, &header.file_id, &header.stanzas, deadline).unwrap();
+        let keys = FileKeys::derive(&pool, &opened.dek, &header.salt).unwrap();
+        let at = Position {
+            file_id: header.file_id,
+            generation: header.generation,
+            sequence: header.base_sequence + 1,
+            previous: parsed.mac,
+        };
+        let (nonce, tag) = keys.cipher().seal(&at, &mut text).unwrap();
+        let mut file = empty.to_vec();
+        layout::write_frame(&mut file, at.sequence, &nonce, &text, &tag);
+        file
     }
 
     #[test]
@@ -518,6 +583,8 @@ mod make {
             t,
             "not authentic",
         );
+
+        names(&mut m);
 
         m.lines.push(String::new());
         std::fs::write(folder().join("EXPECT.txt"), m.lines.join("\n")).unwrap();

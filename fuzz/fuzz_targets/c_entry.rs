@@ -182,7 +182,11 @@ impl Fixture {
     }
 
     fn valid_id(id: &Id) -> bool {
-        (1..=255).contains(&id.0.len()) && id.1.len() <= 255
+        let fits = |name: &[u8]| match std::str::from_utf8(name) {
+            Ok(text) => text.chars().count() <= 255,
+            Err(_) => name.len() <= 255,
+        };
+        !id.0.is_empty() && fits(&id.0) && fits(&id.1)
     }
 
     fn call(&mut self, call: Call) {

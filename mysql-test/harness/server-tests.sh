@@ -378,7 +378,7 @@ t_odd_names() {
   done
   log_has "k%s%n%p"
   expect "not UTF-8" "$(sql -e "SELECT keyring_key_generate(x'fffe80','AES',32)")" 1
-  expect "255 bytes" "$(sql -e "SELECT keyring_key_generate('$n255','AES',32)")" 1
+  expect "255 letters" "$(sql -e "SELECT keyring_key_generate('$n255','AES',32)")" 1
   expect "listed" "$(sql -e "SELECT COUNT(*) FROM performance_schema.keyring_keys")" 6
   sql_null "SELECT keyring_key_generate('${n255}n','AES',32)"
   expect "still listed" "$(sql -e "SELECT COUNT(*) FROM performance_schema.keyring_keys")" 6
@@ -390,6 +390,61 @@ migrate() { # migrate FROM TO [OPTION…]
   local from=$1 to=$2; shift 2
   mysql_migrate_keyring --component-dir=$PLUGINS --source-keyring=$from --destination-keyring=$to "$@" 2>&1
 }
+# Names of 255 characters in any alphabet, in the role that serves: made, read, listed, kept, removed.
+long_names() {
+  local each
+  for each in n é 钥 🔑; do
+    expect "generate 255 $each" "$(sql -e "SELECT keyring_key_generate(REPEAT('$each',255),'AES',32)")" 1
+    expect "length and type of 255 $each" "$(sql -e "SELECT keyring_key_length_fetch(REPEAT('$each',255)), keyring_key_type_fetch(REPEAT('$each',255))")" "32	AES"
+    sql_null "SELECT keyring_key_generate(REPEAT('$each',256),'AES',32)"
+    sql_null "SELECT keyring_key_fetch(REPEAT('$each',256))"
+  done
+  log_has "the limit is 255 characters"
+  # The server's list ends at the first name that is longer than 255 bytes: those come last and hide no other key.
+  sql -e "SELECT $(for each in $(seq 40); do printf "keyring_key_generate('short%s','AES',16)," "$each"; done) 1" >/dev/null
+  expect "listed" "$(sql -e "SELECT COUNT(*) FROM performance_schema.keyring_keys WHERE KEY_ID LIKE 'short%' OR KEY_ID LIKE 'nnn%'")" 41
+  sql -e "SELECT HEX(keyring_key_fetch(REPEAT('钥',255)))" > /tmp/kw-before
+  stop_server; start_server
+  expect "after the restart" "$(sql -e "SELECT HEX(keyring_key_fetch(REPEAT('钥',255)))")" "$(cat /tmp/kw-before)"
+  for each in n é 钥 🔑; do
+    expect "remove 255 $each" "$(sql -e "SELECT keyring_key_remove(REPEAT('$each',255))")" 1
+    expect "255 $each is gone" "$(sql -e "SELECT keyring_key_length_fetch(REPEAT('$each',255))")" NULL
+  done
+}
+t_long_names_of_a_component() { with_component; start_server; install_udf; long_names; }
+t_long_names_of_a_plugin() {
+  reset_all; make_passphrase; plugin_options early-plugin-load; fresh_data
+  FIRST=--defaults-file=/etc/my.cnf
+  start_server; install_udf; long_names
+}
+
+# From the stock component to ours and back, and by import.
+t_long_names_migrate() {
+  echo "{ \"path\": \"$KEYS/stock\", \"read_only\": false }" > $PLUGINS/component_keyring_file.cnf
+  with_component; echo '{ "components": "file://component_keyring_file" }' > $MANIFEST
+  touch "$KEYS/stock"; chown mysql:mysql "$KEYS/stock"
+  start_server; install_udf
+  local all="" each
+  for each in n é 钥 🔑; do all="$all, HEX(keyring_key_fetch(REPEAT('$each',255))), keyring_key_type_fetch(REPEAT('$each',255))"; done
+  sql -e "SELECT keyring_key_generate(REPEAT('n',255),'AES',32), keyring_key_generate(REPEAT('é',255),'DSA',16),
+    keyring_key_generate(REPEAT('钥',255),'RSA',100), keyring_key_store(REPEAT('🔑',255),'SECRET','text')" >/dev/null
+  local before; before=$(sql -e "SELECT 1$all")
+  stop_server
+  migrate component_keyring_file component_keyring_ward
+  component_manifest; start_server
+  expect "with ours" "$(sql -e "SELECT 1$all")" "$before"
+  stop_server
+  keyring-ward import --path "$KEYS/imported" --passphrase-file "$KEYS/passphrase" --from "$KEYS/stock"
+  expect "imported" "$(keyring-ward list --path "$KEYS/imported" --passphrase-file "$KEYS/passphrase" | grep -c root@localhost)" 4
+  rm "$KEYS/stock"
+  migrate component_keyring_ward component_keyring_file
+  echo '{ "components": "file://component_keyring_file" }' > $MANIFEST
+  chown mysql:mysql "$KEYS/stock"
+  start_server
+  expect "with the stock component again" "$(sql -e "SELECT 1$all")" "$before"
+  rm -f $PLUGINS/component_keyring_file.cnf
+}
+
 t_migrate_both_ways_and_beside_a_server() {
   with_component
   echo "{ \"path\": \"$KEYS/stock\", \"read_only\": false }" > $PLUGINS/component_keyring_file.cnf

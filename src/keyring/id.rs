@@ -1,10 +1,19 @@
 //! Names of keys, and their limits.
 
 use crate::error::{Error, Kind, Result};
+use smallvec::SmallVec;
 
-/// Longest key name and longest owner, in bytes. `performance_schema.keyring_keys` stops listing
-/// at the first key that is longer.
+const OP: &str = "use the key name";
+
+/// Longest key name and longest owner, in characters: the server's own bound for them. What is not
+/// UTF-8 has no characters; there each byte counts as one.
 pub const MAX_NAME: usize = 255;
+/// The same in bytes: a character of UTF-8 has at most four.
+pub const MAX_NAME_BYTES: usize = 4 * MAX_NAME;
+/// Longest name or owner that fits into the server's buffer when it fills
+/// `performance_schema.keyring_keys`, in bytes. It stops listing at the first key that does not fit:
+/// see [`list_short_first`].
+pub const MAX_LISTED: usize = 255;
 /// Longest key material, in bytes: the limit of MySQL's keyring functions and migration tool.
 pub const MAX_MATERIAL: usize = 16_384;
 /// Longest type name, in bytes.
@@ -15,8 +24,8 @@ pub const TYPES: [&str; 4] = ["AES", "RSA", "DSA", "SECRET"];
 /// The identity of a key: its name and its owner (`user@host`, empty for the server's own keys).
 /// Names are bytes, not text: the server passes whatever the client's character set holds.
 ///
-/// Kept as one byte string (length of the name, name, owner), so that a lookup needs no
-/// allocation: see [`KeyIdBuf`].
+/// Kept as one byte string (length of the name in two bytes, name, owner), so that a lookup needs
+/// no allocation: see [`KeyIdBuf`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(Box<[u8]>);
 
@@ -31,12 +40,16 @@ impl KeyId {
 
     /// The name.
     pub fn name(&self) -> &[u8] {
-        &self.0[1..=usize::from(self.0[0])]
+        &self.0[PREFIX..self.owner_starts()]
     }
 
     /// The owner; empty for the server's own keys.
     pub fn owner(&self) -> &[u8] {
-        &self.0[usize::from(self.0[0]) + 1..]
+        &self.0[self.owner_starts()..]
+    }
+
+    fn owner_starts(&self) -> usize {
+        PREFIX + usize::from(u16::from_le_bytes([self.0[0], self.0[1]]))
     }
 
     /// The composite form that maps are keyed by.
@@ -51,47 +64,69 @@ impl std::fmt::Debug for KeyId {
     }
 }
 
-/// The composite form of a [`KeyId`] on the stack.
-pub struct KeyIdBuf {
-    bytes: [u8; 1 + 2 * MAX_NAME],
-    len: usize,
-}
+/// Bytes of the name's length in the composite form.
+const PREFIX: usize = 2;
+
+/// The composite form of a [`KeyId`]: on the stack, unless it is longer than any name that the
+/// server itself makes.
+pub struct KeyIdBuf(SmallVec<[u8; 128]>);
 
 impl KeyIdBuf {
-    /// As [`KeyId::new`], without an allocation.
+    /// As [`KeyId::new`], without an allocation where name and owner have at most 126 bytes.
     ///
     /// # Errors
     /// As [`KeyId::new`].
     pub fn new(name: &[u8], owner: &[u8]) -> Result<KeyIdBuf> {
-        const OP: &str = "use the key name";
         if name.is_empty() {
             return Err(Error::new(Kind::InvalidInput, OP, "the name is empty"));
         }
-        for (what, value) in [("name", name), ("owner", owner)] {
-            if value.len() > MAX_NAME {
-                return Err(Error::new(
-                    Kind::InvalidInput,
-                    OP,
-                    format!(
-                        "the {what} has {} bytes, the limit is {MAX_NAME}",
-                        value.len()
-                    ),
-                )
-                .hint("Choose a shorter one."));
-            }
-        }
-        let mut bytes = [0; 1 + 2 * MAX_NAME];
-        bytes[0] = name.len() as u8; // at most MAX_NAME = 255, checked above
-        bytes[1..=name.len()].copy_from_slice(name);
-        let len = 1 + name.len() + owner.len();
-        bytes[1 + name.len()..len].copy_from_slice(owner);
-        Ok(KeyIdBuf { bytes, len })
+        check_name("name", name)?;
+        check_name("owner", owner)?;
+        let mut bytes = SmallVec::with_capacity(PREFIX + name.len() + owner.len());
+        // At most MAX_NAME_BYTES, checked above.
+        bytes.extend_from_slice(&(name.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(name);
+        bytes.extend_from_slice(owner);
+        Ok(KeyIdBuf(bytes))
     }
 
     /// The composite form.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        &self.0
     }
+}
+
+fn check_name(what: &str, value: &[u8]) -> Result<()> {
+    if value.len() <= MAX_NAME {
+        return Ok(());
+    }
+    // Longer ones are not even counted.
+    let text = value.get(..MAX_NAME_BYTES + 1).unwrap_or(value);
+    let why = match std::str::from_utf8(text) {
+        Ok(text) if text.chars().count() <= MAX_NAME => return Ok(()),
+        Ok(text) if text.len() == value.len() => {
+            format!("{} characters", text.chars().count())
+        }
+        Err(_) if value.len() <= MAX_NAME_BYTES => {
+            format!("{} bytes and is not UTF-8", value.len())
+        }
+        _ => format!("{} bytes", value.len()),
+    };
+    Err(Error::new(
+        Kind::InvalidInput,
+        OP,
+        format!("the {what} has {why}; the limit is {MAX_NAME} characters"),
+    )
+    .hint("Choose a shorter one."))
+}
+
+/// Brings the keys whose name or owner does not fit into the server's buffer for its list behind
+/// all others: the server ends the list at the first of them, so they must hide nobody else.
+pub fn list_short_first<T>(keys: &mut [T], id: impl Fn(&T) -> &KeyId) {
+    keys.sort_by_key(|key| {
+        let id = id(key);
+        id.name().len().max(id.owner().len()) > MAX_LISTED
+    });
 }
 
 /// A key's identity for messages: control and non-ASCII bytes escaped.
@@ -170,6 +205,57 @@ mod tests {
                 .owner()
                 .len(),
             255
+        );
+    }
+
+    #[test]
+    fn names_have_characters_not_bytes() {
+        for character in ["k", "é", "钥", "🔑"] {
+            let longest = character.repeat(255);
+            let id = KeyId::new(longest.as_bytes(), longest.as_bytes()).unwrap();
+            assert_eq!(id.name(), longest.as_bytes());
+            assert_eq!(id.owner(), longest.as_bytes());
+            let more = character.repeat(256);
+            for (name, owner) in [(&*more, "o"), ("k", &*more)] {
+                let e = KeyId::new(name.as_bytes(), owner.as_bytes()).unwrap_err();
+                assert_eq!(e.kind(), Kind::InvalidInput);
+                assert!(e.to_string().contains("the limit is 255 characters"), "{e}");
+            }
+        }
+        // What is not UTF-8 has no characters: its bytes count. One bad byte is enough.
+        let mut broken = "钥".repeat(85).into_bytes();
+        broken[100] = 0xFF;
+        assert!(KeyId::new(&broken, &broken).is_ok());
+        broken.push(b'x');
+        let e = KeyId::new(&broken, b"").unwrap_err().to_string();
+        assert!(e.contains("256 bytes and is not UTF-8"), "{e}");
+        // A character that is cut by the longest length in bytes, and far longer ones.
+        let long = "🔑".repeat(300);
+        assert!(KeyId::new(&long.as_bytes()[..1021], b"").is_err());
+        assert!(KeyId::new(&vec![b'x'; 1 << 20], b"").is_err());
+    }
+
+    #[test]
+    fn what_the_servers_list_has_no_room_for_comes_last() {
+        let id = |n: usize, o: usize| {
+            let (name, owner) = ("é".repeat(n.div_ceil(2)), "é".repeat(o / 2));
+            KeyId::new(&name.as_bytes()[..n - n % 2], owner.as_bytes()).unwrap()
+        };
+        let mut keys = vec![
+            id(256, 0),
+            id(254, 254),
+            id(10, 256),
+            id(2, 0),
+            id(510, 510),
+        ];
+        list_short_first(&mut keys, |id| id);
+        let lengths: Vec<_> = keys
+            .iter()
+            .map(|id| (id.name().len(), id.owner().len()))
+            .collect();
+        assert_eq!(
+            lengths,
+            [(254, 254), (2, 0), (256, 0), (10, 256), (510, 510)]
         );
     }
 

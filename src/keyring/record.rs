@@ -1,6 +1,6 @@
 //! A key in memory, and a change to the keyring.
 
-use super::id::{KeyId, MAX_MATERIAL, MAX_TYPE, check_length, check_type};
+use super::id::{KeyId, MAX_MATERIAL, MAX_NAME_BYTES, MAX_TYPE, check_length, check_type};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{SecretBytes, SecretPool};
 
@@ -133,4 +133,5 @@ pub enum ReadChange {
 }
 
 /// Largest plaintext of one record: fixed part, name, owner, type and material.
-pub const MAX_PLAINTEXT: usize = 1 + 8 + 8 + 3 * 2 + 2 * 255 + MAX_TYPE + 2 + MAX_MATERIAL;
+pub const MAX_PLAINTEXT: usize =
+    1 + 8 + 8 + 3 * 2 + 2 * MAX_NAME_BYTES + MAX_TYPE + 2 + MAX_MATERIAL;

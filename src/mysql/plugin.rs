@@ -11,7 +11,7 @@ use super::registry::Registry;
 use super::{abi, component, log, ptr, state};
 use crate::config::{Config, Layer, OPTIONS, ValueKind};
 use crate::error::{Error, Kind, Result};
-use crate::keyring::id::MAX_MATERIAL;
+use crate::keyring::id::{MAX_MATERIAL, MAX_NAME_BYTES};
 use crate::keyring::record::KeyRecord;
 use crate::mysql::state::Role;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -490,7 +490,7 @@ guarded_fn! {
     fn iterator_init(iterator: *mut *mut c_void) -> (), failure = (); {
         // SAFETY: the server passes a writable place.
         unsafe { ptr::write(iterator, null_mut(), "place for the iterator")? };
-        let names = Names { keys: state::keyring()?.list().into_iter() };
+        let names = Names { keys: state::names()?.into_iter() };
         // SAFETY: as above.
         unsafe { ptr::write(iterator, names.into_raw().cast(), "place for the iterator") }
     }
@@ -504,8 +504,9 @@ guarded_fn! {
     }
 }
 
-/// Room of the server's buffers for names, with NUL. Names of ours are far shorter.
-const NAME_BUFFER: usize = 256;
+/// Room of the server's buffers for names, with NUL: more than the longest name has.
+const NAME_BUFFER: usize = 1025;
+const _: () = assert!(MAX_NAME_BYTES < NAME_BUFFER);
 
 guarded_fn! {
     /// Gives the current key and advances; `true` at the end.

@@ -9,6 +9,8 @@ use super::log::{self, Log};
 use crate::config::Config;
 use crate::config::discover::CommandLine;
 use crate::error::{Error, Kind, Result};
+use crate::keyring::id::list_short_first;
+use crate::keyring::record::KeyRecord;
 use crate::keyring::{Environment, Keyring};
 use crate::secret::SecretPool;
 use crate::store::Mode;
@@ -158,6 +160,16 @@ pub fn keyring() -> Result<Current> {
             ),
         )
     })
+}
+
+/// All keys for the server's list of names, in an order in which none hides another one.
+///
+/// # Errors
+/// As [`keyring`].
+pub fn names() -> Result<Vec<Arc<KeyRecord>>> {
+    let mut keys = keyring()?.list();
+    list_short_first(&mut keys, |key| &key.id);
+    Ok(keys)
 }
 
 /// The keyring is loaded.

@@ -6,7 +6,7 @@
 use crate::envelope::{FILE_ID, KEY, MAC, NONCE, SALT, TAG};
 use crate::error::{Error, Kind, Result};
 use crate::kek::Stanza;
-use crate::keyring::id::KeyId;
+use crate::keyring::id::{KeyId, MAX_MATERIAL, MAX_NAME_BYTES, MAX_TYPE};
 use crate::keyring::record::{Change, KeyRecord, MAX_PLAINTEXT, ReadChange};
 use crate::secret::SecretPool;
 
@@ -458,14 +458,14 @@ fn read_fields(text: &[u8]) -> Option<Fields<'_>> {
         REMOVE => None,
         _ => return None,
     };
-    let (name, owner) = (r.field16(255)?, r.field16(255)?);
+    let (name, owner) = (r.field16(MAX_NAME_BYTES)?, r.field16(MAX_NAME_BYTES)?);
     let put = match times {
         None => None,
         Some((created_at, generation)) => Some(PutFields {
             created_at,
             generation,
-            key_type: r.field16(16)?,
-            material: r.field16(16_384)?,
+            key_type: r.field16(MAX_TYPE)?,
+            material: r.field16(MAX_MATERIAL)?,
         }),
     };
     r.done().then_some(Fields { name, owner, put })
@@ -508,8 +508,8 @@ mod tests {
             );
         }
         assert_eq!(MAX_FRAME, FRAME_OVERHEAD + MAX_PLAINTEXT);
-        let longest = "longest plaintext: 1 + 8 + 8 + 2 + 255 + 2 + 255 + 2 + 16 + 2 + 16384";
-        assert_eq!(MAX_PLAINTEXT, 16_935, "{longest}");
+        let longest = "longest plaintext: 1 + 8 + 8 + 2 + 1020 + 2 + 1020 + 2 + 16 + 2 + 16384";
+        assert_eq!(MAX_PLAINTEXT, 18_465, "{longest}");
     }
 
     fn header() -> Header {
@@ -600,7 +600,8 @@ mod tests {
     #[test]
     fn plaintext_round_trip_and_limits() {
         let pool = SecretPool::new();
-        let id = KeyId::new(&[0xFF; 255], b"o").unwrap();
+        let (name, owner) = ("🔑".repeat(255), [0xFF; 255]);
+        let id = KeyId::new(name.as_bytes(), &owner).unwrap();
         let record =
             KeyRecord::new(id.clone(), b"aes", pool.copy(&[7; 16_384]).unwrap(), 42, 3).unwrap();
         let change = Change::Put(&record);

@@ -316,7 +316,7 @@ impl FileStore {
                 let (length, is_put) = match &change {
                     ReadChange::Put(record) => (frame_length(&Change::Put(record)), true),
                     ReadChange::Remove(id) => (
-                        (layout::FRAME_OVERHEAD + 5 + id.as_bytes().len() - 1) as u64,
+                        (layout::FRAME_OVERHEAD + 5 + id.name().len() + id.owner().len()) as u64,
                         false,
                     ),
                 };
