@@ -187,6 +187,11 @@ impl Error {
             "message": self.message(), "hint": self.0.hint,
         })
     }
+
+    /// What to do next.
+    pub fn advice(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
 }
 
 impl fmt::Display for Error {

@@ -53,6 +53,13 @@ impl Identity {
         Identity { folder: None }
     }
 
+    /// Numbers of the account and its group that a child has to take on; `None`: it has them already.
+    pub fn ids(&self) -> Option<(u32, u32)> {
+        let folder = self.folder.as_deref().filter(|_| effective_uid() == 0)?;
+        let meta = std::fs::metadata(folder).ok()?;
+        Some((meta.uid(), meta.gid()))
+    }
+
     /// Takes on the identity for the calling thread until the guard is dropped. Under any other
     /// effective user than root this does nothing.
     ///
@@ -190,6 +197,42 @@ pub fn free_bytes(folder: &Path) -> io::Result<u64> {
         return Err(io::Error::last_os_error());
     }
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Whether a file could be made in a folder, without making one.
+///
+/// # Errors
+/// The system's: its rights, a file system that is read-only.
+pub fn could_create_in(folder: &Path) -> io::Result<()> {
+    let unnamed = OpenOptions::new()
+        .write(true)
+        .mode(0o600)
+        .custom_flags(libc::O_TMPFILE | libc::O_CLOEXEC)
+        .open(folder);
+    match unnamed {
+        Ok(_) => return Ok(()),
+        // A file system without nameless files.
+        Err(e)
+            if matches!(
+                e.raw_os_error(),
+                Some(libc::EOPNOTSUPP | libc::EISDIR | libc::EINVAL)
+            ) => {}
+        Err(e) => return Err(e),
+    }
+    let path = CString::new(folder.as_os_str().as_bytes())?;
+    // SAFETY: the path ends with NUL.
+    let rc = unsafe {
+        libc::faccessat(
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::W_OK | libc::X_OK,
+            libc::AT_EACCESS,
+        )
+    };
+    match rc {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// How many bytes this process may lock in memory; `None`: as many as it likes.

@@ -491,36 +491,374 @@ fn doctor_on_broken_setups() {
     let (code, out, _) = tool(&["doctor", "--config", "/nonexistent.cnf", "--json"]);
     assert_eq!(code, 15);
     assert!(out.contains("\"failure\""), "{out}");
-    // The library, where the server looks.
-    let place = filled();
-    let plugins = place.dir.path().join("plugin");
-    std::fs::create_dir(&plugins).unwrap();
-    let file = |p: &Path| p.display().to_string();
-    let config = format!(
-        r#"{{"backend":"file","path":"{}","file":{{"key_file":"{}"}}}}"#,
-        file(&place.keyring_file()),
-        file(&place.key_file())
-    );
-    std::fs::write(plugins.join("component_keyring_ward.cnf"), config).unwrap();
-    let (data, plugins) = (file(&place.data_dir()), file(&plugins));
-    let arguments = [
-        "doctor",
-        "--plugin-dir",
-        &plugins,
-        "--datadir",
-        &data,
-        "--json",
-    ];
-    let (code, out, _) = tool(&arguments);
-    let json = serde_json::from_str(&out).unwrap();
-    assert_eq!(
-        (code, of(&json, "library").0.as_str()),
-        (15, "failure"),
-        "{out}"
-    );
-    std::fs::write(Path::new(&plugins).join("component_keyring_ward.so"), "").unwrap();
-    let (code, out, err) = tool(&arguments);
+}
+
+/// A server's files in a place's folder: manifest, plugin directory with the library, an option file.
+struct ServerFiles {
+    place: Place,
+}
+
+impl ServerFiles {
+    fn new() -> ServerFiles {
+        let files = ServerFiles { place: filled() };
+        std::fs::create_dir(files.path("plugin")).unwrap();
+        let library =
+            Path::new(env!("CARGO_BIN_EXE_keyring-ward")).with_file_name("libkeyring_ward.so");
+        // A link: the library with its debugging information is large.
+        std::os::unix::fs::symlink(&library, files.library()).unwrap();
+        files.write("mysqld", "");
+        files.write("my.cnf", "");
+        set_mode(&files.path("my.cnf"), 0o644);
+        files.write(
+            "mysqld.my",
+            r#"{ "components": "file://component_keyring_ward" }"#,
+        );
+        set_mode(&files.path("mysqld.my"), 0o644);
+        files.write("plugin/component_keyring_ward.cnf", &files.json());
+        files
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.place.dir.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn library(&self) -> std::path::PathBuf {
+        self.path("plugin/component_keyring_ward.so")
+    }
+
+    /// Another file in the library's place, never through the link.
+    fn replace_library(&self, bytes: &[u8]) {
+        std::fs::remove_file(self.library()).unwrap();
+        std::fs::write(self.library(), bytes).unwrap();
+    }
+
+    fn json(&self) -> String {
+        let [_, path, _, kek] = named(&self.place);
+        format!(r#"{{"backend":"file","path":"{path}","file":{{"key_file":"{kek}"}}}}"#)
+    }
+
+    fn variables(&self, prefix: &str) -> String {
+        let [_, path, _, kek] = named(&self.place);
+        format!("{prefix}backend=file\n{prefix}path={path}\n{prefix}file_key_file={kek}\n")
+    }
+
+    /// The options that name this server.
+    fn named(&self) -> Vec<String> {
+        let of =
+            |option: &str, file: &str| [option.to_string(), self.path(file).display().to_string()];
+        [
+            of("--mysqld", "mysqld"),
+            of("--plugin-dir", "plugin"),
+            of("--datadir", "data"),
+            of("--defaults-file", "my.cnf"),
+        ]
+        .concat()
+    }
+
+    fn run(&self, command: &str, more: &[&str]) -> (i32, String, String) {
+        let named = self.named();
+        let mut arguments = vec![command];
+        arguments.extend(named.iter().map(String::as_str));
+        arguments.extend(more);
+        tool(&arguments)
+    }
+
+    /// Exit code, and the verdicts of a step.
+    fn doctor(&self, step: &str) -> (i32, Vec<(String, String)>) {
+        let (code, out, err) = self.run("doctor", &["--json"]);
+        let json: serde_json::Value =
+            serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out} {err}"));
+        let text = |v: &serde_json::Value| v.as_str().unwrap().to_string();
+        let steps = json["steps"].as_array().unwrap().iter();
+        let found = steps.filter(|s| s["step"] == step).map(|s| {
+            (
+                text(&s["verdict"]),
+                format!("{} {}", text(&s["detail"]), text(&s["remedy"])),
+            )
+        });
+        (code, found.collect())
+    }
+}
+
+#[test]
+fn doctor_looks_at_the_server() {
+    let _turn = turn();
+    let server = ServerFiles::new();
+    let (code, out, err) = server.run("doctor", &[]);
     assert_eq!(code, 0, "{out} {err}");
+    assert!(out.contains("can be loaded"), "{out}");
+    type Break = fn(&ServerFiles);
+    let broken: [(&str, Break, &str, &str, &str); 19] = [
+        (
+            "no manifest",
+            |s| std::fs::remove_file(s.path("mysqld.my")).unwrap(),
+            "manifest",
+            "failure",
+            "nothing loads",
+        ),
+        (
+            "another component",
+            |s| {
+                s.write(
+                    "mysqld.my",
+                    r#"{"components":"file://component_keyring_file"}"#,
+                )
+            },
+            "manifest",
+            "failure",
+            "component_keyring_file",
+        ),
+        (
+            "a typo in the manifest",
+            |s| {
+                s.write(
+                    "mysqld.my",
+                    r#"{"componets":"file://component_keyring_ward"}"#,
+                )
+            },
+            "manifest",
+            "failure",
+            "no member components",
+        ),
+        (
+            "the manifest is not JSON",
+            |s| s.write("mysqld.my", "file://component_keyring_ward"),
+            "manifest",
+            "failure",
+            "not valid JSON",
+        ),
+        (
+            "only local",
+            |s| s.write("data/mysqld.my", "{}"),
+            "manifest",
+            "ok",
+            "loads",
+        ),
+        (
+            "local without a file",
+            |s| s.write("mysqld.my", r#"{"read_local_manifest":true}"#),
+            "manifest",
+            "failure",
+            "read_local_manifest",
+        ),
+        (
+            "a manifest that everybody can write",
+            |s| set_mode(&s.path("mysqld.my"), 0o666),
+            "manifest",
+            "warning",
+            "chmod 644",
+        ),
+        (
+            "another component is missing",
+            |s| {
+                s.write(
+                    "mysqld.my",
+                    r#"{"components":"file://component_keyring_ward,file://component_x"}"#,
+                )
+            },
+            "library",
+            "failure",
+            "component_x",
+        ),
+        (
+            "no library",
+            |s| std::fs::remove_file(s.library()).unwrap(),
+            "library",
+            "failure",
+            "install.sh",
+        ),
+        (
+            "junk instead of the library",
+            |s| s.replace_library(b"junk"),
+            "library",
+            "failure",
+            "can't be loaded",
+        ),
+        (
+            "an empty library",
+            |s| s.replace_library(b""),
+            "library",
+            "failure",
+            "can't be loaded",
+        ),
+        (
+            "half a library",
+            |s| {
+                let whole = std::fs::read(s.library()).unwrap();
+                s.replace_library(&whole[..whole.len() / 8]);
+            },
+            "library",
+            "failure",
+            "can't be loaded",
+        ),
+        (
+            "the plugin's name is a copy",
+            |s| {
+                std::fs::copy(s.library(), s.path("plugin/keyring_ward.so")).unwrap();
+            },
+            "library",
+            "warning",
+            "ln -sfn",
+        ),
+        (
+            "an unknown variable",
+            |s| s.write("my.cnf", "[mysqld]\nkeyring_ward_path=/x\n"),
+            "option files",
+            "failure",
+            "loose_",
+        ),
+        (
+            "an option before any group",
+            |s| s.write("my.cnf", "x=1\n"),
+            "option files",
+            "failure",
+            "before any group",
+        ),
+        (
+            "no option file",
+            |s| std::fs::remove_file(s.path("my.cnf")).unwrap(),
+            "option files",
+            "failure",
+            "my.cnf",
+        ),
+        (
+            "both roles",
+            |s| s.write("my.cnf", "[mysqld]\nearly-plugin-load=keyring_ward.so\n"),
+            "manifest",
+            "warning",
+            "passive",
+        ),
+        (
+            "no data directory",
+            |s| std::fs::remove_dir_all(s.path("data")).unwrap(),
+            "data directory",
+            "failure",
+            "--initialize",
+        ),
+        (
+            "broken configuration",
+            |s| s.write("plugin/component_keyring_ward.cnf", "{"),
+            "configuration",
+            "failure",
+            "not valid JSON",
+        ),
+    ];
+    for (setup, breaks, step, verdict, words) in broken {
+        let server = ServerFiles::new();
+        breaks(&server);
+        let (code, found) = server.doctor(step);
+        assert!(
+            found
+                .iter()
+                .any(|(v, detail)| v == verdict && detail.contains(words)),
+            "{setup}: {found:?}"
+        );
+        assert_eq!(
+            code,
+            if verdict == "failure" { 15 } else { 0 },
+            "{setup}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn every_command_finds_the_three_ways_of_configuring() {
+    let _turn = turn();
+    type Write = fn(&ServerFiles);
+    let ways: [(&str, Write, &str); 5] = [
+        ("JSON in the plugin directory", |_| (), "ALTER INSTANCE"),
+        (
+            "JSON in the data directory",
+            |s| {
+                s.write(
+                    "plugin/component_keyring_ward.cnf",
+                    r#"{"read_local_config": true}"#,
+                );
+                s.write("data/component_keyring_ward.cnf", &s.json());
+            },
+            "ALTER INSTANCE",
+        ),
+        (
+            "the group [keyring_ward]",
+            |s| {
+                std::fs::remove_file(s.path("plugin/component_keyring_ward.cnf")).unwrap();
+                s.write("my.cnf", &format!("[keyring_ward]\n{}", s.variables("")));
+            },
+            "ALTER INSTANCE",
+        ),
+        (
+            "the plugin's variables",
+            |s| {
+                std::fs::remove_file(s.path("plugin/component_keyring_ward.cnf")).unwrap();
+                std::fs::remove_file(s.path("mysqld.my")).unwrap();
+                std::os::unix::fs::symlink(
+                    "component_keyring_ward.so",
+                    s.path("plugin/keyring_ward.so"),
+                )
+                .unwrap();
+                s.write(
+                    "my.cnf",
+                    &format!(
+                        "[mysqld]\nearly-plugin-load=keyring_ward.so\n{}",
+                        s.variables("loose_keyring_ward_")
+                    ),
+                );
+            },
+            "keyring_ward_reload()",
+        ),
+        (
+            "the plugin's variables, beside a component's configuration that nothing loads",
+            |s| {
+                s.write(
+                    "plugin/component_keyring_ward.cnf",
+                    r#"{"backend":"file","path":"/wrong","file":{"key_file":"/wrong"}}"#,
+                );
+                std::fs::remove_file(s.path("mysqld.my")).unwrap();
+                s.write(
+                    "my.cnf",
+                    &format!(
+                        "[server]\nplugin-load-add=keyring_ward=component_keyring_ward.so\n{}",
+                        s.variables("keyring_ward_")
+                    ),
+                );
+            },
+            "keyring_ward_reload()",
+        ),
+    ];
+    for (way, write, reload) in ways {
+        let server = ServerFiles::new();
+        write(&server);
+        let (code, out, err) = server.run("doctor", &[]);
+        assert_eq!(code, 0, "{way}: {out} {err}");
+        let json = server.path("x.json").display().to_string();
+        let new = server.path("new").display().to_string();
+        write_secret(&server.path("new"), &[7; 32]);
+        for (command, more) in [
+            ("status", &[][..]),
+            ("list", &[]),
+            ("verify", &[]),
+            ("reseal", &["--dry-run"]),
+            ("compact", &["--dry-run"]),
+            ("rekey", &["--dry-run", "--new-key-file", &new]),
+            ("remove", &["--dry-run", "--name", "b", "--owner", "bob@%"]),
+            ("reown", &["--dry-run", "--from", "bob@%", "--to", "rob@%"]),
+            ("export", &["--dry-run", "--to", &json, "--plaintext"]),
+        ] {
+            let (code, out, err) = server.run(command, more);
+            assert_eq!(code, 0, "{way}, {command}: {out} {err}");
+        }
+        let (code, _, err) = server.run("init", &["--dry-run"]);
+        assert_eq!(code, 12, "{way}, init: {err}");
+        // The advice is one that the role can follow.
+        write_secret(&server.place.key_file(), &[9; 32]);
+        let (code, _, err) = server.run("doctor", &[]);
+        assert_eq!(code, 15, "{way}");
+        assert!(err.contains(reload), "{way}: {err}");
+    }
 }
 
 fn set_mode(path: &Path, mode: u32) {

@@ -219,3 +219,129 @@ fn rekey_changes_the_kek_and_refuses_beside_a_server() {
     let out = tool(&["rekey", "--path", &path, "--passphrase-file", &new]);
     assert_eq!(out.status.code(), Some(2));
 }
+
+/// Every command that names a keyring, with the three ways of naming a configuration: what is given directly wins, and
+/// the configured keyring is not touched.
+#[test]
+fn what_is_given_directly_wins_in_every_command() {
+    let arg = |p: std::path::PathBuf| p.to_str().unwrap().to_string();
+    let filled = |kek: u8| {
+        let place = Place::new();
+        common::write_secret(&place.key_file(), &[kek; 32]);
+        let keyring = place.open().unwrap();
+        keyring.store_key(b"x", b"u@h", b"AES", &[kek; 16]).unwrap();
+        drop(keyring);
+        place
+    };
+    let configured = filled(1);
+    let (path, kek) = (arg(configured.keyring_file()), arg(configured.key_file()));
+    let write = |name: &str, text: String| {
+        let file = configured.dir.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        std::os::unix::fs::PermissionsExt::set_mode(
+            &mut file.metadata().unwrap().permissions(),
+            0o644,
+        );
+        arg(file)
+    };
+    let json =
+        format!(r#"{{"backend":"file","path":"{path}","file":{{"passphrase_file":"{kek}"}}}}"#);
+    write("component_keyring_ward.cnf", json.clone());
+    let group = format!("backend=file\npath={path}\nfile_passphrase_file={kek}\n");
+    let ways = [
+        ["--config".to_string(), write("c.cnf", json)],
+        [
+            "--defaults-file".into(),
+            write("g.cnf", format!("[keyring_ward]\n{group}")),
+        ],
+        [
+            "--defaults-file".into(),
+            write(
+                "v.cnf",
+                format!(
+                    "[mysqld]\nearly-plugin-load=keyring_ward.so\n{}",
+                    group
+                        .replace("backend", "loose_keyring_ward_backend")
+                        .replace("path=", "loose_keyring_ward_path=")
+                        .replace("file_passphrase", "loose_keyring_ward_file_passphrase")
+                ),
+            ),
+        ],
+        [
+            "--plugin-dir".into(),
+            arg(configured.dir.path().to_path_buf()),
+        ],
+    ];
+    let before = configured.read();
+    for way in ways {
+        for command in [
+            "status", "list", "verify", "doctor", "export", "import", "reseal", "compact", "rekey",
+            "remove", "reown", "init",
+        ] {
+            let direct = filled(2);
+            let other = filled(3);
+            let to = arg(direct.dir.path().join("to"));
+            let new = arg(other.key_file());
+            if command == "init" {
+                std::fs::remove_file(direct.keyring_file()).unwrap();
+            }
+            let was = std::fs::read(direct.keyring_file()).ok();
+            let from = write(
+                "from.cnf",
+                format!(
+                    r#"{{"backend":"file","path":"{}","file":{{"key_file":"{new}"}}}}"#,
+                    arg(other.keyring_file())
+                ),
+            );
+            let more: &[&str] = match command {
+                "export" => &["--to", &to, "--plaintext"],
+                "import" => {
+                    let keyring = other.open().unwrap();
+                    keyring.remove(b"x", b"u@h").unwrap();
+                    keyring.store_key(b"y", b"u@h", b"AES", &[9; 16]).unwrap();
+                    &["--from-config", &from]
+                }
+                "rekey" => &["--new-key-file", &new],
+                "remove" => &["--name", "x", "--owner", "u@h"],
+                "reown" => &["--from", "u@h", "--to", "v@h"],
+                _ => &[],
+            };
+            let (path, kek) = (arg(direct.keyring_file()), arg(direct.key_file()));
+            let named = [
+                command,
+                &way[0],
+                &way[1],
+                "--path",
+                &path,
+                "--key-file",
+                &kek,
+            ];
+            let out = tool(&[&named, more].concat());
+            let said = text(&out.stdout) + &text(&out.stderr);
+            assert_eq!(out.status.code(), Some(0), "{command} {}: {said}", way[0]);
+            assert_eq!(
+                configured.read(),
+                before,
+                "{command} {}: the configured one",
+                way[0]
+            );
+            match command {
+                "status" | "verify" | "doctor" => {
+                    assert!(said.contains(&path), "{command}: {said}")
+                }
+                "list" => assert!(said.contains("\t16\t"), "{said}"),
+                "export" => assert!(
+                    std::fs::read_to_string(&to)
+                        .unwrap()
+                        .contains(&"02".repeat(16))
+                ),
+                _ => assert_ne!(
+                    std::fs::read(direct.keyring_file()).ok(),
+                    was,
+                    "{command} {}",
+                    way[0]
+                ),
+            }
+        }
+    }
+}

@@ -40,6 +40,7 @@ fuzz_target!(|input: &[u8]| {
     }
     let file = FOLDER.join("a.cnf");
     std::fs::write(&file, text).expect("the file is written");
-    let mut reader = option_file::Reader::new(Some("@replica1"), &FOLDER);
-    check(reader.read(&file).and_then(|()| reader.layer.finish()));
+    let mut reader = option_file::Reader::new(&[option_file::GROUP], Some("@replica1"), &FOLDER);
+    reader.read(&file);
+    check(reader.layer().and_then(|layer| layer.finish()));
 });

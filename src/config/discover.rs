@@ -5,7 +5,6 @@
 //! open a secret or a keyring.
 
 use super::{Config, Layer, OP, json, option_file};
-use crate::COMPONENT;
 use crate::error::{Error, Kind, Result};
 use crate::sys::{self, Identity};
 use std::ffi::OsString;
@@ -105,35 +104,32 @@ impl CommandLine {
             })
     }
 
-    /// The options of our group in the server's option files.
-    ///
-    /// # Errors
-    /// Config: a mistake in our group.
-    pub fn option_files(&self) -> Result<option_file::Reader> {
+    /// The lines of these groups in the server's option files.
+    pub fn option_files(&self, groups: &[&str]) -> option_file::Reader {
         let suffix = self
             .value_of("--defaults-group-suffix=")
             .map(|s| s.to_string_lossy().into_owned())
             .or_else(|| self.group_suffix.clone());
-        let mut reader = option_file::Reader::new(suffix.as_deref(), &self.cwd);
+        let mut reader = option_file::Reader::new(groups, suffix.as_deref(), &self.cwd);
         if self.value_of("--no-defaults").is_some() {
-            return Ok(reader);
+            return reader;
         }
         if let Some(file) = self.value_of("--defaults-file=") {
-            reader.read(Path::new(file))?;
-            return Ok(reader);
+            reader.read_required(Path::new(file));
+            return reader;
         }
-        reader.read(Path::new("/etc/my.cnf"))?;
-        reader.read(Path::new("/etc/mysql/my.cnf"))?;
+        reader.read(Path::new("/etc/my.cnf"));
+        reader.read(Path::new("/etc/mysql/my.cnf"));
         if let Some(home) = &self.mysql_home {
-            reader.read(&home.join("my.cnf"))?;
+            reader.read(&home.join("my.cnf"));
         }
         if let Some(extra) = self.value_of("--defaults-extra-file=") {
-            reader.read(Path::new(extra))?;
+            reader.read_required(Path::new(extra));
         }
         if let Some(home) = &self.home {
-            reader.read(&home.join(".my.cnf"))?;
+            reader.read(&home.join(".my.cnf"));
         }
-        Ok(reader)
+        reader
     }
 }
 
@@ -159,11 +155,27 @@ pub fn component_config(
     instance_dir: Option<&Path>,
     command_line: &CommandLine,
 ) -> Result<Config> {
-    let name = format!("{COMPONENT}.cnf");
-    let global_path = component_dir.join(&name);
+    let layer = component_layer(component_dir, instance_dir, command_line)?;
+    match layer.is_empty() {
+        true => Err(nothing(Some(component_dir), &[], command_line)),
+        false => layer.finish(),
+    }
+}
+
+/// The name of the JSON file in the plugin directory and in the data directory.
+pub const JSON_NAME: &str = "component_keyring_ward.cnf";
+
+/// What [`component_config`] finds, before it is checked; empty where nothing is configured.
+///
+/// # Errors
+/// Config and Permission, with the place.
+pub fn component_layer(
+    component_dir: &Path,
+    instance_dir: Option<&Path>,
+    command_line: &CommandLine,
+) -> Result<Layer> {
     let mut layer = Layer::default();
-    let mut looked = vec![format!("'{}'", global_path.display())];
-    if let Some(global) = read_json(&global_path, Place::Trusted)? {
+    if let Some(global) = read_json(&component_dir.join(JSON_NAME), Place::Trusted)? {
         layer = global.layer;
         if global.read_local_config {
             let folder = match instance_dir {
@@ -171,8 +183,7 @@ pub fn component_config(
                 None => std::env::current_dir()
                     .map_err(|e| Error::io(OP, "the working directory", e))?,
             };
-            let local_path = folder.join(&name);
-            looked.push(format!("'{}'", local_path.display()));
+            let local_path = folder.join(JSON_NAME);
             if let Some(local) = read_json(&local_path, Place::WritableByServer)? {
                 if local.read_local_config {
                     return Err(Error::new(
@@ -190,27 +201,38 @@ pub fn component_config(
         }
     }
     if layer.is_empty() {
-        let reader = command_line.option_files()?;
-        if reader.layer.is_empty() {
-            let ignored = if reader.ignored.is_empty() {
-                String::new()
-            } else {
-                format!("; ignored: {}", reader.ignored.join("; "))
-            };
-            return Err(Error::new(
-                Kind::Config,
-                OP,
-                format!(
-                    "nothing is configured: no options in {} or in the group [{}] of my.cnf{ignored}",
-                    looked.join(", "),
-                    option_file::GROUP
-                ),
-            )
-            .hint("Write one of the two (docs/install.md), then run ALTER INSTANCE RELOAD KEYRING."));
-        }
-        layer = reader.layer;
+        layer = command_line.option_files(&[option_file::GROUP]).layer()?;
     }
-    layer.finish()
+    Ok(layer)
+}
+
+/// The error for a component for which nothing is configured. `more`: other places that were looked at.
+pub fn nothing(component_dir: Option<&Path>, more: &[&str], command_line: &CommandLine) -> Error {
+    let reader = command_line.option_files(&[option_file::GROUP]);
+    let ignored = match reader.refused.is_empty() && reader.ignored.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; not read: {}",
+            [reader.refused, reader.ignored].concat().join("; ")
+        ),
+    };
+    let json = match component_dir {
+        Some(dir) => format!("'{}'", dir.join(JSON_NAME).display()),
+        None => format!("{JSON_NAME} in the plugin directory, which is not known"),
+    };
+    let more: String = more
+        .iter()
+        .map(|place| format!(", or in {place}"))
+        .collect();
+    Error::new(
+        Kind::Config,
+        OP,
+        format!(
+            "nothing is configured: no options in {json}, in the group [{}] of my.cnf{more}{ignored}",
+            option_file::GROUP
+        ),
+    )
+    .hint("Write one of them (docs/install.md), then reload the keyring or restart the server.")
 }
 
 /// Who can write the folder of a configuration file.

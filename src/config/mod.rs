@@ -7,8 +7,11 @@ mod aws_kms;
 pub mod aws_names;
 pub mod discover;
 pub mod json;
+pub mod locate;
+pub mod manifest;
 pub mod option_file;
 mod pkcs11;
+pub mod server;
 
 pub use aws_kms::{AwsKmsConfig, KmsKey};
 pub use pkcs11::{KeyChoice, Mechanism, Pkcs11Config, Storage, TokenChoice};
@@ -452,11 +455,19 @@ pub const OPTIONS: [OptionSpec; 37] = [
     },
 ];
 
+/// Options of which one is given instead of the others.
+const INSTEAD: [&[&str]; 2] = [
+    &["file_passphrase_file", "file_key_file"],
+    &["pkcs11_token_label", "pkcs11_token_serial", "pkcs11_slot"],
+];
+
 /// The values that one or more readers found; later layers replace earlier ones.
 #[derive(Clone, Debug)]
 pub struct Layer {
     values: [Option<String>; OPTIONS.len()],
     origins: Vec<String>,
+    /// A passphrase that the tool has asked for: the KEK, whatever the values say of one.
+    held: Option<Held>,
 }
 
 impl Default for Layer {
@@ -464,6 +475,7 @@ impl Default for Layer {
         Layer {
             values: std::array::from_fn(|_| None),
             origins: Vec::new(),
+            held: None,
         }
     }
 }
@@ -482,9 +494,45 @@ impl Layer {
         self.values[option] = Some(value.into());
     }
 
+    /// Takes a passphrase that is known already as the KEK.
+    pub fn hold(&mut self, passphrase: Held) {
+        self.held = Some(passphrase);
+    }
+
     /// No option is set.
     pub fn is_empty(&self) -> bool {
-        self.values.iter().all(Option::is_none)
+        self.values.iter().all(Option::is_none) && self.held.is_none()
+    }
+
+    /// A path for the keyring file is set.
+    pub fn has_path(&self) -> bool {
+        self.given("path").is_some()
+    }
+
+    /// Lays on top what an operator has given directly. A KEK that is named there replaces the whole KEK that is
+    /// configured: without this, a key file beside a configured passphrase would be two KEKs.
+    pub fn override_with(&mut self, direct: Layer) {
+        let set = |layer: &Layer, i: usize| layer.given(OPTIONS[i].name).is_some();
+        let group = (0..OPTIONS.len())
+            .filter(|i| set(&direct, *i))
+            .find_map(|i| OPTIONS[i].json.0)
+            .or(direct.held.as_ref().map(|_| Backend::File.name()));
+        let backend = direct.given("backend").or(group).map(str::to_string);
+        for option in 0..OPTIONS.len() {
+            let OptionSpec { name, json, .. } = &OPTIONS[option];
+            let of_another = json.0.is_some() && backend.is_some() && json.0 != backend.as_deref();
+            let instead = direct.held.is_some() && json.0 == Some(Backend::File.name())
+                || INSTEAD.iter().any(|names| {
+                    names.contains(name) && names.iter().any(|n| direct.given(n).is_some())
+                });
+            if of_another || instead {
+                self.values[option] = None;
+            }
+        }
+        self.overlay(direct);
+        if let (Some(backend), Some(index)) = (backend, find_option(|o| o.name == "backend")) {
+            self.values[index] = Some(backend);
+        }
     }
 
     /// Lays `over` on top.
@@ -495,6 +543,7 @@ impl Layer {
             }
         }
         self.origins.extend(over.origins);
+        self.held = over.held.or(self.held.take());
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -642,6 +691,9 @@ impl Layer {
             Err(Error::new(Kind::Config, OP, format!("{why} (in {origin})")).hint(hint))
         };
         let secret = |text: &str| SecretRef::parse(text, origin);
+        if let Some(held) = &self.held {
+            return Ok(KekConfig::Passphrase(SecretRef::Held(held.clone())));
+        }
         match (
             self.given("file_passphrase_file"),
             self.given("file_key_file"),
@@ -804,6 +856,46 @@ mod tests {
         let config = l.finish().unwrap();
         assert_eq!(config.path, PathBuf::from("/other"));
         assert!(config.read_only);
+    }
+
+    #[test]
+    fn what_is_given_directly_replaces_the_configured_kek() {
+        let over = |direct: Layer| {
+            let mut l = layer(&GOOD);
+            l.set(find_option(|o| o.name == "fingerprint").unwrap(), "");
+            l.override_with(direct);
+            l.finish()
+        };
+        let config = over(layer(&[("file_key_file", "/k2"), ("path", "/q")])).unwrap();
+        assert_eq!(
+            config.keks,
+            [KekConfig::KeyFile(SecretRef::File("/k2".into()))]
+        );
+        assert_eq!(config.path, PathBuf::from("/q"));
+        let config = over(layer(&[("path", "/q")])).unwrap();
+        assert_eq!(
+            config.keks,
+            [KekConfig::Passphrase(SecretRef::File("/p".into()))]
+        );
+        // Another backend: what is configured for the old one is not in its way.
+        let config = over(layer(&[
+            ("aws_kms_key_id", "alias/a"),
+            ("aws_kms_region", "eu-west-1"),
+        ]))
+        .unwrap();
+        assert_eq!(config.backend, Backend::AwsKms);
+        let mut held = Layer::from_origin("asked");
+        held.hold(Held::new(
+            crate::secret::SecretPool::new().copy(b"p").unwrap(),
+        ));
+        let config = over(held).unwrap();
+        assert!(matches!(
+            config.keks[..],
+            [KekConfig::Passphrase(SecretRef::Held(_))]
+        ));
+        // Both given directly is a contradiction as it always was.
+        let both = layer(&[("file_key_file", "/a"), ("file_passphrase_file", "/b")]);
+        assert!(over(both).is_err());
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! The reader of MySQL's option files (my.cnf), for the group `[keyring_ward]`.
+//! The reader of MySQL's option files (my.cnf): the lines of some groups, among them our own `[keyring_ward]`.
 //!
 //! Follows the rules of the MySQL manual, "Using Option Files": comments, quotes, escapes,
 //! `!include`, `!includedir`; world-writable files are ignored, as the server ignores them. It
-//! must never fail on a file or group that is not ours: what is wrong there is the server's to say.
+//! must never fail on a file or group that is not ours: what the server would refuse is noted for doctor.
 
 use super::{Layer, OPTIONS, ValueKind, find_option, unknown};
 use crate::error::{Error, Kind, Result};
@@ -11,51 +11,88 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The group that is read.
+/// The group that is ours.
 pub const GROUP: &str = "keyring_ward";
 const MAX_FILE: u64 = 1 << 20;
 const MAX_DEPTH: usize = 10;
 const MAX_FILES: usize = 256;
+/// More lines than this in the groups that are asked for are no configuration.
+const MAX_LINES: usize = 10_000;
 
-/// Reads option files one after the other; later values replace earlier ones.
+/// One option as it stands in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The name: `_` for `-`, without `loose_`.
+    pub name: String,
+    /// It was written with `loose_`: whoever does not know the name passes over it.
+    pub loose: bool,
+    /// The value; `None` where there is no `=`.
+    pub value: Option<String>,
+    /// File and line, for messages.
+    pub origin: String,
+}
+
+/// Reads option files one after the other and keeps the lines of its groups in their order.
 pub struct Reader {
     groups: Vec<String>,
     cwd: PathBuf,
     files: usize,
-    /// What was found.
-    pub layer: Layer,
+    /// What was found; of two lines with one name the later counts.
+    pub lines: Vec<Line>,
     /// Files that were ignored, and why.
     pub ignored: Vec<String>,
+    /// What a server refuses to start with, and where it stands.
+    pub refused: Vec<String>,
 }
 
 impl Reader {
-    /// A reader for [`GROUP`], and with a suffix for `keyring_ward<suffix>` too. `cwd` resolves
+    /// A reader for these groups, and with a suffix for those with the suffix at their end, too. `cwd` resolves
     /// relative paths.
-    pub fn new(suffix: Option<&str>, cwd: &Path) -> Reader {
-        let mut groups = vec![GROUP.to_string()];
-        groups.extend(
-            suffix
-                .filter(|s| !s.is_empty())
-                .map(|s| format!("{GROUP}{s}")),
-        );
+    pub fn new(groups: &[&str], suffix: Option<&str>, cwd: &Path) -> Reader {
+        let suffix = suffix.filter(|s| !s.is_empty());
+        let plain = groups.iter().map(|g| (*g).to_string());
+        let suffixed = suffix
+            .into_iter()
+            .flat_map(|s| groups.iter().map(move |g| format!("{g}{s}")));
         Reader {
-            layer: Layer::from_origin(format!("the group [{}] of my.cnf", groups.join("] and ["))),
-            groups,
+            groups: plain.chain(suffixed).collect(),
             cwd: cwd.to_path_buf(),
             files: 0,
+            lines: Vec::new(),
             ignored: Vec::new(),
+            refused: Vec::new(),
         }
     }
 
-    /// Reads one file. A file that does not exist says nothing.
+    /// The lines as options of ours.
     ///
     /// # Errors
-    /// Config: a mistake in our group.
-    pub fn read(&mut self, path: &Path) -> Result<()> {
-        self.read_at_depth(path, 0)
+    /// Config: a mistake in one of them.
+    pub fn layer(&self) -> Result<Layer> {
+        let groups = self.groups.join("] and [");
+        let mut layer = Layer::from_origin(format!("the group [{groups}] of my.cnf"));
+        self.lines
+            .iter()
+            .try_for_each(|line| option(&mut layer, line))?;
+        Ok(layer)
     }
 
-    fn read_at_depth(&mut self, path: &Path, depth: usize) -> Result<()> {
+    /// Reads one file. A file that does not exist says nothing.
+    pub fn read(&mut self, path: &Path) {
+        self.read_at_depth(path, 0);
+    }
+
+    /// Reads the file that `--defaults-file` names: a server refuses to start without it.
+    pub fn read_required(&mut self, path: &Path) {
+        let path = self.cwd.join(path);
+        if let Err(e) = File::open(&path) {
+            self.refused
+                .push(format!("the option file '{}': {e}", path.display()));
+        }
+        self.read_at_depth(&path, 0);
+    }
+
+    fn read_at_depth(&mut self, path: &Path, depth: usize) {
         let path = self.cwd.join(path);
         self.files += 1;
         if depth > MAX_DEPTH || self.files > MAX_FILES {
@@ -63,39 +100,47 @@ impl Reader {
                 "'{}': too many files include each other",
                 path.display()
             ));
-            return Ok(());
+            return;
         }
         match read_text(&path) {
             Ok(Some(text)) => self.parse(&text, &path, depth),
-            Ok(None) => Ok(()),
-            Err(why) => {
-                self.ignored.push(format!("'{}': {why}", path.display()));
-                Ok(())
-            }
+            Ok(None) => {}
+            Err(why) => self.ignored.push(format!("'{}': {why}", path.display())),
         }
     }
 
-    fn parse(&mut self, text: &str, path: &Path, depth: usize) -> Result<()> {
-        let mut ours = false;
+    fn parse(&mut self, text: &str, path: &Path, depth: usize) {
+        let (mut ours, mut any) = (false, false);
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with(['#', ';']) {
                 continue;
             }
+            let origin = || format!("{}:{}", path.display(), number + 1);
             if let Some(directive) = line.strip_prefix('!') {
-                self.directive(directive, depth)?;
+                self.directive(directive, depth, &origin());
             } else if let Some(group) = line.strip_prefix('[') {
+                if !group.contains(']') {
+                    self.refuse("a group without ]", &origin());
+                }
                 let name = group.split(']').next().unwrap_or("").trim();
                 ours = self.groups.iter().any(|g| g == name);
+                any = true;
             } else if ours {
-                let origin = format!("{}:{}", path.display(), number + 1);
-                self.option(line, &origin)?;
+                self.line(line, origin());
+            } else if !any {
+                self.refuse("an option before any group", &origin());
             }
         }
-        Ok(())
     }
 
-    fn directive(&mut self, directive: &str, depth: usize) -> Result<()> {
+    fn refuse(&mut self, why: &str, origin: &str) {
+        if self.refused.len() < MAX_FILES {
+            self.refused.push(format!("{why} in {origin}"));
+        }
+    }
+
+    fn directive(&mut self, directive: &str, depth: usize, origin: &str) {
         let (word, argument) = directive
             .split_once(char::is_whitespace)
             .unwrap_or((directive, ""));
@@ -105,7 +150,9 @@ impl Reader {
             "includedir" => {
                 let folder = self.cwd.join(argument);
                 let Ok(entries) = std::fs::read_dir(&folder) else {
-                    return Ok(());
+                    let why = format!("!includedir '{}', which can't be read,", folder.display());
+                    self.refuse(&why, origin);
+                    return;
                 };
                 let mut files: Vec<PathBuf> = entries
                     .filter_map(|e| e.ok().map(|e| e.path()))
@@ -113,15 +160,18 @@ impl Reader {
                     .take(MAX_FILES)
                     .collect();
                 files.sort();
-                files
-                    .iter()
-                    .try_for_each(|f| self.read_at_depth(f, depth + 1))
+                for file in files {
+                    self.read_at_depth(&file, depth + 1);
+                }
             }
-            _ => Ok(()),
+            _ => self.refuse("an unknown !directive", origin),
         }
     }
 
-    fn option(&mut self, line: &str, origin: &str) -> Result<()> {
+    fn line(&mut self, line: &str, origin: String) {
+        if self.lines.len() >= MAX_LINES {
+            return;
+        }
         let (name, value) = match line.split_once('=') {
             Some((name, value)) => (name.trim(), Some(unquote(value))),
             None => (line.split('#').next().unwrap_or("").trim(), None),
@@ -131,26 +181,37 @@ impl Reader {
             Some(rest) => (true, rest.to_string()),
             None => (false, name),
         };
-        let Some(index) = find_option(|o| o.name == name) else {
-            if loose {
-                return Ok(());
-            }
-            return Err(unknown(&name, origin, OPTIONS.iter().map(|o| o.name)));
-        };
-        let value = match (value, OPTIONS[index].kind) {
-            (Some(value), _) => value,
-            (None, ValueKind::Bool) => "true".into(),
-            (None, ValueKind::Text | ValueKind::Number) => {
-                return Err(Error::new(
-                    Kind::Config,
-                    super::OP,
-                    format!("'{name}' has no value (in {origin})"),
-                ));
-            }
-        };
-        self.layer.set(index, value);
-        Ok(())
+        self.lines.push(Line {
+            name,
+            loose,
+            value,
+            origin,
+        });
     }
+}
+
+/// Sets the option of ours that a line names.
+fn option(layer: &mut Layer, line: &Line) -> Result<()> {
+    let Some(index) = find_option(|o| o.name == line.name) else {
+        if line.loose {
+            return Ok(());
+        }
+        let known = OPTIONS.iter().map(|o| o.name);
+        return Err(unknown(&line.name, &line.origin, known));
+    };
+    let value = match (&line.value, OPTIONS[index].kind) {
+        (Some(value), _) => value.clone(),
+        (None, ValueKind::Bool) => "true".into(),
+        (None, ValueKind::Text | ValueKind::Number) => {
+            return Err(Error::new(
+                Kind::Config,
+                super::OP,
+                format!("'{}' has no value (in {})", line.name, line.origin),
+            ));
+        }
+    };
+    layer.set(index, value);
+    Ok(())
 }
 
 /// The text of a file; `None` where it does not exist; a sentence where it is ignored.
@@ -239,9 +300,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("my.cnf");
         write(&file, GOOD);
-        let mut reader = Reader::new(None, dir.path());
-        reader.read(Path::new("my.cnf")).unwrap();
-        let config = reader.layer.finish().unwrap();
+        let mut reader = Reader::new(&[GROUP], None, dir.path());
+        reader.read(Path::new("my.cnf"));
+        let config = reader.layer().unwrap().finish().unwrap();
         assert_eq!(config.path, Path::new("/k/with space#.ward"));
     }
 
@@ -263,30 +324,57 @@ mod tests {
                 sub.display()
             ),
         );
-        let mut reader = Reader::new(Some("@replica1"), dir.path());
-        reader.read(Path::new("my.cnf")).unwrap();
+        let mut reader = Reader::new(&[GROUP], Some("@replica1"), dir.path());
+        reader.read(Path::new("my.cnf"));
         assert!(!reader.ignored.is_empty(), "the circle ends");
-        assert_eq!(reader.layer.finish().unwrap().path, Path::new("/replica"));
+        assert!(reader.refused.is_empty(), "{:?}", reader.refused);
+        let config = reader.layer().unwrap().finish().unwrap();
+        assert_eq!(config.path, Path::new("/replica"));
     }
 
     #[test]
     fn mistakes_name_file_and_line() {
         let dir = tempfile::tempdir().unwrap();
-        write(&dir.path().join("a.cnf"), "[keyring_ward]\npth=/x\n");
-        let e = Reader::new(None, dir.path())
-            .read(Path::new("a.cnf"))
-            .unwrap_err()
-            .to_string();
+        let said = |name: &str, text: &str| {
+            write(&dir.path().join(name), text);
+            let mut reader = Reader::new(&[GROUP], None, dir.path());
+            reader.read(Path::new(name));
+            reader.layer().unwrap_err().to_string()
+        };
+        let e = said("a.cnf", "[keyring_ward]\npth=/x\n");
         assert!(
             e.contains("a.cnf:2") && e.contains("Did you mean 'path'?"),
             "{e}"
         );
-        write(&dir.path().join("b.cnf"), "[keyring_ward]\npath\n");
-        let e = Reader::new(None, dir.path())
-            .read(Path::new("b.cnf"))
-            .unwrap_err()
-            .to_string();
+        let e = said("b.cnf", "[keyring_ward]\npath\n");
         assert!(e.contains("has no value"), "{e}");
+    }
+
+    #[test]
+    fn what_a_server_refuses_is_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = |text: &str| {
+            write(&dir.path().join("c.cnf"), text);
+            let mut reader = Reader::new(&["mysqld"], None, dir.path());
+            reader.read_required(Path::new("c.cnf"));
+            reader.refused
+        };
+        assert_eq!(refused("[client]\nx\n[mysqld]\ny=1\n"), [""; 0]);
+        for (text, word) in [
+            ("user=mysql\n[mysqld]\n", "before any group"),
+            ("[mysqld\nuser=mysql\n", "without ]"),
+            ("!inclde x\n", "unknown !directive"),
+            ("!includedir /nonexistent\n", "can't be read"),
+        ] {
+            let said = refused(text);
+            assert!(
+                said.len() == 1 && said[0].contains(word) && said[0].contains("c.cnf:1"),
+                "{text}: {said:?}"
+            );
+        }
+        let mut reader = Reader::new(&["mysqld"], None, dir.path());
+        reader.read_required(Path::new("absent.cnf"));
+        assert_eq!(reader.refused.len(), 1);
     }
 
     #[test]
@@ -295,9 +383,9 @@ mod tests {
         let file = dir.path().join("my.cnf");
         write(&file, GOOD);
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o666)).unwrap();
-        let mut reader = Reader::new(None, dir.path());
-        reader.read(&file).unwrap();
-        assert!(reader.layer.is_empty());
+        let mut reader = Reader::new(&[GROUP], None, dir.path());
+        reader.read(&file);
+        assert!(reader.layer().unwrap().is_empty());
         assert!(reader.ignored[0].contains("world-writable"));
     }
 

@@ -100,6 +100,18 @@ static METADATA: Table<[abi::kw_component_metadata; 5]> = Table([
     },
 ]);
 
+/// The version as a text that the tool reads out of an installed library.
+#[unsafe(export_name = "keyring_ward_version")]
+pub static VERSION_TEXT: [u8; crate::VERSION.len() + 1] = {
+    let mut text = [0; crate::VERSION.len() + 1];
+    let mut i = 0;
+    while i < crate::VERSION.len() {
+        text[i] = crate::VERSION.as_bytes()[i];
+        i += 1;
+    }
+    text
+};
+
 static COMPONENT: Table<abi::kw_component> = Table(abi::kw_component {
     name: c"component_keyring_ward".as_ptr(),
     provides: PROVIDES.0.as_ptr(),

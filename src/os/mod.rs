@@ -3,4 +3,5 @@
 //! Owns no state. It must never know of keyrings.
 
 pub mod command;
+pub mod library;
 pub mod signals;

@@ -38,6 +38,9 @@ enum Command {
     Reseal(commands::Change),
     /// Say whether a server will start with this keyring, step by step, with the remedy for what is wrong.
     Doctor(commands::doctor::Args),
+    /// Load the library, for doctor.
+    #[command(hide = true)]
+    TryLibrary(commands::doctor::TryArgs),
     /// Bring the keys of another keyring into this one; the other one is never altered.
     Import(commands::import::Args),
     /// Write all keys in clear text, as component_keyring_file keeps them.
@@ -88,6 +91,7 @@ fn run(command: Command, json: bool) -> Result<ExitCode> {
         Command::List(keyring) => commands::list::run(&keyring, json),
         Command::Reseal(args) => commands::rekey::reseal(&args, json),
         Command::Doctor(args) => commands::doctor::run(&args, json),
+        Command::TryLibrary(args) => return commands::doctor::try_it(&args),
         Command::Import(args) => commands::import::run(&args, json),
         Command::Export(args) => commands::export::run(&args, json),
         Command::Remove(args) => commands::remove::run(&args, json),

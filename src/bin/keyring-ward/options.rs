@@ -1,34 +1,40 @@
 //! How a command is told which keyring it is about.
 
 use clap::Args;
-use keyring_ward::config::discover::{CommandLine, Place, component_config, read_json};
-use keyring_ward::config::{Config, Held, KekConfig, Layer, SecretRef, find_option};
+use keyring_ward::config::discover::{CommandLine, Place, read_json};
+use keyring_ward::config::locate::{Found, Places, find};
+use keyring_ward::config::{Config, Held, Layer, find_option};
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::kek::secret_file::MAX_SECRET;
 use keyring_ward::secret::SecretPool;
+use keyring_ward::sys::Identity;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Name the keyring by its configuration (one of --config, --defaults-file, --plugin-dir), or
-/// directly by --path and --passphrase-file, --key-file, --module with the token's options, or --option, which also
-/// override the configuration.
+/// Which keyring: that of the server that --defaults-file, --plugin-dir, --datadir and --mysqld name, or of the usual
+/// places (its component's or its plugin's configuration, as the server decides); or that of a file, --config; or
+/// directly by --path with --passphrase-file, --key-file, --module and the token's options, or --option. What is given
+/// directly wins over a configuration.
 #[derive(Args)]
 pub struct Keyring {
     /// A JSON configuration file (component_keyring_ward.cnf)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["defaults_file", "plugin_dir"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["defaults_file", "plugin_dir", "mysqld"])]
     config: Option<PathBuf>,
-    /// An option file whose group [keyring_ward] is read
+    /// The option file that the server is started with, instead of the usual ones
     #[arg(long, value_name = "FILE")]
     defaults_file: Option<PathBuf>,
-    /// With --defaults-file: also read the group [keyring_ward<SUFFIX>]
-    #[arg(long, value_name = "SUFFIX", requires = "defaults_file")]
+    /// The suffix of groups that the server is started with
+    #[arg(long, value_name = "SUFFIX")]
     defaults_group_suffix: Option<String>,
-    /// The server's plugin directory: find the configuration as the server does
+    /// The server's plugin directory
     #[arg(long, value_name = "DIR")]
     plugin_dir: Option<PathBuf>,
     /// The server's data directory
     #[arg(long, value_name = "DIR")]
     datadir: Option<PathBuf>,
+    /// The server's executable, which its manifest lies beside
+    #[arg(long, value_name = "FILE")]
+    mysqld: Option<PathBuf>,
     /// The keyring file
     #[arg(long, value_name = "FILE")]
     path: Option<PathBuf>,
@@ -61,7 +67,7 @@ pub struct Asked {
 
 impl Asked {
     /// Reads it, if one is meant. `twice`: a new one is typed twice.
-    pub fn read(&self, question: &str, twice: bool) -> Result<Option<SecretRef>> {
+    pub fn read(&self, question: &str, twice: bool) -> Result<Option<Held>> {
         const OP: &str = "read the passphrase";
         let pool = SecretPool::new();
         if let Some(fd) = self.fd {
@@ -84,9 +90,7 @@ impl Asked {
                     format!("{place} has more than {MAX_SECRET} bytes"),
                 ));
             }
-            return Ok(Some(SecretRef::Held(Held::new(
-                pool.copy(&secret[..filled])?,
-            ))));
+            return Ok(Some(Held::new(pool.copy(&secret[..filled])?)));
         }
         if !self.prompt {
             return Ok(None);
@@ -106,9 +110,7 @@ impl Asked {
             ));
         }
         // The library's allocator wipes what is dropped.
-        Ok(Some(SecretRef::Held(Held::new(
-            pool.copy(secret.as_bytes())?,
-        ))))
+        Ok(Some(Held::new(pool.copy(secret.as_bytes())?)))
     }
 }
 
@@ -178,101 +180,144 @@ impl Pkcs11 {
     }
 }
 
+/// A keyring and, where one was named or found, its server.
+pub struct Subject {
+    /// Its configuration.
+    pub config: Result<Config>,
+    /// Its server.
+    pub server: Option<Found>,
+    /// The server's data directory.
+    pub data_dir: Option<PathBuf>,
+}
+
 impl Keyring {
-    /// The server's plugin directory, if it was given.
-    pub fn plugin_dir(&self) -> Option<&Path> {
-        self.plugin_dir.as_deref()
-    }
-
-    /// The server's data directory, if it was given.
-    pub fn datadir(&self) -> Option<&Path> {
-        self.datadir.as_deref()
-    }
-
     /// The same for a look at an HSM, which needs neither a keyring file nor a key yet.
     pub fn hsm_config(&self) -> Result<Config> {
-        self.config_over(&[
+        let defaults = [
             ("path", "/var/lib/mysql-keyring/keyring.ward"),
             ("pkcs11_key_label", "keyring-ward"),
-        ])
+        ];
+        let direct = self.direct()?;
+        let named = self.pkcs11.module.is_some();
+        self.subject_of(direct, named, &defaults).config
     }
 
     /// The configuration that the options describe.
     pub fn config(&self) -> Result<Config> {
-        self.config_over(&[])
+        self.subject()?.config
     }
 
-    fn config_over(&self, defaults: &[(&str, &str)]) -> Result<Config> {
+    /// The keyring that the options describe, and its server.
+    pub fn subject(&self) -> Result<Subject> {
+        let direct = self.direct()?;
+        let named = direct.has_path();
+        Ok(self.subject_of(direct, named, &[]))
+    }
+
+    /// `named`: what is given directly says which keyring.
+    fn subject_of(&self, direct: Layer, named: bool, defaults: &[(&str, &str)]) -> Subject {
+        let asked_for_server =
+            self.defaults_file.is_some() || self.plugin_dir.is_some() || self.mysqld.is_some();
+        let (layer, server) = match &self.config {
+            Some(file) => (read_file(file), None),
+            None if named && !asked_for_server => {
+                let mut layer = Layer::default();
+                set(&mut layer, "backend", "file");
+                (Ok(layer), None)
+            }
+            None => {
+                let mut found = self.find();
+                let layer = std::mem::replace(&mut found.layer, Ok(Layer::default()));
+                let layer = match layer {
+                    Ok(layer) if layer.is_empty() && !named => Err(found
+                        .nothing()
+                                .hint("Write one of them (docs/install.md). For another server name its --plugin-dir, --datadir or --defaults-file; or name the keyring itself: --config, or --path.")),
+                    layer => layer,
+                };
+                (layer, Some(found))
+            }
+        };
+        let config = layer.and_then(|layer| {
+            let mut whole = Layer::default();
+            for (name, value) in defaults {
+                set(&mut whole, name, value);
+            }
+            whole.overlay(layer);
+            if !direct.is_empty() {
+                whole.override_with(direct);
+            }
+            whole.finish()
+        });
+        let found = server.as_ref().and_then(|s: &Found| s.data_dir.clone());
+        Subject {
+            config,
+            server,
+            data_dir: self.datadir.clone().or(found),
+        }
+    }
+
+    /// The server as its own account sees it, as soon as that is known.
+    fn find(&self) -> Found {
+        let mut command_line = CommandLine::of_this_process();
+        command_line.args.clear();
+        if let Some(file) = &self.defaults_file {
+            let mut argument = std::ffi::OsString::from("--defaults-file=");
+            argument.push(file);
+            command_line.args.push(argument);
+        }
+        if let Some(suffix) = &self.defaults_group_suffix {
+            command_line.group_suffix = Some(suffix.clone());
+        }
+        let places = Places {
+            plugin_dir: self.plugin_dir.clone(),
+            data_dir: self.datadir.clone(),
+            mysqld: self.mysqld.clone(),
+            command_line,
+        };
+        let found = find(&places);
+        let Some(dir) = found.data_dir.as_deref().filter(|d| d.is_dir()) else {
+            return found;
+        };
+        match Identity::owner_of(dir).enter() {
+            Ok(_guard) => find(&Places {
+                data_dir: found.data_dir.clone(),
+                ..places
+            }),
+            Err(_) => found,
+        }
+    }
+
+    /// What is given directly.
+    fn direct(&self) -> Result<Layer> {
         let asked = Asked {
             fd: self.passphrase_fd,
             prompt: self.passphrase_prompt,
         };
-        let held = asked.read("Passphrase: ", false)?;
-        let mut config = self.layered(defaults, held.is_some())?;
-        if let Some(held) = held {
-            config.keks = vec![KekConfig::Passphrase(held)];
-        }
-        Ok(config)
-    }
-
-    /// `held`: the passphrase is known already, its place in the configuration is taken.
-    fn layered(&self, defaults: &[(&str, &str)], held: bool) -> Result<Config> {
         let mut direct = Layer::from_origin("the command line");
-        for (name, value) in [
-            ("path", self.path.as_ref().map(|p| p.display().to_string())),
-            (
-                "file_passphrase_file",
-                self.passphrase_file
-                    .clone()
-                    .or_else(|| held.then(|| "/".into())),
-            ),
+        if let Some(held) = asked.read("Passphrase: ", false)? {
+            direct.hold(held);
+        }
+        let path = self.path.as_ref().map(|p| p.display().to_string());
+        let named = [
+            ("path", path),
+            ("file_passphrase_file", self.passphrase_file.clone()),
             ("file_key_file", self.key_file.clone()),
-        ]
-        .into_iter()
-        .chain(self.pkcs11.values())
-        {
-            if let (Some(index), Some(value)) = (find_option(|o| o.name == name), value) {
-                direct.set(index, value);
+        ];
+        for (name, value) in named.into_iter().chain(self.pkcs11.values()) {
+            if let Some(value) = value {
+                set(&mut direct, name, &value);
             }
         }
         for (index, value) in &self.options {
             direct.set(*index, value.clone());
         }
-        let mut layer = match (&self.config, &self.defaults_file) {
-            (Some(file), _) => read_file(file)?,
-            (None, None) if self.plugin_dir.is_none() => {
-                let mut layer = Layer::default();
-                if let Some(index) = find_option(|o| o.name == "backend") {
-                    layer.set(index, "file");
-                }
-                layer
-            }
-            _ => {
-                let mut line = CommandLine::of_this_process();
-                line.args.clear();
-                if let Some(file) = &self.defaults_file {
-                    let mut argument = std::ffi::OsString::from("--defaults-file=");
-                    argument.push(file);
-                    line.args.push(argument);
-                    line.group_suffix = self.defaults_group_suffix.clone();
-                }
-                if let Some(dir) = &self.plugin_dir {
-                    return component_config(dir, self.datadir.as_deref(), &line);
-                }
-                line.option_files()?.layer
-            }
-        };
-        if !direct.is_empty() {
-            layer.overlay(direct);
-        }
-        let mut whole = Layer::default();
-        for (name, value) in defaults {
-            if let Some(index) = find_option(|o| o.name == *name) {
-                whole.set(index, *value);
-            }
-        }
-        whole.overlay(layer);
-        whole.finish()
+        Ok(direct)
+    }
+}
+
+fn set(layer: &mut Layer, name: &str, value: &str) {
+    if let Some(index) = find_option(|o| o.name == name) {
+        layer.set(index, value);
     }
 }
 

@@ -2,11 +2,16 @@
 
 use super::{print, print_json};
 use crate::options::Keyring;
-use keyring_ward::admin::doctor::{Surroundings, Verdict, doctor, worst};
+use keyring_ward::admin::doctor::{
+    Finding, Setup, Verdict, doctor, how_to_reload, try_library, worst,
+};
 use keyring_ward::error::{Error, Kind, Result};
 use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
-/// With --plugin-dir and --datadir it looks where the server looks. Run it as root or as the account of mysqld.
+/// Looks at a server's files as the server will: its option files, manifest, library, configuration, keyring. Run it as
+/// root or as the account of mysqld.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -14,30 +19,73 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, json: bool) -> Result<()> {
-    let around = Surroundings {
-        plugin_dir: args.keyring.plugin_dir(),
-        data_dir: args.keyring.datadir(),
+    let subject = args.keyring.subject()?;
+    let setup = Setup {
+        config: &subject.config,
+        server: subject.server.as_ref(),
+        data_dir: subject.data_dir.as_deref(),
     };
-    let findings = doctor(&args.keyring.config(), around);
+    let findings = doctor(setup);
     let worst = worst(&findings);
     if json {
         let steps: Vec<_> = findings
             .iter()
-            .map(|f| json!({ "step": f.what, "verdict": f.verdict.word(), "detail": f.detail }))
+            .map(|f| {
+                json!({
+                    "step": f.what, "verdict": f.verdict.word(), "detail": f.detail, "remedy": f.remedy,
+                })
+            })
             .collect();
         print_json(&json!({ "verdict": worst.word(), "steps": steps }));
     } else {
-        for f in &findings {
-            print(&format!("{:<8} {}: {}", f.verdict.word(), f.what, f.detail));
-        }
+        findings.iter().for_each(|f| print(&line(f)));
     }
     match worst {
         Verdict::Failure => Err(Error::new(
             Kind::Config,
             "find the keyring ready",
-            "a server would start with a disabled keyring",
+            "a server would start with a disabled keyring or another one, or would not start",
         )
-        .hint("Do what the failures above say, then run this again.")),
+        .hint(format!(
+            "Do what the failures above say, then run this again. {}",
+            how_to_reload(setup)
+        ))),
         _ => Ok(()),
+    }
+}
+
+fn line(finding: &Finding) -> String {
+    let Finding {
+        what,
+        verdict,
+        detail,
+        remedy,
+    } = finding;
+    let end = match remedy.is_empty() || detail.ends_with('.') {
+        true => "",
+        false => ".",
+    };
+    let line = format!("{:<8} {what}: {detail}{end} {remedy}", verdict.word());
+    line.trim_end().to_string()
+}
+
+/// The library to load.
+#[derive(clap::Args)]
+pub struct TryArgs {
+    /// The library
+    file: PathBuf,
+}
+
+/// In a child of doctor: loading the library runs its code.
+pub fn try_it(args: &TryArgs) -> ExitCode {
+    match try_library(&args.file) {
+        Ok(lines) => {
+            lines.iter().for_each(|line| print(line));
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            print(&why);
+            ExitCode::FAILURE
+        }
     }
 }

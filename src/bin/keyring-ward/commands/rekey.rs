@@ -47,7 +47,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         prompt: args.new_passphrase_prompt,
     };
     let kek = if let Some(held) = asked.read("New passphrase: ", true)? {
-        KekConfig::Passphrase(held)
+        KekConfig::Passphrase(SecretRef::Held(held))
     } else {
         match (
             &args.new_passphrase_file,

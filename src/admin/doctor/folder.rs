@@ -1,0 +1,112 @@
+//! The keyring's folder: there, and the account can make files in it (tried, without making one).
+
+use super::Look;
+use crate::config::Config;
+use crate::sys;
+use std::os::unix::fs::MetadataExt;
+
+const WHAT: &str = "folder";
+
+/// Gives whether it is worth looking into it.
+pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
+    let Some(folder) = config.path.parent() else {
+        look.fail(WHAT, "the keyring has no folder", "Correct path.");
+        return false;
+    };
+    let shown = format!("'{}'", folder.display());
+    let guard = match look.identity.enter() {
+        Ok(guard) => guard,
+        Err(_) => return false,
+    };
+    let meta = match folder.metadata() {
+        Ok(meta) if meta.is_dir() => meta,
+        Ok(_) => {
+            look.fail(WHAT, format!("{shown} is not a folder"), "Correct path.");
+            return false;
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            let (detail, remedy) = super::rights::blocked(&config.path)
+                .unwrap_or((format!("{shown}: {e}"), "Let mysqld's account pass.".into()));
+            look.fail(WHAT, detail, remedy);
+            return false;
+        }
+        Err(e) => {
+            look.fail(
+                WHAT,
+                format!("{shown}: {e}"),
+                format!("Mount the volume that holds it, correct path, or make it: install -d -o mysql -g mysql -m 0750 {shown}"),
+            );
+            return false;
+        }
+    };
+    let owner = look
+        .setup
+        .data_dir
+        .and_then(|d| d.metadata().ok())
+        .map(|m| m.uid());
+    let own = match look.setup.data_dir {
+        Some(dir) => format!("Run: chown --reference='{}' {shown}", dir.display()),
+        None => format!("Give it to mysqld's account: chown mysql: {shown}"),
+    };
+    let tried = match config.read_only {
+        true => Ok(()),
+        false => sys::could_create_in(folder),
+    };
+    drop(guard);
+    match tried {
+        Err(e) if e.kind() == std::io::ErrorKind::ReadOnlyFilesystem => look.fail(
+            WHAT,
+            format!("{shown} is on a file system that is mounted read-only"),
+            "Mount it for writing, or set read_only.",
+        ),
+        Err(e) => look.fail(
+            WHAT,
+            format!(
+                "mysqld's account can't make files in {shown} (user {}, mode {:04o}): {e}",
+                meta.uid(),
+                meta.mode() & 0o7777
+            ),
+            own,
+        ),
+        Ok(()) if owner.is_some_and(|owner| owner != meta.uid()) => look.warn(
+            WHAT,
+            format!(
+                "{shown} belongs to user {}, the data directory to user {}",
+                meta.uid(),
+                owner.unwrap_or_default()
+            ),
+            own,
+        ),
+        Ok(()) => look.ok(
+            WHAT,
+            format!(
+                "{shown}, mode {:04o}, user {}",
+                meta.mode() & 0o7777,
+                meta.uid()
+            ),
+        ),
+    }
+    if meta.mode() & 0o002 != 0 {
+        look.warn(
+            WHAT,
+            format!("everybody can put files into {shown}"),
+            format!("Run: chmod o-w {shown}"),
+        );
+    } else if meta.mode() & 0o020 != 0 {
+        look.warn(
+            WHAT,
+            format!("the group can put files into {shown}"),
+            format!("Run: chmod g-w {shown}"),
+        );
+    }
+    if look.setup.data_dir.is_some_and(|d| folder.starts_with(d)) {
+        look.warn(
+            WHAT,
+            format!(
+                "{shown} is inside the data directory: a copy of the data has the keyring with it"
+            ),
+            "Use a folder outside.",
+        );
+    }
+    true
+}

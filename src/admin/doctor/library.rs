@@ -1,0 +1,192 @@
+//! The library: there, loadable by the account, of the tool's version, and one only.
+
+use super::Look;
+use crate::COMPONENT;
+use crate::config::locate::{Found, Serves};
+use crate::config::manifest::Manifest;
+use crate::config::server::LIBRARIES;
+use crate::deadline::Deadline;
+use crate::os::library::{Loaded, load};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const WHAT: &str = "library";
+/// How long the loading may take, in seconds.
+const PATIENCE: u64 = 10;
+
+pub(super) fn check(look: &mut Look<'_>, server: &Found) {
+    let Some(dir) = look.plugin_dir() else {
+        return look.warn(
+            WHAT,
+            "the plugin directory is not known, so that the library was not looked at",
+            "Name it by --plugin-dir; SELECT @@plugin_dir tells it.",
+        );
+    };
+    if let Manifest::Components { names, path } = &server.manifest {
+        for name in names.iter().filter(|name| *name != COMPONENT) {
+            let file = dir.join(format!("{name}.so"));
+            if !file.exists() {
+                look.fail(
+                    WHAT,
+                    format!(
+                        "the server does not start: '{}' names {name}, and there is no '{}'",
+                        path.display(),
+                        file.display()
+                    ),
+                    "Correct the manifest, or install that component.",
+                );
+            }
+        }
+    }
+    let component = dir.join(LIBRARIES[0]);
+    let file = match server.serves {
+        Serves::Plugin => server.server.ours(Some(&dir)).map(|p| dir.join(&p.file)),
+        _ => Some(component.clone()),
+    };
+    let Some(file) = file else { return };
+    let shown = format!("'{}'", file.display());
+    let meta = match file.metadata() {
+        Ok(meta) => meta,
+        Err(e) => {
+            return look.fail(
+                WHAT,
+                format!("{shown}: {e}"),
+                "Install it with scripts/install.sh, or correct plugin_dir.",
+            );
+        }
+    };
+    let tried = try_it(look, &file);
+    match tried {
+        Trial::Loaded(Loaded { version: Some(version), .. }) if version == crate::VERSION => {
+            look.ok(WHAT, format!("{shown}, version {version}, can be loaded"));
+        }
+        Trial::Loaded(Loaded { is_component: false, .. }) => look.fail(
+            WHAT,
+            format!("{shown} is another library: it has no list_components"),
+            "Install Keyring Ward's with scripts/install.sh.",
+        ),
+        Trial::Loaded(Loaded { version, .. }) => look.warn(
+            WHAT,
+            format!(
+                "{shown} has {}, this tool is {}",
+                version.map_or("no version that could be read".into(), |v| format!("version {v}")),
+                crate::VERSION
+            ),
+            "Install library and tool of one version.",
+        ),
+        Trial::Refused(why) => look.fail(
+            WHAT,
+            format!("{shown} can't be loaded: {why}"),
+            format!("Install it anew with scripts/install.sh; it and its folder must be readable by mysqld's account: chmod 755 {shown}"),
+        ),
+        Trial::NotTried(why) => look.warn(
+            WHAT,
+            format!("{shown}: whether it can be loaded could not be tried: {why}"),
+            "Run doctor from where the account of mysqld may run it.",
+        ),
+    }
+    if meta.mode() & 0o022 != 0 {
+        look.warn(
+            WHAT,
+            format!(
+                "{shown} can be changed by others (mode {:04o}): whoever does runs code in mysqld",
+                meta.mode() & 0o7777
+            ),
+            format!("Run: chmod 755 {shown}"),
+        );
+    }
+    one_only(look, &dir);
+}
+
+/// Two copies would be two keyrings with two states.
+fn one_only(look: &mut Look<'_>, dir: &Path) {
+    let [component, plugin] = LIBRARIES.map(|name| dir.join(name));
+    let (Ok(a), Ok(b)) = (component.metadata(), plugin.metadata()) else {
+        return;
+    };
+    if (a.dev(), a.ino()) != (b.dev(), b.ino()) {
+        look.warn(
+            WHAT,
+            format!("'{}' is a copy instead of a link: with component and plugin both loaded it is a second keyring", plugin.display()),
+            format!("Run: ln -sfn {} '{}'", LIBRARIES[0], plugin.display()),
+        );
+    }
+}
+
+enum Trial {
+    Loaded(Loaded),
+    Refused(String),
+    NotTried(String),
+}
+
+/// Loads the library in a child, which has the account's rights.
+fn try_it(look: &Look<'_>, file: &Path) -> Trial {
+    let tool = match std::env::current_exe() {
+        Ok(tool) => tool,
+        Err(e) => return Trial::NotTried(e.to_string()),
+    };
+    let mut command = Command::new(tool);
+    command
+        .arg(TRY)
+        .arg(file)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    if let Some((uid, gid)) = look.identity.ids() {
+        command.uid(uid).gid(gid);
+    }
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(e) => return Trial::NotTried(e.to_string()),
+    };
+    let end = Deadline::after(Duration::from_secs(PATIENCE));
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if !end.passed() => std::thread::sleep(Duration::from_millis(5)),
+            _ => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Trial::Refused(format!("it took more than {PATIENCE} seconds"));
+            }
+        }
+    };
+    let mut said = String::new();
+    if let Some(out) = child.stdout.take() {
+        use std::io::Read;
+        // A line is expected; what a library writes beside it is not waited for.
+        let _ = out.take(4096).read_to_string(&mut said);
+    }
+    let lines: Vec<&str> = said.lines().collect();
+    match (status.code(), lines.as_slice()) {
+        (Some(0), [.., component, version]) => Trial::Loaded(Loaded {
+            is_component: *component == "component",
+            version: Some((*version).to_string()).filter(|v| !v.is_empty()),
+        }),
+        (Some(1), [.., why]) => Trial::Refused((*why).to_string()),
+        _ => Trial::Refused(match status.signal() {
+            Some(signal) => format!("it ends the process that loads it (signal {signal})"),
+            None => "it ends the process that loads it".into(),
+        }),
+    }
+}
+
+/// The tool's command for the child.
+pub const TRY: &str = "try-library";
+
+/// What the child does: loads the library and says in two lines what it is, or in one line why not (`Err`).
+///
+/// # Errors
+/// The loader's sentence, in one line.
+pub fn try_library(file: &PathBuf) -> Result<[String; 2], String> {
+    let loaded = load(file).map_err(|e| e.replace('\n', " "))?;
+    let kind = match loaded.is_component {
+        true => "component",
+        false => "other",
+    };
+    Ok([kind.into(), loaded.version.unwrap_or_default()])
+}

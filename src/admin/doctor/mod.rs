@@ -1,0 +1,191 @@
+//! `doctor`: will a server start with this keyring? Every step that the server will take, as far as it can be
+//! taken without it, with the remedy for what is wrong.
+//!
+//! Owns the order of the checks, one of which is one file. It must never change anything: it works beside a running
+//! server, as root and as the account of mysqld. A verdict is the server's opinion: a failure is said only where the
+//! keyring would be disabled, not used, or the server not start; `mysql-test/harness/doctor-tests.sh` compares.
+
+mod account;
+mod configuration;
+mod disk;
+mod file;
+mod folder;
+mod library;
+mod lock;
+mod mandatory;
+mod manifest;
+mod marker;
+mod memory;
+mod opens;
+mod options;
+mod rights;
+
+pub use library::try_library;
+
+use crate::config::Config;
+use crate::config::locate::{Found, Serves};
+use crate::error::{Error, Result};
+use crate::sys::Identity;
+use std::path::{Path, PathBuf};
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// The server starts and uses the keyring, but look at it.
+    Warning,
+    /// The server's keyring will be disabled or another one, or the server will not start.
+    Failure,
+}
+
+impl Verdict {
+    /// The word for people and programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Ok => "ok",
+            Verdict::Warning => "warning",
+            Verdict::Failure => "failure",
+        }
+    }
+}
+
+/// One step.
+#[derive(Debug)]
+pub struct Finding {
+    /// What was looked at.
+    pub what: &'static str,
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was seen.
+    pub detail: String,
+    /// What to do about it; empty where nothing is to be done.
+    pub remedy: String,
+}
+
+/// What is looked at.
+#[derive(Clone, Copy)]
+pub struct Setup<'a> {
+    /// What the search for a configuration gave.
+    pub config: &'a Result<Config>,
+    /// The server, where one is named; else only the keyring is looked at.
+    pub server: Option<&'a Found>,
+    /// The server's data directory.
+    pub data_dir: Option<&'a Path>,
+}
+
+/// What the checks share.
+struct Look<'a> {
+    setup: Setup<'a>,
+    identity: Identity,
+    findings: Vec<Finding>,
+}
+
+impl Look<'_> {
+    fn say(&mut self, what: &'static str, verdict: Verdict, detail: String, remedy: String) {
+        self.findings.push(Finding {
+            what,
+            verdict,
+            detail,
+            remedy,
+        });
+    }
+
+    fn ok(&mut self, what: &'static str, detail: impl Into<String>) {
+        self.say(what, Verdict::Ok, detail.into(), String::new());
+    }
+
+    fn warn(&mut self, what: &'static str, detail: impl Into<String>, remedy: impl Into<String>) {
+        self.say(what, Verdict::Warning, detail.into(), remedy.into());
+    }
+
+    fn fail(&mut self, what: &'static str, detail: impl Into<String>, remedy: impl Into<String>) {
+        self.say(what, Verdict::Failure, detail.into(), remedy.into());
+    }
+
+    fn error(&mut self, what: &'static str, error: &Error) {
+        let number = format!("KW-{:04}: ", error.kind().number());
+        let advice = error.advice().unwrap_or_default();
+        self.fail(what, number + error.message().trim_end_matches('.'), advice);
+    }
+
+    /// The plugin role serves, which has no ALTER INSTANCE RELOAD KEYRING.
+    fn plugin_role(&self) -> bool {
+        self.setup
+            .server
+            .is_some_and(|s| s.serves == Serves::Plugin)
+    }
+
+    fn plugin_dir(&self) -> Option<PathBuf> {
+        self.setup.server?.plugin_dir.clone()
+    }
+}
+
+/// Takes every step.
+pub fn doctor(setup: Setup<'_>) -> Vec<Finding> {
+    let folder = setup.config.as_ref().ok().and_then(|c| c.path.parent());
+    let data_dir = setup.data_dir.filter(|dir| dir.is_dir());
+    let mut look = Look {
+        setup,
+        identity: data_dir
+            .or(folder.filter(|f| f.is_dir()))
+            .map_or_else(Identity::own, Identity::owner_of),
+        findings: Vec::new(),
+    };
+    account::check(&mut look);
+    if let Some(server) = setup.server {
+        options::check(&mut look, server);
+        manifest::check(&mut look, server);
+        library::check(&mut look, server);
+    }
+    options::data_directory(&mut look);
+    if let Some(config) = configuration::check(&mut look) {
+        rights::check(&mut look, config);
+        if folder::check(&mut look, config) {
+            file::check(&mut look, config);
+            let keys = opens::check(&mut look, config);
+            lock::check(&mut look, config);
+            disk::check(&mut look, config);
+            memory::check(&mut look, keys);
+        }
+        mandatory::check(&mut look, config);
+    }
+    clock(&mut look);
+    look.findings
+}
+
+/// What brings a mended keyring into a server that runs already.
+pub fn how_to_reload(findings_of: Setup<'_>) -> &'static str {
+    match findings_of.server.map(|s| &s.serves) {
+        Some(Serves::Plugin) => {
+            "A running server takes it by SELECT keyring_ward_reload() or a restart."
+        }
+        Some(Serves::Component) => {
+            "A running server takes it by ALTER INSTANCE RELOAD KEYRING or a restart."
+        }
+        _ => "Then restart the server.",
+    }
+}
+
+fn clock(look: &mut Look<'_>) {
+    /// 2026-01-01
+    const EARLIEST: i64 = 1_767_225_600;
+    let now = crate::sys::unix_seconds();
+    match now < EARLIEST {
+        true => look.warn(
+            "clock",
+            format!("it is {} here", crate::sys::utc(now)),
+            "Set the clock.",
+        ),
+        false => look.ok("clock", crate::sys::utc(now)),
+    }
+}
+
+/// The worst verdict of all.
+pub fn worst(findings: &[Finding]) -> Verdict {
+    findings
+        .iter()
+        .map(|f| f.verdict)
+        .max()
+        .unwrap_or(Verdict::Ok)
+}

@@ -1,0 +1,75 @@
+//! The KEK opens the keyring, and it is the one that the data directory knows.
+
+use super::{Look, Verdict};
+use crate::admin::inspect::inspect;
+use crate::config::{Config, KekConfig, SecretRef};
+use crate::deadline::Deadline;
+use crate::kek;
+use crate::secret::SecretPool;
+
+const WHAT: &str = "opens";
+
+/// Gives the number of keys.
+pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
+    if let Some(name) = unknown_credential(config) {
+        look.warn(
+            WHAT,
+            format!("not tried: only systemd's unit of mysqld has the credential '{name}'"),
+            format!("Try it in one: systemd-run --pipe --wait -p LoadCredential={name}:FILE keyring-ward doctor …"),
+        );
+        return 0;
+    }
+    let Ok(_guard) = look.identity.enter() else {
+        return 0;
+    };
+    if config.path.symlink_metadata().is_err() {
+        if let Some(kek) = config.keks.first() {
+            let kek = kek::from_config(kek);
+            match kek.probe(&SecretPool::new(), Deadline::after(config.patience.call)) {
+                Ok(()) => look.ok("KEK", format!("{} answers", kek.describe())),
+                Err(e) => look.error("KEK", &e),
+            }
+        }
+        return 0;
+    }
+    let report = match inspect(config) {
+        Ok(report) => report,
+        Err(e) => {
+            look.error(WHAT, &e);
+            return 0;
+        }
+    };
+    let by = report.rows.iter().find(|r| r.0 == "Opened_by");
+    let by = by.map(|r| r.1.to_string()).unwrap_or_default();
+    let mut detail = format!("{} keys, by {by}", report.keys.len());
+    let verdict = match report.warnings.is_empty() {
+        true => Verdict::Ok,
+        false => Verdict::Warning,
+    };
+    for warning in &report.warnings {
+        detail.push_str(". ");
+        detail.push_str(warning);
+    }
+    look.say(WHAT, verdict, detail, String::new());
+    super::marker::check(look, &report);
+    report.keys.len()
+}
+
+/// A systemd credential that this process was not given.
+fn unknown_credential(config: &Config) -> Option<&str> {
+    if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() {
+        return None;
+    }
+    let of = |source: &'_ SecretRef| matches!(source, SecretRef::Credential(_));
+    config.keks.iter().find_map(|kek| {
+        let source = match kek {
+            KekConfig::Passphrase(source) | KekConfig::KeyFile(source) => Some(source),
+            KekConfig::Pkcs11(pkcs11) => Some(&pkcs11.pin),
+            KekConfig::AwsKms(kms) => kms.credentials_file.as_ref(),
+        };
+        match source.filter(|s| of(s)) {
+            Some(SecretRef::Credential(name)) => Some(name.as_str()),
+            _ => None,
+        }
+    })
+}

@@ -1,0 +1,89 @@
+//! Every file that the server has to read: whether the account can come to it, and who stands in the way.
+
+use super::Look;
+use crate::config::discover::JSON_NAME;
+use crate::config::{Config, KekConfig, SecretRef};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+const WHAT: &str = "rights";
+
+/// Every file that the configuration names besides the keyring, which has a check of its own.
+pub(super) fn needed_files(config: &Config) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut secret = |source: &SecretRef| {
+        if let SecretRef::File(path) = source {
+            files.push(path.clone());
+        }
+    };
+    for kek in &config.keks {
+        match kek {
+            KekConfig::Passphrase(source) | KekConfig::KeyFile(source) => secret(source),
+            KekConfig::Pkcs11(pkcs11) => {
+                secret(&pkcs11.pin);
+                secret(&SecretRef::File(pkcs11.module.clone()));
+            }
+            KekConfig::AwsKms(kms) => {
+                kms.credentials_file.iter().for_each(&mut secret);
+                let ca = kms.ca_file.clone().map(|f| SecretRef::File(f.into()));
+                ca.iter().for_each(&mut secret);
+            }
+        }
+    }
+    files
+}
+
+pub(super) fn check(look: &mut Look<'_>, config: &Config) {
+    let mut files = needed_files(config);
+    if !look.plugin_role() {
+        files.extend(look.plugin_dir().map(|dir| dir.join(JSON_NAME)));
+    }
+    let Ok(_guard) = look.identity.enter() else {
+        return;
+    };
+    let blocked: Vec<_> = files.iter().filter_map(|file| blocked(file)).collect();
+    match blocked.is_empty() {
+        true => look.ok(WHAT, format!("{} files can be read", files.len())),
+        false => blocked
+            .into_iter()
+            .for_each(|(detail, remedy)| look.fail(WHAT, detail, remedy)),
+    }
+}
+
+/// What keeps this account from reading a file that is there, and how it is opened.
+pub(super) fn blocked(file: &Path) -> Option<(String, String)> {
+    let mut folders: Vec<&Path> = file.ancestors().skip(1).collect();
+    folders.reverse();
+    let denied = |e: &std::io::Error| e.kind() == ErrorKind::PermissionDenied;
+    let closed = folders
+        .into_iter()
+        .find(|folder| std::fs::metadata(folder.join(".")).is_err_and(|e| denied(&e)));
+    let (place, may) = match closed {
+        Some(folder) => (folder, "pass"),
+        None if crate::sys::open_following(file).is_err_and(|e| denied(&e)) => (file, "read"),
+        None => return None,
+    };
+    let (owner, mode) = match place.metadata() {
+        Ok(meta) => (
+            format!("user {}", meta.uid()),
+            format!("mode {:04o}", meta.mode() & 0o7777),
+        ),
+        Err(_) => ("somebody else".into(), "unknown mode".into()),
+    };
+    let detail = format!(
+        "'{}' belongs to {owner}, {mode}: the account of mysqld can't {may} it",
+        place.display()
+    );
+    let remedy = match may {
+        "pass" => format!(
+            "Run: chmod o+x '{0}', or chown it. mysqld's account is User= in its unit",
+            place.display()
+        ),
+        _ => format!(
+            "Run: chown --reference=DATADIR '{}', where DATADIR is the server's; its account is User= in the unit",
+            place.display()
+        ),
+    };
+    Some((detail, remedy))
+}

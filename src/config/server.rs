@@ -1,0 +1,269 @@
+//! The server's own options, as far as they decide about its keyring: directories, plugins that it loads, and the
+//! plugin role's variables `keyring_ward_*`, out of the groups of mysqld in option files.
+//!
+//! Owns their interpretation; it reads no file itself and must never refuse what the server accepts.
+
+use super::discover::CommandLine;
+use super::option_file::Line;
+use super::{Layer, OPTIONS, ValueKind, find_option, parse_bool};
+use std::path::{Path, PathBuf};
+
+/// The groups that a server of 9.7 reads.
+pub const GROUPS: [&str; 3] = ["mysqld", "server", "mysqld-9.7"];
+/// The plugin's name, and what its variables begin with.
+const PLUGIN: &str = "keyring_ward";
+/// Names of the library in a plugin directory, whichever of them a plugin option uses.
+pub const LIBRARIES: [&str; 2] = ["component_keyring_ward.so", "keyring_ward.so"];
+
+/// One entry of a plugin list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plugin {
+    /// The library's name in the plugin directory.
+    pub file: String,
+    /// Of the plugins in it, this one only.
+    pub name: Option<String>,
+    /// Before InnoDB (`early-plugin-load`).
+    pub early: bool,
+    /// Where it stands.
+    pub origin: String,
+}
+
+/// What the option files say to the server.
+#[derive(Clone, Debug, Default)]
+pub struct ServerOptions {
+    /// `plugin_dir`
+    pub plugin_dir: Option<PathBuf>,
+    /// `datadir`
+    pub data_dir: Option<PathBuf>,
+    /// `basedir`
+    pub base_dir: Option<PathBuf>,
+    /// `user`
+    pub user: Option<String>,
+    /// The plugins that are loaded: the early ones, then the others.
+    pub plugins: Vec<Plugin>,
+    /// The plugin is switched off, and where.
+    pub off: Option<String>,
+    /// Variables `keyring_ward_*`, without this beginning.
+    variables: Vec<Line>,
+    /// Files that were ignored, and why.
+    pub ignored: Vec<String>,
+    /// What the server refuses to start with.
+    pub refused: Vec<String>,
+}
+
+impl ServerOptions {
+    /// Reads the option files that this command line leads to.
+    pub fn read(command_line: &CommandLine) -> ServerOptions {
+        let reader = command_line.option_files(&GROUPS);
+        let mut options = ServerOptions {
+            ignored: reader.ignored,
+            refused: reader.refused,
+            ..ServerOptions::default()
+        };
+        let (mut early, mut later) = (Vec::new(), Vec::new());
+        for line in reader.lines {
+            options.line(line, &mut early, &mut later);
+        }
+        options.plugins = [early, later].concat();
+        options
+    }
+
+    fn line(&mut self, line: Line, early: &mut Vec<Plugin>, later: &mut Vec<Plugin>) {
+        let value = line.value.clone().unwrap_or_default();
+        let path = || Some(PathBuf::from(&value)).filter(|p| !p.as_os_str().is_empty());
+        match line.name.as_str() {
+            "plugin_dir" => self.plugin_dir = path(),
+            "datadir" => self.data_dir = path(),
+            "basedir" => self.base_dir = path(),
+            "user" => self.user = Some(value).filter(|v| !v.is_empty()),
+            // Of several lines the last one counts, except with -add.
+            "early_plugin_load" => *early = plugins(&value, true, &line.origin),
+            "plugin_load" => *later = plugins(&value, false, &line.origin),
+            "plugin_load_add" => later.extend(plugins(&value, false, &line.origin)),
+            PLUGIN | "enable_keyring_ward" => {
+                let off = ["0", "off", "false"]
+                    .iter()
+                    .any(|o| o.eq_ignore_ascii_case(&value));
+                self.off = off.then_some(line.origin);
+            }
+            "skip_keyring_ward" | "disable_keyring_ward" => self.off = Some(line.origin),
+            name => {
+                let rest = name
+                    .strip_prefix(PLUGIN)
+                    .and_then(|rest| rest.strip_prefix('_'));
+                if let Some(rest) = rest {
+                    self.variables.push(Line {
+                        name: rest.to_string(),
+                        ..line
+                    });
+                }
+            }
+        }
+    }
+
+    /// The entry that loads our plugin, if there is one. `plugin_dir` shows what a name leads to.
+    pub fn ours(&self, plugin_dir: Option<&Path>) -> Option<&Plugin> {
+        let real = |name: &str| plugin_dir.and_then(|d| d.join(name).canonicalize().ok());
+        self.plugins.iter().find(|plugin| {
+            let file = LIBRARIES.contains(&plugin.file.as_str())
+                || real(&plugin.file).is_some_and(|file| Some(file) == real(LIBRARIES[0]));
+            let name = plugin.name.as_ref();
+            file && name.is_none_or(|name| name.eq_ignore_ascii_case(PLUGIN))
+        })
+    }
+
+    /// The plugin's variables as options. What the server passes over with a warning is passed over.
+    pub fn layer(&self) -> Layer {
+        let mut layer = Layer::from_origin("the variables keyring_ward_* of my.cnf");
+        for line in &self.variables {
+            let Some(index) = find_option(|o| o.name == line.name) else {
+                continue;
+            };
+            match (OPTIONS[index].name, OPTIONS[index].kind, &line.value) {
+                // The server's own booleans: what it does not know is OFF.
+                ("read_only", _, value) => {
+                    let on = value.as_deref().is_none_or(|v| parse_bool(v) == Some(true));
+                    layer.set(index, on.to_string());
+                }
+                (_, ValueKind::Bool | ValueKind::Text | ValueKind::Number, Some(value)) => {
+                    layer.set(index, value.clone());
+                }
+                (_, _, None) => {}
+            }
+        }
+        layer
+    }
+
+    /// Variables of ours that the server does not know, or knows only with the plugin: (what it refuses to start
+    /// with, what it passes over with a warning).
+    pub fn unknown_variables(&self, plugin_is_loaded: bool) -> (Vec<String>, Vec<String>) {
+        let (mut refused, mut passed_over) = (Vec::new(), Vec::new());
+        for line in &self.variables {
+            let index = find_option(|o| o.name == line.name);
+            let said = match index {
+                None => "is no variable of the plugin",
+                Some(_) if !plugin_is_loaded => "is known only where the plugin is loaded",
+                Some(i) if line.value.is_none() && OPTIONS[i].name != "read_only" => "has no value",
+                Some(_) => continue,
+            };
+            let said = format!("{PLUGIN}_{} {said} (in {})", line.name, line.origin);
+            match line.loose && index.is_none() || line.loose && !plugin_is_loaded {
+                true => passed_over.push(said),
+                false => refused.push(said),
+            }
+        }
+        (refused, passed_over)
+    }
+}
+
+/// The entries of a list as the server divides it.
+fn plugins(list: &str, early: bool, origin: &str) -> Vec<Plugin> {
+    list.split([';', ':'])
+        .filter(|entry| !entry.is_empty())
+        .map(|entry| {
+            let (name, file) = match entry.split_once('=') {
+                Some((name, file)) => (Some(name.to_string()), file),
+                None => (None, entry),
+            };
+            Plugin {
+                file: file.to_string(),
+                name,
+                early,
+                origin: origin.to_string(),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsString;
+
+    fn read(text: &str) -> ServerOptions {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("my.cnf");
+        std::fs::write(&file, text).unwrap();
+        let mut argument = OsString::from("--defaults-file=");
+        argument.push(&file);
+        ServerOptions::read(&CommandLine {
+            args: vec![argument],
+            ..CommandLine::default()
+        })
+    }
+
+    const VARIABLES: &str = "
+        [mysqld]
+        early-plugin-load = keyring_ward.so
+        loose_keyring_ward_backend=file
+        [server]
+        loose-keyring-ward-path=/k
+        [mysqld-9.7]
+        keyring_ward_file_key_file=/kek
+        datadir=/d
+        [mysqld-8.4]
+        datadir=/wrong
+        [mysqld_safe]
+        user=wrong
+    ";
+
+    #[test]
+    fn the_plugin_role_is_read() {
+        let options = read(VARIABLES);
+        assert_eq!(options.data_dir.as_deref(), Some(Path::new("/d")));
+        assert_eq!(options.user, None);
+        assert!(options.ours(None).unwrap().early);
+        let config = options.layer().finish().unwrap();
+        assert_eq!(config.path, Path::new("/k"));
+        assert_eq!(
+            options.unknown_variables(true),
+            (Vec::new(), Vec::<String>::new())
+        );
+        let (refused, passed_over) = options.unknown_variables(false);
+        assert_eq!((refused.len(), passed_over.len()), (1, 2));
+    }
+
+    #[test]
+    fn which_plugin_lines_load_ours() {
+        for (line, loads) in [
+            ("early-plugin-load=keyring_ward.so", true),
+            ("early_plugin_load=keyring_ward=keyring_ward.so", true),
+            (
+                "plugin-load-add=KEYRING_WARD=component_keyring_ward.so",
+                true,
+            ),
+            ("plugin-load=auth_socket.so;keyring_ward.so", true),
+            ("early-plugin-load=other=keyring_ward.so", false),
+            ("early-plugin-load=keyring_ward", false),
+            (
+                "early-plugin-load=keyring_ward.so\nearly-plugin-load=auth_socket.so",
+                false,
+            ),
+            (
+                "plugin-load=auth_socket.so\nplugin-load-add=keyring_ward.so",
+                true,
+            ),
+            (
+                "plugin-load-add=keyring_ward.so\nplugin-load=auth_socket.so",
+                false,
+            ),
+            ("early-plugin-load=", false),
+        ] {
+            let options = read(&format!("[mysqld]\n{line}\n"));
+            assert_eq!(options.ours(None).is_some(), loads, "{line}");
+        }
+        let off = |line: &str| read(&format!("[mysqld]\n{line}\n")).off.is_some();
+        assert!(off("keyring_ward=OFF") && off("skip-keyring-ward") && off("loose_keyring-ward=0"));
+        assert!(!off("keyring_ward=FORCE") && !off("keyring_ward=OFF\nkeyring_ward=ON"));
+    }
+
+    #[test]
+    fn mistakes_as_the_server_takes_them() {
+        let options = read(
+            "[mysqld]\nkeyring_ward_pth=/x\nloose_keyring_ward_pht=/x\nloose_keyring_ward_path\nkeyring_ward_read_only=maybe\n",
+        );
+        let (refused, passed_over) = options.unknown_variables(true);
+        assert_eq!((refused.len(), passed_over.len()), (2, 1), "{refused:?}");
+        assert!(refused[0].contains("keyring_ward_pth") && refused[0].contains("my.cnf:2"));
+    }
+}
