@@ -91,7 +91,7 @@ fn run(command: Command, json: bool) -> Result<ExitCode> {
         Command::List(keyring) => commands::list::run(&keyring, json),
         Command::Reseal(args) => commands::rekey::reseal(&args, json),
         Command::Doctor(args) => commands::doctor::run(&args, json),
-        Command::TryLibrary(args) => return commands::doctor::try_it(&args),
+        Command::TryLibrary(args) => return Ok(commands::doctor::try_it(&args)),
         Command::Import(args) => commands::import::run(&args, json),
         Command::Export(args) => commands::export::run(&args, json),
         Command::Remove(args) => commands::remove::run(&args, json),
