@@ -157,6 +157,13 @@ impl SecretPool {
     /// # Errors
     /// The system has no memory to give.
     pub fn zeroed(&self, len: usize) -> Result<SecretBytes> {
+        let short = u32::try_from(len).map_err(|_| {
+            Error::new(
+                Kind::InvalidInput,
+                "get memory for key material",
+                format!("{len} bytes are more than any secret has"),
+            )
+        })?;
         let mut pool = self.pool();
         let at = match class_of(len) {
             Some(class) => pool.take(class)?,
@@ -166,8 +173,8 @@ impl SecretPool {
         Ok(SecretBytes {
             pool: self.clone(),
             at,
-            len,
-            capacity: len,
+            len: short,
+            capacity: short,
         })
     }
 
@@ -234,9 +241,9 @@ pub fn fill_random(bytes: &mut [u8]) -> Result<()> {
 pub struct SecretBytes {
     pool: SecretPool,
     at: NonNull<u8>,
-    len: usize,
+    len: u32,
     /// The length asked for at first; decides the size class.
-    capacity: usize,
+    capacity: u32,
 }
 
 // SAFETY: a SecretBytes owns its slot exclusively, as a Box<[u8]> would.
@@ -247,9 +254,10 @@ unsafe impl Sync for SecretBytes {}
 impl SecretBytes {
     /// Shortens the secret to `len` bytes and wipes the rest. Longer values change nothing.
     pub fn truncate(&mut self, len: usize) {
-        if len < self.len {
+        if len < self.len as usize {
             self[len..].zeroize();
-            self.len = len;
+            // Less than `self.len`.
+            self.len = len as u32;
         }
     }
 
@@ -264,14 +272,14 @@ impl Deref for SecretBytes {
     fn deref(&self) -> &[u8] {
         // SAFETY: the slot is at least `capacity` >= `len` bytes, initialised (mappings start
         // as zeroes) and owned by this value.
-        unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.len as usize) }
     }
 }
 
 impl DerefMut for SecretBytes {
     fn deref_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in deref; &mut self makes the access exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.at.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.at.as_ptr(), self.len as usize) }
     }
 }
 
@@ -279,7 +287,7 @@ impl Drop for SecretBytes {
     fn drop(&mut self) {
         self.len = self.capacity;
         self.zeroize();
-        self.pool.pool().give_back(self.at, self.capacity);
+        self.pool.pool().give_back(self.at, self.capacity as usize);
     }
 }
 

@@ -123,6 +123,8 @@ pub fn reown(config: &Config, from: &[u8], to: &[u8], how: Moving) -> Result<Reo
             }
         }
     }
+    let new = moving.iter().zip(&missing).filter(|(_, missing)| **missing);
+    keyring.check_owner_room(to, new.map(|(key, _)| &***key))?;
     let mut done = Reowned::default();
     for (key, missing) in moving.into_iter().zip(missing) {
         let name = key.id.name();
@@ -134,7 +136,7 @@ pub fn reown(config: &Config, from: &[u8], to: &[u8], how: Moving) -> Result<Reo
                 )),
             })?;
             if missing {
-                keyring.restore(key.renamed(KeyId::new(name, to)?, keyring.pool())?)?;
+                keyring.restore_moved(key.renamed(KeyId::new(name, to)?, keyring.pool())?)?;
             }
             keyring.remove(name, from)?;
         }

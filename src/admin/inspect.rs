@@ -67,8 +67,8 @@ pub struct Report {
     pub values: Map<String, Value>,
     /// Bytes of an incomplete record at the file's end: an interrupted write, or a copy that was cut off.
     pub torn: u64,
-    /// The keys, sorted by name and owner.
-    pub keys: Vec<KeyLine>,
+    /// How many keys there are.
+    pub keys: usize,
     /// What is worth a warning, e.g. an incomplete last record.
     pub warnings: Vec<String>,
 }
@@ -78,22 +78,48 @@ pub struct Report {
 /// # Errors
 /// All errors of opening a keyring.
 pub fn inspect(config: &Config) -> Result<Report> {
+    settled(config).map(|(report, _)| report)
+}
+
+/// The same with the keys, sorted by name and owner.
+///
+/// # Errors
+/// All errors of opening a keyring.
+pub fn list(config: &Config) -> Result<(Report, Vec<KeyLine>)> {
+    let (report, keyring) = settled(config)?;
+    let mut keys: Vec<KeyLine> = keyring
+        .list()
+        .iter()
+        .map(|key| KeyLine {
+            created: sys::utc(key.created_at),
+            meaning: meaning(key.id.name(), key.id.owner()),
+            name: key.id.name().escape_ascii().to_string(),
+            owner: key.id.owner().escape_ascii().to_string(),
+            key_type: key.key_type.to_string(),
+            length: key.length(),
+        })
+        .collect();
+    keys.sort_unstable();
+    Ok((report, keys))
+}
+
+fn settled(config: &Config) -> Result<(Report, Keyring)> {
     /// A server that writes all the time shows another end each time.
     const LOOKS: usize = 5;
-    let mut report = look(config)?;
+    let (mut report, mut keyring) = look(config)?;
     for _ in 1..LOOKS {
         if report.torn == 0 {
             break;
         }
         // Beside a running server half of a record may just be on its way: an end that is cut off stays as it is.
-        let again = look(config)?;
-        let same = (again.torn, again.keys.len()) == (report.torn, report.keys.len());
-        report = again;
+        let (again, reopened) = look(config)?;
+        let same = (again.torn, again.keys) == (report.torn, report.keys);
+        (report, keyring) = (again, reopened);
         if same {
             break;
         }
     }
-    Ok(report)
+    Ok((report, keyring))
 }
 
 /// A value for people.
@@ -105,7 +131,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn look(config: &Config) -> Result<Report> {
+fn look(config: &Config) -> Result<(Report, Keyring)> {
     super::check_folder(config)?;
     let keyring = Keyring::open(
         config,
@@ -129,28 +155,16 @@ fn look(config: &Config) -> Result<Report> {
         ("KEK_reference", info.key_ref.into()),
         ("Fingerprint", info.fingerprint.map(|f| hex(&f)).into()),
     ];
-    let mut keys: Vec<KeyLine> = keyring
-        .list()
-        .iter()
-        .map(|key| KeyLine {
-            created: sys::utc(key.created_at),
-            meaning: meaning(key.id.name(), key.id.owner()),
-            name: key.id.name().escape_ascii().to_string(),
-            owner: key.id.owner().escape_ascii().to_string(),
-            key_type: key.key_type.to_string(),
-            length: key.length(),
-        })
-        .collect();
-    keys.sort();
     let rows = values.iter().map(|(name, value)| (*name, shown(value)));
-    Ok(Report {
+    let report = Report {
         rows: rows.collect(),
         values: values
             .map(|(n, v)| (n.to_string(), v))
             .into_iter()
             .collect(),
         torn,
-        keys,
+        keys: status.keys,
         warnings: keyring.take_warnings(),
-    })
+    };
+    Ok((report, keyring))
 }

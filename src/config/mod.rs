@@ -185,6 +185,35 @@ impl Default for Patience {
     }
 }
 
+/// How much a keyring takes, in bytes of records. What is there already stays, whatever the limits have become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `max_size`: all keys together, before a key that has an owner is refused.
+    pub total: u64,
+    /// `max_owner_size`: the keys of one account.
+    pub per_owner: u64,
+    /// What the server's own keys may take beyond `total`.
+    pub reserve: u64,
+    /// The longest file that a server reads, removed keys and all; writing stays below it. No option.
+    pub file: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            total: 256 << 20,
+            per_owner: 16 << 20,
+            reserve: 16 << 20,
+            file: 4 << 30,
+        }
+    }
+}
+
+/// Largest `max_size`. Keys, their removals and the reserves fit a file several times.
+const MAX_TOTAL: u64 = 1 << 30;
+/// Smallest `max_owner_size`: a few of the longest keys.
+const MIN_TOTAL: u64 = 64 << 10;
+
 /// A complete, checked configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -200,6 +229,8 @@ pub struct Config {
     pub keks: Vec<KekConfig>,
     /// How long KEKs may take.
     pub patience: Patience,
+    /// How much it takes.
+    pub limits: Limits,
     /// Where this configuration was found, for messages.
     pub origin: String,
 }
@@ -230,7 +261,7 @@ pub struct OptionSpec {
 }
 
 /// Every option of this version, once.
-pub const OPTIONS: [OptionSpec; 37] = [
+pub const OPTIONS: [OptionSpec; 39] = [
     OptionSpec {
         name: "backend",
         json: (None, "backend"),
@@ -278,6 +309,18 @@ pub const OPTIONS: [OptionSpec; 37] = [
         json: (None, "timeout"),
         kind: ValueKind::Number,
         help: "Seconds that a KEK may take at any other time",
+    },
+    OptionSpec {
+        name: "max_size",
+        json: (None, "max_size"),
+        kind: ValueKind::Number,
+        help: "Bytes that all keys together may take before keys of accounts are refused",
+    },
+    OptionSpec {
+        name: "max_owner_size",
+        json: (None, "max_owner_size"),
+        kind: ValueKind::Number,
+        help: "Bytes that the keys of one account may take",
     },
     OptionSpec {
         name: "pkcs11_module",
@@ -617,6 +660,11 @@ impl Layer {
             start: self.seconds("start_timeout", Patience::default().start, &origin)?,
             call: self.seconds("timeout", Patience::default().call, &origin)?,
         };
+        let limits = Limits {
+            total: self.size("max_size", Limits::default().total, &origin)?,
+            per_owner: self.size("max_owner_size", Limits::default().per_owner, &origin)?,
+            ..Limits::default()
+        };
         self.only_options_of(backend, &origin)?;
         let keks = match backend {
             Backend::File => vec![self.local_kek(&origin)?],
@@ -636,6 +684,7 @@ impl Layer {
             fingerprint,
             keks,
             patience,
+            limits,
             origin,
         })
     }
@@ -661,6 +710,34 @@ impl Layer {
                 ),
             )
             .hint(format!("Use a number of seconds from 1 to {LONGEST}."))),
+        }
+    }
+
+    /// A number of bytes, as the server writes such numbers: with K, M or G behind it.
+    fn size(&self, name: &str, default: u64, origin: &str) -> Result<u64> {
+        let Some(text) = self.given(name) else {
+            return Ok(default);
+        };
+        let (digits, shift) = match text.as_bytes().last().map(u8::to_ascii_uppercase) {
+            Some(b'K') => (&text[..text.len() - 1], 10),
+            Some(b'M') => (&text[..text.len() - 1], 20),
+            Some(b'G') => (&text[..text.len() - 1], 30),
+            _ => (text, 0),
+        };
+        let number: Option<u64> = digits.parse().ok();
+        match number.and_then(|n| n.checked_mul(1 << shift)) {
+            Some(bytes) if (MIN_TOTAL..=MAX_TOTAL).contains(&bytes) => Ok(bytes),
+            _ => Err(Error::new(
+                Kind::Config,
+                OP,
+                format!(
+                    "'{}' is not a value for {name} (in {origin})",
+                    shorten(text)
+                ),
+            )
+            .hint(format!(
+                "Use a number of bytes from {MIN_TOTAL} to {MAX_TOTAL}; in option files 256M is one, too."
+            ))),
         }
     }
 
@@ -832,6 +909,17 @@ mod tests {
             ("timeout", "0", "not a value for timeout"),
             ("timeout", "-1", "not a value for timeout"),
             ("start_timeout", "3601", "not a value for start_timeout"),
+            ("max_size", "0", "not a value for max_size"),
+            ("max_size", "65535", "not a value for max_size"),
+            ("max_size", "1025M", "not a value for max_size"),
+            (
+                "max_size",
+                "99999999999999999999G",
+                "not a value for max_size",
+            ),
+            ("max_size", "M", "not a value for max_size"),
+            ("max_size", "+1G é", "not a value for max_size"),
+            ("max_owner_size", "-1", "not a value for max_owner_size"),
             ("pkcs11_module", "/m", "is an option of the backend pkcs11"),
             ("fingerprint", "xyz", "not a fingerprint"),
             ("file_passphrase_file", "p", "neither an absolute path"),
@@ -847,6 +935,25 @@ mod tests {
             let message = l.finish().unwrap_err().to_string();
             assert!(message.contains(sentence), "{name}={value}: {message}");
         }
+    }
+
+    #[test]
+    fn sizes_as_the_server_writes_them() {
+        assert_eq!(layer(&GOOD).finish().unwrap().limits, Limits::default());
+        for (text, bytes) in [
+            ("65536", 65536),
+            ("64k", 65536),
+            ("3M", 3 << 20),
+            ("1G", 1 << 30),
+        ] {
+            let mut l = layer(&GOOD);
+            l.overlay(layer(&[("max_size", text), ("max_owner_size", text)]));
+            let limits = l.finish().unwrap().limits;
+            assert_eq!((limits.total, limits.per_owner), (bytes, bytes), "{text}");
+        }
+        let Limits { reserve, file, .. } = Limits::default();
+        // After a rewrite the file is header and live keys; the removals of all must fit, and the reserves.
+        assert!(2 * (MAX_TOTAL + 2 * reserve) + 2 * reserve + (1 << 17) <= file);
     }
 
     #[test]

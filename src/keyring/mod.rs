@@ -7,22 +7,23 @@
 pub mod aes;
 pub mod id;
 pub mod record;
+mod sizes;
 
 use crate::config::{Config, KekConfig};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::kek;
 use crate::secret::{SecretBytes, SecretPool};
-use crate::store::file::layout::frame_length;
-use crate::store::file::{FileStore, MAX_FILE, OpenOptions};
+use crate::store::file::{FileStore, OpenOptions};
 use crate::store::token::TokenStore;
 use crate::store::{Mode, Store, StoreInfo};
 use crate::sys::{self, Identity};
 use crossbeam_utils::sync::ShardedLock;
 use id::{KeyId, KeyIdBuf, check_generated_length, check_length, check_type};
 use record::{Change, KeyRecord, ReadChange};
+use sizes::{Sizes, size};
 use std::borrow::Borrow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,11 +68,16 @@ impl Eq for Entry {}
 
 type Map = HashSet<Entry>;
 
+/// From so many new keys on writing everything anew is cheaper than a sync for each.
+const MIN_REWRITE: usize = 16;
+
 /// An open keyring.
 pub struct Keyring {
     /// Readers take the shard of their thread: they don't meet on one word of memory.
     map: ShardedLock<Map>,
     store: Mutex<Box<dyn Store>>,
+    /// Changed by who holds the store.
+    sizes: Mutex<Sizes>,
     pool: SecretPool,
     config: Config,
     mode: Mode,
@@ -136,6 +142,7 @@ impl Keyring {
         }
         // It grows with what was authenticated: the file's size says nothing.
         let mut map = Map::default();
+        let mut sizes = Sizes::default();
         let deadline = Deadline::after(if environment.starting {
             config.patience.start
         } else {
@@ -151,22 +158,23 @@ impl Keyring {
             kek_patience: config.patience.call,
             fingerprint: config.fingerprint,
             // The tool has no data directory: it reads what it is given, to mend it.
-            largest: environment.data_dir.as_ref().map_or(u64::MAX, |_| MAX_FILE),
+            any_length: environment.data_dir.is_none(),
+            limits: config.limits,
             pool: pool.clone(),
             predecessor,
         };
         let mut cached = true;
         let mut store: Box<dyn Store> = match config.token_storage() {
             None => Box::new(FileStore::open(options, &mut |change| {
-                apply(&mut map, change)
+                apply(&mut map, &mut sizes, change)
             })?),
             Some((pkcs11, cache)) => {
                 cached = cache;
                 let mut sink = |change| match change {
                     ReadChange::Put(record) if !cache => {
-                        apply(&mut map, ReadChange::Put(record.on_token()))
+                        apply(&mut map, &mut sizes, ReadChange::Put(record.on_token()))
                     }
-                    change => apply(&mut map, change),
+                    change => apply(&mut map, &mut sizes, change),
                 };
                 Box::new(TokenStore::open(options, pkcs11, &mut sink)?)
             }
@@ -188,6 +196,7 @@ impl Keyring {
         Ok(Keyring {
             map: ShardedLock::new(map),
             store: Mutex::new(store),
+            sizes: Mutex::new(sizes),
             cached,
             pool: pool.clone(),
             config: config.clone(),
@@ -344,9 +353,95 @@ impl Keyring {
         .expected())
     }
 
-    /// Durable first, then published.
+    /// Stores a key that takes the place of another one, which goes next: reown moves it to another account. A
+    /// keyring that is full is no obstacle.
+    ///
+    /// # Errors
+    /// As [`Keyring::store_key`].
+    pub fn restore_moved(&self, record: KeyRecord) -> Result<()> {
+        let mut store = self.writer()?;
+        self.check_absent(&record.id)?;
+        self.sizes()
+            .check_owner(&self.config.limits, record.id.owner(), size(&record))?;
+        self.append(&mut **store, record)
+    }
+
+    /// Stores all keys or none, as far as the store can; a crash leaves what was or all of it.
+    ///
+    /// # Errors
+    /// As [`Keyring::store_key`]; nothing was changed, unless the keys are on a token, which takes them one by one.
+    pub fn restore_all(&self, records: Vec<KeyRecord>) -> Result<()> {
+        let mut store = self.writer()?;
+        let mut after: HashMap<&[u8], u64> = HashMap::new();
+        for record in &records {
+            self.check_absent(&record.id)?;
+            *after.entry(record.id.owner()).or_default() += size(record);
+        }
+        self.check_room(&after)?;
+        // A few keys are not worth a rewrite of all.
+        if !store.rewrites_at_once() || records.len() < MIN_REWRITE {
+            return records
+                .into_iter()
+                .try_for_each(|record| self.append(&mut **store, record));
+        }
+        {
+            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+            let mut live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
+            live.extend(&records);
+            store.rewrite(&live)?;
+        }
+        let mut sizes = self.sizes();
+        for record in &records {
+            sizes.add(&record.id, size(record));
+        }
+        self.publish(|map| map.extend(records.into_iter().map(|r| Entry(Arc::new(r)))));
+        Ok(())
+    }
+
+    /// Whether new keys fit: so many bytes of each owner.
+    ///
+    /// # Errors
+    /// InvalidInput, ReadOnly: they don't.
+    fn check_room(&self, new: &HashMap<&[u8], u64>) -> Result<()> {
+        let sizes = self.sizes();
+        for (owner, bytes) in new {
+            sizes.check_owner(&self.config.limits, owner, *bytes)?;
+        }
+        let all: u64 = new.values().sum();
+        let owned = new.keys().find(|owner| !owner.is_empty());
+        sizes.check_total(&self.config.limits, owned.is_none(), all)
+    }
+
+    /// Whether keys that go from one account to another fit there.
+    ///
+    /// # Errors
+    /// InvalidInput: they don't.
+    pub fn check_owner_room<'a>(
+        &self,
+        owner: &[u8],
+        moving: impl Iterator<Item = &'a KeyRecord>,
+    ) -> Result<()> {
+        let bytes = moving
+            .map(|key| size(key) - key.id.owner().len() as u64 + owner.len() as u64)
+            .sum();
+        self.sizes().check_owner(&self.config.limits, owner, bytes)
+    }
+
+    fn sizes(&self) -> MutexGuard<'_, Sizes> {
+        self.sizes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn put(&self, store: &mut dyn Store, record: KeyRecord) -> Result<()> {
+        self.sizes()
+            .check(&self.config.limits, record.id.owner(), size(&record))?;
+        self.append(store, record)
+    }
+
+    /// Durable first, then published.
+    fn append(&self, store: &mut dyn Store, record: KeyRecord) -> Result<()> {
+        self.make_room(store, &Change::Put(&record));
         store.append(&Change::Put(&record))?;
+        self.sizes().add(&record.id, size(&record));
         let record = match self.cached {
             true => record,
             false => record.on_token(),
@@ -374,7 +469,9 @@ impl Keyring {
             )
             .expected());
         };
+        self.make_room(&mut **store, &Change::Remove(&record));
         store.append(&Change::Remove(&record))?;
+        self.sizes().sub(&record.id, size(&record));
         self.publish(|map| {
             map.remove(id.as_bytes());
         });
@@ -386,6 +483,19 @@ impl Keyring {
     /// Rewrites the file when that pays. What was changed before is durable whatever becomes of it.
     fn tidy(&self, store: &mut dyn Store) {
         if store.wants_rewrite() {
+            self.compact_now(store);
+        }
+    }
+
+    /// Rewrites the file where a change fits only then.
+    fn make_room(&self, store: &mut dyn Store, change: &Change<'_>) {
+        if store.is_crowded(change) {
+            self.compact_now(store);
+        }
+    }
+
+    fn compact_now(&self, store: &mut dyn Store) {
+        {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
             let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
             if let Err(e) = store.rewrite(&live) {
@@ -541,7 +651,7 @@ impl Keyring {
 }
 
 /// Applies a change that was read; gives the length of the frame that died by it.
-fn apply(map: &mut Map, change: ReadChange) -> Result<u64> {
+fn apply(map: &mut Map, sizes: &mut Sizes, change: ReadChange) -> Result<u64> {
     let inconsistent = |id: &KeyId, why: &str| {
         Error::new(
             Kind::Tampered,
@@ -552,6 +662,12 @@ fn apply(map: &mut Map, change: ReadChange) -> Result<u64> {
     };
     match change {
         ReadChange::Put(record) => {
+            sizes.add(&record.id, size(&record));
+            map.try_reserve(1).map_err(|_| {
+                let why = format!("there is no memory for key number {}", map.len() + 1);
+                Error::new(Kind::Io, "read the keyring file", why)
+                    .hint("Give the process more memory. Nothing was changed.")
+            })?;
             let record = Arc::new(record);
             if !map.insert(Entry(record.clone())) {
                 return Err(inconsistent(&record.id, "is stored twice"));
@@ -559,7 +675,11 @@ fn apply(map: &mut Map, change: ReadChange) -> Result<u64> {
             Ok(0)
         }
         ReadChange::Remove(id) => match map.take(id.as_bytes()) {
-            Some(entry) => Ok(frame_length(&Change::Put(&entry.0))),
+            Some(entry) => {
+                let died = size(&entry.0);
+                sizes.sub(&id, died);
+                Ok(died)
+            }
             None => Err(inconsistent(&id, "is removed but was never stored")),
         },
     }
@@ -568,7 +688,7 @@ fn apply(map: &mut Map, change: ReadChange) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Backend, Patience, SecretRef};
+    use crate::config::{Backend, Limits, Patience, SecretRef};
     use std::os::unix::fs::PermissionsExt;
 
     /// A writer panics after its record is on disk: the file holds a key that memory does not.
@@ -585,6 +705,7 @@ mod tests {
             fingerprint: None,
             keks: vec![KekConfig::KeyFile(SecretRef::File(kek))],
             patience: Patience::default(),
+            limits: Limits::default(),
             origin: "test".into(),
         };
         let environment = Environment {

@@ -15,12 +15,54 @@ pub enum Material {
     },
 }
 
+/// A key's type as it was given, e.g. `AES` or `aes`. A million keys need no memory of its own for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeyType {
+    length: u8,
+    text: [u8; LONGEST_TYPE],
+}
+
+/// Length of the longest name in [`super::id::TYPES`].
+const LONGEST_TYPE: usize = 6;
+
+impl KeyType {
+    /// A type after it is checked.
+    ///
+    /// # Errors
+    /// InvalidInput: not one of [`super::id::TYPES`].
+    pub fn new(key_type: &[u8]) -> Result<KeyType> {
+        check_type(key_type)?;
+        let mut text = [0; LONGEST_TYPE];
+        text[..key_type.len()].copy_from_slice(key_type);
+        Ok(KeyType {
+            // check_type: at most LONGEST_TYPE.
+            length: key_type.len() as u8,
+            text,
+        })
+    }
+}
+
+impl std::ops::Deref for KeyType {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // check_type admits ASCII only.
+        std::str::from_utf8(&self.text[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for KeyType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self)
+    }
+}
+
 /// One key: identity, type, material and when it came to be. No `Debug`: it holds a secret.
 pub struct KeyRecord {
     /// Name and owner.
     pub id: KeyId,
     /// The type as it was given, e.g. `AES`.
-    pub key_type: Box<str>,
+    pub key_type: KeyType,
     /// The secret itself, at most 16,384 bytes, or where it is.
     material: Material,
     /// Seconds since 1970, UTC.
@@ -41,15 +83,10 @@ impl KeyRecord {
         created_at: i64,
         generation: u64,
     ) -> Result<KeyRecord> {
-        check_type(key_type)?;
         check_length(material.len())?;
-        // check_type admits ASCII only.
-        let key_type = String::from_utf8_lossy(key_type)
-            .into_owned()
-            .into_boxed_str();
         Ok(KeyRecord {
             id,
-            key_type,
+            key_type: KeyType::new(key_type)?,
             material: Material::Here(material),
             created_at,
             generation,
@@ -97,7 +134,7 @@ impl KeyRecord {
         } = self;
         Ok(KeyRecord {
             id,
-            key_type: key_type.clone(),
+            key_type: *key_type,
             material,
             created_at: *created_at,
             generation: *generation,
@@ -135,3 +172,26 @@ pub enum ReadChange {
 /// Largest plaintext of one record: fixed part, name, owner, type and material.
 pub const MAX_PLAINTEXT: usize =
     1 + 8 + 8 + 3 * 2 + 2 * MAX_NAME_BYTES + MAX_TYPE + 2 + MAX_MATERIAL;
+
+
+#[cfg(test)]
+mod tests {
+    use super::super::id::TYPES;
+    use super::*;
+
+    #[test]
+    fn every_type_fits_as_it_was_written() {
+        for name in TYPES {
+            for text in [name.to_string(), name.to_ascii_lowercase()] {
+                assert_eq!(&*KeyType::new(text.as_bytes()).unwrap(), text);
+            }
+        }
+        assert!(KeyType::new(b"SECRETS").is_err() && KeyType::new(b"").is_err());
+    }
+
+    #[test]
+    fn a_key_in_memory_is_small() {
+        // A million of them have to fit beside everything else.
+        assert!(size_of::<KeyRecord>() <= 72, "{}", size_of::<KeyRecord>());
+    }
+}

@@ -121,6 +121,14 @@ const TEXT_NAMES: [(&CStr, &CStr); TEXTS] = [
         c"Seconds that a KEK may take while the server starts",
     ),
     (c"timeout", c"Seconds that a KEK may take at any other time"),
+    (
+        c"max_size",
+        c"Bytes that all keys together may take before keys of accounts are refused",
+    ),
+    (
+        c"max_owner_size",
+        c"Bytes that the keys of one account may take",
+    ),
     (c"pkcs11_module", c"The PKCS#11 module, an absolute path"),
     (
         c"pkcs11_module_args",

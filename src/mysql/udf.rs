@@ -239,7 +239,7 @@ fn verify() -> Result<Value> {
     let report = inspect::inspect(keyring.config())?;
     Ok(json!({
         "authentic": true, "complete": report.torn == 0, "torn_bytes": report.torn,
-        "keys": report.keys.len(), "warnings": report.warnings,
+        "keys": report.keys, "warnings": report.warnings,
     }))
 }
 

@@ -127,6 +127,16 @@ pub trait Store: Send {
     /// The dead records are worth a rewrite.
     fn wants_rewrite(&self) -> bool;
 
+    /// The change does not fit as things are, but a rewrite would make room for it.
+    fn is_crowded(&self, _change: &Change<'_>) -> bool {
+        false
+    }
+
+    /// A rewrite makes any number of keys durable at once, all or none.
+    fn rewrites_at_once(&self) -> bool {
+        false
+    }
+
     /// What the store that takes this one's place needs to know.
     fn handover(&self) -> file::Handover;
 

@@ -3,7 +3,7 @@
 
 pub mod faults;
 
-use keyring_ward::config::{Backend, Config, KekConfig, Patience, SecretRef};
+use keyring_ward::config::{Backend, Config, KekConfig, Limits, Patience, SecretRef};
 use keyring_ward::error::Result;
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
@@ -46,6 +46,7 @@ impl Place {
             fingerprint: None,
             keks: vec![KekConfig::KeyFile(SecretRef::File(self.key_file()))],
             patience: Patience::default(),
+            limits: Limits::default(),
             origin: "test".into(),
         }
     }

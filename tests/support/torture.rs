@@ -22,7 +22,7 @@
 //! ```
 #![allow(unsafe_code, clippy::unwrap_used, clippy::print_stdout)]
 
-use keyring_ward::config::{Backend, Config, KekConfig, Patience, SecretRef};
+use keyring_ward::config::{Backend, Config, KekConfig, Limits, Patience, SecretRef};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::keyring::{Environment, Keyring};
@@ -59,6 +59,7 @@ impl Place {
             fingerprint: None,
             keks: vec![self.kek(kek)],
             patience: Patience::default(),
+            limits: Limits::default(),
             origin: "torture".into(),
         }
     }
@@ -444,6 +445,7 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
         fingerprint: None,
         keks: vec![config],
         patience: Patience::default(),
+        limits: Limits::default(),
         origin: "torture".into(),
     };
     let environment = Environment {

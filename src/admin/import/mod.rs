@@ -59,9 +59,8 @@ impl Found {
     }
 
     /// The key as it goes into a keyring; one whose age nobody knows is as old as the import.
-    fn record(&self, keyring: &Keyring) -> Result<KeyRecord> {
-        let now = || (sys::unix_seconds(), keyring.status().store.generation);
-        let (created_at, generation) = self.made.unwrap_or_else(now);
+    fn record(&self, keyring: &Keyring, now: (i64, u64)) -> Result<KeyRecord> {
+        let (created_at, generation) = self.made.unwrap_or(now);
         KeyRecord::new(
             self.id.clone(),
             self.key_type.as_bytes(),
@@ -132,16 +131,18 @@ pub fn read(source: &Source<'_>, pool: &SecretPool) -> Result<(String, Vec<Found
     }
 }
 
-/// Stores the keys, each durably. What is there after an error is the same when the import is repeated.
+/// Stores the keys at once, where the store can: many syncs would take minutes. Nothing is promised before that is
+/// over; a crash leaves the keyring as it was, or with all keys.
 fn store(keyring: &Keyring, new: &[&Found], progress: &mut dyn FnMut(usize, usize)) -> Result<()> {
+    let now = (sys::unix_seconds(), keyring.status().store.generation);
+    let mut records = Vec::with_capacity(new.len());
     for (i, key) in new.iter().enumerate() {
         progress(i, new.len());
-        signals::check(OP).map_err(|e| {
-            e.hint("Nothing is lost: repeat the import, which goes on where it was interrupted.")
-        })?;
-        keyring.restore(key.record(keyring)?)?;
+        signals::check(OP)
+            .map_err(|e| e.hint("Nothing was changed. Repeat the import when it suits."))?;
+        records.push(key.record(keyring, now)?);
     }
-    Ok(())
+    keyring.restore_all(records)
 }
 
 /// Brings the keys of `source` into the keyring of `config`, which is made where it does not exist, and reads them

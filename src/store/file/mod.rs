@@ -7,12 +7,14 @@
 pub mod layout;
 pub mod lock;
 pub mod marker;
+mod room;
 pub mod scan;
 pub mod window;
 mod write;
 
 use super::header::{self, OpenHeader};
 use super::{Mode, Store, StoreInfo};
+use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, fingerprint};
 use crate::error::{Error, Kind, Result};
@@ -29,13 +31,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use window::Window;
 
 const OP: &str = "open the keyring file";
-/// Largest keyring file that a server reads, in bytes. Writing stays below it (`write::room_for`).
-pub const MAX_FILE: u64 = 4 << 30;
-
 /// Everything that opening a file store needs.
 pub struct OpenOptions<'a> {
     /// The keyring file, absolute.
@@ -54,8 +53,10 @@ pub struct OpenOptions<'a> {
     pub kek_patience: Duration,
     /// The DEK that the file must have, if pinned.
     pub fingerprint: Option<[u8; FINGERPRINT]>,
-    /// Largest file that is read, in bytes.
-    pub largest: u64,
+    /// How much may be written, and how long a file a server reads.
+    pub limits: Limits,
+    /// A file of any length is read: nobody's start depends on it.
+    pub any_length: bool,
     /// The pool for secrets.
     pub pool: SecretPool,
     /// What the store that this one replaces hands over.
@@ -120,7 +121,9 @@ pub struct FileStore {
     kek_in_use: usize,
     stanza_in_use: usize,
     pool: SecretPool,
-    largest: u64,
+    limits: Limits,
+    /// When the last rewrite ended, well or not, and how long it took.
+    last_rewrite: Option<(Instant, Duration)>,
     lock: Option<Arc<Lock>>,
     journal: Option<Journal>,
     refusing: Option<Refusing>,
@@ -157,7 +160,8 @@ impl FileStore {
             kek_in_use: 0,
             stanza_in_use: 0,
             pool: options.pool,
-            largest: options.largest,
+            limits: options.limits,
+            last_rewrite: None,
             journal: None,
             refusing: None,
             live_bytes: 0,
@@ -190,6 +194,9 @@ impl FileStore {
                 }
                 let predecessor = options.predecessor.as_ref();
                 let pin = options.fingerprint;
+                if meta.len() > store.limits.file && !options.any_length {
+                    return Err(store.too_long(meta.len()));
+                }
                 store.read(
                     file,
                     &meta,
@@ -268,9 +275,6 @@ impl FileStore {
     ) -> Result<()> {
         let place = format!("'{}'", self.path.display());
         let io = |e| Error::io("read the keyring file", place.clone(), e);
-        if meta.len() > self.largest {
-            return Err(self.too_large(meta.len()));
-        }
         // The header first: nothing that it does not authenticate decides what is read and allocated.
         let mut bytes = Vec::new();
         (&mut file)
@@ -384,14 +388,14 @@ impl FileStore {
         Ok(torn)
     }
 
-    fn too_large(&self, bytes: u64) -> Error {
+    fn too_long(&self, bytes: u64) -> Error {
         Error::new(
             Kind::Tampered,
             OP,
             format!(
                 "'{}' has {bytes} bytes, a server reads at most {}",
                 self.path.display(),
-                self.largest
+                self.limits.file
             ),
         )
         .hint(
@@ -553,6 +557,14 @@ impl Store for FileStore {
 
     fn wants_rewrite(&self) -> bool {
         self.wants()
+    }
+
+    fn is_crowded(&self, change: &Change<'_>) -> bool {
+        self.is_crowded_for(change)
+    }
+
+    fn rewrites_at_once(&self) -> bool {
+        true
     }
 
     fn mix_random(&self, bytes: &mut [u8]) -> Result<()> {

@@ -4,8 +4,8 @@
 //! the file ends within, or of which whole aligned sectors are zero. It must never skip a frame,
 //! and touches nothing on disk.
 
-use super::window::{LOOK, Window};
 use super::layout::{self, END_MARK, FRAME_HEADER, FrameHeader, MAX_FRAME, damaged};
+use super::window::{LOOK, Window};
 use crate::envelope::{FileKeys, MAC, Position, TAG};
 use crate::error::{Error, Result};
 use crate::keyring::record::{MAX_PLAINTEXT, ReadChange};

@@ -121,9 +121,15 @@ mod tests {
             let mut at = 0;
             // Single steps over all of it would take long.
             while at < all.len() && (step > 1 || at < 1000) {
-                assert_eq!((window.offset(), window.left()), (100 + at as u64, (all.len() - at) as u64));
+                assert_eq!(
+                    (window.offset(), window.left()),
+                    (100 + at as u64, (all.len() - at) as u64)
+                );
                 let bytes = window.bytes().unwrap();
-                assert!(bytes.len() >= LOOK.min(all.len() - at), "enough to judge a frame");
+                assert!(
+                    bytes.len() >= LOOK.min(all.len() - at),
+                    "enough to judge a frame"
+                );
                 assert_eq!(bytes, &all[at..at + bytes.len()]);
                 let n = step.min(bytes.len());
                 window.advance(n);

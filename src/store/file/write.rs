@@ -4,15 +4,18 @@
 
 use super::*;
 use crate::deadline::Deadline;
-use crate::envelope::{Position, SALT};
+use crate::envelope::{Position, RecordCipher, SALT};
 use crate::secret::fill_random;
 use crate::store::header::{new_dek, wrap_dek};
 use layout::{finish_header, plaintext_length, write_frame, write_plaintext};
 use scan::chain_value;
+use std::io::Write;
 
 const WRITE: &str = "write the keyring file";
 /// Dead bytes below which no rewrite pays.
 pub(super) const MIN_DEAD: u64 = 1 << 20;
+/// How much of a rewrite is held in memory at once, in bytes.
+const PIECE: usize = 256 * 1024;
 /// Far below the 2^32 records that one AES-GCM key may seal.
 const MAX_RECORDS: u64 = 1 << 30;
 
@@ -99,6 +102,7 @@ impl FileStore {
         let _guard = self.identity.enter()?;
         self.cut_again();
         self.check_writable()?;
+        self.check_room(change)?;
         if let Some(lock) = &self.lock {
             lock.refresh_pid();
         }
@@ -113,12 +117,14 @@ impl FileStore {
             return self.create(&[first]);
         };
         self.check_path(journal)?;
-        let (frame, tag) = seal(
+        let mut frame = Vec::new();
+        let (length, tag) = seal(
             &self.pool,
-            &journal.keys,
+            &journal.keys.cipher(),
             &journal.header,
             &journal.end,
             change,
+            &mut frame,
         )?;
         let at = journal.end.offset;
         let path = self.path.display();
@@ -140,7 +146,6 @@ impl FileStore {
             return self.check_writable().map_err(|e| e.with_kind(Kind::Io));
         }
         crate::fault::point("append");
-        let length = frame.len() as u64;
         if let Some(journal) = &mut self.journal {
             journal.end.offset += length;
             journal.end.sequence += 1;
@@ -189,7 +194,10 @@ impl FileStore {
         let dek = self.pool.copy(&journal.dek)?;
         // If this fails, the next attempt waits for as much dead weight again.
         self.rewrite_from = self.dead_bytes.saturating_mul(2).max(MIN_DEAD);
-        self.write_whole(header, dek, live, replace)?;
+        let begin = Instant::now();
+        let written = self.write_whole(header, dek, live, replace);
+        self.last_rewrite = Some((Instant::now(), begin.elapsed()));
+        written?;
         self.rewrite_from = MIN_DEAD;
         Ok(())
     }
@@ -321,25 +329,17 @@ impl FileStore {
         let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
         let authenticated = header.authenticated_bytes()?;
         let mac = keys.header_mac(&authenticated);
-        let mut bytes = finish_header(authenticated, &mac);
+        let bytes = finish_header(authenticated, &mac);
         let header_length = bytes.len() as u64;
-        let mut end = End {
+        let end = End {
             offset: header_length,
             sequence: header.base_sequence,
             chain: mac,
             torn: 0,
         };
-        for record in live {
-            let (frame, tag) = seal(&self.pool, &keys, &header, &end, &Change::Put(record))?;
-            bytes.extend_from_slice(&frame);
-            end.offset += frame.len() as u64;
-            end.sequence += 1;
-            end.chain = chain_value(&tag);
-        }
         self.sweep();
         let temporary = self.temporary();
-        let (file, meta) = self.put_in_place(&temporary, &bytes, replace).map_err(|e| {
-            let _ = std::fs::remove_file(&temporary);
+        let fail = |e: io::Error| {
             let hint = match e.raw_os_error() {
                 Some(libc::EBUSY) => {
                     "The file is mounted by itself (a bind mount of a single file) and can't be \
@@ -348,10 +348,21 @@ impl FileStore {
                 Some(libc::EEXIST) => {
                     "A file appeared in its place. It was not touched. Run ALTER INSTANCE RELOAD KEYRING."
                 }
-                _ => "Nothing was changed. Make room on the disk, check it and the folder's rights.",
+                _ => {
+                    "Nothing was changed. Make room on the disk, check it and the folder's rights."
+                }
             };
             Error::io(WRITE, format!("'{}'", temporary.display()), e).hint(hint)
-        })?;
+        };
+        let (file, meta, end) = self
+            .fill(&temporary, bytes, &keys, &header, end, live, &fail)
+            .and_then(|filled| {
+                self.put_in_place(&temporary, replace).map_err(fail)?;
+                Ok(filled)
+            })
+            .inspect_err(|_| {
+                let _ = std::fs::remove_file(&temporary);
+            })?;
         self.journal = Some(Journal {
             file,
             inode: (meta.dev(), meta.ino()),
@@ -375,42 +386,73 @@ impl FileStore {
         Ok(())
     }
 
-    fn put_in_place(
+    /// Makes the temporary file with `bytes` and the live records behind them, in pieces, and brings it to the disk.
+    #[allow(clippy::too_many_arguments)] // the parts of one file
+    fn fill(
         &self,
         temporary: &Path,
-        bytes: &[u8],
-        replace: bool,
-    ) -> io::Result<(File, Metadata)> {
-        let (file, _) = sys::open(temporary, Access::CreateNew)?;
-        file.write_all_at(bytes, 0)?;
+        mut bytes: Vec<u8>,
+        keys: &FileKeys,
+        header: &Header,
+        mut end: End,
+        live: &[&KeyRecord],
+        fail: &dyn Fn(io::Error) -> Error,
+    ) -> Result<(File, Metadata, End)> {
+        let (mut file, _) = sys::open(temporary, Access::CreateNew).map_err(fail)?;
+        let cipher = keys.cipher();
+        for record in live {
+            let (length, tag) = seal(
+                &self.pool,
+                &cipher,
+                header,
+                &end,
+                &Change::Put(record),
+                &mut bytes,
+            )?;
+            end.offset += length;
+            end.sequence += 1;
+            end.chain = chain_value(&tag);
+            if bytes.len() >= PIECE {
+                file.write_all(&bytes).map_err(fail)?;
+                bytes.clear();
+            }
+        }
+        file.write_all(&bytes).map_err(fail)?;
         if let Some(journal) = &self.journal {
-            let (old, new) = (journal.file.metadata()?, file.metadata()?);
+            let (old, new) = (
+                journal.file.metadata().map_err(fail)?,
+                file.metadata().map_err(fail)?,
+            );
             if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
                 // Fails where we may not; then the file is ours, which can be read as well.
                 let _ = std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()));
             }
         }
-        file.sync_all()?;
+        file.sync_all().map_err(fail)?;
         // The inode is asked for before the rename: after it nothing may fail, or the old file would
         // be taken for the one in force.
-        let meta = file.metadata()?;
+        let meta = file.metadata().map_err(fail)?;
+        Ok((file, meta, end))
+    }
+
+    fn put_in_place(&self, temporary: &Path, replace: bool) -> io::Result<()> {
         if replace {
-            std::fs::rename(temporary, &self.path)?;
+            std::fs::rename(temporary, &self.path)
         } else {
-            sys::rename_noreplace(temporary, &self.path)?;
+            sys::rename_noreplace(temporary, &self.path)
         }
-        Ok((file, meta))
     }
 }
 
-/// Seals one change behind `end`: the frame and its tag.
+/// Seals one change behind `end` and appends its frame to `out`: the frame's length and its tag.
 fn seal(
     pool: &SecretPool,
-    keys: &FileKeys,
+    cipher: &RecordCipher<'_>,
     header: &Header,
     end: &End,
     change: &Change<'_>,
-) -> Result<(Vec<u8>, [u8; crate::envelope::TAG])> {
+    out: &mut Vec<u8>,
+) -> Result<(u64, [u8; crate::envelope::TAG])> {
     let sequence = end
         .sequence
         .checked_add(1)
@@ -423,8 +465,8 @@ fn seal(
     };
     let mut text = pool.zeroed(plaintext_length(change))?;
     write_plaintext(change, &mut text)?;
-    let (nonce, tag) = keys.cipher().seal(&at, &mut text)?;
-    let mut frame = Vec::with_capacity(layout::FRAME_OVERHEAD + text.len());
-    write_frame(&mut frame, sequence, &nonce, &text, &tag);
-    Ok((frame, tag))
+    let (nonce, tag) = cipher.seal(&at, &mut text)?;
+    out.reserve(layout::FRAME_OVERHEAD + text.len());
+    write_frame(out, sequence, &nonce, &text, &tag);
+    Ok(((layout::FRAME_OVERHEAD + text.len()) as u64, tag))
 }

@@ -27,7 +27,7 @@ pub struct Args {
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let config = args.keyring.config()?;
     if args.dry_run {
-        let keys = inspect(&config)?.keys.len();
+        let keys = inspect(&config)?.keys;
         print_would(
             json,
             &format!("write {keys} keys in clear text to '{}'", args.to.display()),

@@ -2,15 +2,14 @@
 
 use super::{print, print_json};
 use crate::options::Keyring;
-use keyring_ward::admin::inspect::inspect;
+use keyring_ward::admin::inspect::list;
 use keyring_ward::error::Result;
 use serde_json::json;
 
 pub fn run(keyring: &Keyring, json: bool) -> Result<()> {
-    let report = inspect(&keyring.config()?)?;
+    let (report, keys) = list(&keyring.config()?)?;
     if json {
-        let keys: Vec<_> = report
-            .keys
+        let keys: Vec<_> = keys
             .iter()
             .map(|k| {
                 json!({
@@ -23,7 +22,7 @@ pub fn run(keyring: &Keyring, json: bool) -> Result<()> {
         return Ok(());
     }
     print("NAME\tOWNER\tTYPE\tBYTES\tCREATED\tMEANING");
-    for key in &report.keys {
+    for key in &keys {
         print(&format!(
             "{}\t{}\t{}\t{}\t{}\t{}",
             key.name, key.owner, key.key_type, key.length, key.created, key.meaning

@@ -16,7 +16,7 @@ pub fn run(keyring: &Keyring, json: bool) -> Result<ExitCode> {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(CUT_OFF),
     };
-    let (file, keys) = (config.path.display(), report.keys.len());
+    let (file, keys) = (config.path.display(), report.keys);
     if json {
         print_json(&serde_json::json!({
             "file": file.to_string(), "authentic": true, "complete": report.torn == 0,

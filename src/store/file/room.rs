@@ -1,0 +1,67 @@
+//! The file never outgrows what a server reads: whatever was acknowledged opens again.
+//!
+//! Owns the bound on the file's length. How many bytes of keys there may be is decided above (`keyring::sizes`); here
+//! live and dead records count together, because a rewrite that fails (a full disk, a file that is mounted by itself)
+//! leaves the dead ones where they are. The rule: a new key leaves room for the removals of all keys, which are
+//! shorter than the keys. So a removal always fits. It must never refuse one below the bound.
+
+use super::*;
+use layout::frame_length;
+
+/// Rewrites that don't help may take one part in so many of the time.
+const SHARE: u32 = 20;
+
+impl FileStore {
+    fn fits(&self, change: &Change<'_>, length: u64) -> bool {
+        let adds = frame_length(change);
+        let limits = &self.limits;
+        match change {
+            Change::Remove(_) => length + adds <= limits.file,
+            Change::Put(record) => {
+                // What accounts leave free is for keys of the server.
+                let free = if record.id.owner().is_empty() {
+                    0
+                } else {
+                    2 * limits.reserve
+                };
+                length + self.live_bytes + 2 * adds + free <= limits.file
+            }
+        }
+    }
+
+    /// The change does not fit, and without the dead records it would.
+    pub(super) fn is_crowded_for(&self, change: &Change<'_>) -> bool {
+        let Some(journal) = &self.journal else {
+            return false;
+        };
+        let length = journal.end.offset;
+        if self.fits(change, length) || !self.fits(change, length.saturating_sub(self.dead_bytes)) {
+            return false;
+        }
+        self.last_rewrite
+            .is_none_or(|(end, took)| end.elapsed() >= took * SHARE)
+    }
+
+    /// Refuses a change that would make the file longer than a server reads.
+    pub(super) fn check_room(&self, change: &Change<'_>) -> Result<()> {
+        let length = self.journal.as_ref().map_or(0, |j| j.end.offset);
+        if self.fits(change, length) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::ReadOnly,
+            "write the keyring file",
+            format!(
+                "'{}' has {length} bytes, {} of them of removed keys, and could not be compacted: with another \
+                 record it could grow beyond the {} bytes that a server reads",
+                self.path.display(),
+                self.dead_bytes,
+                self.limits.file
+            ),
+        )
+        .hint(
+            "Nothing was changed, keys are served. See the warnings about compaction in the error log; make room on \
+             the disk, or mount the folder instead of the single file, then run ALTER INSTANCE RELOAD KEYRING.",
+        ))
+    }
+}
