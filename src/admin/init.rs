@@ -134,8 +134,9 @@ pub fn would_init(config: &Config, generate: bool) -> Result<()> {
         Some(kek) if generate => check_makeable(kek),
         Some(kek) => {
             let _guard = super::environment(config, true).identity.enter()?;
-            crate::kek::from_config(kek)
-                .probe(&SecretPool::new(), Deadline::after(config.patience.call))
+            let (kek, pool) = (crate::kek::from_config(kek), SecretPool::new());
+            kek.check_new(&pool)?;
+            kek.probe(&pool, Deadline::after(config.patience.call))
         }
         None => Ok(()),
     }

@@ -2,7 +2,8 @@
 //!
 //! It must never use the file's bytes as a key directly, and never accept a short file.
 
-use super::{Budget, Kek, Stanza, Unwrapped, local, secret_file};
+use super::secret_file::{self, Warnings};
+use super::{Budget, Kek, Stanza, Unwrapped, local};
 use crate::config::SecretRef;
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY, WrapKeys, hkdf};
@@ -20,16 +21,22 @@ const OP: &str = "read the key file";
 /// A key file, or a systemd credential used as one.
 pub struct KeyFile {
     source: SecretRef,
+    warnings: Warnings,
 }
 
 impl KeyFile {
     /// A key file that is read anew each time it is needed.
     pub fn new(source: SecretRef) -> KeyFile {
-        KeyFile { source }
+        KeyFile {
+            source,
+            warnings: Warnings::default(),
+        }
     }
 
     fn read(&self, pool: &SecretPool) -> Result<SecretBytes> {
-        let bytes = secret_file::read(pool, OP, &self.source)?;
+        let mut warnings = Vec::new();
+        let bytes = secret_file::read_warned(pool, OP, &self.source, &mut warnings)?;
+        self.warnings.add(warnings);
         if bytes.len() < MIN_KEY_FILE {
             return Err(Error::new(
                 Kind::InvalidInput,
@@ -96,5 +103,9 @@ impl Kek for KeyFile {
 
     fn probe(&self, pool: &SecretPool, _deadline: Deadline) -> Result<()> {
         self.read(pool).map(drop)
+    }
+
+    fn take_warnings(&self) -> Vec<String> {
+        self.warnings.take()
     }
 }

@@ -142,6 +142,15 @@ pub trait Kek: Send + Sync {
     /// It is not.
     fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()>;
 
+    /// Whether its secret is good enough for a keyring that is made now, or comes under this KEK now. What a keyring
+    /// is under already is opened whatever it is.
+    ///
+    /// # Errors
+    /// InvalidInput: it is too weak. The KEK can't be read.
+    fn check_new(&self, _pool: &SecretPool) -> Result<()> {
+        Ok(())
+    }
+
     /// Mixes random bytes of the KEK's own generator into `bytes`, which hold the operating system's:
     /// the result is as good as the better of the two. KEKs without a generator change nothing.
     ///

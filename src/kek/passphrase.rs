@@ -3,7 +3,8 @@
 //! Owns the parameters and their bounds. It must never keep the passphrase or what was derived
 //! from it beyond one call.
 
-use super::{Budget, Kek, Stanza, Unwrapped, local, secret_file};
+use super::secret_file::{self, Warnings};
+use super::{Budget, Kek, Stanza, Unwrapped, local};
 use crate::config::SecretRef;
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY, WrapKeys};
@@ -19,13 +20,16 @@ const SALT: usize = 16;
 const OP: &str = "read the passphrase";
 /// Memory in KiB, passes and lanes of new stanzas: RFC 9106's second recommendation with one lane.
 const DEFAULT: (u32, u32, u32) = (64 * 1024, 3, 1);
+/// A passphrase of fewer characters is not taken for a new keyring. One that has it already is opened, with a word.
+const MIN_NEW: usize = 8;
 /// Upper bounds on what a file may ask for: four times the memory of ours. A server under a memory limit has to
 /// survive the attempt, because nobody has authenticated the file yet.
 const LIMIT: (u32, u32, u32) = (256 * 1024, 16, 8);
 
-/// A passphrase in a file or a systemd credential. One trailing line end is not part of it.
+/// A passphrase in a file or a systemd credential: one line, whose end is not part of it.
 pub struct Passphrase {
     source: SecretRef,
+    warnings: Warnings,
 }
 
 struct Cost {
@@ -79,19 +83,23 @@ impl Cost {
 impl Passphrase {
     /// A passphrase that is read anew each time it is needed.
     pub fn new(source: SecretRef) -> Passphrase {
-        Passphrase { source }
+        Passphrase {
+            source,
+            warnings: Warnings::default(),
+        }
     }
 
     fn read(&self, pool: &SecretPool) -> Result<SecretBytes> {
-        let mut text = secret_file::read(pool, OP, &self.source)?;
-        let end = text.strip_suffix(b"\n").map_or(text.len(), |t| {
-            t.strip_suffix(b"\r").map_or(t.len(), <[u8]>::len)
-        });
-        text.truncate(end);
-        if text.is_empty() {
-            return Err(Error::new(Kind::InvalidInput, OP, format!("{} is empty", self.source))
-                .hint("Put the passphrase into the file, in one line. Nothing of the keyring was changed."));
+        let mut warnings = Vec::new();
+        let text = secret_file::line(pool, OP, &self.source, &mut warnings)?;
+        if is_short(&text) {
+            warnings.push(format!(
+                "The passphrase in {} is shorter than {MIN_NEW} characters: whoever has the keyring file can guess it. \
+                 Run keyring-ward rekey with a longer one.",
+                self.source
+            ));
         }
+        self.warnings.add(warnings);
         Ok(text)
     }
 
@@ -182,6 +190,26 @@ impl Kek for Passphrase {
     fn probe(&self, pool: &SecretPool, _deadline: Deadline) -> Result<()> {
         self.read(pool).map(drop)
     }
+
+    fn check_new(&self, pool: &SecretPool) -> Result<()> {
+        if !is_short(&self.read(pool)?) {
+            return Ok(());
+        }
+        let why = format!("{} has fewer than {MIN_NEW} characters", self.source);
+        Err(Error::new(Kind::InvalidInput, OP, why).hint(
+            "Take a longer one, or let it be made: --generate. Nothing of the keyring was changed.",
+        ))
+    }
+
+    fn take_warnings(&self) -> Vec<String> {
+        self.warnings.take()
+    }
+}
+
+fn is_short(text: &[u8]) -> bool {
+    // In another encoding than UTF-8 a character is counted as a byte.
+    let characters = std::str::from_utf8(text).map_or(text.len(), |t| t.chars().count());
+    characters < MIN_NEW
 }
 
 #[cfg(test)]

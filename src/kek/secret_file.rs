@@ -1,69 +1,81 @@
 //! Reading a secret from a file or a systemd credential, straight into secret memory.
 //!
-//! Owns the checks on such files: absolute path, regular, no symbolic link, nobody else may read
-//! it, bounded length. It must never copy the secret into ordinary memory.
+//! Owns what such a file may be: who owns it and who may read it ([`trusted`] looks), how long it is, and for
+//! secrets that people write (passphrases, PINs) that it is one line. It must never copy the secret into ordinary
+//! memory.
 
 use crate::config::SecretRef;
 use crate::error::{Error, Kind, Result};
+use crate::os::trusted::{self, Rule, Trusted};
 use crate::secret::{SecretBytes, SecretPool};
-use crate::sys::{self, Access};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// Longest secret file in bytes.
 pub const MAX_SECRET: u64 = 65_536;
 
-/// Reads the secret.
+/// Full sentences about a secret, kept until the log asks for them; each once.
+#[derive(Default)]
+pub struct Warnings(Mutex<Vec<String>>);
+
+impl Warnings {
+    /// Keeps sentences.
+    pub fn add(&self, sentences: impl IntoIterator<Item = String>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for sentence in sentences {
+            if !kept.contains(&sentence) {
+                kept.push(sentence);
+            }
+        }
+    }
+
+    /// Gives and forgets them.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Reads the secret, for callers that have no log.
+///
+/// # Errors
+/// As [`read_warned`].
+pub fn read(pool: &SecretPool, what: &'static str, source: &SecretRef) -> Result<SecretBytes> {
+    read_warned(pool, what, source, &mut Vec::new())
+}
+
+/// Reads the secret. `warnings` gets full sentences about what passes although it could be better.
 ///
 /// # Errors
 /// Config: no such credential. NotFound, Permission, InvalidInput, Io: what is wrong with the file.
-pub fn read(pool: &SecretPool, what: &'static str, source: &SecretRef) -> Result<SecretBytes> {
-    let path = match source {
-        SecretRef::File(path) => path.clone(),
-        SecretRef::Credential(name) => credential_path(name)?,
+pub fn read_warned(
+    pool: &SecretPool,
+    what: &'static str,
+    source: &SecretRef,
+    warnings: &mut Vec<String>,
+) -> Result<SecretBytes> {
+    let (path, rule) = match source {
+        SecretRef::File(path) => (path.clone(), Rule::Secret),
+        SecretRef::Credential(name) => (credential_path(name)?, Rule::Credential),
         SecretRef::Held(held) => return pool.copy(held.bytes()),
     };
-    let fail = |e| {
-        Error::io(what, format!("'{}'", path.display()), e).hint(
-            "Name a regular file that the account of mysqld owns, with mode 0600 or 0400. Nothing \
-             of the keyring was changed.",
-        )
+    let Trusted {
+        mut file,
+        meta,
+        warnings: found,
+    } = trusted::open(&path, rule, what)?;
+    warnings.extend(found);
+    let bad = |why: String| {
+        let why = format!("'{}' {why}", path.display());
+        Error::new(Kind::InvalidInput, what, why).hint("Is this the right file?")
     };
-    let (mut file, meta) = sys::open(&path, Access::Read).map_err(fail)?;
-    // systemd serves credentials with an ACL, whose mask shows as the group's bits.
-    let forbidden = match source {
-        SecretRef::File(_) => 0o077,
-        SecretRef::Credential(_) | SecretRef::Held(_) => 0o037,
-    };
-    if meta.mode() & forbidden != 0 {
-        return Err(Error::new(
-            Kind::Permission,
-            what,
-            format!(
-                "'{}' has mode {:04o}: others can get at it",
-                path.display(),
-                meta.mode() & 0o7777
-            ),
-        )
-        .hint(format!(
-            "Run: chmod 600 '{}'. Consider the secret as known and change it.",
-            path.display()
+    if meta.len() > MAX_SECRET {
+        return Err(bad(format!(
+            "has {} bytes, the limit is {MAX_SECRET}",
+            meta.len()
         )));
     }
-    if meta.len() > MAX_SECRET {
-        return Err(Error::new(
-            Kind::InvalidInput,
-            what,
-            format!(
-                "'{}' has {} bytes, the limit is {MAX_SECRET}",
-                path.display(),
-                meta.len()
-            ),
-        )
-        .hint("Is this the right file?"));
-    }
-    // One byte more than its size, to see the end; a file in /proc or a pipe reports size 0.
+    // One byte more than its size, to see the end; a file in /proc reports size 0.
     let mut secret = pool.zeroed((meta.len() as usize).max(4096) + 1)?;
     let mut filled = 0;
     loop {
@@ -71,14 +83,10 @@ pub fn read(pool: &SecretPool, what: &'static str, source: &SecretRef) -> Result
             Ok(0) => break,
             Ok(n) => filled += n,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(fail(e)),
+            Err(e) => return Err(Error::io(what, format!("'{}'", path.display()), e)),
         }
         if filled == secret.len() {
-            return Err(Error::new(
-                Kind::InvalidInput,
-                what,
-                format!("'{}' grew while it was read", path.display()),
-            ));
+            return Err(bad("grew while it was read".into()));
         }
     }
     let mut exact = pool.zeroed(filled)?;
@@ -86,7 +94,75 @@ pub fn read(pool: &SecretPool, what: &'static str, source: &SecretRef) -> Result
     Ok(exact)
 }
 
-fn credential_path(name: &str) -> Result<PathBuf> {
+/// Reads a secret that people write: one line of text. One line end is not part of it.
+///
+/// # Errors
+/// As [`read_warned`]; InvalidInput: it is empty, has a second line, a byte order mark, a control character, or a blank at
+/// an end. It has not been tried then.
+pub fn line(
+    pool: &SecretPool,
+    what: &'static str,
+    source: &SecretRef,
+    warnings: &mut Vec<String>,
+) -> Result<SecretBytes> {
+    let mut text = read_warned(pool, what, source, warnings)?;
+    let end = text.strip_suffix(b"\n").map_or(text.len(), |t| {
+        t.strip_suffix(b"\r").map_or(t.len(), <[u8]>::len)
+    });
+    text.truncate(end);
+    match why_not_a_line(&text) {
+        None => Ok(text),
+        Some(why) => Err(
+            Error::new(Kind::InvalidInput, what, format!("{source} {why}")).hint(
+                "Put the secret alone into it, in one line, with nothing before or behind it. It was not tried, and \
+                 nothing of the keyring was changed.",
+            ),
+        ),
+    }
+}
+
+/// Why a text, without its line end, is not one line as people mean it.
+fn why_not_a_line(text: &[u8]) -> Option<&'static str> {
+    let marks: [&[u8]; 3] = [b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"];
+    if text.is_empty() {
+        return Some("is empty");
+    }
+    if marks.iter().any(|mark| text.starts_with(mark)) {
+        return Some("begins with a byte order mark, which some editors write");
+    }
+    if text.contains(&0) {
+        return Some("has a NUL byte: is it text in UTF-16, or a key file?");
+    }
+    if text.contains(&b'\n') {
+        return Some("has more than one line");
+    }
+    if text.contains(&b'\r') {
+        return Some("has a carriage return inside");
+    }
+    // Other encodings than UTF-8 are taken byte by byte.
+    let parsed = std::str::from_utf8(text).ok();
+    let control = |b: &u8| *b < b' ' && *b != b'\t' || *b == 0x7f;
+    if text.iter().any(control) || parsed.is_some_and(|t| t.contains(is_odd)) {
+        return Some("has a control character");
+    }
+    let blank = |b: Option<&u8>| matches!(b, Some(b' ' | b'\t'));
+    let at_ends = parsed.is_some_and(|t| t.trim().len() != t.len());
+    if blank(text.first()) || blank(text.last()) || at_ends {
+        return Some("has a blank or a tab at its beginning or end");
+    }
+    None
+}
+
+/// A character that no keyboard gives and no editor shows.
+fn is_odd(c: char) -> bool {
+    (c.is_control() && c != '\t') || matches!(c, '\u{200b}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+/// The file of a systemd credential.
+///
+/// # Errors
+/// Config: the name is none, or systemd gave this process no credentials.
+pub fn credential_path(name: &str) -> Result<PathBuf> {
     const OP: &str = "read the systemd credential";
     if name.is_empty() || name.contains('/') || name == "." || name == ".." {
         return Err(Error::new(
@@ -104,5 +180,5 @@ fn credential_path(name: &str) -> Result<PathBuf> {
         )
         .hint("Add LoadCredential= or LoadCredentialEncrypted= to the unit that starts mysqld.")
     })?;
-    Ok(PathBuf::from(folder).join(name))
+    Ok(Path::new(&folder).join(name))
 }

@@ -589,6 +589,9 @@ impl Keyring {
                 "it exists already",
             ));
         }
+        if let Some(kek) = self.config.keks.first() {
+            kek::from_config(kek).check_new(&self.pool)?;
+        }
         store.rewrite(&[])
     }
 
@@ -617,6 +620,7 @@ impl Keyring {
     /// InvalidInput: it is the same. The KEK's own errors.
     pub fn check_new_kek(&self, kek: &KekConfig) -> Result<()> {
         let new = kek::from_config(kek);
+        new.check_new(&self.pool)?;
         let same = |why: String| {
             Err(Error::new(Kind::InvalidInput, "change the KEK", why).hint(
                 "Nothing was changed. Name another secret or key (--generate makes one). For a new DEK under the same KEK use reseal.",

@@ -169,7 +169,7 @@ impl LoggedIn {
             || format!("slot {}", slot.id()),
             |i| i.serial_number().into(),
         );
-        let pin = pin::read(pool, config)?;
+        let pin = pin::read(pool, config, warnings)?;
         let context = &module.context;
         let session = match writing {
             true => context.open_rw_session(slot),
