@@ -1,0 +1,299 @@
+#!/bin/bash
+# What doctor says of a set-up, beside what a real server does with it, and again after the remedy that doctor names.
+# A failure of doctor is a keyring that is disabled, another one or none, or a server that does not start; anything else
+# is a server that serves: an encrypted table of before is read, and a new one is made. Prints the table of docs/tool.md.
+#   doctor-tests.sh [WORDS]    only set-ups whose title has these words
+# shellcheck disable=SC2016  # preparations and remedies are evaluated later
+set -uo pipefail
+. /kw/mysql-test/harness/tests-lib.sh
+. /kw/mysql-test/harness/hsm.sh
+ONLY=${1:-} ROWS=0
+BASE=/var/cache/kw-doctor
+CNF=/etc/kw/my.cnf
+LIBRARY=$PLUGINS/component_keyring_ward.so
+SERVER_ARGS=() DOCTOR_ARGS=()
+
+# ---- a server -----------------------------------------------------------------------------------
+
+# Starts it as Debian's unit does: as the account mysql, with an option file.
+start() {
+  : > "$LOG"; chown mysql:mysql "$LOG"
+  setpriv --reuid mysql --regid mysql --init-groups env ${SOFTHSM2_CONF:+SOFTHSM2_CONF=$SOFTHSM2_CONF} \
+    mysqld --defaults-file=$CNF "${SERVER_ARGS[@]}" --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
+    --skip-networking --mysqlx=OFF --skip-log-bin --innodb-buffer-pool-size=16M --innodb-redo-log-capacity=8M \
+    --log-error=$LOG >> "$LOG" 2>&1 &
+  SERVER=$!
+  local end=$((SECONDS + 60))
+  until mysqladmin -uroot -S $SOCKET ping >/dev/null 2>&1; do
+    kill -0 $SERVER 2>/dev/null || { wait $SERVER; SERVER=; return 1; }
+    [ $SECONDS -lt $end ] || { kill_server; return 1; }
+    sleep 0.05
+  done
+}
+
+# One word or two about what the server does: "serves" or why not.
+server_does() {
+  local name answer status
+  rm -f "$SOCKET" "$SOCKET.lock"
+  start || { echo "does not start"; return; }
+  name=$(status_row Component_name); status=$(status_row Component_status)
+  if [ -n "$name" ] && [ "$name" != component_keyring_ward ]; then answer="uses $name"
+  elif [ -n "$name" ] && [ "$status" != Active ]; then answer="keyring $status"
+  elif [ -z "$name" ] && [ "$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_active'" | cut -f2)" != 1 ]; then
+    answer="no keyring"; [ -z "$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_active'")" ] || answer="keyring disabled"
+  else
+    answer=serves
+    if [ -z "${NO_OLD_TABLE:-}" ]; then [ "$(sql -e "SELECT b FROM d.t WHERE a=1" 2>&1)" = one ] || answer="table can't be read"; fi
+    sql -e "CREATE DATABASE IF NOT EXISTS d; DROP TABLE IF EXISTS d.n; CREATE TABLE d.n (a INT) ENCRYPTION='Y'; INSERT INTO d.n VALUES (1)" >/dev/null 2>&1 \
+      || answer="no new encrypted table"
+  fi
+  kill_server
+  echo "$answer"
+}
+
+doctor() { keyring-ward doctor --defaults-file $CNF --datadir $DATA "${DOCTOR_ARGS[@]}"; }
+
+# ---- what all set-ups start from --------------------------------------------------------------------
+
+passphrase() { echo "\"passphrase_file\": \"$KEYS/passphrase\""; }
+json() { # json MEMBERS [OPTIONS]: the component's configuration
+  echo "{ \"backend\": \"file\", \"path\": \"$KEYS/keyring.ward\", \"start_timeout\": 2, \"timeout\": 2${2:-}, \"file\": { $1 } }" > "$CONFIG"
+  chmod 644 "$CONFIG"
+}
+cnf() { printf '%s\n' '[mysqld]' "$@" > $CNF; chmod 644 $CNF; }
+GROUP="backend=file
+path=$KEYS/keyring.ward
+file_passphrase_file=$KEYS/passphrase
+start_timeout=2"
+VARIABLES=$(sed 's/^/loose_keyring_ward_/' <<< "$GROUP")
+as_plugin() { rm -f "$MANIFEST" "$CONFIG"; cnf early-plugin-load=keyring_ward.so "$VARIABLES"; }
+secret() { (umask 077; printf "${2-secret\n}" > "$1"); chown mysql:mysql "$1"; } # secret FILE [FORMAT]
+MANIFEST_JSON='{ "components": "file://component_keyring_ward" }'
+REMEDY_MANIFEST="echo '$MANIFEST_JSON' > $MANIFEST"
+
+# A data directory with an encrypted table, and its keyring.
+make_base() {
+  rm -rf $BASE; mkdir -p $BASE /etc/kw; cp -a $LIBRARY $BASE/library.so
+  reset_all
+  find $DATA -mindepth 1 -delete; rm -f $MANIFEST
+  mysqld --no-defaults --initialize-insecure --user=mysql --datadir=$DATA --innodb-redo-log-capacity=8M > "$LOG" 2>&1 || fail "mysqld --initialize"
+  rm -f $DATA/*.pem
+  cp -a $DATA $BASE/empty
+  echo "$MANIFEST_JSON" > $MANIFEST; make_passphrase; json "$(passphrase)"; cnf
+  start || fail "the first server"
+  encrypted_table
+  cp -a $KEYS/keyring.ward $BASE/yesterday.ward
+  mysqladmin -uroot -S $SOCKET shutdown; wait $SERVER; SERVER=
+  cp -a $DATA $BASE/data; cp -a $KEYS $BASE/keys
+}
+
+base() {
+  own_servers | xargs -r kill -9; SERVER=
+  umount /mnt/kw 2>/dev/null; hsm_off 2>/dev/null
+  unset SOFTHSM2_CONF NO_OLD_TABLE; SERVER_ARGS=() DOCTOR_ARGS=()
+  rm -rf $MANIFEST $CONFIG $PLUGINS/keyring_ward.so
+  if ! cmp -s $LIBRARY $BASE/library.so || [ "$(stat -c %a%u $LIBRARY)" != 7550 ]; then
+    rm -rf $LIBRARY; cp -a $BASE/library.so $LIBRARY
+  fi
+  ln -s component_keyring_ward.so $PLUGINS/keyring_ward.so
+  find $DATA $KEYS -mindepth 1 -delete
+  cp -a $BASE/data/. $DATA/; cp -a $BASE/keys/. $KEYS/
+  chown mysql:mysql $DATA $KEYS; chmod 750 $DATA $KEYS
+  echo "$MANIFEST_JSON" > $MANIFEST; chmod 644 $MANIFEST; json "$(passphrase)"; cnf
+}
+
+# row TITLE VERDICT WORDS PREPARATION [REMEDY]: a verdict that is not "failure" has no remedy to be tried.
+row() {
+  local title=$1 verdict=$2 words=$3 prepare=$4 remedy=${5:-} said rc does after='' problem=''
+  [[ "$title" == *"$ONLY"* ]] || return 0
+  base
+  eval "$prepare" || problem="the preparation failed; "
+  said=$(doctor 2>&1); rc=$?
+  local is=ok; if [ $rc != 0 ]; then is=failure; elif grep -q '^warning' <<< "$said"; then is=warning; fi
+  does=$(server_does)
+  [ "$is" = "$verdict" ] || { [ "$is$verdict" = warningok ] || problem+="doctor: $is instead of $verdict; "; }
+  grep -E '^(failure|warning|ok) ' <<< "$said" | grep -qF -- "$words" || problem+="doctor does not say '$words'; "
+  if [ "$is" = failure ]; then [ "$does" != serves ]; else [ "$does" = serves ]; fi || problem+="doctor and server differ; "
+  if [ -n "$remedy" ]; then
+    eval "$remedy" > /tmp/kw-remedy 2>&1 || problem+="the remedy failed: $(tail -1 /tmp/kw-remedy); "
+    said=$(doctor 2>&1); rc=$?
+    [ $rc = 0 ] || problem+="doctor after the remedy: $(grep ^failure <<< "$said" | head -2); "
+    after=$(server_does)
+    [ "$after" = serves ] || problem+="the server after the remedy: $after; "
+  fi
+  ROWS=$((ROWS + 1))
+  echo "    | $title | $verdict | $does | ${remedy:+\`$(tr '\n' ' ' <<< "$remedy" | sed 's/ $//; s/|/\\|/g')\`} | $after |"
+  if [ -z "$problem" ]; then PASSED=$((PASSED + 1)); else
+    FAILED=$((FAILED + 1)); echo "FAILED  $title: $problem"
+    sed 's/^/        /' <<< "$said" | grep -E 'failure|warning'; grep -E 'ERROR|KW-' "$LOG" | head -4 | cut -c1-300 | sed 's/^/        log: /'
+  fi
+}
+
+wait_for 30 no_servers
+make_base
+echo "    | set-up | doctor | server | remedy | after |"
+echo "    |---|---|---|---|---|"
+
+# ---- the three ways of configuring, and what is only worth a word --------------------------------------
+row "JSON in the plugin directory" ok "component_keyring_ward.cnf" true
+row "JSON in the data directory" ok "$DATA/component_keyring_ward.cnf" \
+  'mv $CONFIG $DATA/component_keyring_ward.cnf; echo "{ \"read_local_config\": true }" > $CONFIG'
+row "the group [keyring_ward]" ok "the group [keyring_ward]" 'rm $CONFIG; cnf "[keyring_ward]" "$GROUP"'
+row "a group with a suffix" ok "[keyring_ward@one]" \
+  'rm $CONFIG; cnf "[keyring_ward]" "$GROUP" "path=/wrong" "[keyring_ward@one]" "path=$KEYS/keyring.ward"
+   SERVER_ARGS=(--defaults-group-suffix=@one) DOCTOR_ARGS=(--defaults-group-suffix @one)'
+row "the plugin and its variables" ok "loads the plugin" as_plugin
+row "the plugin, NAME=library" ok "loads the plugin" 'as_plugin; cnf early-plugin-load=keyring_ward=component_keyring_ward.so "$VARIABLES"'
+row "a manifest in the data directory" ok "$DATA/mysqld.my" 'mv $MANIFEST $DATA/; echo "{ \"read_local_manifest\": true }" > $MANIFEST'
+row "an option that stands twice in my.cnf" ok "the group" 'rm $CONFIG; cnf "[keyring_ward]" "path=/wrong" "$GROUP"'
+row "a key file" ok "opens: " 'head -c 32 /dev/urandom > $KEYS/kek; chown mysql $KEYS/kek; chmod 600 $KEYS/kek
+   keyring-ward rekey --config $CONFIG --new-key-file $KEYS/kek; json "\"key_file\": \"$KEYS/kek\""'
+row "read_only" ok "read-only" 'json "$(passphrase)" ", \"read_only\": true"'
+row "no keyring yet" warning "the first key makes it" \
+  'rm -f $KEYS/keyring.ward*; rm -rf $DATA; mkdir $DATA; cp -a $BASE/empty/. $DATA/; chown mysql:mysql $DATA; NO_OLD_TABLE=1'
+row "a data directory made with the keyring (--initialize)" ok "fits" \
+  'rm -f $KEYS/keyring.ward*; find $DATA -mindepth 1 -delete; NO_OLD_TABLE=1
+   mysqld --defaults-file=$CNF --initialize-insecure --user=mysql --datadir=$DATA > $LOG 2>&1 && start && sql -e "CREATE TABLE mysql.x (a INT)" >/dev/null 2>&1
+   sql -e "CREATE DATABASE d; CREATE TABLE d.t (a INT) ENCRYPTION=\"Y\""; kill_server'
+row "the plugin after InnoDB" warning "after InnoDB" 'as_plugin; cnf plugin-load-add=keyring_ward.so "$VARIABLES"'
+row "component and plugin" warning "stays passive" 'cnf early-plugin-load=keyring_ward.so "$VARIABLES"'
+row "the plugin's name is a copy" warning "ln -sfn" 'rm $PLUGINS/keyring_ward.so; cp $LIBRARY $PLUGINS/keyring_ward.so'
+row "a manifest that everybody can write" warning "chmod 644" 'chmod 666 $MANIFEST'
+row "a library that everybody can write" warning "chmod 755" 'chmod 777 $LIBRARY'
+row "a folder that everybody can write" warning "chmod o-w" 'chmod 777 $KEYS'
+row "a keyring that everybody can read" warning "chmod 600" 'chmod 644 $KEYS/keyring.ward'
+row "the keyring inside the data directory" warning "inside the data directory" \
+  'mkdir $DATA/keys; cp -a $KEYS/keyring.ward $DATA/keys/; chown mysql $DATA/keys; sed -i "s|$KEYS/keyring.ward|$DATA/keys/keyring.ward|" $CONFIG'
+row "an unknown loose_ variable" warning "passes over" 'as_plugin; echo loose_keyring_ward_pth=/x >> $CNF'
+
+# ---- who loads the keyring --------------------------------------------------------------------------
+row "no manifest" failure "nothing loads Keyring Ward" 'rm $MANIFEST' "$REMEDY_MANIFEST"
+row "an empty manifest" failure "is empty" ': > $MANIFEST' "$REMEDY_MANIFEST"
+row "a manifest of another component" failure "component_keyring_file" \
+  'echo "{ \"components\": \"file://component_keyring_file\" }" > $MANIFEST; echo "{ \"path\": \"$KEYS/stock\", \"read_only\": false }" > $PLUGINS/component_keyring_file.cnf' \
+  "$REMEDY_MANIFEST"
+row "two keyrings in the manifest" failure "component_keyring_file" \
+  'echo "{ \"components\": \"file://component_keyring_ward,file://component_keyring_file\" }" > $MANIFEST' "$REMEDY_MANIFEST"
+row "a typo in the manifest's member" failure "no member components" 'sed -i s/components/componets/ $MANIFEST' "$REMEDY_MANIFEST"
+row "a typo in the component's name" failure "component_keyring_wrad" 'sed -i s/_ward/_wrad/ $MANIFEST' "$REMEDY_MANIFEST"
+row "a manifest without file://" failure "is not file://NAME" 'sed -i s,file://,, $MANIFEST' "$REMEDY_MANIFEST"
+row "a manifest that is not JSON" failure "not valid JSON" 'echo "components=file://component_keyring_ward" > $MANIFEST' "$REMEDY_MANIFEST"
+row "a manifest that only root can read" failure "can't be read" 'chmod 600 $MANIFEST' "chmod 644 $MANIFEST"
+row "a local manifest that is missing" failure "says read_local_manifest" 'echo "{ \"read_local_manifest\": true }" > $MANIFEST' "$REMEDY_MANIFEST"
+row "another component of the manifest is missing" failure "component_x" \
+  'echo "{ \"components\": \"file://component_keyring_ward,file://component_x\" }" > $MANIFEST' "$REMEDY_MANIFEST"
+row "two early-plugin-load lines" failure "none is keyring_ward.so" 'as_plugin; echo early-plugin-load=auth_socket.so >> $CNF' \
+  "sed -i /auth_socket/d $CNF"
+row "another plugin's name before the library" failure "none is keyring_ward.so" 'as_plugin; sed -i s/=keyring_ward.so/=ward=keyring_ward.so/ $CNF' \
+  "sed -i s/=ward=/=/ $CNF"
+row "early-plugin-load without .so" failure "none is keyring_ward.so" 'as_plugin; sed -i s/=keyring_ward.so/=keyring_ward/ $CNF' "$REMEDY_MANIFEST; json '$(passphrase)'"
+row "the plugin is switched off" failure "switches the plugin off" 'as_plugin; echo skip-keyring-ward >> $CNF' "sed -i /skip-keyring-ward/d $CNF"
+row "variables without loose_, and no plugin" failure "loose_" 'cnf "keyring_ward_path=$KEYS/keyring.ward"' "sed -i s/^keyring_ward/loose_keyring_ward/ $CNF"
+
+# ---- the library -------------------------------------------------------------------------------------
+row "no library" failure "install" 'rm $LIBRARY' "install -m 755 $BASE/library.so $LIBRARY"
+row "junk instead of the library" failure "can't be loaded" 'rm $LIBRARY; echo junk > $LIBRARY; chmod 755 $LIBRARY' "install -m 755 $BASE/library.so $LIBRARY"
+row "half of the library" failure "can't be loaded" 'rm $LIBRARY; head -c 1000000 $BASE/library.so > $LIBRARY; chmod 755 $LIBRARY' "install -m 755 $BASE/library.so $LIBRARY"
+row "a library that only root can read" failure "can't be loaded" 'chmod 700 $LIBRARY' "chmod 755 $LIBRARY"
+row "another library under its name" failure "another library" 'rm $LIBRARY; cp $PLUGINS/auth_socket.so $LIBRARY' "install -m 755 $BASE/library.so $LIBRARY"
+row "the plugin's link leads nowhere" failure "No such file" 'as_plugin; rm $PLUGINS/keyring_ward.so; ln -s nowhere.so $PLUGINS/keyring_ward.so' \
+  "ln -sfn component_keyring_ward.so $PLUGINS/keyring_ward.so"
+row "a wrong plugin_dir" failure "No such file" 'mkdir -p /opt/plugins; cp $CONFIG /opt/plugins; cnf plugin_dir=/opt/plugins' "sed -i /plugin_dir/d $CNF"
+
+# ---- option files and configuration ------------------------------------------------------------------
+row "an option before any group" failure "before any group" 'sed -i 1ix=1 $CNF' "sed -i 1d $CNF"
+row "an !includedir that is not there" failure "can't be read" 'echo "!includedir /etc/kw/absent" >> $CNF' "mkdir -p /etc/kw/absent"
+row "an option file that only root can read" failure "Permission denied" 'chmod 600 $CNF' "chmod 644 $CNF"
+row "a group in a my.cnf that everybody can write" failure "world-writable" 'rm $CONFIG; cnf "[keyring_ward]" "$GROUP"; chmod 666 $CNF' "chmod o-w $CNF"
+row "a data directory of another account" failure "chown -R mysql" 'cnf user=mysql; chown -R daemon $DATA' "chown -R mysql $DATA"
+row "no configuration" failure "nothing is configured" 'rm $CONFIG' 'json "$(passphrase)"'
+row "a configuration that is not JSON" failure "not valid JSON" 'echo path=/x > $CONFIG' 'json "$(passphrase)"'
+row "a configuration with a typo" failure "Did you mean 'path'?" 'sed -i s/\"path\"/\"pth\"/ $CONFIG' "sed -i 's/\"pth\"/\"path\"/' $CONFIG"
+row "a configuration that only root can read" failure "component_keyring_ward.cnf" 'chmod 600 $CONFIG' "chmod 644 $CONFIG"
+row "a configuration that everybody can write" failure "chmod o-w" 'chmod 666 $CONFIG' "chmod o-w $CONFIG"
+row "no path" failure "no path is given" 'echo "{ \"backend\": \"file\", \"file\": { $(passphrase) } }" > $CONFIG' 'json "$(passphrase)"'
+row "a path from here" failure "not an absolute path" 'sed -i "s|$KEYS/keyring.ward|keyring.ward|" $CONFIG' 'json "$(passphrase)"'
+row "an unknown backend" failure "is not a backend" 'sed -i "s|\"file\",|\"files\",|" $CONFIG' 'json "$(passphrase)"'
+row "passphrase and key file" failure "both a passphrase file and a key file" 'json "$(passphrase), \"key_file\": \"$KEYS/kek\""' 'json "$(passphrase)"'
+row "a plugin variable without a value" failure "has no value" 'as_plugin; echo loose_keyring_ward_timeout >> $CNF' "sed -i /ward_timeout/d $CNF"
+row "the plugin without a path" failure "no path is given" 'as_plugin; sed -i /ward_path/d $CNF' "echo loose_keyring_ward_path=$KEYS/keyring.ward >> $CNF"
+
+# ---- folder, keyring, lock, marker -------------------------------------------------------------------
+row "the folder is missing" failure "install -d" 'rm -rf $KEYS; cp -a $BASE/keys /tmp/keys-aside' "install -d -o mysql -g mysql -m 0750 $KEYS; cp -a $BASE/keys/. $KEYS/"
+row "a folder of root's" failure "can't make files" 'chown root:root $KEYS; chmod 755 $KEYS' "chown --reference=$DATA $KEYS"
+row "a folder that the account can't pass" failure "can't pass" 'mkdir -p -m 700 /opt/closed; cp -a $KEYS/. /opt/closed; sed -i "s|$KEYS/keyring|/opt/closed/keyring|" $CONFIG' \
+  "chmod o+x /opt/closed; chown mysql /opt/closed"
+row "a file system that is mounted read-only" failure "read-only" 'mkdir -p /mnt/kw; mount -t tmpfs -o size=1m kw /mnt/kw; cp -a $KEYS/. /mnt/kw; chown mysql /mnt/kw; mount -o remount,ro /mnt/kw; sed -i "s|$KEYS/keyring|/mnt/kw/keyring|" $CONFIG' \
+  "mount -o remount,rw /mnt/kw"
+row "a full disk, and no keyring yet" failure "Make room" 'rm -f $KEYS/keyring.ward* $DATA/keyring_ward.marker; mkdir -p /mnt/kw; mount -t tmpfs -o size=64k kw /mnt/kw; chown mysql /mnt/kw; head -c 1m /dev/zero > /mnt/kw/junk 2>/dev/null; sed -i "s|$KEYS/keyring|/mnt/kw/keyring|" $CONFIG
+   rm -rf $DATA; cp -a $BASE/empty $DATA; NO_OLD_TABLE=1' "rm /mnt/kw/junk"
+row "the keyring is gone (a volume that is not mounted)" failure "had a keyring" 'rm $KEYS/keyring.ward' "cp -a $BASE/keys/keyring.ward $KEYS/"
+row "another server's keyring" failure "another keyring" 'rm $KEYS/keyring.ward; keyring-ward init --config $CONFIG' "cp -a $BASE/keys/keyring.ward $KEYS/"
+row "yesterday's keyring, a key was made since" failure "older copy" \
+  'start; sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY"; mysqladmin -uroot -S $SOCKET shutdown; wait $SERVER; cp -a $KEYS/keyring.ward /tmp/kw-newest; cp -a $BASE/yesterday.ward $KEYS/keyring.ward' \
+  "cp -a /tmp/kw-newest $KEYS/keyring.ward"
+row "the same after a kill" failure "older copy" \
+  'start; sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY"; kill_server; cp -a $KEYS/keyring.ward /tmp/kw-newest; cp -a $BASE/yesterday.ward $KEYS/keyring.ward' \
+  "cp -a /tmp/kw-newest $KEYS/keyring.ward"
+row "damaged in the middle" failure "KW-0009" 'printf "\xa5\xa5" | dd of=$KEYS/keyring.ward bs=1 seek=$(($(stat -c %s $KEYS/keyring.ward) / 2)) conv=notrunc status=none' \
+  "cp -a $BASE/keys/keyring.ward $KEYS/"
+row "cut within the header" failure "KW-0009" 'truncate -s 100 $KEYS/keyring.ward' "cp -a $BASE/keys/keyring.ward $KEYS/"
+row "a file of a newer version" failure "KW-0010" 'cp /kw/tests/vectors/version-newer.ward $KEYS/keyring.ward; chown mysql $KEYS/keyring.ward' "cp -a $BASE/keys/keyring.ward $KEYS/"
+row "the stock component's file as the keyring" failure "KW-0009" 'echo "{\"version\":\"1.0\",\"elements\":[]}" > $KEYS/keyring.ward' "cp -a $BASE/keys/keyring.ward $KEYS/"
+row "a keyring of root's" failure "chown" 'chown root:root $KEYS/keyring.ward' "chown --reference=$DATA $KEYS/keyring.ward"
+row "a FIFO as the keyring" failure "regular file" 'rm $KEYS/keyring.ward; mkfifo $KEYS/keyring.ward; chown mysql $KEYS/keyring.ward' "rm $KEYS/keyring.ward; cp -a $BASE/keys/keyring.ward $KEYS/"
+row "a link as the keyring" failure "symbolic link" 'mv $KEYS/keyring.ward $KEYS/real; ln -s real $KEYS/keyring.ward' "mv $KEYS/real $KEYS/keyring.ward"
+row "a folder as the keyring" failure "folder" 'rm $KEYS/keyring.ward; mkdir $KEYS/keyring.ward; chown mysql $KEYS/keyring.ward' "rmdir $KEYS/keyring.ward; cp -a $BASE/keys/keyring.ward $KEYS/"
+row "a keyring with two names" failure "hard links" 'ln $KEYS/keyring.ward $KEYS/second' "rm $KEYS/second"
+row "read_only, and no file" failure "does not exist" 'rm $KEYS/keyring.ward; json "$(passphrase)" ", \"read_only\": true"' "cp -a $BASE/keys/keyring.ward $KEYS/"
+row "a lock file of root's" failure "lock file" 'chown root:root $KEYS/keyring.ward.lock; chmod 600 $KEYS/keyring.ward.lock' "rm $KEYS/keyring.ward.lock"
+row "a folder as the lock file" failure "lock file" 'rm $KEYS/keyring.ward.lock; mkdir $KEYS/keyring.ward.lock' "rmdir $KEYS/keyring.ward.lock"
+row "another process holds the keyring" failure "held by" 'exec 9>>$KEYS/keyring.ward.lock; flock 9' 'exec 9>&-'
+exec 9>&-
+row "a marker of root's" failure "marker" 'chown root:root $DATA/keyring_ward.marker; chmod 600 $DATA/keyring_ward.marker' "chown --reference=$DATA $DATA/keyring_ward.marker"
+row "a folder as the marker" failure "marker" 'rm $DATA/keyring_ward.marker; mkdir $DATA/keyring_ward.marker' "rmdir $DATA/keyring_ward.marker"
+
+# ---- secrets ----------------------------------------------------------------------------------------
+row "no secret" failure "KW-0001" 'mv $KEYS/passphrase /tmp/kw-secret' "mv /tmp/kw-secret $KEYS/passphrase"
+row "an empty secret" failure "passphrase" 'secret $KEYS/passphrase ""' "cp -a $BASE/keys/passphrase $KEYS/"
+row "another secret" failure "KW-0008" 'secret $KEYS/passphrase' "cp -a $BASE/keys/passphrase $KEYS/"
+row "a secret that everybody can read" failure "chmod 600" 'chmod 644 $KEYS/passphrase' "chmod 600 $KEYS/passphrase"
+row "a secret that only root can read" failure "belongs to user 0" 'chown root:root $KEYS/passphrase; chmod 600 $KEYS/passphrase' "chown --reference=$DATA $KEYS/passphrase"
+row "a secret in a folder that the account can't pass" failure "can't pass" 'mkdir -p -m 700 /opt/secrets; cp -a $KEYS/passphrase /opt/secrets/; sed -i "s|$KEYS/passphrase|/opt/secrets/passphrase|" $CONFIG' \
+  "chmod o+x /opt/secrets"
+row "a folder as the secret" failure "passphrase" 'rm $KEYS/passphrase; mkdir $KEYS/passphrase' "rmdir $KEYS/passphrase; cp -a $BASE/keys/passphrase $KEYS/"
+row "a short key file" failure "31 bytes" 'secret $KEYS/kek 0123456789012345678901234567890; json "\"key_file\": \"$KEYS/kek\""' 'json "$(passphrase)"'
+
+# ---- an HSM -------------------------------------------------------------------------------------------
+hsm_base() { # the keyring under a key of a software token
+  hsm_reset; use_softhsm; pin_file
+  pkcs11_config; sed -i 's/"start_timeout": [0-9]*/"start_timeout": 2/' $CONFIG
+  cp -a $CONFIG $BASE/pkcs11.cnf
+  json "$(passphrase)"
+  keyring-ward rekey --config $CONFIG --new-config $BASE/pkcs11.cnf --generate >/dev/null || return 1
+  cp -a $BASE/pkcs11.cnf $CONFIG
+}
+row "an HSM" ok "opens: " hsm_base
+row "no PKCS#11 module" failure "KW-0001" 'hsm_base; sed -i s,$MODULE,/usr/lib/absent.so, $CONFIG' "cp -a $BASE/pkcs11.cnf $CONFIG"
+row "a PKCS#11 module that is not root's" failure "belongs to user" 'hsm_base; cp $MODULE /usr/lib/kw-module.so; chown daemon /usr/lib/kw-module.so; sed -i s,$MODULE,/usr/lib/kw-module.so, $CONFIG' \
+  "chown root /usr/lib/kw-module.so"
+row "a wrong PIN" failure "PIN" 'hsm_base; pin_file 99999999' "pin_file $PIN; rm -f $KEYS/keyring.ward.refused-pin"
+row "no such token" failure "token" 'hsm_base; sed -i "s/\"token_label\": \"ward\"/\"token_label\": \"wrd\"/" $CONFIG' "cp -a $BASE/pkcs11.cnf $CONFIG"
+row "no such key" failure "key" 'hsm_base; sed -i "s/\"key_label\": \"kek\"/\"key_label\": \"kk\"/" $CONFIG' "cp -a $BASE/pkcs11.cnf $CONFIG"
+
+# Beside the server that runs.
+beside() {
+  base; start || fail "the server"
+  local said; said=$(doctor 2>&1) || { FAILED=$((FAILED + 1)); echo "FAILED  beside the running server: $said"; kill_server; return; }
+  kill_server
+  if grep -q 'lock: held by process [0-9]*, the server that runs' <<< "$said"; then PASSED=$((PASSED + 1)); else
+    FAILED=$((FAILED + 1)); echo "FAILED  beside the running server: $(grep lock <<< "$said")"; fi
+  echo "    | beside the server that runs | ok | serves |  |  |"
+  ROWS=$((ROWS + 1))
+}
+[[ "beside the running server" == *"$ONLY"* ]] && beside
+
+base; rm -f "$MANIFEST" "$CONFIG" $CNF; rm -rf $BASE /opt/closed /opt/secrets /opt/plugins /usr/lib/kw-module.so
+echo "    $ROWS set-ups"
+echo "$PASSED passed, $FAILED failed"
+[ $FAILED = 0 ]
