@@ -81,13 +81,22 @@ panics() {
     sql --force -e "SELECT keyring_key_fetch('k'); SELECT keyring_key_length_fetch('k'); SELECT keyring_key_store('s$n','AES','0123456789abcdef'); SELECT keyring_key_generate('g$n','AES',16);
       SELECT keyring_key_remove('s$n'); SELECT COUNT(*) FROM performance_schema.keyring_keys; SELECT COUNT(*) FROM performance_schema.keyring_component_status; ALTER INSTANCE RELOAD KEYRING" > /tmp/kw-out 2>&1
     rm /tmp/kw-panic
-    if ! grep -qE "panicked|ended unexpectedly" "$LOG" && ! grep -q NULL /tmp/kw-out; then echo "    $point: nothing panicked"; bad=$((bad + 1)); fi
+    if ! grep -qE "a panic at|ended unexpectedly" "$LOG" && ! grep -q NULL /tmp/kw-out; then echo "    $point: nothing panicked"; bad=$((bad + 1)); fi
     : > "$LOG"
     if ! kill -0 "$SERVER" 2>/dev/null || [ "$(sql -e 'SELECT 1')" != 1 ]; then echo "    $point: the server is gone"; bad=$((bad + 1)); start_server; continue; fi
     sql -e "ALTER INSTANCE RELOAD KEYRING" || { echo "    $point: no reload"; bad=$((bad + 1)); }
     if [ "$(sql -e "SELECT HEX(keyring_key_fetch('k'))")" != "$before" ]; then echo "    $point: the key is another one"; bad=$((bad + 1)); fi
     if [ "$(sql -e "SELECT keyring_key_generate('after$n','AES',16), keyring_key_length_fetch('after$n'), keyring_key_remove('after$n')")" != "1	16	1" ]; then echo "    $point: no writes after it"; bad=$((bad + 1)); fi
   done
+  # A panic is told: by Last_error whether a keyring serves or not, and by a SQL function as its error.
+  echo open > /tmp/kw-panic; sql -e "ALTER INSTANCE RELOAD KEYRING" >/dev/null 2>&1; rm /tmp/kw-panic
+  case "$(status_row Last_error)" in *"a panic at src/"*) ;; *) echo "    open: Last_error is $(status_row Last_error)"; bad=$((bad + 1)) ;; esac
+  echo sql_function > /tmp/kw-panic; sql -e "SELECT keyring_ward_status()" > /tmp/kw-out 2>&1; rm /tmp/kw-panic
+  grep -q '"error":"KW-0015 Internal.*a panic at src/' /tmp/kw-out || { echo "    sql_function: $(cat /tmp/kw-out)"; bad=$((bad + 1)); }
+  kill_server; echo open > /tmp/kw-panic; start_server; rm /tmp/kw-panic
+  case "$(status_row Component_status) $(status_row Last_error)" in "Disabled KW-0015 "*"a panic at src/"*) ;; *) echo "    a start: $(status_row Last_error)"; bad=$((bad + 1)) ;; esac
+  sql -e "ALTER INSTANCE RELOAD KEYRING" || bad=$((bad + 1))
+  [ "$(status_row Last_error)" = None ] || bad=$((bad + 1))
   kill_server; start_server
   [ "$(sql -e "SELECT HEX(keyring_key_fetch('k'))")" = "$before" ] || bad=$((bad + 1))
   verdict "a panic in each of $n places leaves server and keys alone" $bad

@@ -5,6 +5,7 @@
 //! except [`reload`]'s own, which only other reloads wait for.
 
 use super::counters::COUNTERS;
+use super::guard;
 use super::log::{self, Log};
 use crate::config::Config;
 use crate::config::discover::CommandLine;
@@ -37,6 +38,8 @@ struct State {
     opened_by: Mutex<Option<Role>>,
     /// Why there is no keyring, or the last error of a call or reload.
     last_error: Mutex<Option<String>>,
+    /// The last panic that was caught: it is told beside whatever else is wrong.
+    last_defect: Mutex<Option<String>>,
     /// The configuration that was last tried, for the status rows of a disabled keyring.
     last_config: Mutex<Option<Config>>,
     process: OnceLock<CommandLine>,
@@ -63,6 +66,7 @@ static STATE: State = State {
     keyring: ArcSwapOption::const_empty(),
     opened_by: Mutex::new(None),
     last_error: Mutex::new(None),
+    last_defect: Mutex::new(None),
     last_config: Mutex::new(None),
     process: OnceLock::new(),
     forked: AtomicBool::new(false),
@@ -91,16 +95,8 @@ extern "C" fn in_child() {
 pub fn learn_about_process() {
     STATE.process.get_or_init(|| {
         sys::at_fork_in_child(in_child);
-        // Our own panics: one line with the place, no payload that might quote data.
-        std::panic::set_hook(Box::new(|info| {
-            let place = info
-                .location()
-                .map(|l| format!("{}:{}", l.file(), l.line()));
-            log::error_limited(&format!(
-                "KW-0015 Internal: A defect in Keyring Ward was caught at {}.",
-                place.unwrap_or_default()
-            ));
-        }));
+        // Our own panics: whoever catches one tells it in one line.
+        std::panic::set_hook(Box::new(guard::note_place));
         CommandLine::of_this_process()
     });
 }
@@ -147,7 +143,7 @@ pub fn keyring() -> Result<Current> {
         return Ok(Current(current));
     }
     Err({
-        let reason = lock(&STATE.last_error).clone();
+        let reason = last_error();
         Error::new(
             Kind::Config,
             "serve the call",
@@ -192,9 +188,27 @@ pub fn remember_error(error: &Error) {
     }
 }
 
-/// The last error, for the status rows.
+/// Keeps a caught panic for the status rows.
+pub fn remember_defect(error: &Error) {
+    *lock(&STATE.last_defect) = Some(error.to_string());
+}
+
+/// The last error, for the status rows; a caught panic goes before it.
 pub fn last_error() -> Option<String> {
-    lock(&STATE.last_error).clone()
+    let (error, defect) = (
+        lock(&STATE.last_error).clone(),
+        lock(&STATE.last_defect).clone(),
+    );
+    match (defect, error) {
+        (Some(defect), Some(error)) if defect != error => Some(format!("{defect} {error}")),
+        (Some(text), _) | (None, Some(text)) => Some(text),
+        (None, None) => None,
+    }
+}
+
+fn forget_errors() {
+    *lock(&STATE.last_error) = None;
+    *lock(&STATE.last_defect) = None;
 }
 
 /// The configuration that was tried last.
@@ -213,7 +227,7 @@ pub fn unload(role: Role) {
     *lock(&STATE.last_load) = None;
     drop(STATE.keyring.swap(None));
     show_keys();
-    *lock(&STATE.last_error) = None;
+    forget_errors();
 }
 
 /// Opens the keyring, or opens it anew. On failure the keyring that worked stays.
@@ -300,7 +314,10 @@ fn load_once(how: LastLoad) -> Result<()> {
     let old = current();
     // Only the start may wait as long as the start budget: later, the whole server waits with us.
     let first = !STATE.tried.swap(true, Ordering::AcqRel);
-    let result = config().and_then(|config| {
+    // A panic in it is a failed load like any other: the reason is told, and what follows from it.
+    let result = guard::caught("opening the keyring", || {
+        crate::fault::point("open");
+        let config = config()?;
         *lock(&STATE.last_config) = Some(config.clone());
         let environment = environment(instance_dir.as_deref(), &config, first);
         match &old {
@@ -313,7 +330,7 @@ fn load_once(how: LastLoad) -> Result<()> {
             let keyring = Arc::new(keyring);
             log_warnings(&keyring);
             log_opened(&keyring);
-            *lock(&STATE.last_error) = None;
+            forget_errors();
             drop(STATE.keyring.swap(Some(keyring)));
             show_keys();
             Ok(())

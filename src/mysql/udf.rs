@@ -6,7 +6,7 @@
 
 use super::counters::COUNTERS;
 use super::registry::{self, Registry};
-use super::{abi, ptr, state};
+use super::{abi, guard, ptr, state};
 use crate::admin::inspect;
 use crate::config::hex;
 use crate::error::{Error, Kind, Result};
@@ -97,7 +97,11 @@ fn answer(
     length: *mut c_ulong,
     work: fn() -> Result<Value>,
 ) -> Result<*mut c_char> {
-    let value = match work() {
+    // A panic is answered as an error as well: NULL would say nothing.
+    let value = match guard::caught("a SQL function", || {
+        crate::fault::point("sql_function");
+        work()
+    }) {
         Ok(Value::Object(mut members)) => {
             members.insert("ok".into(), true.into());
             Value::Object(members)
