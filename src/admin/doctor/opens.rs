@@ -41,7 +41,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
     };
     let by = report.rows.iter().find(|r| r.0 == "Opened_by");
     let by = by.map(|r| r.1.to_string()).unwrap_or_default();
-    let mut detail = format!("{} keys, by {by}", report.keys.len());
+    let mut detail = format!("{} keys, by {by}", report.keys);
     let verdict = match report.warnings.is_empty() {
         true => Verdict::Ok,
         false => Verdict::Warning,
@@ -52,7 +52,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
     }
     look.say(WHAT, verdict, detail, String::new());
     super::marker::check(look, &report);
-    report.keys.len()
+    report.keys
 }
 
 /// A systemd credential that this process was not given.
