@@ -6,7 +6,7 @@
 # rounds waits for the disk up otherwise). Nothing else should run meanwhile. Twelve minutes.
 . "$(dirname "$0")/lib.sh"
 export KW_NO_DOCKER=1
-for argument; do case "$argument" in --quick | writes | fetches | starts) ;; *) sed -n '2,6p' "$0"; exit 2 ;; esac; done
+for argument; do case "$argument" in --quick | writes | fetches | starts) ;; *) wrong_usage ;; esac; done
 build_library
 (cd "$REPO" && cargo build --locked --example torture --example floor_udf)
 box_start

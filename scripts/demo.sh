@@ -14,7 +14,7 @@ while [ $# -gt 0 ]; do
     --backend) shift; backend=${1:-} ;;
     *) backend= ;;
   esac
-  case "$backend" in file | pkcs11 | aws_kms) ;; *) sed -n '4,6p' "$0"; exit 2 ;; esac
+  case "$backend" in file | pkcs11 | aws_kms) ;; *) wrong_usage ;; esac
   shift
 done
 build_library

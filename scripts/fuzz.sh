@@ -4,6 +4,7 @@
 # Findings lie in fuzz/artifacts; the ones that teach something become vectors in tests/vectors.
 . "$(dirname "$0")/lib.sh"
 SECONDS_EACH=${1:-60}; shift || true
+case "$SECONDS_EACH" in *[!0-9]* | '') wrong_usage ;; esac
 TARGETS=("$@"); [ ${#TARGETS[@]} -gt 0 ] || TARGETS=(journal configuration c_entry import)
 TOOLS=$WORK/tools
 need cc gcc libc6-dev

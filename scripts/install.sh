@@ -3,16 +3,17 @@
 #   scripts/install.sh [--plugin-dir DIR] [--prefix DIR] [--root DIR]
 #   scripts/install.sh --remove [the same]
 # --plugin-dir: where MySQL has its plugins (default: as mysqld says, else /usr/lib/mysql/plugin); --prefix: for the tool and
-# its pages (default /usr/local); --root: put before every path (packages, tests).
+# its pages (default /usr/local); --root: put before every path (packages, tests). What is built already is taken: cargo is
+# wanted only where target/release lacks it or the sources are newer.
 . "$(dirname "$0")/lib.sh"
 remove=no plugins= prefix=/usr/local root=
 while [ $# -gt 0 ]; do
   case "$1" in
     --remove) remove=yes ;;
-    --plugin-dir) shift; plugins=${1:?a folder} ;;
-    --prefix) shift; prefix=${1:?a folder} ;;
-    --root) shift; root=${1:?a folder} ;;
-    *) sed -n '2,7p' "$0"; exit 2 ;;
+    --plugin-dir) shift; plugins=${1:?"--plugin-dir wants a folder"} ;;
+    --prefix) shift; prefix=${1:?"--prefix wants a folder"} ;;
+    --root) shift; root=${1:?"--root wants a folder"} ;;
+    *) wrong_usage ;;
   esac
   shift
 done
@@ -36,7 +37,7 @@ if [ "$remove" = yes ]; then
   exit 0
 fi
 [ "$(id -u)" = 0 ] || [ -n "$root" ] || die "this needs root; --root DIR installs below a folder"
-build_library
+is_built || build_library
 tool=$REPO/target/release/keyring-ward
 # A server may run with the old library: a new file beside it and a rename leave that one's mapping alone.
 put() { install -D -m "$1" "$2" "$3.new" && mv -f "$3.new" "$3"; }

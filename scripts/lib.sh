@@ -12,6 +12,11 @@ say() { printf '\n=== %s  [%d s]\n' "$*" "$((SECONDS - START))"; }
 note() { printf '    %s\n' "$*"; }
 die() { printf '\nERROR: %s\n' "$*" >&2; exit 1; }
 
+# A script's own first comment is its help: --help anywhere prints it, and so does what it does not understand.
+help() { awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"; }
+wrong_usage() { help >&2; exit 2; }
+for argument; do case "$argument" in -h | --help) help; exit 0 ;; esac; done
+
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else
     die "this needs root for: $*"
@@ -52,6 +57,14 @@ prepared() {
   [ -n "${PREPARING:-}" ] || return 0
   wait "$PREPARING" || true
   PREPARING=
+}
+
+# What was built is there, and nothing that it is made of is newer. Without cargo what is there is taken.
+is_built() {
+  local library=$REPO/target/release/libkeyring_ward.so
+  [ -e "$library" ] && [ -e "$REPO/target/release/keyring-ward" ] || return 1
+  command -v cargo >/dev/null || return 0
+  [ -z "$(find "$REPO/src" "$REPO/include" "$REPO/build.rs" "$REPO/Cargo.toml" "$REPO/Cargo.lock" -newer "$library" -print -quit 2>/dev/null)" ]
 }
 
 build_library() {

@@ -7,7 +7,7 @@
 cd "$REPO"
 PASSED=0 FAILED=0 PARTS=("$@")
 [ ${#PARTS[@]} -gt 0 ] || PARTS=(asan tsan valgrind leaks panics)
-for part in "${PARTS[@]}"; do case $part in asan | tsan | valgrind | leaks | panics) ;; *) sed -n '2,5p' "$0"; exit 2 ;; esac; done
+for part in "${PARTS[@]}"; do case $part in asan | tsan | valgrind | leaks | panics) ;; *) wrong_usage ;; esac; done
 mkdir -p "$WORK"
 TARGET=x86_64-unknown-linux-gnu
 

@@ -11,7 +11,7 @@ for argument; do
   case "$argument" in
     --all) ALL=yes ;;
     fmt | clippy | doc | bindings | deny | unit | fuzz | exports | server | admin | hsm | kms | mtr | suite | torture) PARTS+=("$argument") ;;
-    *) sed -n '2,6p' "$0"; exit 2 ;;
+    *) wrong_usage ;;
   esac
 done
 [ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports server admin hsm kms mtr suite torture)

@@ -11,7 +11,7 @@ for argument; do
   case "$argument" in
     --quick) QUICK=(--quick) ;;
     syscalls | powercut | control | servercut | serverfaults | kill | full | copies | replaced | twoservers | bitrot) PARTS+=("$argument") ;;
-    *) sed -n '2,6p' "$0"; exit 2 ;;
+    *) wrong_usage ;;
   esac
 done
 [ ${#PARTS[@]} -gt 0 ] || PARTS=(syscalls powercut control servercut serverfaults kill full copies replaced twoservers bitrot)

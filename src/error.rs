@@ -106,7 +106,15 @@ struct Inner {
     context: String,
     hint: Option<String>,
     source: Option<io::Error>,
-    expected: bool,
+    standing: Standing,
+}
+
+/// What an error is to those who look after the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Trouble,
+    Refused,
+    Expected,
 }
 
 impl Error {
@@ -118,7 +126,7 @@ impl Error {
             context: context.into(),
             hint: None,
             source: None,
-            expected: false,
+            standing: Standing::Trouble,
         }))
     }
 
@@ -157,13 +165,29 @@ impl Error {
     /// Marks an answer of normal operation: the caller asked for a key that is there already, or is not there. The
     /// server does so to find out; nobody needs to act.
     pub fn expected(mut self) -> Error {
-        self.0.expected = true;
+        self.0.standing = Standing::Expected;
         self
+    }
+
+    /// Marks a request that was refused, by who asked for it: nothing is wrong with the keyring, but an account got less
+    /// than it asked for, and SQL shows it NULL at best.
+    pub fn refused(mut self) -> Error {
+        self.0.standing = Standing::Refused;
+        self
+    }
+
+    /// See [`Error::refused`]. What is outside the limits always is such a request.
+    pub fn is_refused(&self) -> bool {
+        match self.0.standing {
+            Standing::Refused => true,
+            Standing::Trouble => self.kind() == Kind::InvalidInput,
+            Standing::Expected => false,
+        }
     }
 
     /// See [`Error::expected`].
     pub fn is_expected(&self) -> bool {
-        self.0.expected
+        self.0.standing == Standing::Expected
     }
 
     /// The kind.

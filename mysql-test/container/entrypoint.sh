@@ -92,6 +92,8 @@ CREATE FUNCTION keyring_key_type_fetch RETURNS STRING SONAME 'keyring_udf.so';
 CREATE FUNCTION keyring_key_store RETURNS INTEGER SONAME 'keyring_udf.so';
 CREATE FUNCTION keyring_key_remove RETURNS INTEGER SONAME 'keyring_udf.so';
 SQL
+  # keyring_ward_status() and the others.
+  mysql --socket=/run/mysqld/temporary.sock -uroot < /usr/share/keyring-ward/install.sql
   mysqladmin --socket=/run/mysqld/temporary.sock -uroot shutdown
 fi
 exec mysqld --user=mysql --datadir="$data" --socket=/run/mysqld/mysqld.sock

@@ -344,13 +344,15 @@ impl Keyring {
         if self.look_up(id.name(), id.owner()).is_none() {
             return Ok(());
         }
-        Err(Error::new(
+        let e = Error::new(
             Kind::AlreadyExists,
             "add the key",
             format!("{id:?} exists already"),
-        )
-        .hint("Remove it first, or choose another name.")
-        .expected())
+        );
+        Err(asked_by(
+            id,
+            e.hint("Remove it first, or choose another name."),
+        ))
     }
 
     /// Stores a key that takes the place of another one, which goes next: reown moves it to another account. A
@@ -462,12 +464,11 @@ impl Keyring {
         let id = KeyId::new(name, owner)?;
         let mut store = self.writer()?;
         let Some(record) = self.look_up(name, owner) else {
-            return Err(Error::new(
-                Kind::NotFound,
-                "remove the key",
-                format!("{id:?} does not exist"),
-            )
-            .expected());
+            let why = format!("{id:?} does not exist");
+            return Err(asked_by(
+                &id,
+                Error::new(Kind::NotFound, "remove the key", why),
+            ));
         };
         self.make_room(&mut **store, &Change::Remove(&record));
         store.append(&Change::Remove(&record))?;
@@ -651,6 +652,14 @@ impl Keyring {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
         f(&mut **store, &live)
+    }
+}
+
+/// The server finds out by asking; an account wanted what it asked for.
+fn asked_by(id: &KeyId, error: Error) -> Error {
+    match id.owner() {
+        b"" => error.expected(),
+        _ => error.refused(),
     }
 }
 

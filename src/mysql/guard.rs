@@ -66,17 +66,20 @@ enum Weight {
 fn weight(error: &Error) -> Weight {
     match error.kind() {
         _ if error.is_expected() => Weight::Note,
-        Kind::InvalidInput => Weight::Warning,
+        _ if error.is_refused() => Weight::Warning,
         _ => Weight::Error,
     }
 }
 
-/// Logs an error of a call and keeps it for the status rows.
-fn report(error: &Error) {
+/// Logs an error of a call, and keeps for the status rows what is not an answer of normal operation.
+pub(super) fn report(error: &Error) {
     let text = error.to_string();
     match weight(error) {
         Weight::Note => log::note(&text),
-        Weight::Warning => log::warning(&text),
+        Weight::Warning => {
+            state::remember_refusal(error);
+            log::refusal(&text);
+        }
         Weight::Error => {
             state::remember_error(error);
             log::error_limited(&text);
@@ -134,6 +137,10 @@ mod tests {
         let in_keyring = absent("no such key in the keyring").expected();
         assert_eq!(weight(&in_keyring), Weight::Note);
         assert_eq!(weight(&absent("no such key in KMS")), Weight::Error);
+        // An account that asked for something and got nothing shall find out why.
+        assert_eq!(weight(&absent("its key").refused()), Weight::Warning);
+        let limits = Error::new(Kind::InvalidInput, "test", "a length");
+        assert_eq!(weight(&limits), Weight::Warning);
     }
 
     #[test]

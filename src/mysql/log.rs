@@ -22,6 +22,8 @@ const REPEAT: Duration = Duration::from_secs(10);
 
 /// How many different lines are remembered for that.
 const RECENT: usize = 16;
+/// Refused requests that are told within [`REPEAT`]: an account must not be able to fill the disk with them.
+const REFUSALS: u64 = 10;
 
 /// The log service; lives in the one static.
 #[derive(Default)]
@@ -31,6 +33,8 @@ pub struct Log {
     connected_by: Mutex<Option<Role>>,
     /// What was said lately, so that alternating lines are not repeated either.
     recent: Mutex<VecDeque<(String, Instant)>>,
+    /// Since when refused requests are counted, and how many there were.
+    refusals: Mutex<Option<(Instant, u64)>>,
 }
 
 impl Log {
@@ -40,6 +44,7 @@ impl Log {
             service: AtomicPtr::new(null_mut()),
             connected_by: Mutex::new(None),
             recent: Mutex::new(VecDeque::new()),
+            refusals: Mutex::new(None),
         }
     }
 
@@ -79,6 +84,18 @@ impl Log {
         }
         recent.push_back((text.to_string(), Instant::now()));
         false
+    }
+
+    /// Whether one more refused request is told, and how many before it were not.
+    fn admit_refusal(&self) -> (bool, u64) {
+        let mut refusals = lock(&self.refusals);
+        let (since, count) = refusals.unwrap_or((Instant::now(), 0));
+        if since.elapsed() < REPEAT {
+            *refusals = Some((since, count + 1));
+            return (count < REFUSALS, 0);
+        }
+        *refusals = Some((Instant::now(), 1));
+        (true, count.saturating_sub(REFUSALS))
     }
 
     fn emit(&self, severity: c_int, text: &str) {
@@ -132,6 +149,21 @@ pub fn warning(text: &str) {
     }
 }
 
+/// A request of an account that was refused. Not each of very many is told, but that there were more is.
+pub fn refusal(text: &str) {
+    if state::log().is_repetition(text) {
+        return;
+    }
+    let (told, untold) = state::log().admit_refusal();
+    if untold > 0 {
+        let more = format!("{untold} more requests were refused and are not in this log.");
+        state::log().emit(2, &more);
+    }
+    if told {
+        state::log().emit(2, text);
+    }
+}
+
 /// Something for those who look closely.
 pub fn note(text: &str) {
     state::log().emit(3, text);
@@ -140,6 +172,18 @@ pub fn note(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_account_can_not_fill_the_log() {
+        let log = Log::new();
+        let told = (0..1000).filter(|_| log.admit_refusal().0).count();
+        assert_eq!(told as u64, REFUSALS);
+        // Later: told again, and how many were not.
+        let earlier = Instant::now().checked_sub(REPEAT * 2).unwrap();
+        *log.refusals.lock().unwrap() = Some((earlier, 1000));
+        assert_eq!(log.admit_refusal(), (true, 1000 - REFUSALS));
+        assert_eq!(log.admit_refusal(), (true, 0));
+    }
 
     #[test]
     fn alternating_lines_are_said_once() {

@@ -40,6 +40,8 @@ struct State {
     last_error: Mutex<Option<String>>,
     /// The last panic that was caught: it is told beside whatever else is wrong.
     last_defect: Mutex<Option<String>>,
+    /// The last request of an account that was refused. No trouble, and never in the place of one.
+    last_refusal: Mutex<Option<String>>,
     /// The configuration that was last tried, for the status rows of a disabled keyring.
     last_config: Mutex<Option<Config>>,
     process: OnceLock<CommandLine>,
@@ -67,6 +69,7 @@ static STATE: State = State {
     opened_by: Mutex::new(None),
     last_error: Mutex::new(None),
     last_defect: Mutex::new(None),
+    last_refusal: Mutex::new(None),
     last_config: Mutex::new(None),
     process: OnceLock::new(),
     forked: AtomicBool::new(false),
@@ -193,7 +196,15 @@ pub fn remember_defect(error: &Error) {
     *lock(&STATE.last_defect) = Some(error.to_string());
 }
 
-/// The last error, for the status rows; a caught panic goes before it.
+/// Keeps a request of an account that was refused for the status rows.
+pub fn remember_refusal(error: &Error) {
+    if is_active() {
+        *lock(&STATE.last_refusal) = Some(error.to_string());
+    }
+}
+
+/// The last error, for the status rows; a caught panic goes before it, and where there is neither, the
+/// last request that was refused.
 pub fn last_error() -> Option<String> {
     let (error, defect) = (
         lock(&STATE.last_error).clone(),
@@ -202,13 +213,14 @@ pub fn last_error() -> Option<String> {
     match (defect, error) {
         (Some(defect), Some(error)) if defect != error => Some(format!("{defect} {error}")),
         (Some(text), _) | (None, Some(text)) => Some(text),
-        (None, None) => None,
+        (None, None) => lock(&STATE.last_refusal).clone(),
     }
 }
 
 fn forget_errors() {
     *lock(&STATE.last_error) = None;
     *lock(&STATE.last_defect) = None;
+    *lock(&STATE.last_refusal) = None;
 }
 
 /// The configuration that was tried last.

@@ -108,7 +108,7 @@ fn answer(
         }
         Ok(other) => other,
         Err(e) => {
-            state::log_error(&e);
+            guard::report(&e);
             json!({ "ok": false, "error": e.to_json() })
         }
     };

@@ -5,6 +5,7 @@
 //! argument.
 
 mod commands;
+mod examples;
 mod options;
 
 use clap::{Parser, Subcommand};
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 /// Sets up and inspects keyrings of Keyring Ward.
 #[derive(Parser)]
-#[command(name = "keyring-ward", version, about)]
+#[command(name = "keyring-ward", version, about, after_help = examples::ALL)]
 struct Cli {
     /// Print JSON instead of text
     #[arg(long, global = true)]
@@ -25,41 +26,55 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Make the folder, the secret file (with --generate) and an empty keyring file.
+    #[command(after_help = examples::INIT)]
     Init(commands::init::Args),
     /// Show what a keyring file is and how it opens.
+    #[command(after_help = examples::STATUS)]
     Status(options::Keyring),
     /// List the keys: names, owners, types and lengths, never their material.
+    #[command(after_help = examples::LIST)]
     List(options::Keyring),
     /// Read and authenticate every record.
+    #[command(after_help = examples::VERIFY)]
     Verify(options::Keyring),
     /// Put a keyring file under another KEK, with a new DEK; no server may hold it.
+    #[command(after_help = examples::REKEY)]
     Rekey(commands::rekey::Args),
     /// Put a keyring file under a new DEK and the same KEK; what was removed is gone from it then.
+    #[command(after_help = examples::RESEAL)]
     Reseal(commands::Change),
     /// Say whether a server will start with this keyring, step by step, with the remedy for what is wrong.
+    #[command(after_help = examples::DOCTOR)]
     Doctor(commands::doctor::Args),
     /// Load the library, for doctor.
     #[command(hide = true)]
     TryLibrary(commands::doctor::TryArgs),
     /// Bring the keys of another keyring into this one; the other one is never altered.
+    #[command(after_help = examples::IMPORT)]
     Import(commands::import::Args),
     /// Write all keys in clear text, as component_keyring_file keeps them.
+    #[command(after_help = examples::EXPORT)]
     Export(commands::export::Args),
     /// Remove one key.
+    #[command(after_help = examples::REMOVE)]
     Remove(commands::remove::Args),
     /// Give a user's keys to another one, after RENAME USER.
+    #[command(after_help = examples::REOWN)]
     Reown(commands::reown::Args),
     /// Write the file anew without the bytes of removed keys.
+    #[command(after_help = examples::COMPACT)]
     Compact(commands::Change),
     /// Print the completion script of a shell.
+    #[command(after_help = examples::COMPLETIONS)]
     Completions(commands::completions::Args),
     /// Write the man pages into a folder.
     #[command(hide = true)]
     Man(commands::completions::ManArgs),
     /// Look at an HSM: its tokens, keys, and whether it keeps the contract.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples::HSM)]
     Hsm(commands::hsm::Command),
     /// Tell a data directory that it starts with another keyring.
+    #[command(after_help = examples::RESET_MARKER)]
     ResetMarker(commands::reset_marker::Args),
 }
 

@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 use keyring_ward::error::{Error, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Prints the completion script.
 #[derive(clap::Args)]
@@ -31,6 +31,29 @@ pub struct ManArgs {
 }
 
 pub fn man(args: &ManArgs) -> Result<()> {
-    clap_mangen::generate_to(crate::Cli::command(), &args.folder)
+    let mut command = crate::Cli::command().disable_help_subcommand(true);
+    command.build();
+    pages(&command, &args.folder)
         .map_err(|e| Error::io("write the man pages", args.folder.display().to_string(), e))
+}
+
+/// The page of a command and of each one below it.
+fn pages(command: &clap::Command, folder: &Path) -> std::io::Result<()> {
+    for below in command.get_subcommands().filter(|c| !c.is_hide_set()) {
+        pages(below, folder)?;
+    }
+    let examples = command.get_after_help().map(ToString::to_string);
+    // Its own section instead of one that is called EXTRA, and in lines as they are.
+    let page = clap_mangen::Man::new(command.clone().after_help(None::<&str>));
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    if let Some(examples) = examples {
+        text.extend_from_slice(b".SH EXAMPLES\n.nf\n");
+        for line in examples.lines().filter(|line| *line != "Examples:") {
+            let line = line.trim_start().replace('\\', "\\e").replace('-', "\\-");
+            text.extend_from_slice(format!("\\&{line}\n").as_bytes());
+        }
+        text.extend_from_slice(b".fi\n");
+    }
+    std::fs::write(folder.join(page.get_filename()), text)
 }

@@ -1,6 +1,7 @@
 //! `keyring-ward hsm`: what a PKCS#11 module, its tokens and keys are good for.
 
 use super::{print, print_json};
+use crate::examples;
 use crate::options::Keyring;
 use keyring_ward::config::{Config, KekConfig, Pkcs11Config};
 use keyring_ward::deadline::Deadline;
@@ -14,10 +15,13 @@ use std::time::Duration;
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// Show a module's tokens and which of our mechanisms they have; no login
+    #[command(after_help = examples::HSM_LIST)]
     List(List),
     /// Show the AES keys on the configured token and their usage
+    #[command(after_help = examples::HSM_KEYS)]
     Keys(Keyring),
     /// Run the whole contract of a KEK on the configured token, with throw-away keys
+    #[command(after_help = examples::HSM_TEST)]
     Test(Keyring),
 }
 

@@ -1,0 +1,109 @@
+//! Examples of each command: the end of its help, and a section of its man page. A test parses each of them.
+
+/// Of `keyring-ward` itself.
+pub const ALL: &str = "Examples:
+  keyring-ward init --path /var/lib/mysql-keyring/keyring.ward --passphrase-file /var/lib/mysql-keyring/passphrase --generate --user mysql
+  keyring-ward doctor --plugin-dir /usr/lib/mysql/plugin --datadir /var/lib/mysql
+  keyring-ward status --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --json";
+
+/// A keyring, a secret and the configuration to print.
+pub const INIT: &str = "Examples:
+  keyring-ward init --path /var/lib/mysql-keyring/keyring.ward --passphrase-file /var/lib/mysql-keyring/passphrase --generate --user mysql
+  keyring-ward init --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --dry-run
+  keyring-ward init --path /var/lib/mysql-keyring/keyring.ward --module /usr/lib/softhsm/libsofthsm2.so --token-label ward --key-label kek --pin-file /var/lib/mysql-keyring/pin --generate";
+
+pub const STATUS: &str = "Examples:
+  keyring-ward status --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
+  keyring-ward status --plugin-dir /usr/lib/mysql/plugin --datadir /var/lib/mysql --json";
+
+pub const LIST: &str = "Examples:
+  keyring-ward list --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
+  keyring-ward list --path /var/lib/mysql-keyring/keyring.ward --passphrase-file /var/lib/mysql-keyring/passphrase --json";
+
+pub const VERIFY: &str = "Examples:
+  keyring-ward verify --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
+  keyring-ward verify --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --path /backup/keyring.ward
+
+Exit code 3: all that is there is authentic, but the end is cut off. A copy that ends between two records can't be told from a
+whole one by itself: compare Last_record of keyring-ward status with the original's.";
+
+pub const REKEY: &str = "Examples:
+  keyring-ward rekey --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --new-passphrase-file /var/lib/mysql-keyring/passphrase.2 --generate
+  keyring-ward rekey --config OLD.cnf --new-config NEW.cnf --dry-run
+
+--generate never takes a secret or key that exists, and the new KEK must be another one than the old: after a leak the file is
+really under a secret that nobody has.";
+
+pub const RESEAL: &str = "Examples:
+  keyring-ward reseal --config /usr/lib/mysql/plugin/component_keyring_ward.cnf";
+
+pub const DOCTOR: &str = "Examples:
+  keyring-ward doctor --plugin-dir /usr/lib/mysql/plugin --datadir /var/lib/mysql
+  keyring-ward doctor --plugin-dir /usr/lib/mysql/plugin --datadir /var/lib/mysql --json";
+
+pub const IMPORT: &str = "Examples:
+  keyring-ward import --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --from /var/lib/mysql-keyring/component_keyring_file --dry-run
+  keyring-ward import --config NEW.cnf --from-config OLD.cnf";
+
+pub const EXPORT: &str = "Examples:
+  keyring-ward export --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --to /var/lib/mysql-keyring/component_keyring_file --plaintext";
+
+pub const REMOVE: &str = "Examples:
+  keyring-ward remove --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name old --owner app@localhost --dry-run
+  keyring-ward remove --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name old --owner app@localhost";
+
+pub const REOWN: &str = "Examples:
+  keyring-ward reown --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --from app@localhost --to app@% --dry-run
+  keyring-ward reown --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --from app@localhost --to app@%
+
+An empty account is the server itself. Its keys are those of InnoDB and the binary log: under an account's name the server does not
+find them, and may not start. Only --server-key allows that.";
+
+pub const COMPACT: &str = "Examples:
+  keyring-ward compact --config /usr/lib/mysql/plugin/component_keyring_ward.cnf";
+
+pub const COMPLETIONS: &str = "Examples:
+  keyring-ward completions bash";
+
+pub const HSM: &str = "Examples:
+  keyring-ward hsm list --module /usr/lib/softhsm/libsofthsm2.so
+  keyring-ward hsm test --module /usr/lib/softhsm/libsofthsm2.so --token-label ward --pin-file /var/lib/mysql-keyring/pin";
+
+pub const HSM_LIST: &str = "Examples:
+  keyring-ward hsm list --module /usr/lib/softhsm/libsofthsm2.so --timeout 30";
+
+pub const HSM_KEYS: &str = "Examples:
+  keyring-ward hsm keys --module /usr/lib/softhsm/libsofthsm2.so --token-label ward --pin-file /var/lib/mysql-keyring/pin";
+
+pub const HSM_TEST: &str = "Examples:
+  keyring-ward hsm test --module /usr/lib/softhsm/libsofthsm2.so --token-label ward --pin-file /var/lib/mysql-keyring/pin";
+
+pub const RESET_MARKER: &str = "Examples:
+  keyring-ward reset-marker --datadir /var/lib/mysql";
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    /// Checks the examples of a command and of those below it; gives their number.
+    fn check(command: &clap::Command) -> usize {
+        let text = command.get_after_help().map(ToString::to_string);
+        let text = text.unwrap_or_else(|| panic!("{} has no examples", command.get_name()));
+        let examples = text.lines().filter_map(|line| line.strip_prefix("  "));
+        let mut count = 0;
+        for example in examples {
+            crate::Cli::try_parse_from(example.split(' '))
+                .map(drop)
+                .unwrap_or_else(|e| panic!("{example}: {e}"));
+            count += 1;
+        }
+        assert!(count > 0, "{}", command.get_name());
+        let below = command.get_subcommands().filter(|c| !c.is_hide_set());
+        count + below.map(check).sum::<usize>()
+    }
+
+    #[test]
+    fn every_command_has_examples_that_it_understands() {
+        assert!(check(&crate::Cli::command()) > 25);
+    }
+}
