@@ -2,6 +2,7 @@
 --   mysql -uroot < share/install.sql
 -- They need the privilege ENCRYPTION_KEY_ADMIN: GRANT ENCRYPTION_KEY_ADMIN ON *.* TO …
 -- Where the library is loaded as a plugin only, write keyring_ward.so instead.
+-- Always RETURNS STRING: with another type MySQL hands over places that a text does not fit into. The functions refuse to run then.
 CREATE FUNCTION IF NOT EXISTS keyring_ward_status RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_verify RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_reload RETURNS STRING SONAME 'component_keyring_ward.so';

@@ -571,3 +571,109 @@ fn every_error_is_json_where_that_is_asked_for() {
         assert!(status[number].is_u64(), "{number}: {status}");
     }
 }
+
+#[test]
+fn man_pages_have_examples() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().unwrap();
+    let (code, _, err) = tool(&["man".to_string(), text(dir.path())]);
+    assert_eq!(code, 0, "{err}");
+    let pages = below(dir.path());
+    assert!(pages.len() > 17, "{pages:?}");
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        let (_, examples) = text.split_once(".SH EXAMPLES\n.nf\n").unwrap();
+        assert!(examples.contains("keyring\\-ward "), "{page:?}: {examples}");
+        assert!(!text.contains(".SH EXTRA"), "{page:?}");
+    }
+}
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+#[test]
+fn every_script_has_a_help_that_is_no_code() {
+    let _turn = turn();
+    let mut seen = 0;
+    for script in below(&Path::new(ROOT).join("scripts")) {
+        if script.extension().is_none_or(|e| e != "sh") {
+            continue;
+        }
+        for option in ["--help", "-h"] {
+            let out = Command::new("bash")
+                .arg(&script)
+                .arg(option)
+                .output()
+                .unwrap();
+            let (code, out, err) = told(&out);
+            assert_eq!((code, err.as_str()), (0, ""), "{script:?}");
+            assert!(out.lines().count() > 1, "{script:?}: {out}");
+            for code in ["$(", "set -", "while [", "case ", "#!"] {
+                assert!(!out.contains(code), "{script:?}: {out}");
+            }
+        }
+        seen += 1;
+    }
+    assert!(seen > 7);
+    // What a script does not understand is told its help, on standard error.
+    for script in [
+        "bench", "demo", "fuzz", "image", "install", "safety", "test", "torture",
+    ] {
+        let script = format!("{ROOT}/scripts/{script}.sh");
+        let out = Command::new("bash")
+            .args([&script, "--no-such"])
+            .output()
+            .unwrap();
+        let (code, out, err) = told(&out);
+        assert_eq!((code, out.as_str()), (2, ""), "{script}: {err}");
+        assert!(
+            err.contains("scripts/") && !err.contains("$("),
+            "{script}: {err}"
+        );
+    }
+}
+
+/// What was built is installed where there is no cargo, and taken away again.
+#[test]
+fn what_is_built_is_installed_without_cargo() {
+    let _turn = turn();
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| text(&dir.path().join(name));
+    let made = format!(
+        "mkdir -p '{0}' && cp -r scripts share contrib '{1}' && printf '#!/bin/sh\\nexec \"{TOOL}\" \"$@\"\\n' > '{0}/keyring-ward' && \
+         chmod 755 '{0}/keyring-ward' && echo library > '{0}/libkeyring_ward.so'",
+        at("repo/target/release"),
+        at("repo"),
+    );
+    let out = Command::new("sh")
+        .args(["-c", &made])
+        .current_dir(ROOT)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{out:?}");
+    let install = |more: &[&str]| {
+        let script = at("repo/scripts/install.sh");
+        let mut command = Command::new("bash");
+        command
+            .args([&script, "--root", &at("root"), "--plugin-dir", "/p"])
+            .args(more);
+        told(
+            &command
+                .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+                .output()
+                .unwrap(),
+        )
+    };
+    let (code, out, err) = install(&[]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(!out.contains("cargo build"), "{out}");
+    for name in [
+        "root/p/component_keyring_ward.so",
+        "root/usr/local/bin/keyring-ward",
+    ] {
+        assert!(Path::new(&at(name)).exists(), "{name}");
+    }
+    assert!(Path::new(&at("root/usr/local/share/man/man1/keyring-ward-rekey.1")).exists());
+    let (code, out, err) = install(&["--remove"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(!Path::new(&at("root/p/component_keyring_ward.so")).exists());
+}

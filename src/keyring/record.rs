@@ -173,7 +173,6 @@ pub enum ReadChange {
 pub const MAX_PLAINTEXT: usize =
     1 + 8 + 8 + 3 * 2 + 2 * MAX_NAME_BYTES + MAX_TYPE + 2 + MAX_MATERIAL;
 
-
 #[cfg(test)]
 mod tests {
     use super::super::id::TYPES;

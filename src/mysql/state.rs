@@ -176,12 +176,6 @@ pub fn is_active() -> bool {
     STATE.keyring.load().is_some()
 }
 
-/// Logs an error and keeps it.
-pub fn log_error(error: &Error) {
-    remember_error(error);
-    log::error_limited(&error.to_string());
-}
-
 /// Keeps an error for the status rows.
 pub fn remember_error(error: &Error) {
     COUNTERS.errors.fetch_add(1, Ordering::Relaxed);

@@ -19,6 +19,8 @@ use std::sync::atomic::Ordering;
 const PRIVILEGE: &CStr = c"ENCRYPTION_KEY_ADMIN";
 /// The place for an error message of an init function.
 const MESSAGE: usize = 512;
+/// What the server calls the decimals of a text: the init function is told nothing else of the return type.
+const DECIMALS_OF_TEXT: u32 = 31;
 
 /// The caller has the privilege, itself or by an active role.
 fn may_administer() -> bool {
@@ -80,6 +82,13 @@ fn prepare(
     // SAFETY: as above; ptr is ours until deinit.
     unsafe {
         if let Some(init) = init.as_mut() {
+            // The server would hand over places for another type, which a text does not fit into.
+            if init.decimals != DECIMALS_OF_TEXT {
+                return refuse(&format!(
+                    "keyring_ward functions return text: DROP FUNCTION, then CREATE FUNCTION ... RETURNS STRING (decimals {}, length {})",
+                    init.decimals, init.max_length
+                ));
+            }
             init.maybe_null = true;
             // JSON of a few hundred bytes, a long error message at most.
             init.max_length = 16_384;
