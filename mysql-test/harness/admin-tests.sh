@@ -45,7 +45,8 @@ t_sql_functions() {
   chmod 644 "$KEYS/passphrase.2"
   local answer; answer=$(call reload)
   expect "a reload that fails" "$(member "$answer" ok)" false
-  case "$answer" in *"chmod 600"*) ;; *) fail "$answer" ;; esac
+  expect "its number and kind" "$(member "$answer" error.number) $(member "$answer" error.kind)" "6 Permission"
+  case "$(member "$answer" error.hint)" in *"chmod 600"*) ;; *) fail "$answer" ;; esac
   log_has "KW-0006 Permission"
   expect row "$(row)" one
   chmod 600 "$KEYS/passphrase.2"
@@ -70,6 +71,86 @@ t_sql_functions_need_the_privilege() {
   case "$out" in *"take no arguments"*) ;; *) fail "$out" ;; esac
 }
 
+# With another return type the server hands over a place that is too small for a text.
+t_sql_functions_return_text() {
+  with_passphrase
+  local type out
+  for type in INTEGER REAL DECIMAL; do
+    sql -e "DROP FUNCTION keyring_ward_status; CREATE FUNCTION keyring_ward_status RETURNS $type SONAME 'component_keyring_ward.so'"
+    out=$(mysql -uroot -S $SOCKET -e "SELECT keyring_ward_status()" 2>&1) && fail "$type is taken: $out"
+    case "$out" in *"RETURNS STRING"*) ;; *) fail "$type: $out" ;; esac
+  done
+  sql -e "DROP FUNCTION keyring_ward_status; CREATE FUNCTION keyring_ward_status RETURNS STRING SONAME 'component_keyring_ward.so'"
+  expect "as text" "$(member "$(call status)" active)" true
+}
+
+# What an account asked for and was refused is in the log and in Last_error; what the server finds out by asking is not.
+t_refused_requests_are_told() {
+  with_passphrase
+  encrypted_table
+  sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY"
+  expect "after the server's own calls" "$(status_row Last_error)" None
+  local errors; errors=$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_errors'" | cut -f2)
+  local call words
+  while IFS='|' read -r call words; do
+    sql -e "DO keyring_key_generate('k', 'AES', 32)" || true
+    sql -e "SELECT $call" >/dev/null 2>&1 || true
+    case "$(status_row Last_error)" in *"$words"*) ;; *) fail "$call: Last_error is $(status_row Last_error)" ;; esac
+    log_has "$words"
+    call reload >/dev/null
+    expect "after a reload" "$(status_row Last_error)" None
+  done <<'CALLS'
+keyring_key_generate('k', 'AES', 16)|'k' of 'root@localhost' exists already
+keyring_key_store('k', 'SECRET', 'text')|'k' of 'root@localhost' exists already
+keyring_key_remove('absent')|'absent' of 'root@localhost' does not exist
+keyring_key_generate('other', 'FOO', 16)|'FOO' is not a type of key
+CALLS
+  expect "errors for an operator" "$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_errors'" | cut -f2)" "$errors"
+  # One account can't fill the log, and trouble is not hidden behind refusals.
+  local before after i
+  before=$(grep -c 'does not exist' "$LOG")
+  for ((i = 0; i < 200; i++)); do echo "DO keyring_key_remove('absent$i');"; done | sql 2>/dev/null
+  after=$(grep -c 'does not exist' "$LOG")
+  [ $((after - before)) -le 30 ] || fail "$((after - before)) lines for 200 refused requests"
+  chmod 644 "$KEYS/passphrase"
+  call reload >/dev/null
+  sql -e "DO keyring_key_remove('absent')" 2>/dev/null || true
+  case "$(status_row Last_error)" in *Permission*) ;; *) fail "Last_error is $(status_row Last_error)" ;; esac
+  chmod 600 "$KEYS/passphrase"
+}
+
+# A full disk and signals: what a command made is gone, and the same command works then.
+t_failed_commands_leave_nothing() {
+  reset_all
+  local dir=/tmp/kw-full room pid i now=a
+  rm -rf $dir; mkdir -p $dir
+  for room in 0 4 8 12; do # KiB that are left for it
+    mount -t tmpfs -o size=64k,mode=755 full $dir
+    dd if=/dev/zero of=$dir/filler bs=1k count=$((64 - room)) 2>/dev/null || true
+    if keyring-ward init --path $dir/a/b/k --passphrase-file $dir/a/b/p --generate >/dev/null 2>$dir.err; then
+      [ -s $dir/a/b/k ] && [ -s $dir/a/b/p ] || fail "done with $room KiB, but not whole"
+    else
+      grep -q 'KW-0011 Io' $dir.err || fail "$(cat $dir.err)"
+      expect "left with $room KiB" "$(ls $dir)" filler
+      rm $dir/filler
+      keyring-ward init --path $dir/a/b/k --passphrase-file $dir/a/b/p --generate >/dev/null || fail "the retry with $room KiB"
+    fi
+    umount $dir
+  done
+  (umask 077; head -c 32 /dev/urandom > $dir/kek.a)
+  keyring-ward init --path $dir/k --key-file $dir/kek.a >/dev/null
+  local whole=0 undone=0
+  for ((i = 0; i < 60; i++)); do
+    keyring-ward rekey --path $dir/k --key-file $dir/kek.$now --new-key-file $dir/kek.$i --generate >/dev/null 2>&1 & pid=$!
+    sleep "$(awk -v i=$i 'BEGIN { printf "%.4f", i * i / 60000 }')" # a moment of its own for each run
+    kill -$([ $((i % 2)) = 0 ] && echo TERM || echo HUP) $pid 2>/dev/null || true; wait $pid 2>/dev/null || true
+    if [ -e $dir/kek.$i ]; then now=$i whole=$((whole + 1)); else undone=$((undone + 1)); fi
+    keyring-ward verify --path $dir/k --key-file $dir/kek.$now >/dev/null || fail "run $i: the keyring is not under $now"
+  done
+  echo "    $whole rekeys whole, $undone undone; no secret without a keyring, no keyring without its secret"
+  rm -rf $dir $dir.err
+}
+
 # In the plugin role: the same functions from the other name of the library.
 t_sql_functions_of_the_plugin() {
   reset_all; make_passphrase; fresh_data
@@ -83,7 +164,10 @@ CNF
   FIRST=--defaults-file=/etc/my.cnf start_server
   install_udf; encrypted_table
   sed 's/component_keyring_ward.so/keyring_ward.so/' /kw/share/install.sql | sql
-  for function in verify reload reseal rekey; do calls_ok $function; done
+  for function in verify reload reseal; do calls_ok $function; done
+  # The configuration names the KEK that the file is under, and can't be changed at run time.
+  local answer; answer=$(call rekey)
+  expect "rekey to the same KEK" "$(member "$answer" ok) $(member "$answer" error.kind)" "false InvalidInput"
   expect row "$(row)" one
   FIRST=--defaults-file=/etc/my.cnf; kill_server; start_server
   expect row "$(row)" one
