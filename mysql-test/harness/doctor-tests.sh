@@ -24,7 +24,8 @@ start() {
     --log-error=$LOG >> "$LOG" 2>&1 &
   SERVER=$!
   local end=$((SECONDS + 60))
-  until mysqladmin -uroot -S $SOCKET ping >/dev/null 2>&1; do
+  # The socket is there a little before the server answers: no client is started in vain.
+  until [ -S $SOCKET ] && mysqladmin -uroot -S $SOCKET ping >/dev/null 2>&1; do
     kill -0 $SERVER 2>/dev/null || { wait $SERVER; SERVER=; return 1; }
     [ $SECONDS -lt $end ] || { kill_server; return 1; }
     sleep 0.05
@@ -33,29 +34,38 @@ start() {
 
 # One word or two about what the server does: "serves" or why not.
 server_does() {
-  local name answer status
+  local said component active old new
   rm -f "$SOCKET" "$SOCKET.lock"
   start || { echo "does not start"; return; }
-  name=$(status_row Component_name); status=$(status_row Component_status)
-  if [ -n "$name" ] && [ "$name" != component_keyring_ward ]; then answer="uses $name"
-  elif [ -n "$name" ] && [ "$status" != Active ]; then answer="keyring $status"
-  elif [ -z "$name" ] && [ "$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_active'" | cut -f2)" != 1 ]; then
-    answer="no keyring"; [ -z "$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_active'")" ] || answer="keyring disabled"
-  else
-    answer=serves
-    if [ -z "${NO_OLD_TABLE:-}" ]; then [ "$(sql -e "SELECT b FROM d.t WHERE a=1" 2>&1)" = one ] || answer="table can't be read"; fi
-    sql -e "CREATE DATABASE IF NOT EXISTS d; DROP TABLE IF EXISTS d.n; CREATE TABLE d.n (a INT) ENCRYPTION='Y'; INSERT INTO d.n VALUES (1)" >/dev/null 2>&1 \
-      || answer="no new encrypted table"
-  fi
+  said=$(sql --force 2>/dev/null <<'SQL'
+SELECT CONCAT('component=', GROUP_CONCAT(STATUS_VALUE ORDER BY STATUS_KEY)) FROM performance_schema.keyring_component_status WHERE STATUS_KEY IN ('Component_name', 'Component_status');
+SELECT CONCAT('active=', VARIABLE_VALUE) FROM performance_schema.global_status WHERE VARIABLE_NAME='Keyring_ward_active';
+SELECT CONCAT('old=', b) FROM d.t WHERE a=1;
+CREATE DATABASE IF NOT EXISTS d; DROP TABLE IF EXISTS d.n; CREATE TABLE d.n (a INT) ENCRYPTION='Y'; INSERT INTO d.n VALUES (1);
+SELECT CONCAT('new=', a) FROM d.n;
+SQL
+)
   kill_server
-  echo "$answer"
+  component=$(sed -n 's/^component=//p' <<< "$said"); active=$(sed -n 's/^active=//p' <<< "$said")
+  old=$(sed -n 's/^old=//p' <<< "$said"); new=$(sed -n 's/^new=//p' <<< "$said")
+  case "$component,$active" in
+    component_keyring_ward,Active,1 | NULL,1 | ,1) ;;
+    component_keyring_ward,*) echo "keyring disabled"; return ;;
+    NULL,0 | ,0) echo "keyring disabled"; return ;;
+    NULL, | ,) echo "no keyring"; return ;;
+    *) echo "uses ${component%%,*}"; return ;;
+  esac
+  if [ -z "${NO_OLD_TABLE:-}" ] && [ "$old" != one ]; then echo "a table can't be read"; return; fi
+  if [ "$new" != 1 ]; then echo "no new encrypted table"; return; fi
+  echo serves
 }
 
 doctor() { keyring-ward doctor --defaults-file $CNF --datadir $DATA "${DOCTOR_ARGS[@]}"; }
 
 # ---- what all set-ups start from --------------------------------------------------------------------
 
-passphrase() { echo "\"passphrase_file\": \"$KEYS/passphrase\""; }
+# A key file: a passphrase's Argon2id would take most of the time.
+KEK="\"key_file\": \"$KEYS/kek\""
 json() { # json MEMBERS [OPTIONS]: the component's configuration
   echo "{ \"backend\": \"file\", \"path\": \"$KEYS/keyring.ward\", \"start_timeout\": 2, \"timeout\": 2${2:-}, \"file\": { $1 } }" > "$CONFIG"
   chmod 644 "$CONFIG"
@@ -63,7 +73,7 @@ json() { # json MEMBERS [OPTIONS]: the component's configuration
 cnf() { printf '%s\n' '[mysqld]' "$@" > $CNF; chmod 644 $CNF; }
 GROUP="backend=file
 path=$KEYS/keyring.ward
-file_passphrase_file=$KEYS/passphrase
+file_key_file=$KEYS/kek
 start_timeout=2"
 VARIABLES=$(sed 's/^/loose_keyring_ward_/' <<< "$GROUP")
 as_plugin() { rm -f "$MANIFEST" "$CONFIG"; cnf early-plugin-load=keyring_ward.so "$VARIABLES"; }
@@ -79,7 +89,7 @@ make_base() {
   mysqld --no-defaults --initialize-insecure --user=mysql --datadir=$DATA --innodb-redo-log-capacity=8M > "$LOG" 2>&1 || fail "mysqld --initialize"
   rm -f $DATA/*.pem
   cp -a $DATA $BASE/empty
-  echo "$MANIFEST_JSON" > $MANIFEST; make_passphrase; json "$(passphrase)"; cnf
+  echo "$MANIFEST_JSON" > $MANIFEST; secret $KEYS/kek; head -c 32 /dev/urandom > $KEYS/kek; json "$KEK"; cnf
   start || fail "the first server"
   encrypted_table
   cp -a $KEYS/keyring.ward $BASE/yesterday.ward
@@ -92,14 +102,12 @@ base() {
   umount /mnt/kw 2>/dev/null; hsm_off 2>/dev/null
   unset SOFTHSM2_CONF NO_OLD_TABLE; SERVER_ARGS=() DOCTOR_ARGS=()
   rm -rf $MANIFEST $CONFIG $PLUGINS/keyring_ward.so
-  if ! cmp -s $LIBRARY $BASE/library.so || [ "$(stat -c %a%u $LIBRARY)" != 7550 ]; then
-    rm -rf $LIBRARY; cp -a $BASE/library.so $LIBRARY
-  fi
+  [ "$(stat -c %s%Y%a%u $LIBRARY 2>/dev/null)" = "$(stat -c %s%Y%a%u $BASE/library.so)" ] || { rm -rf $LIBRARY; cp -a $BASE/library.so $LIBRARY; }
   ln -s component_keyring_ward.so $PLUGINS/keyring_ward.so
   find $DATA $KEYS -mindepth 1 -delete
   cp -a $BASE/data/. $DATA/; cp -a $BASE/keys/. $KEYS/
   chown mysql:mysql $DATA $KEYS; chmod 750 $DATA $KEYS
-  echo "$MANIFEST_JSON" > $MANIFEST; chmod 644 $MANIFEST; json "$(passphrase)"; cnf
+  echo "$MANIFEST_JSON" > $MANIFEST; chmod 644 $MANIFEST; json "$KEK"; cnf
 }
 
 # row TITLE VERDICT WORDS PREPARATION [REMEDY]: a verdict that is not "failure" has no remedy to be tried.
@@ -146,9 +154,9 @@ row "the plugin and its variables" ok "loads the plugin" as_plugin
 row "the plugin, NAME=library" ok "loads the plugin" 'as_plugin; cnf early-plugin-load=keyring_ward=component_keyring_ward.so "$VARIABLES"'
 row "a manifest in the data directory" ok "$DATA/mysqld.my" 'mv $MANIFEST $DATA/; echo "{ \"read_local_manifest\": true }" > $MANIFEST'
 row "an option that stands twice in my.cnf" ok "the group" 'rm $CONFIG; cnf "[keyring_ward]" "path=/wrong" "$GROUP"'
-row "a key file" ok "opens: " 'head -c 32 /dev/urandom > $KEYS/kek; chown mysql $KEYS/kek; chmod 600 $KEYS/kek
-   keyring-ward rekey --config $CONFIG --new-key-file $KEYS/kek; json "\"key_file\": \"$KEYS/kek\""'
-row "read_only" ok "read-only" 'json "$(passphrase)" ", \"read_only\": true"'
+row "a passphrase" ok "opens: " 'secret $KEYS/p "correct horse battery staple\n"
+   keyring-ward rekey --config $CONFIG --new-passphrase-file $KEYS/p; json "\"passphrase_file\": \"$KEYS/p\""'
+row "read_only" ok "read-only" 'json "$KEK" ", \"read_only\": true"'
 row "no keyring yet" warning "the first key makes it" \
   'rm -f $KEYS/keyring.ward*; rm -rf $DATA; mkdir $DATA; cp -a $BASE/empty/. $DATA/; chown mysql:mysql $DATA; NO_OLD_TABLE=1'
 row "a data directory made with the keyring (--initialize)" ok "fits" \
@@ -186,7 +194,7 @@ row "two early-plugin-load lines" failure "none is keyring_ward.so" 'as_plugin; 
   "sed -i /auth_socket/d $CNF"
 row "another plugin's name before the library" failure "none is keyring_ward.so" 'as_plugin; sed -i s/=keyring_ward.so/=ward=keyring_ward.so/ $CNF' \
   "sed -i s/=ward=/=/ $CNF"
-row "early-plugin-load without .so" failure "none is keyring_ward.so" 'as_plugin; sed -i s/=keyring_ward.so/=keyring_ward/ $CNF' "$REMEDY_MANIFEST; json '$(passphrase)'"
+row "early-plugin-load without .so" failure "none is keyring_ward.so" 'as_plugin; sed -i s/=keyring_ward.so/=keyring_ward/ $CNF' "$REMEDY_MANIFEST; json '$KEK'"
 row "the plugin is switched off" failure "switches the plugin off" 'as_plugin; echo skip-keyring-ward >> $CNF' "sed -i /skip-keyring-ward/d $CNF"
 row "variables without loose_, and no plugin" failure "loose_" 'cnf "keyring_ward_path=$KEYS/keyring.ward"' "sed -i s/^keyring_ward/loose_keyring_ward/ $CNF"
 
@@ -206,15 +214,15 @@ row "an !includedir that is not there" failure "can't be read" 'echo "!includedi
 row "an option file that only root can read" failure "Permission denied" 'chmod 600 $CNF' "chmod 644 $CNF"
 row "a group in a my.cnf that everybody can write" failure "world-writable" 'rm $CONFIG; cnf "[keyring_ward]" "$GROUP"; chmod 666 $CNF' "chmod o-w $CNF"
 row "a data directory of another account" failure "chown -R mysql" 'cnf user=mysql; chown -R daemon $DATA' "chown -R mysql $DATA"
-row "no configuration" failure "nothing is configured" 'rm $CONFIG' 'json "$(passphrase)"'
-row "a configuration that is not JSON" failure "not valid JSON" 'echo path=/x > $CONFIG' 'json "$(passphrase)"'
+row "no configuration" failure "nothing is configured" 'rm $CONFIG' 'json "$KEK"'
+row "a configuration that is not JSON" failure "not valid JSON" 'echo path=/x > $CONFIG' 'json "$KEK"'
 row "a configuration with a typo" failure "Did you mean 'path'?" 'sed -i s/\"path\"/\"pth\"/ $CONFIG' "sed -i 's/\"pth\"/\"path\"/' $CONFIG"
 row "a configuration that only root can read" failure "component_keyring_ward.cnf" 'chmod 600 $CONFIG' "chmod 644 $CONFIG"
 row "a configuration that everybody can write" failure "chmod o-w" 'chmod 666 $CONFIG' "chmod o-w $CONFIG"
-row "no path" failure "no path is given" 'echo "{ \"backend\": \"file\", \"file\": { $(passphrase) } }" > $CONFIG' 'json "$(passphrase)"'
-row "a path from here" failure "not an absolute path" 'sed -i "s|$KEYS/keyring.ward|keyring.ward|" $CONFIG' 'json "$(passphrase)"'
-row "an unknown backend" failure "is not a backend" 'sed -i "s|\"file\",|\"files\",|" $CONFIG' 'json "$(passphrase)"'
-row "passphrase and key file" failure "both a passphrase file and a key file" 'json "$(passphrase), \"key_file\": \"$KEYS/kek\""' 'json "$(passphrase)"'
+row "no path" failure "no path is given" 'echo "{ \"backend\": \"file\", \"file\": { $KEK } }" > $CONFIG' 'json "$KEK"'
+row "a path from here" failure "not an absolute path" 'sed -i "s|$KEYS/keyring.ward|keyring.ward|" $CONFIG' 'json "$KEK"'
+row "an unknown backend" failure "is not a backend" 'sed -i "s|\"file\",|\"files\",|" $CONFIG' 'json "$KEK"'
+row "passphrase and key file" failure "both a passphrase file and a key file" 'json "$KEK, \"passphrase_file\": \"$KEYS/p\""' 'json "$KEK"'
 row "a plugin variable without a value" failure "has no value" 'as_plugin; echo loose_keyring_ward_timeout >> $CNF' "sed -i /ward_timeout/d $CNF"
 row "the plugin without a path" failure "no path is given" 'as_plugin; sed -i /ward_path/d $CNF' "echo loose_keyring_ward_path=$KEYS/keyring.ward >> $CNF"
 
@@ -245,7 +253,7 @@ row "a FIFO as the keyring" failure "regular file" 'rm $KEYS/keyring.ward; mkfif
 row "a link as the keyring" failure "symbolic link" 'mv $KEYS/keyring.ward $KEYS/real; ln -s real $KEYS/keyring.ward' "mv $KEYS/real $KEYS/keyring.ward"
 row "a folder as the keyring" failure "folder" 'rm $KEYS/keyring.ward; mkdir $KEYS/keyring.ward; chown mysql $KEYS/keyring.ward' "rmdir $KEYS/keyring.ward; cp -a $BASE/keys/keyring.ward $KEYS/"
 row "a keyring with two names" failure "hard links" 'ln $KEYS/keyring.ward $KEYS/second' "rm $KEYS/second"
-row "read_only, and no file" failure "does not exist" 'rm $KEYS/keyring.ward; json "$(passphrase)" ", \"read_only\": true"' "cp -a $BASE/keys/keyring.ward $KEYS/"
+row "read_only, and no file" failure "does not exist" 'rm $KEYS/keyring.ward; json "$KEK" ", \"read_only\": true"' "cp -a $BASE/keys/keyring.ward $KEYS/"
 row "a lock file of root's" failure "lock file" 'chown root:root $KEYS/keyring.ward.lock; chmod 600 $KEYS/keyring.ward.lock' "rm $KEYS/keyring.ward.lock"
 row "a folder as the lock file" failure "lock file" 'rm $KEYS/keyring.ward.lock; mkdir $KEYS/keyring.ward.lock' "rmdir $KEYS/keyring.ward.lock"
 row "another process holds the keyring" failure "held by" 'exec 9>>$KEYS/keyring.ward.lock; flock 9' 'exec 9>&-'
@@ -254,22 +262,22 @@ row "a marker of root's" failure "marker" 'chown root:root $DATA/keyring_ward.ma
 row "a folder as the marker" failure "marker" 'rm $DATA/keyring_ward.marker; mkdir $DATA/keyring_ward.marker' "rmdir $DATA/keyring_ward.marker"
 
 # ---- secrets ----------------------------------------------------------------------------------------
-row "no secret" failure "KW-0001" 'mv $KEYS/passphrase /tmp/kw-secret' "mv /tmp/kw-secret $KEYS/passphrase"
-row "an empty secret" failure "passphrase" 'secret $KEYS/passphrase ""' "cp -a $BASE/keys/passphrase $KEYS/"
-row "another secret" failure "KW-0008" 'secret $KEYS/passphrase' "cp -a $BASE/keys/passphrase $KEYS/"
-row "a secret that everybody can read" failure "chmod 600" 'chmod 644 $KEYS/passphrase' "chmod 600 $KEYS/passphrase"
-row "a secret that only root can read" failure "belongs to user 0" 'chown root:root $KEYS/passphrase; chmod 600 $KEYS/passphrase' "chown --reference=$DATA $KEYS/passphrase"
-row "a secret in a folder that the account can't pass" failure "can't pass" 'mkdir -p -m 700 /opt/secrets; cp -a $KEYS/passphrase /opt/secrets/; sed -i "s|$KEYS/passphrase|/opt/secrets/passphrase|" $CONFIG' \
+row "no secret" failure "KW-0001" 'mv $KEYS/kek /tmp/kw-secret' "mv /tmp/kw-secret $KEYS/kek"
+row "an empty secret" failure "kek" 'secret $KEYS/kek ""' "cp -a $BASE/keys/kek $KEYS/"
+row "another secret" failure "KW-0008" 'secret $KEYS/kek "another secret of more than 32 bytes"' "cp -a $BASE/keys/kek $KEYS/"
+row "a secret that everybody can read" failure "chmod 600" 'chmod 644 $KEYS/kek' "chmod 600 $KEYS/kek"
+row "a secret that only root can read" failure "belongs to user 0" 'chown root:root $KEYS/kek; chmod 600 $KEYS/kek' "chown --reference=$DATA $KEYS/kek"
+row "a secret in a folder that the account can't pass" failure "can't pass" 'mkdir -p -m 700 /opt/secrets; cp -a $KEYS/kek /opt/secrets/; sed -i "s|$KEYS/kek|/opt/secrets/kek|" $CONFIG' \
   "chmod o+x /opt/secrets"
-row "a folder as the secret" failure "passphrase" 'rm $KEYS/passphrase; mkdir $KEYS/passphrase' "rmdir $KEYS/passphrase; cp -a $BASE/keys/passphrase $KEYS/"
-row "a short key file" failure "31 bytes" 'secret $KEYS/kek 0123456789012345678901234567890; json "\"key_file\": \"$KEYS/kek\""' 'json "$(passphrase)"'
+row "a folder as the secret" failure "kek" 'rm $KEYS/kek; mkdir $KEYS/kek' "rmdir $KEYS/kek; cp -a $BASE/keys/kek $KEYS/"
+row "a short key file" failure "31 bytes" 'secret $KEYS/kek 0123456789012345678901234567890' "cp -a $BASE/keys/kek $KEYS/"
 
 # ---- an HSM -------------------------------------------------------------------------------------------
 hsm_base() { # the keyring under a key of a software token
   hsm_reset; use_softhsm; pin_file
   pkcs11_config; sed -i 's/"start_timeout": [0-9]*/"start_timeout": 2/' $CONFIG
   cp -a $CONFIG $BASE/pkcs11.cnf
-  json "$(passphrase)"
+  json "$KEK"
   keyring-ward rekey --config $CONFIG --new-config $BASE/pkcs11.cnf --generate >/dev/null || return 1
   cp -a $BASE/pkcs11.cnf $CONFIG
 }
