@@ -750,7 +750,7 @@ fn keys_on_the_token() {
                 "no material is no empty material"
             );
         }
-        let listed = inspect::inspect(&config).unwrap().keys;
+        let listed = inspect::list(&config).unwrap().1;
         let mut lengths: Vec<_> = listed.iter().map(|k| k.length).collect();
         lengths.sort();
         assert_eq!(lengths, [0, 4, 32, 16_384], "cache {cache}");
