@@ -21,6 +21,7 @@ pub mod mysql;
 pub mod net;
 #[allow(unsafe_code)]
 pub mod os;
+pub mod panics;
 #[allow(unsafe_code)]
 pub mod secret;
 pub mod store;

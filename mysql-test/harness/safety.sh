@@ -89,11 +89,13 @@ panics() {
     if [ "$(sql -e "SELECT keyring_key_generate('after$n','AES',16), keyring_key_length_fetch('after$n'), keyring_key_remove('after$n')")" != "1	16	1" ]; then echo "    $point: no writes after it"; bad=$((bad + 1)); fi
   done
   # A panic is told: by Last_error whether a keyring serves or not, and by a SQL function as its error.
-  echo open > /tmp/kw-panic; sql -e "ALTER INSTANCE RELOAD KEYRING" >/dev/null 2>&1; rm /tmp/kw-panic
+  echo 'open the keyring' > /tmp/kw-panic; sql -e "ALTER INSTANCE RELOAD KEYRING" >/dev/null 2>&1; rm /tmp/kw-panic
   case "$(status_row Last_error)" in *"a panic at src/"*) ;; *) echo "    open: Last_error is $(status_row Last_error)"; bad=$((bad + 1)) ;; esac
-  echo sql_function > /tmp/kw-panic; sql -e "SELECT keyring_ward_status()" > /tmp/kw-out 2>&1; rm /tmp/kw-panic
+  echo 'answer a SQL function' > /tmp/kw-panic; sql -e "SELECT keyring_ward_status()" > /tmp/kw-out 2>&1; rm /tmp/kw-panic
   grep -q '"error":"KW-0015 Internal.*a panic at src/' /tmp/kw-out || { echo "    sql_function: $(cat /tmp/kw-out)"; bad=$((bad + 1)); }
-  kill_server; echo open > /tmp/kw-panic; start_server; rm /tmp/kw-panic
+  echo 'run the command' > /tmp/kw-panic; keyring-ward status --config "$CONFIG" > /tmp/kw-out 2>&1; [ $? = 25 ] || bad=$((bad + 1)); rm /tmp/kw-panic
+  grep -q "^KW-0015 Internal: Could not run the command.*a panic at src/" /tmp/kw-out || { echo "    tool: $(cat /tmp/kw-out)"; bad=$((bad + 1)); }
+  kill_server; echo 'open the keyring' > /tmp/kw-panic; start_server; rm /tmp/kw-panic
   case "$(status_row Component_status) $(status_row Last_error)" in "Disabled KW-0015 "*"a panic at src/"*) ;; *) echo "    a start: $(status_row Last_error)"; bad=$((bad + 1)) ;; esac
   sql -e "ALTER INSTANCE RELOAD KEYRING" || bad=$((bad + 1))
   [ "$(status_row Last_error)" = None ] || bad=$((bad + 1))

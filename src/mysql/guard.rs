@@ -6,28 +6,13 @@
 use super::log;
 use super::state;
 use crate::error::{Error, Kind, Result};
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
-
-thread_local! {
-    /// Where this thread's last panic was.
-    static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// Remembers where a panic is: the place, no payload that might quote data.
-pub fn note_place(info: &PanicHookInfo<'_>) {
-    let place = info
-        .location()
-        .map(|l| format!("{}:{}", l.file(), l.line()));
-    // A thread that is ending has none any more.
-    let _ = PLACE.try_with(|p| *p.borrow_mut() = place.unwrap_or_default());
-}
+use crate::panics;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs the body of an extern function. `failure` is what the server is told when it fails.
 pub fn run<T>(name: &'static str, failure: T, body: impl FnOnce() -> Result<T>) -> T {
     let outcome = caught(name, || {
         state::after_fork();
-        crate::fault::point(name);
         body()
     });
     outcome.unwrap_or_else(|error| {
@@ -42,14 +27,10 @@ pub fn run<T>(name: &'static str, failure: T, body: impl FnOnce() -> Result<T>) 
 /// # Errors
 /// Those of `body`; Internal: it panicked.
 pub fn caught<T>(name: &'static str, body: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| {
-        let place = PLACE.try_with(|p| p.borrow().clone()).unwrap_or_default();
-        let error = Error::new(
-            Kind::Internal,
-            "serve a call",
-            format!("a defect in {name} was caught (a panic at {place}); the call failed, the server goes on"),
-        )
-        .hint("Please report this with the lines around it in the error log.");
+    panics::try_caught(name, body).unwrap_or_else(|panic| {
+        let error = panic.hint(
+            "The call failed, the server goes on. Please report this with the lines around it in the error log.",
+        );
         let _ = catch_unwind(AssertUnwindSafe(|| state::remember_defect(&error)));
         Err(error)
     })
@@ -119,11 +100,14 @@ mod tests {
     #[test]
     fn a_panic_is_told_as_last_error_with_its_place() {
         state::learn_about_process();
-        let e = caught("the test", || -> Result<()> { panic!("with a secret") }).unwrap_err();
+        let e = caught("test the guard", || -> Result<()> {
+            panic!("with a secret")
+        })
+        .unwrap_err();
         assert_eq!(e.kind(), Kind::Internal);
         for text in [e.to_string(), state::last_error().unwrap()] {
             assert!(
-                text.contains("a defect in the test") && text.contains("src/mysql/guard.rs:"),
+                text.contains("Could not test the guard") && text.contains("src/mysql/guard.rs:"),
                 "{text}"
             );
             assert!(!text.contains("secret"), "{text}");

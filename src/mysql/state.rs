@@ -98,8 +98,7 @@ extern "C" fn in_child() {
 pub fn learn_about_process() {
     STATE.process.get_or_init(|| {
         sys::at_fork_in_child(in_child);
-        // Our own panics: whoever catches one tells it in one line.
-        std::panic::set_hook(Box::new(guard::note_place));
+        crate::panics::be_silent();
         CommandLine::of_this_process()
     });
 }
@@ -321,8 +320,7 @@ fn load_once(how: LastLoad) -> Result<()> {
     // Only the start may wait as long as the start budget: later, the whole server waits with us.
     let first = !STATE.tried.swap(true, Ordering::AcqRel);
     // A panic in it is a failed load like any other: the reason is told, and what follows from it.
-    let result = guard::caught("opening the keyring", || {
-        crate::fault::point("open");
+    let result = guard::caught("open the keyring", || {
         let config = config()?;
         *lock(&STATE.last_config) = Some(config.clone());
         let environment = environment(instance_dir.as_deref(), &config, first);

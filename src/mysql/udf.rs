@@ -107,10 +107,7 @@ fn answer(
     work: fn() -> Result<Value>,
 ) -> Result<*mut c_char> {
     // A panic is answered as an error as well: NULL would say nothing.
-    let value = match guard::caught("a SQL function", || {
-        crate::fault::point("sql_function");
-        work()
-    }) {
+    let value = match guard::caught("answer a SQL function", work) {
         Ok(Value::Object(mut members)) => {
             members.insert("ok".into(), true.into());
             Value::Object(members)

@@ -10,6 +10,7 @@ mod options;
 
 use clap::{Parser, Subcommand};
 use keyring_ward::error::{Error, Kind, Result};
+use keyring_ward::panics::caught;
 use std::process::ExitCode;
 
 /// Sets up and inspects keyrings of Keyring Ward.
@@ -83,7 +84,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(wrong) => return wrong_usage(&wrong),
     };
-    let code = match run(cli.command, cli.json) {
+    keyring_ward::panics::be_silent();
+    let (command, json) = (cli.command, cli.json);
+    let code = match caught("run the command", move || run(command, json)) {
         Ok(code) => code,
         Err(error) => {
             match cli.json {
