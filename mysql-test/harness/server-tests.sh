@@ -503,5 +503,6 @@ t_fifty_kills_during_generates() {
 }
 
 . /kw/mysql-test/harness/bad-input.sh
+. /kw/mysql-test/harness/memory-limit.sh
 
 run_tests "$@"
