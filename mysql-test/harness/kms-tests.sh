@@ -266,6 +266,105 @@ t_nothing_is_left_in_memory() {
   echo "    $(tail -1 /tmp/kw-found)"
 }
 
+# ---- where credentials come from ----
+
+AWS=$KEYS/aws
+# with_environment: a keyring whose credentials come from the server's environment; $AWS/config with this text.
+with_environment() {
+  with_kms
+  rm -rf $AWS; mkdir -p $AWS
+  kms_config
+  sed -i 's/"credentials_file": "[^"]*",/"sts_endpoint_url": "'"$KMS_URL"'",/' "$CONFIG"
+}
+aws_file() { printf '%b' "$2" > "$AWS/$1"; chmod "$3" "$AWS/$1"; chown -R mysql:mysql $AWS; }
+process() { aws_file process "#!/bin/sh\n$1\n" 755; }
+GOOD='{"Version":1,"AccessKeyId":"AKIDPROC","SecretAccessKey":"wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}'
+start_with() { start_as_mysql env AWS_EC2_METADATA_DISABLED=true AWS_SHARED_CREDENTIALS_FILE=$AWS/none AWS_CONFIG_FILE=$AWS/config "$@" --; }
+# Processes of this box with a word in their command line; zombies of the server.
+with_word() { local p; for p in $(pgrep -f "$1"); do if [ "/proc/$p/root" -ef / ] && tr '\0' ' ' < "/proc/$p/cmdline" | grep -q "^sleep $1"; then echo "$p"; fi; done; }
+zombies() { ps -o stat= --ppid "$SERVER" | grep -c Z || true; }
+
+t_credential_process() {
+  with_environment
+  aws_file config "[default]\nregion = us-east-1\ncredential_process = $AWS/process\n" 600
+  process "id -u > $AWS/uid; printf '%s' '$GOOD'"
+  start_with
+  expect status "$(status_row Component_status)" Active
+  expect "whose process" "$(cat $AWS/uid)" "$(id -u mysql)"
+  install_udf; encrypted_table
+  # It hangs: the reload ends in time, the message names it, nothing of it is left.
+  process "sleep 7431 & exec sleep 7431"
+  local before=$SECONDS
+  reload 2>/dev/null && fail "the reload succeeded"
+  [ $((SECONDS - before)) -le 8 ] || fail "the reload took $((SECONDS - before)) s of 5"
+  log_has "the program '$AWS/process' (credential_process in '$AWS/config' line 3) had not ended"
+  log_lacks "AWS KMS ($KMS_URL) did not answer"
+  expect "what is left" "$(with_word 7431)" ""
+  expect zombies "$(zombies)" 0
+  # Endless output: cut, and the server's memory does not grow by it.
+  process "exec cat /dev/zero"
+  local kb; kb=$(awk '/VmRSS/ { print $2 }' /proc/$SERVER/status)
+  reload 2>/dev/null && fail "the reload succeeded"
+  log_has "printed more than 65536 bytes"
+  [ $(($(awk '/VmRSS/ { print $2 }' /proc/$SERVER/status) - kb)) -le 20000 ] || fail "the server's memory grew"
+  # Its own words are told, its output never.
+  process "echo hidden-output; echo 'no ticket' >&2; exit 3"
+  reload 2>/dev/null && fail "the reload succeeded"
+  log_has 'failed with exit code 3: "no ticket"'
+  log_lacks hidden-output
+  # The server dies: so does the process.
+  process "exec sleep 7432"
+  sql -e "ALTER INSTANCE RELOAD KEYRING" >/dev/null 2>&1 &
+  wait_for 10 has_started 7432
+  kill -9 "$SERVER"; wait "$SERVER" 2>/dev/null || true
+  wait_for 5 is_gone 7432
+  process "printf '%s' '$GOOD'"
+  start_with
+  expect row "$(row)" one
+  [ $((0x$(awk '/SigCgt/ { print $2 }' /proc/$SERVER/status) & 0x10000)) = 0 ] || fail "somebody handles SIGCHLD in the server"
+}
+has_started() { [ -n "$(with_word "$1")" ]; }
+is_gone() { [ -z "$(with_word "$1")" ]; }
+
+# A carriage return from an environment file with Windows line ends, and files that others can write: told as what they are.
+t_credential_texts_and_files() {
+  with_environment
+  local cr; cr=$(printf 'AKIDEXAMPLE\r')
+  start_with AWS_ACCESS_KEY_ID="$cr" AWS_SECRET_ACCESS_KEY=s
+  expect status "$(status_row Component_status)" Disabled
+  case "$(status_row Last_error)" in "KW-0005 "*"AWS_ACCESS_KEY_ID in the environment has a carriage return"*) ;; *) fail "$(status_row Last_error)" ;; esac
+  log_lacks KW-0015
+  log_lacks AKIDEXAMPLE
+  aws_file config "[default]\ncredential_process = $AWS/process\n" 666
+  process "printf '%s' '$GOOD'"
+  stop_server
+  start_with
+  case "$(status_row Last_error)" in "KW-0006 "*"'$AWS/config' has mode 0666"*) ;; *) fail "$(status_row Last_error)" ;; esac
+  chmod 600 $AWS/config
+  reload
+  expect status "$(status_row Component_status)" Active
+  chown nobody $AWS/config
+  reload 2>/dev/null && fail "the reload succeeded"
+  case "$(status_row Last_error)" in *"'$AWS/config'"*"uid $(id -u nobody)"*) ;; *) fail "$(status_row Last_error)" ;; esac
+  expect status "$(status_row Component_status)" Active
+}
+
+# Web identity: its call goes where sts_endpoint_url says, and what is wrong with it names path and host.
+t_web_identity() {
+  with_environment
+  aws_file token tok 644
+  local identity=(AWS_ROLE_ARN=arn:aws:iam::123456789012:role/r AWS_WEB_IDENTITY_TOKEN_FILE=$AWS/token)
+  start_with "${identity[@]}"
+  expect status "$(status_row Component_status)" Active
+  rm $AWS/token
+  reload 2>/dev/null && fail "the reload succeeded"
+  log_has "'$AWS/token' (AWS_WEB_IDENTITY_TOKEN_FILE in the environment)"
+  aws_file token tok 644
+  sed -i 's|"sts_endpoint_url": "[^"]*"|"sts_endpoint_url": "http://127.0.0.1:9"|' "$CONFIG"
+  reload 2>/dev/null && fail "the reload succeeded"
+  log_has "no answer of 127.0.0.1:9"
+}
+
 kms_off
 run_tests "$@"
 rc=$?
