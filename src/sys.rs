@@ -33,6 +33,19 @@ pub fn acting_ids() -> (u32, u32) {
     }
 }
 
+/// The effective group of this process and its supplementary ones.
+pub fn groups() -> Vec<u32> {
+    // SAFETY: with no places the call only counts.
+    let count = unsafe { libc::getgroups(0, std::ptr::null_mut()) };
+    let mut groups: Vec<libc::gid_t> = vec![0; usize::try_from(count).unwrap_or(0)];
+    // SAFETY: the list has as many places as the call is told.
+    let count = unsafe { libc::getgroups(count, groups.as_mut_ptr()) };
+    groups.truncate(usize::try_from(count).unwrap_or(0));
+    // SAFETY: getegid has no arguments, no failure and no side effect.
+    groups.push(unsafe { libc::getegid() });
+    groups
+}
+
 /// Whose rights are used for the keyring's files while this process runs as root: those of the
 /// owner of a folder (the data directory, or the keyring's folder for the tool).
 #[derive(Clone, Debug)]

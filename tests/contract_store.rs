@@ -255,9 +255,9 @@ fn every_cut_is_a_valid_older_file_torn_or_tampered_and_the_marker_knows() {
             Err(e) => assert_eq!(e.kind(), Kind::Tampered, "cut at {len}: {e}"),
         }
     }
-    assert_eq!(ends.iter().map(|e| e.1).collect::<Vec<_>>(), [0, 1, 2, 3]);
-    // The marker was written at open, when all three records were known.
-    for (len, _) in &ends[..3] {
+    // The file was put in place with its first record: without that it is no keyring.
+    assert_eq!(ends.iter().map(|e| e.1).collect::<Vec<_>>(), [1, 2, 3]);
+    for (len, _) in &ends[..2] {
         place.write(&whole[..*len]);
         let e = place.open().map(drop).unwrap_err();
         assert_eq!(e.kind(), Kind::Tampered);
@@ -272,26 +272,64 @@ fn every_cut_is_a_valid_older_file_torn_or_tampered_and_the_marker_knows() {
 fn a_torn_end_is_saved_cut_and_written_over() {
     let place = with_keys(2);
     let two = place.read();
-    place
-        .open()
-        .unwrap()
-        .generate(b"third", b"", b"AES", 32)
-        .unwrap();
+    let acknowledged = place.marked().unwrap();
+    let of_two = std::fs::read(place.marker_file()).unwrap();
+    let keyring = place.open().unwrap();
+    keyring.generate(b"third", b"", b"AES", 32).unwrap();
+    drop(keyring);
     let three = place.read();
-    let marker = place.data_dir().join("keyring_ward.marker");
-    for len in two.len() + 1..three.len() {
-        let _ = std::fs::remove_file(&marker);
+    let aside = |n: &str| place.dir.path().join(format!("keyring.ward.torn-1-2{n}"));
+    for (n, len) in (two.len() + 1..three.len()).enumerate() {
+        let today = n % 2 == 0;
+        if today {
+            std::fs::write(place.marker_file(), &of_two).unwrap();
+        } else {
+            place.write_marker_of_an_earlier_boot(&acknowledged);
+        }
         place.write(&three[..len]);
         let keyring = place.open().unwrap();
         assert_eq!(keyring.list().len(), 2, "cut at {len}");
         assert_eq!(place.read(), two);
         let warnings = keyring.take_warnings().join("\n");
         assert!(warnings.contains("saved as"), "{warnings}");
-        let aside = place.dir.path().join("keyring.ward.torn-1-2");
-        assert_eq!(std::fs::read(&aside).unwrap(), three[two.len()..len]);
+        // Only a marker of this boot knows that nobody was told of it.
+        assert_eq!(warnings.contains("never acknowledged"), today, "{warnings}");
+        assert_eq!(
+            warnings.contains("restore the newest"),
+            !today,
+            "{warnings}"
+        );
+        // A later tear does not overwrite an earlier one.
+        let saved = if n == 0 { aside("") } else { aside(".2") };
+        assert_eq!(std::fs::read(&saved).unwrap(), three[two.len()..len]);
+        assert_eq!(
+            std::fs::read(aside("")).unwrap(),
+            three[two.len()..two.len() + 1]
+        );
+        let _ = std::fs::remove_file(aside(".2"));
         keyring.generate(b"another", b"", b"AES", 32).unwrap();
         drop(keyring);
         assert_eq!(place.open().unwrap().list().len(), 3);
+    }
+}
+
+/// Whatever the marker knows as acknowledged is not torn, however it looks.
+#[test]
+fn nothing_that_was_acknowledged_is_cut() {
+    let place = with_keys(3);
+    let whole = place.read();
+    let last = whole.windows(4).rposition(|w| w == b"KWF\x01").unwrap();
+    for old_boot in [false, true] {
+        for len in last + 1..whole.len() {
+            if old_boot {
+                place.write_marker_of_an_earlier_boot(&place.marked().unwrap());
+            }
+            place.write(&whole[..len]);
+            let e = place.open().map(drop).unwrap_err();
+            assert_eq!(e.kind(), Kind::Tampered);
+            assert!(e.to_string().contains("no crash has left it so"), "{e}");
+            assert_eq!(place.read(), whole[..len], "nothing was changed");
+        }
     }
 }
 
@@ -300,9 +338,13 @@ fn torn_bytes_that_cannot_be_saved_refuse_writes_but_not_reads() {
     let place = with_keys(2);
     let whole = place.read();
     place.write(&whole[..whole.len() - 1]);
-    std::fs::remove_file(place.data_dir().join("keyring_ward.marker")).unwrap();
-    let aside = place.dir.path().join("keyring.ward.torn-1-1");
-    std::fs::create_dir(&aside).unwrap();
+    std::fs::remove_file(place.marker_file()).unwrap();
+    // No name is left for them.
+    let name = |n: u32| match n {
+        1 => "keyring.ward.torn-1-1".to_string(),
+        n => format!("keyring.ward.torn-1-1.{n}"),
+    };
+    (1..=99).for_each(|n| std::fs::create_dir(place.dir.path().join(name(n))).unwrap());
     let keyring = place.open().unwrap();
     assert_eq!(keyring.list().len(), 1);
     assert_eq!(
@@ -310,9 +352,10 @@ fn torn_bytes_that_cannot_be_saved_refuse_writes_but_not_reads() {
         Kind::ReadOnly
     );
     assert_eq!(place.read().len(), whole.len() - 1, "nothing was cut");
-    std::fs::remove_dir(&aside).unwrap();
+    std::fs::remove_dir(place.dir.path().join(name(40))).unwrap();
     let keyring = keyring.reload(&place.config(), &place.server()).unwrap();
     keyring.generate(b"x", b"", b"AES", 1).unwrap();
+    assert!(place.dir.path().join(name(40)).is_file());
 }
 
 #[test]
@@ -337,39 +380,58 @@ fn every_flipped_bit_is_noticed_and_nothing_is_changed() {
 fn unwritten_sectors_of_the_last_record_are_torn_of_others_tampered() {
     let place = Place::new();
     let keyring = place.open().unwrap();
-    for name in [b"a", b"b"] {
-        keyring
-            .store_key(name, b"", b"SECRET", &[0x11; 4000])
-            .unwrap();
-    }
+    let store = |name: &[u8]| {
+        let material = [0x11; 4000];
+        keyring.store_key(name, b"", b"SECRET", &material).unwrap();
+    };
+    store(b"a");
+    let first = place.marked().unwrap();
+    store(b"b");
+    let second = place.marked().unwrap();
     drop(keyring);
     let good = place.read();
-    let _ = std::fs::remove_file(place.data_dir().join("keyring_ward.marker"));
     let record = good.windows(4).rposition(|w| w == b"KWF\x01").unwrap();
-    for sector in good.len() / 512 - 7..good.len() / 512 {
+    for sector in 1..good.len() / 512 {
         let mut torn = good.clone();
-        assert!(sector * 512 > record);
         torn[sector * 512..(sector + 1) * 512].fill(0);
+        // Only the part of the last record that this sector holds was not written.
+        let boundary = sector * 512 <= record && record < (sector + 1) * 512;
+        if boundary {
+            torn[sector * 512..record].copy_from_slice(&good[sector * 512..record]);
+        }
+        // Before the power cut the marker had not been written since the first record.
+        place.write_marker_of_an_earlier_boot(&first);
         place.write(&torn);
-        assert_eq!(place.open().unwrap().list().len(), 1, "sector {sector}");
-        let _ = std::fs::remove_file(place.data_dir().join("keyring_ward.marker"));
+        let opened = place.open();
+        if (sector + 1) * 512 > record {
+            assert_eq!(opened.unwrap().list().len(), 1, "sector {sector}");
+        } else {
+            let e = opened.map(drop).unwrap_err();
+            assert_eq!(e.kind(), Kind::Tampered, "sector {sector}");
+            assert_eq!(place.read(), torn);
+        }
+        // It knows the second one: nothing is cut, power cut or not.
+        place.write_marker_of_an_earlier_boot(&second);
+        place.write(&torn);
+        let e = place.open().map(drop).unwrap_err();
+        assert_eq!(e.kind(), Kind::Tampered, "sector {sector}");
+        assert_eq!(place.read(), torn);
     }
-    for sector in 1..7 {
-        let mut bad = good.clone();
-        bad[sector * 512..(sector + 1) * 512].fill(0);
-        place.write(&bad);
-        assert_eq!(
-            place.open().map(drop).unwrap_err().kind(),
-            Kind::Tampered,
-            "sector {sector}"
-        );
-    }
-    // The whole last record unwritten: only the file system knew its length.
-    let last = good.windows(4).rposition(|w| w == b"KWF\x01").unwrap();
+    // Nothing of the last record was written, only the file system knew its length. More than a block of zeroes
+    // could be several records; one small record could not.
     let mut zero = good.clone();
-    zero[last..].fill(0);
+    zero[record..].fill(0);
+    place.write_marker_of_an_earlier_boot(&first);
     place.write(&zero);
+    assert_eq!(place.open().map(drop).unwrap_err().kind(), Kind::Tampered);
+    place.write(&zero[..record + 145]);
     assert_eq!(place.open().unwrap().list().len(), 1);
+    for swallowed in [2, 3, 16, 28] {
+        place.write_marker_of_an_earlier_boot(&first);
+        place.write(&zero[..record + swallowed * 145]);
+        let e = place.open().map(drop).unwrap_err();
+        assert_eq!(e.kind(), Kind::Tampered, "{swallowed} records");
+    }
 }
 
 #[test]
@@ -539,7 +601,9 @@ fn a_lost_file_without_its_marker_is_another_keyrings_beginning() {
     let place = with_keys(3);
     let keyring = place.open().unwrap();
     std::fs::remove_file(place.keyring_file()).unwrap();
-    keyring_ward::admin::marker::reset(&place.data_dir()).unwrap();
+    let e = keyring_ward::admin::marker::reset(&place.data_dir()).unwrap_err();
+    assert_eq!(e.kind(), Kind::Locked, "a server keeps it");
+    std::fs::remove_file(place.marker_file()).unwrap();
     let new = keyring.reload(&place.config(), &place.server()).unwrap();
     assert!(new.list().is_empty());
     assert!(!place.keyring_file().exists());
@@ -678,11 +742,13 @@ mod model {
                             continue;
                         }
                         let acknowledged = place.read();
+                        let marked = std::fs::read(place.marker_file()).unwrap();
                         let twin = keyring.generate(b"unacknowledged", b"", b"AES", 40);
                         prop_assert!(twin.is_ok());
                         let whole = place.read();
                         drop(keyring);
                         place.write(&whole[..(acknowledged.len() + whole.len()) / 2]);
+                        std::fs::write(place.marker_file(), marked).unwrap();
                         keyring = place.open().unwrap();
                     }
                 }
@@ -761,12 +827,12 @@ fn dead_records_are_counted_over_a_reopening() {
     );
     drop(keyring);
     let keyring = place.open().unwrap();
-    // Behind 64 removals a MiB is dead, and more than is alive.
-    (49..63).for_each(|i| keyring.remove(&name(i), b"").unwrap());
+    // Behind 62 removals a MiB is dead, and more than is alive.
+    (49..61).for_each(|i| keyring.remove(&name(i), b"").unwrap());
     assert_eq!(keyring.status().store.generation, 1);
-    (63..65).for_each(|i| keyring.remove(&name(i), b"").unwrap());
+    (61..65).for_each(|i| keyring.remove(&name(i), b"").unwrap());
     assert_eq!(keyring.status().store.generation, 2, "compacted");
-    assert!(place.read().len() < 37 * 16_700);
+    assert!(place.read().len() < 39 * 17_000);
     assert_eq!(keyring.list().len(), 35);
     // More than a MiB is dead, but more is alive: a rewrite does not pay.
     for i in 100..300 {
@@ -846,11 +912,14 @@ fn a_reload_knows_its_own_file_from_its_relatives() {
     let own = place.read();
     let compacted_behind = changed(&place, |k| k.compact().unwrap());
     // As long and as new by its numbers, but with another last record.
-    for stranger in [&forked, &compacted_before] {
+    for (stranger, what) in [
+        (&forked, "another branch"),
+        (&compacted_before, "an older copy"),
+    ] {
         place.write(stranger);
         let e = reload(&keyring, &place).map(drop).unwrap_err();
         assert_eq!(e.kind(), Kind::Tampered);
-        assert!(e.to_string().contains("an older copy"), "{e}");
+        assert!(e.to_string().contains(what), "{e}");
     }
     place.write(&compacted_behind);
     let keyring = reload(&keyring, &place).unwrap();
@@ -864,7 +933,7 @@ fn a_reload_knows_its_own_file_from_its_relatives() {
     assert_ne!(rewritten, compacted_behind);
     place.write(&rewritten);
     let e = reload(&keyring, &place).map(drop).unwrap_err();
-    assert!(e.to_string().contains("an older copy"), "{e}");
+    assert!(e.to_string().contains("another branch"), "{e}");
 }
 
 #[test]
@@ -945,13 +1014,26 @@ fn errors_name_the_file_and_a_look_ignores_the_marker() {
         .unwrap()
         .generate(b"k", b"", b"AES", 32)
         .unwrap();
-    std::fs::write(place.data_dir().join("keyring_ward.marker"), b"damaged").unwrap();
-    assert_eq!(place.open().map(drop).unwrap_err().kind(), Kind::Tampered);
+    // A damaged marker is told, and healed.
+    std::fs::write(place.marker_file(), b"damaged").unwrap();
+    let keyring = place.open().unwrap();
+    let warnings = keyring.take_warnings().join(" ");
+    assert!(
+        warnings.contains("keyring_ward.marker' is damaged"),
+        "{warnings}"
+    );
+    assert_eq!(place.marked().unwrap().at.sequence, 1);
+    drop(keyring);
+    // One that can't be read is an error, for a look as well as for a server that asks for it.
+    std::fs::remove_file(place.marker_file()).unwrap();
+    std::fs::create_dir(place.marker_file()).unwrap();
+    assert_eq!(place.open().map(drop).unwrap_err().kind(), Kind::Io);
     let mut look = place.server();
     look.look_only = true;
+    look.data_dir = None;
     let keyring = Keyring::open(&place.config(), &look, &SecretPool::new()).unwrap();
     assert_eq!(keyring.list().len(), 1);
-    std::fs::remove_file(place.data_dir().join("keyring_ward.marker")).unwrap();
+    std::fs::remove_dir(place.marker_file()).unwrap();
     common::write_secret(&place.key_file(), &[0x99; 32]);
     let e = place.open().map(drop).unwrap_err();
     assert_eq!(e.kind(), Kind::WrongKek);

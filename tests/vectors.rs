@@ -382,21 +382,21 @@ mod make {
         );
         m.add(
             "stanzas-seventeen",
-            &forge_header(&three, |h| h[92] = 17),
+            &forge_header(&three, |h| h[140] = 17),
             "kek",
             t,
             "exceed their limits",
         );
         m.add(
             "stanzas-none",
-            &forge_header(&three, |h| h[92] = 0),
+            &forge_header(&three, |h| h[140] = 0),
             "kek",
             t,
             "exceed their limits",
         );
         m.add(
             "stanza-length-huge",
-            &forge_header(&three, |h| h[97] = 0xff),
+            &forge_header(&three, |h| h[145] = 0xff),
             "kek",
             t,
             "exceed their limits",
@@ -412,7 +412,8 @@ mod make {
             "is not the one",
         );
         // The parameters stand behind group, index, threshold, provider, mechanism, reference.
-        let params = 94 + 4 + 3 + 2 + "passphrase".len() + 2 + "argon2id+aes-256-gcm".len() + 2 + 2;
+        let params =
+            142 + 4 + 3 + 2 + "passphrase".len() + 2 + "argon2id+aes-256-gcm".len() + 2 + 2;
         m.add(
             "argon2-memory-4tib",
             &forge_header(&argon, |h| h[params..params + 4].fill(0xff)),
@@ -560,6 +561,47 @@ mod make {
             "kek",
             t,
             "start of a record is damaged",
+        );
+        // Two records that were never written, or only their lengths are left: more than a crash leaves.
+        let mut two = three.clone();
+        two[second..].fill(0);
+        m.add(
+            "two-records-of-zeroes",
+            &two,
+            "kek",
+            t,
+            "start of a record is damaged",
+        );
+        // What a file is put in place with is synced before: none of it can be torn or missing.
+        let start = layout::parse_header(&rewritten).unwrap().length;
+        let written = start + (rewritten.len() - start) / 2;
+        for (name, cut, text) in [
+            (
+                "cut-below-what-was-put-in-place",
+                start,
+                "put in place with",
+            ),
+            (
+                "torn-in-what-was-put-in-place",
+                written - 1,
+                "no crash has left it so",
+            ),
+        ] {
+            m.add(name, &rewritten[..cut], "kek", t, text);
+        }
+        m.add(
+            "stanza-of-a-share",
+            &forge_header(&three, |h| h[148] = 2),
+            "kek",
+            t,
+            "exceed their limits",
+        );
+        m.add(
+            "record-before-forged",
+            &forge_header(&rewritten, |h| h[60] ^= 1),
+            "kek",
+            t,
+            "header is not authentic",
         );
         // A record of the generation before, put behind the header of the one after.
         let place = Place::new();

@@ -14,6 +14,7 @@ use keyring_ward::keyring::record::{Change, KeyRecord, ReadChange};
 use keyring_ward::secret::SecretPool;
 use keyring_ward::store::file::layout::{self, Header};
 use keyring_ward::store::file::scan::{chain_value, scan};
+use keyring_ward::store::file::torn::Bound;
 use keyring_ward::store::file::window::Window;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -129,6 +130,8 @@ fn journal(keys: &[Key], damage: &[Damage]) {
         file_id: [7; 16],
         generation: 3,
         base_sequence: 40,
+        before: layout::Before { sequence: 39, chain: [4; 32] },
+        whole_to: 40,
         salt: SALT,
         written_at: 1,
         stanzas: vec![stanza],
@@ -198,7 +201,7 @@ fn journal(keys: &[Key], damage: &[Damage]) {
     let mut seen = Vec::new();
     let mut behind = &file[parsed.length..];
     let mut window = Window::new(&mut behind, parsed.length as u64, (file.len() - parsed.length) as u64).expect("memory");
-    let result = scan(&POOL, &mut window, &parsed, &KEYS, None, &mut |change| {
+    let result = scan(&POOL, &mut window, &parsed, &KEYS, &mut [], &Bound::default(), &mut |change| {
         seen.push(match change {
             ReadChange::Put(r) => Seen(r.id.as_bytes().to_vec(), Some(r.material().expect("its material is here").to_vec())),
             ReadChange::Remove(id) => Seen(id.as_bytes().to_vec(), None),
@@ -207,7 +210,8 @@ fn journal(keys: &[Key], damage: &[Damage]) {
     });
     assert!(seen.len() <= written.len() && seen[..] == written[..seen.len()], "not a prefix");
     match result {
-        Ok((end, _)) => {
+        Ok(end) => {
+            assert!(end.torn <= layout::MAX_FRAME as u64, "more than one frame is torn");
             assert_eq!(end.offset as usize, starts[seen.len()]);
             assert_eq!(end.offset + end.torn, file.len() as u64);
             if file == intact {

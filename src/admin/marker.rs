@@ -1,24 +1,30 @@
-//! `reset-marker`: tell a data directory that it starts with another keyring.
+//! The marker of a data directory, for administration: what it says, and `reset-marker`.
 
-use crate::error::{Error, Kind, Result};
+use super::environment;
+use crate::config::Config;
+use crate::error::Result;
+use crate::keyring::Keyring;
+use crate::secret::SecretPool;
+use crate::store::MarkerSays;
 use crate::store::file::marker;
 use std::path::{Path, PathBuf};
 
-/// Removes the marker of a data directory; gives its path.
+/// Removes the marker of a data directory, whose server must not run; gives its path.
 ///
 /// # Errors
-/// NotFound: there is none.
+/// NotFound: there is none. Locked: a running server keeps it.
 pub fn reset(data_dir: &Path) -> Result<PathBuf> {
-    let path = marker::path_in(data_dir);
-    match std::fs::remove_file(&path) {
-        Ok(()) => Ok(path),
-        Err(e) => {
-            let e = Error::io("remove the marker", format!("'{}'", path.display()), e);
-            let hint = match e.kind() {
-                Kind::NotFound => "There is nothing to reset.",
-                _ => "Run this as root or as the account that runs mysqld.",
-            };
-            Err(e.hint(hint))
-        }
-    }
+    marker::reset(data_dir)
+}
+
+/// What the marker of a data directory says about the keyring that `config` describes, as a server would find at
+/// its start. The keyring is opened for a look; nothing is written.
+///
+/// # Errors
+/// The keyring or the marker can't be read.
+pub fn opinion(config: &Config, data_dir: &Path) -> Result<MarkerSays> {
+    let mut environment = environment(config, true);
+    environment.data_dir = Some(data_dir.to_path_buf());
+    let keyring = Keyring::open(config, &environment, &SecretPool::new())?;
+    Ok(keyring.status().store.marker)
 }

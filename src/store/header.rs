@@ -5,7 +5,7 @@
 //! to another data directory.
 
 use super::file::layout::{self, ParsedHeader};
-use super::file::marker::{self, Marker};
+use super::file::marker;
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, KEY, MAC, equal, fingerprint};
 use crate::error::{Error, Kind, Result};
@@ -29,8 +29,8 @@ pub(super) struct Expected<'a> {
     pub(super) deadline: Deadline,
     /// The DEK's fingerprint, where the configuration pins it.
     pub(super) pinned: Option<[u8; FINGERPRINT]>,
-    /// The data directory and its marker, where there are both.
-    pub(super) marker: Option<(&'a Path, &'a Marker)>,
+    /// The data directory and the keyring that belongs to it by its marker, where there are both.
+    pub(super) belongs: Option<(&'a Path, &'a [u8; FILE_ID])>,
 }
 
 /// An authentic header.
@@ -87,15 +87,10 @@ pub(super) fn open(bytes: &[u8], expected: &Expected<'_>) -> Result<OpenHeader> 
             "Somebody may have put another keyring in place. Restore yours, or correct fingerprint.",
         ));
     }
-    if let Some((dir, marker)) = expected.marker
-        && marker.file_id != header.file_id
+    if let Some((dir, file_id)) = expected.belongs
+        && *file_id != header.file_id
     {
-        return Err(Error::new(
-            Kind::Tampered,
-            OP,
-            format!("{place} is not the keyring that belongs to this data directory"),
-        )
-        .hint(marker::reset_hint(dir)));
+        return Err(foreign(place, Some(dir)));
     }
     Ok(OpenHeader {
         parsed,
@@ -104,6 +99,16 @@ pub(super) fn open(bytes: &[u8], expected: &Expected<'_>) -> Result<OpenHeader> 
         kek: opened.kek,
         stanza: opened.stanza,
     })
+}
+
+/// The error about a keyring that is another one than the marker names.
+pub(super) fn foreign(place: &str, data_dir: Option<&Path>) -> Error {
+    let why = format!("{place} is not the keyring that belongs to this data directory");
+    let e = Error::new(Kind::Tampered, OP, why);
+    match data_dir {
+        Some(dir) => e.hint(marker::reset_hint(dir)),
+        None => e,
+    }
 }
 
 /// A new DEK: the operating system's randomness, mixed with that of the KEK where it has a generator.

@@ -26,6 +26,23 @@ pub enum Mode {
     Snapshot,
 }
 
+/// What the marker in the data directory says about the keyring, for who only looks (doctor): a server refuses
+/// what does not fit.
+#[derive(Clone, Debug, Default)]
+pub enum MarkerSays {
+    /// No data directory was given.
+    #[default]
+    NotAsked,
+    /// There is none yet: the first write or start makes it.
+    NoMarker,
+    /// It is damaged: a full sentence.
+    Damaged(String),
+    /// The keyring holds its record, which has this number, or later ones.
+    Fits(u64),
+    /// An older copy, another branch, or another keyring: what a server says and refuses.
+    Misfit(std::sync::Arc<crate::error::Error>),
+}
+
 /// What a store tells about itself.
 #[derive(Clone, Debug, Default)]
 pub struct StoreInfo {
@@ -57,6 +74,10 @@ pub struct StoreInfo {
     pub torn: u64,
     /// Why writes are refused, if they are.
     pub refusing: Option<String>,
+    /// What the marker says, if it was asked.
+    pub marker: MarkerSays,
+    /// How often the marker could not be written since the keyring was opened.
+    pub marker_failures: u64,
 }
 
 /// Sealed records on some medium. A store holds no keys in memory.

@@ -7,13 +7,14 @@
 //! object that it can't open for an absent key, and never replace an object that it does not know.
 
 use super::file::lock::Lock;
-use super::file::marker::{self, Marker};
+use super::file::marker::{self, Keeper, Marker, Slot, Survives};
+use super::file::waypoint::Waypoint;
 use super::file::{Handover, OpenOptions, layout};
 use super::header::{self, OpenHeader};
-use super::{Mode, Store, StoreInfo};
+use super::{MarkerSays, Mode, Store, StoreInfo};
 use crate::config::Pkcs11Config;
 use crate::deadline::Deadline;
-use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, NONCE, Position, TAG, fingerprint};
+use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, MAC, NONCE, Position, TAG, fingerprint};
 use crate::error::{Error, Kind, Result};
 use crate::kek::adapter::attempt;
 use crate::kek::pkcs11::objects::{Object, Objects};
@@ -48,6 +49,8 @@ pub struct TokenStore {
     mode: Mode,
     identity: Identity,
     data_dir: Option<PathBuf>,
+    keeper: Option<Keeper>,
+    marker_says: MarkerSays,
     keks: Vec<Box<dyn Kek>>,
     patience: Duration,
     pool: SecretPool,
@@ -90,7 +93,13 @@ impl TokenStore {
             path,
             mode: options.mode,
             identity: options.identity.clone(),
+            keeper: options
+                .data_dir
+                .as_deref()
+                .filter(|_| options.mode == Mode::ReadWrite)
+                .map(Keeper::new),
             data_dir: options.data_dir,
+            marker_says: MarkerSays::NotAsked,
             keks: options.keks,
             patience: options.kek_patience,
             pool: options.pool,
@@ -103,8 +112,8 @@ impl TokenStore {
             warnings: Vec::new(),
         };
         let marker = match &store.data_dir {
-            Some(dir) if store.mode != Mode::Snapshot => marker::read(dir)?,
-            _ => None,
+            Some(dir) => marker::read(dir)?,
+            None => None,
         };
         store.read(options.fingerprint, options.deadline, marker, sink)?;
         Ok(store)
@@ -142,6 +151,7 @@ impl TokenStore {
             }
         };
         let place = self.objects.place();
+        let newest = marker.as_ref().and_then(Marker::newest);
         let opened = header::open(
             &head.value,
             &header::Expected {
@@ -151,7 +161,11 @@ impl TokenStore {
                 keks: &self.keks,
                 deadline,
                 pinned,
-                marker: self.data_dir.as_deref().zip(marker.as_ref()),
+                belongs: self
+                    .data_dir
+                    .as_deref()
+                    .zip(newest.map(|s| &s.file_id))
+                    .filter(|_| self.mode != Mode::Snapshot),
             },
         );
         self.collect_kek_warnings();
@@ -178,7 +192,8 @@ impl TokenStore {
         self.warnings.append(&mut warnings);
         let sequences = records.iter().map(|o| sequence_of(&o.value));
         self.sequence = sequences.max().unwrap_or(0);
-        self.refresh_marker();
+        self.look_at_marker(marker.as_ref(), &place);
+        self.mark();
         Ok(())
     }
 
@@ -262,20 +277,38 @@ impl TokenStore {
         }
     }
 
-    fn refresh_marker(&mut self) {
-        let (Some(dir), Some(opened), Mode::ReadWrite) = (&self.data_dir, &self.opened, self.mode)
-        else {
+    /// What the marker says where it is not enforced, and what is to be said of a damaged one.
+    fn look_at_marker(&mut self, marker: Option<&Marker>, place: &str) {
+        let (Some(dir), Some(opened)) = (&self.data_dir, &self.opened) else {
             return;
         };
-        // Objects go one by one, so there is no lower bound to keep.
-        let marker = Marker {
-            file_id: opened.header.file_id,
-            sequence: 0,
+        self.marker_says = match marker.map(Marker::newest) {
+            None => MarkerSays::NoMarker,
+            Some(None) => MarkerSays::Damaged(marker::damaged_warning(dir)),
+            Some(Some(slot)) if slot.file_id != opened.header.file_id => {
+                MarkerSays::Misfit(Arc::new(header::foreign(place, Some(dir))))
+            }
+            Some(Some(_)) => MarkerSays::Fits(0),
         };
-        if let Err(e) = marker::refresh(dir, &marker) {
-            self.warnings
-                .push(format!("{e} A missing keyring would not be noticed."));
+        if let (MarkerSays::Damaged(sentence), true) =
+            (&self.marker_says, self.mode != Mode::Snapshot)
+        {
+            self.warnings.push(sentence.clone());
         }
+    }
+
+    fn mark(&mut self) {
+        let (Some(keeper), Some(opened)) = (&mut self.keeper, &self.opened) else {
+            return;
+        };
+        // Objects go one by one, so there is no last record: the marker tells which keyring it is.
+        let at = Waypoint {
+            generation: opened.header.generation,
+            sequence: 0,
+            chain: [0; MAC],
+        };
+        let slot = Slot::now(opened.header.file_id, at);
+        self.warnings.extend(keeper.mark(&slot, Survives::PowerCut));
     }
 
     fn position(opened: &Opened, sequence: u64, label: &str) -> Position {
@@ -369,6 +402,8 @@ impl TokenStore {
             file_id,
             generation: 1,
             base_sequence: 0,
+            before: layout::Before::default(),
+            whole_to: 0,
             salt: [0; crate::envelope::SALT],
             written_at: sys::unix_seconds(),
             stanzas: vec![stanza],
@@ -384,7 +419,7 @@ impl TokenStore {
         self.bytes = bytes.len() as u64;
         self.opened = Some(Opened { header, dek, keys });
         self.collect_kek_warnings();
-        self.refresh_marker();
+        self.mark();
         Ok(())
     }
 
@@ -528,6 +563,8 @@ impl Store for TokenStore {
         let mut info = StoreInfo {
             opened_by: self.keks.first().map(|k| k.describe()).unwrap_or_default(),
             contact: Some(contact.clone()),
+            marker: self.marker_says.clone(),
+            marker_failures: self.keeper.as_ref().map_or(0, Keeper::failures),
             ..StoreInfo::default()
         };
         if let Some(opened) = &self.opened {

@@ -7,8 +7,10 @@ use keyring_ward::config::{Backend, Config, KekConfig, Limits, Patience, SecretR
 use keyring_ward::error::Result;
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
+use keyring_ward::store::file::marker::{self, Slot};
 use keyring_ward::sys::Identity;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A folder with a key file, a place for a keyring file and a data directory.
@@ -72,7 +74,31 @@ impl Place {
     }
 
     pub fn write(&self, bytes: &[u8]) {
-        std::fs::write(self.keyring_file(), bytes).unwrap();
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(self.keyring_file()).unwrap();
+        file.write_all(bytes).unwrap();
+    }
+
+    pub fn marker_file(&self) -> PathBuf {
+        self.data_dir().join("keyring_ward.marker")
+    }
+
+    /// What the marker says last.
+    pub fn marked(&self) -> Option<Slot> {
+        marker::read(&self.data_dir())
+            .unwrap()
+            .and_then(|m| m.newest().copied())
+    }
+
+    /// Puts a marker in place that another start of the machine left.
+    pub fn write_marker_of_an_earlier_boot(&self, slot: &Slot) {
+        let mut slot = *slot;
+        slot.boot = [7; 16];
+        let mut bytes = vec![0; marker::SLOT_DISTANCE as usize];
+        bytes[..marker::SLOT].copy_from_slice(&slot.bytes());
+        bytes.extend_from_slice(&slot.bytes());
+        std::fs::write(self.marker_file(), bytes).unwrap();
     }
 }
 

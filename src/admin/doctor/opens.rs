@@ -51,7 +51,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
         detail.push_str(warning);
     }
     look.say(WHAT, verdict, detail, String::new());
-    super::marker::check(look, &report);
+    super::marker::check(look, config);
     report.keys
 }
 

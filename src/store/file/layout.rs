@@ -20,8 +20,8 @@ pub const PROLOGUE: usize = 20;
 pub const MAX_HEADER: usize = 65_536;
 /// Most stanzas of a header.
 pub const MAX_STANZAS: usize = 16;
-/// File id, generation, base sequence, salt, creation time, number of stanzas.
-const FIXED: usize = FILE_ID + 8 + 8 + SALT + 8 + 2;
+/// File id, generation, base sequence, the record before, whole to, salt, creation time, number of stanzas.
+const FIXED: usize = FILE_ID + 8 + 8 + 8 + MAC + 8 + SALT + 8 + 2;
 
 /// First bytes of a frame; none is zero.
 pub const FRAME_MARK: [u8; 4] = *b"KWF\x01";
@@ -32,7 +32,27 @@ pub const FRAME_HEADER: usize = 4 + 4 + 8 + NONCE + 4;
 /// What a frame adds to its ciphertext.
 pub const FRAME_OVERHEAD: usize = FRAME_HEADER + TAG + END_MARK.len();
 /// Longest frame in bytes.
-pub const MAX_FRAME: usize = FRAME_OVERHEAD + MAX_PLAINTEXT;
+pub const MAX_FRAME: usize = padded(FRAME_OVERHEAD + MAX_PLAINTEXT);
+/// Longest ciphertext in bytes.
+pub const MAX_BODY: usize = MAX_FRAME - FRAME_OVERHEAD;
+/// Shortest frame in bytes: the removal of a key with a name of one byte.
+pub const MIN_FRAME: usize = padded(FRAME_OVERHEAD + 6);
+/// The length of every frame is 1 more than a multiple of this: the length of some frames tells
+/// how many they are, even when nothing else of them is readable (`torn`).
+pub const GRAIN: usize = 16;
+/// Frames beyond this are 1 more than a multiple of `COARSE_GRAIN`.
+const FINE_UP_TO: usize = 1025;
+const COARSE_GRAIN: usize = 512;
+
+/// The length of a frame that needs `length` bytes: the next one that a frame may have.
+pub const fn padded(length: usize) -> usize {
+    let grain = if length <= FINE_UP_TO {
+        GRAIN
+    } else {
+        COARSE_GRAIN
+    };
+    (length - 1).next_multiple_of(grain) + 1
+}
 
 const PUT: u8 = 1;
 const REMOVE: u8 = 2;
@@ -46,12 +66,25 @@ pub struct Header {
     pub generation: u64,
     /// The sequence number before the first record's: sequences go on over rewrites.
     pub base_sequence: u64,
+    /// The last record before this rewrite; zeroes in a new file.
+    pub before: Before,
+    /// The last record that was written together with this header: up to here nothing is torn.
+    pub whole_to: u64,
     /// Fresh for each rewrite.
     pub salt: [u8; SALT],
     /// When this generation was written, in seconds since 1970.
     pub written_at: i64,
     /// The wrapped DEK.
     pub stanzas: Vec<Stanza>,
+}
+
+/// The last record that the file held before it was rewritten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Before {
+    /// Its sequence number.
+    pub sequence: u64,
+    /// The chain value behind it.
+    pub chain: [u8; MAC],
 }
 
 /// A header as it was read, and the bytes that its MAC covers.
@@ -112,6 +145,9 @@ impl Header {
         out.extend_from_slice(&self.file_id);
         out.extend_from_slice(&self.generation.to_le_bytes());
         out.extend_from_slice(&self.base_sequence.to_le_bytes());
+        out.extend_from_slice(&self.before.sequence.to_le_bytes());
+        out.extend_from_slice(&self.before.chain);
+        out.extend_from_slice(&self.whole_to.to_le_bytes());
         out.extend_from_slice(&self.salt);
         out.extend_from_slice(&self.written_at.to_le_bytes());
         out.extend_from_slice(&(self.stanzas.len() as u16).to_le_bytes());
@@ -271,12 +307,20 @@ fn parse_fields(authenticated: &[u8]) -> Option<Header> {
         file_id: r.array()?,
         generation: r.u64()?,
         base_sequence: r.u64()?,
+        before: Before {
+            sequence: r.u64()?,
+            chain: r.array()?,
+        },
+        whole_to: r.u64()?,
         salt: r.array()?,
         written_at: r.i64()?,
         stanzas: Vec::new(),
     };
     let count = usize::from(r.u16()?);
-    if !(1..=MAX_STANZAS).contains(&count) || header.generation == 0 {
+    let numbers = header.generation != 0
+        && header.before.sequence <= header.base_sequence
+        && header.base_sequence <= header.whole_to;
+    if !(1..=MAX_STANZAS).contains(&count) || !numbers {
         return None;
     }
     for _ in 0..count {
@@ -286,6 +330,10 @@ fn parse_fields(authenticated: &[u8]) -> Option<Header> {
             at: 0,
         };
         let (group, index, threshold) = (s.u8()?, s.u8()?, s.u8()?);
+        // Version 1 knows whole DEKs only, no shares.
+        if (group, index, threshold) != (0, 0, 1) {
+            return None;
+        }
         header.stanzas.push(Stanza {
             provider: s.text16(32)?,
             mechanism: s.text16(64)?,
@@ -338,7 +386,9 @@ pub fn parse_frame_header(bytes: &[u8]) -> Option<FrameHeader> {
         sequence: r.u64()?,
         nonce: r.array()?,
     };
-    (1..=MAX_PLAINTEXT).contains(&header.body).then_some(header)
+    let possible = (1..=MAX_BODY).contains(&header.body)
+        && header.frame_length() == padded(header.frame_length());
+    possible.then_some(header)
 }
 
 /// Appends a frame to `out`.
@@ -361,8 +411,8 @@ pub fn write_frame(
     out.extend_from_slice(&END_MARK);
 }
 
-/// The plaintext length of a change.
-pub fn plaintext_length(change: &Change<'_>) -> usize {
+/// How long the fields of a change are.
+fn content_length(change: &Change<'_>) -> usize {
     match change {
         Change::Put(k) => {
             1 + 8
@@ -380,12 +430,23 @@ pub fn plaintext_length(change: &Change<'_>) -> usize {
     }
 }
 
-/// The length of the frame that holds a change.
-pub fn frame_length(change: &Change<'_>) -> u64 {
-    (FRAME_OVERHEAD + plaintext_length(change)) as u64
+/// The plaintext length of a change: its fields and the zeroes behind them.
+pub fn plaintext_length(change: &Change<'_>) -> usize {
+    padded(FRAME_OVERHEAD + content_length(change)) - FRAME_OVERHEAD
 }
 
-/// Writes the plaintext of a change into `out`, which has exactly [`plaintext_length`] bytes.
+/// The length of the frame that holds a change.
+pub fn frame_length(change: &Change<'_>) -> u64 {
+    padded(FRAME_OVERHEAD + content_length(change)) as u64
+}
+
+/// The length of the frame that holds the removal of a key.
+pub fn removal_length(id: &KeyId) -> u64 {
+    let fields = 1 + 2 + id.name().len() + 2 + id.owner().len();
+    padded(FRAME_OVERHEAD + fields) as u64
+}
+
+/// Writes the plaintext of a change into `out`, which has exactly [`plaintext_length`] bytes, all of them zero.
 ///
 /// # Errors
 /// Internal: the key's material is not in memory, so it can't be written.
@@ -468,7 +529,9 @@ fn read_fields(text: &[u8]) -> Option<Fields<'_>> {
             material: r.field16(MAX_MATERIAL)?,
         }),
     };
-    r.done().then_some(Fields { name, owner, put })
+    let rest = &text[r.at..];
+    let shortest = padded(FRAME_OVERHEAD + r.at) - FRAME_OVERHEAD;
+    (text.len() == shortest && rest.iter().all(|b| *b == 0)).then_some(Fields { name, owner, put })
 }
 
 #[cfg(test)]
@@ -507,7 +570,6 @@ mod tests {
                 "{claimed}: {e}"
             );
         }
-        assert_eq!(MAX_FRAME, FRAME_OVERHEAD + MAX_PLAINTEXT);
         let longest = "longest plaintext: 1 + 8 + 8 + 2 + 1020 + 2 + 1020 + 2 + 16 + 2 + 16384";
         assert_eq!(MAX_PLAINTEXT, 18_465, "{longest}");
     }
@@ -517,6 +579,11 @@ mod tests {
             file_id: [1; 16],
             generation: 7,
             base_sequence: 9,
+            before: Before {
+                sequence: 8,
+                chain: [6; 32],
+            },
+            whole_to: 11,
             salt: [2; 32],
             written_at: -5,
             stanzas: vec![Stanza {
@@ -524,8 +591,8 @@ mod tests {
                 mechanism: "m".into(),
                 key_ref: "r".into(),
                 group: 0,
-                index: 1,
-                threshold: 2,
+                index: 0,
+                threshold: 1,
                 params: vec![1, 2, 3],
                 commitment: [4; 32],
                 blob: vec![5; 60],
@@ -597,6 +664,51 @@ mod tests {
         );
     }
 
+    /// The sum of several frames' lengths is not the length of one.
+    #[test]
+    fn lengths_of_frames_count_them() {
+        assert_eq!((MIN_FRAME, padded(65), padded(66)), (65, 65, 81));
+        assert_eq!(
+            (padded(1025), padded(1026), MAX_FRAME),
+            (1025, 1537, 17_409)
+        );
+        for n in 1..=MAX_FRAME {
+            let p = padded(n);
+            assert!(p >= n && p % GRAIN == 1 && padded(p) == p);
+        }
+        let lengths: Vec<usize> = (MIN_FRAME..1105).filter(|n| padded(*n) == *n).collect();
+        for a in &lengths {
+            for b in &lengths {
+                for c in [0, 65, 81, 97, 145] {
+                    let sum = a + b + c;
+                    assert!(sum >= (GRAIN + 1) * MIN_FRAME || padded(sum) != sum);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_stanza_of_a_share_or_numbers_that_contradict_each_other_are_refused() {
+        let with = |change: &dyn Fn(&mut Header)| {
+            let mut header = header();
+            change(&mut header);
+            let bytes = finish_header(header.authenticated_bytes().unwrap(), &[3; 32]);
+            parse_header(&bytes).map(drop)
+        };
+        assert!(with(&|_| {}).is_ok());
+        let changes: [&dyn Fn(&mut Header); 6] = [
+            &|h| h.before.sequence = h.base_sequence + 1,
+            &|h| h.stanzas[0].group = 1,
+            &|h| h.stanzas[0].index = 1,
+            &|h| h.stanzas[0].threshold = 0,
+            &|h| h.stanzas[0].threshold = 2,
+            &|h| h.whole_to = h.base_sequence - 1,
+        ];
+        for change in changes {
+            assert_eq!(with(change).unwrap_err().kind(), Kind::Tampered);
+        }
+    }
+
     #[test]
     fn plaintext_round_trip_and_limits() {
         let pool = SecretPool::new();
@@ -606,7 +718,7 @@ mod tests {
             KeyRecord::new(id.clone(), b"aes", pool.copy(&[7; 16_384]).unwrap(), 42, 3).unwrap();
         let change = Change::Put(&record);
         let mut text = vec![0; plaintext_length(&change)];
-        assert!(text.len() <= MAX_PLAINTEXT);
+        assert!(text.len() <= MAX_BODY);
         write_plaintext(&change, &mut text).unwrap();
         match read_plaintext(&pool, &text).unwrap() {
             Some(ReadChange::Put(back)) => {
@@ -622,6 +734,13 @@ mod tests {
         for len in 0..text.len() {
             assert!(read_plaintext(&pool, &text[..len]).unwrap().is_none());
         }
+        let last = text.len() - 1;
+        text[last] = 1;
+        assert!(
+            read_plaintext(&pool, &text).unwrap().is_none(),
+            "zeroes only"
+        );
+        text[last] = 0;
         text.push(0);
         assert!(read_plaintext(&pool, &text).unwrap().is_none());
     }

@@ -1,26 +1,155 @@
-//! The marker in the data directory: "there was a keyring, this one, at least this far".
+//! The marker in the data directory: "there was a keyring, this one, and this record was acknowledged".
 //!
-//! A missing keyring file is not an empty keyring when there was one (unmounted volume, wrong
-//! path, older copy). The marker holds the file id and a lower bound of the last sequence number;
-//! it is refreshed at open and rewrite, never on the write path. It holds no secret.
+//! A missing keyring file is not an empty keyring when there was one (unmounted volume, wrong path), and an older
+//! copy is not the keyring. Two slots lie 4 KiB apart; each names the last acknowledged record of its time. After
+//! the sync of each write the older slot is overwritten without a sync of its own: a kill keeps that, a power cut
+//! leaves an older bound. It must never name a record that is not on the disk yet, holds no secret, and a marker
+//! that can't be written must never fail a write.
 
-use crate::config::hex;
+use super::waypoint::Waypoint;
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
 use crate::sys::{self, Access};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The marker's name in the data directory.
 pub const NAME: &str = "keyring_ward.marker";
+/// The distance of the two slots: no sector, page or block holds both.
+pub const SLOT_DISTANCE: u64 = 4096;
+/// Bytes of a slot.
+pub const SLOT: usize = FIELDS + 4;
+const MAGIC: [u8; 8] = *b"\x8aKWMARK\x01";
 const OP: &str = "read the keyring's marker";
+const WRITE: &str = "write the keyring's marker";
 
-/// What a marker says.
+/// Which start of the machine; all zeroes: unknown.
+pub type BootId = [u8; 16];
+
+/// What a slot says: this record of this keyring was acknowledged in this boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Marker {
-    /// Which keyring file belongs to this data directory.
+pub struct Slot {
+    /// Which keyring belongs to this data directory.
     pub file_id: [u8; FILE_ID],
-    /// Its last sequence number is at least this.
-    pub sequence: u64,
+    /// The last acknowledged record.
+    pub at: Waypoint,
+    /// When that was.
+    pub boot: BootId,
+}
+
+impl Slot {
+    /// A slot of the present boot.
+    pub fn now(file_id: [u8; FILE_ID], at: Waypoint) -> Slot {
+        Slot {
+            file_id,
+            at,
+            boot: boot_id(),
+        }
+    }
+
+    /// It was written in the present boot, for sure.
+    pub fn is_of_this_boot(&self) -> bool {
+        self.boot == boot_id() && self.boot != BootId::default()
+    }
+
+    /// The slot's bytes (docs/format.md).
+    pub fn bytes(&self) -> [u8; SLOT] {
+        let mut out = [0; SLOT];
+        let fields: [&[u8]; 6] = [
+            &MAGIC,
+            &self.file_id,
+            &self.at.generation.to_le_bytes(),
+            &self.at.sequence.to_le_bytes(),
+            &self.at.chain,
+            &self.boot,
+        ];
+        let mut at = 0;
+        for field in fields {
+            out[at..at + field.len()].copy_from_slice(field);
+            at += field.len();
+        }
+        let crc = crc32fast::hash(&out[..at]);
+        out[at..].copy_from_slice(&crc.to_le_bytes());
+        out
+    }
+
+    /// Reads a slot. `None`: it was never written, or not wholly.
+    pub fn parse(bytes: &[u8]) -> Option<Slot> {
+        let bytes = bytes.get(..SLOT)?;
+        let (covered, crc) = bytes.split_at(FIELDS);
+        if bytes[..8] != MAGIC || crc != crc32fast::hash(covered).to_le_bytes() {
+            return None;
+        }
+        let number = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        Some(Slot {
+            file_id: bytes[8..24].try_into().ok()?,
+            at: Waypoint {
+                generation: number(24)?,
+                sequence: number(32)?,
+                chain: bytes[40..72].try_into().ok()?,
+            },
+            boot: bytes[72..88].try_into().ok()?,
+        })
+    }
+
+    fn age(&self) -> (u64, u64) {
+        (self.at.generation, self.at.sequence)
+    }
+}
+
+/// Bytes of a slot that its checksum covers.
+const FIELDS: usize = 88;
+
+/// The present boot, as the kernel names it.
+pub fn boot_id() -> BootId {
+    static BOOT: OnceLock<BootId> = OnceLock::new();
+    *BOOT.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+        u128::from_str_radix(&digits, 16)
+            .map(u128::to_be_bytes)
+            .unwrap_or_default()
+    })
+}
+
+/// A marker that was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marker {
+    slots: [Option<Slot>; 2],
+}
+
+impl Marker {
+    fn parse(bytes: &[u8]) -> Marker {
+        let slot = |i: usize| Slot::parse(bytes.get(i * SLOT_DISTANCE as usize..)?);
+        let slots = [slot(0), slot(1)];
+        match slots {
+            // Two keyrings can't both belong to a data directory.
+            [Some(a), Some(b)] if a.file_id != b.file_id => Marker::default(),
+            _ => Marker { slots },
+        }
+    }
+
+    /// What is known last; `None`: both slots are damaged, so there was a keyring, and no more is known.
+    pub fn newest(&self) -> Option<&Slot> {
+        self.slots.iter().flatten().max_by_key(|s| s.age())
+    }
+
+    /// All slots that are whole.
+    pub fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().flatten()
+    }
+
+    /// The index of the slot that is overwritten next.
+    fn older(&self) -> usize {
+        match self.slots {
+            [Some(a), Some(b)] if b.age() < a.age() => 1,
+            [Some(_), None] => 1,
+            _ => 0,
+        }
+    }
 }
 
 /// The marker's path in a data directory.
@@ -38,112 +167,208 @@ pub fn reset_hint(data_dir: &Path) -> String {
     )
 }
 
+/// What is said where both slots are damaged.
+pub fn damaged_warning(data_dir: &Path) -> String {
+    format!(
+        "'{}' is damaged, so it is not known whether the keyring file is the newest. It is written anew with the \
+         next change of the keyring.",
+        path_in(data_dir).display()
+    )
+}
+
 /// Reads the marker of a data directory; `None` where there is none.
 ///
 /// # Errors
 /// It is there and can't be read.
 pub fn read(data_dir: &Path) -> Result<Option<Marker>> {
     let path = path_in(data_dir);
-    let fail = |e| Error::io(OP, format!("'{}'", path.display()), e);
-    let mut file = match sys::open(&path, Access::Read) {
-        Ok((file, _)) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(fail(e)),
-    };
-    let text = sys::read_bounded(&mut file, 4096).map_err(fail)?;
-    let marker = std::str::from_utf8(&text)
-        .ok()
-        .and_then(parse)
-        .ok_or_else(|| {
-            Error::new(
-                Kind::Tampered,
-                OP,
-                format!("'{}' is damaged", path.display()),
-            )
-            .hint(reset_hint(data_dir))
-        })?;
-    Ok(Some(marker))
-}
-
-fn parse(text: &str) -> Option<Marker> {
-    let mut lines = text.lines();
-    if lines.next()? != "keyring-ward marker 1" {
-        return None;
-    }
-    let id = lines.next()?.strip_prefix("file_id ")?;
-    let sequence = lines.next()?.strip_prefix("sequence ")?.parse().ok()?;
-    let mut file_id = [0; FILE_ID];
-    if id.len() != 2 * FILE_ID || !id.is_ascii() {
-        return None;
-    }
-    for (i, byte) in file_id.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&id[2 * i..2 * i + 2], 16).ok()?;
-    }
-    Some(Marker { file_id, sequence })
-}
-
-/// Brings the marker up to date.
-///
-/// # Errors
-/// The data directory can't be written.
-pub fn refresh(data_dir: &Path, marker: &Marker) -> Result<()> {
-    if read(data_dir).ok().flatten() == Some(*marker) {
-        return Ok(());
-    }
-    write(data_dir, marker)
-}
-
-/// Writes the marker durably.
-///
-/// # Errors
-/// The data directory can't be written.
-pub fn write(data_dir: &Path, marker: &Marker) -> Result<()> {
-    let path = path_in(data_dir);
-    let text = format!(
-        "keyring-ward marker 1\nfile_id {}\nsequence {}\n",
-        hex(&marker.file_id),
-        marker.sequence
-    );
-    sys::replace_file(&path, text.as_bytes()).map_err(|e| {
-        Error::io(
-            "write the keyring's marker",
-            format!("'{}'", path.display()),
-            e,
+    let fail = |e| {
+        Error::io(OP, format!("'{}'", path.display()), e).hint(
+            "The account that runs mysqld must own it, with mode 0600, and it must be a regular file.",
         )
-    })
+    };
+    match sys::open(&path, Access::Read) {
+        Ok((file, _)) => read_slots(&file).map(Some).map_err(fail),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(fail(e)),
+    }
+}
+
+fn read_slots(file: &File) -> io::Result<Marker> {
+    let mut bytes = [0; SLOT_DISTANCE as usize + SLOT];
+    let mut got = 0;
+    while got < bytes.len() {
+        match file.read_at(&mut bytes[got..], got as u64) {
+            Ok(0) => break,
+            Ok(n) => got += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(Marker::parse(&bytes[..got]))
+}
+
+/// How much a mark must survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Survives {
+    /// A kill: written, not synced. For each write.
+    Kill,
+    /// A power cut: synced. For openings and rewrites.
+    PowerCut,
+}
+
+/// A running server's marker, kept open. A shared lock on it tells others that the server runs.
+pub struct Keeper {
+    path: PathBuf,
+    open: Option<Open>,
+    /// How often the marker could not be written.
+    failures: u64,
+    /// How many marks are left out before a marker that is gone is tried again.
+    left_out: u64,
+    warned: bool,
+}
+
+struct Open {
+    file: File,
+    inode: (u64, u64),
+    marker: Marker,
+}
+
+impl Keeper {
+    /// The keeper of a data directory's marker. Nothing is opened yet.
+    pub fn new(data_dir: &Path) -> Keeper {
+        Keeper {
+            path: path_in(data_dir),
+            open: None,
+            failures: 0,
+            left_out: 0,
+            warned: false,
+        }
+    }
+
+    /// How often the marker could not be written.
+    pub fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// Notes that a record is on the disk. A marker that is gone, damaged or another keyring's is made anew,
+    /// durably. What goes wrong is counted; the first time it gives a sentence for the log.
+    pub fn mark(&mut self, slot: &Slot, survives: Survives) -> Option<String> {
+        if self.left_out > 0 && survives == Survives::Kill {
+            self.left_out -= 1;
+            return None;
+        }
+        match self.try_mark(slot, survives) {
+            Ok(()) => {
+                self.warned = false;
+                None
+            }
+            Err(e) => {
+                self.failures += 1;
+                // Making it anew costs syncs, which must not slow down every write.
+                self.left_out = self.failures.next_power_of_two().min(1024);
+                let warn = !std::mem::replace(&mut self.warned, true);
+                warn.then(|| {
+                    format!(
+                        "{} The keyring works on, but a missing keyring file or an older copy of it might not \
+                         be noticed at the next start.",
+                        Error::io(WRITE, format!("'{}'", self.path.display()), e)
+                            .hint("Make room in the data directory and mend its rights.")
+                    )
+                })
+            }
+        }
+    }
+
+    fn try_mark(&mut self, slot: &Slot, survives: Survives) -> io::Result<()> {
+        let there = std::fs::symlink_metadata(&self.path);
+        if let Ok(meta) = &there {
+            let inode = (meta.dev(), meta.ino());
+            if self.open.as_ref().is_none_or(|o| o.inode != inode) {
+                // Another process made it, or nobody has opened it yet.
+                self.open = Open::of(&self.path).ok();
+            }
+        } else {
+            self.open = None;
+        }
+        let usable = |o: &&mut Open| o.marker.newest().is_some_and(|s| s.file_id == slot.file_id);
+        match self.open.as_mut().filter(usable) {
+            Some(open) => open.mark(slot, survives),
+            None => {
+                self.open = Some(make(&self.path, slot)?);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Open {
+    fn of(path: &Path) -> io::Result<Open> {
+        let (file, meta) = sys::open(path, Access::ReadWrite)?;
+        // Refused only while somebody resets the marker.
+        let _ = file.try_lock_shared();
+        Ok(Open {
+            marker: read_slots(&file)?,
+            inode: (meta.dev(), meta.ino()),
+            file,
+        })
+    }
+
+    fn mark(&mut self, slot: &Slot, survives: Survives) -> io::Result<()> {
+        if self.marker.newest() == Some(slot) {
+            return Ok(());
+        }
+        let older = self.marker.older();
+        self.file
+            .write_all_at(&slot.bytes(), older as u64 * SLOT_DISTANCE)?;
+        self.marker.slots[older] = Some(*slot);
+        match survives {
+            Survives::Kill => Ok(()),
+            Survives::PowerCut => self.file.sync_data(),
+        }
+    }
+}
+
+/// Writes a new marker durably.
+fn make(path: &Path, slot: &Slot) -> io::Result<Open> {
+    let mut bytes = vec![0; SLOT_DISTANCE as usize + SLOT];
+    bytes[..SLOT].copy_from_slice(&slot.bytes());
+    bytes[SLOT_DISTANCE as usize..].copy_from_slice(&slot.bytes());
+    sys::replace_file(path, &bytes)?;
+    Open::of(path)
+}
+
+/// Removes a data directory's marker, unless a running server keeps it; gives its path.
+///
+/// # Errors
+/// NotFound: there is none. Locked: a server runs on this data directory.
+pub fn reset(data_dir: &Path) -> Result<PathBuf> {
+    const RESET: &str = "reset the keyring's marker";
+    let path = path_in(data_dir);
+    let fail = |e: io::Error| {
+        let e = Error::io(RESET, format!("'{}'", path.display()), e);
+        let hint = match e.kind() {
+            Kind::NotFound => "There is nothing to reset.",
+            _ => "Run this as root or as the account that runs mysqld.",
+        };
+        e.hint(hint)
+    };
+    let (file, _) = sys::open(&path, Access::Read).map_err(fail)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => {
+            let why = format!("'{}' is in use by a running server", path.display());
+            return Err(Error::new(Kind::Locked, RESET, why).hint(
+                "Its keyring is open, so its marker fits. Stop the server first, then put the other keyring in \
+                 place and run this again.",
+            ));
+        }
+        Err(std::fs::TryLockError::Error(e)) => return Err(fail(e)),
+    }
+    std::fs::remove_file(&path).map_err(fail)?;
+    Ok(path)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn round_trip_missing_and_damaged() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read(dir.path()).unwrap(), None);
-        let marker = Marker {
-            file_id: [0xAB; 16],
-            sequence: 77,
-        };
-        write(dir.path(), &marker).unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Some(marker));
-        let good = std::fs::read_to_string(path_in(dir.path())).unwrap();
-        let id = "ab".repeat(16);
-        for bad in [
-            String::new(),
-            good.replace(&id, &id[2..]),
-            good.replace(&id, &format!("{id}ab")),
-            // As long as an id, but not all ASCII.
-            good.replace(&id, &format!("{}é", &id[2..])),
-            good.replace("77", "x"),
-        ] {
-            assert_ne!(bad, good);
-            std::fs::write(path_in(dir.path()), bad).unwrap();
-            assert_eq!(read(dir.path()).unwrap_err().kind(), Kind::Tampered);
-        }
-        // One that can't be read is not one that is missing.
-        std::fs::remove_file(path_in(dir.path())).unwrap();
-        std::fs::create_dir(path_in(dir.path())).unwrap();
-        assert_eq!(read(dir.path()).unwrap_err().kind(), Kind::Io);
-    }
-}
+#[path = "marker_tests.rs"]
+mod tests;

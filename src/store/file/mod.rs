@@ -2,18 +2,23 @@
 //!
 //! Owns the keyring file, its lock and its marker. It must never replace a file that it could not
 //! open, never report a change as durable before fdatasync succeeded, and never go on writing
-//! after a sync has failed. `layout` has the bytes, `scan` reads, `write` writes.
+//! after a sync has failed. `layout` has the bytes, `scan` reads, `write` writes, `mend` cuts a torn end off,
+//! `marker` remembers what was acknowledged.
 
+mod access;
 pub mod layout;
 pub mod lock;
 pub mod marker;
+mod mend;
 mod room;
 pub mod scan;
+pub mod torn;
+pub mod waypoint;
 pub mod window;
 mod write;
 
 use super::header::{self, OpenHeader};
-use super::{Mode, Store, StoreInfo};
+use super::{MarkerSays, Mode, Store, StoreInfo};
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, fingerprint};
@@ -24,14 +29,16 @@ use crate::secret::{SecretBytes, SecretPool};
 use crate::sys::{self, Access, Identity};
 use layout::{Header, frame_length};
 use lock::Lock;
-use marker::Marker;
-use scan::{End, Waypoint};
+use marker::{Keeper, Marker, Slot, Survives};
+use scan::End;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use torn::Bound;
+use waypoint::{Astray, Watch, Waypoint};
 use window::Window;
 
 const OP: &str = "open the keyring file";
@@ -67,18 +74,24 @@ pub struct OpenOptions<'a> {
 #[derive(Clone)]
 pub struct Handover {
     lock: Option<Arc<Lock>>,
-    file_id: Option<[u8; FILE_ID]>,
-    last: Option<Waypoint>,
+    last: Option<Remembered>,
+}
+
+/// What a store remembers of its file.
+#[derive(Clone, Copy)]
+struct Remembered {
+    file_id: [u8; FILE_ID],
+    at: Waypoint,
+    inode: (u64, u64),
+    length: u64,
+    /// Every byte of it is on the disk: this process has synced it.
+    synced: bool,
 }
 
 impl Handover {
     /// A lock alone: what a store without a journal hands over.
     pub(super) fn of_lock(lock: Option<Arc<Lock>>) -> Handover {
-        Handover {
-            lock,
-            file_id: None,
-            last: None,
-        }
+        Handover { lock, last: None }
     }
 
     /// The lock that is handed over.
@@ -97,6 +110,27 @@ struct Journal {
     end: End,
 }
 
+impl Journal {
+    /// Its last record.
+    fn waypoint(&self) -> Waypoint {
+        Waypoint {
+            generation: self.header.generation,
+            sequence: self.end.sequence,
+            chain: self.end.chain,
+        }
+    }
+}
+
+/// What is known to have been acknowledged of a journal.
+fn bound(header: &Header, marker: Option<&Slot>, memory: Option<&Remembered>) -> Bound {
+    let of_this_file = marker.filter(|slot| slot.file_id == header.file_id);
+    let known = of_this_file.map_or(0, |slot| slot.at.sequence);
+    Bound {
+        sequence: known.max(memory.map_or(0, |m| m.at.sequence)),
+        exact: memory.is_some() || of_this_file.is_some_and(Slot::is_of_this_boot),
+    }
+}
+
 /// Why writes are refused.
 enum Refusing {
     /// A sync failed: only a complete rewrite ends it.
@@ -106,6 +140,8 @@ enum Refusing {
     Uncut(String),
     /// Torn bytes could not be saved: only opening anew ends it.
     TornNotSaved(String),
+    /// The file's rights say that nobody writes to it: only opening anew ends it.
+    NotWritable(String),
     /// A reload has put another store in this one's place.
     Retired,
 }
@@ -117,6 +153,9 @@ pub struct FileStore {
     mode: Mode,
     identity: Identity,
     data_dir: Option<PathBuf>,
+    keeper: Option<Keeper>,
+    /// What a look found out about the marker.
+    marker_says: MarkerSays,
     keks: Vec<Box<dyn Kek>>,
     kek_in_use: usize,
     stanza_in_use: usize,
@@ -155,7 +194,13 @@ impl FileStore {
             folder,
             mode: options.mode,
             identity: options.identity,
+            keeper: options
+                .data_dir
+                .as_deref()
+                .filter(|_| options.mode == Mode::ReadWrite)
+                .map(Keeper::new),
             data_dir: options.data_dir,
+            marker_says: MarkerSays::NotAsked,
             keks: options.keks,
             kek_in_use: 0,
             stanza_in_use: 0,
@@ -180,15 +225,21 @@ impl FileStore {
             );
         }
         let marker = match &store.data_dir {
-            Some(dir) if store.mode != Mode::Snapshot => marker::read(dir)?,
-            _ => None,
+            Some(dir) => marker::read(dir)?,
+            None => None,
         };
-        let access = match store.mode {
-            Mode::ReadWrite => Access::ReadWrite,
-            Mode::ReadOnly | Mode::Snapshot => Access::Read,
-        };
-        match sys::open(&store.path, access) {
-            Ok((file, meta)) => {
+        match access::open(&store.path, store.mode) {
+            Ok(access::Opened {
+                file,
+                meta,
+                not_writable,
+                warning,
+            }) => {
+                store.warnings.extend(warning);
+                store.warnings.extend(not_writable.iter().map(|why| {
+                    format!("Writes are refused: {why}. Set read_only to true if that is meant.")
+                }));
+                store.refusing = not_writable.map(Refusing::NotWritable);
                 if store.mode == Mode::ReadWrite {
                     store.sweep();
                 }
@@ -207,16 +258,11 @@ impl FileStore {
                     sink,
                 )?;
             }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            Err(e) if e.kind() == Kind::NotFound => {
                 store.missing(marker.as_ref(), options.deadline)?;
                 store.collect_kek_warnings();
             }
-            Err(e) => {
-                return Err(Error::io(OP, format!("'{}'", store.path.display()), e).hint(
-                    "The account that runs mysqld must own the file, with mode 0600, and it must \
-                     be a regular file. On a read-only file system set read_only.",
-                ));
-            }
+            Err(e) => return Err(e),
         }
         drop(guard);
         Ok(store)
@@ -274,6 +320,8 @@ impl FileStore {
         sink: &mut Sink<'_>,
     ) -> Result<()> {
         let place = format!("'{}'", self.path.display());
+        let newest = marker.as_ref().and_then(Marker::newest);
+        let enforced = self.mode != Mode::Snapshot;
         let io = |e| Error::io("read the keyring file", place.clone(), e);
         // The header first: nothing that it does not authenticate decides what is read and allocated.
         let mut bytes = Vec::new();
@@ -290,7 +338,11 @@ impl FileStore {
                 keks: &self.keks,
                 deadline,
                 pinned,
-                marker: self.data_dir.as_deref().zip(marker.as_ref()),
+                belongs: self
+                    .data_dir
+                    .as_deref()
+                    .zip(newest.map(|s| &s.file_id))
+                    .filter(|_| enforced),
             },
         );
         self.collect_kek_warnings();
@@ -302,27 +354,31 @@ impl FileStore {
             stanza,
         } = opened?;
         let header = &parsed.header;
-        self.make_durable(&file)?;
-        let same_file = predecessor.filter(|p| p.file_id == Some(header.file_id));
-        let waypoint = same_file.and_then(|p| p.last);
+        let memory = predecessor
+            .and_then(|p| p.last)
+            .filter(|last| last.file_id == header.file_id);
+        let marker_slots: Vec<&Slot> = marker.iter().flat_map(Marker::slots).collect();
+        let mut watches: Vec<Watch> = (memory.iter().map(|m| m.at))
+            .chain(marker_slots.iter().map(|slot| slot.at))
+            .map(Watch::new)
+            .collect();
+        let bound = bound(header, newest, memory.as_ref());
         let (mut live, mut dead) = (0, 0);
         let start = parsed.length as u64;
         file.seek(SeekFrom::Start(start)).map_err(io)?;
         let mut reader = &file;
         let mut journal = Window::new(&mut reader, start, meta.len().saturating_sub(start))?;
-        let (end, passed) = scan::scan(
+        let end = scan::scan(
             &self.pool,
             &mut journal,
             &parsed,
             &keys,
-            waypoint,
+            &mut watches,
+            &bound,
             &mut |change| {
                 let (length, is_put) = match &change {
                     ReadChange::Put(record) => (frame_length(&Change::Put(record)), true),
-                    ReadChange::Remove(id) => (
-                        (layout::FRAME_OVERHEAD + 5 + id.name().len() + id.owner().len()) as u64,
-                        false,
-                    ),
+                    ReadChange::Remove(id) => (layout::removal_length(id), false),
                 };
                 let died = sink(change)?;
                 live = live + if is_put { length } else { 0 } - died;
@@ -331,40 +387,34 @@ impl FileStore {
             },
         )
         .map_err(|e| e.at(&place))?;
-        let older = |which: &str| {
-            let e = Error::new(
-                Kind::Tampered,
-                OP,
-                format!(
-                    "'{}' is an older copy: it ends with record {}, {which}",
-                    self.path.display(),
-                    end.sequence
-                ),
-            );
-            match &self.data_dir {
-                Some(dir) => e.hint(marker::reset_hint(dir)),
-                None => e.hint("Put the newest copy in place."),
-            }
-        };
-        if let Some(m) = marker.filter(|m| end.sequence < m.sequence) {
-            return Err(older(&format!("the marker knows of record {}", m.sequence)));
+        let (of_memory, of_marker) = watches.split_at(usize::from(memory.is_some()));
+        if let Some(e) = self.astray(of_memory, header, &end, "the server's memory holds") {
+            return Err(e);
         }
-        if let Some(w) = waypoint {
-            // A rewrite begins one beyond the last record that it holds (next_generation), so equal
-            // numbers are a rewrite of a copy that lacks this one.
-            let rewritten = header.generation > w.generation && header.base_sequence > w.sequence;
-            if !passed && !rewritten {
-                return Err(older(&format!(
-                    "the server's memory holds record {}",
-                    w.sequence
-                )));
+        let misfit = match newest {
+            Some(slot) if slot.file_id != header.file_id => {
+                Some(header::foreign(&place, self.data_dir.as_deref()))
             }
+            _ => self.astray(of_marker, header, &end, "the marker knows of"),
+        };
+        self.judge_marker(marker.as_ref(), misfit)?;
+        let inode = (meta.dev(), meta.ino());
+        let unchanged = memory.is_some_and(|m| {
+            let at = Waypoint {
+                generation: header.generation,
+                sequence: end.sequence,
+                chain: end.chain,
+            };
+            m.synced && (m.inode, m.length, m.at) == (inode, meta.len(), at)
+        });
+        if !unchanged {
+            self.make_durable(&file)?;
         }
         self.live_bytes = live;
         self.dead_bytes = dead;
         (self.kek_in_use, self.stanza_in_use) = (kek, stanza);
         self.journal = Some(Journal {
-            inode: (meta.dev(), meta.ino()),
+            inode,
             header: parsed.header,
             file,
             dek,
@@ -373,9 +423,9 @@ impl FileStore {
         });
         if end.torn > 0 {
             let torn = self.torn_bytes(&end).map_err(io)?;
-            self.mend(&torn);
+            self.mend(&torn, &bound);
         }
-        self.refresh_marker();
+        self.mark(Survives::PowerCut);
         Ok(())
     }
 
@@ -404,6 +454,70 @@ impl FileStore {
         )
     }
 
+    /// The error where the journal does not hold what somebody remembers.
+    fn astray(
+        &self,
+        watches: &[Watch],
+        header: &Header,
+        end: &End,
+        who_knows: &str,
+    ) -> Option<Error> {
+        let lost = |which: Astray| {
+            let watch = watches.iter().rev();
+            watch
+                .filter(|w| w.astray(header, end) == Some(which))
+                .max_by_key(|w| w.at.sequence)
+        };
+        let path = self.path.display();
+        let why = if let Some(w) = lost(Astray::OtherBranch) {
+            format!(
+                "'{path}' is another branch of the same file: {who_knows} another record {}. Two servers have \
+                 written to copies of one keyring",
+                w.at.sequence
+            )
+        } else {
+            let w = lost(Astray::Older)?;
+            format!(
+                "'{path}' is an older copy: it ends with record {} of generation {}, {who_knows} record {} of \
+                 generation {}",
+                end.sequence, header.generation, w.at.sequence, w.at.generation
+            )
+        };
+        let e = Error::new(Kind::Tampered, OP, why);
+        Some(match &self.data_dir {
+            Some(dir) => e.hint(marker::reset_hint(dir)),
+            None => e.hint("Put the newest copy in place."),
+        })
+    }
+
+    /// A server does not open what the marker contradicts; a look only notes it.
+    fn judge_marker(&mut self, marker: Option<&Marker>, misfit: Option<Error>) -> Result<()> {
+        let (Some(dir), enforced) = (&self.data_dir, self.mode != Mode::Snapshot) else {
+            return Ok(());
+        };
+        self.marker_says = match (marker, misfit) {
+            (_, Some(e)) if enforced => return Err(e),
+            (_, Some(e)) => MarkerSays::Misfit(Arc::new(e)),
+            (None, None) => MarkerSays::NoMarker,
+            (Some(m), None) => match m.newest() {
+                Some(slot) => MarkerSays::Fits(slot.at.sequence),
+                None => MarkerSays::Damaged(marker::damaged_warning(dir)),
+            },
+        };
+        if let (MarkerSays::Damaged(sentence), true) = (&self.marker_says, enforced) {
+            self.warnings.push(sentence.clone());
+        }
+        Ok(())
+    }
+
+    /// Tells the marker that everything up to the journal's end is on the disk.
+    fn mark(&mut self, survives: Survives) {
+        if let (Some(keeper), Some(journal)) = (&mut self.keeper, &self.journal) {
+            let slot = Slot::now(journal.header.file_id, journal.waypoint());
+            self.warnings.extend(keeper.mark(&slot, survives));
+        }
+    }
+
     fn collect_kek_warnings(&mut self) {
         for kek in &self.keks {
             self.warnings.extend(kek.take_warnings());
@@ -424,58 +538,6 @@ impl FileStore {
                 e,
             )
             .hint("The disk or its file system reports an error. Copy the file away and check the disk.")),
-        }
-    }
-
-    /// Saves the torn bytes of a last record that was never acknowledged, and cuts them off.
-    fn mend(&mut self, torn: &[u8]) {
-        let Some(journal) = &self.journal else { return };
-        let (path, end) = (self.path.display().to_string(), journal.end);
-        if self.mode != Mode::ReadWrite {
-            self.warnings.push(format!(
-                "The last {} bytes of '{path}' are an incomplete record; they are left as they are.",
-                end.torn
-            ));
-            return;
-        }
-        let aside = sys::beside(
-            &self.path,
-            &format!(".torn-{}-{}", journal.header.generation, end.sequence),
-        );
-        let cut = sys::replace_file(&aside, torn).and_then(|()| {
-            journal.file.set_len(end.offset)?;
-            journal.file.sync_data()
-        });
-        match cut {
-            Ok(()) => self.warnings.push(format!(
-                "The last {} bytes of '{path}' were a record that an interrupted write left \
-                 incomplete and that was never acknowledged. They were saved as '{}' and cut off.",
-                end.torn,
-                aside.display()
-            )),
-            Err(e) => {
-                let why = format!(
-                    "the incomplete record at the end of '{path}' could not be saved aside and cut off ({e})"
-                );
-                self.warnings.push(format!("Writes are refused: {why}."));
-                self.refusing = Some(Refusing::TornNotSaved(why));
-            }
-        }
-    }
-
-    fn refresh_marker(&mut self) {
-        let (Some(dir), Some(journal), Mode::ReadWrite) =
-            (&self.data_dir, &self.journal, self.mode)
-        else {
-            return;
-        };
-        let marker = Marker {
-            file_id: journal.header.file_id,
-            sequence: journal.end.sequence,
-        };
-        if let Err(e) = marker::refresh(dir, &marker) {
-            self.warnings
-                .push(format!("{e} A missing keyring file would not be noticed."));
         }
     }
 
@@ -594,11 +656,12 @@ impl Store for FileStore {
         let journal = self.journal.as_ref();
         Handover {
             lock: self.lock.clone(),
-            file_id: journal.map(|j| j.header.file_id),
-            last: journal.map(|j| Waypoint {
-                generation: j.header.generation,
-                sequence: j.end.sequence,
-                chain: j.end.chain,
+            last: journal.map(|j| Remembered {
+                file_id: j.header.file_id,
+                at: j.waypoint(),
+                inode: j.inode,
+                length: j.end.offset,
+                synced: self.mode == Mode::ReadWrite && self.refusing.is_none(),
             }),
         }
     }
@@ -640,10 +703,13 @@ impl Store for FileStore {
                 .map(|k| k.describe())
                 .unwrap_or_default(),
             contact: self.keks.get(self.kek_in_use).and_then(|k| k.contact()),
+            marker_failures: self.keeper.as_ref().map_or(0, Keeper::failures),
+            marker: self.marker_says.clone(),
             refusing: self.refusing.as_ref().map(|r| match r {
-                Refusing::Unsynced(why) | Refusing::Uncut(why) | Refusing::TornNotSaved(why) => {
-                    why.clone()
-                }
+                Refusing::Unsynced(why)
+                | Refusing::Uncut(why)
+                | Refusing::TornNotSaved(why)
+                | Refusing::NotWritable(why) => why.clone(),
                 Refusing::Retired => "a reload has replaced this keyring".into(),
             }),
             ..StoreInfo::default()

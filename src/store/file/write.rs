@@ -7,7 +7,7 @@ use crate::deadline::Deadline;
 use crate::envelope::{Position, RecordCipher, SALT};
 use crate::secret::fill_random;
 use crate::store::header::{new_dek, wrap_dek};
-use layout::{finish_header, plaintext_length, write_frame, write_plaintext};
+use layout::{Before, finish_header, plaintext_length, write_frame, write_plaintext};
 use scan::chain_value;
 use std::io::Write;
 
@@ -50,6 +50,8 @@ impl FileStore {
                 )),
             Some(Refusing::Uncut(why)) => Err(Error::new(Kind::ReadOnly, WRITE, why.clone())
                 .hint("Keys are served from memory. Make room; the next write tries again.")),
+            Some(Refusing::NotWritable(why)) => Err(Error::new(Kind::ReadOnly, WRITE, why.clone())
+                .hint("Keys are served. Mend the rights, then run ALTER INSTANCE RELOAD KEYRING.")),
             Some(Refusing::TornNotSaved(why)) => Err(Error::new(Kind::ReadOnly, WRITE, why.clone())
                 .hint("Make room or mend the rights of the folder, then run ALTER INSTANCE RELOAD KEYRING.")),
         }
@@ -151,6 +153,7 @@ impl FileStore {
             journal.end.sequence += 1;
             journal.end.chain = chain_value(&tag);
         }
+        self.mark(Survives::Kill);
         match change {
             Change::Put(_) => self.live_bytes += length,
             Change::Remove(record) => {
@@ -175,6 +178,8 @@ impl FileStore {
             file_id,
             generation: 1,
             base_sequence: 0,
+            before: Before::default(),
+            whole_to: 0,
             salt: [0; SALT],
             written_at: 0,
             stanzas: vec![stanza],
@@ -312,6 +317,10 @@ impl FileStore {
         header.generation += 1;
         // One beyond the last: a record whose sync failed may have carried that number.
         header.base_sequence = journal.end.sequence + 1;
+        header.before = Before {
+            sequence: journal.end.sequence,
+            chain: journal.end.chain,
+        };
         Ok(Some((header, !missing)))
     }
 
@@ -326,6 +335,7 @@ impl FileStore {
     ) -> Result<()> {
         fill_random(&mut header.salt)?;
         header.written_at = sys::unix_seconds();
+        header.whole_to = header.base_sequence + live.len() as u64;
         let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
         let authenticated = header.authenticated_bytes()?;
         let mac = keys.header_mac(&authenticated);
@@ -382,7 +392,7 @@ impl FileStore {
             return self.check_writable().map_err(|e| e.with_kind(Kind::Io));
         }
         self.refusing = None;
-        self.refresh_marker();
+        self.mark(Survives::PowerCut);
         Ok(())
     }
 

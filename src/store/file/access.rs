@@ -1,0 +1,181 @@
+//! How a keyring file is opened, and whose it may be.
+//!
+//! Owns the rules about owner, mode and writability (design section 8, "Secret files"). It must never open a file
+//! for a server that others could have written, and never follow a link.
+
+use crate::error::{Error, Kind, Result};
+use crate::store::Mode;
+use crate::sys::{self, Access};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+const OP: &str = "open the keyring file";
+const OWNERSHIP: &str = "The account that runs mysqld must own the file, with mode 0600, and it must be a regular \
+                         file. On a read-only file system set read_only.";
+
+/// An open keyring file.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) file: File,
+    pub(super) meta: Metadata,
+    /// Why it is open for reading only although it was to be written.
+    pub(super) not_writable: Option<String>,
+    /// A sentence for the log.
+    pub(super) warning: Option<String>,
+}
+
+/// Opens a keyring file. A writer gets a file that the account may only read, too, with the reason.
+///
+/// # Errors
+/// NotFound, Permission (whose it is), Io.
+pub(super) fn open(path: &Path, mode: Mode) -> Result<Opened> {
+    let shown = format!("'{}'", path.display());
+    let fail = |e| Error::io(OP, shown.clone(), e).hint(OWNERSHIP);
+    let plain = |file, meta, not_writable| {
+        let warning = match mode {
+            Mode::Snapshot => None,
+            _ => check(&shown, &meta, &Account::current())?,
+        };
+        Ok(Opened {
+            file,
+            meta,
+            not_writable,
+            warning,
+        })
+    };
+    if mode != Mode::ReadWrite {
+        let (file, meta) = sys::open(path, Access::Read).map_err(fail)?;
+        return plain(file, meta, None);
+    }
+    match sys::open(path, Access::ReadWrite) {
+        // Root can write anything: the mode tells what is meant.
+        Ok((_, meta)) if meta.mode() & 0o200 == 0 => {
+            let (file, meta) = sys::open(path, Access::Read).map_err(fail)?;
+            let why = format!("{shown} has mode {:04o}", meta.mode() & 0o7777);
+            plain(file, meta, Some(why))
+        }
+        Ok((file, meta)) => plain(file, meta, None),
+        Err(e)
+            if e.kind() == io::ErrorKind::PermissionDenied
+                || e.kind() == io::ErrorKind::ReadOnlyFilesystem =>
+        {
+            let Ok((file, meta)) = sys::open(path, Access::Read) else {
+                return Err(fail(e));
+            };
+            let why = format!(
+                "{shown} (mode {:04o}, user {}) can't be written by this server's account ({e})",
+                meta.mode() & 0o7777,
+                meta.uid()
+            );
+            plain(file, meta, Some(why))
+        }
+        Err(e) => Err(fail(e)),
+    }
+}
+
+/// Who this process is, for files.
+struct Account {
+    uid: u32,
+    groups: Vec<u32>,
+}
+
+impl Account {
+    fn current() -> Account {
+        Account {
+            uid: sys::effective_uid(),
+            groups: sys::groups(),
+        }
+    }
+}
+
+/// Whose a keyring file may be: the account's with mode 0600, or with rights for one of its groups and a warning;
+/// or root's, which it can then only read.
+fn check(shown: &str, meta: &Metadata, account: &Account) -> Result<Option<String>> {
+    judge(shown, meta.uid(), meta.gid(), meta.mode() & 0o7777, account)
+}
+
+fn judge(shown: &str, uid: u32, gid: u32, mode: u32, account: &Account) -> Result<Option<String>> {
+    let refuse = |why: String, hint: String| Err(Error::new(Kind::Permission, OP, why).hint(hint));
+    // A process that is root for good may use anybody's.
+    if uid != account.uid && uid != 0 && account.uid != 0 {
+        return refuse(
+            format!(
+                "{shown} belongs to user {uid}, this server runs as user {}",
+                account.uid
+            ),
+            format!(
+                "If it is this server's keyring, run: chown {} {shown}",
+                account.uid
+            ),
+        );
+    }
+    if mode & 0o007 != 0 {
+        return refuse(
+            format!("{shown} has mode {mode:04o}: every account of this machine has rights to it"),
+            format!("Run: chmod 600 {shown}"),
+        );
+    }
+    if mode & 0o070 == 0 {
+        return Ok(None);
+    }
+    if !account.groups.contains(&gid) && account.uid != 0 {
+        return refuse(
+            format!(
+                "{shown} has mode {mode:04o}: group {gid}, which is none of this server's, has rights to it"
+            ),
+            format!("Run: chmod 600 {shown}"),
+        );
+    }
+    Ok(Some(format!(
+        "{shown} has mode {mode:04o}: everybody in group {gid} has rights to it. Unless your platform sets it so \
+         (fsGroup), run chmod 600 {shown}."
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_a_keyring_file_may_be() {
+        let account = Account {
+            uid: 999,
+            groups: vec![999, 2000],
+        };
+        let table: [(u32, u32, u32, std::result::Result<bool, &str>); 14] = [
+            (999, 999, 0o600, Ok(false)),
+            (999, 999, 0o400, Ok(false)),
+            (999, 5, 0o600, Ok(false)),
+            (999, 999, 0o660, Ok(true)),
+            (999, 2000, 0o640, Ok(true)),
+            (999, 5, 0o640, Err("group 5")),
+            (999, 0, 0o660, Err("group 0")),
+            (999, 999, 0o604, Err("every account")),
+            (999, 999, 0o602, Err("every account")),
+            (999, 999, 0o666, Err("every account")),
+            (0, 0, 0o600, Ok(false)),
+            (0, 999, 0o640, Ok(true)),
+            (0, 0, 0o644, Err("every account")),
+            (1000, 999, 0o660, Err("belongs to user 1000")),
+        ];
+        for (uid, gid, mode, expected) in table {
+            let got = judge("'f'", uid, gid, mode, &account);
+            match (got, expected) {
+                (Ok(warning), Ok(warned)) => assert_eq!(warning.is_some(), warned, "{mode:o}"),
+                (Err(e), Err(part)) => {
+                    assert_eq!(e.kind(), Kind::Permission);
+                    assert!(e.to_string().contains(part), "{e}");
+                }
+                (got, _) => panic!("{uid} {gid} {mode:o}: {got:?}"),
+            }
+        }
+        let root = Account {
+            uid: 0,
+            groups: vec![0],
+        };
+        assert!(judge("'f'", 999, 999, 0o600, &root).is_ok());
+        assert!(judge("'f'", 999, 999, 0o666, &root).is_err());
+    }
+}
