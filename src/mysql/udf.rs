@@ -229,6 +229,7 @@ fn status() -> Result<Value> {
         "bytes": store.bytes,
         "live_bytes": store.live_bytes,
         "dead_bytes": store.dead_bytes,
+        "marker_failures": store.marker_failures,
         "file_id": store.file_id.map(|id| hex(&id)),
         "fingerprint": store.fingerprint.map(|f| hex(&f)),
         "opened_by": store.opened_by,
