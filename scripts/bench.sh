@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Ours, the stock component and the disk's floor in one run: medians, p99, ratios, targets.
 #   scripts/bench.sh [--quick] [MEASURE…]
-# Measures: writes fetches starts (all unless named).
+# Measures: writes fetches starts million (all unless named). The result is kept in bench/results.
 # Runs in a root file system of its own under mysql-test/.work, in real-time priority (a busy machine
-# rounds waits for the disk up otherwise). Nothing else should run meanwhile. Twelve minutes.
+# rounds waits for the disk up otherwise). Nothing else should run meanwhile. Fifteen minutes.
 . "$(dirname "$0")/lib.sh"
 export KW_NO_DOCKER=1
-for argument; do case "$argument" in --quick | writes | fetches | starts) ;; *) wrong_usage ;; esac; done
+for argument; do case "$argument" in --quick | writes | fetches | starts | million) ;; *) wrong_usage ;; esac; done
 build_library
 (cd "$REPO" && cargo build --locked --example torture --example floor_udf)
 box_start
@@ -19,4 +19,15 @@ as_root chroot "$BOX" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.
 grep -q '^bench finished' "$log" || { tail -20 "$log"; die "the bench did not finish, see $log"; }
 box_stop
 say "results: microseconds; memory in bytes for each key"
-awk -f "$REPO/scripts/bench.awk" "$log"
+# What was measured is what the commit names, or it says so.
+commit=$(git -C "$REPO" rev-parse --short HEAD 2>/dev/null || echo unknown)
+[ -z "$(git -C "$REPO" status --porcelain --untracked-files=no 2>/dev/null)" ] || commit=$commit-changed
+kept=$REPO/bench/results/$(date -u +%Y-%m-%dT%H%M)-$commit.txt
+mkdir -p "${kept%/*}"
+{
+  echo "scripts/bench.sh $* on $(uname -m), $(nproc) processors, $(date -u +%Y-%m-%dT%H:%M:%SZ), commit $commit"
+  awk -f "$REPO/scripts/bench.awk" "$log"
+  grep '^RESULT' "$log"
+} > "$kept"
+grep -v '^RESULT' "$kept"
+say "kept in ${kept#"$REPO"/}"

@@ -1,12 +1,12 @@
 #!/bin/bash
 # The measurements of scripts/bench.sh, inside the box. Prints lines "RESULT <measure> <keyring>
 # <keys> <p50> <p99> <samples>", times in microseconds, memory in bytes for each key.
-#   bench.sh [--quick] [writes] [fetches] [starts]
+#   bench.sh [--quick] [writes] [fetches] [starts] [million]
 # Times are taken inside the server by SYSDATE(6), the median of an empty call is subtracted.
 set -uo pipefail
 . /kw/mysql-test/harness/torture-lib.sh
 QUICK=no; [ "${1:-}" = --quick ] && { QUICK=yes; shift; }
-MEASURES=${*:-writes fetches starts}
+MEASURES=${*:-writes fetches starts million}
 wanted() { case " $MEASURES " in *" $1 "*) ;; *) return 1 ;; esac; }
 result() { echo "RESULT $*"; }
 many() { if [ $QUICK = yes ]; then echo "$1"; else echo "$2"; fi; }
@@ -47,10 +47,10 @@ procedures() {
 samples() { sql -e "SELECT us FROM kw.t WHERE what='$1'"; }
 empty_call() { samples empty | percentiles | cut -d' ' -f1; }
 # Reports a measure with the empty call's median subtracted.
-report() { # report WHAT KEYRING KEYS
+report() { # report WHAT KEYRING KEYS: of WHAT_million the samples are those of WHAT
   local empty; empty=$(empty_call)
   # shellcheck disable=SC2046
-  result "$1" "$2" "$3" $(samples "$1" | awk -v e="${empty:-0}" '{ print $1 - e }' | percentiles)
+  result "$1" "$2" "$3" $(samples "${1%_million}" | awk -v e="${empty:-0}" '{ print $1 - e }' | percentiles)
 }
 # Seconds since 1970 when the server's log says that it answers.
 ready_at() { date -d "$(grep -o '^[^ ]*Z.*ready for connections' "$LOG" | head -1 | cut -d' ' -f1)" +%s.%N; }
@@ -70,6 +70,71 @@ populate() { # populate KEYRING N: the server is stopped
         print "]}"' "$2" > $KEYS/stock; [ "$2" = 0 ] && : > $KEYS/stock ;;
   esac
 }
+
+# The stock component's file with N keys of the server itself: 32 bytes, names of 12 characters.
+stock_file() { # stock_file N FILE
+  perl -e 'my ($n) = @ARGV; my @h = map { sprintf "%02X", $_ } 0..255;
+    print "{\"version\":\"1.0\",\"elements\":[";
+    for my $i (0..$n-1) { print "," if $i; printf "{\"user\":\"\",\"data_id\":\"key-%08d\",\"data_type\":\"AES\",\"data\":\"%s\",\"extension\":[]}", $i, join("", map { $h[rand 256] } 1..32) }
+    print "]}"' "$1" > "$2"
+  chown mysql:mysql "$2"; chmod 600 "$2"
+}
+
+# A million keys: what an import of them takes, what they add to a start and to memory, what a write costs beside them.
+# Each figure is compared with the stock component's with the same keys, or with ours at none.
+bench_million() {
+  local keys rounds round keyring before took none=
+  keys=$(many 20000 1000000); rounds=$(many 2 5)
+  for keyring in none empty ward file; do
+    reset_all
+    case $keyring in
+      empty | ward) use_keyring ward ;;
+      file) use_keyring file; stock_file "$keys" $KEYS/stock ;;
+    esac
+    if [ $keyring = ward ]; then
+      stock_file "$keys" /var/cache/kw-stock
+      before=$(date +%s%N)
+      keyring-ward import --config "$CONFIG" --from /var/cache/kw-stock > /dev/null || fail "the import of $keys keys"
+      result import ward "$keys" $((($(date +%s%N) - before) / 1000)) - 1
+      result file_bytes ward "$keys" "$(stat -c %s $KEYS/keyring.ward)" - 1
+      rm /var/cache/kw-stock
+    fi
+    fresh_data
+    rm -rf "/var/cache/kw-start-$keyring"; mkdir "/var/cache/kw-start-$keyring"
+    cp -a $KEYS "/var/cache/kw-start-$keyring/keys"; cp -a $DATA "/var/cache/kw-start-$keyring/data"
+    : > "/tmp/kw-start-$keyring"; : > "/tmp/kw-peak-$keyring"
+  done
+  sync
+  for ((round = 0; round <= rounds; round++)); do
+    for keyring in none empty ward file; do
+      rm -f "$MANIFEST" "$CONFIG" "$STOCK"
+      case $keyring in
+        empty | ward) use_keyring ward "/var/cache/kw-start-$keyring/keys"; sed -i "s|$KEYS/kek|/var/cache/kw-start-$keyring/keys/kek|" "$CONFIG" ;;
+        file) use_keyring file "/var/cache/kw-start-$keyring/keys" ;;
+      esac
+      DATA=/var/cache/kw-start-$keyring/data start_timed > /tmp/kw-took || fail "start of $keyring with $keys keys"
+      peak >> "/tmp/kw-peak-$keyring"
+      if [ "$round" = "$rounds" ] && { [ $keyring = empty ] || [ $keyring = ward ]; }; then
+        install_udf; procedures
+        sql -e "SET sql_log_bin=0; CALL kw.writes($(many 20 200))"
+        report generate_million $keyring "$keys"
+        report floor_million $keyring "$keys"
+      fi
+      stop_server
+      took=$(cat /tmp/kw-took)
+      [ "$keyring" != none ] || none=$took
+      [ $round = 0 ] || echo "$took $none" >> "/tmp/kw-start-$keyring"
+    done
+  done
+  for keyring in empty ward file; do
+    # shellcheck disable=SC2046
+    result million_start $keyring "$keys" $(awk '{ print $1 - $2 }' "/tmp/kw-start-$keyring" | percentiles)
+    # shellcheck disable=SC2046
+    result million_peak $keyring "$keys" $(percentiles < "/tmp/kw-peak-$keyring")
+  done
+  rm -rf /var/cache/kw-start-*
+}
+peak() { awk '/^VmHWM/ { print $2 * 1024 }' "/proc/$SERVER/status"; }
 
 bench_keyring() { # bench_keyring KEYRING KEYS
   local keyring=$1 keys=$2
@@ -176,5 +241,6 @@ for keys in $LEVELS; do
   case "$keys" in 100 | 1000) [ $QUICK = yes ] || continue ;; esac
   if wanted starts; then bench_starts "$keys"; fi
 done
+if wanted million; then bench_million; fi
 stop_server
 echo "bench finished"

@@ -19,11 +19,12 @@ use crate::store::token::TokenStore;
 use crate::store::{Mode, Store, StoreInfo};
 use crate::sys::{self, Identity};
 use crossbeam_utils::sync::ShardedLock;
+use indexmap::IndexSet;
 use id::{KeyId, KeyIdBuf, check_generated_length, check_length, check_type};
 use record::{Change, KeyRecord, ReadChange};
 use sizes::{Sizes, size};
 use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,7 +67,8 @@ impl PartialEq for Entry {
 }
 impl Eq for Entry {}
 
-type Map = HashSet<Entry>;
+// Each key's hash is kept beside it, so that growing reads no key again, and iteration goes through memory in order.
+type Map = IndexSet<Entry>;
 
 /// From so many new keys on writing everything anew is cheaper than a sync for each.
 const MIN_REWRITE: usize = 16;
@@ -474,7 +476,7 @@ impl Keyring {
         store.append(&Change::Remove(&record))?;
         self.sizes().sub(&record.id, size(&record));
         self.publish(|map| {
-            map.remove(id.as_bytes());
+            map.swap_remove(id.as_bytes());
         });
         drop(record);
         self.tidy(&mut **store);
@@ -687,7 +689,7 @@ fn apply(map: &mut Map, sizes: &mut Sizes, change: ReadChange) -> Result<u64> {
             }
             Ok(0)
         }
-        ReadChange::Remove(id) => match map.take(id.as_bytes()) {
+        ReadChange::Remove(id) => match map.swap_take(id.as_bytes()) {
             Some(entry) => {
                 let died = size(&entry.0);
                 sizes.sub(&id, died);
