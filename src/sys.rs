@@ -349,7 +349,8 @@ pub fn open(path: &Path, access: Access) -> io::Result<(File, Metadata)> {
 pub fn read_bounded(file: &mut File, limit: u64) -> io::Result<Vec<u8>> {
     // The size is a guess only (a file in /proc has none), but growing step by step copies it all.
     let size = file.metadata().map_or(0, |m| m.len().min(limit));
-    let mut bytes = Vec::with_capacity(size as usize + 1);
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size as usize + 1)?;
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::other(format!("it is larger than {limit} bytes")));

@@ -14,8 +14,21 @@ pub fn parse(bytes: &[u8], pool: &SecretPool) -> Result<Vec<Found>> {
         Error::new(Kind::InvalidInput, OP, why)
             .hint("Name the file that \"path\" in component_keyring_file.cnf names, whole and from a stopped server.")
     };
-    // The reader's errors name line and column, not content.
-    let whole = crate::json::parse(bytes).map_err(|e| bad(format!("it is not valid JSON: {e}")))?;
+    let mut keys = Vec::new();
+    let mut failure = None;
+    let mut i = 0;
+    // One element after the other: as a tree a million of them would take a gigabyte. The reader's errors name line and
+    // column, not content.
+    let whole = crate::json::parse_items(bytes, "elements", &mut |element| {
+        if failure.is_none() {
+            match key(i, &element, pool, &bad) {
+                Ok(key) => keys.push(key),
+                Err(e) => failure = Some(e),
+            }
+        }
+        i += 1;
+    })
+    .map_err(|e| bad(format!("it is not valid JSON: {e}")))?;
     match whole.get("version").and_then(Value::as_str) {
         Some("1.0") => {}
         Some(other) => {
@@ -34,40 +47,48 @@ pub fn parse(bytes: &[u8], pool: &SecretPool) -> Result<Vec<Found>> {
             ));
         }
     }
-    let elements = whole
-        .get("elements")
-        .and_then(Value::as_array)
-        .ok_or_else(|| bad("it has no elements".into()))?;
-    let mut keys = Vec::with_capacity(elements.len());
-    for (i, element) in elements.iter().enumerate() {
-        let text = |name: &str| {
-            element
-                .get(name)
-                .and_then(Value::as_str)
-                .ok_or_else(|| bad(format!("element {i} has no {name}")))
-        };
-        let data = text("data")?.as_bytes();
-        let digits = |pair: &[u8]| {
-            let digit = |b: u8| char::from(b).to_digit(16);
-            Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8)
-        };
-        let mut material = pool.zeroed(data.len() / 2)?;
-        let whole = data.len() % 2 == 0;
-        for (to, pair) in material.iter_mut().zip(data.chunks_exact(2)) {
-            *to = digits(pair)
-                .ok_or_else(|| bad(format!("the data of element {i} is not hexadecimal")))?;
-        }
-        if !whole {
-            return Err(bad(format!("the data of element {i} is cut off")));
-        }
-        keys.push(Found::new(
-            text("data_id")?.as_bytes(),
-            text("user")?.as_bytes(),
-            text("data_type")?.as_bytes(),
-            material,
-        )?);
+    if !whole.get("elements").is_some_and(Value::is_array) {
+        return Err(bad("it has no elements".into()));
     }
-    Ok(keys)
+    match failure {
+        Some(e) => Err(e),
+        None => Ok(keys),
+    }
+}
+
+/// The key in element `i`.
+fn key(
+    i: usize,
+    element: &Value,
+    pool: &SecretPool,
+    bad: &dyn Fn(String) -> Error,
+) -> Result<Found> {
+    let text = |name: &str| {
+        element
+            .get(name)
+            .and_then(Value::as_str)
+            .ok_or_else(|| bad(format!("element {i} has no {name}")))
+    };
+    let data = text("data")?.as_bytes();
+    let digits = |pair: &[u8]| {
+        let digit = |b: u8| char::from(b).to_digit(16);
+        Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8)
+    };
+    let mut material = pool.zeroed(data.len() / 2)?;
+    let whole = data.len() % 2 == 0;
+    for (to, pair) in material.iter_mut().zip(data.chunks_exact(2)) {
+        *to = digits(pair)
+            .ok_or_else(|| bad(format!("the data of element {i} is not hexadecimal")))?;
+    }
+    if !whole {
+        return Err(bad(format!("the data of element {i} is cut off")));
+    }
+    Found::new(
+        text("data_id")?.as_bytes(),
+        text("user")?.as_bytes(),
+        text("data_type")?.as_bytes(),
+        material,
+    )
 }
 
 #[cfg(test)]

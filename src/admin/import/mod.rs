@@ -24,8 +24,8 @@ use std::collections::HashMap;
 use std::path::Path;
 
 const OP: &str = "import the keys";
-/// Largest file that is imported, in bytes.
-pub const MAX_SOURCE: u64 = 1 << 28;
+/// Largest file that is imported, in bytes: more than an export of the largest keyring has.
+pub const MAX_SOURCE: u64 = 4 << 30;
 
 /// A key of another keyring.
 pub struct Found {
