@@ -215,7 +215,7 @@ kms_start() {
   rm -rf "$data"; mkdir -p "$data/fs"
   port=$((20000 + RANDOM % 5000 * 2))
   KMS_MOTO=$host:$port KMS_LOCALSTACK=$host:$((port + 1))
-  setsid "$WORK/kms/moto/bin/moto_server" -H "$host" -p "$port" >"$WORK/moto.log" 2>&1 & KMS_PIDS=$!
+  MOTO_ACCOUNT_ID=${KMS_ACCOUNT:-123456789012} setsid "$WORK/kms/moto/bin/moto_server" -H "$host" -p "$port" >"$WORK/moto.log" 2>&1 & KMS_PIDS=$!
   LOCALSTACK_VOLUME_DIR=$data FILESYSTEM_ROOT=$data/fs SERVICES=kms DISABLE_EVENTS=1 SKIP_SSL_CERT_DOWNLOAD=1 \
     GATEWAY_LISTEN=$KMS_LOCALSTACK setsid "$WORK/kms/localstack/bin/python" -m localstack.runtime.main \
     >"$WORK/localstack.log" 2>&1 & KMS_PIDS="$KMS_PIDS $!"

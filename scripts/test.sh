@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that CI runs, part by part, ending with one line "N passed, N failed".
 #   scripts/test.sh              all parts
-#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit fuzz exports server admin hsm kms mtr suite torture
+#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit fuzz exports server admin docs hsm kms mtr suite torture
 #   scripts/test.sh --all        all parts, and MySQL's whole suite instead of its quick tests, with each backend
 # A part that can't run where it should is a failure, never a silent skip.
 . "$(dirname "$0")/lib.sh"
@@ -10,11 +10,11 @@ PASSED=0 FAILED=0 ALL=no PARTS=() TIMES=
 for argument; do
   case "$argument" in
     --all) ALL=yes ;;
-    fmt | clippy | doc | bindings | deny | unit | fuzz | exports | server | admin | hsm | kms | mtr | suite | torture) PARTS+=("$argument") ;;
+    fmt | clippy | doc | bindings | deny | unit | fuzz | exports | server | admin | docs | hsm | kms | mtr | suite | torture) PARTS+=("$argument") ;;
     *) wrong_usage ;;
   esac
 done
-[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports server admin hsm kms mtr suite torture)
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports server admin docs hsm kms mtr suite torture)
 mkdir -p "$WORK"
 TOOLS=$WORK/tools
 
@@ -160,6 +160,15 @@ part_kms() {
   [ -n "${BOX:-}" ] || { build_library; box_start; }
   kms_put
   with_box kms env KW_MOTO="$KMS_MOTO" KW_LOCALSTACK="$KMS_LOCALSTACK" bash /kw/mysql-test/harness/kms-tests.sh
+}
+# The commands of the documents, run as written (docs-tests.sh).
+part_docs() {
+  [ -n "${BOX:-}" ] || { build_library; box_start; }
+  kms_stop
+  KMS_ACCOUNT=111122223333 kms_put # the account of the examples
+  box_put "$REPO" README.md docs contrib
+  with_box docs env KW_MOTO="$KMS_MOTO" bash /kw/mysql-test/harness/docs-tests.sh
+  kms_stop
 }
 part_mtr() { with_box mtr bash /kw/mysql-test/harness/mtr.sh own; }
 part_suite() {

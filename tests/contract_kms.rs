@@ -18,9 +18,7 @@ use keyring_ward::kek::{Budget, Kek, Stanza, Unwrapped, from_config};
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
 use keyring_ward::sys::Identity;
-use kms_proxy::{Accept, Proxy, Request, call};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use kms_proxy::{Proxy, Request, Tls, call};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -612,48 +610,6 @@ fn the_network_has_its_errors() {
     let through = json!({"proxy": proxy.url()});
     wrap(&*place.kek(&format!("http://{}", moto.address), &key, through)).unwrap();
     assert_eq!(proxy.take_calls(), ["GenerateDataKey"]);
-}
-
-/// An authority, and a TLS acceptor with a certificate of it.
-struct Tls {
-    ca_pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Tls {
-    fn new() -> Tls {
-        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let ca_pem = params.self_signed(&key).unwrap().pem();
-        Tls {
-            ca_pem,
-            issuer: Issuer::new(params, key),
-        }
-    }
-
-    fn acceptor(&self, name: &str, expired: bool) -> Accept {
-        let mut params = CertificateParams::new(vec![name.to_string()]).unwrap();
-        if expired {
-            params.not_after = rcgen::date_time_ymd(2020, 1, 1);
-        }
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], private)
-            .unwrap();
-        let config = Arc::new(config);
-        Arc::new(move |stream| {
-            let session =
-                rustls::ServerConnection::new(config.clone()).map_err(std::io::Error::other)?;
-            Ok(Box::new(rustls::StreamOwned::new(session, stream)))
-        })
-    }
 }
 
 #[test]

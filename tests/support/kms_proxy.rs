@@ -2,10 +2,12 @@
 //! A module of tests, and a program for the server tests:
 //!
 //!   kms_proxy LISTEN UPSTREAM FOLDER
+//!   kms_proxy tls LISTEN UPSTREAM FOLDER NAME
 //!   kms_proxy call SERVER ACTION JSON
 //!   kms_proxy memory PID FOLDER PRESENT
 //!
-//! The second form is a call as an administrator, the third one looks for the data keys that passed (FOLDER/secrets)
+//! With `tls` it speaks TLS as NAME, by a certificate of the authority FOLDER/ca.pem. `call` is a call as an
+//! administrator (in the region $KMS_REGION, default us-east-1), `memory` looks for the data keys that passed (FOLDER/secrets)
 //! and for the test's secret access key in a process's memory, and for the text PRESENT, which must be there. The
 //! program takes the fault from the file FOLDER/fault before each request and writes each request's action to
 //! FOLDER/calls. For tests only: it trusts everybody.
@@ -19,6 +21,8 @@
     clippy::unwrap_used
 )]
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -262,6 +266,48 @@ impl Proxy {
     }
 }
 
+/// An authority, and a TLS acceptor with a certificate of it.
+pub struct Tls {
+    pub ca_pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Tls {
+    pub fn new() -> Tls {
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let ca_pem = params.self_signed(&key).unwrap().pem();
+        Tls {
+            ca_pem,
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    pub fn acceptor(&self, name: &str, expired: bool) -> Accept {
+        let mut params = CertificateParams::new(vec![name.to_string()]).unwrap();
+        if expired {
+            params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], private)
+            .unwrap();
+        let config = Arc::new(config);
+        Arc::new(move |stream| {
+            let session =
+                rustls::ServerConnection::new(config.clone()).map_err(io::Error::other)?;
+            Ok(Box::new(rustls::StreamOwned::new(session, stream)))
+        })
+    }
+}
+
 /// The fault for this request, and the one that is left.
 fn split_times(fault: &str, action: &str) -> (String, String) {
     let mut rest = fault;
@@ -350,14 +396,23 @@ fn forward(request: &Request, upstream: SocketAddr) -> io::Result<Vec<u8>> {
 
 /// A call of KMS as an administrator: no signature, which neither server checks.
 pub fn call(at: SocketAddr, action: &str, arguments: &serde_json::Value) -> serde_json::Value {
+    let region = std::env::var("KMS_REGION").unwrap_or_else(|_| "us-east-1".into());
     let request = Request {
         line: "POST / HTTP/1.1".into(),
         headers: vec![
             ("host".into(), at.to_string()),
             ("content-type".into(), "application/x-amz-json-1.1".into()),
             ("x-amz-target".into(), format!("TrentService.{action}")),
-            ("authorization".into(), "AWS4-HMAC-SHA256 Credential=test/20261125/us-east-1/kms/aws4_request, SignedHeaders=host, Signature=0".into()),
-            ("content-length".into(), arguments.to_string().len().to_string()),
+            (
+                "authorization".into(),
+                format!(
+                    "AWS4-HMAC-SHA256 Credential=test/20261125/{region}/kms/aws4_request, SignedHeaders=host, Signature=0"
+                ),
+            ),
+            (
+                "content-length".into(),
+                arguments.to_string().len().to_string(),
+            ),
         ],
         body: arguments.to_string().into_bytes(),
     };
@@ -469,13 +524,22 @@ fn main() {
     {
         std::process::exit(i32::from(!memory(pid, folder, present)));
     }
-    let [_, listen, upstream, folder] = &arguments[..] else {
-        eprintln!("kms_proxy LISTEN UPSTREAM FOLDER, or kms_proxy call SERVER ACTION JSON");
+    let (accept, rest): (Accept, _) = match &arguments[..] {
+        [_, tls_, rest @ .., name] if tls_ == "tls" && rest.len() == 3 => {
+            let tls = Tls::new();
+            std::fs::write(format!("{}/ca.pem", rest[2]), &tls.ca_pem).unwrap();
+            (tls.acceptor(name, false), rest)
+        }
+        arguments => (Arc::new(|s| Ok(Box::new(s))), &arguments[1..]),
+    };
+    let [listen, upstream, folder] = rest else {
+        eprintln!(
+            "kms_proxy [tls] LISTEN UPSTREAM FOLDER [NAME], or kms_proxy call SERVER ACTION JSON"
+        );
         std::process::exit(2);
     };
     let upstream = upstream.parse().expect("HOST:PORT with an address");
-    let plain: Accept = Arc::new(|s| Ok(Box::new(s)));
-    Proxy::listen(listen, upstream, Some(folder.clone()), plain);
+    Proxy::listen(listen, upstream, Some(folder.clone()), accept);
     loop {
         std::thread::park();
     }

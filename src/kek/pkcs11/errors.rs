@@ -4,13 +4,21 @@
 //! never be tried again. It never carries a PIN or key bytes: modules give codes only.
 
 use crate::error::{Error, Kind};
+use cryptoki::context::Function;
 use cryptoki::error::{Error as Ck, RvError};
 
 /// The error for `op` ("Could not <op>").
 pub(super) fn error(op: &'static str, e: &Ck) -> Error {
     match e {
         Ck::Pkcs11(code, function) => {
-            let (kind, words, hint) = meaning(*code);
+            let (kind, words, hint) = match (function, meaning(*code)) {
+                // It has not looked at any token or network by then, but at its own configuration. It may pass all
+                // the same: some modules wait for a daemon of theirs.
+                (Function::Initialize, (kind @ Kind::Unreachable, words, _)) => {
+                    (kind, words, START)
+                }
+                (_, meaning) => meaning,
+            };
             Error::new(
                 kind,
                 op,
@@ -48,6 +56,9 @@ pub(super) fn error(op: &'static str, e: &Ck) -> Error {
 const NOT_A_MODULE: &str = "Set pkcs11_module to the PKCS#11 library that the HSM's vendor documents, for this machine's architecture.";
 const GONE: &str =
     "Check the HSM, its network and its client software. Nothing of the keyring was changed.";
+const START: &str = "The module did not start. Check its own configuration: the account of mysqld must be able to read \
+    the file and every folder above it (SoftHSM2: the file that SOFTHSM2_CONF names, else /etc/softhsm/softhsm2.conf, which \
+    Debian lets only the group softhsm read), and the variable that names it must be in mysqld's environment.";
 const LOGIN: &str = "Correct the PIN file, or unblock the PIN with the vendor's tool. It is not tried again by itself.";
 const FULL: &str = "Close sessions or remove objects on the token, or raise its limits.";
 const KEY: &str = "keyring-ward hsm list shows keys, their usage and the token's mechanisms.";
@@ -169,7 +180,6 @@ pub(super) fn code(e: &Ck) -> Option<RvError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cryptoki::context::Function;
 
     #[test]
     fn names_function_and_code_in_words() {
@@ -187,6 +197,28 @@ mod tests {
             name(RvError::SessionHandleInvalid),
             "CKR_SESSION_HANDLE_INVALID"
         );
+    }
+
+    #[test]
+    fn a_module_that_does_not_start_points_at_its_configuration() {
+        for code in [
+            RvError::GeneralError,
+            RvError::FunctionFailed,
+            RvError::DeviceError,
+            RvError::HostMemory,
+            RvError::ArgumentsBad,
+            RvError::VendorDefined(0x8000_0001),
+        ] {
+            let start = error("start", &Ck::Pkcs11(code, Function::Initialize));
+            assert_eq!(start.kind(), Kind::Unreachable, "{code:?}");
+            let text = start.to_string();
+            assert!(
+                text.contains("SOFTHSM2_CONF") && !text.contains("network"),
+                "{text}"
+            );
+            let later = error("sign", &Ck::Pkcs11(code, Function::Sign)).to_string();
+            assert!(!later.contains("SOFTHSM2_CONF"), "{later}");
+        }
     }
 
     #[test]

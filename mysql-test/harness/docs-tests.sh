@@ -1,0 +1,214 @@
+#!/bin/bash
+# Runs the commands of the documents as they are written, in a fresh place, as a reader would: docs-tests.sh [NAME…]
+# Every fenced block of the pages below is run, or skipped with a printed reason (docs-blocks.awk has the directives). A page
+# names its scenarios at its head; a test is one scenario of one page. It must never mend what a page forgot: if a step
+# needs something, the page says so.
+. /kw/mysql-test/harness/tests-lib.sh
+
+PAGES="README.md docs/install.md docs/coming-from.md docs/pkcs11.md docs/aws-kms.md docs/tool.md docs/configuration.md docs/containers.md"
+export PATH=/usr/local/sbin:/usr/local/bin:$PATH
+
+# ---- the place -------------------------------------------------------------------------------------
+
+# Everything that a page may have made is gone; the server has data and no keyring, as before anybody read the page.
+fresh_place() {
+  docs_stop
+  mkdir -p "$KEYS"
+  reset_all
+  rm -rf /etc/my.cnf "$PLUGINS"/component_keyring_*.cnf "$PLUGINS/component_keyring_ward.so" "$PLUGINS/keyring_ward.so" \
+    /usr/bin/keyring-ward /usr/local/bin/keyring-ward /usr/local/share/keyring-ward "$KEYS" /var/lib/mysql-hsm /backup /tmp/kw-docs-*
+  gpasswd -d mysql softhsm >/dev/null 2>&1 || true
+  fresh_data
+}
+
+docs_stop() { stop_server; }
+# As a unit does: the option files of the system are read.
+docs_start() {
+  touch "$LOG"; chown mysql:mysql "$LOG"
+  FIRST=--skip-networking start_server || fail "the server did not start: $(grep -E 'ERROR|keyring_ward' "$LOG" | tail -4)"
+}
+
+# ---- what sentences tell to do ---------------------------------------------------------------------
+
+do_start() { docs_start; }
+do_stop() { docs_stop; }
+do_restart() { docs_stop; docs_start; }
+# Library and tool are where scripts/install.sh puts them.
+do_installed() { (cd /kw && scripts/install.sh >/dev/null); }
+# A server with the keyring that MySQL ships, an encrypted table and a user's key; stopped.
+do_stock_server() {
+  mkdir -p "$KEYS"; chown mysql:mysql "$KEYS"; chmod 0750 "$KEYS"
+  (umask 077; : > "$KEYS/component_keyring_file"); chown mysql:mysql "$KEYS/component_keyring_file"
+  echo "{ \"path\": \"$KEYS/component_keyring_file\", \"read_only\": false }" > "$PLUGINS/component_keyring_file.cnf"
+  echo '{ "components": "file://component_keyring_file" }' > "$MANIFEST"
+  docs_start; make_data; docs_stop
+}
+# The same with Keyring Ward as install.md sets it up: configured as JSON, the passphrase beside the keyring.
+do_ward_server() {
+  do_installed
+  keyring-ward init --path "$KEYS/keyring.ward" --passphrase-file "$KEYS/passphrase" --generate --user mysql >/dev/null
+  component_manifest; component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  docs_start; make_data; docs_stop
+}
+make_data() {
+  encrypted_table; install_udf
+  sql -e "DO keyring_key_store('kept','SECRET','a secret text'), keyring_key_generate(REPEAT('钥',255),'AES',32)"
+}
+do_manifest() { component_manifest; }
+do_stock_manifest() { echo '{ "components": "file://component_keyring_file" }' > "$MANIFEST"; }
+do_no_manifest() { rm -f "$MANIFEST" "$PLUGINS/component_keyring_ward.cnf"; }
+do_rotate() { sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY"; }
+# New data under the new keyring, and a restart.
+do_use() { make_data; do_restart; do_check component_keyring_ward; }
+# The keyring that the server's migration mode made holds the keys.
+do_check_new_keyring() {
+  keyring-ward list --path "$KEYS/new.ward" --passphrase-file "$KEYS/passphrase" > /tmp/kw-docs-list
+  expect "keys of root@localhost in the new keyring" "$(grep -c root@localhost /tmp/kw-docs-list)" 2
+}
+# Who has an account with AWS: the command line tool (a small stand-in for it here), credentials in the environment, and KMS
+# at the name that it has, with a certificate that the system trusts.
+do_aws_account() {
+  export AWS_ACCESS_KEY_ID=AKIDEXAMPLE AWS_SECRET_ACCESS_KEY=secret AWS_ENDPOINT_URL=http://${KW_MOTO:?the address of a KMS server}
+  mkdir -p /tmp/kw-docs-kms
+  /kw/target/debug/examples/kms_proxy tls 127.0.53.1:443 "$KW_MOTO" /tmp/kw-docs-kms kms.eu-central-1.amazonaws.com & KMS_TLS=$!
+  trap 'stop_server; kill $KMS_TLS' EXIT
+  wait_for 20 test -s /tmp/kw-docs-kms/ca.pem || fail "no TLS before the KMS server"
+  grep -q 127.0.53.1 /etc/hosts || echo '127.0.53.1 kms.eu-central-1.amazonaws.com' >> /etc/hosts
+  [ -e /etc/ssl/certs/ca-certificates.crt.kw ] || cp /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt.kw
+  cat /etc/ssl/certs/ca-certificates.crt.kw /tmp/kw-docs-kms/ca.pem > /etc/ssl/certs/ca-certificates.crt
+  install -m 0755 /kw/mysql-test/harness/aws-stand-in.sh /usr/local/bin/aws
+}
+# A key that an older copy lacks.
+do_make_newer_key() { sql -e "DO keyring_key_generate('newer','AES',32)"; }
+# The data of before is readable, under the keyring that is meant.
+do_check() { # do_check COMPONENT
+  expect "a row of the encrypted table" "$(row)" one
+  expect "a user's key" "$(sql -e "SELECT keyring_key_fetch('kept'), keyring_key_length_fetch(REPEAT('钥',255))")" "a secret text	32"
+  case "$1" in
+    component_keyring_ward) expect "status" "$(status_row Component_status)" Active ;;
+    plugin) expect "the plugin" "$(sql -e "SELECT PLUGIN_STATUS FROM information_schema.PLUGINS WHERE PLUGIN_NAME='keyring_ward'")" ACTIVE ;;
+    component_keyring_file) [ -n "$(grep -l component_keyring_file "$MANIFEST")" ] || fail "the manifest does not name the stock component" ;;
+    *) fail "check of what? '$1'" ;;
+  esac
+}
+
+# ---- steps -----------------------------------------------------------------------------------------
+
+in_scope() { case ",$1," in ,-, | *",$2,"*) return 0 ;; *) return 1 ;; esac; }
+
+# run_block FILE KIND ARGUMENT: does what a reader does with a block. Its output is checked by the directives.
+run_block() {
+  case "$2" in
+    sh) (cd /kw && if [ -e "$1.input" ]; then bash -eo pipefail "$1" < "$1.input"; else bash -eo pipefail "$1" </dev/null; fi) ;;
+    sql) sql --comments --table < "$1" ;;
+    file) mkdir -p "$(dirname "$3")" && cat "$1" > "$3" ;;
+    append) mkdir -p "$(dirname "$3")" && cat "$1" >> "$3" ;;
+  esac
+}
+
+# run_page PAGE SCENARIO: the page from top to bottom.
+run_page() {
+  local out=/tmp/kw-docs-blocks line kind argument where number rc word text ran=0
+  fresh_place
+  rm -rf $out; mkdir -p $out
+  awk -v out=$out -f /kw/mysql-test/harness/docs-blocks.awk "/kw/$1"
+  while IFS=$'\t' read -r line kind argument where number <&3; do
+    in_scope "$where" "$2" || continue
+    case "$kind" in
+      scenarios | skip) continue ;;
+      error) fail "$1:$line: $argument" ;;
+      do)
+        # shellcheck disable=SC2086
+        set -- "$1" "$2" $argument
+        declare -F "do_$3" >/dev/null || fail "$1:$line: there is no action '$3'"
+        "do_$3" "${@:4}" || fail "$1:$line: $argument"
+        set -- "$1" "$2"; continue ;;
+    esac
+    rc=0; run_block $out/"$number" "$kind" "$argument" > /tmp/kw-docs-out 2>&1 || rc=$?
+    ran=$((ran + 1))
+    if [ -e $out/"$number".expect ] && grep -q '^fails' $out/"$number".expect; then
+      [ $rc != 0 ] || fail "$1:$line: it should have failed: $(tail -3 /tmp/kw-docs-out)"
+    elif [ $rc != 0 ]; then
+      fail "$1:$line: exit code $rc: $(tail -8 /tmp/kw-docs-out)"
+    fi
+    [ -e $out/"$number".expect ] || continue
+    while IFS=$'\t' read -r word text <&4; do
+      grep -qF -- "$text" /tmp/kw-docs-out || fail "$1:$line: the output has no '$text': $(tail -8 /tmp/kw-docs-out)"
+    done 4< $out/"$number".expect
+  done 3< $out/steps
+  [ $ran -gt 0 ] || fail "$1: nothing of it belongs to '$2'"
+  echo "    $1, '$2': $ran blocks"
+}
+
+# ---- the tests -------------------------------------------------------------------------------------
+
+# Every page is well-formed, each block belongs to a scenario that is run, and what is skipped says why.
+t_every_block_is_run_or_skipped_with_a_reason() {
+  local page out=/tmp/kw-docs-check line kind argument where number known each blocks=0 skipped=0
+  for page in $PAGES; do
+    [ -e "/kw/$page" ] || { [ "$page" = docs/containers.md ] && continue; fail "$page is missing"; }
+    rm -rf $out; mkdir -p $out
+    awk -v out=$out -f /kw/mysql-test/harness/docs-blocks.awk "/kw/$page"
+    known=$(awk -F'\t' '$2 == "scenarios" {print $3}' $out/steps)
+    while IFS=$'\t' read -r line kind argument where number; do
+      case "$kind" in
+        error) fail "$page:$line: $argument" ;;
+        scenarios) continue ;;
+        skip) skipped=$((skipped + 1)); echo "    skipped: $page:$line: $argument"; continue ;;
+        do) ;;
+        *) blocks=$((blocks + 1)) ;;
+      esac
+      [ -n "$known" ] || fail "$page:$line: the page names no scenarios"
+      [ "$where" != - ] || continue
+      for each in ${where//,/ }; do
+        case " $known " in *" $each "*) ;; *) fail "$page:$line: there is no scenario '$each'" ;; esac
+      done
+    done < $out/steps
+  done
+  echo "    $blocks blocks are run, $skipped are skipped"
+  [ $blocks -gt 15 ]
+}
+
+# What the extractor must never let pass: a block that nobody runs, a directive that reaches none.
+t_the_extractor_misses_nothing() {
+  local out=/tmp/kw-docs-check page=/tmp/kw-docs-page text expected
+  while IFS='|' read -r text expected; do
+    rm -rf $out; mkdir -p $out
+    printf '%b' "$text" > $page
+    awk -v out=$out -f /kw/mysql-test/harness/docs-blocks.awk $page
+    expect "$text" "$(cut -f1-4 $out/steps | tr '\t\n' ' ;')" "$expected"
+  done <<'END'
+```sh\nls\n```\n|1 sh - -;
+```\nls\n```\n|1 error nothing says what is to be done with this block (language '') -;
+```ini\n[a]\n```\n|1 error nothing says what is to be done with this block (language 'ini') -;
+<!-- run: in=a,b append=/etc/my.cnf -->\n```ini\n[a]\n```\n|2 append /etc/my.cnf a,b;
+<!-- run: in=a -->\n```sql\nSELECT 1\n```\n|2 sql - a;
+<!-- run: skip it takes an hour -->\n\n```sh\nls\n```\n|3 skip it takes an hour -;
+<!-- run: skip -->\n```sh\nls\n```\n|2 error nothing says what is to be done with this block (language 'sh') -;
+<!-- expect: x -->\nText.\n|2 error the directive of line 1 stands before no block -;
+<!-- run: sh -->\n|1 error the directive of line 1 stands before no block -;
+<!-- run: sh\n-->\n|1 error a directive that is not a line of its own, or not closed -;
+```sh\nls\n|1 sh - -;2 error the last block is not closed -;
+1. x\n   ```sh\n   ls\n   ```\n<!-- do: in=b restart -->\n|2 sh - -;5 do restart b;
+END
+  printf '1. x\n   ```sh\n   ls\n     -l\n   ```\n' > $page; awk -v out=$out -f /kw/mysql-test/harness/docs-blocks.awk $page
+  expect "an indented block" "$(cat $out/001)" "ls
+  -l"
+}
+
+for page in $PAGES; do
+  [ -e "/kw/$page" ] || continue
+  for scenario in $(sed -n 's/^<!-- scenarios: \(.*\) -->$/\1/p' "/kw/$page"); do
+    name=${page##*/}; name=t_${name%.md}_$scenario
+    eval "${name//[^a-zA-Z0-9_]/_}() { run_page $page $scenario; }"
+  done
+done
+
+# The box as the other scripts want it.
+put_back() {
+  rm -rf /usr/local/bin/keyring-ward /usr/local/bin/aws "$PLUGINS/component_keyring_ward.so" /etc/my.cnf "$KEYS" /backup
+  mkdir -p "$KEYS"; chown mysql:mysql "$KEYS"; chmod 0750 "$KEYS"
+  sh /kw/mysql-test/container/install-ward.sh /kw/target/release
+}
+trap put_back EXIT
+run_tests "$@"
