@@ -8,7 +8,7 @@
 #   <!-- do: [in=NAME,…] ACTION [WORD…] -->  what the sentence before it tells to do, a function do_ACTION of docs-tests.sh
 #   <!-- expect: TEXT -->                the next block's output contains TEXT; any number of them
 #   <!-- fails: TEXT -->                 the next block fails, and its output contains TEXT
-#   <!-- input: TEXT -->                 what a person types, a line each
+#   <!-- input: PROMPT => TEXT -->       the next block asks PROMPT on the terminal, and a person types TEXT; in the order of asking
 function step(line, kind, argument, scenarios) {
   number++
   printf "%d\t%s\t%s\t%s\t%03d\n", line, kind, (argument == "" ? "-" : argument), (scenarios == "" ? "-" : scenarios), number > (out "/steps")

@@ -96,10 +96,29 @@ do_check() { # do_check COMPONENT
 
 in_scope() { case ",$1," in ,-, | *",$2,"*) return 0 ;; *) return 1 ;; esac; }
 
+# at_a_terminal FILE: runs it with a terminal, and types what FILE.input says when it is asked.
+at_a_terminal() {
+  local seen=/tmp/kw-docs-terminal prompt text asked=0 rc=0 job
+  rm -f $seen $seen.in; mkfifo $seen.in
+  script -qefc "bash -eo pipefail $1" $seen < $seen.in >/dev/null & job=$!
+  exec 7> $seen.in
+  while IFS= read -r text <&8; do
+    prompt=${text%% => *} text=${text#* => }
+    # Only what was written since the last answer counts.
+    wait_for 60 sh -c "tail -c +$((asked + 1)) $seen | grep -qF -- '$prompt'" || { cat $seen; echo "nobody asked '$prompt'"; rc=1; break; }
+    asked=$(wc -c < $seen)
+    printf '%s\n' "$text" >&7
+  done 8< "$1.input"
+  [ $rc = 0 ] || kill $job
+  wait $job || rc=$?
+  exec 7>&-
+  cat $seen; return $rc
+}
+
 # run_block FILE KIND ARGUMENT: does what a reader does with a block. Its output is checked by the directives.
 run_block() {
   case "$2" in
-    sh) (cd /kw && if [ -e "$1.input" ]; then bash -eo pipefail "$1" < "$1.input"; else bash -eo pipefail "$1" </dev/null; fi) ;;
+    sh) (cd /kw && if [ -e "$1.input" ]; then at_a_terminal "$1"; else bash -eo pipefail "$1" </dev/null; fi) ;;
     sql) sql --comments --table < "$1" ;;
     file) mkdir -p "$(dirname "$3")" && cat "$1" > "$3" ;;
     append) mkdir -p "$(dirname "$3")" && cat "$1" >> "$3" ;;
@@ -129,7 +148,7 @@ run_page() {
     if [ -e $out/"$number".expect ] && grep -q '^fails' $out/"$number".expect; then
       [ $rc != 0 ] || fail "$1:$line: it should have failed: $(tail -3 /tmp/kw-docs-out)"
     elif [ $rc != 0 ]; then
-      fail "$1:$line: exit code $rc: $(tail -8 /tmp/kw-docs-out)"
+      fail "$1:$line: exit code $rc: $(grep -E 'ERROR|KW-' /tmp/kw-docs-out | head -4; tail -8 /tmp/kw-docs-out)"
     fi
     [ -e $out/"$number".expect ] || continue
     while IFS=$'\t' read -r word text <&4; do
