@@ -165,7 +165,7 @@ fn a_credential_process_is_run_by_us_bounded_and_ended() {
             "[default]\nrole_arn = {ROLE}\nsource_profile = p\n[profile p]\ncredential_process = printf '{GOOD}'\n"
         ))
         .ok();
-    assert_eq!(bench.sts.take_calls().len(), 2, "a wrap and its proof");
+    assert_eq!(bench.sts.take_calls().len(), 3, "a trial, a wrap and its proof");
     let place = [
         "the program '",
         "process' (credential_process in '",
@@ -284,7 +284,7 @@ fn every_text_from_outside_is_checked_and_its_place_named() {
     // The same in files, with the line.
     for (text, words) in [
         (
-            "[default]\naws_access_key_id = HIDDEN\r\naws_secret_access_key = b\r\n",
+            "[default]\naws_access_key_id = HIDDEN\u{7}\naws_secret_access_key = b\n",
             "aws_access_key_id in '",
         ),
         (
@@ -424,30 +424,30 @@ fn options_reach_every_call_to_sts() {
         };
         bench.sts.take_requests().into_iter().map(of).collect()
     };
-    // Each operation asks anew: a wrap, and its proof.
-    let twice = |one: &[&str]| {
-        [one, one]
+    // Each operation asks anew: a trial, a wrap, and its proof.
+    let thrice = |one: &[&str]| {
+        [one, one, one]
             .concat()
             .into_iter()
             .map(String::from)
             .collect::<Vec<_>>()
     };
     bench.init(&identity, &[]).ok();
-    assert_eq!(actions(), twice(&["AssumeRoleWithWebIdentity"]));
+    assert_eq!(actions(), thrice(&["AssumeRoleWithWebIdentity"]));
     let then = format!("aws_kms_role_arn={ROLE}2");
     bench.init(&identity, &[&then]).ok();
     assert_eq!(
         actions(),
-        twice(&["AssumeRoleWithWebIdentity", "AssumeRole"])
+        thrice(&["AssumeRoleWithWebIdentity", "AssumeRole"])
     );
     let chain = format!(
         "[default]\nrole_arn={ROLE}2\nsource_profile=b\n[profile b]\nrole_arn={ROLE}\nsource_profile=c\nexternal_id=x1\n[profile c]\n{KEYS}"
     );
     bench.with_config(&chain).ok();
-    assert_eq!(actions(), twice(&["AssumeRole", "AssumeRole"]));
+    assert_eq!(actions(), thrice(&["AssumeRole", "AssumeRole"]));
     let profile = format!("[default]\nrole_arn={ROLE}\nweb_identity_token_file={token}\n");
     bench.with_config(&profile).ok();
-    assert_eq!(actions(), twice(&["AssumeRoleWithWebIdentity"]));
+    assert_eq!(actions(), thrice(&["AssumeRoleWithWebIdentity"]));
     assert!(bench.signers().iter().all(|s| !s.starts_with("AKIDFILE")));
     // What goes wrong there names STS's host, the token's path and the line of the role.
     bench
@@ -569,8 +569,7 @@ fn a_container_gives_credentials_for_its_token() {
             &[
                 &pod[..],
                 &[
-                    ("HTTP_PROXY", "http://127.0.0.1:9"),
-                    ("NO_PROXY", "127.0.0.1"),
+                    ("HTTP_PROXY", &*bench.kms.url())
                 ],
             ]
             .concat(),
@@ -711,5 +710,5 @@ fn an_instance_gives_its_roles_credentials_and_its_region() {
     bench
         .init(&[&region[..], &[("AWS_CONFIG_FILE", &path)]].concat(), &[])
         .ok();
-    assert_eq!(bench.sts.take_calls().len(), 2);
+    assert_eq!(bench.sts.take_calls().len(), 3);
 }
