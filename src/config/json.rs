@@ -24,7 +24,7 @@ pub fn parse(text: &[u8], origin: &str) -> Result<Document> {
     let bad = |why: String| Error::new(Kind::Config, OP, format!("{why} (in {origin})"));
     let value = crate::json::parse(text).map_err(|e| {
         bad(format!("it is not valid JSON: {e}"))
-            .hint("Correct it, then run ALTER INSTANCE RELOAD KEYRING or restart the server.")
+            .hint("Correct it, then reload the keyring (docs/tool.md) or restart the server.")
     })?;
     let Value::Object(members) = value else {
         return Err(

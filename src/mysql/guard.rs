@@ -5,7 +5,7 @@
 
 use super::log;
 use super::state;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::panics;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

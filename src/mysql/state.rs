@@ -352,7 +352,7 @@ fn load_once(how: LastLoad) -> Result<()> {
                 }
                 (None, Role::Plugin) => {
                     "The keyring is disabled: encrypted tables can't be read until the cause is \
-                     mended and the server is restarted. If it refuses to start and advises \
+                     mended and keyring_ward_reload() (or a restart) succeeds. If it refuses to start and advises \
                      innodb_force_recovery, do NOT use it, it loses data."
                 }
             };

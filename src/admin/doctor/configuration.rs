@@ -1,6 +1,7 @@
 //! The configuration of the role that serves.
 
 use super::Look;
+use super::rights::{blocked, json_files};
 use crate::config::Config;
 
 const WHAT: &str = "configuration";
@@ -21,7 +22,17 @@ pub(super) fn check<'a>(look: &mut Look<'a>) -> Option<&'a Config> {
             Some(config)
         }
         Err(e) => {
-            look.error(WHAT, e);
+            let blocked: Vec<_> = json_files(look)
+                .iter()
+                .filter_map(|file| blocked(look, file))
+                .collect();
+            // Where a file can't be read that is the cause, whatever the search says of the rest.
+            match blocked.is_empty() {
+                true => look.error(WHAT, e),
+                false => blocked
+                    .into_iter()
+                    .for_each(|(detail, remedy)| look.fail(WHAT, detail, remedy)),
+            }
             None
         }
     }

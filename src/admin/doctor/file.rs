@@ -33,7 +33,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) {
         Err(e) => look.fail(
             WHAT,
             format!("{shown}: {e}"),
-            format!("It must be a regular file that mysqld's account owns, mode 0600. Restore it, or run: chown --reference=DATADIR {shown} && chmod 600 {shown}"),
+            format!("It must be a regular file with one name that mysqld's account owns, mode 0600. Restore it, or run: chown --reference=DATADIR {shown} && chmod 600 {shown}"),
         ),
         Ok((_, meta)) if meta.mode() & 0o077 != 0 => look.warn(
             WHAT,

@@ -48,7 +48,17 @@ pub(super) fn check(look: &mut Look<'_>, server: &Found) {
             format!("'{shown}' makes {name} the server's keyring, not {COMPONENT}"),
             write,
         ),
-        Serves::Nothing => look.fail(WHAT, nobody(server), write),
+        Serves::Nothing => {
+            let remedy = match (super::rights::blocked(look, &path), &server.server.off) {
+                (Some((_, remedy)), _) => remedy,
+                (None, Some(_)) => "Remove that line, or use the component.".into(),
+                (None, None) if server.server.plugins.is_empty() => write,
+                (None, None) => format!(
+                    "Have one line early-plugin-load=keyring_ward.so (of several the last counts). Or use the component. {write}"
+                ),
+            };
+            look.fail(WHAT, nobody(server), remedy);
+        }
         Serves::NoStart => {
             let why = match &server.manifest {
                 Manifest::Broken { why, .. } => why,

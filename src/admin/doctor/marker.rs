@@ -4,6 +4,7 @@ use super::Look;
 use crate::admin::marker::opinion;
 use crate::config::Config;
 use crate::store::MarkerSays;
+use crate::store::file::marker;
 
 const WHAT: &str = "marker";
 
@@ -12,7 +13,16 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) {
         return;
     };
     match opinion(config, dir) {
-        Err(e) => look.error(WHAT, &e),
+        Err(e) => {
+            let path = marker::path_in(dir);
+            let rights = format!(
+                "It must be a regular file of mysqld's account: chown --reference='{}' '{}'. What is not a file there is to be removed",
+                dir.display(),
+                path.display()
+            );
+            let advice = e.advice().map_or(rights, str::to_string);
+            look.fail(WHAT, e.message().trim_end_matches('.'), advice);
+        }
         Ok(MarkerSays::NotAsked | MarkerSays::NoMarker) => {
             look.ok(WHAT, "none yet: the server makes it at its first start");
         }

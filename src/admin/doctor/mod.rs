@@ -109,13 +109,6 @@ impl Look<'_> {
         self.fail(what, number + error.message().trim_end_matches('.'), advice);
     }
 
-    /// The plugin role serves, which has no ALTER INSTANCE RELOAD KEYRING.
-    fn plugin_role(&self) -> bool {
-        self.setup
-            .server
-            .is_some_and(|s| s.serves == Serves::Plugin)
-    }
-
     fn plugin_dir(&self) -> Option<PathBuf> {
         self.setup.server?.plugin_dir.clone()
     }

@@ -15,7 +15,7 @@ pub(super) fn check(look: &mut Look<'_>, server: &Found) {
         look.fail(
             WHAT,
             format!("the server refuses {why}"),
-            "Correct the file; a variable of a plugin that may not be loaded begins with loose_.",
+            "Correct the file, and let mysqld's account read it (chmod 644); a variable of a plugin that may not be loaded begins with loose_.",
         );
     }
     for why in &options.ignored {

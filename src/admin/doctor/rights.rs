@@ -35,24 +35,35 @@ pub(super) fn needed_files(config: &Config) -> Vec<PathBuf> {
 }
 
 pub(super) fn check(look: &mut Look<'_>, config: &Config) {
-    let mut files = needed_files(config);
-    if !look.plugin_role() {
-        files.extend(look.plugin_dir().map(|dir| dir.join(JSON_NAME)));
-    }
-    let Ok(_guard) = look.identity.enter() else {
-        return;
-    };
-    let blocked: Vec<_> = files.iter().filter_map(|file| blocked(file)).collect();
+    let files = needed_files(config);
+    let blocked: Vec<_> = files
+        .iter()
+        .filter_map(|file| blocked(look, file))
+        .collect();
     match blocked.is_empty() {
-        true => look.ok(WHAT, format!("{} files can be read", files.len())),
+        true => look.ok(
+            WHAT,
+            format!("{} files besides the keyring can be read", files.len()),
+        ),
         false => blocked
             .into_iter()
             .for_each(|(detail, remedy)| look.fail(WHAT, detail, remedy)),
     }
 }
 
-/// What keeps this account from reading a file that is there, and how it is opened.
-pub(super) fn blocked(file: &Path) -> Option<(String, String)> {
+/// The JSON files of the component.
+pub(super) fn json_files(look: &Look<'_>) -> Vec<PathBuf> {
+    let data_dir = look.setup.data_dir.map(Path::to_path_buf);
+    [look.plugin_dir(), data_dir]
+        .into_iter()
+        .flatten()
+        .map(|dir| dir.join(JSON_NAME))
+        .collect()
+}
+
+/// What keeps the account from reading a file that is there, and how that is mended.
+pub(super) fn blocked(look: &Look<'_>, file: &Path) -> Option<(String, String)> {
+    let _guard = look.identity.enter().ok()?;
     let mut folders: Vec<&Path> = file.ancestors().skip(1).collect();
     folders.reverse();
     let denied = |e: &std::io::Error| e.kind() == ErrorKind::PermissionDenied;
@@ -64,6 +75,7 @@ pub(super) fn blocked(file: &Path) -> Option<(String, String)> {
         None if crate::sys::open_following(file).is_err_and(|e| denied(&e)) => (file, "read"),
         None => return None,
     };
+    let shown = place.display();
     let (owner, mode) = match place.metadata() {
         Ok(meta) => (
             format!("user {}", meta.uid()),
@@ -72,18 +84,18 @@ pub(super) fn blocked(file: &Path) -> Option<(String, String)> {
         Err(_) => ("somebody else".into(), "unknown mode".into()),
     };
     let detail = format!(
-        "'{}' belongs to {owner}, {mode}: the account of mysqld can't {may} it",
-        place.display()
+        "'{shown}' belongs to {owner}, {mode}: the account of mysqld (User= in its unit) can't {may} it"
     );
-    let remedy = match may {
-        "pass" => format!(
-            "Run: chmod o+x '{0}', or chown it. mysqld's account is User= in its unit",
-            place.display()
-        ),
-        _ => format!(
-            "Run: chown --reference=DATADIR '{}', where DATADIR is the server's; its account is User= in the unit",
-            place.display()
-        ),
+    let secret = look
+        .setup
+        .config
+        .as_ref()
+        .is_ok_and(|c| needed_files(c).iter().any(|f| f == file));
+    let remedy = match (may, secret, look.setup.data_dir) {
+        ("pass", ..) => format!("Run: chmod o+x '{shown}'"),
+        (_, true, Some(dir)) => format!("Run: chown --reference='{}' '{shown}'", dir.display()),
+        (_, true, None) => format!("Run: chown mysql '{shown}'"),
+        (_, false, _) => format!("Run: chmod 644 '{shown}'"),
     };
     Some((detail, remedy))
 }

@@ -78,11 +78,11 @@ fn by_code(code: &str) -> Option<(Kind, &'static str)> {
         ),
         "DisabledException" => (
             Kind::Denied,
-            "Run aws kms enable-key --key-id KEY, then ALTER INSTANCE RELOAD KEYRING.",
+            "Run aws kms enable-key --key-id KEY, then reload the keyring (docs/tool.md).",
         ),
         "KMSInvalidStateException" => (
             Kind::Denied,
-            "Look at its state: aws kms describe-key --key-id KEY. When it is Enabled, run ALTER INSTANCE RELOAD KEYRING.",
+            "Look at its state: aws kms describe-key --key-id KEY. When it is Enabled, reload the keyring (docs/tool.md).",
         ),
         "AccessDeniedException"
         | "AccessDenied"
@@ -127,7 +127,7 @@ fn by_code(code: &str) -> Option<(Kind, &'static str)> {
         | "IDPCommunicationError" => (Kind::Unreachable, LATER),
         "ExpiredTokenException" | "ExpiredToken" | "TokenRefreshRequired" => (
             Kind::Denied,
-            "The credentials have expired: renew them where they come from, then run ALTER INSTANCE RELOAD KEYRING.",
+            "The credentials have expired: renew them where they come from, then reload the keyring (docs/tool.md).",
         ),
         "UnrecognizedClientException"
         | "InvalidClientTokenId"
@@ -325,7 +325,7 @@ pub(super) fn pending_deletion(asked: &Question<'_>, date: Option<DateTime>) -> 
             format!("the key is pending deletion; it will be destroyed {date}, and every keyring under it with it"),
         )
         .hint(format!(
-            "NOW run: aws kms cancel-key-deletion --key-id {0} && aws kms enable-key --key-id {0}; then ALTER INSTANCE RELOAD KEYRING.",
+            "NOW run: aws kms cancel-key-deletion --key-id {0} && aws kms enable-key --key-id {0}; then reload the keyring (docs/tool.md).",
             asked.key
         ))
 }

@@ -79,7 +79,7 @@ impl Objects {
                     format!("the token holds an object '{shown}' that this server does not know"),
                 )
                 .hint(
-                    "Run ALTER INSTANCE RELOAD KEYRING to read it. Two servers must not share a KEK with \
+                    "Reload the keyring (docs/tool.md) to read it. Two servers must not share a KEK with \
                      storage token.",
                 ));
             }
