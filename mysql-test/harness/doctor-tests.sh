@@ -110,30 +110,39 @@ base() {
   echo "$MANIFEST_JSON" > $MANIFEST; chmod 644 $MANIFEST; json "$KEK"; cnf
 }
 
-# row TITLE VERDICT WORDS PREPARATION [REMEDY]: a verdict that is not "failure" has no remedy to be tried.
+# What doctor's JSON says of all steps together, and the remedy of the first step with this verdict.
+verdict_of() { sed -n 's/^  "verdict": "\(.*\)"$/\1/p' <<< "$1"; }
+remedy_of() {
+  awk -v verdict="\"verdict\": \"$2\"" '/"remedy":/ { r = $0 } index($0, verdict) && !/^  "verdict"/ { print r; exit }' <<< "$1" \
+    | sed 's/^ *"remedy": "//; s/",*$//; s/\\"/"/g; s/|/\\|/g' | cut -c1-220
+}
+
+# row TITLE VERDICT WORDS PREPARATION [COMMANDS]: COMMANDS are what doctor's sentence tells to do.
 row() {
-  local title=$1 verdict=$2 words=$3 prepare=$4 remedy=${5:-} said rc does after='' problem=''
+  local title=$1 verdict=$2 words=$3 prepare=$4 commands=${5:-} said again does after='' problem='' is
   [[ "$title" == *"$ONLY"* ]] || return 0
   base
-  eval "$prepare" || problem="the preparation failed; "
-  said=$(doctor 2>&1); rc=$?
-  local is=ok; if [ $rc != 0 ]; then is=failure; elif grep -q '^warning' <<< "$said"; then is=warning; fi
+  eval "$prepare" > /tmp/kw-prepare 2>&1 || problem="the preparation failed: $(tail -1 /tmp/kw-prepare); "
+  said=$(doctor --json 2>/dev/null)
+  is=$(verdict_of "$said")
   does=$(server_does)
-  [ "$is" = "$verdict" ] || { [ "$is$verdict" = warningok ] || problem+="doctor: $is instead of $verdict; "; }
-  grep -E '^(failure|warning|ok) ' <<< "$said" | grep -qF -- "$words" || problem+="doctor does not say '$words'; "
-  if [ "$is" = failure ]; then [ "$does" != serves ]; else [ "$does" = serves ]; fi || problem+="doctor and server differ; "
-  if [ -n "$remedy" ]; then
-    eval "$remedy" > /tmp/kw-remedy 2>&1 || problem+="the remedy failed: $(tail -1 /tmp/kw-remedy); "
-    said=$(doctor 2>&1); rc=$?
-    [ $rc = 0 ] || problem+="doctor after the remedy: $(grep ^failure <<< "$said" | head -2); "
+  [ "$is" = "$verdict" ] || problem+="doctor says $is instead of $verdict; "
+  grep -qF -- "$words" <<< "$said" || problem+="doctor does not say '$words'; "
+  if [ "$is" = failure ]; then [ "$does" != serves ]; else [ "$does" = serves ]; fi || problem+="doctor and server differ: $does; "
+  [ "$is" != failure ] || [ -n "$commands" ] || problem+="no remedy is tried; "
+  if [ -n "$commands" ]; then
+    eval "$commands" > /tmp/kw-remedy 2>&1 || problem+="the remedy failed: $(tail -1 /tmp/kw-remedy); "
+    again=$(doctor --json 2>/dev/null)
+    [ "$(verdict_of "$again")" != failure ] || problem+="doctor after the remedy: $(remedy_of "$again" failure); "
     after=$(server_does)
     [ "$after" = serves ] || problem+="the server after the remedy: $after; "
   fi
   ROWS=$((ROWS + 1))
-  echo "    | $title | $verdict | $does | ${remedy:+\`$(tr '\n' ' ' <<< "$remedy" | sed 's/ $//; s/|/\\|/g')\`} | $after |"
+  echo "    | $title | $is | $does | $([ "$is" = ok ] || remedy_of "$said" "$is") | $after |"
   if [ -z "$problem" ]; then PASSED=$((PASSED + 1)); else
     FAILED=$((FAILED + 1)); echo "FAILED  $title: $problem"
-    sed 's/^/        /' <<< "$said" | grep -E 'failure|warning'; grep -E 'ERROR|KW-' "$LOG" | head -4 | cut -c1-300 | sed 's/^/        log: /'
+    grep -B3 '"verdict": "failure"' <<< "$said" | grep '"detail"' | cut -c1-300
+    grep -E 'ERROR|KW-' "$LOG" | head -4 | cut -c1-300 | sed 's/^/        log: /'
   fi
 }
 
