@@ -237,9 +237,10 @@ row "the plugin without a path" failure "no path is given" 'as_plugin; sed -i /w
 
 # ---- folder, keyring, lock, marker -------------------------------------------------------------------
 row "the folder is missing" failure "install -d" 'rm -rf $KEYS; cp -a $BASE/keys /tmp/keys-aside' "install -d -o mysql -g mysql -m 0750 $KEYS; cp -a $BASE/keys/. $KEYS/"
-row "a folder of root's" failure "can't make files" 'chown root:root $KEYS; chmod 755 $KEYS' "chown --reference=$DATA $KEYS"
-row "a folder that the account can't pass" failure "can't pass" 'mkdir -p -m 700 /opt/closed; cp -a $KEYS/. /opt/closed; sed -i "s|$KEYS/keyring|/opt/closed/keyring|" $CONFIG' \
-  "chmod o+x /opt/closed; chown mysql /opt/closed"
+row "a folder of root's, made before" warning "can't make files" 'chown root:root $KEYS; chmod 755 $KEYS' "chown --reference=$DATA $KEYS"
+row "a folder of root's" failure "can't make files" 'rm $KEYS/keyring.ward.lock; chown root:root $KEYS; chmod 755 $KEYS' "chown --reference=$DATA $KEYS"
+row "a folder that the account can't pass" failure "can't pass" 'mkdir -p /opt/closed; cp -a $KEYS/. /opt/closed; chown root:root /opt/closed; chmod 700 /opt/closed; sed -i "s|$KEYS/keyring|/opt/closed/keyring|" $CONFIG' \
+  "chmod o+x /opt/closed"
 row "a file system that is mounted read-only" failure "read-only" 'mkdir -p /mnt/kw; mount -t tmpfs -o size=1m kw /mnt/kw; cp -a $KEYS/. /mnt/kw; chown mysql /mnt/kw; mount -o remount,ro /mnt/kw; sed -i "s|$KEYS/keyring|/mnt/kw/keyring|" $CONFIG' \
   "mount -o remount,rw /mnt/kw"
 row "a full disk, and no keyring yet" failure "Make room" 'rm -f $KEYS/keyring.ward* $DATA/keyring_ward.marker; mkdir -p /mnt/kw; mount -t tmpfs -o size=64k kw /mnt/kw; chown mysql /mnt/kw; head -c 1m /dev/zero > /mnt/kw/junk 2>/dev/null; sed -i "s|$KEYS/keyring|/mnt/kw/keyring|" $CONFIG
@@ -265,8 +266,7 @@ row "a keyring with two names" failure "hard links" 'ln $KEYS/keyring.ward $KEYS
 row "read_only, and no file" failure "does not exist" 'rm $KEYS/keyring.ward; json "$KEK" ", \"read_only\": true"' "cp -a $BASE/keys/keyring.ward $KEYS/"
 row "a lock file of root's" failure "lock file" 'chown root:root $KEYS/keyring.ward.lock; chmod 600 $KEYS/keyring.ward.lock' "rm $KEYS/keyring.ward.lock"
 row "a folder as the lock file" failure "lock file" 'rm $KEYS/keyring.ward.lock; mkdir $KEYS/keyring.ward.lock' "rmdir $KEYS/keyring.ward.lock"
-row "another process holds the keyring" failure "held by" 'exec 9>>$KEYS/keyring.ward.lock; flock 9' 'exec 9>&-'
-exec 9>&-
+row "another process holds the keyring" failure "held by" 'flock $KEYS/keyring.ward.lock sleep 600 > /dev/null 2>&1 & HOLDER=$!; wait_for 5 grep -q FLOCK /proc/locks' 'kill $(pgrep -P $HOLDER) $HOLDER; wait $HOLDER || true'
 row "a marker of root's" failure "marker" 'chown root:root $DATA/keyring_ward.marker; chmod 600 $DATA/keyring_ward.marker' "chown --reference=$DATA $DATA/keyring_ward.marker"
 row "a folder as the marker" failure "marker" 'rm $DATA/keyring_ward.marker; mkdir $DATA/keyring_ward.marker' "rmdir $DATA/keyring_ward.marker"
 

@@ -2,6 +2,7 @@
 
 use super::Look;
 use crate::config::Config;
+use crate::store::file::lock::Lock;
 use crate::sys;
 use std::os::unix::fs::MetadataExt;
 
@@ -60,15 +61,22 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
             format!("{shown} is on a file system that is mounted read-only"),
             "Mount it for writing, or set read_only.",
         ),
-        Err(e) => look.fail(
-            WHAT,
-            format!(
+        Err(e) => {
+            let detail = format!(
                 "mysqld's account can't make files in {shown} (user {}, mode {:04o}): {e}",
                 meta.uid(),
                 meta.mode() & 0o7777
-            ),
-            own,
-        ),
+            );
+            // With both files there a server starts and appends; only a rewrite needs the folder.
+            match config.path.exists() && Lock::path_for(&config.path).exists() {
+                true => look.warn(
+                    WHAT,
+                    format!("{detail}. It can't be compacted or rekeyed"),
+                    own,
+                ),
+                false => look.fail(WHAT, detail, own),
+            }
+        }
         Ok(()) if owner.is_some_and(|owner| owner != meta.uid()) => look.warn(
             WHAT,
             format!(

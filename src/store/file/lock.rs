@@ -86,11 +86,18 @@ impl Lock {
         // layered file system shows another one to stat.
         let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
         let inode = format!(":{}", meta.ino());
-        let held = locks.lines().any(|line| {
+        let by = locks.lines().find_map(|line| {
             let mut fields = line.split_whitespace().skip(1);
-            fields.next() == Some("FLOCK") && fields.nth(3).is_some_and(|at| at.ends_with(&inode))
+            let is_flock = fields.next() == Some("FLOCK");
+            let pid = fields.nth(2)?;
+            (is_flock && fields.next()?.ends_with(&inode)).then(|| pid.to_string())
         });
-        Ok(held.then(|| holder(&mut file)))
+        // The kernel names who took the lock, which may be a launcher that is gone; the file names who has it, if
+        // that was one of ours.
+        Ok(by.map(|pid| match Path::new("/proc").join(&pid).exists() {
+            true => format!("process {pid}"),
+            false => holder(&mut file),
+        }))
     }
 
     /// Notes this process as the holder, for the messages of others. Called again after a fork.
