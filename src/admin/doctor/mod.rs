@@ -126,10 +126,17 @@ pub fn doctor(setup: Setup<'_>) -> Vec<Finding> {
         findings: Vec::new(),
     };
     account::check(&mut look);
-    if let Some(server) = setup.server {
-        options::check(&mut look, server);
-        manifest::check(&mut look, server);
-        library::check(&mut look, server);
+    match setup.server {
+        Some(server) => {
+            options::check(&mut look, server);
+            manifest::check(&mut look, server);
+            library::check(&mut look, server);
+        }
+        None => look.warn(
+            "server",
+            "none is named, so that it was not looked at whether one loads this keyring",
+            "Name it instead of --config or --path: --defaults-file, --plugin-dir, --datadir.",
+        ),
     }
     options::data_directory(&mut look);
     if let Some(config) = configuration::check(&mut look) {
