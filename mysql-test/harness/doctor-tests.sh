@@ -60,7 +60,7 @@ SQL
   echo "$does"
 }
 
-doctor() { keyring-ward doctor --defaults-file $CNF --datadir $DATA "${DOCTOR_ARGS[@]}"; }
+doctor() { keyring-ward doctor --defaults-file $CNF --datadir $DATA "${DOCTOR_ARGS[@]}" "$@"; }
 
 # ---- what all set-ups start from --------------------------------------------------------------------
 
