@@ -511,7 +511,7 @@ impl ServerFiles {
         let files = ServerFiles { place: filled() };
         std::fs::create_dir(files.path("plugin")).unwrap();
         let library =
-            Path::new(env!("CARGO_BIN_EXE_keyring-ward")).with_file_name("libkeyring_ward.so");
+            Path::new(env!("CARGO_BIN_EXE_keyring-ward")).with_file_name("deps/libkeyring_ward.so");
         // A link: the library with its debugging information is large.
         std::os::unix::fs::symlink(&library, files.library()).unwrap();
         files.write("mysqld", "");

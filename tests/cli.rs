@@ -273,7 +273,7 @@ fn what_is_given_directly_wins_in_every_command() {
         ],
     ];
     let library = std::path::Path::new(env!("CARGO_BIN_EXE_keyring-ward"))
-        .with_file_name("libkeyring_ward.so");
+        .with_file_name("deps/libkeyring_ward.so");
     let name = configured.dir.path().join("component_keyring_ward.so");
     std::os::unix::fs::symlink(library, name).unwrap();
     let before = configured.read();

@@ -561,15 +561,15 @@ impl Layer {
             .find_map(|i| OPTIONS[i].json.0)
             .or(direct.held.as_ref().map(|_| Backend::File.name()));
         let backend = direct.given("backend").or(group).map(str::to_string);
-        for option in 0..OPTIONS.len() {
-            let OptionSpec { name, json, .. } = &OPTIONS[option];
+        for (value, option) in self.values.iter_mut().zip(&OPTIONS) {
+            let OptionSpec { name, json, .. } = option;
             let of_another = json.0.is_some() && backend.is_some() && json.0 != backend.as_deref();
             let instead = direct.held.is_some() && json.0 == Some(Backend::File.name())
                 || INSTEAD.iter().any(|names| {
                     names.contains(name) && names.iter().any(|n| direct.given(n).is_some())
                 });
             if of_another || instead {
-                self.values[option] = None;
+                *value = None;
             }
         }
         self.overlay(direct);

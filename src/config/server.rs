@@ -147,7 +147,7 @@ impl ServerOptions {
                 Some(_) => continue,
             };
             let said = format!("{PLUGIN}_{} {said} (in {})", line.name, line.origin);
-            match line.loose && index.is_none() || line.loose && !plugin_is_loaded {
+            match line.loose && (index.is_none() || !plugin_is_loaded) {
                 true => passed_over.push(said),
                 false => refused.push(said),
             }

@@ -9,7 +9,7 @@ use crate::deadline::Deadline;
 use crate::os::library::{Loaded, load};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -182,7 +182,7 @@ pub const TRY: &str = "try-library";
 ///
 /// # Errors
 /// The loader's sentence, in one line.
-pub fn try_library(file: &PathBuf) -> Result<[String; 2], String> {
+pub fn try_library(file: &Path) -> Result<[String; 2], String> {
     let loaded = load(file).map_err(|e| e.replace('\n', " "))?;
     let kind = match loaded.is_component {
         true => "component",
