@@ -467,7 +467,7 @@ fn doctor_on_broken_setups() {
             "the file readable by others",
             |p| set_mode(&p.keyring_file(), 0o644),
             "keyring file",
-            "warning",
+            "failure",
             "chmod 600",
         ),
         (

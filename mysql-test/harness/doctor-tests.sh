@@ -101,7 +101,7 @@ base() {
   own_servers | xargs -r kill -9; SERVER=
   umount /mnt/kw 2>/dev/null; hsm_off 2>/dev/null
   unset SOFTHSM2_CONF NO_OLD_TABLE; SERVER_ARGS=() DOCTOR_ARGS=()
-  rm -rf $MANIFEST $CONFIG $PLUGINS/keyring_ward.so
+  rm -rf $MANIFEST $CONFIG $PLUGINS/keyring_ward.so /etc/kw/absent /opt/closed /opt/secrets /opt/plugins
   [ "$(stat -c %s%Y%a%u $LIBRARY 2>/dev/null)" = "$(stat -c %s%Y%a%u $BASE/library.so)" ] || { rm -rf $LIBRARY; cp -a $BASE/library.so $LIBRARY; }
   ln -s component_keyring_ward.so $PLUGINS/keyring_ward.so
   find $DATA $KEYS -mindepth 1 -delete
@@ -163,8 +163,7 @@ row "the plugin and its variables" ok "loads the plugin" as_plugin
 row "the plugin, NAME=library" ok "loads the plugin" 'as_plugin; cnf early-plugin-load=keyring_ward=component_keyring_ward.so "$VARIABLES"'
 row "a manifest in the data directory" ok "$DATA/mysqld.my" 'mv $MANIFEST $DATA/; echo "{ \"read_local_manifest\": true }" > $MANIFEST'
 row "an option that stands twice in my.cnf" ok "the group" 'rm $CONFIG; cnf "[keyring_ward]" "path=/wrong" "$GROUP"'
-row "a passphrase" ok "opens: " 'secret $KEYS/p "correct horse battery staple\n"
-   keyring-ward rekey --config $CONFIG --new-passphrase-file $KEYS/p; json "\"passphrase_file\": \"$KEYS/p\""'
+row "a passphrase" ok "opens: " 'secret $KEYS/p "correct horse battery staple\n"; keyring-ward rekey --config $CONFIG --new-passphrase-file $KEYS/p && json "\"passphrase_file\": \"$KEYS/p\""'
 row "read_only" ok "read-only" 'json "$KEK" ", \"read_only\": true"'
 row "no keyring yet" warning "the first key makes it" \
   'rm -f $KEYS/keyring.ward*; rm -rf $DATA; mkdir $DATA; cp -a $BASE/empty/. $DATA/; chown mysql:mysql $DATA; NO_OLD_TABLE=1'
@@ -178,7 +177,8 @@ row "the plugin's name is a copy" warning "ln -sfn" 'rm $PLUGINS/keyring_ward.so
 row "a manifest that everybody can write" warning "chmod 644" 'chmod 666 $MANIFEST'
 row "a library that everybody can write" warning "chmod 755" 'chmod 777 $LIBRARY'
 row "a folder that everybody can write" warning "chmod o-w" 'chmod 777 $KEYS'
-row "a keyring that everybody can read" warning "chmod 600" 'chmod 644 $KEYS/keyring.ward'
+row "a keyring that mysqld's account may only read" warning "none can be made or removed" 'chmod 400 $KEYS/keyring.ward'
+row "a keyring that mysqld's group can read" warning "chmod 600" 'chmod 640 $KEYS/keyring.ward'
 row "the keyring inside the data directory" warning "inside the data directory" \
   'mkdir $DATA/keys; cp -a $KEYS/keyring.ward $DATA/keys/; chown mysql $DATA/keys; sed -i "s|$KEYS/keyring.ward|$DATA/keys/keyring.ward|" $CONFIG'
 row "an unknown loose_ variable" warning "passes over" 'as_plugin; echo loose_keyring_ward_pth=/x >> $CNF'
@@ -259,6 +259,7 @@ row "cut within the header" failure "KW-0009" 'truncate -s 100 $KEYS/keyring.war
 row "a file of a newer version" failure "KW-0010" 'cp /kw/tests/vectors/version-newer.ward $KEYS/keyring.ward; chown mysql $KEYS/keyring.ward' "cp -a $BASE/keys/keyring.ward $KEYS/"
 row "the stock component's file as the keyring" failure "KW-0009" 'echo "{\"version\":\"1.0\",\"elements\":[]}" > $KEYS/keyring.ward' "cp -a $BASE/keys/keyring.ward $KEYS/"
 row "a keyring of root's" failure "chown" 'chown root:root $KEYS/keyring.ward' "chown --reference=$DATA $KEYS/keyring.ward"
+row "a keyring that everybody can read" failure "chmod 600" 'chmod 644 $KEYS/keyring.ward' "chmod 600 $KEYS/keyring.ward"
 row "a FIFO as the keyring" failure "regular file" 'rm $KEYS/keyring.ward; mkfifo $KEYS/keyring.ward; chown mysql $KEYS/keyring.ward' "rm $KEYS/keyring.ward; cp -a $BASE/keys/keyring.ward $KEYS/"
 row "a link as the keyring" failure "symbolic link" 'mv $KEYS/keyring.ward $KEYS/real; ln -s real $KEYS/keyring.ward' "mv $KEYS/real $KEYS/keyring.ward"
 row "a folder as the keyring" failure "folder" 'rm $KEYS/keyring.ward; mkdir $KEYS/keyring.ward; chown mysql $KEYS/keyring.ward' "rmdir $KEYS/keyring.ward; cp -a $BASE/keys/keyring.ward $KEYS/"

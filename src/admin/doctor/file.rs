@@ -2,11 +2,11 @@
 
 use super::Look;
 use crate::config::Config;
+use crate::store::file::access;
 use crate::store::file::lock::Lock;
 use crate::store::file::marker;
 use crate::sys::{self, Access};
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 
 const WHAT: &str = "keyring file";
 
@@ -25,22 +25,28 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) {
     {
         return missing(look, config, &shown);
     }
-    let access = match config.read_only {
-        true => Access::Read,
-        false => Access::ReadWrite,
+    let own = match look.setup.data_dir {
+        Some(dir) => format!("chown --reference='{}' {shown}", dir.display()),
+        None => format!("chown mysql: {shown}"),
     };
-    match sys::open(&config.path, access) {
-        Err(e) => look.fail(
+    match access::opinion(&config.path, config.read_only, look.identity.ids()) {
+        Err(e) => {
+            let number = format!("KW-{:04}: ", e.kind().number());
+            look.fail(
+                WHAT,
+                number + e.message().trim_end_matches('.'),
+                format!("It must be a regular file with one name that mysqld's account owns, mode 0600. Restore it, or run: {own} && chmod 600 {shown}"),
+            );
+        }
+        Ok(sentences) if sentences.is_empty() => {
+            let bytes = config.path.metadata().map_or(0, |m| m.len());
+            look.ok(WHAT, format!("{shown}, {bytes} bytes"));
+        }
+        Ok(sentences) => look.warn(
             WHAT,
-            format!("{shown}: {e}"),
-            format!("It must be a regular file with one name that mysqld's account owns, mode 0600. Restore it, or run: chown --reference=DATADIR {shown} && chmod 600 {shown}"),
+            sentences.join(" "),
+            format!("Run: {own} && chmod 600 {shown}"),
         ),
-        Ok((_, meta)) if meta.mode() & 0o077 != 0 => look.warn(
-            WHAT,
-            format!("others can get at {shown} (mode {:04o}); it is encrypted", meta.mode() & 0o7777),
-            format!("Run: chmod 600 {shown}"),
-        ),
-        Ok((_, meta)) => look.ok(WHAT, format!("{shown}, {} bytes", meta.len())),
     }
 }
 

@@ -31,12 +31,37 @@ pub(super) struct Opened {
 /// # Errors
 /// NotFound, Permission (whose it is), Io.
 pub(super) fn open(path: &Path, mode: Mode) -> Result<Opened> {
+    open_as(path, mode, &Account::current())
+}
+
+/// What a server would say that opens the file to write it (or to read it only): sentences that are worth a warning.
+/// Nothing is written. `ids`: user and group that the server has, where they are not this process's.
+///
+/// # Errors
+/// As for a server.
+pub fn opinion(path: &Path, read_only: bool, ids: Option<(u32, u32)>) -> Result<Vec<String>> {
+    let mode = match read_only {
+        true => Mode::ReadOnly,
+        false => Mode::ReadWrite,
+    };
+    let account = ids.map_or_else(Account::current, |(uid, gid)| Account {
+        uid,
+        groups: vec![gid],
+    });
+    let opened = open_as(path, mode, &account)?;
+    let unwritable = opened
+        .not_writable
+        .map(|why| format!("keys are served, but none can be made or removed: {why}"));
+    Ok(unwritable.into_iter().chain(opened.warning).collect())
+}
+
+fn open_as(path: &Path, mode: Mode, account: &Account) -> Result<Opened> {
     let shown = format!("'{}'", path.display());
     let fail = |e| Error::io(OP, shown.clone(), e).hint(OWNERSHIP);
     let plain = |file, meta, not_writable| {
         let warning = match mode {
             Mode::Snapshot => None,
-            _ => check(&shown, &meta, &Account::current())?,
+            _ => check(&shown, &meta, account)?,
         };
         Ok(Opened {
             file,

@@ -5,7 +5,7 @@
 //! after a sync has failed. `layout` has the bytes, `scan` reads, `write` writes, `mend` cuts a torn end off,
 //! `marker` remembers what was acknowledged.
 
-mod access;
+pub mod access;
 pub mod layout;
 pub mod lock;
 pub mod marker;
