@@ -163,7 +163,7 @@ row "the plugin and its variables" ok "loads the plugin" as_plugin
 row "the plugin, NAME=library" ok "loads the plugin" 'as_plugin; cnf early-plugin-load=keyring_ward=component_keyring_ward.so "$VARIABLES"'
 row "a manifest in the data directory" ok "$DATA/mysqld.my" 'mv $MANIFEST $DATA/; echo "{ \"read_local_manifest\": true }" > $MANIFEST'
 row "an option that stands twice in my.cnf" ok "the group" 'rm $CONFIG; cnf "[keyring_ward]" "path=/wrong" "$GROUP"'
-row "a passphrase" ok "opens: " 'secret $KEYS/p "correct horse battery staple\n"; keyring-ward rekey --config $CONFIG --new-passphrase-file $KEYS/p && json "\"passphrase_file\": \"$KEYS/p\""'
+row "a passphrase" ok '"opens"' 'secret $KEYS/p "correct horse battery staple\n"; keyring-ward rekey --config $CONFIG --new-passphrase-file $KEYS/p && json "\"passphrase_file\": \"$KEYS/p\""'
 row "read_only" ok "read-only" 'json "$KEK" ", \"read_only\": true"'
 row "no keyring yet" warning "the first key makes it" \
   'rm -f $KEYS/keyring.ward*; rm -rf $DATA; mkdir $DATA; cp -a $BASE/empty/. $DATA/; chown mysql:mysql $DATA; NO_OLD_TABLE=1'
@@ -240,7 +240,7 @@ row "the folder is missing" failure "install -d" 'rm -rf $KEYS; cp -a $BASE/keys
 row "a folder of root's, made before" warning "can't make files" 'chown root:root $KEYS; chmod 755 $KEYS' "chown --reference=$DATA $KEYS"
 row "a folder of root's" failure "can't make files" 'rm $KEYS/keyring.ward.lock; chown root:root $KEYS; chmod 755 $KEYS' "chown --reference=$DATA $KEYS"
 row "a folder that the account can't pass" failure "can't pass" 'mkdir -p /opt/closed; cp -a $KEYS/. /opt/closed; chown root:root /opt/closed; chmod 700 /opt/closed; sed -i "s|$KEYS/keyring|/opt/closed/keyring|" $CONFIG' \
-  "chmod o+x /opt/closed"
+  "chown --reference=$DATA /opt/closed"
 row "a file system that is mounted read-only" failure "read-only" 'mkdir -p /mnt/kw; mount -t tmpfs -o size=1m kw /mnt/kw; cp -a $KEYS/. /mnt/kw; chown mysql /mnt/kw; mount -o remount,ro /mnt/kw; sed -i "s|$KEYS/keyring|/mnt/kw/keyring|" $CONFIG' \
   "mount -o remount,rw /mnt/kw"
 row "a full disk, and no keyring yet" failure "Make room" 'rm -f $KEYS/keyring.ward* $DATA/keyring_ward.marker; mkdir -p /mnt/kw; mount -t tmpfs -o size=64k kw /mnt/kw; chown mysql /mnt/kw; head -c 1m /dev/zero > /mnt/kw/junk 2>/dev/null; sed -i "s|$KEYS/keyring|/mnt/kw/keyring|" $CONFIG
@@ -257,7 +257,7 @@ row "damaged in the middle" failure "KW-0009" 'printf "\xa5\xa5" | dd of=$KEYS/k
   "cp -a $BASE/keys/keyring.ward $KEYS/"
 row "cut within the header" failure "KW-0009" 'truncate -s 100 $KEYS/keyring.ward' "cp -a $BASE/keys/keyring.ward $KEYS/"
 row "a file of a newer version" failure "KW-0010" 'cp /kw/tests/vectors/version-newer.ward $KEYS/keyring.ward; chown mysql $KEYS/keyring.ward' "cp -a $BASE/keys/keyring.ward $KEYS/"
-row "the stock component's file as the keyring" failure "KW-0009" 'echo "{\"version\":\"1.0\",\"elements\":[]}" > $KEYS/keyring.ward' "cp -a $BASE/keys/keyring.ward $KEYS/"
+row "the stock component's file as the keyring" failure "keyring-ward import" 'echo "{\"version\":\"1.0\",\"elements\":[]}" > $KEYS/keyring.ward' "cp -a $BASE/keys/keyring.ward $KEYS/"
 row "a keyring of root's" failure "chown" 'chown root:root $KEYS/keyring.ward' "chown --reference=$DATA $KEYS/keyring.ward"
 row "a keyring that everybody can read" failure "chmod 600" 'chmod 644 $KEYS/keyring.ward' "chmod 600 $KEYS/keyring.ward"
 row "a FIFO as the keyring" failure "regular file" 'rm $KEYS/keyring.ward; mkfifo $KEYS/keyring.ward; chown mysql $KEYS/keyring.ward' "rm $KEYS/keyring.ward; cp -a $BASE/keys/keyring.ward $KEYS/"
@@ -291,7 +291,7 @@ hsm_base() { # the keyring under a key of a software token
   keyring-ward rekey --config $CONFIG --new-config $BASE/pkcs11.cnf --generate >/dev/null || return 1
   cp -a $BASE/pkcs11.cnf $CONFIG
 }
-row "an HSM" ok "opens: " hsm_base
+row "an HSM" ok '"opens"' hsm_base
 row "no PKCS#11 module" failure "KW-0001" 'hsm_base; sed -i s,$MODULE,/usr/lib/absent.so, $CONFIG' "cp -a $BASE/pkcs11.cnf $CONFIG"
 row "a PKCS#11 module that is not root's" failure "belongs to user" 'hsm_base; cp $MODULE /usr/lib/kw-module.so; chown daemon /usr/lib/kw-module.so; sed -i s,$MODULE,/usr/lib/kw-module.so, $CONFIG' \
   "chown root /usr/lib/kw-module.so"

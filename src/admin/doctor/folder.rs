@@ -4,6 +4,7 @@ use super::Look;
 use crate::config::Config;
 use crate::store::file::lock::Lock;
 use crate::sys;
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 
 const WHAT: &str = "folder";
@@ -50,6 +51,20 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
         Some(dir) => format!("Run: chown --reference='{}' {shown}", dir.display()),
         None => format!("Give it to mysqld's account: chown mysql: {shown}"),
     };
+    // It is passed on the way to the file, and opened to bring the file's name to the disk.
+    if let Err(e) = folder.join(".").metadata().and_then(|_| File::open(folder)) {
+        drop(guard);
+        look.fail(
+            WHAT,
+            format!(
+                "mysqld's account can't pass {shown} (user {}, mode {:04o}): {e}",
+                meta.uid(),
+                meta.mode() & 0o7777
+            ),
+            own,
+        );
+        return false;
+    }
     let tried = match config.read_only {
         true => Ok(()),
         false => sys::could_create_in(folder),
