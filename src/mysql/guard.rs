@@ -86,6 +86,7 @@ macro_rules! guarded_fn {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn a_panic_becomes_the_failure_value() {
