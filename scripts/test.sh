@@ -188,7 +188,7 @@ part_suite() {
 part_torture() {
   local log=$WORK/torture.log rc=0
   box_stop
-  scripts/torture.sh --quick syscalls powercut 2>&1 | tee "$log" || rc=1
+  scripts/torture.sh --quick syscalls powercut tears 2>&1 | tee "$log" || rc=1
   count_from "$log" "$rc"
 }
 

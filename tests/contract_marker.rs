@@ -41,7 +41,9 @@ impl Disks {
 fn grow(keyring: &Keyring, names: std::ops::Range<u32>) {
     for n in names {
         let name = format!("key{n}");
-        keyring.generate(name.as_bytes(), b"u@h", b"AES", 32).unwrap();
+        keyring
+            .generate(name.as_bytes(), b"u@h", b"AES", 32)
+            .unwrap();
     }
 }
 
@@ -144,9 +146,17 @@ fn either_disk_rolled_back() {
     };
     for rebooted in [false, true] {
         assert_eq!(row(&late, &late, rebooted), "opens 6");
-        assert_eq!(row(&late, &early, rebooted), "opens 6", "the marker rolled back");
+        assert_eq!(
+            row(&late, &early, rebooted),
+            "opens 6",
+            "the marker rolled back"
+        );
         assert!(row(&early, &late, rebooted).contains(OLDER), "the keyring");
-        assert_eq!(row(&early, &early, rebooted), "opens 3", "both: can't be known");
+        assert_eq!(
+            row(&early, &early, rebooted),
+            "opens 3",
+            "both: can't be known"
+        );
     }
     // The same over a rewrite.
     late.put(&place, false);
@@ -164,7 +174,11 @@ fn either_disk_rolled_back() {
     std::fs::remove_file(place.keyring_file()).unwrap();
     let e = place.open().map(drop).unwrap_err();
     assert_eq!(e.kind(), Kind::NotFound);
-    assert!(e.to_string().contains("says that this server had a keyring"), "{e}");
+    assert!(
+        e.to_string()
+            .contains("says that this server had a keyring"),
+        "{e}"
+    );
 }
 
 /// Two servers were started from copies of one keyring, each wrote, and their files are exchanged.
@@ -179,14 +193,23 @@ fn another_branch_is_noticed_at_start_at_reload_and_by_a_look() {
     let (file_a, file_b) = (ours.read(), theirs.read());
     ours.write(&file_b);
     theirs.write(&file_a);
-    let e = a.reload(&ours.config(), &ours.server()).map(drop).unwrap_err();
+    let e = a
+        .reload(&ours.config(), &ours.server())
+        .map(drop)
+        .unwrap_err();
     assert!(e.to_string().contains(BRANCH), "{e}");
     // Theirs has fewer records than b remembers, so it could as well be an older copy of b's.
-    let e = b.reload(&theirs.config(), &theirs.server()).map(drop).unwrap_err();
+    let e = b
+        .reload(&theirs.config(), &theirs.server())
+        .map(drop)
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::Tampered, "{e}");
     drop((a, b));
     let said = verdict(&ours);
-    assert!(said.contains(BRANCH) && said.contains("Two servers"), "{said}");
+    assert!(
+        said.contains(BRANCH) && said.contains("Two servers"),
+        "{said}"
+    );
     let said = verdict(&theirs);
     assert!(said.contains(OLDER) || said.contains(BRANCH), "{said}");
     // Theirs was compacted behind the same number as ours.
@@ -212,7 +235,10 @@ fn another_branch_is_noticed_at_start_at_reload_and_by_a_look() {
     drop(b);
     ours.write(&theirs.read());
     let said = verdict(&ours);
-    assert!(said.contains(BRANCH), "rewritten behind the same number: {said}");
+    assert!(
+        said.contains(BRANCH),
+        "rewritten behind the same number: {said}"
+    );
 }
 
 /// Every state that a crash or a power cut leaves is opened with every acknowledged key.
@@ -241,10 +267,11 @@ fn no_crash_makes_a_good_keyring_unwelcome() {
     keyring.compact().unwrap();
     keyring.compact().unwrap();
     note(&keyring);
-    let keyring = keyring.reload(&place.config(), &place.server()).unwrap();
-    grow(&keyring, 5..8);
-    note(&keyring);
+    let reloaded = keyring.reload(&place.config(), &place.server()).unwrap();
     drop(keyring);
+    grow(&reloaded, 5..8);
+    note(&reloaded);
+    drop(reloaded);
     for (n, (file, marker, keys)) in states.iter().enumerate() {
         // Torn in the writeback: each slot, both.
         for torn in 0..4 {
@@ -261,7 +288,9 @@ fn no_crash_makes_a_good_keyring_unwelcome() {
                     std::fs::write(place.marker_file(), bytes).unwrap();
                 }
             }
-            let keyring = place.open().unwrap_or_else(|e| panic!("state {n}, torn {torn}: {e}"));
+            let keyring = place
+                .open()
+                .unwrap_or_else(|e| panic!("state {n}, torn {torn}: {e}"));
             assert_eq!(keyring.len(), *keys);
             let warnings = keyring.take_warnings().join(" ");
             let damaged = torn == 3 && marker.is_some();
@@ -322,14 +351,20 @@ fn a_reload_of_an_unchanged_keyring_syncs_nothing() {
     let place = with_keys(2);
     let keyring = place.open().unwrap();
     grow(&keyring, 2..4);
-    let before = std::fs::metadata(place.marker_file()).unwrap().modified().unwrap();
+    let before = std::fs::metadata(place.marker_file())
+        .unwrap()
+        .modified()
+        .unwrap();
     let (config, server) = (place.config(), place.server());
     let mut keyring = keyring;
     for call in [libc::SYS_fdatasync, libc::SYS_fsync, libc::SYS_pwrite64] {
         keyring = while_failing(call, || keyring.reload(&config, &server)).unwrap();
     }
     assert_eq!(
-        std::fs::metadata(place.marker_file()).unwrap().modified().unwrap(),
+        std::fs::metadata(place.marker_file())
+            .unwrap()
+            .modified()
+            .unwrap(),
         before
     );
     grow(&keyring, 4..5);
@@ -338,7 +373,9 @@ fn a_reload_of_an_unchanged_keyring_syncs_nothing() {
     let mut read_only = place.config();
     read_only.read_only = true;
     let keyring = Keyring::open(&read_only, &server, &SecretPool::new()).unwrap();
-    let failed = while_failing(libc::SYS_fdatasync, || keyring.reload(&config, &server).map(drop));
+    let failed = while_failing(libc::SYS_fdatasync, || {
+        keyring.reload(&config, &server).map(drop)
+    });
     assert_eq!(failed.unwrap_err().kind(), Kind::Io);
     // And a file that somebody else went on with.
     let keyring = place.open().unwrap();
@@ -348,7 +385,9 @@ fn a_reload_of_an_unchanged_keyring_syncs_nothing() {
     elsewhere.write(&bytes);
     grow(&elsewhere.open().unwrap(), 20..21);
     place.write(&elsewhere.read());
-    let failed = while_failing(libc::SYS_fdatasync, || keyring.reload(&config, &server).map(drop));
+    let failed = while_failing(libc::SYS_fdatasync, || {
+        keyring.reload(&config, &server).map(drop)
+    });
     assert_eq!(failed.unwrap_err().kind(), Kind::Io);
     assert_eq!(keyring.reload(&config, &server).unwrap().len(), 6);
 }
@@ -367,7 +406,10 @@ fn modes_of_the_keyring_file() {
     let keyring = place.open().unwrap();
     assert_eq!(content(&keyring).len(), 2);
     let warnings = keyring.take_warnings().join(" ");
-    assert!(warnings.contains("Writes are refused") && warnings.contains("0400"), "{warnings}");
+    assert!(
+        warnings.contains("Writes are refused") && warnings.contains("0400"),
+        "{warnings}"
+    );
     for refused in [
         keyring.generate(b"x", b"", b"AES", 1),
         keyring.remove(b"key0", b"u@h"),
@@ -380,9 +422,9 @@ fn modes_of_the_keyring_file() {
     assert!(keyring.status().store.refusing.is_some());
     assert_eq!(place.read(), bytes);
     set(0o600);
-    let keyring = keyring.reload(&place.config(), &place.server()).unwrap();
-    grow(&keyring, 2..3);
-    drop(keyring);
+    let reloaded = keyring.reload(&place.config(), &place.server()).unwrap();
+    grow(&reloaded, 2..3);
+    drop((keyring, reloaded));
     for mode in [0o604, 0o602, 0o666, 0o644] {
         set(mode);
         let e = place.open().map(drop).unwrap_err();
@@ -405,7 +447,9 @@ fn zeroed_sectors_cut_at_most_the_last_record_and_none_that_the_marker_knows() {
         let name = format!("key{n}");
         let length = [1, 16, 32, 32, 700, 2500][n as usize % 6];
         let material = vec![0x11; length];
-        keyring.store_key(name.as_bytes(), b"u@h", b"SECRET", &material).unwrap();
+        keyring
+            .store_key(name.as_bytes(), b"u@h", b"SECRET", &material)
+            .unwrap();
         slots.push(place.marked().unwrap());
     }
     drop(keyring);
@@ -415,7 +459,10 @@ fn zeroed_sectors_cut_at_most_the_last_record_and_none_that_the_marker_knows() {
     let (mut torn, mut refused) = (0, 0);
     for first in sectors.saturating_sub(128)..sectors {
         for run in [1, 2, 8, usize::MAX] {
-            let to = first.saturating_add(run).saturating_mul(512).min(good.file.len());
+            let to = first
+                .saturating_add(run)
+                .saturating_mul(512)
+                .min(good.file.len());
             let mut bytes = good.file.clone();
             bytes[first * 512..to].fill(0);
             for slot in [None, Some(&slots[0]), Some(&slots[30]), Some(&slots[58])] {
@@ -428,7 +475,10 @@ fn zeroed_sectors_cut_at_most_the_last_record_and_none_that_the_marker_knows() {
                     Ok(keyring) => {
                         assert!(slot.is_some(), "an acknowledged record was cut");
                         let kept = keyring.status().store.sequence;
-                        assert!(kept + 1 >= last, "sectors {first}+{run}: {kept} of {last} are left");
+                        assert!(
+                            kept + 1 >= last,
+                            "sectors {first}+{run}: {kept} of {last} are left"
+                        );
                         torn += 1;
                     }
                     Err(e) => {
@@ -477,8 +527,16 @@ fn cost_of_the_marker() {
             (&floor).write_all(&[7; 150]).unwrap();
             floor.sync_data().unwrap();
         });
-        time(1, &|| marked.generate(name.as_bytes(), b"u@h", b"AES", 32).unwrap());
-        time(2, &|| unmarked.generate(name.as_bytes(), b"u@h", b"AES", 32).unwrap());
+        time(1, &|| {
+            marked
+                .generate(name.as_bytes(), b"u@h", b"AES", 32)
+                .unwrap()
+        });
+        time(2, &|| {
+            unmarked
+                .generate(name.as_bytes(), b"u@h", b"AES", 32)
+                .unwrap()
+        });
     }
     let [floor, marked, unmarked] = times.map(|mut all| {
         all.sort_by(f64::total_cmp);

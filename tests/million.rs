@@ -58,11 +58,19 @@ fn a_million_keys() {
                 KeyRecord::new(id, b"AES", material, 1_800_000_000, 1).unwrap()
             })
             .collect();
-        timed("store all at once", || keyring.restore_all(records).unwrap());
-        println!("a write at 1,000,000 keys: {:.0} us", write_cost(&keyring, 101));
+        timed("store all at once", || {
+            keyring.restore_all(records).unwrap()
+        });
+        println!(
+            "a write at 1,000,000 keys: {:.0} us",
+            write_cost(&keyring, 101)
+        );
         timed("drop", || drop(keyring));
     }
-    println!("bytes: {}", std::fs::metadata(place.keyring_file()).unwrap().len());
+    println!(
+        "bytes: {}",
+        std::fs::metadata(place.keyring_file()).unwrap().len()
+    );
     let (keyring, _) = timed("open", || place.open().unwrap());
     println!("resident: {} MB", memory("VmRSS") >> 20);
     timed("fetch of each", || {
@@ -71,10 +79,14 @@ fn a_million_keys() {
             assert!(keyring.fetch(name.as_bytes(), b"").unwrap().is_some());
         }
     });
-    timed("reload", || keyring.reload(&place.config(), &place.server()).unwrap());
+    timed("reload", || {
+        keyring.reload(&place.config(), &place.server()).unwrap()
+    });
     timed("drop", || drop(keyring));
     let config = place.config();
-    timed("inspect", || keyring_ward::admin::inspect::inspect(&config).unwrap());
+    timed("inspect", || {
+        keyring_ward::admin::inspect::inspect(&config).unwrap()
+    });
 }
 
 #[test]
@@ -96,7 +108,13 @@ fn import_a_million_keys() {
     write!(file, "]}}").unwrap();
     file.into_inner().unwrap();
     let (plan, _) = timed("import", || {
-        import(&place.config(), &Source::File(&source), false, &mut |_, _| {}).unwrap()
+        import(
+            &place.config(),
+            &Source::File(&source),
+            false,
+            &mut |_, _| {},
+        )
+        .unwrap()
     });
     assert_eq!(plan.new.len(), KEYS);
     println!("peak: {} MB", memory("VmHWM") >> 20);

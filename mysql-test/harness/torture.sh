@@ -1,8 +1,8 @@
 #!/bin/bash
 # The durability experiments, inside the box: scripts/torture.sh runs this and explains it.
 #   torture.sh [--quick] PART…
-# Parts without a server (ours alone): syscalls powercut
-# Parts with a server, for both keyrings: kill servercut serverfaults full copies replaced twoservers bitrot
+# Parts without a server (ours alone): syscalls powercut tears
+# Parts with a server, for both keyrings: older kill servercut serverfaults full copies replaced twoservers bitrot
 # Each experiment prints lines "RESULT <experiment> <keyring> name=value…"; ours must be without fault,
 # what becomes of the stock component is reported, whatever it is.
 set -uo pipefail
@@ -26,8 +26,9 @@ syscall_template() { # syscall_template SCENARIO
   rm -rf /t; mkdir /t
   case $1 in new) $T prepare /t/d /t/s 0 ;; *) $T prepare /t/d /t/s 5 ;; esac || return 1
   if [ "$1" = torn ]; then
-    cp /t/s/acks /t/acks
-    $T stream /t/d /t/s 1 && mv /t/acks /t/s/acks
+    # As a kill in mid-write leaves it: the marker does not know of that record.
+    cp /t/s/acks /t/acks; cp /t/d/data/keyring_ward.marker /t/marker
+    $T stream /t/d /t/s 1 && mv /t/acks /t/s/acks && mv /t/marker /t/d/data/keyring_ward.marker
     truncate -s -10 /t/d/keys/keyring.ward
   fi
   rm -rf /t.template; cp -a /t /t.template
@@ -159,6 +160,18 @@ powercut_on() { # powercut_on FILESYSTEM ROUNDS
 part_powercut() {
   powercut_on ext4 "$(many 10 120)"
   [ $QUICK = yes ] || { powercut_on xfs 60; powercut_on btrfs 60; }
+}
+
+# ---- zeroed sectors ---------------------------------------------------------------------------
+
+part_tears() {
+  local out rc
+  rm -rf /t; $T prepare /t/d /t/s 5 || { verdict "a keyring for zeroed sectors" 1; return; }
+  out=$($T tears /t/d /t/s "$(many 9 1)"); rc=$?
+  [ $rc = 0 ] || echo "$out" | head -12 | sed 's/^/    /'
+  # shellcheck disable=SC2046
+  result tears ward $(echo "$out" | tail -1)
+  verdict "zeroed sectors: what the marker knows is never cut, else at most the last record" $rc
 }
 
 # ---- with a server, both keyrings --------------------------------------------------------------
@@ -466,6 +479,35 @@ part_replaced() {
       [ "$keyring" != ward ] || verdict "the file is $how under a server" $((kept != 10 || after != 1))
       stop_server
     done
+  done
+}
+
+# Yesterday's keyring put back while the server is down: after a clean stop, after kill -9, and under a running server.
+part_older() {
+  local keyring how file noticed today
+  for keyring in ${KEYRINGS:-ward file}; do
+    reset_all; use_keyring "$keyring"; fresh_data; file=$(keyring_file "$keyring" $KEYS)
+    start_server || { verdict "$keyring starts" 1; continue; }
+    install_udf; fill 3 old
+    for how in stop kill reload; do
+      cp -p "$file" /tmp/kw-yesterday
+      sql -e "SELECT keyring_key_generate('$how','AES',32)" >/dev/null
+      case $how in stop) stop_server ;; kill) kill_server ;; esac
+      cp -p "$file" /tmp/kw-today
+      # Over the file, as a restore by rsync --inplace does it, and beside it, as cp and mv do it.
+      cp -p /tmp/kw-yesterday "$file.x"; mv "$file.x" "$file"
+      case $how in
+        reload) sql -e "ALTER INSTANCE RELOAD KEYRING" >/dev/null 2>&1; noticed=$([ $? != 0 ] && echo yes || echo no) ;;
+        *) start_server; noticed=$([ "$(status_row Component_status)" = Active ] && echo no || echo yes) ;;
+      esac
+      [ "$keyring" != ward ] || grep -q 'is an older copy' "$LOG" || noticed=without_a_word
+      cp -p /tmp/kw-today "$file.x"; mv "$file.x" "$file"
+      sql -e "ALTER INSTANCE RELOAD KEYRING" >/dev/null 2>&1
+      today=$(dump | grep -c "^$how ")
+      result "older_copy_$how" "$keyring" noticed=$noticed key_of_today_after_repair="$today"
+      [ "$keyring" != ward ] || verdict "yesterday's keyring is noticed ($how)" "$([ "$noticed $today" = "yes 1" ]; echo $?)"
+    done
+    stop_server
   done
 }
 

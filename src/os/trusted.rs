@@ -123,8 +123,9 @@ impl Walk<'_> {
     fn go(mut self, rule: Rule) -> Result<Trusted> {
         if !self.path.is_absolute() {
             let why = format!("the path '{}' is not absolute", self.path.display());
-            return Err(Error::new(Kind::Config, self.op, why)
-                .hint("Give the path from the root on: the server changes its working directory."));
+            return Err(Error::new(Kind::Config, self.op, why).hint(
+                "Give the path from the root on: the server changes its working directory.",
+            ));
         }
         let mut rest = components(self.path.as_os_str());
         let mut folder = self.look(None, OsStr::new("/"), true)?;
@@ -244,13 +245,7 @@ impl Walk<'_> {
     }
 
     /// The file itself. It was looked at, so that no device is opened; what counts is what is open then.
-    fn end(
-        mut self,
-        folder: &File,
-        name: &OsStr,
-        seen: &Metadata,
-        rule: Rule,
-    ) -> Result<Trusted> {
+    fn end(mut self, folder: &File, name: &OsStr, seen: &Metadata, rule: Rule) -> Result<Trusted> {
         self.regular(seen)?;
         let flags =
             libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
@@ -302,7 +297,10 @@ impl Walk<'_> {
         if mode & 0o007 != 0 {
             return Err(self.too_open(mode, "everybody can get at it".into()));
         }
-        let mut groups: Vec<u32> = (mode & 0o070 != 0).then_some(meta.gid()).into_iter().collect();
+        let mut groups: Vec<u32> = (mode & 0o070 != 0)
+            .then_some(meta.gid())
+            .into_iter()
+            .collect();
         if let Some(list) = access_list(file) {
             groups.clear();
             for entry in list {
@@ -454,7 +452,11 @@ fn parse_access_list(list: &[u8]) -> Option<Vec<Listed>> {
     let entries = list.strip_prefix(&2u32.to_le_bytes())?;
     let entries = entries.chunks_exact(8).map(|e| {
         let half = |at: usize| u16::from_le_bytes([e[at], e[at + 1]]);
-        (half(0), half(2), u32::from_le_bytes([e[4], e[5], e[6], e[7]]))
+        (
+            half(0),
+            half(2),
+            u32::from_le_bytes([e[4], e[5], e[6], e[7]]),
+        )
     });
     let mask = entries.clone().find(|e| e.0 == MASK).map_or(7, |e| e.1);
     let let_in = entries.filter(|(_, rights, _)| rights & mask != 0);

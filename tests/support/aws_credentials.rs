@@ -165,7 +165,11 @@ fn a_credential_process_is_run_by_us_bounded_and_ended() {
             "[default]\nrole_arn = {ROLE}\nsource_profile = p\n[profile p]\ncredential_process = printf '{GOOD}'\n"
         ))
         .ok();
-    assert_eq!(bench.sts.take_calls().len(), 3, "a trial, a wrap and its proof");
+    assert_eq!(
+        bench.sts.take_calls().len(),
+        3,
+        "a trial, a wrap and its proof"
+    );
     let place = [
         "the program '",
         "process' (credential_process in '",
@@ -566,13 +570,7 @@ fn a_container_gives_credentials_for_its_token() {
     // A proxy is not asked for what is near.
     bench
         .init(
-            &[
-                &pod[..],
-                &[
-                    ("HTTP_PROXY", &*bench.kms.url())
-                ],
-            ]
-            .concat(),
+            &[&pod[..], &[("HTTP_PROXY", &*bench.kms.url())]].concat(),
             &[],
         )
         .ok();

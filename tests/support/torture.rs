@@ -13,6 +13,7 @@
 //! torture scenario DIR STABLE NAME       every kind of write once, going on after a failure
 //! torture publish  DIR STABLE            opens and acknowledges what it serves
 //! torture check    DIR STABLE            opens; what was acknowledged must be there
+//! torture tears    DIR STABLE STEP       zeroed sectors at every STEPth place of the last 64 KiB, under several markers
 //! torture view     FILE STABLE           opens a copy; prints names and hashes of its keys
 //! torture secrets  FILE PASSPHRASE NAME… the secrets of a keyring under a passphrase: "label hex" lines
 //! torture hunt     PID SECRETS           where a process has them: "label guarded elsewhere" lines
@@ -27,6 +28,7 @@ use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
+use keyring_ward::store::file::marker::{self, Slot};
 use keyring_ward::sys::Identity;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -368,6 +370,87 @@ fn check(place: &Place) -> ExitCode {
     ExitCode::from(1)
 }
 
+/// Puts a marker in place: of this boot (`exact`), or of one before a power cut.
+fn put_marker(place: &Place, slot: &Slot, exact: bool) {
+    let mut slot = *slot;
+    if !exact {
+        slot.boot = [7; 16];
+    }
+    let mut bytes = vec![0; marker::SLOT_DISTANCE as usize];
+    bytes[..marker::SLOT].copy_from_slice(&slot.bytes());
+    bytes.extend_from_slice(&slot.bytes());
+    std::fs::write(place.dir.join("data").join(marker::NAME), bytes).unwrap();
+}
+
+/// Zeroes runs of sectors near the file's end. With a current marker nothing may be cut, whatever its boot; with an
+/// older one at most the last record; what is not cut is refused, and nothing is changed then.
+fn tears(place: &Place, step: usize) -> ExitCode {
+    let mut w = writer(place).unwrap();
+    let mut slots = Vec::new();
+    for n in 0..400 {
+        w.change(n).unwrap();
+        let known = marker::read(&place.dir.join("data")).unwrap().unwrap();
+        slots.push(*known.newest().unwrap());
+    }
+    drop(w);
+    let path = place.config(1).path;
+    let good = std::fs::read(&path).unwrap();
+    let last = slots[slots.len() - 1].at.sequence;
+    let sectors = good.len().div_ceil(512);
+    let (mut cases, mut torn, mut bad) = (0, 0, 0);
+    for first in (sectors.saturating_sub(128)..sectors).step_by(step) {
+        for run in [1, 2, 3, 8, 32, usize::MAX] {
+            let to = first
+                .saturating_add(run)
+                .saturating_mul(512)
+                .min(good.len());
+            let mut bytes = good.clone();
+            bytes[first * 512..to].fill(0);
+            for (back, exact) in [
+                (0, true),
+                (0, false),
+                (1, false),
+                (2, false),
+                (60, false),
+                (399, false),
+            ] {
+                std::fs::write(&path, &bytes).unwrap();
+                put_marker(place, &slots[slots.len() - 1 - back], exact);
+                cases += 1;
+                let what = format!("sector {first}+{run}, marker {back} records back");
+                match place.open(1) {
+                    Ok(keyring) => {
+                        let kept = keyring.status().store.sequence;
+                        torn += 1;
+                        if back == 0 || kept + 1 < last {
+                            bad += 1;
+                            println!("CUT {what}: record {kept} of {last} is the last");
+                        }
+                    }
+                    Err(e)
+                        if e.kind() == Kind::Tampered && std::fs::read(&path).unwrap() == bytes => {
+                    }
+                    Err(e) => {
+                        bad += 1;
+                        println!("WRONG {what}: {e}");
+                    }
+                }
+                for entry in std::fs::read_dir(path.parent().unwrap()).unwrap() {
+                    let aside = entry.unwrap().path();
+                    if aside.to_string_lossy().contains(".torn-") {
+                        std::fs::remove_file(aside).unwrap();
+                    }
+                }
+            }
+        }
+    }
+    println!(
+        "cases={cases} torn={torn} refused={} bad={bad}",
+        cases - torn
+    );
+    ExitCode::from(u8::from(bad > 0 || torn == 0))
+}
+
 fn writer(place: &Place) -> Result<Writer<'_>> {
     let p = if place.stable.join("acks").exists() {
         promise(place)
@@ -619,6 +702,9 @@ fn run(args: &[&str]) -> Result<ExitCode> {
             let p = promise(&place);
             let (keyring, kek) = open_promised(&place, &p)?;
             settle(&place, &served(&keyring), kek);
+        }
+        ["tears", dir, stable, step] => {
+            return Ok(tears(&place(dir, stable), step.parse().unwrap()));
         }
         ["check", dir, stable] => return Ok(check(&place(dir, stable))),
         ["view", file, stable] => {

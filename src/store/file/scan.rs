@@ -113,13 +113,7 @@ pub fn scan(
 
 /// The journal behind `end` does not begin with a good frame: the last frame that a crash left incomplete is its
 /// end, everything else is an error. `rest`: what lies there, or as much of it as a frame can have and more.
-fn torn_end(
-    mut end: End,
-    rest: &[u8],
-    left: u64,
-    bound: &Bound,
-    why: &'static str,
-) -> Result<End> {
+fn torn_end(mut end: End, rest: &[u8], left: u64, bound: &Bound, why: &'static str) -> Result<End> {
     let tail = Tail {
         offset: end.offset,
         bytes: rest,
