@@ -374,7 +374,7 @@ fn doctor_on_broken_setups() {
     assert_ne!(json["verdict"], "failure", "{json}");
     println!("| set-up | step | verdict | what it says |\n|---|---|---|---|");
     type Break = fn(&Place);
-    let broken: [(&str, Break, &str, &str, &str); 12] = [
+    let broken: [(&str, Break, &str, &str, &str); 14] = [
         (
             "no secret file",
             |p| std::fs::remove_file(p.key_file()).unwrap(),
@@ -469,6 +469,20 @@ fn doctor_on_broken_setups() {
             "keyring file",
             "failure",
             "chmod 600",
+        ),
+        (
+            "the file readable by its group",
+            |p| set_mode(&p.keyring_file(), 0o640),
+            "keyring file",
+            "warning",
+            "0640",
+        ),
+        (
+            "a file that nobody may write",
+            |p| set_mode(&p.keyring_file(), 0o400),
+            "keyring file",
+            "warning",
+            "writes are refused",
         ),
         (
             "held by another process",

@@ -111,11 +111,10 @@ fn keys_are_listed_without_their_material() {
 #[test]
 fn exit_codes_say_what_is_wrong() {
     let place = Place::new();
-    place
-        .open()
-        .unwrap()
-        .generate(b"k", b"", b"AES", 32)
-        .unwrap();
+    let keyring = place.open().unwrap();
+    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring.generate(b"l", b"", b"AES", 32).unwrap();
+    drop(keyring);
     let (path, kek) = (place.keyring_file(), place.key_file());
     let named = [
         "--path",

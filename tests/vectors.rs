@@ -154,6 +154,7 @@ mod make {
                 text.extend_from_slice(&(field.len() as u16).to_le_bytes());
                 text.extend_from_slice(field);
             }
+            pad(&mut text);
             m.add(
                 what,
                 &with_record(&empty, text),
@@ -162,6 +163,31 @@ mod make {
                 "breaks the format's rules",
             );
         }
+        // A removal of "k", with more zeroes than its frame needs, with something else behind it, and in a frame of a
+        // length that no frame has.
+        let removal = [2, 1, 0, b'k', 0, 0];
+        let (mut long, mut other) = (removal.to_vec(), removal.to_vec());
+        pad(&mut long);
+        long.extend_from_slice(&[0; layout::GRAIN]);
+        pad(&mut other);
+        *other.last_mut().unwrap() = 1;
+        for (what, text, why) in [
+            ("padding-too-long", long, "breaks the format's rules"),
+            ("padding-not-zero", other, "breaks the format's rules"),
+            (
+                "frame-of-no-length",
+                removal.to_vec(),
+                "start of a record is damaged",
+            ),
+        ] {
+            m.add(what, &with_record(&empty, text), "kek", "Tampered", why);
+        }
+    }
+
+    /// Zeroes up to the next length that a frame may have.
+    fn pad(text: &mut Vec<u8>) {
+        let frame = layout::padded(layout::FRAME_OVERHEAD + text.len());
+        text.resize(frame - layout::FRAME_OVERHEAD, 0);
     }
 
     /// A file without records, and one authentic record behind it.

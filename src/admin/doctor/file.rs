@@ -2,9 +2,8 @@
 
 use super::Look;
 use crate::config::Config;
-use crate::store::file::access;
 use crate::store::file::lock::Lock;
-use crate::store::file::marker;
+use crate::store::file::{access, marker};
 use crate::sys::{self, Access};
 use std::io::ErrorKind;
 

@@ -12,18 +12,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 const OP: &str = "open the keyring file";
-const OWNERSHIP: &str = "The account that runs mysqld must own the file, with mode 0600, and it must be a regular \
-                         file. On a read-only file system set read_only.";
 
 /// An open keyring file.
 #[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) file: File,
-    pub(super) meta: Metadata,
+pub(crate) struct Opened {
+    pub(crate) file: File,
+    pub(crate) meta: Metadata,
     /// Why it is open for reading only although it was to be written.
-    pub(super) not_writable: Option<String>,
+    pub(crate) not_writable: Option<String>,
     /// A sentence for the log.
-    pub(super) warning: Option<String>,
+    pub(crate) warning: Option<String>,
 }
 
 /// Opens a keyring file. A writer gets a file that the account may only read, too, with the reason.
@@ -57,7 +55,12 @@ pub fn opinion(path: &Path, read_only: bool, ids: Option<(u32, u32)>) -> Result<
 
 fn open_as(path: &Path, mode: Mode, account: &Account) -> Result<Opened> {
     let shown = format!("'{}'", path.display());
-    let fail = |e| Error::io(OP, shown.clone(), e).hint(OWNERSHIP);
+    let fail = |e| {
+        Error::io(OP, shown.clone(), e).hint(format!(
+            "It must be a regular file that the account of mysqld owns, mode 0600: chown --reference=DATADIR \
+             {shown} && chmod 600 {shown}. On a read-only file system set read_only."
+        ))
+    };
     let plain = |file, meta, not_writable| {
         let warning = match mode {
             Mode::Snapshot => None,
@@ -107,11 +110,15 @@ struct Account {
 }
 
 impl Account {
+    /// The one with whose rights this thread opens files.
     fn current() -> Account {
-        Account {
-            uid: sys::effective_uid(),
-            groups: sys::groups(),
+        let (uid, gid) = sys::acting_ids();
+        let mut groups = vec![gid];
+        // Root's own groups are not those of an account that it acts for.
+        if uid == sys::effective_uid() {
+            groups.extend(sys::groups());
         }
+        Account { uid, groups }
     }
 }
 

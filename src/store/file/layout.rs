@@ -670,7 +670,7 @@ mod tests {
         assert_eq!((MIN_FRAME, padded(65), padded(66)), (65, 65, 81));
         assert_eq!(
             (padded(1025), padded(1026), MAX_FRAME),
-            (1025, 1537, 17_409)
+            (1025, 1537, 18_945)
         );
         for n in 1..=MAX_FRAME {
             let p = padded(n);
