@@ -37,6 +37,15 @@ pub enum Rule {
     Secret,
     /// The same, but the group's bits may be the mask of an access list, as systemd makes it for a credential.
     Credential,
+    /// It decides what is run, or who is asked; anybody may read it. Nobody but root and the account may be able to
+    /// write or to exchange it.
+    Settings,
+}
+
+/// User and group with whose rights the calling thread opens files.
+pub fn ids() -> (u32, u32) {
+    let who = Who::am_i();
+    (who.uid, who.gid)
 }
 
 /// Who the calling thread is where files are concerned.
@@ -263,12 +272,22 @@ impl Walk<'_> {
             let why = format!("it belongs to user {}", meta.uid());
             return Err(self.untrusted(why));
         }
-        self.readers(&file, &meta, rule)?;
+        self.readers(&file, &meta, rule).map_err(|e| match rule {
+            Rule::Secret | Rule::Credential => e,
+            Rule::Settings => e.hint(format!(
+                "Who can write it decides as whom a service is asked, and which program is run. Look at what is in it, then \
+                 run: chmod go-w '{}'.",
+                self.at.display()
+            )),
+        })?;
         if let Some(why) = self.unsafe_folder.take() {
             if self.links > 0 {
                 return Err(self.untrusted(format!(
                     "symbolic links lead to it, and {why}: they could be exchanged"
                 )));
+            }
+            if rule == Rule::Settings {
+                return Err(self.untrusted(format!("{why}: it could be exchanged")));
             }
             self.warnings.push(format!(
                 "'{}' could be exchanged by others: {why}. It should belong to root or to the account of mysqld and be \
@@ -294,7 +313,15 @@ impl Walk<'_> {
     /// Nobody but root, the account and their groups may read or write it.
     fn readers(&mut self, file: &File, meta: &Metadata, rule: Rule) -> Result<()> {
         let mode = meta.mode();
-        if mode & 0o007 != 0 {
+        if rule == Rule::Settings {
+            if mode & 0o002 != 0 {
+                return Err(self.too_open(mode, "everybody can write it".into()));
+            }
+            // With an access list these bits are its mask: without them nobody in it can write.
+            if mode & 0o020 == 0 {
+                return Ok(());
+            }
+        } else if mode & 0o007 != 0 {
             return Err(self.too_open(mode, "everybody can get at it".into()));
         }
         let mut groups: Vec<u32> = (mode & 0o070 != 0)

@@ -56,12 +56,13 @@ pub(super) fn read(bytes: &[u8], names: &Names, whose: &str) -> Result<Credentia
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(bad("is empty".into()));
     }
-    let value: Value = serde_json::from_slice(bytes).map_err(|e| {
-        bad(format!(
+    let value = crate::json::parse(bytes).map_err(|e| match e.is_data() {
+        true => bad("has a member twice".into()),
+        false => bad(format!(
             "is not JSON (line {}, column {})",
             e.line(),
             e.column()
-        ))
+        )),
     })?;
     let Value::Object(members) = value else {
         return Err(bad("is not a JSON object".into()));
@@ -156,6 +157,12 @@ mod tests {
             (GOOD, "", Kind::Config, "is empty"),
             (GOOD, "[]", Kind::Config, "not a JSON object"),
             ("}", "} x", Kind::Config, "is not JSON"),
+            (
+                "}",
+                ",\"SessionToken\":\"hidden\"}",
+                Kind::Config,
+                "has a member twice",
+            ),
             (
                 "\"Version\":1",
                 "\"Version\":2",

@@ -267,7 +267,7 @@ impl Instance {
             .and_then(|v| v.get("Code"))
             .and_then(Value::as_str);
         if code.is_some_and(|code| code != "Success") {
-            return Err(refused(&shown, 400, &body));
+            return Err(refused(&shown, 200, &body));
         }
         answer::read(&body, &Names::INSTANCE, &format!("the answer of {shown}"))
             .map(Found::Credentials)

@@ -8,8 +8,8 @@ use super::shared::Property;
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::os::command::{Ended, Failure, Program, run};
+use crate::os::trusted;
 use crate::secret::SecretPool;
-use crate::sys;
 use aws_credential_types::Credentials;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -223,7 +223,7 @@ fn find(name: &str) -> Result<PathBuf> {
 
 /// It runs with the rights of mysqld's account: who else can write it would have them.
 fn may_be_run(path: &Path, meta: &std::fs::Metadata) -> Result<()> {
-    let (uid, gid) = sys::acting_ids();
+    let (uid, gid) = trusted::ids();
     let mode = meta.mode() & 0o7777;
     let why = if !meta.is_file() {
         "is not a file".to_string()
@@ -234,6 +234,11 @@ fn may_be_run(path: &Path, meta: &std::fs::Metadata) -> Result<()> {
         )
     } else if mode & 0o002 != 0 || (mode & 0o020 != 0 && meta.gid() != 0 && meta.gid() != gid) {
         format!("has mode {mode:04o}: others can write it")
+    } else if let Some(folder) = exchangeable(path, uid, gid) {
+        format!(
+            "could be exchanged: others than root and the account of mysqld own or can write '{}'",
+            folder.display()
+        )
     } else {
         return Ok(());
     };
@@ -241,6 +246,20 @@ fn may_be_run(path: &Path, meta: &std::fs::Metadata) -> Result<()> {
         "It would run with the rights of mysqld. Run: chown root:root '{0}' && chmod 755 '{0}'.",
         path.display()
     )))
+}
+
+/// The folder on the way to the program in which somebody else could put another one.
+fn exchangeable(path: &Path, uid: u32, gid: u32) -> Option<PathBuf> {
+    let real = path.canonicalize().ok()?;
+    let folder = real.ancestors().skip(1).find(|folder| {
+        folder.metadata().is_ok_and(|meta| {
+            let mode = meta.mode();
+            let group_writes = mode & 0o020 != 0 && meta.gid() != 0 && meta.gid() != gid;
+            let foreign = meta.uid() != 0 && meta.uid() != uid;
+            foreign || (mode & 0o1000 == 0 && (mode & 0o002 != 0 || group_writes))
+        })
+    });
+    folder.map(Path::to_path_buf)
 }
 
 #[cfg(test)]

@@ -8,12 +8,11 @@
 use crate::config::{AwsKmsConfig, SecretRef};
 use crate::error::{Error, Kind, Result};
 use crate::kek::secret_file;
+use crate::os::trusted::{self, Rule, Trusted};
 use crate::secret::SecretPool;
 use crate::sys;
 use std::fmt;
-use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use zeroize::Zeroizing;
@@ -129,7 +128,8 @@ impl Shared {
                 ));
                 Ok(false)
             }
-            Err(e) => Err(unreadable(path, e)),
+            // What is wrong is told where it is opened.
+            Err(_) => Ok(true),
         }
     }
 
@@ -137,9 +137,10 @@ impl Shared {
         if !self.exists(path, named)? {
             return Ok(());
         }
-        let (mut file, meta) = sys::open_following(path).map_err(|e| unreadable(path, e))?;
-        only_its_owner_writes(path, &meta)?;
-        let bytes = sys::read_bounded(&mut file, MAX_FILE).map_err(|e| unreadable(path, e))?;
+        // Whoever writes it chooses the program that gives the credentials, or the account that is asked.
+        let Trusted { mut file, .. } = trusted::open(path, Rule::Settings, OP)?;
+        let bytes = sys::read_bounded(&mut file, MAX_FILE)
+            .map_err(|e| Error::io(OP, format!("'{}'", path.display()), e))?;
         let bytes = Zeroizing::new(bytes);
         let bytes = pool.copy(&bytes)?;
         let label: Rc<str> = format!("'{}'", path.display()).into();
@@ -148,18 +149,9 @@ impl Shared {
             .iter()
             .flat_map(|p| &p.properties)
             .find(|p| SECRETS.contains(&&*p.name));
-        if let Some(secret) = secret.filter(|_| meta.mode() & 0o077 != 0) {
-            return Err(Error::new(
-                Kind::Permission,
-                OP,
-                format!(
-                    "{secret} is a secret, and the file has mode {:04o}: others can get at it",
-                    meta.mode() & 0o7777
-                ),
-            )
-            .hint(format!(
-                "Run: chmod 600 {label}. Consider the secret as known and change it."
-            )));
+        if let Some(secret) = secret {
+            trusted::open(path, Rule::Secret, OP)
+                .map_err(|e| e.context(format!("{secret} is a secret")))?;
         }
         self.merge(label, profiles);
         Ok(())
@@ -224,45 +216,6 @@ fn absent(e: &io::Error) -> bool {
         e.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
     )
-}
-
-/// The error of a file that is there and can't be read.
-fn unreadable(path: &Path, error: io::Error) -> Error {
-    let whose = path.metadata().map_or(String::new(), |m| {
-        format!(
-            " (it belongs to uid {}, gid {}, mode {:04o})",
-            m.uid(),
-            m.gid(),
-            m.mode() & 0o7777
-        )
-    });
-    let (uid, gid) = sys::acting_ids();
-    Error::io(OP, format!("'{}'{whose}", path.display()), error).hint(format!(
-        "The account of mysqld (here uid {uid}, gid {gid}) must be able to read it: chown it to that account, or name another file."
-    ))
-}
-
-/// Whoever writes such a file chooses the program that gives the credentials, or the account that is asked.
-pub(super) fn only_its_owner_writes(path: &Path, meta: &Metadata) -> Result<()> {
-    let (uid, gid) = sys::acting_ids();
-    let mode = meta.mode() & 0o7777;
-    let foreign = meta.uid() != 0 && meta.uid() != uid;
-    let group_writes = mode & 0o020 != 0 && meta.gid() != 0 && meta.gid() != gid;
-    if !foreign && !group_writes && mode & 0o002 == 0 {
-        return Ok(());
-    }
-    let why = if foreign {
-        format!(
-            "belongs to uid {}, neither root nor the account of mysqld (uid {uid})",
-            meta.uid()
-        )
-    } else {
-        format!("has mode {mode:04o}: others can write it")
-    };
-    Err(Error::new(Kind::Permission, OP, format!("'{}' {why}", path.display())).hint(format!(
-        "Who can write it decides as whom AWS is asked, and by which program. Look at what is in it, then run: chown root:root '{0}' && chmod 644 '{0}' (or the account of mysqld and 600).",
-        path.display()
-    )))
 }
 
 fn text<'a>(label: &str, bytes: &'a [u8]) -> Result<&'a str> {

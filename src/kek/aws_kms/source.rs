@@ -109,7 +109,7 @@ impl<'a> Sources<'a> {
         }
         for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
             if let Some(region) = variable(name)? {
-                return checked_region(region, &format!("{name} in the environment"));
+                return checked_region(region, format!("{name} in the environment"));
             }
         }
         let (profile, _) = self.profile()?;
@@ -162,7 +162,7 @@ impl<'a> Sources<'a> {
                 None => looked.push("environment: AWS_ACCESS_KEY_ID is not set".to_string()),
             }
         }
-        match self.from_profile(region).await? {
+        match self.by_profile(region).await? {
             Found::Credentials(found) => return Ok(found),
             Found::None(why) => looked.push(why),
         }
@@ -175,7 +175,7 @@ impl<'a> Sources<'a> {
                 Found::Credentials(found) => return Ok(found),
                 Found::None(why) => looked.push(why),
             }
-            match self.from_instance().await? {
+            match self.by_instance().await? {
                 Found::Credentials(found) => return Ok(found),
                 Found::None(why) => looked.push(why),
             }
@@ -184,6 +184,7 @@ impl<'a> Sources<'a> {
     }
 
     fn none(&self, looked: &[String], alone: bool) -> Error {
+        let asked_instance = self.instance().is_ok_and(|i| i.is_ok());
         let asked = Question {
             op: OP,
             action: "credentials",
@@ -191,7 +192,7 @@ impl<'a> Sources<'a> {
             place: self.config.place(),
         };
         let why = format!("none were found: {}", looked.join("; "));
-        match super::errors::on_ec2() && !alone {
+        match super::errors::on_ec2() && !alone && asked_instance {
             true => asked
                 .error(Kind::Unreachable, why)
                 .hint("Give the instance a role (instance profile); its metadata service may take a moment after boot, so it is tried again while there is time."),
@@ -201,7 +202,7 @@ impl<'a> Sources<'a> {
         }
     }
 
-    async fn from_profile(&self, region: &Region) -> Result<Found> {
+    async fn by_profile(&self, region: &Region) -> Result<Found> {
         let (name, named_by) = self.profile()?;
         let shared = self.shared()?;
         let looked = match shared.looked.is_empty() {
@@ -256,7 +257,7 @@ impl<'a> Sources<'a> {
                 Found::Credentials,
             ),
             "ecscontainer" => metadata::container(self.https, self.step).await?,
-            "ec2instancemetadata" => self.from_instance().await?,
+            "ec2instancemetadata" => self.by_instance().await?,
             _ => {
                 return Err(Error::new(
                     Kind::Config,
@@ -307,7 +308,7 @@ impl<'a> Sources<'a> {
             .map(Found::Credentials)
     }
 
-    async fn from_instance(&self) -> Result<Found> {
+    async fn by_instance(&self) -> Result<Found> {
         match self.instance()? {
             Ok(instance) => instance.credentials(self.https, self.step).await,
             Err(why) => Ok(Found::None(why)),

@@ -3,8 +3,8 @@
 //! Owns their reading. Such files belong to root and lie behind links (Kubernetes' projected volumes), often readable
 //! for all: who may read them is the cluster's decision. It must never take more than one line.
 
-use super::shared::only_its_owner_writes;
 use crate::error::{Error, Kind, Result};
+use crate::os::trusted::{self, Rule};
 use crate::sys;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -26,15 +26,11 @@ pub(super) fn read(path: &str, named: &str) -> Result<Zeroizing<String>> {
             "is not an absolute path, or has a control character in it",
         ));
     }
-    let (uid, gid) = sys::acting_ids();
-    let io = |e| {
-        Error::io(OP, format!("'{path}' ({named})"), e).hint(format!(
-            "It must be there, and the account of mysqld (here uid {uid}, gid {gid}) must be able to read it."
-        ))
-    };
-    let (mut file, meta) = sys::open_following(Path::new(path)).map_err(io)?;
-    only_its_owner_writes(Path::new(path), &meta)?;
-    let bytes = Zeroizing::new(sys::read_bounded(&mut file, MAX_TOKEN).map_err(io)?);
+    let mut found =
+        trusted::open(Path::new(path), Rule::Settings, OP).map_err(|e| e.context(named))?;
+    let bytes = sys::read_bounded(&mut found.file, MAX_TOKEN)
+        .map_err(|e| Error::io(OP, format!("'{path}' ({named})"), e))?;
+    let bytes = Zeroizing::new(bytes);
     let text = std::str::from_utf8(&bytes).map_err(|_| bad(Kind::Config, "is not text"))?;
     let text = text.strip_suffix('\n').unwrap_or(text);
     match text {
@@ -70,7 +66,7 @@ mod tests {
             ("", 0o600, "is empty"),
             ("hidden\nb\n", 0o600, "more than one line"),
             ("hidden\r\n", 0o600, "Windows"),
-            ("hidden", 0o666, "others can write it"),
+            ("hidden", 0o666, "everybody can write it"),
         ] {
             let e = with(text, mode).unwrap_err();
             assert!(

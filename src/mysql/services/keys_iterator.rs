@@ -20,7 +20,7 @@ type Keys = Cursor<Arc<KeyRecord>>;
 guarded_fn! {
     fn init(out: *mut abi::kw_handle) -> c_int, failure = 1; {
         // SAFETY: the server passes a writable handle.
-        unsafe { Keys::begin(out, || Ok(state::names()?))? };
+        unsafe { Keys::begin(out, state::names)? };
         Ok(0)
     }
 }
