@@ -3,6 +3,8 @@
 //! It must never carry key bytes, passphrases or PINs: contexts are built from names, paths,
 //! offsets and the operating system's errors only.
 
+use crate::wire::{Reader, Wire, Writer};
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 
@@ -102,7 +104,8 @@ pub struct Error(Box<Inner>);
 #[derive(Debug)]
 struct Inner {
     kind: Kind,
-    op: &'static str,
+    /// A constant, unless it came from a child of this process.
+    op: Cow<'static, str>,
     context: String,
     hint: Option<String>,
     source: Option<io::Error>,
@@ -122,7 +125,7 @@ impl Error {
     pub fn new(kind: Kind, op: &'static str, context: impl Into<String>) -> Error {
         Error(Box::new(Inner {
             kind,
-            op,
+            op: Cow::Borrowed(op),
             context: context.into(),
             hint: None,
             source: None,
@@ -227,6 +230,50 @@ impl fmt::Display for Error {
             Some(hint) => write!(f, " {hint}"),
             None => Ok(()),
         }
+    }
+}
+
+impl Wire for Error {
+    fn put(&self, out: &mut Writer) {
+        let e = &self.0;
+        out.u32(e.kind.number().into());
+        out.bytes(e.op.as_bytes());
+        e.context.put(out);
+        e.hint.put(out);
+        // The system's number, or where there is none its text.
+        let source = e.source.as_ref();
+        let number = source.and_then(io::Error::raw_os_error);
+        number.map(i32::cast_unsigned).put(out);
+        source.map(io::Error::to_string).put(out);
+        out.u8(e.standing as u8);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Option<Error> {
+        let number = from.u32()?;
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|k| u32::from(k.number()) == number)?;
+        let op = String::take(from)?;
+        let (context, hint) = (Wire::take(from)?, Wire::take(from)?);
+        let number: Option<u32> = Wire::take(from)?;
+        let text: Option<String> = Wire::take(from)?;
+        let source = match number {
+            Some(number) => Some(io::Error::from_raw_os_error(number.cast_signed())),
+            None => text.map(io::Error::other),
+        };
+        Some(Error(Box::new(Inner {
+            kind,
+            op: Cow::Owned(op),
+            context,
+            hint,
+            source,
+            standing: match from.u8()? {
+                0 => Standing::Trouble,
+                1 => Standing::Refused,
+                2 => Standing::Expected,
+                _ => return None,
+            },
+        })))
     }
 }
 

@@ -27,6 +27,7 @@ pub mod secret;
 pub mod store;
 #[allow(unsafe_code)]
 pub mod sys;
+mod wire;
 
 /// Every block of memory is wiped when it is freed: what an HTTP or TLS library saw of a data key is in buffers that
 /// it does not wipe. Secrets of our own are in [`secret`]'s pages besides.

@@ -1,9 +1,7 @@
 //! System calls that Rust has no safe wrapper for, and the file-opening rules built on them.
 //!
-//! Owns: the file-system identity under which the keyring's files are touched, and the checks on
-//! every file that is opened (no symbolic link, regular, one link). It must never follow a
-//! symbolic link in the last path component, and never act with root's rights on a folder that
-//! the mysql account can write.
+//! Owns the checks on every file that is opened (no symbolic link, regular, one link). It must never follow a
+//! symbolic link in the last path component. Whose rights are used is `os::identity`'s.
 
 use crate::error::{Error, Kind, Result};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -16,23 +14,6 @@ use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The effective user id of this process.
-pub fn effective_uid() -> u32 {
-    // SAFETY: geteuid has no arguments, no failure and no side effect.
-    unsafe { libc::geteuid() }
-}
-
-/// User and group with whose rights the calling thread opens files.
-pub fn acting_ids() -> (u32, u32) {
-    // SAFETY: an id that nobody can have changes nothing; both calls answer with the present one.
-    unsafe {
-        (
-            libc::setfsuid(u32::MAX) as u32,
-            libc::setfsgid(u32::MAX) as u32,
-        )
-    }
-}
-
 /// The effective group of this process and its supplementary ones.
 pub fn groups() -> Vec<u32> {
     // SAFETY: with no places the call only counts.
@@ -44,88 +25,6 @@ pub fn groups() -> Vec<u32> {
     // SAFETY: getegid has no arguments, no failure and no side effect.
     groups.push(unsafe { libc::getegid() });
     groups
-}
-
-/// Whose rights are used for the keyring's files while this process runs as root: those of the
-/// owner of a folder (the data directory, or the keyring's folder for the tool).
-#[derive(Clone, Debug)]
-pub struct Identity {
-    folder: Option<PathBuf>,
-}
-
-impl Identity {
-    /// The owner of `folder`, looked up each time the identity is taken on.
-    pub fn owner_of(folder: &Path) -> Identity {
-        Identity {
-            folder: Some(folder.to_path_buf()),
-        }
-    }
-
-    /// The process's own identity, whoever it is.
-    pub fn own() -> Identity {
-        Identity { folder: None }
-    }
-
-    /// Numbers of the account and its group that a child has to take on; `None`: it has them already.
-    pub fn ids(&self) -> Option<(u32, u32)> {
-        let folder = self.folder.as_deref().filter(|_| effective_uid() == 0)?;
-        let meta = std::fs::metadata(folder).ok()?;
-        Some((meta.uid(), meta.gid()))
-    }
-
-    /// Takes on the identity for the calling thread until the guard is dropped. Under any other
-    /// effective user than root this does nothing.
-    ///
-    /// # Errors
-    /// The folder can't be looked at.
-    pub fn enter(&self) -> Result<IdentityGuard> {
-        let Some(folder) = self.folder.as_deref().filter(|_| effective_uid() == 0) else {
-            return Ok(IdentityGuard { entered: false });
-        };
-        let meta = std::fs::metadata(folder).map_err(|e| {
-            Error::io(
-                "find the owner of the data directory",
-                folder.display().to_string(),
-                e,
-            )
-        })?;
-        set_fs_ids(meta.uid(), meta.gid());
-        Ok(IdentityGuard { entered: true })
-    }
-}
-
-/// Gives the thread its own identity back when dropped. See [`Identity::enter`].
-#[must_use]
-pub struct IdentityGuard {
-    entered: bool,
-}
-
-impl Drop for IdentityGuard {
-    fn drop(&mut self) {
-        if self.entered {
-            // Only entered under euid 0, whose file-system ids are 0 as well.
-            set_fs_ids(0, 0);
-        }
-    }
-}
-
-fn set_fs_ids(uid: u32, gid: u32) {
-    // The group first: without root's fsuid the group could not be changed any more.
-    let order: [bool; 2] = if uid == 0 {
-        [false, true]
-    } else {
-        [true, false]
-    };
-    for group in order {
-        // SAFETY: both calls only change ids of the calling thread; root may set any value.
-        unsafe {
-            if group {
-                libc::setfsgid(gid);
-            } else {
-                libc::setfsuid(uid);
-            }
-        }
-    }
 }
 
 /// Renames `from` to `to` unless `to` exists (EEXIST). File systems that can't do this in one
@@ -481,27 +380,5 @@ mod tests {
             10
         );
         assert!(read_bounded(&mut File::open(&path).unwrap(), 9).is_err());
-    }
-
-    #[test]
-    fn root_takes_on_the_identity_of_the_folders_owner() {
-        if effective_uid() != 0 {
-            println!("not root: this test checks only that nothing changes");
-            assert!(!Identity::owner_of(Path::new("/")).enter().unwrap().entered);
-            return;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        std::os::unix::fs::chown(dir.path(), Some(12345), Some(12345)).unwrap();
-        let secret = dir.path().join("s");
-        {
-            let _guard = Identity::owner_of(dir.path()).enter().unwrap();
-            let (_, meta) = open(&secret, Access::CreateNew).unwrap();
-            assert_eq!((meta.uid(), meta.gid()), (12345, 12345));
-            assert!(
-                File::open("/etc/shadow").is_err(),
-                "root's rights are given up"
-            );
-        }
-        assert!(File::open("/etc/shadow").is_ok(), "and come back");
     }
 }

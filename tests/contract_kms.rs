@@ -17,7 +17,6 @@ use keyring_ward::error::{Kind, Result};
 use keyring_ward::kek::{Budget, Kek, Stanza, Unwrapped, from_config};
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
-use keyring_ward::sys::Identity;
 use kms_proxy::{Proxy, Request, Tls, call};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -109,7 +108,7 @@ impl Server {
 }
 
 fn is_root() -> bool {
-    keyring_ward::sys::effective_uid() == 0
+    keyring_ward::os::identity::effective_uid() == 0
 }
 
 // ---- configurations --------------------------------------------------------------------------
@@ -189,7 +188,6 @@ fn unwrap(kek: &dyn Kek, stanza: &Stanza) -> Result<Option<Vec<u8>>> {
 fn environment() -> Environment {
     Environment {
         data_dir: None,
-        identity: Identity::own(),
         look_only: false,
         starting: true,
         making: false,

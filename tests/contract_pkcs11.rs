@@ -15,7 +15,7 @@ use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::kek::pkcs11::survey::{self, Outcome};
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
-use keyring_ward::sys::{self, Identity};
+use keyring_ward::sys;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -107,7 +107,7 @@ impl Hsm {
             Path::new(env!("CARGO_BIN_EXE_keyring-ward")).with_file_name("examples/libp11_shim.so");
         // scripts/safety.sh brings one without AddressSanitizer: a module of others has none either.
         let built = std::env::var_os("KW_P11_SHIM").map_or(beside, PathBuf::from);
-        let own = sys::effective_uid();
+        let own = keyring_ward::os::identity::effective_uid();
         let trusted = |dir: &Path| {
             dir.ancestors().all(|place| {
                 place.metadata().is_ok_and(|m| {
@@ -216,7 +216,6 @@ fn soon() -> Deadline {
 fn plain() -> Environment {
     Environment {
         data_dir: None,
-        identity: Identity::own(),
         look_only: false,
         starting: false,
         making: false,

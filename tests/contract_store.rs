@@ -955,7 +955,7 @@ fn a_file_that_appears_before_the_first_write_is_not_touched() {
 #[test]
 fn rewrites_as_root() {
     use std::os::unix::fs::MetadataExt;
-    if keyring_ward::sys::effective_uid() != 0 {
+    if keyring_ward::os::identity::effective_uid() != 0 {
         eprintln!("SKIPPED: only root can change owners and mount");
         return;
     }

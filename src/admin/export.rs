@@ -20,11 +20,7 @@ use std::path::Path;
 pub fn component_json(config: &Config, to: &Path) -> Result<usize> {
     const OP: &str = "export the keys";
     super::check_folder(config)?;
-    let keyring = Keyring::open(
-        config,
-        &super::environment(config, true),
-        &SecretPool::new(),
-    )?;
+    let keyring = Keyring::open(config, &super::environment(true), &SecretPool::new())?;
     let mut keys = keyring.list_with_material()?;
     keys.sort_by(|a, b| a.id.cmp(&b.id));
     let mut text = String::from("{\"version\":\"1.0\",\"elements\":[");

@@ -11,9 +11,9 @@ use crate::keyring::{Environment, Keyring};
 use crate::os::signals;
 use crate::secret::SecretPool;
 use crate::store::file::lock::Lock;
-use crate::sys::{self, Access, Identity};
+use crate::sys::{self, Access};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, chown, fchown};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 const OP: &str = "set the keyring up";
@@ -42,11 +42,12 @@ pub enum Made {
 /// Makes what is missing and then the keyring file. Nothing that exists is changed, and whatever was made is gone again
 /// where it fails.
 ///
-/// `owner` (user and group id) gets what is made; `generate`: the secret file or the key on the token is made.
+/// It belongs to the account of this process, who makes it. `generate`: the secret file or the key on the token is made,
+/// too.
 ///
 /// # Errors
 /// AlreadyExists: there is a keyring file, or what `generate` should make. All errors of opening a keyring.
-pub fn init(config: &Config, owner: Option<(u32, u32)>, generate: bool) -> Result<Outcome> {
+pub fn init(config: &Config, generate: bool) -> Result<Outcome> {
     if std::fs::symlink_metadata(&config.path).is_ok() {
         return Err(exists(config));
     }
@@ -54,27 +55,18 @@ pub fn init(config: &Config, owner: Option<(u32, u32)>, generate: bool) -> Resul
     let mut undo = Undo::new();
     let folder = config.path.parent().unwrap_or(Path::new("/"));
     if !folder.exists() {
-        make_folders(folder, owner, &mut undo)?;
+        make_folders(folder, &mut undo)?;
         // Nobody else can have used it, and the folder goes only when it is empty.
         let lock = Lock::path_for(&config.path);
         undo.other(move || drop(std::fs::remove_file(lock)));
         outcome.made_folder = Some(folder.to_path_buf());
     }
-    let identity = Identity::owner_of(folder);
     if generate {
-        let owner = owner.or_else(|| folder_owner(folder));
-        let made = make_kek(
-            &config.keks[0],
-            owner,
-            config.patience,
-            &identity,
-            &mut undo,
-        )?;
+        let made = make_kek(&config.keks[0], config.patience, &mut undo)?;
         outcome.made = Some(made);
     }
     let environment = Environment {
         data_dir: None,
-        identity: identity.clone(),
         look_only: false,
         starting: false,
         making: true,
@@ -84,7 +76,7 @@ pub fn init(config: &Config, owner: Option<(u32, u32)>, generate: bool) -> Resul
     config.read_only = false;
     let keyring = Keyring::open(&config, &environment, &SecretPool::new())?;
     signals::check(OP)?;
-    create(&keyring, &config, &identity)?;
+    create(&keyring, &config)?;
     undo.keep();
     outcome.fingerprint = keyring
         .status()
@@ -96,17 +88,16 @@ pub fn init(config: &Config, owner: Option<(u32, u32)>, generate: bool) -> Resul
 }
 
 /// Makes the empty keyring, or leaves none.
-pub(super) fn create(keyring: &Keyring, config: &Config, identity: &Identity) -> Result<()> {
+pub(super) fn create(keyring: &Keyring, config: &Config) -> Result<()> {
     keyring.create_empty().inspect_err(|_| {
         // It is in place where only the folder's sync failed. It holds no key, and this process its lock.
         if keyring.status().store.exists && config.token_storage().is_none() {
-            let _guard = identity.enter();
             let _ = std::fs::remove_file(&config.path);
         }
     })
 }
 
-fn make_folders(folder: &Path, owner: Option<(u32, u32)>, undo: &mut Undo) -> Result<()> {
+fn make_folders(folder: &Path, undo: &mut Undo) -> Result<()> {
     let missing: Vec<&Path> = folder.ancestors().take_while(|f| !f.exists()).collect();
     for folder in missing.into_iter().rev() {
         let fail = |e| Error::io(OP, format!("the folder '{}'", folder.display()), e);
@@ -115,9 +106,6 @@ fn make_folders(folder: &Path, owner: Option<(u32, u32)>, undo: &mut Undo) -> Re
             .create(folder)
             .map_err(fail)?;
         undo.folder(folder);
-        if let Some((uid, gid)) = owner {
-            chown(folder, Some(uid), Some(gid)).map_err(fail)?;
-        }
     }
     Ok(())
 }
@@ -133,7 +121,6 @@ pub fn would_init(config: &Config, generate: bool) -> Result<()> {
     match config.keks.first() {
         Some(kek) if generate => check_makeable(kek),
         Some(kek) => {
-            let _guard = super::environment(config, true).identity.enter()?;
             let (kek, pool) = (crate::kek::from_config(kek), SecretPool::new());
             kek.check_new(&pool)?;
             kek.probe(&pool, Deadline::after(config.patience.call))
@@ -188,28 +175,20 @@ fn exists_already(what: String) -> Error {
 }
 
 /// Makes the secret file of a local KEK or the key on the token. It must not exist.
-pub(super) fn make_kek(
-    kek: &KekConfig,
-    owner: Option<(u32, u32)>,
-    patience: Patience,
-    identity: &Identity,
-    undo: &mut Undo,
-) -> Result<Made> {
+pub(super) fn make_kek(kek: &KekConfig, patience: Patience, undo: &mut Undo) -> Result<Made> {
     check_makeable(kek)?;
     match kek {
-        KekConfig::Passphrase(SecretRef::File(path)) => make_secret(path, true, owner, undo),
-        KekConfig::KeyFile(SecretRef::File(path)) => make_secret(path, false, owner, undo),
+        KekConfig::Passphrase(SecretRef::File(path)) => make_secret(path, true, undo),
+        KekConfig::KeyFile(SecretRef::File(path)) => make_secret(path, false, undo),
         KekConfig::Pkcs11(config) => {
-            let _guard = identity.enter()?;
             let Some(made) = survey::make_key(config, Deadline::after(patience.call))? else {
                 return Err(exists_already(format!(
                     "the key {} on the token",
                     config.key
                 )));
             };
-            let (config, identity) = (config.clone(), identity.clone());
+            let config = config.clone();
             undo.other(move || {
-                let _guard = identity.enter();
                 let _ = survey::remove_key(&config, &made.id, Deadline::after(patience.call));
             });
             Ok(Made::Key(made.line))
@@ -219,17 +198,7 @@ pub(super) fn make_kek(
     }
 }
 
-pub(super) fn folder_owner(folder: &Path) -> Option<(u32, u32)> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(folder).ok().map(|m| (m.uid(), m.gid()))
-}
-
-fn make_secret(
-    path: &Path,
-    as_text: bool,
-    owner: Option<(u32, u32)>,
-    undo: &mut Undo,
-) -> Result<Made> {
+fn make_secret(path: &Path, as_text: bool, undo: &mut Undo) -> Result<Made> {
     let fail = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::AlreadyExists => {
             exists_already(format!("the secret '{}'", path.display()))
@@ -251,9 +220,6 @@ fn make_secret(
         file.write_all(&secret)
     };
     written.and_then(|()| file.sync_all()).map_err(fail)?;
-    if let (Some((uid, gid)), 0) = (owner, sys::effective_uid()) {
-        fchown(&file, Some(uid), Some(gid)).map_err(fail)?;
-    }
     sys::sync_folder(path.parent().unwrap_or(Path::new("/"))).map_err(fail)?;
     Ok(Made::Secret(path.to_path_buf()))
 }

@@ -133,11 +133,7 @@ fn shown(value: &Value) -> String {
 
 fn look(config: &Config) -> Result<(Report, Keyring)> {
     super::check_folder(config)?;
-    let keyring = Keyring::open(
-        config,
-        &super::environment(config, true),
-        &SecretPool::new(),
-    )?;
+    let keyring = Keyring::open(config, &super::environment(true), &SecretPool::new())?;
     let status = keyring.status();
     let info = status.store;
     let torn = info.torn;

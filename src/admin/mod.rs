@@ -17,15 +17,14 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::keyring::{Environment, Keyring};
 use crate::secret::SecretPool;
-use crate::sys::Identity;
 
-/// Opens a keyring for an operation of its own: alone, as the owner of its folder, whatever `read_only` says.
+/// Opens a keyring for an operation of its own: alone, whatever `read_only` says.
 /// The marker is the server's: it only ever grows, so a keyring that has more records than it knows is fine.
 fn open_alone(config: &Config) -> Result<Keyring> {
     check_folder(config)?;
     let mut config = config.clone();
     config.read_only = false;
-    Keyring::open(&config, &environment(&config, false), &SecretPool::new())
+    Keyring::open(&config, &environment(false), &SecretPool::new())
 }
 
 /// The keyring's folder is there: nothing else can be said of a keyring whose folder is not.
@@ -53,13 +52,9 @@ fn check_folder(config: &Config) -> Result<()> {
 }
 
 /// The surroundings of the tool: no data directory, no server that waits.
-fn environment(config: &Config, look_only: bool) -> Environment {
+fn environment(look_only: bool) -> Environment {
     Environment {
         data_dir: None,
-        identity: config
-            .path
-            .parent()
-            .map_or_else(Identity::own, Identity::owner_of),
         look_only,
         starting: false,
         making: false,

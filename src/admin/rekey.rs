@@ -58,7 +58,6 @@ pub fn could_reseal(config: &Config) -> Result<usize> {
 }
 
 fn probe(config: &Config, kek: &KekConfig) -> Result<()> {
-    let _guard = super::environment(config, true).identity.enter()?;
     let deadline = Deadline::after(config.patience.call);
     crate::kek::from_config(kek).probe(&SecretPool::new(), deadline)
 }
@@ -76,14 +75,7 @@ pub fn rekey(config: &Config, kek: &KekConfig, keep_dek: bool, generate: bool) -
     // Locked and opened before anything is made.
     let keyring = super::open_alone(config)?;
     if generate {
-        let owner = config.path.parent().and_then(super::init::folder_owner);
-        outcome.made = Some(make_kek(
-            kek,
-            owner,
-            config.patience,
-            &super::environment(config, false).identity,
-            &mut undo,
-        )?);
+        outcome.made = Some(make_kek(kek, config.patience, &mut undo)?);
     }
     keyring.check_new_kek(kek)?;
     signals::check(OP)?;
@@ -129,7 +121,7 @@ fn told(mut outcome: Outcome, keyring: &Keyring, config: &Config) -> Outcome {
 
 /// The file on the disk is still the old one: it opens with the old KEK and was not written anew.
 fn is_as_before(config: &Config, generation: u64) -> bool {
-    let environment = super::environment(config, true);
+    let environment = super::environment(true);
     Keyring::open(config, &environment, &SecretPool::new())
         .is_ok_and(|there| there.status().store.generation == generation)
 }

@@ -6,7 +6,8 @@
 
 use super::{Config, Layer, OP, json, option_file};
 use crate::error::{Error, Kind, Result};
-use crate::sys::{self, Identity};
+use crate::os::identity;
+use crate::sys;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -250,11 +251,17 @@ pub enum Place {
 /// # Errors
 /// Config, Permission, Io.
 pub fn read_json(path: &Path, place: Place) -> Result<Option<json::Document>> {
-    let shown = format!("'{}'", path.display());
     let folder = path
         .parent()
         .filter(|f| place == Place::WritableByServer && f.is_dir());
-    let _guard = folder.map_or(Identity::own(), Identity::owner_of).enter()?;
+    match folder {
+        Some(folder) => identity::as_owner_of(folder, || read_json_here(path, place)),
+        None => read_json_here(path, place),
+    }
+}
+
+fn read_json_here(path: &Path, place: Place) -> Result<Option<json::Document>> {
+    let shown = format!("'{}'", path.display());
     let opened = match place {
         Place::WritableByServer => sys::open(path, sys::Access::Read),
         Place::Trusted => sys::open_following(path),

@@ -68,6 +68,22 @@ const EXECUTABLES: [&str; 4] = [
 ];
 const DATA_DIR: &str = "/var/lib/mysql";
 
+/// The data directory alone: whose owner says with which rights everything else is looked at. Reads option files only.
+pub fn data_dir(places: &Places) -> Option<PathBuf> {
+    let server = ServerOptions::read(&places.command_line);
+    let mysqld = places
+        .mysqld
+        .clone()
+        .or_else(|| executable(server.base_dir.as_deref()));
+    let usual = usual_plugin_dir(server.base_dir.as_deref(), mysqld.as_deref());
+    let plugin_dir = places.plugin_dir.clone().or(server.plugin_dir);
+    // A plugin directory that is not the usual one belongs to another server than the usual data.
+    let is_usual = plugin_dir.is_none() || plugin_dir == usual;
+    let of_usual = || Some(PathBuf::from(DATA_DIR)).filter(|d| is_usual && d.is_dir());
+    let given = places.data_dir.clone().or(server.data_dir);
+    given.or_else(of_usual)
+}
+
 /// Looks at a server's files.
 pub fn find(places: &Places) -> Found {
     let server = ServerOptions::read(&places.command_line);
@@ -80,14 +96,8 @@ pub fn find(places: &Places) -> Found {
         .plugin_dir
         .clone()
         .or_else(|| server.plugin_dir.clone())
-        .or_else(|| usual.clone());
-    let is_usual = plugin_dir == usual;
-    let data_dir = places
-        .data_dir
-        .clone()
-        .or_else(|| server.data_dir.clone())
-        // A plugin directory that is not the usual one belongs to another server than the usual data.
-        .or_else(|| Some(PathBuf::from(DATA_DIR)).filter(|d| is_usual && d.is_dir()));
+        .or(usual);
+    let data_dir = data_dir(places);
     let manifest = manifest::read(mysqld.as_deref(), data_dir.as_deref());
     let serves = serves(&manifest, &server, plugin_dir.as_deref());
     let component = || match &plugin_dir {

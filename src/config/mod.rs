@@ -547,6 +547,11 @@ impl Layer {
         self.values.iter().all(Option::is_none) && self.held.is_none()
     }
 
+    /// The path of the keyring file, if it is set.
+    pub fn path(&self) -> Option<std::path::PathBuf> {
+        self.given("path").map(Into::into)
+    }
+
     /// A path for the keyring file is set.
     pub fn has_path(&self) -> bool {
         self.given("path").is_some()

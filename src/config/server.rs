@@ -75,7 +75,8 @@ impl ServerOptions {
             "plugin_dir" => self.plugin_dir = path(),
             "datadir" => self.data_dir = path(),
             "basedir" => self.base_dir = path(),
-            "user" => self.user = Some(value).filter(|v| !v.is_empty()),
+            // Of several the first one counts, so that none further down makes the server root.
+            "user" if self.user.is_none() => self.user = Some(value).filter(|v| !v.is_empty()),
             // Of several lines the last one counts, except with -add.
             "early_plugin_load" => *early = plugins(&value, true, &line.origin),
             "plugin_load" => *later = plugins(&value, false, &line.origin),
@@ -156,6 +157,27 @@ impl ServerOptions {
     }
 }
 
+/// The account that a server was told to become: its first `user`, and option files come before the command line, so
+/// that nobody can change by an argument what the administrator wrote.
+pub fn user(command_line: &CommandLine) -> Option<String> {
+    ServerOptions::read(command_line).user.or_else(|| {
+        let mut args = command_line.args.iter().map(|a| a.to_string_lossy());
+        while let Some(arg) = args.next() {
+            let value = match &*arg {
+                "--user" | "-u" => args.next().map(|v| v.into_owned()),
+                arg => ["--user=", "-u"]
+                    .iter()
+                    .find_map(|p| arg.strip_prefix(p))
+                    .map(str::to_string),
+            };
+            if value.is_some() {
+                return value;
+            }
+        }
+        None
+    })
+}
+
 /// The entries of a list as the server divides it.
 fn plugins(list: &str, early: bool, origin: &str) -> Vec<Plugin> {
     list.split([';', ':'])
@@ -206,6 +228,33 @@ mod tests {
         [mysqld_safe]
         user=wrong
     ";
+
+    #[test]
+    fn the_servers_account() {
+        let dir = tempfile::tempdir().unwrap();
+        let cnf = dir.path().join("my.cnf");
+        let of = |text: &str, args: &[&str]| {
+            std::fs::write(&cnf, text).unwrap();
+            let mut argument = OsString::from("--defaults-file=");
+            argument.push(&cnf);
+            let args = args.iter().map(OsString::from);
+            user(&CommandLine {
+                args: std::iter::once(argument).chain(args).collect(),
+                ..CommandLine::default()
+            })
+        };
+        for args in [
+            &["--user=mysql", "--user=root"][..],
+            &["--user", "mysql"],
+            &["-u", "mysql"],
+            &["--datadir=/d", "-umysql"],
+        ] {
+            assert_eq!(of("", args).as_deref(), Some("mysql"), "{args:?}");
+        }
+        let first = of("[mysqld]\nuser=db\nuser=root\n", &["--user=root"]);
+        assert_eq!(first.as_deref(), Some("db"));
+        assert_eq!(of("[client]\nuser=x\n", &["--datadir=/d"]), None);
+    }
 
     #[test]
     fn the_plugin_role_is_read() {

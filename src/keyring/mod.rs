@@ -17,7 +17,7 @@ use crate::secret::{SecretBytes, SecretPool};
 use crate::store::file::{FileStore, OpenOptions};
 use crate::store::token::TokenStore;
 use crate::store::{Mode, Store, StoreInfo};
-use crate::sys::{self, Identity};
+use crate::sys;
 use crossbeam_utils::sync::ShardedLock;
 use id::{KeyId, KeyIdBuf, check_generated_length, check_length, check_type};
 use indexmap::IndexSet;
@@ -34,8 +34,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Environment {
     /// The server's data directory, where the marker lies.
     pub data_dir: Option<PathBuf>,
-    /// Whose rights are used while the process is root.
-    pub identity: Identity,
     /// A look only: no lock is taken and nothing is written (the tool's `status`, `list`, `verify`).
     pub look_only: bool,
     /// The server is starting: a KEK that is not on this machine may take the start budget.
@@ -153,7 +151,6 @@ impl Keyring {
         let options = OpenOptions {
             path: &config.path,
             mode,
-            identity: environment.identity.clone(),
             data_dir: environment.data_dir.clone(),
             keks: config.keks.iter().map(kek::from_config).collect(),
             deadline,
@@ -725,7 +722,6 @@ mod tests {
         };
         let environment = Environment {
             data_dir: None,
-            identity: Identity::own(),
             look_only: false,
             starting: false,
             making: false,

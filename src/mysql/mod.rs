@@ -12,6 +12,7 @@ pub mod abi;
 mod guard;
 #[macro_use]
 mod cursor;
+mod account;
 pub mod component;
 mod counters;
 mod log;

@@ -427,11 +427,11 @@ guarded_fn! {
         key_len: usize,
     ) -> bool, failure = true; {
         // SAFETY: the server passes NULL or NUL-terminated strings, and a key of that length.
-        state::write(|keyring| unsafe {
-            let material = ptr::slice(key.cast(), key_len, MAX_MATERIAL, "key material")?;
-            keyring.store_key(ptr::bytes(key_id), ptr::bytes(user_id), ptr::bytes(key_type), material)
-        })
-            .map(|()| false)
+        let (id, owner, key_type, material) = unsafe {
+            let material = ptr::slice(key.cast(), key_len, MAX_MATERIAL, "key material");
+            (ptr::bytes(key_id), ptr::bytes(user_id), ptr::bytes(key_type), material)
+        };
+        state::write(|keyring| keyring.store_key(id, owner, key_type, material?)).map(|()| false)
     }
 }
 
@@ -450,7 +450,7 @@ guarded_fn! {
             ptr::write(key, null_mut(), "place for the key")?;
             ptr::write(key_len, 0, "place for the length")?;
             COUNTERS.fetched();
-            let found = state::keyring()?.fetch(ptr::bytes(key_id), ptr::bytes(user_id))?;
+            let found = state::fetch(ptr::bytes(key_id), ptr::bytes(user_id))?;
             if let Some(record) = found {
                 // The type first: if memory runs out for the key, nothing secret is left behind.
                 let type_memory = server_memory(record.key_type.as_bytes())?;
@@ -467,8 +467,8 @@ guarded_fn! {
 guarded_fn! {
     fn remove(key_id: *const c_char, user_id: *const c_char) -> bool, failure = true; {
         // SAFETY: the server passes NULL or NUL-terminated strings.
-        state::write(|keyring| unsafe { keyring.remove(ptr::bytes(key_id), ptr::bytes(user_id)) })
-            .map(|()| false)
+        let (id, owner) = unsafe { (ptr::bytes(key_id), ptr::bytes(user_id)) };
+        state::write(|keyring| keyring.remove(id, owner)).map(|()| false)
     }
 }
 
@@ -480,10 +480,9 @@ guarded_fn! {
         key_len: usize,
     ) -> bool, failure = true; {
         // SAFETY: the server passes NULL or NUL-terminated strings.
-        state::write(|keyring| unsafe {
-            keyring.generate(ptr::bytes(key_id), ptr::bytes(user_id), ptr::bytes(key_type), key_len)
-        })
-            .map(|()| false)
+        let (id, owner, key_type) =
+            unsafe { (ptr::bytes(key_id), ptr::bytes(user_id), ptr::bytes(key_type)) };
+        state::write(|keyring| keyring.generate(id, owner, key_type, key_len)).map(|()| false)
     }
 }
 

@@ -4,6 +4,7 @@
 //! learnt about the process at load time. It must never hold a lock while a disk is waited for,
 //! except [`reload`]'s own, which only other reloads wait for.
 
+use super::account::Acting;
 use super::counters::COUNTERS;
 use super::guard;
 use super::log::{self, Log};
@@ -13,9 +14,10 @@ use crate::error::{Error, Kind, Result};
 use crate::keyring::id::list_short_first;
 use crate::keyring::record::KeyRecord;
 use crate::keyring::{Environment, Keyring};
+use crate::os::identity;
 use crate::secret::SecretPool;
 use crate::store::Mode;
-use crate::sys::{self, Identity};
+use crate::sys;
 use arc_swap::{ArcSwapOption, Guard};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +47,8 @@ struct State {
     /// The configuration that was last tried, for the status rows of a disabled keyring.
     last_config: Mutex<Option<Config>>,
     process: OnceLock<CommandLine>,
+    /// Whose rights are used while the process is root.
+    acting: Acting,
     forked: AtomicBool,
     reloading: Mutex<()>,
     /// A load was tried before.
@@ -72,6 +76,7 @@ static STATE: State = State {
     last_refusal: Mutex::new(None),
     last_config: Mutex::new(None),
     process: OnceLock::new(),
+    acting: Acting::new(),
     forked: AtomicBool::new(false),
     reloading: Mutex::new(()),
     tried: AtomicBool::new(false),
@@ -290,12 +295,24 @@ fn show_keys() {
 ///
 /// # Errors
 /// There is no keyring, and those of `f`.
-pub fn write(f: impl FnOnce(&Keyring) -> Result<()>) -> Result<()> {
+pub fn write(f: impl FnOnce(&Keyring) -> Result<()> + Send) -> Result<()> {
     let keyring = keyring()?;
-    let result = COUNTERS.writes.run(|| f(&keyring));
+    let current: &Keyring = &keyring;
+    let work = || STATE.acting.go_on(|| f(current));
+    let result = COUNTERS.writes.run(work);
     COUNTERS.keys.store(keyring.len() as u64, Ordering::Relaxed);
     log_warnings(&keyring);
     result
+}
+
+/// Finds a key: see [`Keyring::fetch`].
+///
+/// # Errors
+/// There is no keyring, and those of fetching.
+pub fn fetch(name: &[u8], owner: &[u8]) -> Result<Option<Arc<KeyRecord>>> {
+    let keyring = keyring()?;
+    let current: &Keyring = &keyring;
+    STATE.acting.go_on(|| current.fetch(name, owner))
 }
 
 fn load_by(how: LastLoad) -> Result<()> {
@@ -319,19 +336,26 @@ fn load_once(how: LastLoad) -> Result<()> {
     let old = current();
     // Only the start may wait as long as the start budget: later, the whole server waits with us.
     let first = !STATE.tried.swap(true, Ordering::AcqRel);
-    // A panic in it is a failed load like any other: the reason is told, and what follows from it.
-    let result = guard::caught("open the keyring", || {
+    let open = || {
         let config = config()?;
         *lock(&STATE.last_config) = Some(config.clone());
-        let environment = environment(instance_dir.as_deref(), &config, first);
+        let environment = environment(instance_dir.as_deref(), first);
         match &old {
             Some(old) => old.reload(&config, &environment),
             None => Keyring::open(&config, &environment, &SecretPool::new()),
         }
+    };
+    let result = STATE.acting.load(instance_dir.as_deref(), &*config, || {
+        // A panic in it is a failed load like any other: the reason is told, and what follows from it.
+        guard::caught("open the keyring", open)
     });
     match result {
         Ok(keyring) => {
             let keyring = Arc::new(keyring);
+            if identity::is_root() {
+                // The account may lock less memory than the process that it lies in.
+                keyring.pool().relock();
+            }
             log_warnings(&keyring);
             log_opened(&keyring);
             forget_errors();
@@ -362,18 +386,18 @@ fn load_once(how: LastLoad) -> Result<()> {
     }
 }
 
-fn environment(instance_dir: Option<&Path>, config: &Config, starting: bool) -> Environment {
-    let in_server =
-        is_server(std::env::current_exe().ok().as_deref()) && !command_line().is_migration_run();
+/// This process is a server that will serve, not a migration or backup tool.
+pub(super) fn is_in_server() -> bool {
+    is_server(std::env::current_exe().ok().as_deref()) && !command_line().is_migration_run()
+}
+
+fn environment(instance_dir: Option<&Path>, starting: bool) -> Environment {
+    let in_server = is_in_server();
     let data_dir = instance_dir
         // --initialize wants it empty, or creates it: the first start writes the marker.
         .filter(|dir| in_server && dir.is_dir() && !command_line().is_initialize_run())
         .map(Path::to_path_buf);
-    let owner = data_dir
-        .clone()
-        .or_else(|| config.path.parent().map(Path::to_path_buf));
     Environment {
-        identity: owner.map_or(Identity::own(), |dir| Identity::owner_of(&dir)),
         data_dir,
         look_only: false,
         starting: starting && in_server,

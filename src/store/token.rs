@@ -21,7 +21,7 @@ use crate::kek::pkcs11::objects::{Object, Objects};
 use crate::kek::{Contact, Kek};
 use crate::keyring::record::{Change, KeyRecord, ReadChange};
 use crate::secret::{SecretBytes, SecretPool, fill_random};
-use crate::sys::{self, Identity};
+use crate::sys;
 use layout::Header;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -47,7 +47,6 @@ pub struct TokenStore {
     objects: Objects,
     path: PathBuf,
     mode: Mode,
-    identity: Identity,
     data_dir: Option<PathBuf>,
     keeper: Option<Keeper>,
     marker_says: MarkerSays,
@@ -75,7 +74,6 @@ impl TokenStore {
         config: &Pkcs11Config,
         sink: &mut dyn FnMut(ReadChange) -> Result<u64>,
     ) -> Result<TokenStore> {
-        let _guard = options.identity.enter()?;
         let (_, path) = sys::resolve(options.path, OP)?;
         let lock = match options.mode {
             Mode::ReadWrite => {
@@ -92,7 +90,6 @@ impl TokenStore {
             objects: Objects::new(config.clone()),
             path,
             mode: options.mode,
-            identity: options.identity.clone(),
             keeper: options
                 .data_dir
                 .as_deref()
@@ -424,7 +421,6 @@ impl TokenStore {
     }
 
     fn change(&mut self, change: &Change<'_>) -> Result<()> {
-        let _guard = self.identity.enter()?;
         self.check_writable()?;
         if let Some(lock) = &self.lock {
             lock.refresh_pid();
@@ -481,14 +477,12 @@ impl Store for TokenStore {
     }
 
     fn mix_random(&self, bytes: &mut [u8]) -> Result<()> {
-        let _guard = self.identity.enter()?;
         let deadline = Deadline::after(self.patience);
         let mut keks = self.keks.iter();
         keks.try_for_each(|kek| kek.mix_random(bytes, deadline))
     }
 
     fn fetch(&self, id: &crate::keyring::id::KeyId) -> Result<Option<KeyRecord>> {
-        let _guard = self.identity.enter()?;
         let Some(opened) = &self.opened else {
             return Ok(None);
         };
@@ -501,7 +495,6 @@ impl Store for TokenStore {
     }
 
     fn fetch_all(&self) -> Result<Vec<KeyRecord>> {
-        let _guard = self.identity.enter()?;
         let deadline = Deadline::after(self.patience);
         let mut objects = self.attempt(deadline, || self.objects.read_all(deadline))?;
         objects.retain(|o| o.label != HEAD);
@@ -518,7 +511,6 @@ impl Store for TokenStore {
     fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()> {
         self.check_writable()?;
         if self.opened.is_none() && live.is_empty() {
-            let _guard = self.identity.enter()?;
             return self.begin(Deadline::after(self.patience));
         }
         // Nothing is dead on a token: a removed key is gone.

@@ -8,7 +8,6 @@ use keyring_ward::error::Result;
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
 use keyring_ward::store::file::marker::{self, Slot};
-use keyring_ward::sys::Identity;
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -57,7 +56,6 @@ impl Place {
     pub fn server(&self) -> Environment {
         Environment {
             data_dir: Some(self.data_dir()),
-            identity: Identity::own(),
             look_only: false,
             starting: false,
             making: false,

@@ -8,6 +8,7 @@
 //! NAME CODE          every call of C_NAME answers CODE (hexadecimal) without reaching the module
 //! NAME CODE N        only the Nth call since the file's content changed; NAME may be * for any
 //! NAME hang SECONDS  the call waits before it goes on
+//! NAME thread        the call starts a thread that never ends
 //! ```
 //! It must never be part of what is installed.
 #![allow(unsafe_code, non_snake_case, clippy::missing_safety_doc)]
@@ -103,6 +104,16 @@ fn enter(name: &str) -> Option<CK_RV> {
             let number = rest.first().and_then(|n| n.parse::<u32>().ok());
             if what == "hang" {
                 wait = number;
+                continue;
+            }
+            if what == "thread" {
+                let _ = std::thread::Builder::new()
+                    .name("p11-shim".into())
+                    .spawn(|| {
+                        loop {
+                            std::thread::park();
+                        }
+                    });
                 continue;
             }
             let now = match which {

@@ -29,7 +29,6 @@ use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
 use keyring_ward::store::file::marker::{self, Slot};
-use keyring_ward::sys::Identity;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -69,7 +68,6 @@ impl Place {
     fn environment(&self) -> Environment {
         Environment {
             data_dir: Some(self.dir.join("data")),
-            identity: Identity::own(),
             look_only: false,
             starting: false,
             making: false,
@@ -543,7 +541,6 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
     };
     let environment = Environment {
         data_dir: None,
-        identity: Identity::own(),
         look_only: true,
         starting: false,
         making: false,

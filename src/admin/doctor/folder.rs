@@ -16,10 +16,6 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
         return false;
     };
     let shown = format!("'{}'", folder.display());
-    let guard = match look.identity.enter() {
-        Ok(guard) => guard,
-        Err(_) => return false,
-    };
     let meta = match folder.metadata() {
         Ok(meta) if meta.is_dir() => meta,
         Ok(_) => {
@@ -69,7 +65,6 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
         true => Ok(()),
         false => sys::could_create_in(folder),
     };
-    drop(guard);
     match tried {
         Err(e) if e.kind() == std::io::ErrorKind::ReadOnlyFilesystem => look.fail(
             WHAT,

@@ -8,7 +8,7 @@ use crate::config::server::LIBRARIES;
 use crate::deadline::Deadline;
 use crate::os::library::{Loaded, load};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -58,7 +58,7 @@ pub(super) fn check(look: &mut Look<'_>, server: &Found) {
             );
         }
     };
-    let tried = try_it(look, &file);
+    let tried = try_it(&file);
     match tried {
         Trial::Loaded(Loaded { version: Some(version), .. }) if version == crate::VERSION => {
             look.ok(WHAT, format!("{shown}, version {version}, can be loaded"));
@@ -123,7 +123,7 @@ enum Trial {
 }
 
 /// Loads the library in a child, which has the account's rights.
-fn try_it(look: &Look<'_>, file: &Path) -> Trial {
+fn try_it(file: &Path) -> Trial {
     let tool = match std::env::current_exe() {
         Ok(tool) => tool,
         Err(e) => return Trial::NotTried(e.to_string()),
@@ -136,9 +136,6 @@ fn try_it(look: &Look<'_>, file: &Path) -> Trial {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    if let Some((uid, gid)) = look.identity.ids() {
-        command.uid(uid).gid(gid);
-    }
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(e) => return Trial::NotTried(e.to_string()),

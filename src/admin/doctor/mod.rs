@@ -25,7 +25,6 @@ pub use library::try_library;
 use crate::config::Config;
 use crate::config::locate::{Found, Serves};
 use crate::error::{Error, Result};
-use crate::sys::Identity;
 use std::path::{Path, PathBuf};
 
 /// How a step ended.
@@ -77,7 +76,6 @@ pub struct Setup<'a> {
 /// What the checks share.
 struct Look<'a> {
     setup: Setup<'a>,
-    identity: Identity,
     findings: Vec<Finding>,
 }
 
@@ -116,13 +114,8 @@ impl Look<'_> {
 
 /// Takes every step.
 pub fn doctor(setup: Setup<'_>) -> Vec<Finding> {
-    let folder = setup.config.as_ref().ok().and_then(|c| c.path.parent());
-    let data_dir = setup.data_dir.filter(|dir| dir.is_dir());
     let mut look = Look {
         setup,
-        identity: data_dir
-            .or(folder.filter(|f| f.is_dir()))
-            .map_or_else(Identity::own, Identity::owner_of),
         findings: Vec::new(),
     };
     account::check(&mut look);

@@ -97,7 +97,7 @@ pub struct Plan {
 pub fn read(source: &Source<'_>, pool: &SecretPool) -> Result<(String, Vec<Found>)> {
     match source {
         Source::Ward(config) => {
-            let environment = super::environment(config, true);
+            let environment = super::environment(true);
             let keyring = Keyring::open(config, &environment, pool)?;
             let keys = keyring.list_with_material()?.into_iter().map(|key| {
                 let found = Found::new(
@@ -212,21 +212,19 @@ pub fn import(
     let Some(keyring) = keyring.filter(|_| !dry_run) else {
         return Ok(plan);
     };
-    let identity = super::environment(config, false).identity;
     let fresh = !keyring.status().store.exists;
     if fresh {
-        create(&keyring, config, &identity)?;
+        create(&keyring, config)?;
     }
     let stored = store(&keyring, &new, progress);
     if stored.is_err() && fresh && config.token_storage().is_none() {
         // All of it is in the source, and this process holds the lock.
-        let _guard = identity.enter();
         let _ = std::fs::remove_file(&config.path);
     }
     stored?;
     // From the disk, not from memory.
     drop(keyring);
-    let check = Keyring::open(config, &super::environment(config, true), &pool)?;
+    let check = Keyring::open(config, &super::environment(true), &pool)?;
     for key in &keys {
         let there = check.fetch(key.id.name(), key.id.owner())?;
         let same = match there {

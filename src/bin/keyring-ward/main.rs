@@ -79,14 +79,44 @@ enum Command {
     ResetMarker(commands::reset_marker::Args),
 }
 
+impl Command {
+    /// Gives root's rights up for good, where it is known whose keyring the command is about, before any file of that
+    /// account is opened.
+    fn take_on_account(&self) -> Result<()> {
+        let keyring = match self {
+            Command::Status(keyring) | Command::List(keyring) | Command::Verify(keyring) => keyring,
+            Command::Rekey(args) => args.keyring(),
+            Command::Reseal(args) | Command::Compact(args) => &args.keyring,
+            Command::Doctor(args) => args.keyring(),
+            Command::Import(args) => args.keyring(),
+            Command::Export(args) => args.keyring(),
+            Command::Remove(args) => args.keyring(),
+            Command::Reown(args) => args.keyring(),
+            Command::Hsm(command) => match command.keyring() {
+                Some(keyring) => return keyring.take_on_account(true),
+                None => return Ok(()),
+            },
+            // These do it by themselves, or open no file of an account.
+            Command::Init(_)
+            | Command::ResetMarker(_)
+            | Command::TryLibrary(_)
+            | Command::Completions(_)
+            | Command::Man(_) => return Ok(()),
+        };
+        keyring.take_on_account(false)
+    }
+}
+
 fn main() -> ExitCode {
+    keyring_ward::os::keep_memory_private();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(wrong) => return wrong_usage(&wrong),
     };
     keyring_ward::panics::be_silent();
     let (command, json) = (cli.command, cli.json);
-    let code = match caught("run the command", move || run(command, json)) {
+    let work = move || command.take_on_account().and_then(|()| run(command, json));
+    let code = match caught("run the command", work) {
         Ok(code) => code,
         Err(error) => {
             match cli.json {

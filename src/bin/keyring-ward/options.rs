@@ -2,12 +2,13 @@
 
 use clap::Args;
 use keyring_ward::config::discover::{CommandLine, Place, read_json};
-use keyring_ward::config::locate::{Found, Places, find};
+use keyring_ward::config::locate::{self, Found, Places, find};
 use keyring_ward::config::{Config, Held, Layer, find_option};
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::kek::secret_file::MAX_SECRET;
+use keyring_ward::os;
+use keyring_ward::os::identity::{self, Account};
 use keyring_ward::secret::SecretPool;
-use keyring_ward::sys::Identity;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,10 @@ pub struct Keyring {
     /// The server's executable, which its manifest lies beside
     #[arg(long, value_name = "FILE")]
     mysqld: Option<PathBuf>,
+    /// The account that runs mysqld, e.g. mysql: where root runs this command, it is done with that account's rights
+    /// only (default: the owner of the data directory, else of the keyring's folder)
+    #[arg(long, value_name = "ACCOUNT")]
+    user: Option<String>,
     /// The keyring file
     #[arg(long, value_name = "FILE")]
     path: Option<PathBuf>,
@@ -73,7 +78,8 @@ impl Asked {
         if let Some(fd) = self.fd {
             let place = format!("descriptor {fd}");
             let fail = |e| Error::io(OP, place.clone(), e);
-            let file = std::fs::File::open(format!("/proc/self/fd/{fd}")).map_err(fail)?;
+            // Not opened anew: whoever opened it may have had other rights.
+            let file = os::duplicate(fd).map_err(fail)?;
             let mut secret = pool.zeroed(MAX_SECRET as usize + 1)?;
             let mut filled = 0;
             let mut file = file.take(MAX_SECRET + 1);
@@ -197,9 +203,8 @@ impl Keyring {
             ("path", "/var/lib/mysql-keyring/keyring.ward"),
             ("pkcs11_key_label", "keyring-ward"),
         ];
-        let direct = self.direct()?;
-        let named = self.pkcs11.module.is_some();
-        self.subject_of(direct, named, &defaults).config
+        let named = self.is_named(true);
+        self.subject_of(self.direct()?, named, &defaults).config
     }
 
     /// The configuration that the options describe.
@@ -209,34 +214,87 @@ impl Keyring {
 
     /// The keyring that the options describe, and its server.
     pub fn subject(&self) -> Result<Subject> {
-        let direct = self.direct()?;
-        let named = direct.has_path();
-        Ok(self.subject_of(direct, named, &[]))
+        let named = self.is_named(false);
+        Ok(self.subject_of(self.direct()?, named, &[]))
+    }
+
+    /// What is given directly says which keyring, or (`hsm`) which token.
+    fn is_named(&self, hsm: bool) -> bool {
+        match hsm {
+            true => self.pkcs11.module.is_some(),
+            false => self.direct_but_for_the_secret().has_path(),
+        }
+    }
+
+    /// It is to be found as a server finds it.
+    fn is_a_servers(&self, named: bool) -> bool {
+        let asked =
+            self.defaults_file.is_some() || self.plugin_dir.is_some() || self.mysqld.is_some();
+        self.config.is_none() && (asked || !named)
+    }
+
+    /// Whose rights this command shall have where root runs it; `None`: there is nothing to tell it by. `hsm`: it is about
+    /// a token, and a keyring need not be named.
+    ///
+    /// # Errors
+    /// InvalidInput: there is no account of the name that was given.
+    pub fn account(&self, hsm: bool) -> Result<Option<Account>> {
+        if !identity::is_root() {
+            return Ok(None);
+        }
+        if let Some(user) = &self.user {
+            return os::lookup::named(user).map(Some);
+        }
+        let data_dir = match self.is_a_servers(self.is_named(hsm)) {
+            true => locate::data_dir(&self.places()),
+            false => self.datadir.clone(),
+        };
+        if let Some(dir) = data_dir.filter(|dir| dir.is_dir()) {
+            let owner = identity::owner_of(&dir)?;
+            if !owner.is_root() {
+                return Ok(Some(owner));
+            }
+        }
+        let place = self.place(hsm);
+        place
+            .map(|path| identity::owner_of_nearest(&path))
+            .transpose()
+    }
+
+    /// Where the keyring is, or shall be, as far as that is known.
+    pub fn place(&self, hsm: bool) -> Option<PathBuf> {
+        let direct = self.direct_but_for_the_secret();
+        if direct.has_path() {
+            return direct.path();
+        }
+        // A file in a folder of somebody else's is read with that one's rights. What is wrong with it the command
+        // itself will say.
+        let file = self.config.as_ref().or(self.defaults_file.as_ref());
+        let folder = file.and_then(|f| f.parent());
+        let folder = match folder.filter(|f| !f.as_os_str().is_empty()) {
+            Some(folder) => folder,
+            None if file.is_some() => Path::new("."),
+            None => Path::new("/"),
+        };
+        let named = self.is_named(hsm);
+        let find = || self.layer(named).0.map(|layer| layer.path());
+        identity::as_owner_of(folder, find).ok().flatten()
+    }
+
+    /// Gives root's rights up for good.
+    ///
+    /// # Errors
+    /// As [`Keyring::account`]; Permission: its rights can't be taken on.
+    pub fn take_on_account(&self, hsm: bool) -> Result<()> {
+        match self.account(hsm)? {
+            Some(account) => identity::become_for_good(&account),
+            None => Ok(()),
+        }
     }
 
     /// `named`: what is given directly says which keyring.
     fn subject_of(&self, direct: Layer, named: bool, defaults: &[(&str, &str)]) -> Subject {
-        let asked_for_server =
-            self.defaults_file.is_some() || self.plugin_dir.is_some() || self.mysqld.is_some();
-        let (layer, server) = match &self.config {
-            Some(file) => (read_file(file), None),
-            None if named && !asked_for_server => {
-                let mut layer = Layer::default();
-                set(&mut layer, "backend", "file");
-                (Ok(layer), None)
-            }
-            None => {
-                let mut found = self.find();
-                let layer = std::mem::replace(&mut found.layer, Ok(Layer::default()));
-                let layer = match layer {
-                    Ok(layer) if layer.is_empty() && !named => Err(found
-                        .nothing()
-                                .hint("Write one of them (docs/install.md). For another server name its --plugin-dir, --datadir or --defaults-file; or name the keyring itself: --config, or --path.")),
-                    layer => layer,
-                };
-                (layer, Some(found))
-            }
-        };
+        let (layer, server) = self.layer(named);
         let config = layer.and_then(|layer| {
             let mut whole = Layer::default();
             for (name, value) in defaults {
@@ -256,8 +314,30 @@ impl Keyring {
         }
     }
 
-    /// The server as its own account sees it, as soon as that is known.
-    fn find(&self) -> Found {
+    /// What is configured, without what is given directly.
+    fn layer(&self, named: bool) -> (Result<Layer>, Option<Found>) {
+        match &self.config {
+            Some(file) => (read_file(file), None),
+            None if !self.is_a_servers(named) => {
+                let mut layer = Layer::default();
+                set(&mut layer, "backend", "file");
+                (Ok(layer), None)
+            }
+            None => {
+                let mut found = find(&self.places());
+                let layer = std::mem::replace(&mut found.layer, Ok(Layer::default()));
+                let layer = match layer {
+                    Ok(layer) if layer.is_empty() && !named => Err(found
+                        .nothing()
+                                .hint("Write one of them (docs/install.md). For another server name its --plugin-dir, --datadir or --defaults-file; or name the keyring itself: --config, or --path.")),
+                    layer => layer,
+                };
+                (layer, Some(found))
+            }
+        }
+    }
+
+    fn places(&self) -> Places {
         let mut command_line = CommandLine::of_this_process();
         command_line.args.clear();
         if let Some(file) = &self.defaults_file {
@@ -268,22 +348,11 @@ impl Keyring {
         if let Some(suffix) = &self.defaults_group_suffix {
             command_line.group_suffix = Some(suffix.clone());
         }
-        let places = Places {
+        Places {
             plugin_dir: self.plugin_dir.clone(),
             data_dir: self.datadir.clone(),
             mysqld: self.mysqld.clone(),
             command_line,
-        };
-        let found = find(&places);
-        let Some(dir) = found.data_dir.as_deref().filter(|d| d.is_dir()) else {
-            return found;
-        };
-        match Identity::owner_of(dir).enter() {
-            Ok(_guard) => find(&Places {
-                data_dir: found.data_dir.clone(),
-                ..places
-            }),
-            Err(_) => found,
         }
     }
 
@@ -293,10 +362,15 @@ impl Keyring {
             fd: self.passphrase_fd,
             prompt: self.passphrase_prompt,
         };
-        let mut direct = Layer::from_origin("the command line");
+        let mut direct = self.direct_but_for_the_secret();
         if let Some(held) = asked.read("Passphrase: ", false)? {
             direct.hold(held);
         }
+        Ok(direct)
+    }
+
+    fn direct_but_for_the_secret(&self) -> Layer {
+        let mut direct = Layer::from_origin("the command line");
         let path = self.path.as_ref().map(|p| p.display().to_string());
         let named = [
             ("path", path),
@@ -311,7 +385,7 @@ impl Keyring {
         for (index, value) in &self.options {
             direct.set(*index, value.clone());
         }
-        Ok(direct)
+        direct
     }
 }
 

@@ -8,7 +8,7 @@ use super::shared::Property;
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::os::command::{Ended, Failure, Program, run};
-use crate::os::trusted;
+use crate::os::identity;
 use crate::secret::SecretPool;
 use aws_credential_types::Credentials;
 use std::ffi::{CString, OsString};
@@ -223,7 +223,7 @@ fn find(name: &str) -> Result<PathBuf> {
 
 /// It runs with the rights of mysqld's account: who else can write it would have them.
 fn may_be_run(path: &Path, meta: &std::fs::Metadata) -> Result<()> {
-    let (uid, gid) = trusted::ids();
+    let (uid, gid) = identity::ids();
     let mode = meta.mode() & 0o7777;
     let why = if !meta.is_file() {
         "is not a file".to_string()

@@ -1,10 +1,10 @@
 //! Loading a PKCS#11 module and the span between C_Initialize and C_Finalize.
 //!
-//! Owns the checks on the file: a module runs inside mysqld, at start even as root, so nobody but root
-//! may be able to change it. It must never load a file that fails them.
+//! Owns the checks on the file: a module runs inside mysqld, so nobody but root may be able to change it. It must never load a file that fails them.
 
 use super::{errors, process};
 use crate::error::{Error, Kind, Result};
+use crate::os::identity::effective_uid;
 use crate::sys;
 use cryptoki::context::Pkcs11;
 use cryptoki::error::RvError;
@@ -84,8 +84,7 @@ pub(super) fn check(path: &Path) -> Result<PathBuf> {
         let meta = std::fs::metadata(place).map_err(io)?;
         let writable = meta.mode() & 0o022 != 0;
         // A process that is not root is allowed what it can change itself anyway.
-        let trusted =
-            meta.uid() == 0 || (sys::effective_uid() != 0 && meta.uid() == sys::effective_uid());
+        let trusted = meta.uid() == 0 || (effective_uid() != 0 && meta.uid() == effective_uid());
         if writable || !trusted {
             let why = if writable {
                 format!(
@@ -100,7 +99,7 @@ pub(super) fn check(path: &Path) -> Result<PathBuf> {
                 OP,
                 format!("'{}' {why}", place.display()),
             )
-            .hint("A module runs inside mysqld, at start as root: it and every folder above it must belong to root and be writable by nobody else."));
+            .hint("A module runs inside mysqld: it and every folder above it must belong to root and be writable by nobody else."));
         }
     }
     let (mut file, _) = sys::open_following(&resolved).map_err(io)?;

@@ -55,7 +55,7 @@ unsafe fn serve(call: &Call, encrypt: bool) -> Result<c_int> {
         let mode = Mode::parse(ptr::bytes(call.mode), call.block_bits)?;
         let iv = ptr::slice(call.iv, BLOCK, BLOCK, "initialisation vector")?;
         let input = ptr::slice(call.input, call.input_length, MAX_INPUT, "input")?;
-        let Some(key) = keyring.fetch(ptr::bytes(call.data_id), ptr::bytes(call.auth_id))? else {
+        let Some(key) = state::fetch(ptr::bytes(call.data_id), ptr::bytes(call.auth_id))? else {
             return Err(
                 Error::new(Kind::NotFound, "use the key", "there is no such key").expected(),
             );

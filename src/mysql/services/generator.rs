@@ -17,9 +17,8 @@ guarded_fn! {
         data_size: usize,
     ) -> c_int, failure = 1; {
         // SAFETY: the server passes NULL or NUL-terminated strings.
-        state::write(|keyring| unsafe {
-            keyring.generate(ptr::bytes(data_id), ptr::bytes(auth_id), ptr::bytes(data_type), data_size)
-        })
-            .map(|()| 0)
+        let (id, owner, key_type) =
+            unsafe { (ptr::bytes(data_id), ptr::bytes(auth_id), ptr::bytes(data_type)) };
+        state::write(|keyring| keyring.generate(id, owner, key_type, data_size)).map(|()| 0)
     }
 }

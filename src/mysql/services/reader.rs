@@ -20,7 +20,7 @@ guarded_fn! {
         unsafe {
             ptr::write(out, std::ptr::null_mut(), "place for the handle")?;
             COUNTERS.fetched();
-            let key = state::keyring()?.fetch(ptr::bytes(data_id), ptr::bytes(auth_id))?;
+            let key = state::fetch(ptr::bytes(data_id), ptr::bytes(auth_id))?;
             if let Some(key) = key {
                 ptr::write(out, ptr::key_into_raw(key), "place for the handle")?;
             }

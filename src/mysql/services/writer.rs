@@ -20,11 +20,11 @@ guarded_fn! {
         data_type: *const c_char,
     ) -> c_int, failure = 1; {
         // SAFETY: the server passes NULL or NUL-terminated strings, and data of the stated size.
-        state::write(|keyring| unsafe {
-            let material = ptr::slice(data, data_size, MAX_MATERIAL, "key material")?;
-            keyring.store_key(ptr::bytes(data_id), ptr::bytes(auth_id), ptr::bytes(data_type), material)
-        })
-            .map(|()| 0)
+        let (id, owner, key_type, material) = unsafe {
+            let material = ptr::slice(data, data_size, MAX_MATERIAL, "key material");
+            (ptr::bytes(data_id), ptr::bytes(auth_id), ptr::bytes(data_type), material)
+        };
+        state::write(|keyring| keyring.store_key(id, owner, key_type, material?)).map(|()| 0)
     }
 }
 
@@ -32,7 +32,7 @@ guarded_fn! {
     /// Fails where there is no such key, as the reference implementation does.
     fn remove(data_id: *const c_char, auth_id: *const c_char) -> c_int, failure = 1; {
         // SAFETY: the server passes NULL or NUL-terminated strings.
-        state::write(|keyring| unsafe { keyring.remove(ptr::bytes(data_id), ptr::bytes(auth_id)) })
-            .map(|()| 0)
+        let (id, owner) = unsafe { (ptr::bytes(data_id), ptr::bytes(auth_id)) };
+        state::write(|keyring| keyring.remove(id, owner)).map(|()| 0)
     }
 }

@@ -33,20 +33,16 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Opened> {
 }
 
 /// What a server would say that opens the file to write it (or to read it only): sentences that are worth a warning.
-/// Nothing is written. `ids`: user and group that the server has, where they are not this process's.
+/// Nothing is written. This process must have the server's account.
 ///
 /// # Errors
 /// As for a server.
-pub fn opinion(path: &Path, read_only: bool, ids: Option<(u32, u32)>) -> Result<Vec<String>> {
+pub fn opinion(path: &Path, read_only: bool) -> Result<Vec<String>> {
     let mode = match read_only {
         true => Mode::ReadOnly,
         false => Mode::ReadWrite,
     };
-    let account = ids.map_or_else(Account::current, |(uid, gid)| Account {
-        uid,
-        groups: vec![gid],
-    });
-    let opened = open_as(path, mode, &account)?;
+    let opened = open(path, mode)?;
     let unwritable = opened
         .not_writable
         .map(|why| format!("keys are served, but none can be made or removed: {why}"));
@@ -112,13 +108,10 @@ struct Account {
 impl Account {
     /// The one with whose rights this thread opens files.
     fn current() -> Account {
-        let (uid, gid) = sys::acting_ids();
-        let mut groups = vec![gid];
-        // Root's own groups are not those of an account that it acts for.
-        if uid == sys::effective_uid() {
-            groups.extend(sys::groups());
+        Account {
+            uid: crate::os::identity::effective_uid(),
+            groups: sys::groups(),
         }
-        Account { uid, groups }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::error::{Error, Kind, Result};
 use crate::kek::{Budget, Kek, Unwrapped};
 use crate::keyring::record::{Change, KeyRecord, ReadChange};
 use crate::secret::{SecretBytes, SecretPool};
-use crate::sys::{self, Access, Identity};
+use crate::sys::{self, Access};
 use layout::{Header, frame_length};
 use lock::Lock;
 use marker::{Keeper, Marker, Slot, Survives};
@@ -48,8 +48,6 @@ pub struct OpenOptions<'a> {
     pub path: &'a Path,
     /// Writer, read-only server or onlooker.
     pub mode: Mode,
-    /// Under whose rights files are touched while the process is root.
-    pub identity: Identity,
     /// Where the marker lies; `None`: there is none.
     pub data_dir: Option<PathBuf>,
     /// The configured KEKs; the first one wraps new files.
@@ -151,7 +149,6 @@ pub struct FileStore {
     path: PathBuf,
     folder: PathBuf,
     mode: Mode,
-    identity: Identity,
     data_dir: Option<PathBuf>,
     keeper: Option<Keeper>,
     /// What a look found out about the marker.
@@ -186,14 +183,12 @@ impl FileStore {
     /// Locked, NotFound (marker without file), WrongKek, Tampered, UnsupportedVersion,
     /// Permission, Io, and the KEK's own errors.
     pub fn open(options: OpenOptions<'_>, sink: &mut Sink<'_>) -> Result<FileStore> {
-        let guard = options.identity.enter()?;
         let (folder, path) = sys::resolve(options.path, OP)?;
         let mut store = FileStore {
             lock: None,
             path,
             folder,
             mode: options.mode,
-            identity: options.identity,
             keeper: options
                 .data_dir
                 .as_deref()
@@ -264,7 +259,6 @@ impl FileStore {
             }
             Err(e) => return Err(e),
         }
-        drop(guard);
         Ok(store)
     }
 
@@ -601,7 +595,6 @@ impl Store for FileStore {
         let Some(journal) = &self.journal else {
             return Ok(false);
         };
-        let _guard = self.identity.enter()?;
         let Header {
             file_id, stanzas, ..
         } = &journal.header;

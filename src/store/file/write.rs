@@ -101,7 +101,6 @@ impl FileStore {
     }
 
     pub(super) fn append_change(&mut self, change: &Change<'_>) -> Result<()> {
-        let _guard = self.identity.enter()?;
         self.cut_again();
         self.check_writable()?;
         self.check_room(change)?;
@@ -189,10 +188,8 @@ impl FileStore {
 
     pub(super) fn rewrite_all(&mut self, live: &[&KeyRecord]) -> Result<()> {
         let Some((header, replace)) = self.next_generation()? else {
-            let _guard = self.identity.enter()?;
             return self.create(live);
         };
-        let _guard = self.identity.enter()?;
         let Some(journal) = &self.journal else {
             return Ok(());
         };
@@ -223,7 +220,6 @@ impl FileStore {
                 format!("'{}' does not exist", self.path.display()),
             ));
         };
-        let _guard = self.identity.enter()?;
         let deadline = Deadline::after(self.kek_patience);
         let dek = if keep_dek {
             self.pool.copy(&journal.dek)?
@@ -268,7 +264,6 @@ impl FileStore {
             )
             .hint("Run keyring-ward rekey, which leaves the configured KEK's wrap alone."));
         }
-        let _guard = self.identity.enter()?;
         let dek = self.pool.copy(&journal.dek)?;
         let stanza = wrap_dek(&self.pool, &self.keks, &header.file_id, &dek, deadline)?;
         header.stanzas.push(stanza);
@@ -289,7 +284,6 @@ impl FileStore {
         ) {
             self.check_writable()?;
         }
-        let _guard = self.identity.enter()?;
         let Some(journal) = &self.journal else {
             return Ok(None);
         };

@@ -18,6 +18,13 @@ pub struct Args {
     keyring: Keyring,
 }
 
+impl Args {
+    /// The keyring that it is about.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+}
+
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let subject = args.keyring.subject()?;
     let setup = Setup {

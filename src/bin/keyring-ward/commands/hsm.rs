@@ -39,6 +39,16 @@ pub struct List {
     timeout: u32,
 }
 
+impl Command {
+    /// The keyring that it is about, if that is said.
+    pub fn keyring(&self) -> Option<&Keyring> {
+        match self {
+            Command::List(_) => None,
+            Command::Keys(keyring) | Command::Test(keyring) => Some(keyring),
+        }
+    }
+}
+
 pub fn run(command: &Command, json: bool) -> Result<()> {
     match command {
         Command::List(args) => list(args, json),

@@ -4,8 +4,9 @@ use super::{print, print_json, print_made, print_would};
 use crate::options::Keyring;
 use keyring_ward::admin::init::{init, would_init};
 use keyring_ward::config::{Config, KekConfig, SecretRef, TokenChoice, hex};
-use keyring_ward::error::{Error, Kind, Result};
-use keyring_ward::os::signals;
+use keyring_ward::error::Result;
+use keyring_ward::os::{folders, identity, signals};
+use std::path::PathBuf;
 
 /// The keyring to make.
 #[derive(clap::Args)]
@@ -18,13 +19,13 @@ pub struct Args {
     /// Check what can be checked, and make nothing
     #[arg(long)]
     dry_run: bool,
-    /// The account that runs mysqld, e.g. mysql; owns what is made (default: the owner of the
-    /// keyring's folder)
-    #[arg(long, value_name = "ACCOUNT")]
-    user: Option<String>,
 }
 
 pub fn run(args: &Args, json: bool) -> Result<()> {
+    if !args.dry_run {
+        signals::hold_back();
+    }
+    let mut made = take_on_account(args)?;
     let config = args.keyring.config()?;
     if args.dry_run {
         would_init(&config, args.generate)?;
@@ -34,9 +35,13 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         );
         return Ok(());
     }
-    let owner = args.user.as_deref().map(look_up).transpose()?;
-    signals::hold_back();
-    let outcome = init(&config, owner, args.generate)?;
+    let mut outcome = init(&config, args.generate)?;
+    outcome.made_folder = made.take().or(outcome.made_folder);
+    if identity::is_root() {
+        eprintln!(
+            "warning: what was made belongs to root. If mysqld runs as another account, it can't use it: give --user, e.g. --user mysql."
+        );
+    }
     if json {
         let options: serde_json::Map<_, _> = members(&options(&config.keks[0]));
         print_json(&serde_json::json!({
@@ -167,16 +172,17 @@ fn print_members(
     ));
 }
 
-/// User and group id of an account, from /etc/passwd.
-fn look_up(account: &str) -> Result<(u32, u32)> {
-    let fail = |why: String| Error::new(Kind::InvalidInput, "find the account", why);
-    let text = std::fs::read_to_string("/etc/passwd").map_err(|e| fail(e.to_string()))?;
-    text.lines()
-        .find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            let (uid, gid) = (fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
-            (name == account).then_some((uid, gid))
-        })
-        .ok_or_else(|| fail(format!("'{account}' is not in /etc/passwd")))
+/// Gives root's rights up. Before that, as the only thing that root does: the keyring's folder, where it is missing
+/// below folders that are root's alone.
+fn take_on_account(args: &Args) -> Result<Option<PathBuf>> {
+    let Some(account) = args.keyring.account(false)? else {
+        return Ok(None);
+    };
+    let place = args.keyring.place(false).filter(|_| !args.dry_run);
+    let made = match place.as_deref().and_then(|p| p.parent()) {
+        Some(folder) => folders::make_missing(folder, &account)?,
+        None => None,
+    };
+    identity::become_for_good(&account)?;
+    Ok(made)
 }

@@ -26,6 +26,13 @@ pub struct Args {
     dry_run: bool,
 }
 
+impl Args {
+    /// The keyring that it is about.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+}
+
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let (name, owner) = (args.name.as_bytes(), args.owner.as_bytes());
     let config = args.keyring.config()?;

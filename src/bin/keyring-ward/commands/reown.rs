@@ -25,6 +25,13 @@ pub struct Args {
     dry_run: bool,
 }
 
+impl Args {
+    /// The keyring that it is about.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+}
+
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let config = args.keyring.config()?;
     let how = Moving {

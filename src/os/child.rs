@@ -1,0 +1,307 @@
+//! One piece of work in a child of this process, which is gone when the answer is there or the time is over.
+//!
+//! For what can hang or leave threads behind: name lookups, PKCS#11 modules, the network. Owns the fork and what
+//! the child may keep; the answer comes through a pipe. It must never wait beyond its limit, never leave the
+//! child or what it started behind, and never touch how the process treats signals of its children.
+
+use super::identity::{self, Account};
+use crate::deadline::Deadline;
+use crate::error::{Error, Kind, Result};
+use crate::secret::{SecretBytes, SecretPool};
+use crate::wire::{Reader, Wire, Writer};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+/// How much longer than its deadline a child gets to say by itself that it was too slow.
+const GRACE: Duration = Duration::from_millis(1500);
+/// How long the end of a killed child is waited for: one that hangs in the kernel is left to init.
+const REAPING: Duration = Duration::from_secs(2);
+/// Descriptors that are closed one by one where the kernel can't close a range.
+const MOST_DESCRIPTORS: u64 = 65_536;
+/// How a child ends that could not take on its account, and whose work panicked.
+const NOT_THE_ACCOUNT: i32 = 61;
+const PANICKED: i32 = 62;
+
+/// What a child is asked, for messages and limits.
+pub struct Question<'a> {
+    /// Completes "Could not …".
+    pub op: &'static str,
+    /// Who is asked.
+    pub whom: &'a str,
+    /// Until when.
+    pub deadline: Deadline,
+    /// The longest answer in bytes.
+    pub most: usize,
+    /// Whose rights the child takes on first; `None`: it has those of its parent.
+    pub account: Option<&'a Account>,
+    /// Where the answer is kept: it may be secret.
+    pub pool: &'a SecretPool,
+}
+
+/// Does `work` in a child and gives what it returned.
+///
+/// # Errors
+/// Timeout: it did not come back and was killed. Io: no child could be made, or it crashed. Permission: it could
+/// not take on the account.
+pub fn ask<T: Wire>(question: &Question<'_>, work: impl FnOnce() -> T) -> Result<T> {
+    let answer = run(question, || {
+        let mut writer = Writer::new();
+        work().put(&mut writer);
+        writer.into_bytes()
+    })?;
+    let mut reader = Reader::new(&answer, question.pool);
+    T::take(&mut reader)
+        .filter(|_| reader.is_at_end())
+        .ok_or_else(|| {
+            let why = format!("the answer about {} is not whole", question.whom);
+            Error::new(Kind::Internal, question.op, why)
+        })
+}
+
+fn run(question: &Question<'_>, work: impl FnOnce() -> Vec<u8>) -> Result<SecretBytes> {
+    let (op, whom) = (question.op, question.whom);
+    let failed = |e| Error::io(op, format!("no process could be started to ask {whom}"), e);
+    let (mut reader, writer) = pipe().map_err(failed)?;
+    let parent = std::process::id();
+    // SAFETY: the child does its work and ends by _exit, so nothing of the parent's is dropped or flushed twice. The
+    // other threads of this process only wait for this one, so they hold no lock that the work could need.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        in_child(question, parent, writer, work);
+    }
+    if pid < 0 {
+        return Err(failed(io::Error::last_os_error()));
+    }
+    let mut child = Child { pid, status: None };
+    // SAFETY: changes the group of our own child; it does the same, whoever is first.
+    unsafe { libc::setpgid(pid, pid) };
+    drop(writer);
+    let until = Instant::now() + question.deadline.remaining() + GRACE;
+    let answer = read_answer(&mut reader, until, question);
+    child.end();
+    match answer {
+        Ok(Some(answer)) => Ok(answer),
+        Ok(None) => Err(child.broke_off(op, whom)),
+        Err(e) => Err(e),
+    }
+}
+
+/// The child's whole life.
+fn in_child(
+    question: &Question<'_>,
+    parent: u32,
+    mut pipe: File,
+    work: impl FnOnce() -> Vec<u8>,
+) -> ! {
+    // SAFETY: calls that change this process only.
+    unsafe {
+        libc::setpgid(0, 0);
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+        // It may have ended before that was set.
+        if libc::getppid().unsigned_abs() != parent {
+            libc::_exit(0);
+        }
+    }
+    super::keep_memory_private();
+    close_all_but(pipe.as_raw_fd());
+    if let Some(account) = question.account
+        && identity::become_account(account).is_err()
+    {
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(NOT_THE_ACCOUNT) };
+    }
+    // A change of the user has taken it away.
+    // SAFETY: as above.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
+    identity::no_longer_acting();
+    // Locks of memory are not inherited.
+    question.pool.relock();
+    let status = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(answer) => {
+            let _ = pipe
+                .write_all(&(answer.len() as u64).to_le_bytes())
+                .and_then(|()| pipe.write_all(&answer));
+            0
+        }
+        Err(_) => PANICKED,
+    };
+    // SAFETY: ends this process without running what the parent has registered for its own end.
+    unsafe { libc::_exit(status) }
+}
+
+/// A file of the parent's must not stay locked or open because its child lives a little longer.
+fn close_all_but(keep: RawFd) {
+    let keep = keep.unsigned_abs();
+    let range = |first: u32, last: u32| {
+        // SAFETY: the owners of these descriptors are in the parent; this process never uses or drops them.
+        first > last || unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) } == 0
+    };
+    if range(3, keep - 1) && range(keep + 1, u32::MAX) {
+        return;
+    }
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: a place for the answer; closing as above.
+    unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        for fd in 3..limit.rlim_cur.min(MOST_DESCRIPTORS) as u32 {
+            if fd != keep {
+                libc::close(fd.cast_signed());
+            }
+        }
+    }
+}
+
+fn pipe() -> io::Result<(File, File)> {
+    let mut ends = [0; 2];
+    // SAFETY: a place for two descriptors, which nobody else owns.
+    unsafe {
+        if libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let (reader, writer) = (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1]));
+        // Where a standard descriptor is closed, an end may have taken its number: the child keeps those.
+        match ends[1] {
+            0..3 => Ok((reader, duplicate(&writer)?)),
+            _ => Ok((reader, writer)),
+        }
+    }
+}
+
+fn duplicate(file: &File) -> io::Result<File> {
+    super::duplicate(file.as_raw_fd().unsigned_abs())
+}
+
+/// The answer: its length in eight bytes, then itself. `None`: the child ended without one.
+fn read_answer(
+    pipe: &mut File,
+    until: Instant,
+    question: &Question<'_>,
+) -> Result<Option<SecretBytes>> {
+    let mut length = [0; 8];
+    if !fill(pipe, &mut length, until, question)? {
+        return Ok(None);
+    }
+    let length = u64::from_le_bytes(length);
+    if length > question.most as u64 {
+        return Err(Error::new(
+            Kind::Internal,
+            question.op,
+            format!(
+                "{} answered {length} bytes, at most {} are expected",
+                question.whom, question.most
+            ),
+        ));
+    }
+    let mut answer = question.pool.zeroed(length as usize)?;
+    Ok(fill(pipe, &mut answer, until, question)?.then_some(answer))
+}
+
+/// Reads exactly as many bytes as there is room for; `false`: the end came before.
+fn fill(pipe: &mut File, room: &mut [u8], until: Instant, question: &Question<'_>) -> Result<bool> {
+    let mut filled = 0;
+    while filled < room.len() {
+        if !readable(pipe, until) {
+            return Err(Error::new(
+                Kind::Timeout,
+                question.op,
+                format!(
+                    "{} did not come back within {:.0} s and was given up",
+                    question.whom,
+                    question.deadline.total().as_secs_f64()
+                ),
+            )
+            .hint("Check what it waits for (network, name server, HSM), or raise start_timeout."));
+        }
+        match pipe.read(&mut room[filled..]) {
+            Ok(0) => return Ok(false),
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(Error::io(question.op, "an answer could not be read", e)),
+        }
+    }
+    Ok(true)
+}
+
+/// There is something to read, or the end. `false`: the time is over.
+fn readable(pipe: &File, until: Instant) -> bool {
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        let mut poll = libc::pollfd {
+            fd: pipe.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let wait = i32::try_from(left.as_millis())
+            .unwrap_or(i32::MAX)
+            .saturating_add(1);
+        // SAFETY: one entry, which lives until the call returns.
+        if unsafe { libc::poll(&raw mut poll, 1, wait) } > 0 {
+            return true;
+        }
+    }
+}
+
+struct Child {
+    pid: libc::pid_t,
+    status: Option<i32>,
+}
+
+impl Child {
+    /// Kills what is left of it and of what it started, and fetches how it ended.
+    fn end(&mut self) {
+        // Its group before itself: as long as it was not waited for, nobody else gets the number.
+        // SAFETY: signals to our own child and its group.
+        unsafe {
+            libc::kill(-self.pid, libc::SIGKILL);
+            libc::kill(self.pid, libc::SIGKILL);
+        }
+        let end = Instant::now() + REAPING;
+        loop {
+            let mut status = 0;
+            // SAFETY: our own child, and a place for its status.
+            match unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG) } {
+                0 if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
+                0 => return,
+                pid if pid == self.pid => {
+                    self.status = Some(status);
+                    return;
+                }
+                _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                // Somebody told the system that nobody wants to know how children end.
+                _ => return,
+            }
+        }
+    }
+
+    /// Why it ended without an answer.
+    fn broke_off(&self, op: &'static str, whom: &str) -> Error {
+        let status = self.status.unwrap_or(0);
+        if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == NOT_THE_ACCOUNT {
+            let why = format!("{whom} can't be asked with the rights of its account");
+            return Error::new(Kind::Permission, op, why);
+        }
+        if libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == PANICKED {
+            let why = format!("asking {whom} ended unexpectedly");
+            return Error::new(Kind::Internal, op, why);
+        }
+        let how = match libc::WIFSIGNALED(status) {
+            true => format!("was ended by signal {}", libc::WTERMSIG(status)),
+            false => format!("ended with code {}", libc::WEXITSTATUS(status)),
+        };
+        Error::new(
+            Kind::Io,
+            op,
+            format!("the process that asked {whom} {how} before it had an answer"),
+        )
+        .hint("Look into the system's log for a crash or a lack of memory.")
+    }
+}

@@ -1,0 +1,141 @@
+//! The one thing that root does for another account: making folders that are missing below root's own.
+//!
+//! Everything is done on descriptors that were opened without following a link, never on a path again. It must
+//! never touch a folder that exists, nor make one where somebody else than root could put something in the way.
+
+use super::identity::Account;
+use crate::error::{Error, Result};
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+const OP: &str = "make the folder";
+/// What `owner` gets, and what stays root's on the way to it: it must be able to pass.
+const MODE: u32 = 0o750;
+const MODE_ON_THE_WAY: u32 = 0o755;
+
+/// Makes `folder` and what is missing above it, and gives `folder` to `owner`. `None`: it is there, or a folder above
+/// it is not root's alone, so that the owner has to make it by itself.
+///
+/// # Errors
+/// The system's. What was made until then stays.
+pub fn make_missing(folder: &Path, owner: &Account) -> Result<Option<PathBuf>> {
+    let fail = |e| Error::io(OP, format!("'{}'", folder.display()), e);
+    if folder.symlink_metadata().is_ok() || !folder.is_absolute() {
+        return Ok(None);
+    }
+    let Some(top) = folder.ancestors().find(|f| f.is_dir()) else {
+        return Ok(None);
+    };
+    let missing = folder
+        .strip_prefix(top)
+        .map_err(io::Error::other)
+        .map_err(fail)?;
+    let top = top.canonicalize().map_err(fail)?;
+    let Some(mut at) = open_if_roots_alone(&top).map_err(fail)? else {
+        return Ok(None);
+    };
+    let mut names = missing.iter().peekable();
+    while let Some(name) = names.next() {
+        let (mode, of) = match names.peek() {
+            None => (MODE, Some(owner)),
+            Some(_) => (MODE_ON_THE_WAY, None),
+        };
+        at = make(&at, name, mode, of).map_err(fail)?;
+    }
+    Ok(Some(folder.to_path_buf()))
+}
+
+/// Opens a folder without following a link, if it and every one above it is root's and nobody else can write it.
+fn open_if_roots_alone(folder: &Path) -> io::Result<Option<File>> {
+    let mut at = File::open("/")?;
+    let names = folder.iter().skip(1).map(Some);
+    for name in std::iter::once(None).chain(names) {
+        if let Some(name) = name {
+            at = open(&at, name)?;
+        }
+        let meta = at.metadata()?;
+        if meta.uid() != 0 || meta.mode() & 0o022 != 0 {
+            return Ok(None);
+        }
+    }
+    Ok(Some(at))
+}
+
+fn open(at: &File, name: &OsStr) -> io::Result<File> {
+    let name = CString::new(name.as_bytes())?;
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+    // SAFETY: the name is a NUL-terminated text; the new descriptor is owned by nobody else.
+    unsafe {
+        match libc::openat(at.as_raw_fd(), name.as_ptr(), flags) {
+            fd if fd < 0 => Err(io::Error::last_os_error()),
+            fd => Ok(File::from_raw_fd(fd)),
+        }
+    }
+}
+
+fn make(at: &File, name: &OsStr, mode: u32, owner: Option<&Account>) -> io::Result<File> {
+    let text = CString::new(name.as_bytes())?;
+    // SAFETY: the name is a NUL-terminated text that lives until the call returns.
+    if unsafe { libc::mkdirat(at.as_raw_fd(), text.as_ptr(), 0o700) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let made = open(at, name)?;
+    if let Some(owner) = owner {
+        fchown(&made, Some(owner.uid), Some(owner.gid))?;
+    }
+    made.set_permissions(PermissionsExt::from_mode(mode))?;
+    at.sync_all()?;
+    Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> bool {
+        super::super::identity::is_root()
+    }
+
+    #[test]
+    fn what_is_made_can_be_passed_by_its_owner() {
+        if !root() {
+            println!("not root: only root makes folders for somebody else");
+            return;
+        }
+        let base = PathBuf::from(format!("/kw-folders-{}", std::process::id()));
+        let folder = base.join("upper/leaf");
+        let owner = Account::unnamed(12345, 12346);
+        assert_eq!(
+            make_missing(&folder, &owner).unwrap().as_deref(),
+            Some(&*folder)
+        );
+        let seen = |path: &Path| {
+            let m = path.metadata().unwrap();
+            (m.uid(), m.gid(), m.mode() & 0o7777)
+        };
+        let all = [seen(&base), seen(&base.join("upper")), seen(&folder)];
+        let again = make_missing(&folder, &owner).unwrap();
+        // A folder of the account's on the way: the account makes what is below by itself.
+        let below = make_missing(&folder.join("more"), &owner).unwrap();
+        // A link is not followed.
+        std::os::unix::fs::symlink("/nowhere", base.join("link")).unwrap();
+        let link = make_missing(&base.join("link"), &owner).unwrap();
+        std::fs::remove_dir_all(&base).unwrap();
+        assert_eq!(all, [(0, 0, 0o755), (0, 0, 0o755), (12345, 12346, 0o750)]);
+        assert_eq!((again, below, link), (None, None, None));
+    }
+
+    #[test]
+    fn where_others_can_write_nothing_is_made() {
+        let dir = tempfile::tempdir_in("/tmp").unwrap();
+        let owner = Account::unnamed(12345, 12345);
+        let folder = dir.path().join("new");
+        assert_eq!(make_missing(&folder, &owner).unwrap(), None);
+        assert!(!folder.exists());
+    }
+}

@@ -1,0 +1,292 @@
+//! Whose rights are used where this process is root.
+//!
+//! Owns giving root's rights up: in one thread, for the server's start, or in the whole process, for the tool. What
+//! has been given up never comes back: there is no guard that ends. It must never go on with
+//! rights that were not checked by reading them back.
+
+use super::lookup;
+use crate::error::{Error, Kind, Result};
+use std::cell::Cell;
+use std::fmt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+const OP: &str = "take on the account's rights";
+/// More groups than this no system gives (NGROUPS_MAX).
+pub const MAX_GROUPS: usize = 65_536;
+
+thread_local! {
+    static ACTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The effective user id of this process.
+pub fn effective_uid() -> u32 {
+    // SAFETY: geteuid has no arguments, no failure and no side effect.
+    unsafe { libc::geteuid() }
+}
+
+/// User and group with whose rights the calling thread opens files.
+pub fn ids() -> (u32, u32) {
+    // SAFETY: neither has arguments, a failure or a side effect.
+    (effective_uid(), unsafe { libc::getegid() })
+}
+
+/// This process has root's rights.
+pub fn is_root() -> bool {
+    effective_uid() == 0
+}
+
+/// This thread has taken on an account while the process is root: whatever it starts must be gone before it ends.
+pub fn acting() -> bool {
+    ACTING.get()
+}
+
+/// For a child: it is a process of its own, whose threads end with it.
+pub(super) fn no_longer_acting() {
+    ACTING.set(false);
+}
+
+/// An account: what a process of it may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The user's number.
+    pub uid: u32,
+    /// The number of its group.
+    pub gid: u32,
+    /// Its other groups.
+    pub groups: Vec<u32>,
+    /// Its name, where it has one.
+    pub name: Option<String>,
+}
+
+impl Account {
+    /// An account that is known by its numbers only.
+    pub fn unnamed(uid: u32, gid: u32) -> Account {
+        Account {
+            uid,
+            gid,
+            groups: Vec::new(),
+            name: None,
+        }
+    }
+
+    /// It is root.
+    pub fn is_root(&self) -> bool {
+        self.uid == 0
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "'{name}' (user {})", self.uid),
+            None => write!(f, "user {}", self.uid),
+        }
+    }
+}
+
+/// The owner of a folder, with its groups.
+///
+/// # Errors
+/// The folder can't be looked at.
+pub fn owner_of(folder: &Path) -> Result<Account> {
+    let (uid, gid) = owner_ids(folder)?;
+    if uid == 0 {
+        return Ok(Account::unnamed(0, 0));
+    }
+    Ok(lookup::owner(uid, gid))
+}
+
+/// The owner of the folder that holds `path`, or would: of the nearest one that exists.
+///
+/// # Errors
+/// As [`owner_of`].
+pub fn owner_of_nearest(path: &Path) -> Result<Account> {
+    let path = std::path::absolute(path)
+        .map_err(|e| Error::io("find the owner", format!("'{}'", path.display()), e))?;
+    let nearest = path.ancestors().skip(1).find(|folder| folder.is_dir());
+    owner_of(nearest.unwrap_or(Path::new("/")))
+}
+
+/// Numbers of the owner and group of a folder.
+pub(super) fn owner_ids(folder: &Path) -> Result<(u32, u32)> {
+    let meta = std::fs::metadata(folder)
+        .map_err(|e| Error::io("find the owner", format!("'{}'", folder.display()), e))?;
+    Ok((meta.uid(), meta.gid()))
+}
+
+/// Runs `f` as `account` in a thread that becomes it for good, and waits until that thread is gone. Where this
+/// process is not root, or the account is root, `f` is simply called.
+///
+/// # Errors
+/// Permission: the account's rights can't be taken on. What `f` returns.
+pub fn run_as<T: Send>(account: &Account, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    if !is_root() || account.is_root() {
+        return f();
+    }
+    std::thread::scope(|scope| {
+        let work = move || {
+            become_account(account)?;
+            ACTING.set(true);
+            f()
+        };
+        let thread = std::thread::Builder::new()
+            .name("kw-account".into())
+            .spawn_scoped(scope, work)
+            .map_err(|e| Error::io(OP, "no thread could be started", e))?;
+        // Joined, not only waited for: no thread may be there when the server changes its user.
+        thread.join().unwrap_or_else(|_| {
+            Err(Error::new(
+                Kind::Internal,
+                OP,
+                "the work ended unexpectedly",
+            ))
+        })
+    })
+}
+
+/// Makes the whole process `account`'s, for good. It must have one thread. Where it is not root nothing happens.
+///
+/// # Errors
+/// Permission: the account's rights can't be taken on. Internal: there is another thread.
+pub fn become_for_good(account: &Account) -> Result<()> {
+    if !is_root() || account.is_root() {
+        return Ok(());
+    }
+    if super::threads().is_some_and(|n| n > 1) {
+        let why = "another thread runs already, which would keep root's rights";
+        return Err(Error::new(Kind::Internal, OP, why));
+    }
+    become_account(account)
+}
+
+/// Runs `f` as the owner of `folder`: for files that the owner could exchange while root reads them.
+///
+/// # Errors
+/// As [`run_as`]; the folder can't be looked at.
+pub fn as_owner_of<T: Send>(folder: &Path, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    if !is_root() {
+        return f();
+    }
+    let (uid, gid) = owner_ids(folder)?;
+    run_as(&Account::unnamed(uid, gid), f)
+}
+
+/// Gives the calling thread the account's rights and no others, and checks that it has them.
+///
+/// By raw system calls: the C library's functions would change every thread of the process.
+pub(super) fn become_account(account: &Account) -> Result<()> {
+    // Until root's rights are gone nobody of the account may look into this process, and from then on the
+    // kernel sees to it, unless it is told otherwise (fs.suid_dumpable).
+    not_dumpable();
+    let (uid, gid) = (account.uid, account.gid);
+    let failed = |what: &str| {
+        let why = std::io::Error::last_os_error();
+        Error::new(
+            Kind::Permission,
+            OP,
+            format!("{what} of {account} could not be taken on: {why}"),
+        )
+        .hint(REMEDY)
+    };
+    // SAFETY: these calls change ids of the calling thread only; the list of groups lives until they return.
+    unsafe {
+        let groups = &account.groups;
+        if libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) != 0 {
+            return Err(failed("the groups"));
+        }
+        if libc::syscall(libc::SYS_setresgid, gid, gid, gid) != 0 {
+            return Err(failed("the group"));
+        }
+        if libc::syscall(libc::SYS_setresuid, uid, uid, uid) != 0 {
+            return Err(failed("the user"));
+        }
+    }
+    not_dumpable();
+    drop_capabilities();
+    match differs_from(account) {
+        None => Ok(()),
+        Some(what) => Err(Error::new(
+            Kind::Permission,
+            OP,
+            format!("{what} is not that of {account} after the change"),
+        )
+        .hint(REMEDY)),
+    }
+}
+
+const REMEDY: &str =
+    "Start mysqld as its own user (User= in the systemd unit, or setpriv), not as root.";
+
+fn not_dumpable() {
+    // SAFETY: changes one flag of this process.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
+}
+
+/// What of the calling thread is not the account's.
+fn differs_from(account: &Account) -> Option<&'static str> {
+    let (mut r, mut e, mut s) = (0u32, 0u32, 0u32);
+    // SAFETY: three places for three numbers.
+    let rc = unsafe { libc::syscall(libc::SYS_getresuid, &raw mut r, &raw mut e, &raw mut s) };
+    if rc != 0 || [r, e, s] != [account.uid; 3] {
+        return Some("the user");
+    }
+    // SAFETY: as above.
+    let rc = unsafe { libc::syscall(libc::SYS_getresgid, &raw mut r, &raw mut e, &raw mut s) };
+    if rc != 0 || [r, e, s] != [account.gid; 3] {
+        return Some("the group");
+    }
+    let mut groups = vec![0u32; MAX_GROUPS];
+    // SAFETY: a place for as many numbers as are named.
+    let n = unsafe { libc::syscall(libc::SYS_getgroups, groups.len(), groups.as_mut_ptr()) };
+    groups.truncate(usize::try_from(n).unwrap_or(0));
+    let sorted = |mut list: Vec<u32>| {
+        list.sort_unstable();
+        list
+    };
+    if n < 0 || sorted(groups) != sorted(account.groups.clone()) {
+        return Some("the list of groups");
+    }
+    let capabilities = capabilities();
+    (!capabilities.is_some_and(|c| c.iter().all(|set| set.effective == 0 && set.permitted == 0)))
+        .then_some("the set of capabilities")
+}
+
+/// The kernel's `__user_cap_header_struct`.
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: i32,
+}
+
+/// The kernel's `__user_cap_data_struct`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Capabilities {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+impl CapabilityHeader {
+    /// `_LINUX_CAPABILITY_VERSION_3`, of the calling thread.
+    const OWN: CapabilityHeader = CapabilityHeader {
+        version: 0x2008_0522,
+        pid: 0,
+    };
+}
+
+fn capabilities() -> Option<[Capabilities; 2]> {
+    let (mut header, mut sets) = (CapabilityHeader::OWN, [Capabilities::default(); 2]);
+    // SAFETY: version 3 reads and writes a header and two sets.
+    let rc = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) };
+    (rc == 0).then_some(sets)
+}
+
+/// Usually the change of the user has taken them; not where the process was told to keep them.
+fn drop_capabilities() {
+    let (mut header, none) = (CapabilityHeader::OWN, [Capabilities::default(); 2]);
+    // SAFETY: version 3 reads a header and two sets. Less is always allowed; what failed shows when it is
+    // read back.
+    unsafe { libc::syscall(libc::SYS_capset, &raw mut header, none.as_ptr()) };
+}
