@@ -5,6 +5,7 @@
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
+use crate::os::identity;
 use crate::sys;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::proxy::ProxyConfig;
@@ -50,6 +51,11 @@ pub fn run<T>(
     attempt: Duration,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
+    if identity::acting() {
+        // A name lookup is a thread, which may hang: see kek::away.
+        let why = "the network was about to be asked in mysqld itself while it is root";
+        return Err(Error::new(Kind::Internal, op, why));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(1)

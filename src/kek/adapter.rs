@@ -1,21 +1,24 @@
-//! The one adapter around KEKs that are not on this machine: attempts within one deadline, and what the
-//! last contact was.
+//! The one adapter around KEKs that are not on this machine: attempts within one deadline, each in a child where
+//! nothing may stay behind (`away`), and what the last contact was.
 //!
 //! Owns retries and counters, so that no provider has any. It must never repeat what was refused (a
 //! permission, a PIN, a wrong key): only what may pass by itself, which providers report as
 //! [`Kind::Unreachable`].
 
-use super::{Budget, Contact, Kek, Stanza, Unwrapped};
+use super::{Budget, Contact, Kek, Stanza, Unwrapped, away};
 use crate::deadline::{Backoff, Deadline};
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
 use crate::secret::SecretPool;
+use crate::wire::Wire;
 use std::sync::{Mutex, PoisonError};
 
 /// A remote KEK with retries and counters.
 pub struct Adapter<K> {
     kek: K,
     contact: Mutex<Contact>,
+    /// What the provider said in a child.
+    warnings: Mutex<Vec<String>>,
 }
 
 impl<K: Kek> Adapter<K> {
@@ -24,11 +27,30 @@ impl<K: Kek> Adapter<K> {
         Adapter {
             kek,
             contact: Mutex::new(Contact::default()),
+            warnings: Mutex::default(),
         }
     }
 
-    fn attempt<T>(&self, deadline: Deadline, f: impl FnMut() -> Result<T>) -> Result<T> {
-        attempt(deadline, |e| self.note(e), f)
+    fn attempt<T: Wire>(
+        &self,
+        pool: &SecretPool,
+        deadline: Deadline,
+        mut f: impl FnMut() -> Result<T>,
+    ) -> Result<T> {
+        let whom = self.kek.describe();
+        let once = || {
+            let work = || (f(), self.kek.take_warnings());
+            let (result, warnings) = away::ask(&whom, deadline, away::MOST, pool, work);
+            let mut kept = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+            for warning in warnings {
+                // An operation may be attempted many times.
+                if !kept.contains(&warning) {
+                    kept.push(warning);
+                }
+            }
+            result
+        };
+        attempt(deadline, |e| self.note(e), once)
     }
 
     fn note(&self, error: Option<&Error>) {
@@ -83,7 +105,9 @@ impl<K: Kek> Kek for Adapter<K> {
         part: &[u8],
         deadline: Deadline,
     ) -> Result<Stanza> {
-        self.attempt(deadline, || self.kek.wrap(pool, file_id, part, deadline))
+        self.attempt(pool, deadline, || {
+            self.kek.wrap(pool, file_id, part, deadline)
+        })
     }
 
     fn unwrap(
@@ -97,7 +121,9 @@ impl<K: Kek> Kek for Adapter<K> {
             return Ok(Unwrapped::NotMine);
         }
         let deadline = budget.deadline();
-        self.attempt(deadline, || self.kek.unwrap(pool, file_id, stanza, budget))
+        self.attempt(pool, deadline, || {
+            self.kek.unwrap(pool, file_id, stanza, budget)
+        })
     }
 
     fn is_mine(&self, stanza: &Stanza) -> bool {
@@ -105,11 +131,18 @@ impl<K: Kek> Kek for Adapter<K> {
     }
 
     fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()> {
-        self.attempt(deadline, || self.kek.probe(pool, deadline))
+        self.attempt(pool, deadline, || self.kek.probe(pool, deadline))
     }
 
     fn mix_random(&self, bytes: &mut [u8], deadline: Deadline) -> Result<()> {
-        self.attempt(deadline, || self.kek.mix_random(bytes, deadline))
+        let pool = SecretPool::new();
+        let mixed = self.attempt(&pool, deadline, || {
+            let mut copy = pool.copy(bytes)?;
+            self.kek.mix_random(&mut copy, deadline)?;
+            Ok(copy)
+        })?;
+        bytes.copy_from_slice(&mixed);
+        Ok(())
     }
 
     fn supplies_material(&self) -> bool {
@@ -122,7 +155,7 @@ impl<K: Kek> Kek for Adapter<K> {
     }
 
     fn take_warnings(&self) -> Vec<String> {
-        self.kek.take_warnings()
+        std::mem::take(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -6,6 +6,7 @@
 //! from the file: only KEKs that the configuration names are tried.
 
 pub(crate) mod adapter;
+pub(crate) mod away;
 pub mod aws_kms;
 pub mod key_file;
 mod local;

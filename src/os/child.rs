@@ -305,3 +305,138 @@ impl Child {
         .hint("Look into the system's log for a crash or a lack of memory.")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question<'a>(
+        pool: &'a SecretPool,
+        time: Duration,
+        account: Option<&'a Account>,
+    ) -> Question<'a> {
+        Question {
+            op: "ask",
+            whom: "the test",
+            deadline: Deadline::after(time),
+            most: 4096,
+            account,
+            pool,
+        }
+    }
+
+    const PATIENT: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn an_answer_comes_from_another_process() {
+        let pool = SecretPool::new();
+        let (pid, text) = ask(&question(&pool, PATIENT, None), || {
+            (std::process::id(), "é".to_string())
+        })
+        .unwrap();
+        assert_ne!(pid, std::process::id());
+        assert_eq!(text, "é");
+    }
+
+    #[test]
+    fn it_takes_on_the_account_and_keeps_no_descriptor() {
+        if !identity::is_root() {
+            println!("not root: a child has the rights of its parent");
+            return;
+        }
+        let pool = SecretPool::new();
+        let open = File::open("/etc/shadow").unwrap();
+        let number = open.as_raw_fd().unsigned_abs();
+        let account = Account {
+            groups: vec![20000],
+            ..Account::unnamed(12345, 12346)
+        };
+        let seen = ask(&question(&pool, PATIENT, Some(&account)), || {
+            let status = std::fs::read_to_string("/proc/self/status").unwrap();
+            let kept = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+            let open = crate::os::duplicate(number).is_ok();
+            (status, vec![format!("{kept}"), format!("{open}")])
+        })
+        .unwrap();
+        assert!(
+            seen.0.contains("Uid:\t12345\t12345\t12345\t12345"),
+            "{}",
+            seen.0
+        );
+        assert!(seen.0.contains("Groups:\t20000"), "{}", seen.0);
+        assert!(seen.0.contains("CapEff:\t0000000000000000"), "{}", seen.0);
+        assert_eq!(seen.1[1], "false", "the parent's descriptor is closed");
+    }
+
+    #[test]
+    fn what_hangs_is_killed_with_its_children() {
+        let pool = SecretPool::new();
+        let dir = tempfile::tempdir().unwrap();
+        let pids = dir.path().join("pids");
+        let begin = Instant::now();
+        let e = ask(&question(&pool, Duration::from_millis(300), None), || {
+            let sleeper = std::process::Command::new("sleep").arg("600").spawn();
+            let sleeper = sleeper.map_or(0, |c| c.id());
+            std::fs::write(&pids, format!("{} {sleeper}", std::process::id())).unwrap();
+            loop {
+                std::thread::park();
+            }
+        })
+        .map(|()| ())
+        .unwrap_err();
+        assert_eq!(e.kind(), Kind::Timeout);
+        assert!(begin.elapsed() < Duration::from_secs(30));
+        let pids = std::fs::read_to_string(&pids).unwrap();
+        for pid in pids.split_whitespace() {
+            assert_ne!(pid, "0", "the grandchild was started");
+            // Gone, or dead and not yet fetched by whoever inherited it.
+            let alive = || {
+                let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+                !stat.is_empty() && !stat.contains(") Z ")
+            };
+            let end = Instant::now() + Duration::from_secs(10);
+            while alive() && Instant::now() < end {
+                std::thread::yield_now();
+            }
+            assert!(!alive(), "{pid} is gone");
+        }
+    }
+
+    #[test]
+    fn a_long_answer_a_crash_and_a_panic_are_errors() {
+        let pool = SecretPool::new();
+        let e = ask(&question(&pool, PATIENT, None), || "x".repeat(5000)).unwrap_err();
+        assert!(e.to_string().contains("at most 4096"), "{e}");
+        let e = ask(&question(&pool, PATIENT, None), || {
+            // SAFETY: this child ends, and that is what is tried.
+            unsafe { libc::raise(libc::SIGSEGV) };
+        })
+        .unwrap_err();
+        assert_eq!(e.kind(), Kind::Io);
+        let e = ask(&question(&pool, PATIENT, None), || -> () {
+            panic!("inside")
+        })
+        .unwrap_err();
+        assert_eq!(e.kind(), Kind::Internal);
+        // What is on the pipe without end is not read without end.
+        let (mut reader, mut writer) = pipe().unwrap();
+        writer.write_all(&u64::MAX.to_le_bytes()).unwrap();
+        let until = Instant::now() + PATIENT;
+        let e = read_answer(&mut reader, until, &question(&pool, PATIENT, None));
+        assert_eq!(e.map(drop).unwrap_err().kind(), Kind::Internal);
+    }
+
+    #[test]
+    fn it_leaves_threads_of_its_own_behind_with_itself() {
+        let pool = SecretPool::new();
+        let answer = ask(&question(&pool, PATIENT, None), || {
+            let thread = std::thread::Builder::new().spawn(|| {
+                loop {
+                    std::thread::park();
+                }
+            });
+            thread.is_ok()
+        });
+        assert!(answer.unwrap());
+    }
+}

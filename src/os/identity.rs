@@ -290,3 +290,95 @@ fn drop_capabilities() {
     // read back.
     unsafe { libc::syscall(libc::SYS_capset, &raw mut header, none.as_ptr()) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> bool {
+        if !is_root() {
+            println!("not root: there is nothing to give up");
+        }
+        is_root()
+    }
+
+    #[test]
+    fn a_thread_becomes_the_account_and_the_process_stays_root() {
+        if !root() {
+            let account = Account::unnamed(12345, 12345);
+            assert!(run_as(&account, || Ok(!acting())).unwrap());
+            return;
+        }
+        let before = super::super::threads();
+        let account = Account {
+            uid: 12345,
+            gid: 12346,
+            groups: vec![20001, 20000],
+            name: None,
+        };
+        let status = run_as(&account, || {
+            assert!(acting() && !is_root());
+            assert!(std::fs::File::open("/etc/shadow").is_err());
+            Ok(std::fs::read_to_string("/proc/thread-self/status").unwrap())
+        })
+        .unwrap();
+        let line = |name: &str| {
+            let line = status.lines().find(|l| l.starts_with(name));
+            let words = line.unwrap_or("").split_whitespace().skip(1);
+            words.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(line("Uid:"), "12345 12345 12345 12345");
+        assert_eq!(line("Gid:"), "12346 12346 12346 12346");
+        assert_eq!(line("Groups:"), "20000 20001");
+        for set in ["CapEff:", "CapPrm:", "CapAmb:"] {
+            assert_eq!(line(set), "0000000000000000", "{set}");
+        }
+        assert!(is_root() && !acting());
+        assert!(std::fs::File::open("/etc/shadow").is_ok());
+        assert!(before.is_none() || super::super::threads_beyond(before) < 3);
+    }
+
+    #[test]
+    fn what_goes_wrong_in_the_thread_comes_back() {
+        let account = Account::unnamed(12345, 12345);
+        let e = run_as(&account, || -> Result<()> {
+            Err(Error::new(Kind::Locked, "x", "y"))
+        });
+        assert_eq!(e.unwrap_err().kind(), Kind::Locked);
+        if root() {
+            let e = run_as(&account, || -> Result<()> { panic!("inside") });
+            assert_eq!(e.unwrap_err().kind(), Kind::Internal);
+        }
+    }
+
+    #[test]
+    fn root_as_the_account_changes_nothing() {
+        let account = Account::unnamed(0, 0);
+        assert!(run_as(&account, || Ok(!acting())).unwrap());
+    }
+
+    #[test]
+    fn more_groups_than_the_system_takes_are_a_sentence() {
+        if !root() {
+            return;
+        }
+        let account = Account {
+            groups: vec![1; MAX_GROUPS + 1],
+            ..Account::unnamed(12345, 12345)
+        };
+        let e = run_as(&account, || Ok(())).unwrap_err();
+        assert_eq!(e.kind(), Kind::Permission);
+        assert!(e.to_string().contains("the groups of user 12345"), "{e}");
+        assert!(is_root());
+    }
+
+    #[test]
+    fn the_owner_of_the_nearest_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        if root() {
+            std::os::unix::fs::chown(dir.path(), Some(12345), Some(12347)).unwrap();
+            let account = owner_of_nearest(&dir.path().join("a/b/c")).unwrap();
+            assert_eq!(account, Account::unnamed(12345, 12347));
+        }
+    }
+}

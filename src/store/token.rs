@@ -17,11 +17,13 @@ use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, MAC, NONCE, Position, TAG, fingerprint};
 use crate::error::{Error, Kind, Result};
 use crate::kek::adapter::attempt;
+use crate::kek::away;
 use crate::kek::pkcs11::objects::{Object, Objects};
 use crate::kek::{Contact, Kek};
 use crate::keyring::record::{Change, KeyRecord, ReadChange};
 use crate::secret::{SecretBytes, SecretPool, fill_random};
 use crate::sys;
+use crate::wire::Wire;
 use layout::Header;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -116,12 +118,19 @@ impl TokenStore {
         Ok(store)
     }
 
-    fn attempt<T>(&self, deadline: Deadline, f: impl FnMut() -> Result<T>) -> Result<T> {
+    /// Attempts within the deadline, each in a child where nothing may stay behind.
+    fn attempt<T: Wire>(&self, deadline: Deadline, mut f: impl FnMut() -> Result<T>) -> Result<T> {
+        let whom = format!("the {}", self.objects.place());
+        let pool = SecretPool::new();
+        let once = || {
+            let work = || (f(), Vec::new());
+            away::ask(&whom, deadline, away::MOST_OF_A_STORE, &pool, work).0
+        };
         let note = |error: Option<&Error>| {
             let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
             contact.note(error);
         };
-        attempt(deadline, note, f)
+        attempt(deadline, note, once)
     }
 
     fn read(

@@ -8,6 +8,7 @@
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
+use crate::os::identity;
 use cryptoki::context::Pkcs11;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -92,6 +93,7 @@ pub(super) fn bounded<T: Send + 'static>(
         )
         .hint("Try again, or raise start_timeout or timeout."));
     }
+    refuse_a_thread(op)?;
     let over = enter(op, module, deadline)?;
     let over_too = over.clone();
     let (send, receive) = mpsc::sync_channel(1);
@@ -127,6 +129,15 @@ pub(super) fn bounded<T: Send + 'static>(
             "a call to the module ended unexpectedly",
         ))
     })
+}
+
+/// While the process is root a thread would outlive the account's, if the module hangs: see `kek::away`.
+fn refuse_a_thread(op: &'static str) -> Result<()> {
+    if !identity::acting() {
+        return Ok(());
+    }
+    let why = "the module was about to be called in mysqld itself while it is root";
+    Err(Error::new(Kind::Internal, op, why))
 }
 
 /// Waits for its turn and takes it.
