@@ -23,7 +23,7 @@ pub fn reset(data_dir: &Path) -> Result<PathBuf> {
 /// # Errors
 /// The keyring or the marker can't be read.
 pub fn opinion(config: &Config, data_dir: &Path) -> Result<MarkerSays> {
-    let mut environment = environment(config, true);
+    let mut environment = environment(true);
     environment.data_dir = Some(data_dir.to_path_buf());
     let keyring = Keyring::open(config, &environment, &SecretPool::new())?;
     Ok(keyring.status().store.marker)
