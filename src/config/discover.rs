@@ -6,7 +6,7 @@
 
 use super::{Config, Layer, OP, json, option_file};
 use crate::error::{Error, Kind, Result};
-use crate::os::identity;
+use crate::os::{denied, identity};
 use crate::sys;
 use std::ffi::OsString;
 use std::fs::File;
@@ -128,7 +128,10 @@ impl CommandLine {
             reader.read_required(Path::new(extra));
         }
         if let Some(home) = &self.home {
+            // Usually a person's own, with a password in it: one that the account can't read is none of the server's.
+            let denied = reader.denied.len();
             reader.read(&home.join(".my.cnf"));
+            reader.denied.truncate(denied);
         }
         reader
     }
@@ -202,7 +205,13 @@ pub fn component_layer(
         }
     }
     if layer.is_empty() {
-        layer = command_line.option_files(&[option_file::GROUP]).layer()?;
+        let reader = command_line.option_files(&[option_file::GROUP]);
+        // The server, as root, may have read it: what it says of us is not unsaid by that.
+        if let Some(file) = reader.denied.first() {
+            let e = std::io::ErrorKind::PermissionDenied.into();
+            return Err(denied::error(OP, file, e));
+        }
+        layer = reader.layer()?;
     }
     Ok(layer)
 }
@@ -269,6 +278,9 @@ fn read_json_here(path: &Path, place: Place) -> Result<Option<json::Document>> {
     let (mut file, meta) = match opened {
         Ok(opened) => opened,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            return Err(denied::error(OP, path, e));
+        }
         Err(e) => return Err(Error::io(OP, shown, e)),
     };
     if meta.mode() & 0o002 != 0 {

@@ -43,6 +43,8 @@ pub struct Reader {
     pub ignored: Vec<String>,
     /// What a server refuses to start with, and where it stands.
     pub refused: Vec<String>,
+    /// Files that are there and that this account may not read; they are among the ignored ones, too.
+    pub denied: Vec<PathBuf>,
 }
 
 impl Reader {
@@ -61,6 +63,7 @@ impl Reader {
             lines: Vec::new(),
             ignored: Vec::new(),
             refused: Vec::new(),
+            denied: Vec::new(),
         }
     }
 
@@ -105,7 +108,12 @@ impl Reader {
         match read_text(&path) {
             Ok(Some(text)) => self.parse(&text, &path, depth),
             Ok(None) => {}
-            Err(why) => self.ignored.push(format!("'{}': {why}", path.display())),
+            Err(why) => {
+                let denied = File::open(&path)
+                    .is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
+                self.ignored.push(format!("'{}': {why}", path.display()));
+                self.denied.extend(denied.then_some(path));
+            }
         }
     }
 

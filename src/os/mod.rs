@@ -6,6 +6,7 @@
 
 pub(crate) mod child;
 pub mod command;
+pub mod denied;
 pub mod folders;
 pub mod identity;
 pub mod library;

@@ -9,6 +9,7 @@
 //! NAME CODE N        only the Nth call since the file's content changed; NAME may be * for any
 //! NAME hang SECONDS  the call waits before it goes on
 //! NAME thread        the call starts a thread that never ends
+//! NAME crash         the call ends the process
 //! ```
 //! It must never be part of what is installed.
 #![allow(unsafe_code, non_snake_case, clippy::missing_safety_doc)]
@@ -105,6 +106,10 @@ fn enter(name: &str) -> Option<CK_RV> {
             if what == "hang" {
                 wait = number;
                 continue;
+            }
+            if what == "crash" {
+                // SAFETY: it is not: that is what is wanted.
+                unsafe { std::ptr::null_mut::<u8>().write_volatile(1) };
             }
             if what == "thread" {
                 let _ = std::thread::Builder::new()

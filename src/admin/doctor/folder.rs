@@ -23,7 +23,6 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
             return false;
         }
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-            drop(guard);
             let (detail, remedy) = super::rights::blocked(look, &config.path)
                 .unwrap_or((format!("{shown}: {e}"), "Let mysqld's account pass.".into()));
             look.fail(WHAT, detail, remedy);

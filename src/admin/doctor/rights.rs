@@ -3,8 +3,7 @@
 use super::Look;
 use crate::config::discover::JSON_NAME;
 use crate::config::{Config, KekConfig, SecretRef};
-use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
+use crate::os::denied;
 use std::path::{Path, PathBuf};
 
 const WHAT: &str = "rights";
@@ -63,38 +62,18 @@ pub(super) fn json_files(look: &Look<'_>) -> Vec<PathBuf> {
 
 /// What keeps the account from reading a file that is there, and how that is mended.
 pub(super) fn blocked(look: &Look<'_>, file: &Path) -> Option<(String, String)> {
-    let mut folders: Vec<&Path> = file.ancestors().skip(1).collect();
-    folders.reverse();
-    let denied = |e: &std::io::Error| e.kind() == ErrorKind::PermissionDenied;
-    let closed = folders
-        .into_iter()
-        .find(|folder| std::fs::metadata(folder.join(".")).is_err_and(|e| denied(&e)));
-    let (place, may) = match closed {
-        Some(folder) => (folder, "pass"),
-        None if crate::sys::open_following(file).is_err_and(|e| denied(&e)) => (file, "read"),
-        None => return None,
-    };
-    let shown = place.display();
-    let (owner, mode) = match place.metadata() {
-        Ok(meta) => (
-            format!("user {}", meta.uid()),
-            format!("mode {:04o}", meta.mode() & 0o7777),
-        ),
-        Err(_) => ("somebody else".into(), "unknown mode".into()),
-    };
-    let detail = format!(
-        "'{shown}' belongs to {owner}, {mode}: the account of mysqld (User= in its unit) can't {may} it"
-    );
+    let found = denied::blocked(file)?;
+    let shown = found.place.display();
     let secret = look
         .setup
         .config
         .as_ref()
         .is_ok_and(|c| needed_files(c).iter().any(|f| f == file));
-    let remedy = match (may, secret, look.setup.data_dir) {
-        ("pass", ..) => format!("Run: chmod o+x '{shown}'"),
+    let remedy = match (found.is_folder, secret, look.setup.data_dir) {
+        (true, ..) => format!("Run: chmod o+x '{shown}'"),
         (_, true, Some(dir)) => format!("Run: chown --reference='{}' '{shown}'", dir.display()),
         (_, true, None) => format!("Run: chown mysql '{shown}'"),
         (_, false, _) => format!("Run: chmod 644 '{shown}'"),
     };
-    Some((detail, remedy))
+    Some((found.detail, remedy))
 }

@@ -1,0 +1,353 @@
+#!/bin/bash
+# mysqld and the tool started by root: everything is done with the rights of the account, nothing stays behind.
+#   root-tests.sh [NAME…]
+set -uo pipefail
+. /kw/mysql-test/harness/tests-lib.sh
+. /kw/mysql-test/harness/hsm.sh
+
+M=$(id -u mysql)
+TRACED=execve,clone,clone3,fork,vfork,setresuid,setreuid,setuid,open,openat,openat2,connect,unlink,unlinkat,rename,renameat,renameat2,chown,fchown,lchown,fchownat,mkdir,mkdirat,rmdir,link,linkat,symlink,symlinkat,chmod,fchmod,fchmodat,truncate
+
+with_passphrase() { # a configured component, a keyring, a fresh data directory
+  reset_all; component_manifest; make_passphrase
+  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  keyring-ward init --config "$CONFIG" --user mysql | head -2
+  fresh_data
+}
+with_shim() { # a token behind the shim, made as the account
+  reset_all; component_manifest; hsm_reset; pin_file
+  use_softhsm; use_shim; pkcs11_config
+  as_mysql keyring-ward init --config "$CONFIG" --generate | head -2
+  fresh_data
+}
+# The server that runs has no thread of this name, and no child.
+nothing_left() { # nothing_left THREAD
+  ! grep -qsx "$1" /proc/"$SERVER"/task/*/comm || fail "a thread '$1' is left in the server"
+  [ -z "$(pgrep -P "$SERVER")" ] || fail "a child is left: $(ps -o pid,args --ppid "$SERVER")"
+}
+start_as() { # start_as USER OPTION…: --user=USER, like start_server
+  local user=$1; shift
+  : > "$LOG"; chown mysql:mysql "$LOG"
+  mysqld --no-defaults --user="$user" --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
+    --skip-networking --mysqlx=OFF --log-error=$LOG "$@" &
+  SERVER=$!
+  wait_for 60 mysqladmin -uroot -S $SOCKET ping
+}
+
+# ---- nothing outlives load() ---------------------------------------------------------------------
+
+t_a_module_that_leaves_a_thread() {
+  with_shim
+  faults "Initialize thread"
+  start_server || fail "the server does not start"
+  expect status "$(status_row Component_status)" Active
+  nothing_left p11-shim
+  log_lacks "still there"
+  install_udf; encrypted_table
+  sql -e "ALTER INSTANCE RELOAD KEYRING; ALTER INSTANCE ROTATE INNODB MASTER KEY"
+  expect row "$(row)" one
+}
+
+t_keys_on_a_token_and_a_module_that_leaves_a_thread() {
+  with_shim
+  rm -f "$KEYS"/keyring.ward*
+  pkcs11_config '"storage": "token"' '"cache": false'
+  start_server || fail "the server does not start"
+  install_udf; encrypted_table
+  expect generate "$(sql -e "SELECT keyring_key_generate('k','AES',32)")" 1
+  kill_server
+  faults "Initialize thread"
+  start_server || fail "the server does not start"
+  nothing_left p11-shim
+  expect length "$(sql -e "SELECT keyring_key_length_fetch('k')")" 32
+  expect row "$(row)" one
+}
+
+t_a_module_that_hangs() {
+  START_TIMEOUT=4 with_shim
+  faults "Initialize hang 600"
+  local before=$SECONDS
+  start_server || fail "the server does not start"
+  [ $((SECONDS - before)) -le 40 ] || fail "the start took $((SECONDS - before)) s"
+  expect status "$(status_row Component_status)" Disabled
+  log_has "KW-0013 Timeout"
+  nothing_left kw-pkcs11
+  # It answers again: RELOAD brings the keyring.
+  faults
+  sql -e "ALTER INSTANCE RELOAD KEYRING"
+  expect status "$(status_row Component_status)" Active
+}
+
+t_a_module_that_crashes() {
+  with_shim
+  faults "Initialize crash"
+  start_server || fail "the server does not start"
+  expect status "$(status_row Component_status)" Disabled
+  log_has "was ended by signal 11"
+  nothing_left kw-pkcs11
+}
+
+t_daemonize_with_a_module_that_leaves_a_thread() {
+  with_shim
+  faults "Initialize thread"
+  mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
+    --skip-networking --mysqlx=OFF --log-error=$LOG --daemonize
+  wait_for 60 mysqladmin -uroot -S $SOCKET ping
+  SERVER=$(cat /run/mysqld/mysqld.pid)
+  nothing_left p11-shim
+  expect status "$(status_row Component_status)" Active
+  mysqladmin -uroot -S $SOCKET shutdown
+  wait_for 30 sh -c "! kill -0 $SERVER"
+}
+
+# A name server that takes every question and answers none, as the only one.
+t_a_name_server_that_never_answers() {
+  reset_all; component_manifest; fresh_data
+  (umask 077; printf '[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = x\n' > "$KEYS/aws"); chown mysql:mysql "$KEYS/aws"
+  echo "{ \"backend\": \"aws_kms\", \"path\": \"$KEYS/keyring.ward\", \"start_timeout\": 4, \"timeout\": 2, \"aws_kms\": {
+    \"key_id\": \"arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab\",
+    \"endpoint_url\": \"https://kms.keyring-ward.test:8443\", \"credentials_file\": \"$KEYS/aws\" } }" > "$CONFIG"
+  cp /etc/resolv.conf /tmp/kw-resolv 2>/dev/null || : > /tmp/kw-resolv
+  perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalAddr => "127.9.9.9", LocalPort => 53, Proto => "udp") or die $!;
+    $| = 1; print "ready\n"; while (1) { recv $s, $b, 4096, 0; print "asked\n" }' > /tmp/kw-dns 2>&1 &
+  local dns=$!
+  wait_for 10 grep -q ready /tmp/kw-dns || fail "no name server: $(cat /tmp/kw-dns)"
+  printf 'nameserver 127.9.9.9\noptions timeout:30 attempts:5\n' > /etc/resolv.conf
+  local before=$SECONDS rc=0
+  start_server || rc=$?
+  cat /tmp/kw-resolv > /etc/resolv.conf; kill $dns
+  [ $rc = 0 ] || fail "the server does not start"
+  grep -q asked /tmp/kw-dns || fail "the name server was not asked"
+  [ $((SECONDS - before)) -le 40 ] || fail "the start took $((SECONDS - before)) s"
+  expect status "$(status_row Component_status)" Disabled
+  log_has "KW-0012 Unreachable"
+  nothing_left kw-lookup
+}
+
+# ---- with whose rights ---------------------------------------------------------------------------
+
+# What credential_process is: user, groups and capabilities, written by itself.
+t_credential_process_is_the_account() {
+  reset_all; component_manifest; fresh_data
+  groupadd -f kw-extra; usermod -aG kw-extra mysql
+  local dir=/var/lib/kw-aws; rm -rf $dir; mkdir $dir; chown mysql:mysql $dir
+  printf '[default]\nregion = eu-central-1\ncredential_process = %s/who\n' $dir > $dir/config
+  cat > $dir/who <<'END'
+#!/bin/sh
+{ id -u; id -g; id -G | tr ' ' '\n' | sort -n | tr '\n' ' '; echo; grep -E '^Cap(Prm|Eff|Amb)' /proc/self/status | tr -d '\n'; echo; } > /tmp/kw-who
+printf '{"Version":1,"AccessKeyId":"AKIDEXAMPLE","SecretAccessKey":"x"}'
+END
+  chmod 755 $dir/who; chmod 600 $dir/config; chown mysql:mysql $dir/*
+  echo "{ \"backend\": \"aws_kms\", \"path\": \"$KEYS/keyring.ward\", \"start_timeout\": 2, \"timeout\": 2, \"aws_kms\": {
+    \"key_id\": \"arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab\",
+    \"endpoint_url\": \"http://127.0.0.1:9\" } }" > "$CONFIG"
+  export AWS_CONFIG_FILE=$dir/config AWS_EC2_METADATA_DISABLED=true
+  local groups zero="CapPrm:	0000000000000000CapEff:	0000000000000000CapAmb:	0000000000000000"
+  groups=$(id -G mysql | tr ' ' '\n' | sort -n | tr '\n' ' ')
+  is_the_account() {
+    [ -s /tmp/kw-who ] || fail "$1: credential_process was not run"
+    expect "$1" "$(cat /tmp/kw-who)" "$(printf '%s\n%s\n%s\n%s' "$M" "$(id -g mysql)" "$groups" "$zero")"
+    rm -f /tmp/kw-who
+  }
+  rm -f /tmp/kw-who
+  start_server; is_the_account "mysqld"
+  stop_server
+  for command in "init --config $CONFIG --user mysql" "doctor --plugin-dir $PLUGINS --datadir $DATA" "doctor --config $CONFIG --user mysql"; do
+    # shellcheck disable=SC2086
+    keyring-ward $command >/dev/null 2>&1 || true
+    is_the_account "keyring-ward $command"
+  done
+  gpasswd -d mysql kw-extra >/dev/null
+}
+
+# A file that the group root may read was read with root's group while only user and group had been changed.
+t_what_only_root_can_read() {
+  with_passphrase
+  chown root:root "$KEYS/passphrase"; chmod 440 "$KEYS/passphrase"
+  start_server
+  expect status "$(status_row Component_status)" Disabled
+  log_has "'$KEYS/passphrase'"
+  log_has "KW-0006 Permission"
+  stop_server
+  # Doctor finds it before.
+  keyring-ward doctor --plugin-dir $PLUGINS --datadir $DATA > /tmp/kw-doctor 2>&1 && fail "doctor is content"
+  grep -q "failure.*'$KEYS/passphrase' belongs to user 0" /tmp/kw-doctor || { cat /tmp/kw-doctor; fail "doctor does not find it"; }
+  grep -q "^ok  *account: .*user $M" /tmp/kw-doctor || { cat /tmp/kw-doctor; fail "doctor does not say as whom it looks"; }
+  chown mysql:mysql "$KEYS/passphrase"; chmod 400 "$KEYS/passphrase"
+  chmod 600 "$CONFIG"
+  start_server
+  expect status "$(status_row Component_status)" Disabled
+  log_has "'$CONFIG' belongs to user 0, mode 0600"
+  chmod 644 "$CONFIG"
+  sql -e "ALTER INSTANCE RELOAD KEYRING"
+  expect status "$(status_row Component_status)" Active
+  stop_server
+  rm "$CONFIG"
+  printf '[keyring_ward]\nbackend=file\npath=%s/keyring.ward\nfile_passphrase_file=%s/passphrase\n' $KEYS $KEYS > /etc/my.cnf
+  chmod 600 /etc/my.cnf
+  FIRST=--defaults-file=/etc/my.cnf start_server
+  expect status "$(status_row Component_status)" Disabled
+  log_has "'/etc/my.cnf' belongs to user 0, mode 0600"
+}
+
+t_initialize_as_root_takes_the_named_account() {
+  with_passphrase
+  find $DATA -mindepth 1 -delete; chown root:root $DATA
+  rm -f "$KEYS"/keyring.ward.lock
+  initialize || true
+  expect "the lock's owner" "$(stat -c %U "$KEYS/keyring.ward.lock")" mysql
+  chown mysql:mysql $DATA
+}
+
+t_a_server_that_stays_root() {
+  with_passphrase
+  start_as root || fail "the server does not start"
+  expect status "$(status_row Component_status)" Disabled
+  log_has "stays root"
+  stop_server
+  chown -R root:root $DATA "$KEYS"
+  start_as root || fail "the server does not start"
+  expect status "$(status_row Component_status)" Active
+  log_has "mysqld runs as root"
+  stop_server
+  chown mysql:mysql $DATA "$KEYS"
+}
+
+t_migration_tool_as_root() {
+  with_passphrase
+  rm -f "$KEYS"/keyring.ward*
+  stop_server
+  echo "{ \"path\": \"$KEYS/stock\", \"read_only\": false }" > $PLUGINS/component_keyring_file.cnf
+  echo '{ "components": "file://component_keyring_file" }' > $MANIFEST
+  chmod 750 "$KEYS"
+  start_server; install_udf
+  expect generate "$(sql -e "SELECT keyring_key_generate('k','AES',32)")" 1
+  local key; key=$(sql -e "SELECT HEX(keyring_key_fetch('k'))")
+  stop_server
+  mysql_migrate_keyring --component-dir=$PLUGINS --source-keyring=component_keyring_file \
+    --destination-keyring=component_keyring_ward > /tmp/kw-migrate 2>&1 || { cat /tmp/kw-migrate; fail "no migration"; }
+  expect "the keyring's owner" "$(stat -c '%U %a' "$KEYS/keyring.ward")" "mysql 600"
+  component_manifest
+  start_server
+  expect key "$(sql -e "SELECT HEX(keyring_key_fetch('k'))")" "$key"
+  stop_server
+  rm -f $PLUGINS/component_keyring_file.cnf
+}
+
+# ---- folders of init -----------------------------------------------------------------------------
+
+t_init_makes_folders_that_the_account_can_pass() {
+  reset_all; make_passphrase
+  rm -rf /srv/kw-a
+  keyring-ward init --path /srv/kw-a/b/k.ward --passphrase-file "$KEYS/passphrase" --user mysql >/dev/null
+  as_mysql test -w /srv/kw-a/b/k.ward || fail "the account can't come to it"
+  expect "folders" "$(stat -c '%U %a' /srv/kw-a /srv/kw-a/b | tr '\n' ' ')" "root 755 mysql 750 "
+  rm -rf /srv/kw-a
+  # Below a folder of its own the account makes them itself.
+  keyring-ward init --path "$KEYS/x/y/k.ward" --passphrase-file "$KEYS/passphrase" >/dev/null
+  expect "folders" "$(stat -c '%U %a' "$KEYS/x" "$KEYS/x/y" | tr '\n' ' ')" "mysql 750 mysql 750 "
+}
+
+t_init_follows_nobody() {
+  reset_all; make_passphrase
+  rm -rf /srv/kw-victim; mkdir -m 755 /srv/kw-victim
+  # A link of the account's in the way of the folders that are missing, certain and in a race.
+  ln -s /srv/kw-victim "$KEYS/link"; chown -h mysql:mysql "$KEYS/link"
+  keyring-ward init --path "$KEYS/link/new/k.ward" --passphrase-file "$KEYS/passphrase" --user mysql >/dev/null 2>&1 && fail "made below a link"
+  expect "the victim" "$(find /srv/kw-victim | wc -l) $(stat -c '%U %a' /srv/kw-victim)" "1 root 755"
+  as_mysql sh -c "while :; do ln -sfn /srv/kw-victim '$KEYS/race'; rm -f '$KEYS/race'; mkdir -p '$KEYS/race' 2>/dev/null; rm -rf '$KEYS/race'; done" 2>/dev/null &
+  local racer=$! i
+  for ((i = 0; i < 100; i++)); do
+    keyring-ward init --path "$KEYS/race/new/k.ward" --passphrase-file "$KEYS/passphrase" --user mysql >/dev/null 2>&1
+  done
+  kill $racer; wait $racer 2>/dev/null
+  expect "the victim" "$(find /srv/kw-victim | wc -l) $(stat -c '%U %a' /srv/kw-victim)" "1 root 755"
+  rm -rf /srv/kw-victim "$KEYS/race"
+}
+
+# ---- proof by system calls -----------------------------------------------------------------------
+
+# What root did in a trace: "CALL PATH" lines, without the process's own pseudo-files.
+by_root() { perl /kw/mysql-test/harness/attribute-syscalls.pl --paths "$1" | sed -n 's/^0 //p' | grep -v ' /proc/self/\| /proc/thread-self/' | sort -u; }
+table() { perl /kw/mysql-test/harness/attribute-syscalls.pl "$1" | awk -v m="$M" '
+  { n[$2 " " ($1 == 0 ? "root" : $1 == m ? "account" : "nobody")] += $3; c[$2] = 1 }
+  END { for (i in c) printf "    %-12s %6d as root %6d as the account %6d as nobody\n", i, n[i " root"], n[i " account"], n[i " nobody"] }' | sort; }
+
+t_strace_of_a_start() {
+  with_passphrase
+  traced_start() { # traced_start FILE
+    : > "$LOG"; chown mysql:mysql "$LOG"
+    strace -f -qq -s 4096 -e trace=$TRACED -o "$1" mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET \
+      --pid-file=/run/mysqld/mysqld.pid --skip-networking --mysqlx=OFF --log-error=$LOG &
+    SERVER=$!
+    wait_for 120 mysqladmin -uroot -S $SOCKET ping || fail "the server does not start"
+    [ -z "${2:-}" ] || expect status "$(status_row Component_status)" "$2"
+    mysqladmin -uroot -S $SOCKET shutdown; wait $SERVER
+  }
+  traced_start /tmp/kw-with Active
+  mv "$MANIFEST" /tmp/kw-manifest; fresh_data
+  traced_start /tmp/kw-without
+  mv /tmp/kw-manifest "$MANIFEST"
+  echo "    with the component:"; table /tmp/kw-with
+  echo "    without it:"; table /tmp/kw-without
+  # Beyond the start without us, root opens the library and what it is linked to, nothing else.
+  comm -23 <(by_root /tmp/kw-with) <(by_root /tmp/kw-without) > /tmp/kw-more
+  local more; more=$(grep -vE "^openat ($PLUGINS/component_keyring_ward\.so|$PLUGINS/[^/]*\.so[.0-9]*|/lib/[^ ]*\.so[.0-9]*|/usr/lib/[^ ]*\.so[.0-9]*|/etc/ld\.so\.cache)$" /tmp/kw-more)
+  sed 's/^/    root, with the component only: /' /tmp/kw-more
+  expect "what root does with the component only" "$more" ""
+  grep -q "$KEYS/keyring.ward" /tmp/kw-with || fail "the trace does not show the keyring"
+  grep -q "^$M openat $KEYS/keyring.ward\$" <(perl /kw/mysql-test/harness/attribute-syscalls.pl --paths /tmp/kw-with) || fail "the keyring was not opened as the account"
+}
+
+# What the tool opens as root is root's alone, on the whole way; nothing else is done as root.
+roots_alone() { # roots_alone PATH
+  local path=$1
+  [ -e "$path" ] || path=$(dirname "$path")
+  path=$(readlink -f "$path")
+  while :; do
+    [ "$(stat -c %u "$path")" = 0 ] || return 1
+    [ -z "$(find "$path" -maxdepth 0 -perm /022 ! -type l ! -type c)" ] || return 1
+    [ "$path" = / ] && return 0
+    path=$(dirname "$path")
+  done
+}
+t_strace_of_the_tool() {
+  with_passphrase
+  local command call path
+  traced() { # traced NAME ALLOWED COMMAND…
+    local name=$1 allowed=$2; shift 2
+    strace -f -qq -s 4096 -e trace=$TRACED -o /tmp/kw-tool keyring-ward "$@" >/tmp/kw-tool.out 2>&1 || { cat /tmp/kw-tool.out; fail "$name fails"; }
+    echo "    keyring-ward $name:"; table /tmp/kw-tool
+    while read -r call path; do
+      case "$call" in
+        execve) [ "$path" = "${path#/usr/bin/keyring-ward}" ] && fail "$name: root runs $path" || continue ;;
+        open | openat) roots_alone "$path" || fail "$name: root opens $path" ;;
+        *) grep -qx -- "$call" <<< "$allowed" || fail "$name: root does $call $path" ;;
+      esac
+    done < <(by_root /tmp/kw-tool)
+    grep -q "^$M openat" <(perl /kw/mysql-test/harness/attribute-syscalls.pl --paths /tmp/kw-tool) || fail "$name: nothing was opened as the account"
+  }
+  traced doctor "" doctor --plugin-dir $PLUGINS --datadir $DATA
+  traced status "" status --config "$CONFIG"
+  traced list "" list --plugin-dir $PLUGINS --datadir $DATA
+  traced verify "" verify --config "$CONFIG" --user mysql
+  traced rekey "" rekey --config "$CONFIG" --new-passphrase-file "$KEYS/passphrase.2" --generate
+  traced init "" init --path "$KEYS/second.ward" --passphrase-file "$KEYS/passphrase.2" --user mysql
+  traced compact "" compact --path "$KEYS/second.ward" --passphrase-file "$KEYS/passphrase.2"
+  rm -rf /srv/kw-c
+  traced "init with missing folders" "$(printf 'mkdirat\nfchown\nfchmod')" init --path /srv/kw-c/d/k.ward --passphrase-file "$KEYS/passphrase.2" --user mysql
+  rm -rf /srv/kw-c
+}
+
+# The tool's memory is nobody's: not dumpable, no core file, from its first moment on.
+t_the_tools_memory_is_private() {
+  reset_all; mkfifo /tmp/kw-fifo 2>/dev/null || true
+  keyring-ward status --path "$KEYS/none.ward" --passphrase-fd 3 3<>/tmp/kw-fifo >/dev/null 2>&1 &
+  local tool=$!
+  wait_for 10 grep -q "^Max core file size *0 *0 " /proc/$tool/limits || fail "core files are allowed"
+  # What is not dumpable belongs to root, whoever the process is.
+  expect "owner of its memory file" "$(stat -c %U /proc/$tool/mem)" root
+  kill $tool; rm -f /tmp/kw-fifo
+}
+
+run_tests "$@"
