@@ -279,7 +279,7 @@ fn a_full_disk_leaves_nothing_and_a_retry_works() {
         let init = init.map(String::from);
         let (code, _, err) = without_room(room, &init);
         assert_eq!(code, 21, "{room}: {err}");
-        assert_eq!(below(dir.path()), [PathBuf::new(); 0], "{room}");
+        assert_eq!(below(dir.path()), Vec::<PathBuf>::new(), "{room}");
         let (code, _, err) = tool(&init);
         assert_eq!(code, 0, "{room}: {err}");
     }
@@ -335,7 +335,7 @@ fn a_signal_leaves_nothing_and_a_retry_works() {
     let out = interrupted(&init);
     assert_eq!(out.status.signal(), Some(2), "{out:?}");
     assert!(told(&out).2.contains("interrupted by a signal"), "{out:?}");
-    assert_eq!(below(dir.path()), [PathBuf::new(); 0]);
+    assert_eq!(below(dir.path()), Vec::<PathBuf>::new());
     assert_eq!(tool(&init).0, 0);
 
     let place = filled();

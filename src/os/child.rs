@@ -374,7 +374,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let pids = dir.path().join("pids");
         let begin = Instant::now();
-        let e = ask(&question(&pool, Duration::from_millis(300), None), || {
+        let e = ask::<()>(&question(&pool, Duration::from_millis(300), None), || {
             let sleeper = std::process::Command::new("sleep").arg("600").spawn();
             let sleeper = sleeper.map_or(0, |c| c.id());
             std::fs::write(&pids, format!("{} {sleeper}", std::process::id())).unwrap();
@@ -382,7 +382,6 @@ mod tests {
                 std::thread::park();
             }
         })
-        .map(|()| ())
         .unwrap_err();
         assert_eq!(e.kind(), Kind::Timeout);
         assert!(begin.elapsed() < Duration::from_secs(30));

@@ -42,12 +42,6 @@ pub enum Rule {
     Settings,
 }
 
-/// User and group with whose rights the calling thread opens files.
-pub fn ids() -> (u32, u32) {
-    let who = Who::am_i();
-    (who.uid, who.gid)
-}
-
 /// Who the calling thread is where files are concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Who {

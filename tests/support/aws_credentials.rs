@@ -538,6 +538,7 @@ impl Metadata {
             seen: Arc::default(),
         };
         let (answers, seen) = (metadata.answers.clone(), metadata.seen.clone());
+        #[allow(clippy::disallowed_methods)] // a test's own server
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();

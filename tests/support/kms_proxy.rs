@@ -273,6 +273,7 @@ pub struct Tls {
 }
 
 impl Tls {
+    #[allow(clippy::new_without_default)] // each is another certificate
     pub fn new() -> Tls {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -48,7 +48,6 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
     };
     // It is passed on the way to the file, and opened to bring the file's name to the disk.
     if let Err(e) = folder.join(".").metadata().and_then(|_| File::open(folder)) {
-        drop(guard);
         look.fail(
             WHAT,
             format!(
