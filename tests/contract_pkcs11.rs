@@ -15,7 +15,6 @@ use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::kek::pkcs11::survey::{self, Outcome};
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
-use keyring_ward::sys;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
