@@ -5,38 +5,34 @@
 
 use super::identity::Account;
 use crate::error::{Error, Result};
-use std::ffi::{CString, OsStr};
+use std::collections::VecDeque;
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 const OP: &str = "make the folder";
 /// What `owner` gets, and what stays root's on the way to it: it must be able to pass.
 const MODE: u32 = 0o750;
 const MODE_ON_THE_WAY: u32 = 0o755;
+/// As many links as the kernel follows.
+const MAX_LINKS: usize = 40;
 
-/// Makes `folder` and what is missing above it, and gives `folder` to `owner`. `None`: it is there, or a folder above
-/// it is not root's alone, so that the owner has to make it by itself.
+/// Makes `folder` and what is missing above it, and gives `folder` to `owner`. `None`: it is there, or a folder on the way
+/// is not root's alone, so that the owner has to make it by itself.
 ///
 /// # Errors
 /// The system's. What was made until then stays.
 pub fn make_missing(folder: &Path, owner: &Account) -> Result<Option<PathBuf>> {
     let fail = |e| Error::io(OP, format!("'{}'", folder.display()), e);
-    if folder.symlink_metadata().is_ok() || !folder.is_absolute() {
+    let plain = |c: Component<'_>| matches!(c, Component::RootDir | Component::Normal(_));
+    if !folder.is_absolute() || !folder.components().all(plain) {
         return Ok(None);
     }
-    let Some(top) = folder.ancestors().find(|f| f.is_dir()) else {
-        return Ok(None);
-    };
-    let missing = folder
-        .strip_prefix(top)
-        .map_err(io::Error::other)
-        .map_err(fail)?;
-    let top = top.canonicalize().map_err(fail)?;
-    let Some(mut at) = open_if_roots_alone(&top).map_err(fail)? else {
+    let Some((mut at, missing)) = go_where_root_is_alone(folder).map_err(fail)? else {
         return Ok(None);
     };
     let mut names = missing.iter().peekable();
@@ -50,20 +46,61 @@ pub fn make_missing(folder: &Path, owner: &Account) -> Result<Option<PathBuf>> {
     Ok(Some(folder.to_path_buf()))
 }
 
-/// Opens a folder without following a link, if it and every one above it is root's and nobody else can write it.
-fn open_if_roots_alone(folder: &Path) -> io::Result<Option<File>> {
-    let mut at = File::open("/")?;
-    let names = folder.iter().skip(1).map(Some);
-    for name in std::iter::once(None).chain(names) {
-        if let Some(name) = name {
-            at = open(&at, name)?;
-        }
+/// The last folder on the way to `folder` that exists, and the names that are missing in it. `None`: none is missing, or
+/// somebody else than root can write a folder on the way. A symbolic link in a folder of root's alone is root's, too,
+/// and is followed.
+fn go_where_root_is_alone(folder: &Path) -> io::Result<Option<(File, Vec<OsString>)>> {
+    let names = |path: &Path| -> VecDeque<OsString> {
+        let names = path.components().filter(|c| *c != Component::RootDir);
+        names.map(|c| c.as_os_str().to_os_string()).collect()
+    };
+    let (mut at, mut rest, mut links) = (File::open("/")?, names(folder), 0);
+    loop {
         let meta = at.metadata()?;
         if meta.uid() != 0 || meta.mode() & 0o022 != 0 {
             return Ok(None);
         }
+        let Some(name) = rest.pop_front() else {
+            return Ok(None);
+        };
+        match open(&at, &name) {
+            Ok(next) => at = next,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                rest.push_front(name);
+                return Ok(Some((at, rest.into())));
+            }
+            Err(e) => {
+                let Some(target) = link(&at, &name).filter(|_| links < MAX_LINKS) else {
+                    return Err(e);
+                };
+                links += 1;
+                if target.is_absolute() {
+                    at = File::open("/")?;
+                }
+                for name in names(&target).into_iter().rev() {
+                    rest.push_front(name);
+                }
+            }
+        }
     }
-    Ok(Some(at))
+}
+
+/// Where a symbolic link leads; `None`: it is none.
+fn link(at: &File, name: &OsStr) -> Option<PathBuf> {
+    let name = CString::new(name.as_bytes()).ok()?;
+    let mut target = vec![0u8; libc::PATH_MAX as usize];
+    // SAFETY: a NUL-terminated name, and room for as many bytes as are named.
+    let n = unsafe {
+        libc::readlinkat(
+            at.as_raw_fd(),
+            name.as_ptr(),
+            target.as_mut_ptr().cast(),
+            target.len(),
+        )
+    };
+    let n = usize::try_from(n).ok().filter(|n| *n < target.len())?;
+    target.truncate(n);
+    Some(PathBuf::from(OsString::from_vec(target)))
 }
 
 fn open(at: &File, name: &OsStr) -> io::Result<File> {
@@ -122,12 +159,19 @@ mod tests {
         let again = make_missing(&folder, &owner).unwrap();
         // A folder of the account's on the way: the account makes what is below by itself.
         let below = make_missing(&folder.join("more"), &owner).unwrap();
-        // A link is not followed.
-        std::os::unix::fs::symlink("/nowhere", base.join("link")).unwrap();
-        let link = make_missing(&base.join("link"), &owner).unwrap();
+        // A link of root's is followed, one of the account's is not, wherever it leads.
+        std::os::unix::fs::symlink("upper", base.join("link")).unwrap();
+        let through = base.join("link/more");
+        let link = make_missing(&through, &owner).unwrap();
+        std::os::unix::fs::symlink(&base, folder.join("away")).unwrap();
+        let away = make_missing(&folder.join("away/new"), &owner).unwrap();
+        let seen_more = seen(&base.join("upper/more"));
+        let escaped = base.join("new").exists();
         std::fs::remove_dir_all(&base).unwrap();
         assert_eq!(all, [(0, 0, 0o755), (0, 0, 0o755), (12345, 12346, 0o750)]);
-        assert_eq!((again, below, link), (None, None, None));
+        assert_eq!((again, below, away), (None, None, None));
+        assert_eq!((link, seen_more), (Some(through), (12345, 12346, 0o750)));
+        assert!(!escaped);
     }
 
     #[test]
