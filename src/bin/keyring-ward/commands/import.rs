@@ -9,7 +9,8 @@ use serde_json::json;
 use std::path::PathBuf;
 
 /// The keyring's options name the one that gets the keys; it is made where it does not exist. Take the source from a
-/// server that is stopped.
+/// server that is stopped. All keys are written at the end, in one piece: an import that is interrupted has changed
+/// nothing. Keys that go to a token are stored one by one.
 #[derive(clap::Args)]
 #[command(group = clap::ArgGroup::new("source").required(true))]
 pub struct Args {
