@@ -482,7 +482,7 @@ fn doctor_on_broken_setups() {
             |p| set_mode(&p.keyring_file(), 0o400),
             "keyring file",
             "warning",
-            "writes are refused",
+            "none can be made or removed",
         ),
         (
             "held by another process",

@@ -102,7 +102,7 @@ fn another_providers_stanza_is_wrong_kek_and_says_so() {
     let pool = SecretPool::new();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secret");
-    write_secret(&path, &[1; 32]);
+    write_secret(&path, b"a secret that both of them accept");
     for (a, b) in [(0, 1), (1, 0)] {
         let stanza = (PROVIDERS[a].make)(&path)
             .wrap(&pool, &FILE, &DEK, soon())
@@ -144,16 +144,17 @@ fn bad_secret_files_are_refused_with_the_reason() {
         };
         refused(Kind::NotFound, "No such file");
         std::fs::create_dir(&path).unwrap();
-        refused(Kind::Io, "folder");
+        refused(Kind::InvalidInput, "folder");
         std::fs::remove_dir(&path).unwrap();
         write_secret(&path, b"");
         refused(Kind::InvalidInput, "");
         write_secret(&path, provider.secrets[0]);
-        for mode in [0o640, 0o604, 0o620, 0o666] {
+        for mode in [0o604, 0o666, 0o602] {
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-            refused(Kind::Permission, "others can get at it");
+            refused(Kind::Permission, "");
         }
-        for mode in [0o600, 0o400] {
+        // The group is the account's own here.
+        for mode in [0o600, 0o400, 0o440] {
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
             probe().unwrap();
         }
@@ -164,7 +165,8 @@ fn bad_secret_files_are_refused_with_the_reason() {
         write_secret(&target, provider.secrets[0]);
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        refused(Kind::Io, "symbolic link");
+        // A link is followed where nobody else could have made it: orchestrators hand secrets over so.
+        probe().unwrap();
     }
 }
 
@@ -173,19 +175,20 @@ fn details_of_the_providers() {
     let pool = SecretPool::new();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secret");
-    // One line end is not part of a passphrase; anything else is.
+    // One line end is not part of a passphrase; anything else is refused before it is tried.
     let kek = (PROVIDERS[0].make)(&path);
     write_secret(&path, b"pass phrase");
     let stanza = kek.wrap(&pool, &FILE, &DEK, soon()).unwrap();
     for (text, opens) in [
-        (&b"pass phrase\n"[..], true),
-        (b"pass phrase\r\n", true),
-        (b"pass phrase \n", false),
-        (b"pass phrase\n\n", false),
+        (&b"pass phrase\n"[..], Ok(true)),
+        (b"pass phrase\r\n", Ok(true)),
+        (b"pass phrasE\n", Ok(false)),
+        (b"pass phrase \n", Err(Kind::InvalidInput)),
+        (b"pass phrase\n\n", Err(Kind::InvalidInput)),
     ] {
         write_secret(&path, text);
         assert_eq!(
-            unwrap(&*kek, &FILE, &stanza).unwrap().is_some(),
+            unwrap(&*kek, &FILE, &stanza).map(|part| part.is_some()),
             opens,
             "{text:?}"
         );
