@@ -34,7 +34,7 @@ fn timed<T>(what: &str, f: impl FnOnce() -> T) -> (T, Duration) {
 fn write_cost(keyring: &Keyring, n: usize) -> f64 {
     let mut took: Vec<f64> = (0..n)
         .map(|i| {
-            let name = format!("write-{i}");
+            let name = format!("write-{}-{i}", keyring.len());
             let begin = Instant::now();
             keyring.generate(name.as_bytes(), b"", b"AES", 32).unwrap();
             begin.elapsed().as_secs_f64() * 1e6
