@@ -42,6 +42,7 @@ impl Deadline {
 /// servers that lost the same service do not come back to it in step.
 pub struct Backoff {
     next: Duration,
+    longest: Duration,
 }
 
 impl Backoff {
@@ -50,7 +51,18 @@ impl Backoff {
 
     /// Before the first pause.
     pub fn new() -> Backoff {
-        Backoff { next: Self::FIRST }
+        Backoff {
+            next: Self::FIRST,
+            longest: Self::LONGEST,
+        }
+    }
+
+    /// The same with pauses of at most a second: for what is on this machine and costs nobody anything.
+    pub fn up_to_a_second() -> Backoff {
+        Backoff {
+            longest: Duration::from_secs(1),
+            ..Backoff::new()
+        }
     }
 
     /// Sleeps, but not beyond `deadline`. `false`: the deadline leaves no time for another attempt.
@@ -59,7 +71,7 @@ impl Backoff {
         // Without randomness the pause is the whole one; nothing depends on it.
         let _ = fill_random(&mut random);
         let pause = self.next.mul_f64(1.0 - f64::from(random[0]) / 255.0 / 2.0);
-        self.next = (self.next * 2).min(Self::LONGEST);
+        self.next = (self.next * 2).min(self.longest);
         if pause >= deadline.remaining() {
             return false;
         }

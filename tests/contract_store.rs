@@ -644,9 +644,9 @@ fn a_pinned_fingerprint_admits_one_dek() {
     let place = with_keys(1);
     let fingerprint = place.open().unwrap().status().store.fingerprint;
     let mut config = place.config();
-    config.fingerprint = fingerprint;
+    config.fingerprint = fingerprint.into_iter().collect();
     Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
-    config.fingerprint = Some([0; 16]);
+    config.fingerprint = vec![[0; 16]];
     let e = Keyring::open(&config, &place.server(), &SecretPool::new())
         .map(drop)
         .unwrap_err();

@@ -25,7 +25,7 @@ component_manifest() { echo '{ "components": "file://component_keyring_ward" }' 
 
 # component_config FIELD: the configuration with the given KEK member, e.g. '"passphrase_file": "/x"'
 component_config() {
-  echo "{ \"backend\": \"file\", \"path\": \"$KEYS/keyring.ward\", \"read_only\": ${2:-false}, \"file\": { $1 } }" > "$CONFIG"
+  echo "{ \"backend\": \"file\", \"path\": \"$KEYS/keyring.ward\", \"start_timeout\": 5, \"read_only\": ${2:-false}, \"file\": { $1 } }" > "$CONFIG"
 }
 
 make_passphrase() {

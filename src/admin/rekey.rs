@@ -115,7 +115,8 @@ fn told(mut outcome: Outcome, keyring: &Keyring, config: &Config) -> Outcome {
     outcome.keys = status.keys;
     outcome.generation = status.store.generation;
     outcome.fingerprint = fingerprint.map(|f| hex(&f)).unwrap_or_default();
-    outcome.pin_is_stale = config.fingerprint.is_some() && config.fingerprint != fingerprint;
+    outcome.pin_is_stale = !config.fingerprint.is_empty()
+        && !fingerprint.is_some_and(|new| config.fingerprint.contains(&new));
     outcome
 }
 

@@ -4,7 +4,7 @@
 //! of the places: global JSON, local JSON over it, else the group `[keyring_ward]`. It must never
 //! open a secret or a keyring.
 
-use super::{Config, Layer, OP, json, option_file};
+use super::{Config, Layer, OP, json, layers, option_file};
 use crate::error::{Error, Kind, Result};
 use crate::os::{denied, identity};
 use crate::sys;
@@ -200,6 +200,7 @@ pub fn component_layer(
                     )
                     .hint("It belongs into the global file only."));
                 }
+                layers::refuse_weaker(&layer, &local.layer)?;
                 layer.overlay(local.layer);
             }
         }

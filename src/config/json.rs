@@ -53,6 +53,17 @@ pub fn parse(text: &[u8], origin: &str) -> Result<Document> {
     Ok(document)
 }
 
+/// Options of several values: a list of strings, or one string in which commas separate them.
+const LISTS: [&str; 2] = ["fingerprint", "aws_kms_previous_key_ids"];
+
+fn list(items: &[Value]) -> Option<String> {
+    let texts = items.iter().map(|item| {
+        let text = item.as_str().map(str::trim);
+        text.filter(|t| !t.is_empty() && !t.contains(','))
+    });
+    Some(texts.collect::<Option<Vec<_>>>()?.join(","))
+}
+
 fn read_member(
     layer: &mut Layer,
     at: (Option<&str>, &str),
@@ -68,6 +79,15 @@ fn read_member(
     };
     let text = match (OPTIONS[index].kind, value) {
         (ValueKind::Text, Value::String(text)) => text.clone(),
+        (ValueKind::Text, Value::Array(items)) if LISTS.contains(&OPTIONS[index].name) => {
+            list(items).ok_or_else(|| {
+                let why = format!(
+                    "'{}' is not a list of strings without commas (in {origin})",
+                    at.1
+                );
+                Error::new(Kind::Config, OP, why)
+            })?
+        }
         (ValueKind::Bool, Value::Bool(flag)) => flag.to_string(),
         (ValueKind::Number, Value::Number(number)) => number.to_string(),
         (kind, _) => {
@@ -106,6 +126,47 @@ mod tests {
             [crate::config::KekConfig::KeyFile(
                 crate::config::SecretRef::Credential("kek".into())
             )]
+        );
+    }
+
+    #[test]
+    fn lists() {
+        let read = |list: &str| {
+            let text = format!(
+                r#"{{ "backend": "file", "path": "/k/f", "file": {{ "key_file": "/x" }}, "fingerprint": {list} }}"#
+            );
+            parse(text.as_bytes(), "f")
+                .and_then(|d| d.layer.finish())
+                .map(|c| c.fingerprint)
+        };
+        let (a, b) = ("00".repeat(16), "ab".repeat(16));
+        for two in [format!(r#"["{a}", "{b}"]"#), format!(r#""{a}, {b}""#)] {
+            assert_eq!(read(&two).unwrap(), [[0; 16], [0xab; 16]]);
+        }
+        assert_eq!(read(&format!(r#"["{a}"]"#)).unwrap(), [[0; 16]]);
+        for none in ["[]", r#""""#] {
+            assert!(read(none).unwrap().is_empty());
+        }
+        for bad in [
+            r#"[1]"#.into(),
+            format!(r#"["{a},{b}"]"#),
+            r#"[""]"#.into(),
+            format!(r#"[["{a}"]]"#),
+        ] {
+            assert!(
+                read(&bad)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("not a list of strings"),
+                "{bad}"
+            );
+        }
+        let many = vec![format!(r#""{a}""#); 17].join(",");
+        assert!(
+            read(&format!("[{many}]"))
+                .unwrap_err()
+                .to_string()
+                .contains("at most 16")
         );
     }
 

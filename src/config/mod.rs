@@ -7,6 +7,7 @@ mod aws_kms;
 pub mod aws_names;
 pub mod discover;
 pub mod json;
+mod layers;
 pub mod locate;
 pub mod manifest;
 pub mod option_file;
@@ -25,6 +26,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const OP: &str = "read the configuration";
+/// More than one is needed only while a DEK is changed.
+const MAX_FINGERPRINTS: usize = 16;
 
 /// Where keys live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +159,18 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Every secret that opening the keyring reads on this machine.
+    pub fn secrets(&self) -> Vec<&SecretRef> {
+        let of = |kek| match kek {
+            &KekConfig::Passphrase(ref source) | &KekConfig::KeyFile(ref source) => Some(source),
+            KekConfig::Pkcs11(pkcs11) => Some(&pkcs11.pin),
+            KekConfig::AwsKms(kms) => kms.credentials_file.as_ref(),
+        };
+        self.keks.iter().filter_map(of).collect()
+    }
+}
+
 impl KekConfig {
     /// The backend that this KEK belongs to.
     pub fn backend(&self) -> Backend {
@@ -223,8 +238,8 @@ pub struct Config {
     pub path: PathBuf,
     /// No write is accepted and nothing on disk is touched.
     pub read_only: bool,
-    /// The DEK that the file must have, if pinned.
-    pub fingerprint: Option<[u8; FINGERPRINT]>,
+    /// The DEK that the file must have: one of these, where any is pinned.
+    pub fingerprint: Vec<[u8; FINGERPRINT]>,
     /// The KEKs: the first one wraps, any of them opens.
     pub keks: Vec<KekConfig>,
     /// How long KEKs may take.
@@ -284,7 +299,7 @@ pub const OPTIONS: [OptionSpec; 39] = [
         name: "fingerprint",
         json: (None, "fingerprint"),
         kind: ValueKind::Text,
-        help: "The DEK that the file must have, as keyring-ward status shows it",
+        help: "The DEK that the file must have, as keyring-ward status shows it; several, separated by commas",
     },
     OptionSpec {
         name: "file_passphrase_file",
@@ -652,15 +667,13 @@ impl Layer {
                 )
             })?,
         };
-        let fingerprint = match self.get("fingerprint") {
-            None | Some("") => None,
-            Some(text) => Some(parse_fingerprint(text).ok_or_else(|| {
+        let fingerprint = parse_fingerprints(self.get("fingerprint").unwrap_or_default())
+            .map_err(|why| {
                 bad(
-                    format!("'{}' is not a fingerprint", shorten(text)),
-                    "Use the 32 hexadecimal digits that keyring-ward status shows.",
+                    why,
+                    "Use the 32 hexadecimal digits that keyring-ward status shows; several, separated by commas.",
                 )
-            })?),
-        };
+            })?;
         let patience = Patience {
             start: self.seconds("start_timeout", Patience::default().start, &origin)?,
             call: self.seconds("timeout", Patience::default().call, &origin)?,
@@ -812,8 +825,23 @@ pub fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-fn parse_fingerprint(text: &str) -> Option<[u8; FINGERPRINT]> {
-    from_hex(text, FINGERPRINT)?.try_into().ok()
+/// None, one or several fingerprints; an error is the beginning of a sentence.
+fn parse_fingerprints(text: &str) -> std::result::Result<Vec<[u8; FINGERPRINT]>, String> {
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    if parts.len() > MAX_FINGERPRINTS {
+        return Err(format!(
+            "{} fingerprints are pinned, at most {MAX_FINGERPRINTS} may be",
+            parts.len()
+        ));
+    }
+    let one = |part: &&str| from_hex(part, FINGERPRINT)?.try_into().ok();
+    let each = parts
+        .iter()
+        .map(|part| one(part).ok_or_else(|| format!("'{}' is not a fingerprint", shorten(part))));
+    each.collect()
 }
 
 /// The bytes that pairs of hexadecimal digits stand for; `None`: other text, nothing, or more than `most`.
@@ -927,6 +955,16 @@ mod tests {
             ("max_owner_size", "-1", "not a value for max_owner_size"),
             ("pkcs11_module", "/m", "is an option of the backend pkcs11"),
             ("fingerprint", "xyz", "not a fingerprint"),
+            (
+                "fingerprint",
+                "00112233445566778899aabbccddeeff,",
+                "not a fingerprint",
+            ),
+            (
+                "fingerprint",
+                "00112233445566778899aabbccddeeff 00112233445566778899aabbccddeeff",
+                "not a fingerprint",
+            ),
             ("file_passphrase_file", "p", "neither an absolute path"),
             ("file_passphrase_file", "", "has no KEK"),
             (

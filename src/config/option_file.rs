@@ -4,7 +4,7 @@
 //! `!include`, `!includedir`; world-writable files are ignored, as the server ignores them. It
 //! must never fail on a file or group that is not ours: what the server would refuse is noted for doctor.
 
-use super::{Layer, OPTIONS, ValueKind, find_option, unknown};
+use super::{Layer, OPTIONS, ValueKind, find_option, layers, unknown};
 use crate::error::{Error, Kind, Result};
 use std::fs::File;
 use std::io::Read;
@@ -30,6 +30,8 @@ pub struct Line {
     pub value: Option<String>,
     /// File and line, for messages.
     pub origin: String,
+    /// The file belongs to root: what it says of guarded options a file of somebody else can't take back.
+    pub from_root: bool,
 }
 
 /// Reads option files one after the other and keeps the lines of its groups in their order.
@@ -37,6 +39,8 @@ pub struct Reader {
     groups: Vec<String>,
     cwd: PathBuf,
     files: usize,
+    /// The file that is read now is root's.
+    from_root: bool,
     /// What was found; of two lines with one name the later counts.
     pub lines: Vec<Line>,
     /// Files that were ignored, and why.
@@ -60,6 +64,7 @@ impl Reader {
             groups: plain.chain(suffixed).collect(),
             cwd: cwd.to_path_buf(),
             files: 0,
+            from_root: false,
             lines: Vec::new(),
             ignored: Vec::new(),
             refused: Vec::new(),
@@ -74,9 +79,10 @@ impl Reader {
     pub fn layer(&self) -> Result<Layer> {
         let groups = self.groups.join("] and [");
         let mut layer = Layer::from_origin(format!("the group [{groups}] of my.cnf"));
-        self.lines
-            .iter()
-            .try_for_each(|line| option(&mut layer, line))?;
+        for (i, line) in self.lines.iter().enumerate() {
+            layers::refuse_weaker_line(&self.lines[..i], line)?;
+            option(&mut layer, line)?;
+        }
         Ok(layer)
     }
 
@@ -106,7 +112,11 @@ impl Reader {
             return;
         }
         match read_text(&path) {
-            Ok(Some(text)) => self.parse(&text, &path, depth),
+            Ok(Some((text, from_root))) => {
+                let includer = std::mem::replace(&mut self.from_root, from_root);
+                self.parse(&text, &path, depth);
+                self.from_root = includer;
+            }
             Ok(None) => {}
             Err(why) => {
                 let denied = File::open(&path)
@@ -194,6 +204,7 @@ impl Reader {
             loose,
             value,
             origin,
+            from_root: self.from_root,
         });
     }
 }
@@ -222,8 +233,8 @@ fn option(layer: &mut Layer, line: &Line) -> Result<()> {
     Ok(())
 }
 
-/// The text of a file; `None` where it does not exist; a sentence where it is ignored.
-fn read_text(path: &Path) -> std::result::Result<Option<String>, String> {
+/// The text of a file, and whether the file is root's; `None` where it does not exist; a sentence where it is ignored.
+fn read_text(path: &Path) -> std::result::Result<Option<(String, bool)>, String> {
     let meta = match std::fs::metadata(path) {
         Ok(meta) => meta,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -242,7 +253,8 @@ fn read_text(path: &Path) -> std::result::Result<Option<String>, String> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(format!("it is larger than {MAX_FILE} bytes"));
     }
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Some((text, meta.uid() == 0)))
 }
 
 /// A value without its end-of-line comment, its quotes and its escapes.

@@ -8,9 +8,11 @@ pub mod aes;
 pub mod id;
 pub mod record;
 mod sizes;
+pub mod starting;
 
 use crate::config::{Config, KekConfig};
 use crate::deadline::Deadline;
+use crate::envelope::FINGERPRINT;
 use crate::error::{Error, Kind, Result};
 use crate::kek;
 use crate::secret::{SecretBytes, SecretPool};
@@ -102,13 +104,23 @@ impl Keyring {
     /// # Errors
     /// What is wrong with configuration, KEK or file, each with its kind.
     pub fn open(config: &Config, environment: &Environment, pool: &SecretPool) -> Result<Keyring> {
-        Keyring::open_after(config, environment, pool, None)
+        Keyring::open_by(config, environment, pool, budget(config, environment))
+    }
+
+    fn open_by(
+        config: &Config,
+        environment: &Environment,
+        pool: &SecretPool,
+        deadline: Deadline,
+    ) -> Result<Keyring> {
+        Keyring::open_after(config, environment, pool, deadline, None)
     }
 
     fn open_after(
         config: &Config,
         environment: &Environment,
         pool: &SecretPool,
+        deadline: Deadline,
         predecessor: Option<crate::store::file::Handover>,
     ) -> Result<Keyring> {
         let mode = match (environment.look_only, config.read_only) {
@@ -116,7 +128,16 @@ impl Keyring {
             (false, true) => Mode::ReadOnly,
             (false, false) => Mode::ReadWrite,
         };
-        let open = |mode| Keyring::open_in(mode, config, environment, pool, predecessor.clone());
+        let open = |mode| {
+            Keyring::open_in(
+                mode,
+                config,
+                environment,
+                pool,
+                deadline,
+                predecessor.clone(),
+            )
+        };
         match open(mode) {
             Err(e) if e.kind() == Kind::Locked && environment.snapshot_if_locked => {
                 open(Mode::Snapshot)
@@ -130,9 +151,10 @@ impl Keyring {
         config: &Config,
         environment: &Environment,
         pool: &SecretPool,
+        deadline: Deadline,
         predecessor: Option<crate::store::file::Handover>,
     ) -> Result<Keyring> {
-        if config.needs_fingerprint() && config.fingerprint.is_none() && !environment.making {
+        if config.needs_fingerprint() && config.fingerprint.is_empty() && !environment.making {
             return Err(Error::new(
                 Kind::Config,
                 "open the keyring",
@@ -143,11 +165,6 @@ impl Keyring {
         // It grows with what was authenticated: the file's size says nothing.
         let mut map = Map::default();
         let mut sizes = Sizes::default();
-        let deadline = Deadline::after(if environment.starting {
-            config.patience.start
-        } else {
-            config.patience.call
-        });
         let options = OpenOptions {
             path: &config.path,
             mode,
@@ -155,7 +172,7 @@ impl Keyring {
             keks: config.keks.iter().map(kek::from_config).collect(),
             deadline,
             kek_patience: config.patience.call,
-            fingerprint: config.fingerprint,
+            fingerprint: config.fingerprint.clone(),
             // The tool has no data directory: it reads what it is given, to mend it.
             any_length: environment.data_dir.is_none(),
             limits: config.limits,
@@ -218,7 +235,9 @@ impl Keyring {
             store.rewrite(&live)?;
         }
         let predecessor = store.handover();
-        let new = Keyring::open_after(config, environment, &self.pool, Some(predecessor))?;
+        let deadline = budget(config, environment);
+        let new =
+            Keyring::open_after(config, environment, &self.pool, deadline, Some(predecessor))?;
         // A late writer of this keyring must not write behind the new one's back.
         store.retire();
         Ok(new)
@@ -609,8 +628,32 @@ impl Keyring {
     /// # Errors
     /// NotFound: there is no file yet. ReadOnly, Io, and the KEK's own errors.
     pub fn rekey(&self, keks: &[KekConfig], keep_dek: bool) -> Result<()> {
-        let keks = keks.iter().map(kek::from_config).collect();
-        self.with_live(|store, live| store.rekey(live, keks, keep_dek))
+        self.rekey_if(keks, keep_dek, |_| Ok(()))
+    }
+
+    /// The same, if `allowed` says so of the new DEK's fingerprint: where the configuration pins fingerprints, a file
+    /// under one that it does not name would not open again. A DEK that was not allowed is kept for the next call.
+    ///
+    /// # Errors
+    /// As [`Keyring::rekey`]; those of `allowed`, and nothing was changed then.
+    pub fn rekey_if(
+        &self,
+        keks: &[KekConfig],
+        keep_dek: bool,
+        allowed: impl FnOnce(&[u8; FINGERPRINT]) -> Result<()>,
+    ) -> Result<()> {
+        let keks: Vec<_> = keks.iter().map(kek::from_config).collect();
+        self.with_live(|store, live| {
+            if !keep_dek {
+                allowed(&store.prepare_dek(&keks)?)?;
+            }
+            store.rekey(live, keks, keep_dek)
+        })
+    }
+
+    /// A reload has put another keyring in this one's place: what it refuses, that one takes.
+    pub fn is_retired(&self) -> bool {
+        self.store().is_retired()
     }
 
     /// Checks that `kek` is another one than that which the file is under. After a leak "under the new KEK" must be
@@ -660,6 +703,14 @@ fn asked_by(id: &KeyId, error: Error) -> Error {
         b"" => error.expected(),
         _ => error.refused(),
     }
+}
+
+/// How long all KEKs together may take now.
+fn budget(config: &Config, environment: &Environment) -> Deadline {
+    Deadline::after(match environment.starting {
+        true => config.patience.start,
+        false => config.patience.call,
+    })
 }
 
 /// Applies a change that was read; gives the length of the frame that died by it.
@@ -714,7 +765,7 @@ mod tests {
             backend: Backend::File,
             path: dir.path().join("k.ward"),
             read_only: false,
-            fingerprint: None,
+            fingerprint: Vec::new(),
             keks: vec![KekConfig::KeyFile(SecretRef::File(kek))],
             patience: Patience::default(),
             limits: Limits::default(),

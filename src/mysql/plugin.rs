@@ -431,7 +431,8 @@ guarded_fn! {
             let material = ptr::slice(key.cast(), key_len, MAX_MATERIAL, "key material");
             (ptr::bytes(key_id), ptr::bytes(user_id), ptr::bytes(key_type), material)
         };
-        state::write(|keyring| keyring.store_key(id, owner, key_type, material?)).map(|()| false)
+        let material = material?;
+        state::write(|keyring| keyring.store_key(id, owner, key_type, material)).map(|()| false)
     }
 }
 

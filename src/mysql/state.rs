@@ -10,10 +10,11 @@ use super::guard;
 use super::log::{self, Log};
 use crate::config::Config;
 use crate::config::discover::CommandLine;
+use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::keyring::id::list_short_first;
 use crate::keyring::record::KeyRecord;
-use crate::keyring::{Environment, Keyring};
+use crate::keyring::{Environment, Keyring, starting};
 use crate::os::identity;
 use crate::secret::SecretPool;
 use crate::store::Mode;
@@ -22,6 +23,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 /// Which role the keyring was opened in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -295,14 +297,47 @@ fn show_keys() {
 ///
 /// # Errors
 /// There is no keyring, and those of `f`.
-pub fn write(f: impl FnOnce(&Keyring) -> Result<()> + Send) -> Result<()> {
-    let keyring = keyring()?;
-    let current: &Keyring = &keyring;
-    let work = || STATE.acting.go_on(|| f(current));
-    let result = COUNTERS.writes.run(work);
-    COUNTERS.keys.store(keyring.len() as u64, Ordering::Relaxed);
-    log_warnings(&keyring);
-    result
+pub fn write(f: impl Fn(&Keyring) -> Result<()> + Send + Sync) -> Result<()> {
+    COUNTERS.writes.run(|| {
+        change(|keyring| {
+            let result = f(keyring);
+            COUNTERS.keys.store(keyring.len() as u64, Ordering::Relaxed);
+            log_warnings(keyring);
+            result
+        })
+    })
+}
+
+/// Runs a change on the keyring that serves. One that a reload has replaced meanwhile refuses it untouched; it is done
+/// on the new one then.
+///
+/// # Errors
+/// There is no keyring, and those of `f`.
+pub fn change<T: Send>(f: impl Fn(&Keyring) -> Result<T> + Send + Sync) -> Result<T> {
+    let deadline = Deadline::after(LONGEST_CHASE);
+    loop {
+        let keyring = keyring()?;
+        let current: &Keyring = &keyring;
+        match STATE.acting.go_on(|| f(current)) {
+            Err(e) if e.kind() == Kind::ReadOnly && keyring.is_retired() && !deadline.passed() => {
+                // The new one is there in a moment.
+                if is_current(&keyring) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+            result => return result,
+        }
+    }
+}
+
+/// How long a change runs after keyrings that reloads replace.
+const LONGEST_CHASE: Duration = Duration::from_secs(10);
+
+fn is_current(keyring: &Keyring) -> bool {
+    let current = STATE.keyring.load();
+    current
+        .as_ref()
+        .is_some_and(|c| std::ptr::eq(&raw const **c, keyring))
 }
 
 /// Finds a key: see [`Keyring::fetch`].
@@ -342,7 +377,7 @@ fn load_once(how: LastLoad) -> Result<()> {
         let environment = environment(instance_dir.as_deref(), first);
         match &old {
             Some(old) => old.reload(&config, &environment),
-            None => Keyring::open(&config, &environment, &SecretPool::new()),
+            None => starting::open(&config, &environment, &SecretPool::new(), log::note),
         }
     };
     let result = STATE.acting.load(instance_dir.as_deref(), &*config, || {

@@ -260,11 +260,12 @@ fn reload() -> Result<Value> {
 }
 
 fn reseal() -> Result<Value> {
-    let keyring = state::keyring()?;
-    let config = keyring.config();
-    refuse_pinned(config.fingerprint.is_some())?;
-    keyring.rekey(&config.keks[..1], false)?;
-    done(&keyring.status())
+    state::change(|keyring| {
+        let config = keyring.config();
+        refuse_pinned(!config.fingerprint.is_empty())?;
+        keyring.rekey(&config.keks[..1], false)?;
+        done(&keyring.status())
+    })
 }
 
 fn rekey() -> Result<Value> {
@@ -280,7 +281,7 @@ fn rekey() -> Result<Value> {
             "A rekey changes the KEK of this keyring. Use keyring_ward_reload() for another one.",
         ));
     }
-    refuse_pinned(config.fingerprint.is_some())?;
+    refuse_pinned(!config.fingerprint.is_empty())?;
     keyring.check_new_kek(&config.keks[0])?;
     keyring.rekey(&config.keks[..1], false)?;
     state::load_again()?;

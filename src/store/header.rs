@@ -27,8 +27,8 @@ pub(super) struct Expected<'a> {
     pub(super) keks: &'a [Box<dyn Kek>],
     /// How long all of them together may take.
     pub(super) deadline: Deadline,
-    /// The DEK's fingerprint, where the configuration pins it.
-    pub(super) pinned: Option<[u8; FINGERPRINT]>,
+    /// The DEK's fingerprint is one of these, where the configuration pins any.
+    pub(super) pinned: &'a [[u8; FINGERPRINT]],
     /// The data directory and the keyring that belongs to it by its marker, where there are both.
     pub(super) belongs: Option<(&'a Path, &'a [u8; FILE_ID])>,
 }
@@ -75,16 +75,15 @@ pub(super) fn open(bytes: &[u8], expected: &Expected<'_>) -> Result<OpenHeader> 
         let why = "the header is not authentic: it was changed";
         return Err(damaged(layout::damaged(0, why)));
     }
-    if let Some(pinned) = expected.pinned
-        && !equal(&fingerprint(&opened.dek)?, &pinned)
-    {
+    let is = fingerprint(&opened.dek)?;
+    if !expected.pinned.is_empty() && !expected.pinned.iter().any(|pinned| equal(&is, pinned)) {
         return Err(Error::new(
             Kind::WrongKek,
             OP,
             format!("the DEK of {place} is not the one that the configuration pins"),
         )
         .hint(
-            "Somebody may have put another keyring in place. Restore yours, or correct fingerprint.",
+            "Somebody may have put another keyring in place. Restore yours, or correct fingerprint. Nothing was changed.",
         ));
     }
     if let Some((dir, file_id)) = expected.belongs

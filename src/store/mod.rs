@@ -132,6 +132,13 @@ pub trait Store: Send {
         Ok(false)
     }
 
+    /// Makes the DEK that the next [`Store::rekey`] without `keep_dek` takes, and gives its fingerprint; the same one
+    /// until then.
+    ///
+    /// # Errors
+    /// There is no file, or its DEK can't be changed; those of the KEK's generator.
+    fn prepare_dek(&mut self, keks: &[Box<dyn Kek>]) -> Result<[u8; FINGERPRINT]>;
+
     /// It was opened by a KEK that is not the first one, and may be written.
     fn opened_by_an_old_kek(&self) -> bool {
         false
@@ -167,6 +174,9 @@ pub trait Store: Send {
 
     /// Another store has taken this one's place: no write is accepted any more.
     fn retire(&mut self);
+
+    /// It was retired: what it refuses, its successor takes.
+    fn is_retired(&self) -> bool;
 
     /// Where the records are.
     fn path(&self) -> &std::path::Path;

@@ -114,7 +114,7 @@ impl TokenStore {
             Some(dir) => marker::read(dir)?,
             None => None,
         };
-        store.read(options.fingerprint, options.deadline, marker, sink)?;
+        store.read(&options.fingerprint, options.deadline, marker, sink)?;
         Ok(store)
     }
 
@@ -135,7 +135,7 @@ impl TokenStore {
 
     fn read(
         &mut self,
-        pinned: Option<[u8; FINGERPRINT]>,
+        pinned: &[[u8; FINGERPRINT]],
         deadline: Deadline,
         marker: Option<Marker>,
         sink: &mut dyn FnMut(ReadChange) -> Result<u64>,
@@ -480,6 +480,15 @@ fn label_of(opened: &Opened, id: &[u8]) -> String {
     format!("key {}", crate::config::hex(&mac[..20]))
 }
 
+fn not_here() -> Error {
+    Error::new(
+        Kind::InvalidInput,
+        "change the KEK",
+        "the keys are objects on the token",
+    )
+    .hint("This version can only move them: mysql_migrate_keyring to another keyring component, and back under the new KEK.")
+}
+
 impl Store for TokenStore {
     fn append(&mut self, change: &Change<'_>) -> Result<()> {
         self.change(change)
@@ -527,12 +536,11 @@ impl Store for TokenStore {
     }
 
     fn rekey(&mut self, _: &[&KeyRecord], _: Vec<Box<dyn Kek>>, _: bool) -> Result<()> {
-        Err(Error::new(
-            Kind::InvalidInput,
-            "change the KEK",
-            "the keys are objects on the token",
-        )
-        .hint("This version can only move them: mysql_migrate_keyring to another keyring component, and back under the new KEK."))
+        Err(not_here())
+    }
+
+    fn prepare_dek(&mut self, _: &[Box<dyn Kek>]) -> Result<[u8; FINGERPRINT]> {
+        Err(not_here())
     }
 
     fn wants_rewrite(&self) -> bool {
@@ -545,6 +553,10 @@ impl Store for TokenStore {
 
     fn needs_rescue(&self) -> bool {
         false
+    }
+
+    fn is_retired(&self) -> bool {
+        self.retired
     }
 
     fn retire(&mut self) {

@@ -44,7 +44,7 @@ impl Place {
             backend: Backend::File,
             path: self.keyring_file(),
             read_only: false,
-            fingerprint: None,
+            fingerprint: Vec::new(),
             keks: vec![KekConfig::KeyFile(SecretRef::File(self.key_file()))],
             patience: Patience::default(),
             limits: Limits::default(),

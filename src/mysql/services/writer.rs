@@ -24,7 +24,8 @@ guarded_fn! {
             let material = ptr::slice(data, data_size, MAX_MATERIAL, "key material");
             (ptr::bytes(data_id), ptr::bytes(auth_id), ptr::bytes(data_type), material)
         };
-        state::write(|keyring| keyring.store_key(id, owner, key_type, material?)).map(|()| 0)
+        let material = material?;
+        state::write(|keyring| keyring.store_key(id, owner, key_type, material)).map(|()| 0)
     }
 }
 

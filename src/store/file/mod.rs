@@ -56,8 +56,8 @@ pub struct OpenOptions<'a> {
     pub deadline: Deadline,
     /// How long a KEK may take later, when the file is made or rekeyed.
     pub kek_patience: Duration,
-    /// The DEK that the file must have, if pinned.
-    pub fingerprint: Option<[u8; FINGERPRINT]>,
+    /// The DEK that the file must have: one of these, where any is pinned.
+    pub fingerprint: Vec<[u8; FINGERPRINT]>,
     /// How much may be written, and how long a file a server reads.
     pub limits: Limits,
     /// A file of any length is read: nobody's start depends on it.
@@ -169,6 +169,8 @@ pub struct FileStore {
     rewrite_from: u64,
     /// How long a KEK may take when the file is made or rekeyed.
     kek_patience: Duration,
+    /// The DEK that a rekey will take, made before so that its fingerprint can be configured first.
+    prepared: Option<SecretBytes>,
     warnings: Vec<String>,
 }
 
@@ -208,6 +210,7 @@ impl FileStore {
             dead_bytes: 0,
             rewrite_from: write::MIN_DEAD,
             kek_patience: options.kek_patience,
+            prepared: None,
             warnings: Vec::new(),
         };
         if store.mode == Mode::ReadWrite {
@@ -239,7 +242,7 @@ impl FileStore {
                     store.sweep();
                 }
                 let predecessor = options.predecessor.as_ref();
-                let pin = options.fingerprint;
+                let pin = &options.fingerprint;
                 if meta.len() > store.limits.file && !options.any_length {
                     return Err(store.too_long(meta.len()));
                 }
@@ -307,7 +310,7 @@ impl FileStore {
         &mut self,
         mut file: File,
         meta: &Metadata,
-        pinned: Option<[u8; FINGERPRINT]>,
+        pinned: &[[u8; FINGERPRINT]],
         deadline: Deadline,
         marker: Option<Marker>,
         predecessor: Option<&Handover>,
@@ -674,6 +677,14 @@ impl Store for FileStore {
             self.refusing,
             Some(Refusing::Unsynced(_) | Refusing::Uncut(_))
         ) || (self.journal.is_some() && self.mode == Mode::ReadWrite && lost())
+    }
+
+    fn is_retired(&self) -> bool {
+        matches!(self.refusing, Some(Refusing::Retired))
+    }
+
+    fn prepare_dek(&mut self, keks: &[Box<dyn Kek>]) -> Result<[u8; FINGERPRINT]> {
+        self.next_dek(keks)
     }
 
     fn retire(&mut self) {

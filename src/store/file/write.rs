@@ -224,7 +224,10 @@ impl FileStore {
         let dek = if keep_dek {
             self.pool.copy(&journal.dek)?
         } else {
-            new_dek(&self.pool, &keks, deadline)?
+            match self.prepared.take() {
+                Some(dek) => dek,
+                None => new_dek(&self.pool, &keks, deadline)?,
+            }
         };
         let stanzas = vec![wrap_dek(
             &self.pool,
@@ -243,6 +246,16 @@ impl FileStore {
             self.collect_kek_warnings();
         }
         result
+    }
+
+    /// The DEK that the next rekey takes; its fingerprint.
+    pub(super) fn next_dek(&mut self, keks: &[Box<dyn Kek>]) -> Result<[u8; FINGERPRINT]> {
+        self.next_generation()?;
+        let dek = match self.prepared.take() {
+            Some(dek) => dek,
+            None => new_dek(&self.pool, keks, Deadline::after(self.kek_patience))?,
+        };
+        fingerprint(self.prepared.insert(dek))
     }
 
     /// The DEK is wrapped by a KEK of old, which the configuration still names: wraps it by the first KEK as
