@@ -22,6 +22,6 @@ case "$action" in
   create-key)
     [ "$query" = KeyMetadata.KeyId ] || { echo "unknown query" >&2; exit 252; }
     call CreateKey "{\"Description\":\"$description\",\"MultiRegion\":$multi}" | grep -o '"KeyId": *"[^"]*"' | head -1 | cut -d'"' -f4 ;;
-  create-alias) call CreateAlias "{\"AliasName\":\"$alias\",\"TargetKeyId\":\"$target\"}" ;;
+  create-alias) call CreateAlias "{\"AliasName\":\"$alias\",\"TargetKeyId\":\"$target\"}" >/dev/null ;;
   *) echo "unknown action: $action" >&2; exit 252 ;;
 esac

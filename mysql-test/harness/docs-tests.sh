@@ -78,6 +78,20 @@ do_aws_account() {
   cat /etc/ssl/certs/ca-certificates.crt.kw /tmp/kw-docs-kms/ca.pem > /etc/ssl/certs/ca-certificates.crt
   install -m 0755 /kw/mysql-test/harness/aws-stand-in.sh /usr/local/bin/aws
 }
+# What README promises of failures of the keyring's SQL functions: NULL, and log and status say which it was.
+do_failures_are_told() {
+  install_udf
+  sql -e "DO keyring_key_generate('twice','AES',32)"
+  local statement kind
+  while IFS='|' read -r statement kind; do
+    sql_null "SELECT $statement"
+    log_has "$kind"
+    case "$(status_row Last_error)" in *"$kind"*) ;; *) fail "$statement: Last_error is '$(status_row Last_error)'" ;; esac
+  done <<'END'
+keyring_key_generate('twice','AES',32)|KW-0002 AlreadyExists
+keyring_key_generate(REPEAT('x',256),'AES',32)|KW-0003 InvalidInput
+END
+}
 # A key that an older copy lacks.
 do_make_newer_key() { sql -e "DO keyring_key_generate('newer','AES',32)"; }
 # The data of before is readable, under the keyring that is meant.
@@ -213,6 +227,48 @@ END
   printf '1. x\n   ```sh\n   ls\n     -l\n   ```\n' > $page; awk -v out=$out -f /kw/mysql-test/harness/docs-blocks.awk $page
   expect "an indented block" "$(cat $out/001)" "ls
   -l"
+}
+
+# What sentences quote can't be run; that its commands and options exist can be looked at.
+t_quoted_commands_have_the_options_that_they_name() {
+  local page text command option help count=0 cache=/tmp/kw-docs-help
+  rm -rf $cache; mkdir -p $cache
+  for page in /kw/README.md /kw/docs/*.md; do
+    tr '\n' ' ' < "$page" | grep -oE '`keyring-ward [^`]*`' | tr -d '`' | sort -u > /tmp/kw-docs-quoted || true
+    while read -r _ text; do
+      case "$text" in
+        -* | help*) continue ;;
+        hsm\ list* | hsm\ keys* | hsm\ test*) command=$(echo "$text" | cut -d' ' -f1,2) ;;
+        *) command=${text%% *} ;;
+      esac
+      help=$cache/${command// /-}
+      # shellcheck disable=SC2086
+      [ -e "$help" ] || keyring-ward $command --help > "$help" 2>&1 || fail "${page#/kw/}: there is no 'keyring-ward $command'"
+      count=$((count + 1))
+      for option in $(echo "$text" | grep -oE -- '--[a-z][a-z-]*' || true); do
+        grep -qE -- "(^|[ ,\`])$option([ ,<=\`]|\$)" "$help" || fail "${page#/kw/}: '$text': keyring-ward $command has no $option"
+      done
+    done < /tmp/kw-docs-quoted
+  done
+  echo "    $count quoted commands"
+  [ $count -gt 20 ]
+}
+
+# Files that a page names are there.
+t_files_and_pages_that_are_named_exist() {
+  local page name count=0
+  for page in README.md $(cd /kw && ls docs/*.md); do
+    while read -r name; do
+      count=$((count + 1))
+      [ -e "/kw/$name" ] || fail "$page names $name, which is not there"
+    done < <(grep -oE '\b(scripts|contrib|share|mysql-test/(harness|container))/[A-Za-z0-9_./-]*[A-Za-z0-9]' "/kw/$page" | grep -v '^share/keyring-ward' | sort -u)
+    while read -r name; do
+      count=$((count + 1))
+      [ -e "/kw/$(dirname "$page")/$name" ] || fail "$page links to $name, which is not there"
+    done < <(grep -oE '\]\([a-zA-Z0-9_./-]+' "/kw/$page" | cut -c3- | sort -u)
+  done
+  echo "    $count names"
+  [ $count -gt 50 ]
 }
 
 for page in $PAGES; do

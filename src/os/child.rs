@@ -106,7 +106,7 @@ fn in_child(
         }
     }
     super::keep_memory_private();
-    close_all_but(pipe.as_raw_fd());
+    close_files_but(pipe.as_raw_fd());
     if let Some(account) = question.account
         && identity::become_account(account).is_err()
     {
@@ -132,29 +132,40 @@ fn in_child(
     unsafe { libc::_exit(status) }
 }
 
-/// A file of the parent's must not stay locked or open because its child lives a little longer.
-fn close_all_but(keep: RawFd) {
-    let keep = keep.unsigned_abs();
-    let range = |first: u32, last: u32| {
-        // SAFETY: the owners of these descriptors are in the parent; this process never uses or drops them.
-        first > last || unsafe { libc::syscall(libc::SYS_close_range, first, last, 0u32) } == 0
-    };
-    if range(3, keep - 1) && range(keep + 1, u32::MAX) {
-        return;
+/// A file of the parent's must not stay locked or open because its child lives a little longer, and nobody's file that
+/// root opened is for the account. Pipes and the like stay: libraries of this process remember the numbers of theirs
+/// (libunwind, under mysqld's tcmalloc, has a pipe to try addresses with), and when such a number no longer works they
+/// close it, whoever's file has it by then.
+fn close_files_but(keep: RawFd) {
+    for fd in open_descriptors() {
+        let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: a place for the answer, which is looked at where there is one. The owners of what is closed are in the
+        // parent; this process never uses or drops them.
+        unsafe {
+            if fd == keep || libc::fstat(fd, stat.as_mut_ptr()) != 0 {
+                continue;
+            }
+            let kind = stat.assume_init().st_mode & libc::S_IFMT;
+            if [libc::S_IFREG, libc::S_IFDIR, libc::S_IFSOCK, libc::S_IFBLK].contains(&kind) {
+                libc::close(fd);
+            }
+        }
+    }
+}
+
+/// All beyond the standard ones.
+fn open_descriptors() -> Vec<RawFd> {
+    if let Ok(listed) = std::fs::read_dir("/proc/self/fd") {
+        let numbers = listed.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
+        return numbers.filter(|fd| *fd > 2).collect();
     }
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
-    // SAFETY: a place for the answer; closing as above.
-    unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
-        for fd in 3..limit.rlim_cur.min(MOST_DESCRIPTORS) as u32 {
-            if fd != keep {
-                libc::close(fd.cast_signed());
-            }
-        }
-    }
+    // SAFETY: a place for the answer.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    (3..limit.rlim_cur.min(MOST_DESCRIPTORS) as RawFd).collect()
 }
 
 fn pipe() -> io::Result<(File, File)> {
@@ -366,6 +377,17 @@ mod tests {
         assert!(seen.0.contains("Groups:\t20000"), "{}", seen.0);
         assert!(seen.0.contains("CapEff:\t0000000000000000"), "{}", seen.0);
         assert_eq!(seen.1[1], "false", "the parent's descriptor is closed");
+    }
+
+    /// What libunwind does in mysqld: it looks whether its pipe works, and if not, closes both numbers and makes another.
+    #[test]
+    fn a_library_finds_its_pipe_as_it_was() {
+        let (reader, writer) = pipe().unwrap();
+        let numbers = [reader.as_raw_fd(), writer.as_raw_fd()].map(i32::unsigned_abs);
+        let works = ask(&question(&SecretPool::new(), PATIENT, None), || {
+            numbers.iter().all(|n| crate::os::duplicate(*n).is_ok())
+        });
+        assert!(works.unwrap());
     }
 
     #[test]

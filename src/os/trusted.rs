@@ -360,8 +360,12 @@ impl Walk<'_> {
         let why = format!("{}: {why}", self.shown());
         Error::new(Kind::Permission, self.op, why).hint(format!(
             "It, and every link and folder on the way, must belong to root or to the account of mysqld (user {}), and \
-             nobody else may be able to exchange them. Nothing of the keyring was changed.",
-            self.who.uid
+             nobody else may be able to exchange them.{} Nothing of the keyring was changed.",
+            self.who.uid,
+            match self.who.uid {
+                0 => " Root runs this, and no keyring of mysqld's account tells which that is: name it (--user mysql).",
+                _ => "",
+            }
         ))
     }
 
