@@ -106,7 +106,7 @@ const TEXT_NAMES: [(&CStr, &CStr); TEXTS] = [
     (c"path", c"The keyring file, an absolute path"),
     (
         c"fingerprint",
-        c"The DEK that the file must have, as keyring-ward status shows it",
+        c"The DEK that the file must have, as keyring-ward status shows it; several, separated by commas",
     ),
     (
         c"file_passphrase_file",
