@@ -249,6 +249,16 @@ t_init_makes_folders_that_the_account_can_pass() {
   expect "folders" "$(stat -c '%U %a' "$KEYS/x" "$KEYS/x/y" | tr '\n' ' ')" "mysql 750 mysql 750 "
 }
 
+t_a_failed_init_leaves_no_folder() {
+  reset_all; make_passphrase
+  rm -rf /srv/kw-f
+  keyring-ward init --path /srv/kw-f/a/b/k.ward --passphrase-file "$KEYS/none" --user mysql >/dev/null 2>&1 && fail "made without a passphrase"
+  [ ! -e /srv/kw-f ] || fail "a folder is left: $(find /srv/kw-f)"
+  keyring-ward init --path /srv/kw-f/a/b/k.ward --passphrase-file "$KEYS/passphrase" --user mysql >/dev/null
+  as_mysql test -w /srv/kw-f/a/b/k.ward || fail "the account can't come to it"
+  rm -rf /srv/kw-f
+}
+
 t_init_follows_nobody() {
   reset_all; make_passphrase
   rm -rf /srv/kw-victim; mkdir -m 755 /srv/kw-victim
@@ -256,12 +266,13 @@ t_init_follows_nobody() {
   ln -s /srv/kw-victim "$KEYS/link"; chown -h mysql:mysql "$KEYS/link"
   keyring-ward init --path "$KEYS/link/new/k.ward" --passphrase-file "$KEYS/passphrase" --user mysql >/dev/null 2>&1 && fail "made below a link"
   expect "the victim" "$(find /srv/kw-victim | wc -l) $(stat -c '%U %a' /srv/kw-victim)" "1 root 755"
-  as_mysql sh -c "while :; do ln -sfn /srv/kw-victim '$KEYS/race'; rm -f '$KEYS/race'; mkdir -p '$KEYS/race' 2>/dev/null; rm -rf '$KEYS/race'; done" 2>/dev/null &
+  : > /tmp/kw-racing
+  as_mysql sh -c "while [ -e /tmp/kw-racing ]; do ln -sfn /srv/kw-victim '$KEYS/race'; rm -f '$KEYS/race'; mkdir -p '$KEYS/race' 2>/dev/null; rm -rf '$KEYS/race'; done" 2>/dev/null &
   local racer=$! i
-  for ((i = 0; i < 100; i++)); do
+  for ((i = 0; i < 40; i++)); do
     keyring-ward init --path "$KEYS/race/new/k.ward" --passphrase-file "$KEYS/passphrase" --user mysql >/dev/null 2>&1 || true
   done
-  kill $racer; wait $racer 2>/dev/null || true
+  rm /tmp/kw-racing; wait $racer || true
   expect "the victim" "$(find /srv/kw-victim | wc -l) $(stat -c '%U %a' /srv/kw-victim)" "1 root 755"
   rm -rf /srv/kw-victim "$KEYS/race"
 }

@@ -43,11 +43,11 @@ pub enum Made {
 /// where it fails.
 ///
 /// It belongs to the account of this process, who makes it. `generate`: the secret file or the key on the token is made,
-/// too.
+/// too. `folder_is_new`: the caller has made the keyring's folder for that.
 ///
 /// # Errors
 /// AlreadyExists: there is a keyring file, or what `generate` should make. All errors of opening a keyring.
-pub fn init(config: &Config, generate: bool) -> Result<Outcome> {
+pub fn init(config: &Config, generate: bool, folder_is_new: bool) -> Result<Outcome> {
     if std::fs::symlink_metadata(&config.path).is_ok() {
         return Err(exists(config));
     }
@@ -56,10 +56,12 @@ pub fn init(config: &Config, generate: bool) -> Result<Outcome> {
     let folder = config.path.parent().unwrap_or(Path::new("/"));
     if !folder.exists() {
         make_folders(folder, &mut undo)?;
+        outcome.made_folder = Some(folder.to_path_buf());
+    }
+    if folder_is_new || outcome.made_folder.is_some() {
         // Nobody else can have used it, and the folder goes only when it is empty.
         let lock = Lock::path_for(&config.path);
         undo.other(move || drop(std::fs::remove_file(lock)));
-        outcome.made_folder = Some(folder.to_path_buf());
     }
     if generate {
         let made = make_kek(&config.keks[0], config.patience, &mut undo)?;

@@ -2,7 +2,7 @@
 //!
 //! Usually that is a call. Where this thread has taken on an account while the process is root, it is a child: a
 //! module may leave threads or hang, a name lookup may not end, and no thread may be there when the server
-//! changes its user (docs/adr/0009). Owns the bytes in which an answer comes back. Providers know nothing of it.
+//! changes its user (docs/adr/0010). Owns the bytes in which an answer comes back. Providers know nothing of it.
 
 use super::{Stanza, Unwrapped};
 use crate::deadline::Deadline;

@@ -168,7 +168,8 @@ fn open_descriptors() -> Vec<RawFd> {
     (3..limit.rlim_cur.min(MOST_DESCRIPTORS) as RawFd).collect()
 }
 
-fn pipe() -> io::Result<(File, File)> {
+/// A pipe: the end to read, and the end to write, which is none of the standard descriptors.
+pub(super) fn pipe() -> io::Result<(File, File)> {
     let mut ends = [0; 2];
     // SAFETY: a place for two descriptors, which nobody else owns.
     unsafe {

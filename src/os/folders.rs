@@ -1,14 +1,15 @@
-//! The one thing that root does for another account: making folders that are missing below root's own.
+//! The one thing that root does for another account: making folders that are missing below root's own, and taking them
+//! away again.
 //!
-//! Everything is done on descriptors that were opened without following a link, never on a path again. It must
-//! never touch a folder that exists, nor make one where somebody else than root could put something in the way.
+//! Everything is done on descriptors that were opened without following somebody else's link, never on a path again. It
+//! must never touch a folder that exists, nor make one where somebody else than root could put something in the way.
 
 use super::identity::Account;
 use crate::error::{Error, Result};
 use std::collections::VecDeque;
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -20,13 +21,72 @@ const MODE: u32 = 0o750;
 const MODE_ON_THE_WAY: u32 = 0o755;
 /// As many links as the kernel follows.
 const MAX_LINKS: usize = 40;
+/// What the child that may remove the folders is told.
+const KEEP: u8 = b'k';
+const REMOVE: u8 = b'r';
+
+/// Folders that were made. Unless they are kept they go again when this is dropped, as far as they are empty then: by a
+/// child that still has root's rights and does nothing else.
+pub struct Made {
+    folder: PathBuf,
+    pipe: File,
+    pid: libc::pid_t,
+}
+
+impl Made {
+    /// They stay; gives the folder.
+    pub fn keep(mut self) -> PathBuf {
+        let _ = self.pipe.write_all(&[KEEP]);
+        std::mem::take(&mut self.folder)
+    }
+
+    fn new(folder: &Path, folders: &[(File, OsString)]) -> io::Result<Made> {
+        let (reader, writer) = super::child::pipe()?;
+        // SAFETY: the child reads a byte, removes folders and ends by _exit; the tool has one thread here.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                drop(writer);
+                let mut said = [REMOVE];
+                // The end of the pipe is the end of the command, whatever became of it.
+                let _ = (&reader).read(&mut said);
+                if said[0] != KEEP {
+                    folders.iter().rev().for_each(|(at, name)| remove(at, name));
+                }
+                // SAFETY: ends this process.
+                unsafe { libc::_exit(0) }
+            }
+            pid => Ok(Made {
+                folder: folder.to_path_buf(),
+                pipe: writer,
+                pid,
+            }),
+        }
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        let _ = self.pipe.write_all(&[REMOVE]);
+        // SAFETY: our own child, which ends as soon as it was told; its status does not matter.
+        unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) };
+    }
+}
+
+fn remove(at: &File, name: &OsStr) {
+    let Ok(name) = CString::new(name.as_bytes()) else {
+        return;
+    };
+    // SAFETY: a NUL-terminated name. Only an empty folder goes.
+    unsafe { libc::unlinkat(at.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) };
+}
 
 /// Makes `folder` and what is missing above it, and gives `folder` to `owner`. `None`: it is there, or a folder on the way
 /// is not root's alone, so that the owner has to make it by itself.
 ///
 /// # Errors
-/// The system's. What was made until then stays.
-pub fn make_missing(folder: &Path, owner: &Account) -> Result<Option<PathBuf>> {
+/// The system's.
+pub fn make_missing(folder: &Path, owner: &Account) -> Result<Option<Made>> {
     let fail = |e| Error::io(OP, format!("'{}'", folder.display()), e);
     let plain = |c: Component<'_>| matches!(c, Component::RootDir | Component::Normal(_));
     if !folder.is_absolute() || !folder.components().all(plain) {
@@ -35,15 +95,25 @@ pub fn make_missing(folder: &Path, owner: &Account) -> Result<Option<PathBuf>> {
     let Some((mut at, missing)) = go_where_root_is_alone(folder).map_err(fail)? else {
         return Ok(None);
     };
-    let mut names = missing.iter().peekable();
-    while let Some(name) = names.next() {
+    let mut made = Vec::new();
+    let mut names = missing.into_iter().peekable();
+    let all = loop {
+        let Some(name) = names.next() else {
+            break Made::new(folder, &made);
+        };
         let (mode, of) = match names.peek() {
             None => (MODE, Some(owner)),
             Some(_) => (MODE_ON_THE_WAY, None),
         };
-        at = make(&at, name, mode, of).map_err(fail)?;
-    }
-    Ok(Some(folder.to_path_buf()))
+        match make(&at, &name, mode, of) {
+            Ok(next) => made.push((std::mem::replace(&mut at, next), name)),
+            Err(e) => break Err(e),
+        }
+    };
+    all.map(Some).map_err(|e| {
+        made.iter().rev().for_each(|(at, name)| remove(at, name));
+        fail(e)
+    })
 }
 
 /// The last folder on the way to `folder` that exists, and the names that are missing in it. `None`: none is missing, or
@@ -121,13 +191,16 @@ fn make(at: &File, name: &OsStr, mode: u32, owner: Option<&Account>) -> io::Resu
     if unsafe { libc::mkdirat(at.as_raw_fd(), text.as_ptr(), 0o700) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let made = open(at, name)?;
-    if let Some(owner) = owner {
-        fchown(&made, Some(owner.uid), Some(owner.gid))?;
-    }
-    made.set_permissions(PermissionsExt::from_mode(mode))?;
-    at.sync_all()?;
-    Ok(made)
+    let finish = || {
+        let made = open(at, name)?;
+        if let Some(owner) = owner {
+            fchown(&made, Some(owner.uid), Some(owner.gid))?;
+        }
+        made.set_permissions(PermissionsExt::from_mode(mode))?;
+        at.sync_all()?;
+        Ok(made)
+    };
+    finish().inspect_err(|_| remove(at, name))
 }
 
 #[cfg(test)]
@@ -147,6 +220,11 @@ mod tests {
         let base = PathBuf::from(format!("/kw-folders-{}", std::process::id()));
         let folder = base.join("upper/leaf");
         let owner = Account::unnamed(12345, 12346);
+        drop(make_missing(&folder, &owner).unwrap());
+        assert!(!base.exists(), "what is not kept goes");
+        let make_missing = |folder: &Path, owner: &Account| {
+            super::make_missing(folder, owner).map(|made| made.map(Made::keep))
+        };
         assert_eq!(
             make_missing(&folder, &owner).unwrap().as_deref(),
             Some(&*folder)
@@ -179,7 +257,7 @@ mod tests {
         let dir = tempfile::tempdir_in("/tmp").unwrap();
         let owner = Account::unnamed(12345, 12345);
         let folder = dir.path().join("new");
-        assert_eq!(make_missing(&folder, &owner).unwrap(), None);
+        assert!(make_missing(&folder, &owner).unwrap().is_none());
         assert!(!folder.exists());
     }
 }

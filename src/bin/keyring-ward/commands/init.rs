@@ -5,8 +5,8 @@ use crate::options::Keyring;
 use keyring_ward::admin::init::{init, would_init};
 use keyring_ward::config::{Config, KekConfig, SecretRef, TokenChoice, hex};
 use keyring_ward::error::Result;
-use keyring_ward::os::{folders, identity, signals};
-use std::path::PathBuf;
+use keyring_ward::os::folders::{self, Made};
+use keyring_ward::os::{identity, signals};
 
 /// The keyring to make.
 #[derive(clap::Args)]
@@ -25,7 +25,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     if !args.dry_run {
         signals::hold_back();
     }
-    let mut made = take_on_account(args)?;
+    let made = take_on_account(args)?;
     let config = args.keyring.config()?;
     if args.dry_run {
         would_init(&config, args.generate)?;
@@ -35,8 +35,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         );
         return Ok(());
     }
-    let mut outcome = init(&config, args.generate)?;
-    outcome.made_folder = made.take().or(outcome.made_folder);
+    let mut outcome = init(&config, args.generate, made.is_some())?;
+    outcome.made_folder = made.map(Made::keep).or(outcome.made_folder);
     if identity::is_root() {
         eprintln!(
             "warning: what was made belongs to root. If mysqld runs as another account, it can't use it: give --user, e.g. --user mysql."
@@ -174,12 +174,14 @@ fn print_members(
 
 /// Gives root's rights up. Before that, as the only thing that root does: the keyring's folder, where it is missing
 /// below folders that are root's alone.
-fn take_on_account(args: &Args) -> Result<Option<PathBuf>> {
+fn take_on_account(args: &Args) -> Result<Option<Made>> {
     let Some(account) = args.keyring.account(false)? else {
         return Ok(None);
     };
     let place = args.keyring.place(false).filter(|_| !args.dry_run);
     let made = match place.as_deref().and_then(|p| p.parent()) {
+        // Root makes its own as every account does.
+        Some(_) if account.is_root() => None,
         Some(folder) => folders::make_missing(folder, &account)?,
         None => None,
     };
