@@ -61,8 +61,8 @@ server_with() { # server_with MODULE START_COMMAND…
 t_server_softhsm() { server_with softhsm start_server; }
 t_server_kryoptic() { server_with kryoptic start_server; }
 t_server_p11kit() { server_with p11kit start_server; }
-# Its token wants a process of the group pkcs11, which root that acts for mysql is not: the server starts as mysql.
-t_server_opencryptoki() { server_with opencryptoki start_as_mysql env --; }
+# Its token wants a process of the group pkcs11: also where root starts the server, the account has its groups.
+t_server_opencryptoki() { server_with opencryptoki start_as_mysql env --; stop_server; server_with opencryptoki start_server; }
 
 # ---- keys on the token ---------------------------------------------------------------------------
 
