@@ -93,7 +93,8 @@ CREATE FUNCTION keyring_key_store RETURNS INTEGER SONAME 'keyring_udf.so';
 CREATE FUNCTION keyring_key_remove RETURNS INTEGER SONAME 'keyring_udf.so';
 SQL
   # keyring_ward_status() and the others.
-  mysql --socket=/run/mysqld/temporary.sock -uroot < /usr/share/keyring-ward/install.sql
+  functions=/usr/share/keyring-ward/install.sql
+  if [ -e $functions ]; then mysql --socket=/run/mysqld/temporary.sock -uroot < $functions; fi
   mysqladmin --socket=/run/mysqld/temporary.sock -uroot shutdown
 fi
 exec mysqld --user=mysql --datadir="$data" --socket=/run/mysqld/mysqld.sock

@@ -85,6 +85,7 @@ t_sql_functions_return_text() {
 }
 
 # What an account asked for and was refused is in the log and in Last_error; what the server finds out by asking is not.
+# An unknown type or a key of 0 bytes never comes here: the server's own functions refuse it, as an error in SQL.
 t_refused_requests_are_told() {
   with_passphrase
   encrypted_table
@@ -103,8 +104,10 @@ t_refused_requests_are_told() {
 keyring_key_generate('k', 'AES', 16)|'k' of 'root@localhost' exists already
 keyring_key_store('k', 'SECRET', 'text')|'k' of 'root@localhost' exists already
 keyring_key_remove('absent')|'absent' of 'root@localhost' does not exist
-keyring_key_generate('other', 'FOO', 16)|'FOO' is not a type of key
+keyring_key_generate(REPEAT('n', 256), 'AES', 16)|the name has 256 characters
 CALLS
+  sql_fails 1123 "SELECT keyring_key_generate('other', 'FOO', 16)"
+  expect "what the server itself refuses" "$(status_row Last_error)" None
   expect "errors for an operator" "$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_errors'" | cut -f2)" "$errors"
   # One account can't fill the log, and trouble is not hidden behind refusals.
   local before after i
@@ -264,8 +267,9 @@ t_from_the_stock_component_and_back() {
   stop_server
   make_passphrase; component_config "\"passphrase_file\": \"$KEYS/passphrase\""
   keyring-ward import --config "$CONFIG" --from "$STOCK_FILE" >/dev/null
-  keyring-ward doctor --plugin-dir "$PLUGINS" --datadir "$DATA" > /tmp/kw-doctor || fail "$(cat /tmp/kw-doctor)"
+  # The manifest first: doctor says which keyring the server would have.
   component_manifest
+  keyring-ward doctor --plugin-dir "$PLUGINS" --datadir "$DATA" > /tmp/kw-doctor || fail "$(cat /tmp/kw-doctor)"
   mv "$STOCK_FILE" /tmp/kw-stock
   start_server --binlog-encryption=ON --innodb-redo-log-encrypt=ON
   expect row "$(row)" one
