@@ -274,7 +274,7 @@ with_environment() {
   with_kms
   rm -rf $AWS; mkdir -p $AWS
   kms_config
-  sed -i 's/"credentials_file": "[^"]*",/"sts_endpoint_url": "'"$KMS_URL"'",/' "$CONFIG"
+  sed -i 's|"credentials_file": "[^"]*",|"sts_endpoint_url": "'"$KMS_URL"'",|' "$CONFIG"
 }
 aws_file() { printf '%b' "$2" > "$AWS/$1"; chmod "$3" "$AWS/$1"; chown -R mysql:mysql $AWS; }
 process() { aws_file process "#!/bin/sh\n$1\n" 755; }
@@ -343,7 +343,7 @@ t_credential_texts_and_files() {
   chmod 600 $AWS/config
   reload
   expect status "$(status_row Component_status)" Active
-  chown nobody $AWS/config
+  chmod 644 $AWS/config; chown nobody $AWS/config
   reload 2>/dev/null && fail "the reload succeeded"
   case "$(status_row Last_error)" in *"'$AWS/config': it belongs to user $(id -u nobody)"*) ;; *) fail "$(status_row Last_error)" ;; esac
   expect status "$(status_row Component_status)" Active
