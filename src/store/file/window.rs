@@ -1,6 +1,6 @@
 //! A journal is read in pieces: a window of bounded size that moves over it.
 //!
-//! Owns the buffer between the file and `scan`. It must never hold more than [`CAPACITY`] bytes, whatever size a
+//! Owns the buffer between the file and `scan`. It must never hold more than `CAPACITY` bytes, whatever size a
 //! file claims to have: nobody has authenticated that size.
 
 use super::layout::MAX_FRAME;
