@@ -341,6 +341,7 @@ fn the_component_as_a_server_uses_it() {
         ("None", before)
     );
 
+    writers_and_reloads(&s, &dir);
     threads(&s, &dir);
 
     // Handles stay valid over a reload and an unload.
@@ -588,6 +589,38 @@ fn hostile(s: &Services) {
             1
         );
     }
+}
+
+/// Writers that meet reloads: each change is done, on the old keyring or on the new one (S7).
+fn writers_and_reloads(s: &Services, dir: &std::path::Path) {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    const WRITERS: usize = 4;
+    let (working, reloads) = (AtomicUsize::new(WRITERS), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (working, reloads) = (&working, &reloads);
+            scope.spawn(move || {
+                let mut failed = 0;
+                // Until enough reloads came in between.
+                for i in 0.. {
+                    let name = format!("w{writer}-{i}");
+                    failed += s.generate(name.as_bytes(), null(), c"AES", 16);
+                    failed += s.remove(&c(name.as_bytes()), null());
+                    if i >= 50 && reloads.load(Ordering::Relaxed) >= 50 {
+                        break;
+                    }
+                }
+                working.fetch_sub(1, Ordering::Relaxed);
+                assert_eq!(failed, 0, "changes that failed in a reload");
+            });
+        }
+        let mut failed = 0;
+        while working.load(Ordering::Relaxed) > 0 {
+            failed += s.load(dir);
+            reloads.fetch_add(1, Ordering::Relaxed);
+        }
+        assert_eq!(failed, 0, "reloads");
+    });
 }
 
 /// Readers, a writer and reloads at once.

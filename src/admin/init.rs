@@ -28,6 +28,8 @@ pub struct Outcome {
     pub made: Option<Made>,
     /// The new DEK's fingerprint.
     pub fingerprint: String,
+    /// What could be better: full sentences.
+    pub warnings: Vec<String>,
 }
 
 /// What was made for a KEK.
@@ -80,6 +82,8 @@ pub fn init(config: &Config, generate: bool, folder_is_new: bool) -> Result<Outc
     signals::check(OP)?;
     create(&keyring, &config)?;
     undo.keep();
+    outcome.warnings = keyring.take_warnings();
+    outcome.warnings.extend(in_data_directories(&config));
     outcome.fingerprint = keyring
         .status()
         .store
@@ -87,6 +91,29 @@ pub fn init(config: &Config, generate: bool, folder_is_new: bool) -> Result<Outc
         .map(|f| hex(&f))
         .unwrap_or_default();
     Ok(outcome)
+}
+
+/// No data directory is named here; one that is above is known by the server's own dictionary in it.
+fn in_data_directories(config: &Config) -> Vec<String> {
+    let secrets = config
+        .secrets()
+        .into_iter()
+        .filter_map(|secret| match secret {
+            SecretRef::File(path) => Some(path),
+            SecretRef::Credential(_) | SecretRef::Held(_) => None,
+        });
+    let mut folders: Vec<&Path> = [&config.path]
+        .into_iter()
+        .chain(secrets)
+        .flat_map(|path| path.ancestors().skip(1))
+        .filter(|folder| folder.join("mysql.ibd").exists())
+        .collect();
+    folders.sort_unstable();
+    folders.dedup();
+    folders
+        .into_iter()
+        .flat_map(|folder| crate::keyring::lies_in(folder, config))
+        .collect()
 }
 
 /// Makes the empty keyring, or leaves none.

@@ -10,6 +10,7 @@ pub mod import;
 pub mod init;
 pub mod inspect;
 pub mod marker;
+pub mod pin;
 pub mod rekey;
 pub mod undo;
 

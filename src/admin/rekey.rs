@@ -4,6 +4,7 @@
 //! make, and never take away a KEK that the file may be under.
 
 use super::init::{Made, check_makeable, make_kek};
+use super::pin::Pin;
 use super::undo::Undo;
 use crate::config::{Config, KekConfig, hex};
 use crate::deadline::Deadline;
@@ -26,7 +27,7 @@ pub struct Outcome {
     pub generation: u64,
     /// The DEK's fingerprint now.
     pub fingerprint: String,
-    /// The configuration pins a fingerprint that is not the DEK's any more.
+    /// The configuration pins a fingerprint that is not the DEK's: that of the old one.
     pub pin_is_stale: bool,
     /// It is the same key of the same token or KMS as before, only wrapped in another way: not another KEK.
     pub same_key: bool,
@@ -68,8 +69,14 @@ fn probe(config: &Config, kek: &KekConfig) -> Result<()> {
 ///
 /// # Errors
 /// Locked: a server holds the file. AlreadyExists: what `generate` should make is there. InvalidInput: the file is
-/// under `kek` already. All errors of opening and writing a keyring.
-pub fn rekey(config: &Config, kek: &KekConfig, keep_dek: bool, generate: bool) -> Result<Outcome> {
+/// under `kek` already. Config: a configuration does not admit the new DEK. All errors of opening and writing a keyring.
+pub fn rekey(
+    config: &Config,
+    kek: &KekConfig,
+    keep_dek: bool,
+    generate: bool,
+    pin: &Pin<'_>,
+) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut undo = Undo::new();
     // Locked and opened before anything is made.
@@ -82,7 +89,8 @@ pub fn rekey(config: &Config, kek: &KekConfig, keep_dek: bool, generate: bool) -
     let before = keyring.status().store;
     // From here on the file may be under the new KEK: even a panic must not take it away.
     let undo = ManuallyDrop::new(undo);
-    let done = keyring.rekey(std::slice::from_ref(kek), keep_dek);
+    let admit = |new: &_| pin.admit(new);
+    let done = keyring.rekey_if(std::slice::from_ref(kek), keep_dek, admit);
     let mut undo = ManuallyDrop::into_inner(undo);
     if let Err(e) = done {
         drop(keyring);
@@ -102,10 +110,10 @@ pub fn rekey(config: &Config, kek: &KekConfig, keep_dek: bool, generate: bool) -
 ///
 /// # Errors
 /// As [`rekey`].
-pub fn reseal(config: &Config) -> Result<Outcome> {
+pub fn reseal(config: &Config, pin: &Pin<'_>) -> Result<Outcome> {
     let keyring = super::open_alone(config)?;
     signals::check(OP)?;
-    keyring.rekey(&config.keks[..1], false)?;
+    keyring.rekey_if(&config.keks[..1], false, |new| pin.admit(new))?;
     Ok(told(Outcome::default(), &keyring, config))
 }
 
@@ -115,8 +123,10 @@ fn told(mut outcome: Outcome, keyring: &Keyring, config: &Config) -> Outcome {
     outcome.keys = status.keys;
     outcome.generation = status.store.generation;
     outcome.fingerprint = fingerprint.map(|f| hex(&f)).unwrap_or_default();
-    outcome.pin_is_stale = !config.fingerprint.is_empty()
-        && !fingerprint.is_some_and(|new| config.fingerprint.contains(&new));
+    outcome.pin_is_stale = config
+        .fingerprint
+        .iter()
+        .any(|pinned| Some(*pinned) != fingerprint);
     outcome
 }
 

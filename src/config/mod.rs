@@ -667,13 +667,7 @@ impl Layer {
                 )
             })?,
         };
-        let fingerprint = parse_fingerprints(self.get("fingerprint").unwrap_or_default())
-            .map_err(|why| {
-                bad(
-                    why,
-                    "Use the 32 hexadecimal digits that keyring-ward status shows; several, separated by commas.",
-                )
-            })?;
+        let fingerprint = self.pinned()?;
         let patience = Patience {
             start: self.seconds("start_timeout", Patience::default().start, &origin)?,
             call: self.seconds("timeout", Patience::default().call, &origin)?,
@@ -704,6 +698,19 @@ impl Layer {
             patience,
             limits,
             origin,
+        })
+    }
+
+    /// The fingerprints that it pins.
+    ///
+    /// # Errors
+    /// Config: one of them is none, or they are too many.
+    pub fn pinned(&self) -> Result<Vec<[u8; FINGERPRINT]>> {
+        parse_fingerprints(self.get("fingerprint").unwrap_or_default()).map_err(|why| {
+            let why = format!("{why} (in {})", self.origins.join(", "));
+            Error::new(Kind::Config, OP, why).hint(
+                "Use the 32 hexadecimal digits that keyring-ward status shows; several, separated by commas.",
+            )
         })
     }
 

@@ -263,4 +263,23 @@ mod tests {
         assert!(budget.spend(256 * 1024, 16).is_ok());
         assert!(budget.spend(8, 1).is_err());
     }
+
+    #[test]
+    fn a_short_one_is_not_taken_for_a_new_keyring_but_opens_an_old_one() {
+        use crate::config::Held;
+        let pool = SecretPool::new();
+        for (text, short) in [
+            ("x", true),
+            ("seven77", true),
+            ("größe42", true),
+            ("eight888", false),
+        ] {
+            let held = Held::new(pool.copy(text.as_bytes()).unwrap());
+            let kek = Passphrase::new(SecretRef::Held(held));
+            assert_eq!(kek.check_new(&pool).is_err(), short, "{text}");
+            kek.take_warnings();
+            kek.read(&pool).unwrap();
+            assert_eq!(kek.take_warnings().len(), usize::from(short), "{text}");
+        }
+    }
 }

@@ -182,3 +182,63 @@ pub fn credential_path(name: &str) -> Result<PathBuf> {
     })?;
     Ok(Path::new(&folder).join(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Held;
+
+    fn of(text: &[u8]) -> Result<Vec<u8>> {
+        let pool = SecretPool::new();
+        let held = SecretRef::Held(Held::new(pool.copy(text).unwrap()));
+        line(&pool, "read the secret", &held, &mut Vec::new()).map(|secret| secret.to_vec())
+    }
+
+    #[test]
+    fn one_line_and_nothing_else() {
+        for (text, secret) in [
+            (&b"open sesame"[..], &b"open sesame"[..]),
+            (b"open sesame\n", b"open sesame"),
+            (b"open sesame\r\n", b"open sesame"),
+            (b"open\tsesame", b"open\tsesame"),
+            ("Grüße, 世界".as_bytes(), "Grüße, 世界".as_bytes()),
+            (b"caf\xe9", b"caf\xe9"),
+        ] {
+            assert_eq!(of(text).unwrap(), secret, "{text:?}");
+        }
+        for (text, sentence) in [
+            (&b""[..], "is empty"),
+            (b"\n", "is empty"),
+            (b"\r\n", "is empty"),
+            (b"\xef\xbb\xbfopen", "byte order mark"),
+            (b"\xff\xfeo\0p\0", "byte order mark"),
+            (b"\xfe\xff\0o\0p", "byte order mark"),
+            (b"o\0p", "NUL"),
+            (b"open\n\n", "more than one line"),
+            (b"open\nsesame\n", "more than one line"),
+            (b"\nopen", "more than one line"),
+            (b"open\r", "carriage return"),
+            (b"open\r\r\n", "carriage return"),
+            (b"op\x07en", "control character"),
+            (b"op\x7fen", "control character"),
+            ("op\u{85}en".as_bytes(), "control character"),
+            ("op\u{200b}en".as_bytes(), "control character"),
+            (b" open", "blank or a tab"),
+            (b"open \n", "blank or a tab"),
+            (b"open\t", "blank or a tab"),
+            ("open\u{a0}".as_bytes(), "blank or a tab"),
+        ] {
+            let e = of(text).unwrap_err();
+            assert_eq!(e.kind(), Kind::InvalidInput);
+            assert!(e.to_string().contains(sentence), "{text:?}: {e}");
+        }
+    }
+
+    #[test]
+    fn warnings_are_told_once() {
+        let warnings = Warnings::default();
+        warnings.add(["a".into(), "b".into(), "a".into()]);
+        assert_eq!(warnings.take(), ["a", "b"]);
+        assert!(warnings.take().is_empty());
+    }
+}

@@ -10,7 +10,7 @@ pub mod record;
 mod sizes;
 pub mod starting;
 
-use crate::config::{Config, KekConfig};
+use crate::config::{Config, KekConfig, SecretRef};
 use crate::deadline::Deadline;
 use crate::envelope::FINGERPRINT;
 use crate::error::{Error, Kind, Result};
@@ -28,7 +28,7 @@ use sizes::{Sizes, size};
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What surrounds a keyring: given by the role, not by the configuration.
@@ -195,6 +195,11 @@ impl Keyring {
                 Box::new(TokenStore::open(options, pkcs11, &mut sink)?)
             }
         };
+        if let (Some(dir), false) = (&environment.data_dir, environment.look_only) {
+            lies_in(dir, config)
+                .into_iter()
+                .for_each(|sentence| store.warn(sentence));
+        }
         if store.opened_by_an_old_kek() {
             let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
             let old = store.info().opened_by;
@@ -705,6 +710,40 @@ fn asked_by(id: &KeyId, error: Error) -> Error {
     }
 }
 
+/// What of a keyring lies in a data directory: full sentences. A copy of the data should not have the keyring, or what
+/// opens it, with it.
+pub fn lies_in(data_dir: &Path, config: &Config) -> Vec<String> {
+    let Ok(data_dir) = data_dir.canonicalize() else {
+        return Vec::new();
+    };
+    // A file that is not there yet lies where its folder does.
+    let inside = |path: &Path| {
+        let real = path.canonicalize().ok();
+        let real = real.or_else(|| path.parent()?.canonicalize().ok());
+        real.is_some_and(|real| real.starts_with(&data_dir))
+    };
+    let mut sentences = Vec::new();
+    if config.token_storage().is_none() && inside(&config.path) {
+        sentences.push(format!(
+            "The keyring '{}' lies in the data directory: every copy of the data has it with it. Move it to a folder of its \
+             own.",
+            config.path.display()
+        ));
+    }
+    for secret in config.secrets() {
+        if let SecretRef::File(path) = secret
+            && inside(path)
+        {
+            sentences.push(format!(
+                "The secret '{}' lies in the data directory: every copy of the data has it with it, and SQL may be able to \
+                 read it. Move it to a folder of its own.",
+                path.display()
+            ));
+        }
+    }
+    sentences
+}
+
 /// How long all KEKs together may take now.
 fn budget(config: &Config, environment: &Environment) -> Deadline {
     Deadline::after(match environment.starting {
@@ -751,7 +790,7 @@ fn apply(map: &mut Map, sizes: &mut Sizes, change: ReadChange) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Backend, Limits, Patience, SecretRef};
+    use crate::config::{Backend, Limits, Patience};
     use std::os::unix::fs::PermissionsExt;
 
     /// A writer panics after its record is on disk: the file holds a key that memory does not.

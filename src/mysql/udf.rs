@@ -8,7 +8,9 @@ use super::counters::COUNTERS;
 use super::registry::{self, Registry};
 use super::{abi, guard, ptr, state};
 use crate::admin::inspect;
+use crate::admin::pin::admits;
 use crate::config::hex;
+use crate::envelope::FINGERPRINT;
 use crate::error::{Error, Kind, Result};
 use crate::sys;
 use serde_json::{Value, json};
@@ -261,43 +263,50 @@ fn reload() -> Result<Value> {
 
 fn reseal() -> Result<Value> {
     state::change(|keyring| {
-        let config = keyring.config();
-        refuse_pinned(!config.fingerprint.is_empty())?;
-        keyring.rekey(&config.keks[..1], false)?;
+        let pinned = state::configuration()?.fingerprint;
+        keyring.rekey_if(&keyring.config().keks[..1], false, |new| {
+            admit(&pinned, new)
+        })?;
         done(&keyring.status())
     })
 }
 
 fn rekey() -> Result<Value> {
-    let keyring = state::keyring()?;
-    let config = state::configuration()?;
-    if config.path != keyring.config().path || config.read_only {
-        return Err(Error::new(
-            Kind::Config,
-            "rekey the keyring",
-            "the configuration names another path now, or read_only",
-        )
-        .hint(
-            "A rekey changes the KEK of this keyring. Use keyring_ward_reload() for another one.",
-        ));
-    }
-    refuse_pinned(!config.fingerprint.is_empty())?;
-    keyring.check_new_kek(&config.keks[0])?;
-    keyring.rekey(&config.keks[..1], false)?;
+    state::change(|keyring| {
+        let config = state::configuration()?;
+        if config.path != keyring.config().path || config.read_only {
+            return Err(Error::new(
+                Kind::Config,
+                "rekey the keyring",
+                "the configuration names another path now, or read_only",
+            )
+            .hint(
+                "A rekey changes the KEK of this keyring. Use keyring_ward_reload() for another one.",
+            ));
+        }
+        keyring.check_new_kek(&config.keks[0])?;
+        keyring.rekey_if(&config.keks[..1], false, |new| {
+            admit(&config.fingerprint, new)
+        })
+    })?;
     state::load_again()?;
     done(&state::keyring()?.status())
 }
 
-fn refuse_pinned(pinned: bool) -> Result<()> {
-    if !pinned {
+/// SQL can't change the configuration: the fingerprint is told, and the same DEK is taken by the next call.
+fn admit(pinned: &[[u8; FINGERPRINT]], new: &[u8; FINGERPRINT]) -> Result<()> {
+    if admits(pinned, new) {
         return Ok(());
     }
-    Err(Error::new(
-        Kind::Config,
-        "make a new DEK",
-        "the configuration pins the DEK's fingerprint, and SQL can't change the configuration",
-    )
-    .hint("Take fingerprint out first and put the new one in afterwards."))
+    let why = format!(
+        "the configuration pins the DEK's fingerprint, and does not name that of the new one, {}",
+        hex(new)
+    );
+    Err(Error::new(Kind::Config, "make a new DEK", why).hint(
+        "Add it to fingerprint in the configuration, beside the old one, and call the function again before the keyring is \
+         reloaded. Where variables of the plugin are the configuration, stop the server and use keyring-ward with --wait. \
+         Nothing was changed.",
+    ))
 }
 
 fn done(status: &crate::keyring::Status) -> Result<Value> {

@@ -489,3 +489,7 @@ fn parse_access_list(list: &[u8]) -> Option<Vec<Listed>> {
             .collect(),
     )
 }
+
+#[cfg(test)]
+#[path = "trusted_tests.rs"]
+mod tests;

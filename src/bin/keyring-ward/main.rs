@@ -43,7 +43,7 @@ enum Command {
     Rekey(commands::rekey::Args),
     /// Put a keyring file under a new DEK and the same KEK; what was removed is gone from it then.
     #[command(after_help = examples::RESEAL)]
-    Reseal(commands::Change),
+    Reseal(commands::rekey::Reseal),
     /// Say whether a server will start with this keyring, step by step, with the remedy for what is wrong.
     #[command(after_help = examples::DOCTOR)]
     Doctor(commands::doctor::Args),
@@ -86,7 +86,8 @@ impl Command {
         let keyring = match self {
             Command::Status(keyring) | Command::List(keyring) | Command::Verify(keyring) => keyring,
             Command::Rekey(args) => args.keyring(),
-            Command::Reseal(args) | Command::Compact(args) => &args.keyring,
+            Command::Reseal(args) => &args.change.keyring,
+            Command::Compact(args) => &args.keyring,
             Command::Doctor(args) => args.keyring(),
             Command::Import(args) => args.keyring(),
             Command::Export(args) => args.keyring(),

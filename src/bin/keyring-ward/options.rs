@@ -1,6 +1,7 @@
 //! How a command is told which keyring it is about.
 
 use clap::Args;
+use keyring_ward::admin::pin::Pinned;
 use keyring_ward::config::discover::{CommandLine, Place, read_json};
 use keyring_ward::config::locate::{self, Found, Places, find};
 use keyring_ward::config::{Config, Held, Layer, find_option};
@@ -210,6 +211,16 @@ impl Keyring {
     /// The configuration that the options describe.
     pub fn config(&self) -> Result<Config> {
         self.subject()?.config
+    }
+
+    /// The fingerprints that the configuration pins now. No secret is asked for again.
+    ///
+    /// # Errors
+    /// As [`Keyring::config`].
+    pub fn pinned(&self) -> Result<Pinned> {
+        let mut layer = self.layer(self.is_named(false)).0?;
+        layer.overlay(self.direct_but_for_the_secret());
+        layer.pinned()
     }
 
     /// The keyring that the options describe, and its server.

@@ -42,10 +42,13 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
             "warning: what was made belongs to root. If mysqld runs as another account, it can't use it: give --user, e.g. --user mysql."
         );
     }
+    for sentence in &outcome.warnings {
+        eprintln!("warning: {sentence}");
+    }
     if json {
         let options: serde_json::Map<_, _> = members(&options(&config.keks[0]));
         print_json(&serde_json::json!({
-            "path": config.path.display().to_string(), "fingerprint": outcome.fingerprint,
+            "path": config.path.display().to_string(), "fingerprint": outcome.fingerprint, "warnings": outcome.warnings,
             "configuration": { "backend": config.backend.name(), "path": config.path.display().to_string(),
                 config.backend.name(): options },
         }));

@@ -2,11 +2,13 @@
 
 use super::{Change, print, print_json, print_made, print_would};
 use crate::options::{Asked, Keyring, file_config};
+use keyring_ward::admin::pin::{Pin, Pinned};
 use keyring_ward::admin::rekey::{self, could_rekey, could_reseal, rekey};
 use keyring_ward::config::{Config, KekConfig, SecretRef};
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::os::signals;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The keyring's options name it as it is now; the --new- options name the KEK that it gets.
 #[derive(clap::Args)]
@@ -35,9 +37,45 @@ pub struct Args {
     /// Keep the DEK: whoever has the old KEK and an old copy can then open the new file as well
     #[arg(long)]
     keep_dek: bool,
+    #[command(flatten)]
+    wait: Wait,
     /// Check what can be checked, and change nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+/// For configurations that pin the DEK's fingerprint.
+#[derive(clap::Args)]
+struct Wait {
+    /// Where the configuration pins the DEK's fingerprint: tell the new one, and wait so long until the configuration names
+    /// it as well
+    #[arg(long = "wait", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=86_400))]
+    seconds: u64,
+}
+
+impl Wait {
+    fn pin<'a>(&self, pinned: &'a dyn Fn() -> Result<Vec<Pinned>>) -> Pin<'a> {
+        Pin {
+            pinned,
+            wait: Duration::from_secs(self.seconds),
+            tell: &tell,
+        }
+    }
+}
+
+/// Beside what is printed for programs.
+fn tell(sentence: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{sentence}");
+}
+
+/// `keyring-ward reseal`
+#[derive(clap::Args)]
+pub struct Reseal {
+    #[command(flatten)]
+    pub change: Change,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 impl Args {
@@ -95,7 +133,15 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         return Ok(());
     }
     signals::hold_back();
-    let done = rekey(&config, &kek, args.keep_dek, args.generate)?;
+    let pinned = || {
+        let mut all = vec![args.keyring.pinned()?];
+        if let Some(file) = &args.new_config {
+            all.push(file_config(file)?.fingerprint);
+        }
+        Ok(all)
+    };
+    let pin = args.wait.pin(&pinned);
+    let done = rekey(&config, &kek, args.keep_dek, args.generate, &pin)?;
     if json {
         print_json(&json_of(&done));
         return Ok(());
@@ -138,12 +184,15 @@ fn print_done(config: &Config, under: &str, done: &rekey::Outcome) {
         done.fingerprint
     ));
     if done.pin_is_stale {
-        print("The configuration pins a fingerprint: put the new one in its place.");
+        print(
+            "The configuration pins the old fingerprint as well: take it out when no copy under the old DEK is needed any more.",
+        );
     }
 }
 
 /// `keyring-ward reseal`
-pub fn reseal(args: &Change, json: bool) -> Result<()> {
+pub fn reseal(args: &Reseal, json: bool) -> Result<()> {
+    let Reseal { change: args, wait } = args;
     let config = args.keyring.config()?;
     if args.dry_run {
         let keys = could_reseal(&config)?;
@@ -157,7 +206,8 @@ pub fn reseal(args: &Change, json: bool) -> Result<()> {
         return Ok(());
     }
     signals::hold_back();
-    let done = rekey::reseal(&config)?;
+    let pinned = || Ok(vec![args.keyring.pinned()?]);
+    let done = rekey::reseal(&config, &wait.pin(&pinned))?;
     if json {
         print_json(&json_of(&done));
         return Ok(());
