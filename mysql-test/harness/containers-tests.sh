@@ -194,7 +194,7 @@ t_the_waiting_ends_and_a_reload_does_not_wait() {
 
 t_a_local_file_takes_nothing_back() {
   begin; secret_volume 440 mysql; start_server; serves
-  local fingerprint; fingerprint=$(keyring-ward status --config "$CONFIG" --json | sed -n 's/.*"fingerprint": "\([0-9a-f]*\)".*/\1/p')
+  local fingerprint; fingerprint=$(keyring-ward status --config "$CONFIG" --json | sed -n 's/.*"[Ff]ingerprint": "\([0-9a-f]*\)".*/\1/p')
   stop_server
   echo "{ \"read_local_config\": true, \"backend\": \"file\", \"fingerprint\": [\"$fingerprint\"],
     \"file\": { \"passphrase_file\": \"$SECRETS/passphrase\" } }" > "$CONFIG"
@@ -210,7 +210,7 @@ t_a_local_file_takes_nothing_back() {
 t_a_new_dek_is_named_before_it_counts() {
   begin; secret_volume 440 mysql; start_server; encrypted_table; stop_server
   local pinned new out
-  pinned=$(keyring-ward status --config "$CONFIG" --json | sed -n 's/.*"fingerprint": "\([0-9a-f]*\)".*/\1/p')
+  pinned=$(keyring-ward status --config "$CONFIG" --json | sed -n 's/.*"[Ff]ingerprint": "\([0-9a-f]*\)".*/\1/p')
   pin() { sed -i "s|\"start_timeout\"|\"fingerprint\": \"$1\", \"start_timeout\"|" "$CONFIG"; }
   pin "$pinned"
   out=$(keyring-ward reseal --config "$CONFIG" 2>&1) && fail "the DEK was changed under a pinned fingerprint"

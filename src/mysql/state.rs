@@ -377,7 +377,7 @@ fn load_once(how: LastLoad) -> Result<()> {
         let environment = environment(instance_dir.as_deref(), first);
         match &old {
             Some(old) => old.reload(&config, &environment),
-            None => starting::open(&config, &environment, &SecretPool::new(), log::note),
+            None => starting::open(&config, &environment, &SecretPool::new(), log::warning),
         }
     };
     let result = STATE.acting.load(instance_dir.as_deref(), &*config, || {
