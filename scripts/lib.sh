@@ -254,7 +254,8 @@ box_start() {
     # Docker engines use, has been seen to lose and resurrect files that are removed and made again quickly.
     local volumes=() folder
     for folder in /var/lib/mysql /var/lib/mysql-keyring /var/lib/mysql-test /var/cache /run/mysqld /tmp; do volumes+=(-v "$folder"); done
-    docker run -d --init --cap-add SYS_NICE --cap-add SYS_PTRACE --tmpfs /readonly:ro,size=1m "${volumes[@]}" \
+    # Tests mount volumes, as an orchestrator does.
+    docker run -d --init --cap-add SYS_NICE --cap-add SYS_PTRACE --cap-add SYS_ADMIN --security-opt apparmor=unconfined --tmpfs /readonly:ro,size=1m "${volumes[@]}" \
       --name "$BOX" "$BASE_IMAGE" >/dev/null
   else
     note "no Docker engine answers: running the same server in a root of its own"

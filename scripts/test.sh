@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that CI runs, part by part, ending with one line "N passed, N failed".
 #   scripts/test.sh              all parts
-#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit fuzz exports server root admin doctor docs hsm kms mtr suite torture
+#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit fuzz exports server root containers admin doctor docs hsm kms mtr suite torture
 #   scripts/test.sh --all        all parts, and MySQL's whole suite instead of its quick tests, with each backend
 # A part that can't run where it should is a failure, never a silent skip.
 . "$(dirname "$0")/lib.sh"
@@ -10,11 +10,11 @@ PASSED=0 FAILED=0 ALL=no PARTS=() TIMES=
 for argument; do
   case "$argument" in
     --all) ALL=yes ;;
-    fmt | clippy | doc | bindings | deny | unit | fuzz | exports | server | root | admin | doctor | docs | hsm | kms | mtr | suite | torture) PARTS+=("$argument") ;;
+    fmt | clippy | doc | bindings | deny | unit | fuzz | exports | server | root | containers | admin | doctor | docs | hsm | kms | mtr | suite | torture) PARTS+=("$argument") ;;
     *) wrong_usage ;;
   esac
 done
-[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports server root admin doctor docs hsm kms mtr suite torture)
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports server root containers admin doctor docs hsm kms mtr suite torture)
 mkdir -p "$WORK"
 TOOLS=$WORK/tools
 
@@ -148,6 +148,12 @@ part_root() {
   cargo build --locked -q --example p11_shim
   box_put "$REPO" target/debug/examples/libp11_shim.so
   with_box root bash /kw/mysql-test/harness/root-tests.sh
+}
+# Secrets and volumes of Docker and Kubernetes, imitated; what a start waits for.
+part_containers() {
+  [ -n "${BOX:-}" ] || { build_library; box_start; }
+  box_put "$REPO" docs
+  with_box containers bash /kw/mysql-test/harness/containers-tests.sh
 }
 # Administration: SQL functions, import and export, kills of rekey and reseal.
 part_admin() { with_box admin bash /kw/mysql-test/harness/admin-tests.sh; }

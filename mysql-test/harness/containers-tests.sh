@@ -56,7 +56,7 @@ answers() { wait_for "${1:-60}" mysqladmin -uroot -S $SOCKET ping || fail "the s
 # A thread of the server sleeps in the kernel: before it serves, only the keyring's waiting does.
 waits() {
   local call; case "$(uname -m)" in x86_64) call=230 ;; *) call=115 ;; esac
-  wait_for 30 grep -qs "^$call " "/proc/$SERVER/syscall" || fail "the server does not wait"
+  wait_for 30 sh -c "cat /proc/$SERVER/task/*/syscall | grep -q '^$call '" || fail "the server does not wait"
 }
 
 t_kubernetes_secret_volume() {
@@ -137,10 +137,19 @@ t_what_others_could_exchange_is_refused() {
   expect set-ups $n 10
 }
 
-t_a_secret_that_comes_later() {
+t_a_secret_that_comes_later() { late_secret as_account; }
+t_a_secret_that_comes_later_for_root() { late_secret as_root; }
+as_account() { launch ""; }
+as_root() {
+  : > "$LOG"; chown mysql:mysql "$LOG"
+  mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
+    --skip-networking --mysqlx=OFF --log-error=$LOG &
+  SERVER=$!
+}
+late_secret() {
   begin; secret_volume 440 mysql; start_server; serves; stop_server
-  unmount_all; config 60; rm -f "$KEYS/keyring.ward.lock"
-  launch ""; waits
+  unmount_all; config 60
+  "$1"; waits
   secret_volume 440 mysql
   answers; serves
   log_has "The keyring waits for the secret '$SECRETS/passphrase'"
@@ -231,6 +240,20 @@ t_a_new_dek_is_named_before_it_counts() {
   sed -i "s|$pinned|$pinned,$new|" "$CONFIG"
   sql -e "SELECT keyring_ward_reseal()" | grep -q "$new" || fail "the second call does not do it"
   stop_server; start_server; expect row "$(row)" one
+}
+
+t_a_keyring_in_the_data_directory() {
+  begin; unmount_all
+  local out folder=$DATA/keys
+  install -d -o mysql -g mysql -m 750 "$folder"
+  out=$(keyring-ward init --path "$folder/k.ward" --passphrase-file "$folder/p" --generate --user mysql 2>&1)
+  case "$out" in *"The keyring '$folder/k.ward' lies in the data directory"*"The secret '$folder/p' lies in"*) ;; *) fail "init: $out" ;; esac
+  out=$(keyring-ward init --path "$KEYS/k.ward" --passphrase-file "$KEYS/p" --generate --user mysql 2>&1)
+  case "$out" in *"lies in the data directory"*) fail "init: $out" ;; esac
+  echo "{ \"backend\": \"file\", \"path\": \"$folder/k.ward\", \"file\": { \"passphrase_file\": \"$folder/p\" } }" > "$CONFIG"
+  start_server; serves
+  log_has "The keyring '$folder/k.ward' lies in the data directory"
+  log_has "The secret '$folder/p' lies in the data directory"
 }
 
 # The manifest of docs/containers.md: its own configuration, modes and groups, as the kubelet would carry them out.
