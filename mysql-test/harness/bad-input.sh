@@ -57,7 +57,7 @@ t_bad_input() {
   good_file; truncate -s 100 "$KEYS/keyring.ward"
   bad "truncated within the header" "the file ends within its header"
   good_file; truncate -s $((size - 140)) "$KEYS/keyring.ward"
-  bad "truncated by a whole record and more" "is an older copy"
+  bad "truncated within a record that was acknowledged" "this record was saved and acknowledged"
   good_file; patch_byte 60 ff
   bad "header damaged" "the header is damaged (checksum)"
   good_file; patch_byte $((size - 60)) a5
