@@ -92,7 +92,7 @@ fn header(bytes: &[u8]) {
     let mut seen = 0;
     let mut behind = &bytes[parsed.length..];
     let mut window = Window::new(&mut behind, parsed.length as u64, (bytes.len() - parsed.length) as u64).expect("memory");
-    let result = scan(&POOL, &mut window, &parsed, &KEYS, None, &mut |_| {
+    let result = scan(&POOL, &mut window, &parsed, &KEYS, &mut [], &Bound::default(), &mut |_| {
         seen += 1;
         Ok(())
     });
