@@ -14,6 +14,8 @@ export PATH=/usr/local/sbin:/usr/local/bin:$PATH
 fresh_place() {
   docs_stop
   mkdir -p "$KEYS"
+  # A container has a volume there, which a reader's machine has not.
+  if mountpoint -q "$KEYS"; then umount "$KEYS"; fi
   reset_all
   rm -rf /etc/my.cnf "$PLUGINS"/component_keyring_*.cnf "$PLUGINS/component_keyring_ward.so" "$PLUGINS/keyring_ward.so" \
     /usr/bin/keyring-ward /usr/local/bin/keyring-ward /usr/local/share/keyring-ward "$KEYS" /var/lib/mysql-hsm /backup /tmp/kw-docs-*
