@@ -68,15 +68,20 @@ pub(crate) fn attempt<T>(
 ) -> Result<T> {
     let mut backoff = Backoff::new();
     let mut attempts = 0u32;
+    let mut before = None;
     loop {
         attempts += 1;
         let result = f();
         note(result.as_ref().err());
         match result {
             Err(e) if e.kind() == Kind::Unreachable => {
-                if !backoff.pause(&deadline) {
-                    return Err(give_up(e, attempts, deadline));
+                // An attempt that the deadline cut short says less than a whole one before it.
+                let cut = deadline.passed();
+                if cut || !backoff.pause(&deadline) {
+                    let told = before.filter(|_| cut).unwrap_or(e);
+                    return Err(give_up(told, attempts, deadline));
                 }
+                before = Some(e);
             }
             result => return result,
         }
@@ -197,6 +202,29 @@ mod tests {
             }
             Ok(())
         }
+    }
+
+    #[test]
+    fn an_attempt_that_is_cut_short_does_not_hide_the_reason() {
+        let deadline = Deadline::after(Duration::from_millis(400));
+        let mut attempts = 0;
+        let e = attempt(
+            deadline,
+            |_| (),
+            || -> Result<()> {
+                attempts += 1;
+                if attempts == 1 {
+                    return Err(Error::new(Kind::Unreachable, "ask", "the true reason"));
+                }
+                while !deadline.passed() {
+                    std::thread::yield_now();
+                }
+                Err(Error::new(Kind::Unreachable, "ask", "out of time"))
+            },
+        )
+        .unwrap_err();
+        assert!(e.to_string().contains("2 attempts"), "{e}");
+        assert!(e.to_string().contains("the true reason"), "{e}");
     }
 
     fn probe(kind: Kind, failures: u32, total: Duration) -> (Result<()>, u32, Contact) {
