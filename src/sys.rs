@@ -8,6 +8,7 @@ use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use std::ffi::{CString, c_void};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
+use std::os::fd::FromRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -209,6 +210,38 @@ pub fn open_following(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, meta))
 }
 
+/// Opens a regular file with one link for reading, and no symbolic link on the whole way to it: what an absolute or
+/// relative path says is what is opened, whoever may write to the folders on the way (openat2(2), Linux 5.6).
+pub fn open_without_links(path: &Path) -> io::Result<File> {
+    let cpath = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: all-zero bytes are a valid open_how, which is a struct of integers.
+    let mut how: libc::open_how = unsafe { std::mem::zeroed() };
+    how.flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY) as u64;
+    how.resolve = libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+    // SAFETY: the path ends with NUL, and the call is told the size of the struct that it reads.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_openat2,
+            libc::AT_FDCWD,
+            cpath.as_ptr(),
+            &raw const how,
+            size_of::<libc::open_how>(),
+        )
+    };
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has just made this descriptor, and nobody else has it.
+    let file = unsafe { File::from_raw_fd(fd) };
+    match regular(&file)?.nlink() {
+        1 => Ok(file),
+        n => Err(io::Error::other(format!(
+            "it has {n} hard links instead of one"
+        ))),
+    }
+}
+
 /// Opens a file without following a symbolic link in the last component and checks that it is a
 /// regular file with one link. Never blocks on a FIFO.
 pub fn open(path: &Path, access: Access) -> io::Result<(File, Metadata)> {
@@ -317,6 +350,23 @@ pub fn resolve(path: &Path, op: &'static str) -> Result<(PathBuf, PathBuf)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_on_the_way_may_be_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(top.join("d")).unwrap();
+        std::fs::write(top.join("d/f"), b"x").unwrap();
+        std::os::unix::fs::symlink("d", top.join("way")).unwrap();
+        std::os::unix::fs::symlink("d/f", top.join("last")).unwrap();
+        assert!(open_without_links(&top.join("d/f")).is_ok());
+        assert!(open_without_links(&top.join("way/f")).is_err());
+        assert!(open_without_links(&top.join("last")).is_err());
+        assert!(open_without_links(&top.join("d")).is_err());
+        assert!(open_without_links(&top.join("absent")).is_err());
+        std::fs::hard_link(top.join("d/f"), top.join("second")).unwrap();
+        assert!(open_without_links(&top.join("d/f")).is_err());
+    }
 
     #[test]
     fn open_refuses_links_folders_and_second_links() {

@@ -166,7 +166,7 @@ row "an option that stands twice in my.cnf" ok "the group" 'rm $CONFIG; cnf "[ke
 row "a passphrase" ok '"opens"' 'secret $KEYS/p "correct horse battery staple\n"; keyring-ward rekey --config $CONFIG --new-passphrase-file $KEYS/p && json "\"passphrase_file\": \"$KEYS/p\""'
 row "read_only" ok "read-only" 'json "$KEK" ", \"read_only\": true"'
 row "no keyring yet" warning "the first key makes it" \
-  'rm -f $KEYS/keyring.ward*; rm -rf $DATA; mkdir $DATA; cp -a $BASE/empty/. $DATA/; chown mysql:mysql $DATA; NO_OLD_TABLE=1'
+  'rm -f $KEYS/keyring.ward*; find $DATA -mindepth 1 -delete; cp -a $BASE/empty/. $DATA/; NO_OLD_TABLE=1'
 row "a data directory made with the keyring (--initialize)" ok "fits" \
   'rm -f $KEYS/keyring.ward*; find $DATA -mindepth 1 -delete; NO_OLD_TABLE=1
    mysqld --defaults-file=$CNF --initialize-insecure --user=mysql --datadir=$DATA > $LOG 2>&1 && start && sql -e "CREATE TABLE mysql.x (a INT)" >/dev/null 2>&1
@@ -236,7 +236,8 @@ row "a plugin variable without a value" failure "has no value" 'as_plugin; echo 
 row "the plugin without a path" failure "no path is given" 'as_plugin; sed -i /ward_path/d $CNF' "echo loose_keyring_ward_path=$KEYS/keyring.ward >> $CNF"
 
 # ---- folder, keyring, lock, marker -------------------------------------------------------------------
-row "the folder is missing" failure "install -d" 'rm -rf $KEYS; cp -a $BASE/keys /tmp/keys-aside' "install -d -o mysql -g mysql -m 0750 $KEYS; cp -a $BASE/keys/. $KEYS/"
+# The keyring's folder itself is a volume in a container and can't be removed there.
+row "the folder is missing" failure "install -d" 'sed -i "s|$KEYS/keyring|$KEYS/sub/keyring|" $CONFIG' "install -d -o mysql -g mysql -m 0750 $KEYS/sub; cp -a $BASE/keys/keyring.ward $KEYS/sub/"
 row "a folder of root's, made before" warning "can't make files" 'chown root:root $KEYS; chmod 755 $KEYS' "chown --reference=$DATA $KEYS"
 row "a folder of root's" failure "can't make files" 'rm $KEYS/keyring.ward.lock; chown root:root $KEYS; chmod 755 $KEYS' "chown --reference=$DATA $KEYS"
 row "a folder that the account can't pass" failure "can't pass" 'mkdir -p /opt/closed; cp -a $KEYS/. /opt/closed; chown root:root /opt/closed; chmod 700 /opt/closed; sed -i "s|$KEYS/keyring|/opt/closed/keyring|" $CONFIG' \
@@ -244,7 +245,7 @@ row "a folder that the account can't pass" failure "can't pass" 'mkdir -p /opt/c
 row "a file system that is mounted read-only" failure "read-only" 'mkdir -p /mnt/kw; mount -t tmpfs -o size=1m kw /mnt/kw; cp -a $KEYS/. /mnt/kw; chown mysql /mnt/kw; mount -o remount,ro /mnt/kw; sed -i "s|$KEYS/keyring|/mnt/kw/keyring|" $CONFIG' \
   "mount -o remount,rw /mnt/kw"
 row "a full disk, and no keyring yet" failure "Make room" 'rm -f $KEYS/keyring.ward* $DATA/keyring_ward.marker; mkdir -p /mnt/kw; mount -t tmpfs -o size=64k kw /mnt/kw; chown mysql /mnt/kw; head -c 1m /dev/zero > /mnt/kw/junk 2>/dev/null; sed -i "s|$KEYS/keyring|/mnt/kw/keyring|" $CONFIG
-   rm -rf $DATA; cp -a $BASE/empty $DATA; NO_OLD_TABLE=1' "rm /mnt/kw/junk"
+   find $DATA -mindepth 1 -delete; cp -a $BASE/empty/. $DATA/; NO_OLD_TABLE=1' "rm /mnt/kw/junk"
 row "the keyring is gone (a volume that is not mounted)" failure "had a keyring" 'rm $KEYS/keyring.ward' "cp -a $BASE/keys/keyring.ward $KEYS/"
 row "another server's keyring" failure "another keyring" 'rm $KEYS/keyring.ward; keyring-ward init --config $CONFIG' "cp -a $BASE/keys/keyring.ward $KEYS/"
 row "yesterday's keyring, a key was made since" failure "older copy" \

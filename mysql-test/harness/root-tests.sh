@@ -277,6 +277,27 @@ t_init_follows_nobody() {
   rm -rf /srv/kw-victim "$KEYS/race"
 }
 
+# Root names a source that only root can read: root opens it. A path that somebody else could have bent is not opened
+# with root's rights.
+t_import_of_a_file_of_roots() {
+  reset_all; make_passphrase
+  local clear='{"version":"1.0","elements":[{"user":"","data_id":"k","data_type":"AES","data":"000102030405060708090A0B0C0D0E0F","extension":[]}]}'
+  into() { keyring-ward import --path "$KEYS/k.ward" --passphrase-file "$KEYS/passphrase" "$@" 2>&1; }
+  rm -rf /srv/kw-source; mkdir -m 700 /srv/kw-source; (umask 077; echo "$clear" > /srv/kw-source/f; echo "$clear" > "$KEYS/f")
+  into --from /srv/kw-source/f | grep -q "1 keys were imported" || fail "a file that only root can read is not imported"
+  expect "the keyring's owner" "$(stat -c %U "$KEYS/k.ward")" mysql
+  rm "$KEYS"/k.ward*
+  into --from "$KEYS/f" | grep -q "1 keys were imported" || fail "root's file in the account's folder is not imported"
+  rm "$KEYS"/k.ward*
+  as_mysql ln -s /srv/kw-source/f "$KEYS/last"; as_mysql ln -s /srv/kw-source "$KEYS/way"
+  local path
+  for path in last way/f; do
+    into --from "$KEYS/$path" | grep -q "Permission denied" || fail "$path: a link of the account's led root to a file"
+  done
+  [ ! -e "$KEYS/k.ward" ] || fail "a keyring was made"
+  rm -rf /srv/kw-source "$KEYS/f" "$KEYS/last" "$KEYS/way"
+}
+
 # ---- proof by system calls -----------------------------------------------------------------------
 
 # What root did in a trace: "CALL PATH" lines, without the process's own pseudo-files.

@@ -75,6 +75,8 @@ impl Found {
 pub enum Source<'a> {
     /// A file of component_keyring_file or of the plugin keyring_file; its bytes tell which.
     File(&'a Path),
+    /// Such a file that is open already, and its name for messages.
+    Open(&'a Path, &'a std::fs::File),
     /// Another keyring of ours, under whatever KEK its configuration names.
     Ward(&'a Config),
 }
@@ -117,9 +119,13 @@ pub fn read(source: &Source<'_>, pool: &SecretPool) -> Result<(String, Vec<Found
                 keys.collect::<Result<_>>()?,
             ))
         }
-        Source::File(path) => {
+        Source::File(path) | Source::Open(path, _) => {
             let io = |e| Error::io(OP, format!("'{}'", path.display()), e);
-            let (mut file, _) = sys::open_following(path).map_err(io)?;
+            let mut file = match source {
+                Source::Open(_, file) => file.try_clone(),
+                _ => sys::open_following(path).map(|(file, _)| file),
+            }
+            .map_err(io)?;
             let bytes = sys::read_bounded(&mut file, MAX_SOURCE).map_err(io)?;
             let parsed = if bytes.first() == Some(&b'{') {
                 parse_component_json(&bytes, pool).map(|k| ("component_keyring_file".into(), k))

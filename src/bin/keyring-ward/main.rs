@@ -89,7 +89,6 @@ impl Command {
             Command::Reseal(args) => &args.change.keyring,
             Command::Compact(args) => &args.keyring,
             Command::Doctor(args) => args.keyring(),
-            Command::Import(args) => args.keyring(),
             Command::Export(args) => args.keyring(),
             Command::Remove(args) => args.keyring(),
             Command::Reown(args) => args.keyring(),
@@ -99,6 +98,7 @@ impl Command {
             },
             // These do it by themselves, or open no file of an account.
             Command::Init(_)
+            | Command::Import(_)
             | Command::ResetMarker(_)
             | Command::TryLibrary(_)
             | Command::Completions(_)

@@ -4,8 +4,10 @@ use super::{Progress, print, print_json};
 use crate::options::{Keyring, file_config};
 use keyring_ward::admin::import::{Source, import};
 use keyring_ward::error::Result;
-use keyring_ward::os::signals;
+use keyring_ward::os::{identity, signals};
+use keyring_ward::sys;
 use serde_json::json;
+use std::fs::File;
 use std::path::PathBuf;
 
 /// The keyring's options name the one that gets the keys; it is made where it does not exist. Take the source from a
@@ -28,13 +30,17 @@ pub struct Args {
 }
 
 impl Args {
-    /// The keyring that it is about.
-    pub fn keyring(&self) -> &Keyring {
-        &self.keyring
+    /// The source, where root names it: a file that only root can read is opened before root's rights are given up, as
+    /// the shell would for `< FILE`, if its path leads nowhere else. Any other way to it is gone with the account's rights.
+    fn opened_by_root(&self) -> Option<File> {
+        let file = self.from.as_ref().filter(|_| identity::is_root())?;
+        sys::open_without_links(file).ok()
     }
 }
 
 pub fn run(args: &Args, json: bool) -> Result<()> {
+    let opened = args.opened_by_root();
+    args.keyring.take_on_account(false)?;
     let config = args.keyring.config()?;
     if !args.dry_run {
         signals::hold_back();
@@ -42,7 +48,13 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let mut bar = Progress::new("keys");
     let mut progress = |done: usize, all: usize| bar.set(done, all);
     let plan = match (&args.from, &args.from_config) {
-        (Some(file), _) => import(&config, &Source::File(file), args.dry_run, &mut progress)?,
+        (Some(file), _) => {
+            let source = match &opened {
+                Some(opened) => Source::Open(file, opened),
+                None => Source::File(file),
+            };
+            import(&config, &source, args.dry_run, &mut progress)?
+        }
         (None, file) => {
             let other = file_config(file.as_deref().unwrap_or_else(|| "".as_ref()))?;
             import(&config, &Source::Ward(&other), args.dry_run, &mut progress)?
