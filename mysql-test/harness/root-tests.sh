@@ -290,9 +290,10 @@ t_import_of_a_file_of_roots() {
   into --from "$KEYS/f" | grep -q "1 keys were imported" || fail "root's file in the account's folder is not imported"
   rm "$KEYS"/k.ward*
   as_mysql ln -s /srv/kw-source/f "$KEYS/last"; as_mysql ln -s /srv/kw-source "$KEYS/way"
-  local path
+  local path said
   for path in last way/f; do
-    into --from "$KEYS/$path" | grep -q "Permission denied" || fail "$path: a link of the account's led root to a file"
+    said=$(into --from "$KEYS/$path") && fail "$path: a link of the account's led root to a file"
+    grep -q "Permission denied" <<< "$said" || fail "$path: $said"
   done
   [ ! -e "$KEYS/k.ward" ] || fail "a keyring was made"
   rm -rf /srv/kw-source "$KEYS/f" "$KEYS/last" "$KEYS/way"
@@ -301,6 +302,7 @@ t_import_of_a_file_of_roots() {
 # As whom root goes on, and where it makes folders, no file says that somebody else can write.
 t_the_account_is_chosen_by_roots_word() {
   reset_all; make_passphrase
+  local said
   rm -rf /srv/kw-inst /srv/kw-sys /etc/kw-victim* /root/kw-*; mkdir -m 755 /srv/kw-inst /srv/kw-sys; chown mysql:mysql /srv/kw-inst
   as_mysql mkdir /srv/kw-inst/plugin
   as() { setpriv --reuid mysql --regid mysql --init-groups tee "$1" >/dev/null; }
@@ -317,7 +319,8 @@ t_the_account_is_chosen_by_roots_word() {
   keyring-ward init --generate --config /srv/kw-inst/kw.cnf --user mysql >/dev/null 2>&1 && fail "the folder of the account's file was made"
   expect "what root made" "$(victims)" ""
   chmod 000 /srv/kw-inst/kw.cnf
-  keyring-ward status --config /srv/kw-inst/kw.cnf 2>&1 | grep -q "Permission" || fail "root reads what the account can't"
+  said=$(keyring-ward status --config /srv/kw-inst/kw.cnf 2>&1) && fail "status opens something"
+  grep -q Permission <<< "$said" || fail "root reads what the account can't: $said"
   # An option file of the account's, and one that root's includes, name root's folders or somebody else's.
   mkdir -p -m 755 /srv/kw-alice; chown daemon:daemon /srv/kw-alice
   local dir
