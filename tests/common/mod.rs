@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod faults;
+pub mod services;
 
 use keyring_ward::config::{Backend, Config, KekConfig, Limits, Patience, SecretRef};
 use keyring_ward::error::Result;
