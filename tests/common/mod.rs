@@ -53,6 +53,12 @@ impl Place {
         }
     }
 
+    /// Its files belong to root, so this process is root.
+    pub fn is_roots(&self) -> bool {
+        let folder = self.dir.path().metadata().unwrap();
+        std::os::unix::fs::MetadataExt::uid(&folder) == 0
+    }
+
     /// As a server has it: with a data directory for the marker.
     pub fn server(&self) -> Environment {
         Environment {
