@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that CI runs, part by part, ending with one line "N passed, N failed".
 #   scripts/test.sh              all parts
-#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit fuzz exports server root containers admin doctor docs hsm kms mtr suite torture
+#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit fuzz exports versions server root containers admin doctor docs hsm kms mtr suite torture
 #   scripts/test.sh --all        all parts, and MySQL's whole suite instead of its quick tests, with each backend
 # A part that can't run where it should is a failure, never a silent skip.
 . "$(dirname "$0")/lib.sh"
@@ -10,11 +10,11 @@ PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
     --all) ALL=yes ;;
-    fmt | clippy | doc | bindings | deny | unit | fuzz | exports | server | root | containers | admin | doctor | docs | hsm | kms | mtr | suite | torture) PARTS+=("$argument") ;;
+    fmt | clippy | doc | bindings | deny | unit | fuzz | exports | versions | server | root | containers | admin | doctor | docs | hsm | kms | mtr | suite | torture) PARTS+=("$argument") ;;
     *) wrong_usage ;;
   esac
 done
-[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports server root containers admin doctor docs hsm kms mtr suite torture)
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports versions server root containers admin doctor docs hsm kms mtr suite torture)
 mkdir -p "$WORK"
 TOOLS=$WORK/tools
 
@@ -129,6 +129,14 @@ installs_and_removes() {
     && [ -s "$root/usr/local/share/bash-completion/completions/keyring-ward" ] && "$root/usr/local/bin/keyring-ward" --version >/dev/null || return 1
   scripts/install.sh --root "$root" --remove >/dev/null || return 1
   [ "$(cd "$root" && find . -type f)" = ./var/lib/mysql-keyring/keyring.ward ]
+}
+
+# The release library in a host that has the services of 8.0, 8.4, 9.7 or none, and not one slot more. Prints what was called.
+part_versions() {
+  build_library
+  cargo build --locked -q --example mysqld_fake_host
+  check "the release library with each version's services, in each role" \
+    env KW_LIBRARY=target/release/libkeyring_ward.so cargo test --locked -q --test fake_host -- --nocapture --test-threads 1
 }
 
 # One box for all parts that need a server.
