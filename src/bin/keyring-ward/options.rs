@@ -195,6 +195,9 @@ pub struct Subject {
     pub server: Option<Found>,
     /// The server's data directory.
     pub data_dir: Option<PathBuf>,
+    /// The data directory whose marker knows this keyring: the one that --datadir names, or that of the server whose
+    /// configuration names the keyring. Another keyring that is named directly has nothing to do with that server's.
+    pub marker_dir: Option<PathBuf>,
 }
 
 impl Keyring {
@@ -320,6 +323,8 @@ impl Keyring {
     /// `named`: what is given directly says which keyring.
     fn subject_of(&self, direct: Layer, named: bool, defaults: &[(&str, &str)]) -> Subject {
         let (layer, server) = self.layer(named);
+        let configured = layer.as_ref().ok().and_then(Layer::path);
+        let is_the_servers = !direct.has_path() || direct.path() == configured;
         let config = layer.and_then(|layer| {
             let mut whole = Layer::default();
             for (name, value) in defaults {
@@ -332,10 +337,12 @@ impl Keyring {
             whole.finish()
         });
         let found = server.as_ref().and_then(|s: &Found| s.data_dir.clone());
+        let data_dir = self.datadir.clone().or(found);
         Subject {
             config,
             server,
-            data_dir: self.datadir.clone().or(found),
+            marker_dir: (data_dir.clone()).filter(|_| is_the_servers || self.datadir.is_some()),
+            data_dir,
         }
     }
 
