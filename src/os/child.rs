@@ -377,6 +377,20 @@ mod tests {
     }
 
     #[test]
+    fn it_has_a_session_of_its_own_and_nothing_to_read() {
+        let pool = SecretPool::new();
+        let seen = ask(&question(&pool, PATIENT, None), || {
+            // SAFETY: without arguments, and of this process.
+            let own = unsafe { libc::getsid(0) == libc::getpid() };
+            let terminal = File::open("/dev/tty").is_ok();
+            let input = std::fs::read_link("/proc/self/fd/0").unwrap();
+            (own, vec![terminal.to_string(), input.display().to_string()])
+        })
+        .unwrap();
+        assert_eq!(seen, (true, vec!["false".into(), "/dev/null".into()]));
+    }
+
+    #[test]
     fn it_takes_on_the_account_and_keeps_no_descriptor() {
         if !identity::is_root() {
             println!("not root: a child has the rights of its parent");

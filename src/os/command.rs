@@ -461,6 +461,17 @@ mod tests {
         alive(mark) == 0
     }
 
+    /// With the terminal of whoever started this process it could type there.
+    #[test]
+    fn a_program_has_a_session_of_its_own() {
+        let script = "read -r pid comm state parent group session terminal rest < /proc/self/stat
+            (: < /dev/tty) 2>/dev/null && seen=a
+            echo $((pid - group)) $((pid - session)) $terminal ${seen:-no} terminal";
+        let (ended, said) = run_for(script, 4096, LONG);
+        assert_eq!(ended.unwrap().code, Some(0));
+        assert_eq!(said, "0 0 0 no terminal\n");
+    }
+
     /// Children of this process that were not reaped. One test of these runs at a time.
     fn zombies() -> Vec<String> {
         let mut all = String::new();
