@@ -4,6 +4,7 @@
 //! symbolic link in the last path component. Whose rights are used is `os::identity`'s.
 
 use crate::error::{Error, Kind, Result};
+use crate::os::denied;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use std::ffi::{CString, c_void};
 use std::fs::{File, Metadata, OpenOptions};
@@ -340,10 +341,12 @@ pub fn resolve(path: &Path, op: &'static str) -> Result<(PathBuf, PathBuf)> {
         .hint("Give the path from the root on: the server changes its working directory."));
     }
     let folder = folder.canonicalize().map_err(|e| {
-        Error::io(op, format!("the folder '{}'", folder.display()), e).hint(
-            "Create the folder, owned by the account that runs mysqld and with mode 0750, or mount \
-             the volume that holds it.",
-        )
+        denied::folder_or(op, folder, e, |e| {
+            Error::io(op, format!("the folder '{}'", folder.display()), e).hint(
+                "Create the folder, owned by the account that runs mysqld and with mode 0750, or mount \
+                 the volume that holds it.",
+            )
+        })
     })?;
     let file = folder.join(name);
     Ok((folder, file))

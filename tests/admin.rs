@@ -606,6 +606,75 @@ impl ServerFiles {
     }
 }
 
+/// A library whose constructor tells what it got, and leaves a child that holds its output.
+const RUDE: &str = r#"
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+__attribute__((constructor)) static void rude(void) {
+    int third = dup(3) >= 0;
+    FILE *out = fopen(SEEN, "w");
+    fprintf(out, "session %d\n", getsid(0) == getpid());
+    fprintf(out, "fd3 %d\n", third);
+    fprintf(out, "token %d\n", getenv("VAULT_TOKEN") != NULL);
+    pid_t child = fork();
+    if (child == 0) { sleep(300); _exit(0); }
+    fprintf(out, "child %d\n", (int)child);
+    fclose(out);
+}
+"#;
+
+#[test]
+fn doctors_trial_of_a_library_has_an_end_and_nothing_of_ours() {
+    let _turn = turn();
+    let server = ServerFiles::new();
+    let seen = server.path("seen");
+    server.write("rude.c", RUDE);
+    server.replace_library(b"");
+    let made = Command::new("cc")
+        .arg("-shared")
+        .arg("-fPIC")
+        .arg(format!("-DSEEN=\"{}\"", seen.display()))
+        .arg("-o")
+        .args([server.library(), server.path("rude.c")])
+        .status();
+    assert!(made.unwrap().success());
+    set_mode(&server.library(), 0o755);
+    let begin = std::time::Instant::now();
+    // As doctor --passphrase-fd 3 3<file.
+    let kek = server.place.key_file();
+    let script = format!("exec 3< '{}'; exec \"$@\"", kek.display());
+    let out = Command::new("sh")
+        .args([
+            "-c",
+            &script,
+            "sh",
+            env!("CARGO_BIN_EXE_keyring-ward"),
+            "doctor",
+        ])
+        .args(server.named())
+        .env("VAULT_TOKEN", "root's")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(said.contains("is another library"), "{said}");
+    assert!(begin.elapsed().as_secs() < 60, "{:?}", begin.elapsed());
+    let seen = std::fs::read_to_string(&seen).unwrap();
+    for line in ["session 1", "fd3 0", "token 0"] {
+        assert!(seen.contains(line), "{line}: {seen}");
+    }
+    let child = seen.lines().find_map(|l| l.strip_prefix("child "));
+    let stat = format!("/proc/{}/stat", child.unwrap());
+    while std::fs::read_to_string(&stat).is_ok_and(|s| !s.contains(") Z ")) {
+        assert!(
+            begin.elapsed().as_secs() < 120,
+            "the library's child is left"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn doctor_looks_at_the_server() {
     let _turn = turn();

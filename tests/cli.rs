@@ -158,6 +158,36 @@ fn exit_codes_say_what_is_wrong() {
     assert!(removed.ends_with("keyring_ward.marker"), "{answer}");
 }
 
+/// Root has nobody's rights to take on there, and goes no further as root.
+#[test]
+fn a_marker_of_a_folder_that_is_not_there() {
+    let place = Place::new();
+    let none = place.dir.path().join("none");
+    let out = tool(&["reset-marker", "--datadir", none.to_str().unwrap()]);
+    assert_eq!(out.status.code(), Some(11), "{}", text(&out.stderr));
+    if keyring_ward::os::identity::is_root() {
+        assert!(text(&out.stderr).contains("Name the data directory"));
+    }
+}
+
+#[test]
+fn man_pages_replace_a_link_and_do_not_follow_it() {
+    let place = Place::new();
+    let (victim, folder) = (place.dir.path().join("victim"), place.data_dir());
+    std::fs::write(&victim, "kept").unwrap();
+    let page = folder.join("keyring-ward.1");
+    std::os::unix::fs::symlink(&victim, &page).unwrap();
+    let out = tool(&["man", folder.to_str().unwrap()]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "kept");
+    assert!(page.symlink_metadata().unwrap().is_file());
+    let left = std::fs::read_dir(&folder).unwrap().flatten();
+    assert!(
+        left.map(|e| e.file_name())
+            .all(|n| !n.as_encoded_bytes().starts_with(b"."))
+    );
+}
+
 #[test]
 fn rekey_changes_the_kek_and_refuses_beside_a_server() {
     let place = Place::new();

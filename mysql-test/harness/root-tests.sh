@@ -160,6 +160,151 @@ END
   gpasswd -d mysql kw-extra >/dev/null
 }
 
+# A folder of the account's with a credential_process that says in /tmp/kw-spy what it got of root: its terminal (and types into
+# it, as far as it is let), and its environment. The configuration of the component names it.
+SPY=/var/lib/kw-aws
+spying_process() {
+  rm -rf $SPY /tmp/kw-spy; mkdir $SPY
+  printf '[default]\nregion = eu-central-1\ncredential_process = %s/spy\n' $SPY > $SPY/config
+  cat > $SPY/spy <<'END'
+#!/usr/bin/perl
+my @typed = grep { my $fd = $_; open(my $t, $fd =~ /^\d$/ ? "+<&=$fd" : "+<$fd") && ioctl($t, 0x5412, my $c = "x") } 0, 1, 2, "/dev/tty";
+open(my $tty, "+<", "/dev/tty") and push @typed, "open";
+open(my $out, ">", "/tmp/kw-spy") or die;
+print $out "terminal: @typed\n", map { "env: $_=$ENV{$_}\n" } sort keys %ENV;
+print '{"Version":1,"AccessKeyId":"AKIDEXAMPLE","SecretAccessKey":"x"}';
+END
+  chmod 755 $SPY/spy; chmod 600 $SPY/config; chown -R mysql:mysql $SPY
+  echo "{ \"backend\": \"aws_kms\", \"path\": \"$KEYS/keyring.ward\", \"start_timeout\": 2, \"timeout\": 2, \"aws_kms\": {
+    \"key_id\": \"arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab\",
+    \"endpoint_url\": \"http://127.0.0.1:9\" } }" > "$CONFIG"
+  export AWS_CONFIG_FILE=$SPY/config AWS_EC2_METADATA_DISABLED=true
+}
+# What the spy saw of a command that root starts on a terminal of its own.
+on_a_terminal() { # on_a_terminal COMMAND…
+  rm -f /tmp/kw-spy
+  printf '%q ' "$@" > /tmp/kw-command
+  script -qec "bash /tmp/kw-command" /dev/null < /dev/null > /tmp/kw-script 2>&1 || true
+  [ -s /tmp/kw-spy ] || { cat /tmp/kw-script; fail "the account's program was not run by: $*"; }
+  sed -n 's/^terminal: //p' /tmp/kw-spy
+}
+
+# The account's program could type into the shell of root that started us (TIOCSTI).
+t_nobody_types_into_roots_terminal() {
+  reset_all; component_manifest; fresh_data
+  spying_process
+  # The spy is worth something: what shares root's session has its terminal.
+  case $(on_a_terminal setpriv --reuid mysql --regid mysql --clear-groups $SPY/spy) in *open*) ;; *) fail "the spy sees no terminal: $(cat /tmp/kw-spy)" ;; esac
+  expect "init" "$(on_a_terminal keyring-ward init --config "$CONFIG" --user mysql)" ""
+  expect "doctor" "$(on_a_terminal keyring-ward doctor --plugin-dir $PLUGINS --datadir $DATA)" ""
+  expect "mysqld" "$(on_a_terminal timeout 20 mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --skip-networking --mysqlx=OFF --log-error=$LOG)" ""
+  wait_for 60 no_servers || fail "the server is still there"
+}
+
+# The module runs in the process that was root, or in its child: it is root's, not the account's.
+t_a_module_of_the_accounts_is_not_loaded() {
+  reset_all; component_manifest; hsm_reset; pin_file
+  use_softhsm
+  mkdir -p /srv/kw-module; cp "$SOFTHSM" /srv/kw-module/m.so; chown -R mysql:mysql /srv/kw-module
+  MODULE=/srv/kw-module/m.so
+  pkcs11_config; fresh_data
+  keyring-ward init --config "$CONFIG" --generate --user mysql > /tmp/kw-init 2>&1 && fail "root's tool loads it"
+  grep -q "belongs to user $M, not to root" /tmp/kw-init || { cat /tmp/kw-init; fail "init does not say why"; }
+  # The account itself may, as ever.
+  as_mysql keyring-ward init --config "$CONFIG" --generate > /tmp/kw-init 2>&1 || { cat /tmp/kw-init; fail "the account may not load its own"; }
+  start_server || fail "the server does not start"
+  expect status "$(status_row Component_status)" Disabled
+  log_has "belongs to user $M, not to root"
+  stop_server
+  chown -R root:root /srv/kw-module
+  start_server || fail "the server does not start"
+  expect status "$(status_row Component_status)" Active
+  stop_server
+  rm -rf /srv/kw-module
+}
+
+t_roots_environment_is_not_for_the_accounts_program() {
+  reset_all; component_manifest; fresh_data
+  spying_process
+  export VAULT_TOKEN=hidden SSH_AUTH_SOCK=/hidden AWS_SESSION_TOKEN=hidden LC_TIME=C HTTPS_PROXY=http://127.0.0.1:9
+  only_what_it_needs() {
+    [ -s /tmp/kw-spy ] || fail "$1: it was not run"
+    ! grep -q hidden /tmp/kw-spy || { cat /tmp/kw-spy; fail "$1: a secret of root's shell is handed on"; }
+    expect "$1: HOME" "$(sed -n 's/^env: HOME=//p' /tmp/kw-spy)" "$(getent passwd mysql | cut -d: -f6)"
+    expect "$1: names" "$(sed -n 's/^env: \([A-Za-z_0-9]*\)=.*/\1/p' /tmp/kw-spy | grep -vxE 'LANG|TZ' | tr '\n' ' ')" \
+      "AWS_CONFIG_FILE AWS_EC2_METADATA_DISABLED HOME HTTPS_PROXY LC_TIME PATH "
+    rm -f /tmp/kw-spy
+  }
+  keyring-ward init --config "$CONFIG" --user mysql >/dev/null 2>&1 || true
+  only_what_it_needs init
+  start_server; only_what_it_needs "mysqld's start"
+  # The server is the account by now, but its environment is still that of root's shell.
+  sql -e "ALTER INSTANCE RELOAD KEYRING" 2>/dev/null || true
+  only_what_it_needs "mysqld's reload"
+  stop_server
+  as_mysql keyring-ward init --config "$CONFIG" >/dev/null 2>&1 || true
+  grep -q "VAULT_TOKEN=hidden" /tmp/kw-spy || fail "the account's own environment is its own"
+}
+
+# Without /proc it can't be seen what this process is, nor which threads it has.
+t_without_proc() {
+  with_passphrase
+  local before; before=$(find "$KEYS" -printf '%p %i %T@\n' | sort)
+  without_proc() { unshare -m sh -c 'mount -t tmpfs none /proc && exec "$@"' sh "$@"; }
+  without_proc mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
+    --skip-networking --mysqlx=OFF --log-error=$LOG &
+  SERVER=$!
+  wait_for 60 mysqladmin -uroot -S $SOCKET ping || fail "the server does not start"
+  expect status "$(status_row Component_status)" Disabled
+  log_has "/proc is not mounted"
+  expect "the keyring's folder" "$(find "$KEYS" -printf '%p %i %T@\n' | sort)" "$before"
+  stop_server
+  without_proc keyring-ward status --config "$CONFIG" > /tmp/kw-tool 2>&1 && fail "the tool goes on"
+  grep -q "/proc is not mounted" /tmp/kw-tool || { cat /tmp/kw-tool; fail "the tool does not say why"; }
+  # As the account it is a server like any other: with the marker, and no look beside the lock of another.
+  : > "$LOG"; chown mysql:mysql "$LOG"
+  without_proc setpriv --reuid mysql --regid mysql --init-groups mysqld --no-defaults --datadir=$DATA --socket=$SOCKET \
+    --pid-file=/run/mysqld/mysqld.pid --skip-networking --mysqlx=OFF --log-error=$LOG &
+  SERVER=$!
+  wait_for 60 mysqladmin -uroot -S $SOCKET ping || fail "the server does not start"
+  expect status "$(status_row Component_status)" Active
+  [ -e $DATA/keyring_ward.marker ] || fail "no marker was written"
+  log_lacks snapshot
+  stop_server
+}
+
+# The account can't pass a folder of root's: that folder is named, not the secret, which is as it should be.
+t_a_folder_in_the_way_is_named() {
+  with_passphrase
+  rm -rf /etc/kwsec /etc/kwlink; mkdir -m 700 /etc/kwsec; ln -s kwsec /etc/kwlink
+  install -o mysql -g mysql -m 400 "$KEYS/passphrase" /etc/kwsec/key
+  local way
+  for way in kwsec kwlink; do
+    component_config "\"passphrase_file\": \"/etc/$way/key\""
+    keyring-ward status --config "$CONFIG" > /tmp/kw-tool 2>&1 && fail "it can be read"
+    grep -qF "'/etc/$way/key': '/etc/kwsec' belongs to user 0, mode 0700" /tmp/kw-tool || { cat /tmp/kw-tool; fail "$way: the folder is not named"; }
+    grep -qF "chmod o+x '/etc/kwsec'" /tmp/kw-tool || { cat /tmp/kw-tool; fail "$way: no remedy"; }
+  done
+  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  sed -i "s#$KEYS/keyring.ward#/etc/kwsec/keyring.ward#" "$CONFIG"
+  mv "$KEYS/keyring.ward" /etc/kwsec/
+  start_server || fail "the server does not start"
+  expect status "$(status_row Component_status)" Disabled
+  log_has "'/etc/kwsec' belongs to user 0, mode 0700"
+  rm -rf /etc/kwsec /etc/kwlink
+}
+
+# Reading it would wait for somebody who writes into it.
+t_a_fifo_among_the_option_files() {
+  with_passphrase
+  rm -rf /etc/kw.d; mkdir /etc/kw.d; mkfifo -m 644 /etc/kw.d/a.cnf
+  printf '!includedir /etc/kw.d\n[mysqld]\ndatadir=%s\n' $DATA > /etc/my.cnf
+  timeout 60 keyring-ward doctor --plugin-dir $PLUGINS --datadir $DATA --defaults-file /etc/my.cnf > /tmp/kw-doctor 2>&1
+  expect "doctor's exit code" $? 15
+  grep -q "failure *option files: .*'/etc/kw.d/a.cnf'.*it is a FIFO" /tmp/kw-doctor || { cat /tmp/kw-doctor; fail "doctor does not say it"; }
+  rm -rf /etc/kw.d
+}
+
 # A file that the group root may read was read with root's group while only user and group had been changed.
 t_what_only_root_can_read() {
   with_passphrase
@@ -197,6 +342,22 @@ t_initialize_as_root_takes_the_named_account() {
   initialize || true
   expect "the lock's owner" "$(stat -c %U "$KEYS/keyring.ward.lock")" mysql
   chown mysql:mysql $DATA
+}
+
+# Ways of naming the account that mysqld takes, too.
+t_initialize_with_other_words_for_the_account() {
+  with_passphrase
+  local words
+  for words in "--initialize-insecure --loose-user=mysql" "-Iumysql" "--loose_initialize_insecure -su mysql"; do
+    find $DATA -mindepth 1 -delete; chown root:root $DATA; chmod 777 $DATA
+    rm -f "$KEYS"/keyring.ward.lock
+    # shellcheck disable=SC2086
+    mysqld --no-defaults --datadir=$DATA $words > "$LOG" 2>&1 || { tail -3 "$LOG"; fail "mysqld refuses: $words"; }
+    log_lacks "no user is named"
+    expect "$words: the lock's owner" "$(stat -c %U "$KEYS/keyring.ward.lock")" mysql
+    [ ! -e $DATA/keyring_ward.marker ] || fail "$words: a marker was written while the directory was made"
+  done
+  chown mysql:mysql $DATA; chmod 750 $DATA
 }
 
 t_a_server_that_stays_root() {

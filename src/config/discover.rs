@@ -4,7 +4,7 @@
 //! of the places: global JSON, local JSON over it, else the group `[keyring_ward]`. It must never
 //! open a secret or a keyring.
 
-use super::{Config, Layer, OP, json, layers, option_file};
+use super::{Config, Layer, OP, arguments, json, layers, option_file};
 use crate::error::{Error, Kind, Result};
 use crate::os::{denied, identity, trusted};
 use crate::sys;
@@ -32,14 +32,17 @@ pub struct CommandLine {
 impl CommandLine {
     /// This process's. Must be called before the server changes its working directory.
     pub fn of_this_process() -> CommandLine {
-        let bytes = File::open("/proc/self/cmdline")
-            .and_then(|mut f| sys::read_bounded(&mut f, 4 << 20))
-            .unwrap_or_default();
-        let args = bytes
-            .split(|b| *b == 0)
-            .skip(1)
-            .map(|a| OsString::from_vec(a.to_vec()))
-            .collect();
+        let read =
+            File::open("/proc/self/cmdline").and_then(|mut f| sys::read_bounded(&mut f, 4 << 20));
+        let args = match read {
+            Ok(bytes) => bytes
+                .split(|b| *b == 0)
+                .skip(1)
+                .map(|a| OsString::from_vec(a.to_vec()))
+                .collect(),
+            // No /proc is no reason to take it for empty.
+            Err(_) => std::env::args_os().skip(1).collect(),
+        };
         let path = |name| std::env::var_os(name).map(PathBuf::from);
         CommandLine {
             args,
@@ -55,7 +58,11 @@ impl CommandLine {
     pub fn is_help_run(&self) -> bool {
         self.args.iter().any(|arg| {
             let arg = arg.as_bytes();
-            if let Some(long) = arg.strip_prefix(b"--") {
+            if let Some(mut long) = arg.strip_prefix(b"--") {
+                let loose = |l: &[u8]| l.starts_with(b"loose-") || l.starts_with(b"loose_");
+                while loose(long) {
+                    long = &long[b"loose-".len()..];
+                }
                 let name = long.split(|b| *b == b'=').next().unwrap_or(b"");
                 let name: Vec<u8> = name
                     .iter()
@@ -79,9 +86,9 @@ impl CommandLine {
     /// The server was started to make a data directory (`--initialize`, `--initialize-insecure`), which must be empty
     /// until it has looked.
     pub fn is_initialize_run(&self) -> bool {
-        self.args
+        arguments::options(&self.args)
             .iter()
-            .any(|arg| arg.as_bytes().starts_with(b"--initialize"))
+            .any(|o| matches!(o.name.as_str(), "initialize" | "initialize-insecure") && o.is_on())
     }
 
     /// The server was started to move keys between two keyrings (`--keyring-migration-source` and others): it serves
@@ -347,6 +354,7 @@ mod tests {
             &["--validate_config"],
             &["--validate-config=1"],
             &["--hel"],
+            &["--loose_help"],
         ] {
             assert!(line(args).is_help_run(), "{args:?}");
         }
@@ -367,6 +375,9 @@ mod tests {
     fn initialize_runs() {
         assert!(line(&["--user=mysql", "--initialize"]).is_initialize_run());
         assert!(line(&["--initialize-insecure"]).is_initialize_run());
+        assert!(line(&["--loose_initialize", "-umysql"]).is_initialize_run());
+        assert!(line(&["-aIumysql"]).is_initialize_run());
+        assert!(!line(&["--initialize=0"]).is_initialize_run());
         assert!(!line(&["--init-file=/x", "--user=mysql"]).is_initialize_run());
     }
 

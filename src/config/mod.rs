@@ -3,6 +3,7 @@
 //! Owns the list of options ([`OPTIONS`]) that JSON, option files and plugin variables are read
 //! with, the layering, and the checks. It must never hold a secret: secrets are referenced.
 
+pub mod arguments;
 mod aws_kms;
 pub mod aws_names;
 pub mod discover;

@@ -7,9 +7,9 @@
 use super::{Layer, OPTIONS, ValueKind, find_option, layers, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::os::{identity, trusted};
-use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The group that is ours.
@@ -92,20 +92,21 @@ impl Reader {
 
     /// Reads one file. A file that does not exist says nothing.
     pub fn read(&mut self, path: &Path) {
-        self.read_at_depth(path, 0);
+        drop(self.read_at_depth(path, 0));
     }
 
     /// Reads the file that `--defaults-file` names: a server refuses to start without it.
     pub fn read_required(&mut self, path: &Path) {
         let path = self.cwd.join(path);
-        if let Err(e) = File::open(&path) {
-            self.refused
-                .push(format!("the option file '{}': {e}", path.display()));
-        }
-        self.read_at_depth(&path, 0);
+        let why = match self.read_at_depth(&path, 0) {
+            Outcome::Read | Outcome::Noted => return,
+            Outcome::Unreadable(why) => why,
+        };
+        self.refused
+            .push(format!("the option file '{}': {why}", path.display()));
     }
 
-    fn read_at_depth(&mut self, path: &Path, depth: usize) {
+    fn read_at_depth(&mut self, path: &Path, depth: usize) -> Outcome {
         let path = self.cwd.join(path);
         self.files += 1;
         if depth > MAX_DEPTH || self.files > MAX_FILES {
@@ -113,23 +114,37 @@ impl Reader {
                 "'{}': too many files include each other",
                 path.display()
             ));
-            return;
+            return Outcome::Noted;
         }
         if identity::is_root() && !self.is_roots(&path) {
-            return;
+            return Outcome::Noted;
         }
         match read_text(&path) {
             Ok(Some((text, from_root))) => {
                 let includer = std::mem::replace(&mut self.from_root, from_root);
                 self.parse(&text, &path, depth);
                 self.from_root = includer;
+                Outcome::Read
             }
-            Ok(None) => {}
-            Err(why) => {
-                let denied = File::open(&path)
-                    .is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
+            Ok(None) => Outcome::Unreadable("it does not exist".into()),
+            Err(Unread::Endless(what)) => {
+                if self.refused.len() < MAX_FILES {
+                    self.refused.push(format!(
+                        "'{}', or rather hangs there: it is {what}",
+                        path.display()
+                    ));
+                }
+                Outcome::Noted
+            }
+            Err(Unread::Ignored(why)) => {
                 self.ignored.push(format!("'{}': {why}", path.display()));
+                Outcome::Noted
+            }
+            Err(Unread::Io(e)) => {
+                self.ignored.push(format!("'{}': {e}", path.display()));
+                let denied = e.kind() == ErrorKind::PermissionDenied;
                 self.denied.extend(denied.then_some(path));
+                Outcome::Unreadable(e.to_string())
             }
         }
     }
@@ -186,7 +201,7 @@ impl Reader {
             .unwrap_or((directive, ""));
         let argument = Path::new(argument.trim());
         match word {
-            "include" => self.read_at_depth(argument, depth + 1),
+            "include" => drop(self.read_at_depth(argument, depth + 1)),
             "includedir" => {
                 let folder = self.cwd.join(argument);
                 let Ok(entries) = std::fs::read_dir(&folder) else {
@@ -201,7 +216,7 @@ impl Reader {
                     .collect();
                 files.sort();
                 for file in files {
-                    self.read_at_depth(&file, depth + 1);
+                    drop(self.read_at_depth(&file, depth + 1));
                 }
             }
             _ => self.refuse("an unknown !directive", origin),
@@ -256,28 +271,74 @@ pub(super) fn value(line: &Line) -> Option<String> {
         .or_else(|| (kind == Some(ValueKind::Bool)).then(|| "true".into()))
 }
 
-/// The text of a file, and whether the file is root's; `None` where it does not exist; a sentence where it is ignored.
-fn read_text(path: &Path) -> std::result::Result<Option<(String, bool)>, String> {
-    let meta = match std::fs::metadata(path) {
-        Ok(meta) => meta,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e.to_string()),
-    };
-    if !meta.is_file() {
-        return Err("it is not a regular file".into());
+/// What became of a file.
+enum Outcome {
+    Read,
+    /// It is passed over, and what is to be said of it is said.
+    Noted,
+    /// It is not there or can't be read, and this is the reason.
+    Unreadable(String),
+}
+
+/// Why a file is passed over.
+enum Unread {
+    /// A server that reads it waits for somebody at its other end, or never comes to its end.
+    Endless(&'static str),
+    /// A server passes over it.
+    Ignored(String),
+    /// The system's.
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for Unread {
+    fn from(e: std::io::Error) -> Unread {
+        Unread::Io(e)
     }
-    if meta.mode() & 0o002 != 0 {
-        return Err("it is world-writable and therefore ignored, as the server ignores it".into());
+}
+
+/// The text of a file, and whether the file is root's; `None` where it does not exist. Nothing is waited for, and what
+/// was looked at is what is read.
+fn read_text(path: &Path) -> std::result::Result<Option<(String, bool)>, Unread> {
+    match std::fs::metadata(path) {
+        // Opening a device can do something already.
+        Ok(meta) => is_text(&meta)?,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e.into()),
+    }
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC)
+        .open(path)?;
+    let meta = file.metadata()?;
+    is_text(&meta)?;
+    if meta.is_file() && meta.mode() & 0o002 != 0 {
+        return Err(Unread::Ignored(
+            "it is world-writable and therefore ignored, as the server ignores it".into(),
+        ));
     }
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|f| f.take(MAX_FILE + 1).read_to_end(&mut bytes))
-        .map_err(|e| e.to_string())?;
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err(format!("it is larger than {MAX_FILE} bytes"));
+        let why = format!("it is larger than {MAX_FILE} bytes");
+        return Err(Unread::Ignored(why));
     }
     let text = String::from_utf8_lossy(&bytes).into_owned();
     Ok(Some((text, meta.uid() == 0)))
+}
+
+/// It has an end, and nobody has to write it first.
+fn is_text(meta: &std::fs::Metadata) -> std::result::Result<(), Unread> {
+    let kind = meta.file_type();
+    let is_null = kind.is_char_device() && meta.rdev() == libc::makedev(1, 3);
+    if kind.is_file() || is_null {
+        Ok(())
+    } else if kind.is_fifo() {
+        Err(Unread::Endless("a FIFO"))
+    } else if kind.is_char_device() {
+        Err(Unread::Endless("a device"))
+    } else {
+        Err(Unread::Ignored("it is not a regular file".into()))
+    }
 }
 
 /// A value without its end-of-line comment, its quotes and its escapes.
@@ -418,6 +479,45 @@ mod tests {
         let mut reader = Reader::new(&["mysqld"], None, dir.path());
         reader.read_required(Path::new("absent.cnf"));
         assert_eq!(reader.refused.len(), 1);
+    }
+
+    /// Reading it would wait until somebody writes into it.
+    #[test]
+    fn a_fifo_and_a_device_are_told_and_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("a.cnf");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        let main = dir.path().join("main");
+        write(
+            &main,
+            &format!("!includedir {}\n{GOOD}", dir.path().display()),
+        );
+        let read = |path: PathBuf, required: bool| {
+            let (send, done) = std::sync::mpsc::channel();
+            std::thread::spawn(move || {
+                let mut reader = Reader::new(&[GROUP], None, Path::new("/"));
+                match required {
+                    true => reader.read_required(&path),
+                    false => reader.read(&path),
+                }
+                let _ = send.send((reader.refused, reader.ignored, reader.lines.len()));
+            });
+            done.recv_timeout(std::time::Duration::from_secs(30))
+                .expect("it hangs")
+        };
+        let (refused, ignored, lines) = read(main, true);
+        assert!(lines > 0 && refused.len() == 1, "{refused:?} {ignored:?}");
+        assert!(refused[0].contains("a.cnf', or rather hangs there: it is a FIFO"));
+        for (path, required, said) in [
+            (fifo.clone(), true, 1),
+            (fifo, false, 1),
+            ("/dev/zero".into(), true, 1),
+            ("/dev/null".into(), true, 0),
+            (dir.path().to_path_buf(), true, 0),
+        ] {
+            assert_eq!(read(path.clone(), required).0.len(), said, "{path:?}");
+        }
     }
 
     #[test]

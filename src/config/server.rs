@@ -3,6 +3,7 @@
 //!
 //! Owns their interpretation; it reads no file itself and must never refuse what the server accepts.
 
+use super::arguments;
 use super::discover::CommandLine;
 use super::option_file::Line;
 use super::{Layer, OPTIONS, ValueKind, find_option, parse_bool};
@@ -79,7 +80,8 @@ impl ServerOptions {
             "datadir" => self.data_dir = path(),
             "basedir" => self.base_dir = path(),
             // Of several the first one counts, so that none further down makes the server root.
-            "user" if self.user.is_none() => self.user = Some(value).filter(|v| !v.is_empty()),
+            "user" if self.user.is_none() => self.user = line.value.clone().map(root_if_empty),
+            "skip_user" | "disable_user" if self.user.is_none() => self.user = Some("root".into()),
             // Of several lines the last one counts, except with -add.
             "early_plugin_load" => *early = plugins(&value, true, &line.origin),
             "plugin_load" => *later = plugins(&value, false, &line.origin),
@@ -164,21 +166,20 @@ impl ServerOptions {
 /// that nobody can change by an argument what the administrator wrote.
 pub fn user(command_line: &CommandLine) -> Option<String> {
     ServerOptions::read(command_line).user.or_else(|| {
-        let mut args = command_line.args.iter().map(|a| a.to_string_lossy());
-        while let Some(arg) = args.next() {
-            let value = match &*arg {
-                "--user" | "-u" => args.next().map(|v| v.into_owned()),
-                arg => ["--user=", "-u"]
-                    .iter()
-                    .find_map(|p| arg.strip_prefix(p))
-                    .map(str::to_string),
-            };
-            if value.is_some() {
-                return value;
-            }
-        }
-        None
+        let mut options = arguments::options(&command_line.args).into_iter();
+        options
+            .find(|option| option.name == "user")?
+            .needed()
+            .map(root_if_empty)
     })
+}
+
+/// A server that is told to become nobody stays what it is.
+fn root_if_empty(user: String) -> String {
+    match user.is_empty() {
+        true => "root".into(),
+        false => user,
+    }
 }
 
 /// The entries of a list as the server divides it.
@@ -251,9 +252,19 @@ mod tests {
             &["--user", "mysql"],
             &["-u", "mysql"],
             &["--datadir=/d", "-umysql"],
+            &["--loose-user=mysql"],
+            &["--loose_user", "mysql"],
+            &["-Iumysql"],
+            &["-su", "mysql", "-I"],
         ] {
             assert_eq!(of("", args).as_deref(), Some("mysql"), "{args:?}");
         }
+        for args in [&["--user=", "--user=mysql"][..], &["--user="]] {
+            assert_eq!(of("", args).as_deref(), Some("root"), "{args:?}");
+        }
+        assert_eq!(of("", &["--skip-user", "-umysql"]).as_deref(), Some("0"));
+        let stays = of("[mysqld]\nuser=\nuser=mysql\n", &[]);
+        assert_eq!(stays.as_deref(), Some("root"));
         let first = of("[mysqld]\nuser=db\nuser=root\n", &["--user=root"]);
         assert_eq!(first.as_deref(), Some("db"));
         assert_eq!(of("[client]\nuser=x\n", &["--datadir=/d"]), None);

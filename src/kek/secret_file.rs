@@ -63,6 +63,7 @@ pub fn read_warned(
         mut file,
         meta,
         warnings: found,
+        ..
     } = trusted::open(&path, rule, what)?;
     warnings.extend(found);
     let bad = |why: String| {

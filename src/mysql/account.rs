@@ -45,6 +45,8 @@ impl Acting {
         if !identity::is_root() {
             return work();
         }
+        // Before anything of the account's is looked at.
+        os::counted_threads(OP)?;
         let found = find(instance_dir, config)?;
         if let Some(warning) = found.warning {
             log::warning(&warning);
@@ -77,7 +79,7 @@ impl Acting {
         let Some(account) = account.filter(|a| !a.is_root()) else {
             return work();
         };
-        let before = os::threads();
+        let before = Some(os::counted_threads(OP)?);
         let result = identity::run_as(&account, work);
         match os::threads_beyond(before) {
             0 => {}

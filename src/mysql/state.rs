@@ -15,11 +15,12 @@ use crate::error::{Error, Kind, Result};
 use crate::keyring::id::list_short_first;
 use crate::keyring::record::KeyRecord;
 use crate::keyring::{Environment, Keyring, starting};
-use crate::os::identity;
+use crate::os::{self, identity};
 use crate::secret::SecretPool;
 use crate::store::Mode;
 use crate::sys;
 use arc_swap::{ArcSwapOption, Guard};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -423,7 +424,7 @@ fn load_once(how: LastLoad) -> Result<()> {
 
 /// This process is a server that will serve, not a migration or backup tool.
 pub(super) fn is_in_server() -> bool {
-    is_server(std::env::current_exe().ok().as_deref()) && !command_line().is_migration_run()
+    is_server(os::program().as_deref()) && !command_line().is_migration_run()
 }
 
 fn environment(instance_dir: Option<&Path>, starting: bool) -> Environment {
@@ -441,11 +442,11 @@ fn environment(instance_dir: Option<&Path>, starting: bool) -> Environment {
     }
 }
 
-/// The program is a MySQL server, not a migration or backup tool.
+/// The program is a MySQL server, not a migration or backup tool. One that is not known is taken for a server: it keeps the
+/// marker and waits for the lock, which a tool does not need but stands.
 fn is_server(exe: Option<&Path>) -> bool {
     exe.and_then(Path::file_name)
-        .and_then(|n| n.to_str())
-        .is_some_and(|n| n.starts_with("mysqld"))
+        .is_none_or(|name| name.as_bytes().starts_with(b"mysqld"))
 }
 
 /// Logs what came up since the last call.
@@ -482,7 +483,6 @@ fn log_opened(keyring: &Keyring) {
 
 /// The directory argument of a load call as a path.
 pub fn directory(bytes: &[u8]) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStrExt;
     (!bytes.is_empty()).then(|| PathBuf::from(std::ffi::OsStr::from_bytes(bytes)))
 }
 
@@ -498,6 +498,6 @@ mod tests {
             "/usr/bin/mysql_migrate_keyring"
         ))));
         assert!(!is_server(Some(Path::new("/usr/bin/mysql"))));
-        assert!(!is_server(None));
+        assert!(is_server(None), "what can't be seen is no tool");
     }
 }

@@ -21,9 +21,10 @@ const GRACE: Duration = Duration::from_millis(1500);
 const REAPING: Duration = Duration::from_secs(2);
 /// Descriptors that are closed one by one where the kernel can't close a range.
 const MOST_DESCRIPTORS: u64 = 65_536;
-/// How a child ends that could not take on its account, and whose work panicked.
+/// How a child ends that could not take on its account, whose work panicked, and that could not leave its session.
 const NOT_THE_ACCOUNT: i32 = 61;
 const PANICKED: i32 = 62;
+const NOT_APART: i32 = 63;
 
 /// What a child is asked, for messages and limits.
 pub struct Question<'a> {
@@ -76,8 +77,6 @@ fn run(question: &Question<'_>, work: impl FnOnce() -> Vec<u8>) -> Result<Secret
         return Err(failed(io::Error::last_os_error()));
     }
     let mut child = Child { pid, status: None };
-    // SAFETY: changes the group of our own child; it does the same, whoever is first.
-    unsafe { libc::setpgid(pid, pid) };
     drop(writer);
     let until = Instant::now() + question.deadline.remaining() + GRACE;
     let answer = read_answer(&mut reader, until, question);
@@ -98,7 +97,10 @@ fn in_child(
 ) -> ! {
     // SAFETY: calls that change this process only.
     unsafe {
-        libc::setpgid(0, 0);
+        // A session, and so a group, of its own: on the terminal of whoever started the parent it could type otherwise.
+        if libc::setsid() < 0 {
+            libc::_exit(NOT_APART);
+        }
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
         // It may have ended before that was set.
         if libc::getppid().unsigned_abs() != parent {
@@ -106,6 +108,7 @@ fn in_child(
         }
     }
     super::keep_memory_private();
+    leave_terminals();
     close_files_but(pipe.as_raw_fd());
     if let Some(account) = question.account
         && identity::become_account(account).is_err()
@@ -132,6 +135,28 @@ fn in_child(
     unsafe { libc::_exit(status) }
 }
 
+/// What of its standard descriptors is a terminal leads nowhere now: whoever has one can read what is typed there.
+/// Standard input has nothing to say in any case.
+fn leave_terminals() {
+    // SAFETY: changes descriptors of this process only; the new one is owned by nobody else.
+    unsafe {
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        for fd in 0..3 {
+            if fd == 0 || libc::isatty(fd) == 1 {
+                match null {
+                    // Where it is not there, closed is better than a terminal.
+                    ..0 => libc::close(fd),
+                    _ if null == fd => fd,
+                    _ => libc::dup2(null, fd),
+                };
+            }
+        }
+        if null > 2 {
+            libc::close(null);
+        }
+    }
+}
+
 /// A file of the parent's must not stay locked or open because its child lives a little longer, and nobody's file that
 /// root opened is for the account. Pipes and the like stay: libraries of this process remember the numbers of theirs
 /// (libunwind, under mysqld's tcmalloc, has a pipe to try addresses with), and when such a number no longer works they
@@ -146,7 +171,8 @@ fn close_files_but(keep: RawFd) {
                 continue;
             }
             let kind = stat.assume_init().st_mode & libc::S_IFMT;
-            if [libc::S_IFREG, libc::S_IFDIR, libc::S_IFSOCK, libc::S_IFBLK].contains(&kind) {
+            let files = [libc::S_IFREG, libc::S_IFDIR, libc::S_IFSOCK, libc::S_IFBLK];
+            if files.contains(&kind) || libc::isatty(fd) == 1 {
                 libc::close(fd);
             }
         }
@@ -348,6 +374,20 @@ mod tests {
         .unwrap();
         assert_ne!(pid, std::process::id());
         assert_eq!(text, "é");
+    }
+
+    #[test]
+    fn it_has_a_session_of_its_own_and_nothing_to_read() {
+        let pool = SecretPool::new();
+        let seen = ask(&question(&pool, PATIENT, None), || {
+            // SAFETY: without arguments, and of this process.
+            let own = unsafe { libc::getsid(0) == libc::getpid() };
+            let terminal = File::open("/dev/tty").is_ok();
+            let input = std::fs::read_link("/proc/self/fd/0").unwrap();
+            (own, vec![terminal.to_string(), input.display().to_string()])
+        })
+        .unwrap();
+        assert_eq!(seen, (true, vec!["false".into(), "/dev/null".into()]));
     }
 
     #[test]

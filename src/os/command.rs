@@ -63,8 +63,8 @@ pub struct Program {
 
 /// Runs a program and reads its standard output into `output`, which must have a byte more than is allowed.
 ///
-/// It has the rights of the calling thread, an own process group, an empty standard input and no descriptor of
-/// ours, and is killed with its group at the deadline, and by the kernel when the calling thread ends.
+/// It has the rights of the calling thread, a session of its own (so no controlling terminal: on the one of whoever
+/// started this process it could type), an empty standard input and no descriptor of ours, and is killed with its group at the deadline, and by the kernel when the calling thread ends.
 ///
 /// # Errors
 /// See [`Failure`].
@@ -377,7 +377,8 @@ extern "C" fn become_program(plan: *mut c_void) -> c_int {
         for signal in 1..=64 {
             libc::sigaction(signal, &raw const default, std::ptr::null_mut());
         }
-        if libc::setpgid(0, 0) != 0
+        // A session is a group, too, which this process leads.
+        if libc::setsid() < 0
             || libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) != 0
         {
             fail();
@@ -458,6 +459,17 @@ mod tests {
             std::thread::yield_now();
         }
         alive(mark) == 0
+    }
+
+    /// With the terminal of whoever started this process it could type there.
+    #[test]
+    fn a_program_has_a_session_of_its_own() {
+        let script = "read -r pid comm state parent group session terminal rest < /proc/self/stat
+            (: < /dev/tty) 2>/dev/null && seen=a
+            echo $((pid - group)) $((pid - session)) $terminal ${seen:-no} terminal";
+        let (ended, said) = run_for(script, 4096, LONG);
+        assert_eq!(ended.unwrap().code, Some(0));
+        assert_eq!(said, "0 0 0 no terminal\n");
     }
 
     /// Children of this process that were not reaped. One test of these runs at a time.

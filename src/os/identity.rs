@@ -9,7 +9,9 @@ use crate::error::{Error, Kind, Result};
 use std::cell::Cell;
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 const OP: &str = "take on the account's rights";
 /// As many links as the kernel follows.
@@ -20,6 +22,11 @@ pub const MAX_GROUPS: usize = 65_536;
 thread_local! {
     static ACTING: Cell<bool> = const { Cell::new(false) };
 }
+
+/// Root's rights were given up in this process, or in a thread of it.
+static GIVEN_UP: AtomicBool = AtomicBool::new(false);
+/// The home of the account that was taken on.
+static HOME: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// The effective user id of this process.
 pub fn effective_uid() -> u32 {
@@ -43,6 +50,18 @@ pub fn acting() -> bool {
     ACTING.get()
 }
 
+/// This process was root and has taken on an account, whole or in a thread. What is left in it from root (its environment,
+/// its descriptors, its terminal) is not for programs of the account, and code that the account can change does not
+/// run in it.
+pub fn has_given_up_root() -> bool {
+    GIVEN_UP.load(Ordering::Acquire)
+}
+
+/// The home of the account that was taken on, where it is known.
+pub fn home_taken_on() -> Option<PathBuf> {
+    HOME.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 /// For a child: it is a process of its own, whose threads end with it.
 pub(super) fn no_longer_acting() {
     ACTING.set(false);
@@ -59,6 +78,8 @@ pub struct Account {
     pub groups: Vec<u32>,
     /// Its name, where it has one.
     pub name: Option<String>,
+    /// Its home, where the system tells one.
+    pub home: Option<PathBuf>,
 }
 
 impl Account {
@@ -69,6 +90,7 @@ impl Account {
             gid,
             groups: Vec::new(),
             name: None,
+            home: None,
         }
     }
 
@@ -209,7 +231,7 @@ pub fn become_for_good(account: &Account) -> Result<()> {
     if !is_root() || account.is_root() {
         return Ok(());
     }
-    if super::threads().is_some_and(|n| n > 1) {
+    if super::counted_threads(OP)? > 1 {
         let why = "another thread runs already, which would keep root's rights";
         return Err(Error::new(Kind::Internal, OP, why));
     }
@@ -234,6 +256,8 @@ pub(super) fn become_account(account: &Account) -> Result<()> {
     // Until root's rights are gone nobody of the account may look into this process, and from then on the
     // kernel sees to it, unless it is told otherwise (fs.suid_dumpable).
     not_dumpable();
+    *HOME.lock().unwrap_or_else(PoisonError::into_inner) = account.home.clone();
+    GIVEN_UP.store(true, Ordering::Release);
     let (uid, gid) = (account.uid, account.gid);
     let failed = |what: &str| {
         let why = std::io::Error::last_os_error();
@@ -366,13 +390,12 @@ mod tests {
         }
         let before = super::super::threads();
         let account = Account {
-            uid: 12345,
-            gid: 12346,
             groups: vec![20001, 20000],
-            name: None,
+            home: Some("/srv/kw-home".into()),
+            ..Account::unnamed(12345, 12346)
         };
         let status = run_as(&account, || {
-            assert!(acting() && !is_root());
+            assert!(acting() && !is_root() && has_given_up_root());
             assert!(std::fs::File::open("/etc/shadow").is_err());
             Ok(std::fs::read_to_string("/proc/thread-self/status").unwrap())
         })

@@ -9,7 +9,10 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::secret::SecretPool;
 use crate::wire::{Reader, Wire, Writer};
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::ptr::NonNull;
 use std::time::Duration;
 
 const OP: &str = "find the account";
@@ -73,6 +76,7 @@ struct Entry {
     name: CString,
     uid: u32,
     gid: u32,
+    home: Option<PathBuf>,
 }
 
 fn entry_of_name(name: &CStr) -> Option<Entry> {
@@ -102,8 +106,14 @@ fn entry(
         }
         // SAFETY: the entry was filled, its name is a text in `room`.
         let name = unsafe { CStr::from_ptr(pwd.pw_name) }.to_owned();
+        let home = NonNull::new(pwd.pw_dir).map(|dir| {
+            // SAFETY: as the name.
+            let bytes = unsafe { CStr::from_ptr(dir.as_ptr()) }.to_bytes();
+            PathBuf::from(OsStr::from_bytes(bytes))
+        });
         return Some(Entry {
             name,
+            home: home.filter(|dir| dir.is_absolute()),
             uid: pwd.pw_uid,
             gid: pwd.pw_gid,
         });
@@ -133,6 +143,7 @@ fn account_of(entry: Entry) -> Option<Account> {
         gid: entry.gid,
         groups,
         name: Some(entry.name.to_string_lossy().into_owned()),
+        home: entry.home,
     })
 }
 
@@ -142,6 +153,8 @@ impl Wire for Account {
         out.u32(self.gid);
         self.groups.put(out);
         self.name.put(out);
+        let home = self.home.as_deref().map(|home| home.as_os_str().as_bytes());
+        out.bytes(home.unwrap_or_default());
     }
 
     fn take(from: &mut Reader<'_>) -> Option<Account> {
@@ -150,6 +163,9 @@ impl Wire for Account {
             gid: from.u32()?,
             groups: Wire::take(from)?,
             name: Wire::take(from)?,
+            home: Some(from.bytes()?)
+                .filter(|home| !home.is_empty())
+                .map(|home| PathBuf::from(OsStr::from_bytes(home))),
         })
     }
 }

@@ -14,9 +14,13 @@ pub mod lookup;
 pub mod signals;
 pub mod trusted;
 
+use crate::error::{Error, Kind, Result};
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io;
 use std::os::fd::FromRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// A descriptor of this process as a file of its own, whoever may open what it leads to.
@@ -53,6 +57,31 @@ pub fn threads() -> Option<usize> {
     std::fs::read_dir("/proc/self/task")
         .ok()
         .map(Iterator::count)
+}
+
+/// The threads of this process, for root before it gives its rights up.
+///
+/// # Errors
+/// Config: they can't be counted, so that it can't be seen whether one keeps root's rights or is left behind.
+pub fn counted_threads(op: &'static str) -> Result<usize> {
+    threads().ok_or_else(|| {
+        let why = "/proc is not mounted, so that root can't see which threads this process has";
+        Error::new(Kind::Config, op, why).hint(
+            "Mount it (mount -t proc proc /proc), or start mysqld as its own user, not as root.",
+        )
+    })
+}
+
+/// The program's file, also where /proc is not mounted: the kernel tells each process as what it was started.
+pub fn program() -> Option<PathBuf> {
+    if let Ok(file) = std::env::current_exe() {
+        return Some(file);
+    }
+    // SAFETY: the kernel's own table of this process; the text lies on its first stack and stays there.
+    unsafe {
+        let text = libc::getauxval(libc::AT_EXECFN) as *const libc::c_char;
+        (!text.is_null()).then(|| OsStr::from_bytes(CStr::from_ptr(text).to_bytes()).into())
+    }
 }
 
 /// More threads than `before`, even after a moment: one that was joined shows a little longer.

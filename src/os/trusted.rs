@@ -5,6 +5,7 @@
 //! (`..data`), in folders that everybody may write but that are sticky. It must never open a file that it has
 //! not looked at, never wait for a FIFO, and never follow a link that somebody else could have made.
 
+use super::denied::Blocked;
 use crate::error::{Error, Kind, Result};
 use std::ffi::{CString, OsStr, OsString};
 use std::fs::{File, Metadata};
@@ -22,10 +23,12 @@ const LOOK: i32 = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
 
 /// A file that passed.
 pub struct Trusted {
-    /// Open for reading.
+    /// Open for reading; a program only for looking.
     pub file: File,
     /// What it is.
     pub meta: Metadata,
+    /// Where it lies, without a link.
+    pub real: PathBuf,
     /// Full sentences about what passed although it could be better.
     pub warnings: Vec<String>,
 }
@@ -40,6 +43,9 @@ pub enum Rule {
     /// It decides what is run, or who is asked; anybody may read it. Nobody but root and the account may be able to
     /// write or to exchange it.
     Settings,
+    /// It is run. As [`Rule::Settings`], but nobody has to be able to read it, other groups of the account may not write
+    /// it, and it may have several links: a distribution that keeps its files by content has them.
+    Program,
 }
 
 /// Who the calling thread is where files are concerned.
@@ -95,20 +101,25 @@ pub fn open(path: &Path, rule: Rule, op: &'static str) -> Result<Trusted> {
         op,
         path,
         who: Who::am_i(),
+        rule,
         at: PathBuf::from("/"),
+        arrived: false,
         links: 0,
         unsafe_folder: None,
         warnings: Vec::new(),
     }
-    .go(rule)
+    .go()
 }
 
 struct Walk<'a> {
     op: &'static str,
     path: &'a Path,
     who: Who,
+    rule: Rule,
     /// Where the walk is, for messages.
     at: PathBuf,
+    /// That is the file itself.
+    arrived: bool,
     links: usize,
     /// The first folder in which somebody else could exchange what lies there, and why.
     unsafe_folder: Option<String>,
@@ -116,7 +127,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn go(mut self, rule: Rule) -> Result<Trusted> {
+    fn go(mut self) -> Result<Trusted> {
         if !self.path.is_absolute() {
             let why = format!("the path '{}' is not absolute", self.path.display());
             return Err(Error::new(Kind::Config, self.op, why).hint(
@@ -148,7 +159,8 @@ impl Walk<'_> {
                 self.folder(&entry)?;
                 folder = entry;
             } else if rest.is_empty() {
-                return self.end(&folder, &name, &meta, rule);
+                self.arrived = true;
+                return self.end(&folder, &name, &meta);
             } else {
                 return Err(self.io(io::Error::from_raw_os_error(libc::ENOTDIR)));
             }
@@ -163,10 +175,10 @@ impl Walk<'_> {
         if inside {
             match open_at(dir, name, LOOK | libc::O_DIRECTORY) {
                 Err(e) if matches!(e.raw_os_error(), Some(libc::ENOTDIR | libc::ELOOP)) => {}
-                found => return found.map_err(|e| self.io_at(name, e)),
+                found => return found.map_err(|e| self.io_at(folder, name, e)),
             }
         }
-        open_at(dir, name, LOOK).map_err(|e| self.io_at(name, e))
+        open_at(dir, name, LOOK).map_err(|e| self.io_at(folder, name, e))
     }
 
     /// Checks a folder on the way. One that somebody else could change matters where links are followed; else it is
@@ -186,7 +198,7 @@ impl Walk<'_> {
             Some(format!(
                 "everybody can write in the folder '{shown}', which is not sticky"
             ))
-        } else if mode & 0o020 != 0 && self.who.of_group(meta.gid()) == Group::Foreign {
+        } else if mode & 0o020 != 0 && self.is_foreign(meta.gid()) {
             Some(format!(
                 "the group {} can write in the folder '{shown}', which is not sticky",
                 meta.gid()
@@ -198,6 +210,15 @@ impl Walk<'_> {
             self.unsafe_folder = why;
         }
         Ok(())
+    }
+
+    /// A group that may not write.
+    fn is_foreign(&self, gid: u32) -> bool {
+        match self.who.of_group(gid) {
+            Group::Own => false,
+            Group::Supplementary => self.rule == Rule::Program,
+            Group::Foreign => true,
+        }
     }
 
     fn link(&mut self, link: &File, meta: &Metadata, name: &OsStr) -> Result<OsString> {
@@ -241,17 +262,25 @@ impl Walk<'_> {
     }
 
     /// The file itself. It was looked at, so that no device is opened; what counts is what is open then.
-    fn end(mut self, folder: &File, name: &OsStr, seen: &Metadata, rule: Rule) -> Result<Trusted> {
+    fn end(mut self, folder: &File, name: &OsStr, seen: &Metadata) -> Result<Trusted> {
         self.regular(seen)?;
-        let flags =
-            libc::O_RDONLY | libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+        let flags = match self.rule {
+            Rule::Program => LOOK,
+            _ => {
+                libc::O_RDONLY
+                    | libc::O_NOFOLLOW
+                    | libc::O_NONBLOCK
+                    | libc::O_NOCTTY
+                    | libc::O_CLOEXEC
+            }
+        };
         let file = open_at(folder.as_raw_fd(), name, flags).map_err(|e| match e.kind() {
             io::ErrorKind::PermissionDenied => self.unreadable(seen),
             _ => self.io(e),
         })?;
         let meta = file.metadata().map_err(|e| self.io(e))?;
         self.regular(&meta)?;
-        if meta.nlink() != 1 {
+        if meta.nlink() != 1 && self.rule != Rule::Program {
             let why = format!("it has {} hard links instead of one", meta.nlink());
             return Err(self.untrusted(why));
         }
@@ -259,12 +288,18 @@ impl Walk<'_> {
             let why = format!("it belongs to user {}", meta.uid());
             return Err(self.untrusted(why));
         }
-        self.readers(&file, &meta, rule).map_err(|e| match rule {
+        let at = self.at.clone();
+        self.readers(&file, &meta).map_err(|e| match self.rule {
             Rule::Secret | Rule::Credential => e,
             Rule::Settings => e.hint(format!(
                 "Who can write it decides as whom a service is asked, and which program is run. Look at what is in it, then \
                  run: chmod go-w '{}'.",
-                self.at.display()
+                at.display()
+            )),
+            Rule::Program => e.hint(format!(
+                "It would run with the rights of mysqld. Look at what is in it, then run: chown root:root '{0}' && chmod \
+                 755 '{0}'.",
+                at.display()
             )),
         })?;
         if let Some(why) = self.unsafe_folder.take() {
@@ -273,7 +308,7 @@ impl Walk<'_> {
                     "symbolic links lead to it, and {why}: they could be exchanged"
                 )));
             }
-            if rule == Rule::Settings {
+            if matches!(self.rule, Rule::Settings | Rule::Program) {
                 return Err(self.untrusted(format!("{why}: it could be exchanged")));
             }
             self.warnings.push(format!(
@@ -285,6 +320,7 @@ impl Walk<'_> {
         Ok(Trusted {
             file,
             meta,
+            real: self.at,
             warnings: self.warnings,
         })
     }
@@ -298,9 +334,9 @@ impl Walk<'_> {
     }
 
     /// Nobody but root, the account and their groups may read or write it.
-    fn readers(&mut self, file: &File, meta: &Metadata, rule: Rule) -> Result<()> {
+    fn readers(&mut self, file: &File, meta: &Metadata) -> Result<()> {
         let mode = meta.mode();
-        if rule == Rule::Settings {
+        if matches!(self.rule, Rule::Settings | Rule::Program) {
             if mode & 0o002 != 0 {
                 return Err(self.too_open(mode, "everybody can write it".into()));
             }
@@ -328,18 +364,18 @@ impl Walk<'_> {
                     Listed::OwningGroup => groups.push(meta.gid()),
                 }
             }
-        } else if rule == Rule::Credential && mode & 0o030 == 0 {
+        } else if self.rule == Rule::Credential && mode & 0o030 == 0 {
             return Ok(());
         }
         for gid in groups {
             match self.who.of_group(gid) {
                 Group::Own => {}
-                Group::Supplementary => self.warnings.push(format!(
+                Group::Supplementary if self.rule != Rule::Program => self.warnings.push(format!(
                     "'{}' can be read by group {gid}, one of the other groups of mysqld's account (in Kubernetes the \
                      fsGroup). Let nobody else be in it.",
                     self.path.display()
                 )),
-                Group::Foreign => {
+                Group::Supplementary | Group::Foreign => {
                     let why = format!("group {gid} can get at it, which is not root's and not mysqld's");
                     return Err(self.too_open(mode, why));
                 }
@@ -350,9 +386,9 @@ impl Walk<'_> {
 
     fn shown(&self) -> String {
         let path = self.path.display();
-        match self.links {
-            0 => format!("'{path}'"),
-            _ => format!("'{path}' (which is '{}')", self.at.display()),
+        match self.links > 0 && self.arrived {
+            false => format!("'{path}'"),
+            true => format!("'{path}' (which is '{}')", self.at.display()),
         }
     }
 
@@ -407,7 +443,16 @@ impl Walk<'_> {
         )
     }
 
-    fn io_at(&self, name: &OsStr, e: io::Error) -> Error {
+    /// The file, link or folder `name` in `folder` could not be looked at.
+    fn io_at(&self, folder: Option<&File>, name: &OsStr, e: io::Error) -> Error {
+        // Looking needs no right but that to pass the folder.
+        if e.kind() == io::ErrorKind::PermissionDenied
+            && let Some(Ok(meta)) = folder.map(File::metadata)
+        {
+            let blocked = Blocked::folder(&self.at, &meta);
+            let why = format!("{}: {}", self.shown(), blocked.detail);
+            return Error::new(Kind::Permission, self.op, why).hint(blocked.remedy());
+        }
         let place = self.at.join(name);
         match place == self.path {
             true => self.io(e),

@@ -174,3 +174,68 @@ fn access_lists_name_who_else_is_let_in() {
     assert_eq!(parse_access_list(b"\x01\0\0\0"), None);
     assert_eq!(parse_access_list(b"\x02\0\0\0abc").unwrap(), []);
 }
+
+/// The folder that is in the way is named, with its owner, not the file, which is as it should be.
+#[test]
+fn a_folder_that_can_not_be_passed_is_named() {
+    if !crate::os::identity::is_root() {
+        println!("not root: there is no folder of somebody else's");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    chmod(dir.path(), 0o755);
+    let at = |name: &str| dir.path().join(name);
+    std::fs::create_dir(at("closed")).unwrap();
+    chmod(&at("closed"), 0o700);
+    write(&at("closed/key"), 0o400);
+    symlink("closed", at("link")).unwrap();
+    let account = crate::os::identity::Account::unnamed(12345, 12345);
+    for way in ["closed/key", "link/key"] {
+        let e =
+            crate::os::identity::run_as(&account, || open(&at(way), Rule::Secret, OP).map(drop));
+        let e = e.unwrap_err();
+        assert_eq!(e.kind(), Kind::Permission);
+        let said = e.to_string();
+        for part in [
+            format!(
+                "'{}': '{}' belongs to user 0, mode 0700",
+                at(way).display(),
+                at("closed").display()
+            ),
+            format!("chmod o+x '{}'", at("closed").display()),
+        ] {
+            assert!(said.contains(&part), "{part}: {said}");
+        }
+        let e = crate::os::identity::run_as(&account, || {
+            crate::sys::resolve(&at(way).join("x/y"), OP).map(drop)
+        });
+        let said = e.unwrap_err().to_string();
+        assert!(
+            said.contains("belongs to user 0, mode 0700") && said.contains("can't pass"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_program_need_not_be_readable_and_may_have_links() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = write(&dir.path().join("program"), 0o711);
+    std::fs::hard_link(&program, dir.path().join("other")).unwrap();
+    symlink("program", dir.path().join("link")).unwrap();
+    let run = |name: &str| open(&dir.path().join(name), Rule::Program, OP).map(|t| t.real);
+    assert_eq!(run("link").unwrap(), program.canonicalize().unwrap());
+    for mode in [0o757, 0o777] {
+        chmod(&program, mode);
+        let e = run("link").unwrap_err();
+        assert!(e.to_string().contains("everybody can write it"), "{e}");
+    }
+    chmod(&program, 0o755);
+    chmod(dir.path(), 0o777);
+    assert!(
+        run("program")
+            .unwrap_err()
+            .to_string()
+            .contains("could be exchanged")
+    );
+}

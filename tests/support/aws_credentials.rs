@@ -258,7 +258,7 @@ fn a_credential_process_is_run_by_us_bounded_and_ended() {
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
     bench
         .with_config(&format!("[default]\ncredential_process = {inside}\n"))
-        .refused(Kind::Permission, &["d/process' could be exchanged"]);
+        .refused(Kind::Permission, &["d/process': ", "could be exchanged"]);
     let config = bench.write(
         "d/config",
         &format!("[default]\ncredential_process = printf '{GOOD}'\n"),

@@ -6,16 +6,22 @@ use crate::config::locate::{Found, Serves};
 use crate::config::manifest::Manifest;
 use crate::config::server::LIBRARIES;
 use crate::deadline::Deadline;
+use crate::os::command::{self, Ended, Failure, Program};
+use crate::os::identity;
 use crate::os::library::{Loaded, load};
+use crate::os::trusted::{self, Rule};
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const WHAT: &str = "library";
 /// How long the loading may take, in seconds.
 const PATIENCE: u64 = 10;
+/// How much a library may write while it is loaded, in bytes.
+const MAX_OUTPUT: usize = 64 * 1024;
 
 pub(super) fn check(look: &mut Look<'_>, server: &Found) {
     let Some(dir) = look.plugin_dir() else {
@@ -58,7 +64,10 @@ pub(super) fn check(look: &mut Look<'_>, server: &Found) {
             );
         }
     };
-    let tried = try_it(&file);
+    let tried = match as_root(look, &file) {
+        Some(why) => Trial::NotTried(why, "Name the account of mysqld: --user mysql."),
+        None => try_it(&file),
+    };
     match tried {
         Trial::Loaded(Loaded { version: Some(version), .. }) if version == crate::VERSION => {
             look.ok(WHAT, format!("{shown}, version {version}, can be loaded"));
@@ -82,10 +91,10 @@ pub(super) fn check(look: &mut Look<'_>, server: &Found) {
             format!("{shown} can't be loaded: {why}"),
             format!("Install it anew with scripts/install.sh; it and its folder must be readable by mysqld's account: chmod 755 {shown}"),
         ),
-        Trial::NotTried(why) => look.warn(
+        Trial::NotTried(why, remedy) => look.warn(
             WHAT,
             format!("{shown}: whether it can be loaded could not be tried: {why}"),
-            "Run doctor from where the account of mysqld may run it.",
+            remedy,
         ),
     }
     if meta.mode() & 0o022 != 0 {
@@ -119,53 +128,63 @@ fn one_only(look: &mut Look<'_>, dir: &Path) {
 enum Trial {
     Loaded(Loaded),
     Refused(String),
-    NotTried(String),
+    /// Why, and what to do about it.
+    NotTried(String, &'static str),
 }
 
-/// Loads the library in a child, which has the account's rights.
-fn try_it(file: &Path) -> Trial {
-    let tool = match std::env::current_exe() {
-        Ok(tool) => tool,
-        Err(e) => return Trial::NotTried(e.to_string()),
-    };
-    let mut command = Command::new(tool);
-    command
-        .arg(TRY)
-        .arg(file)
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(e) => return Trial::NotTried(e.to_string()),
-    };
-    let end = Deadline::after(Duration::from_secs(PATIENCE));
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if !end.passed() => std::thread::sleep(Duration::from_millis(5)),
-            _ => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return Trial::Refused(format!("it took more than {PATIENCE} seconds"));
-            }
-        }
-    };
-    let mut said = String::new();
-    if let Some(out) = child.stdout.take() {
-        use std::io::Read;
-        // A line is expected; what a library writes beside it is not waited for.
-        let _ = out.take(4096).read_to_string(&mut said);
+/// Why the library is not tried with the rights of this process: loading runs its code, and for root that is nobody's but
+/// root's, for a server of root's.
+fn as_root(look: &Look<'_>, file: &Path) -> Option<String> {
+    if !identity::is_root() {
+        return None;
     }
+    let data_dir = look.setup.data_dir.and_then(|dir| dir.metadata().ok());
+    if data_dir.is_none_or(|meta| meta.uid() != 0) {
+        return Some(
+            "this is root, and the data directory does not tell that the server is".into(),
+        );
+    }
+    trusted::open(file, Rule::Program, "load the library as root")
+        .err()
+        .map(|e| e.message().to_string())
+}
+
+/// Loads the library in a child, which has the account's rights, nothing of ours, and an end.
+fn try_it(file: &Path) -> Trial {
+    const REMEDY: &str = "Run doctor from where the account of mysqld may run it.";
+    let program = || -> io::Result<Program> {
+        let tool = CString::new(std::env::current_exe()?.into_os_string().into_vec())?;
+        let file = CString::new(file.as_os_str().as_bytes())?;
+        Ok(Program {
+            file: tool.clone(),
+            arguments: vec![tool, CString::new(TRY)?, file],
+            environment: Vec::new(),
+        })
+    };
+    let mut output = vec![0; MAX_OUTPUT + 1];
+    let patience = Deadline::after(Duration::from_secs(PATIENCE));
+    let ended = program()
+        .map_err(Failure::Start)
+        .and_then(|program| command::run(&program, &mut output, patience));
+    match ended {
+        Ok(ended) => judge(&ended, &output[..ended.length]),
+        Err(Failure::Late) => Trial::Refused(format!("it took more than {PATIENCE} seconds")),
+        Err(Failure::TooMuch) => Trial::Refused("it writes without end while it is loaded".into()),
+        Err(Failure::Start(e) | Failure::System(e)) => Trial::NotTried(e.to_string(), REMEDY),
+    }
+}
+
+/// What the child said. What a library writes of its own stands before it.
+fn judge(ended: &Ended, output: &[u8]) -> Trial {
+    let said = String::from_utf8_lossy(output);
     let lines: Vec<&str> = said.lines().collect();
-    match (status.code(), lines.as_slice()) {
+    match (ended.code, lines.as_slice()) {
         (Some(0), [.., component, version]) => Trial::Loaded(Loaded {
             is_component: *component == "component",
             version: Some((*version).to_string()).filter(|v| !v.is_empty()),
         }),
         (Some(1), [.., why]) => Trial::Refused((*why).to_string()),
-        _ => Trial::Refused(match status.signal() {
+        _ => Trial::Refused(match ended.signal {
             Some(signal) => format!("it ends the process that loads it (signal {signal})"),
             None => "it ends the process that loads it".into(),
         }),

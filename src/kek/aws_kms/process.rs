@@ -9,6 +9,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::os::command::{Ended, Failure, Program, run};
 use crate::os::identity;
+use crate::os::trusted::{self, Rule};
 use crate::secret::SecretPool;
 use aws_credential_types::Credentials;
 use std::ffi::{CString, OsString};
@@ -100,18 +101,43 @@ fn c_string(text: OsString) -> Result<CString> {
         .map_err(|_| Error::new(Kind::Config, OP, "there is a NUL in its command line"))
 }
 
-/// The environment of this process, which is what the SDKs give such a program, but for what is ours alone.
+/// The environment of this process, which is what the SDKs give such a program, but for what is ours alone. Where this
+/// process was root it is that of root's shell or of the system: the account's program gets what it needs of it.
 fn environment() -> Result<Vec<CString>> {
+    let was_root = identity::has_given_up_root();
+    let home = identity::home_taken_on();
     let all = std::env::vars_os().filter(|(name, _)| {
-        name.to_str()
-            .is_none_or(|name| !NOT_FOR_CHILDREN.contains(&name))
+        let name = name.as_bytes();
+        match was_root {
+            true => is_for_the_account(name),
+            false => !NOT_FOR_CHILDREN.iter().any(|n| n.as_bytes() == name),
+        }
     });
-    all.map(|(mut name, value)| {
-        name.push("=");
-        name.push(value);
-        c_string(name)
-    })
-    .collect()
+    let home = home.filter(|_| was_root).map(|h| ("HOME".into(), h.into()));
+    all.chain(home)
+        .map(|(mut name, value): (OsString, OsString)| {
+            name.push("=");
+            name.push(value);
+            c_string(name)
+        })
+        .collect()
+}
+
+/// What of root's environment the account's program gets: where things are, and how AWS is reached, but no secret of
+/// root's.
+fn is_for_the_account(name: &[u8]) -> bool {
+    const SECRETS: [&[u8]; 5] = [
+        b"AWS_ACCESS_KEY_ID",
+        b"AWS_SECRET_ACCESS_KEY",
+        b"AWS_SESSION_TOKEN",
+        b"AWS_SECURITY_TOKEN",
+        b"AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    ];
+    const NAMES: [&[u8]; 3] = [b"PATH", b"LANG", b"TZ"];
+    const PROXIES: [&[u8]; 4] = [b"http_proxy", b"https_proxy", b"all_proxy", b"no_proxy"];
+    let begins = name.starts_with(b"LC_") || name.starts_with(b"AWS_");
+    let is_proxy = PROXIES.iter().any(|p| p.eq_ignore_ascii_case(name));
+    (begins || is_proxy || NAMES.contains(&name)) && !SECRETS.contains(&name)
 }
 
 /// Splits a command line as AWS's SDKs do it (POSIX words), without anything that only a shell would understand.
@@ -191,12 +217,10 @@ fn find(name: &str) -> Result<PathBuf> {
             )
             .hint(hint));
         }
-        let path = PathBuf::from(name);
-        let meta = path
-            .metadata()
-            .map_err(|e| Error::io(OP, format!("'{name}'"), e).hint(hint))?;
-        may_be_run(&path, &meta)?;
-        return Ok(path);
+        return may_be_run(Path::new(name)).map_err(|e| match e.kind() {
+            Kind::Permission => e,
+            _ => e.hint(hint),
+        });
     }
     let folders = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
     for folder in std::env::split_paths(&folders).filter(|f| f.is_absolute()) {
@@ -205,8 +229,7 @@ fn find(name: &str) -> Result<PathBuf> {
             && meta.is_file()
             && meta.mode() & 0o111 != 0
         {
-            may_be_run(&path, &meta)?;
-            return Ok(path);
+            return may_be_run(&path);
         }
     }
     let shown = String::from_utf8_lossy(folders.as_bytes()).into_owned();
@@ -221,45 +244,10 @@ fn find(name: &str) -> Result<PathBuf> {
     .hint(hint))
 }
 
-/// It runs with the rights of mysqld's account: who else can write it would have them.
-fn may_be_run(path: &Path, meta: &std::fs::Metadata) -> Result<()> {
-    let (uid, gid) = identity::ids();
-    let mode = meta.mode() & 0o7777;
-    let why = if !meta.is_file() {
-        "is not a file".to_string()
-    } else if meta.uid() != 0 && meta.uid() != uid {
-        format!(
-            "belongs to uid {}, neither root nor the account of mysqld (uid {uid})",
-            meta.uid()
-        )
-    } else if mode & 0o002 != 0 || (mode & 0o020 != 0 && meta.gid() != 0 && meta.gid() != gid) {
-        format!("has mode {mode:04o}: others can write it")
-    } else if let Some(folder) = exchangeable(path, uid, gid) {
-        format!(
-            "could be exchanged: others than root and the account of mysqld own or can write '{}'",
-            folder.display()
-        )
-    } else {
-        return Ok(());
-    };
-    Err(Error::new(Kind::Permission, OP, format!("'{}' {why}", path.display())).hint(format!(
-        "It would run with the rights of mysqld. Run: chown root:root '{0}' && chmod 755 '{0}'.",
-        path.display()
-    )))
-}
-
-/// The folder on the way to the program in which somebody else could put another one.
-fn exchangeable(path: &Path, uid: u32, gid: u32) -> Option<PathBuf> {
-    let real = path.canonicalize().ok()?;
-    let folder = real.ancestors().skip(1).find(|folder| {
-        folder.metadata().is_ok_and(|meta| {
-            let mode = meta.mode();
-            let group_writes = mode & 0o020 != 0 && meta.gid() != 0 && meta.gid() != gid;
-            let foreign = meta.uid() != 0 && meta.uid() != uid;
-            foreign || (mode & 0o1000 == 0 && (mode & 0o002 != 0 || group_writes))
-        })
-    });
-    folder.map(Path::to_path_buf)
+/// The program itself, behind links. It runs with the rights of mysqld's account: who else could write it, or lead us to
+/// another one, would have them.
+fn may_be_run(path: &Path) -> Result<PathBuf> {
+    trusted::open(path, Rule::Program, OP).map(|program| program.real)
 }
 
 #[cfg(test)]
@@ -298,6 +286,40 @@ mod tests {
         ] {
             assert!(split(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_program_of_the_account_gets_no_secret_of_roots() {
+        for name in ["PATH", "LC_ALL", "AWS_PROFILE", "HTTPS_PROXY", "no_proxy"] {
+            assert!(is_for_the_account(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "VAULT_TOKEN",
+            "SSH_AUTH_SOCK",
+            "HOME",
+            "LD_PRELOAD",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "MYSQL_PWD",
+        ] {
+            assert!(!is_for_the_account(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_program_behind_a_link_is_what_is_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = std::fs::canonicalize("/bin/sh").unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/bin/sh", &link).unwrap();
+        let named = link.to_str().unwrap();
+        assert_eq!(find(named).unwrap(), real);
+        // Where everybody can exchange the link it is not followed, however well its end is kept.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(dir.path(), open).unwrap();
+        let e = find(named).unwrap_err();
+        assert_eq!(e.kind(), Kind::Permission);
+        assert!(e.to_string().contains("could be exchanged"), "{e}");
     }
 
     #[test]

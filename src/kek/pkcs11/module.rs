@@ -4,7 +4,7 @@
 
 use super::{errors, process};
 use crate::error::{Error, Kind, Result};
-use crate::os::identity::effective_uid;
+use crate::os::identity::{effective_uid, has_given_up_root};
 use crate::sys;
 use cryptoki::context::Pkcs11;
 use cryptoki::error::RvError;
@@ -83,8 +83,10 @@ pub(super) fn check(path: &Path) -> Result<PathBuf> {
     for place in resolved.ancestors() {
         let meta = std::fs::metadata(place).map_err(io)?;
         let writable = meta.mode() & 0o022 != 0;
-        // A process that is not root is allowed what it can change itself anyway.
-        let trusted = meta.uid() == 0 || (effective_uid() != 0 && meta.uid() == effective_uid());
+        // A process that is not root, and never was, is allowed what it can change itself anyway. One that was root has
+        // root's terminal and environment.
+        let own = !has_given_up_root() && effective_uid() != 0 && meta.uid() == effective_uid();
+        let trusted = meta.uid() == 0 || own;
         if writable || !trusted {
             let why = if writable {
                 format!(

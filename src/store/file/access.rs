@@ -4,6 +4,7 @@
 //! for a server that others could have written, and never follow a link.
 
 use crate::error::{Error, Kind, Result};
+use crate::os::denied;
 use crate::store::Mode;
 use crate::sys::{self, Access};
 use std::fs::{File, Metadata};
@@ -52,10 +53,12 @@ pub fn opinion(path: &Path, read_only: bool) -> Result<Vec<String>> {
 fn open_as(path: &Path, mode: Mode, account: &Account) -> Result<Opened> {
     let shown = format!("'{}'", path.display());
     let fail = |e| {
-        Error::io(OP, shown.clone(), e).hint(format!(
-            "It must be a regular file that the account of mysqld owns, mode 0600: chown --reference=DATADIR \
-             {shown} && chmod 600 {shown}. On a read-only file system set read_only."
-        ))
+        denied::folder_or(OP, path, e, |e| {
+            Error::io(OP, shown.clone(), e).hint(format!(
+                "It must be a regular file that the account of mysqld owns, mode 0600: chown --reference=DATADIR \
+                 {shown} && chmod 600 {shown}. On a read-only file system set read_only."
+            ))
+        })
     };
     let plain = |file, meta, not_writable| {
         let warning = match mode {

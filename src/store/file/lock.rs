@@ -4,6 +4,7 @@
 //! `--daemonize` launcher and child share it, and an unlock by one would release the other's.
 
 use crate::error::{Error, Kind, Result};
+use crate::os::denied;
 use crate::sys::{self, Access};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -34,10 +35,12 @@ impl Lock {
     pub fn acquire(keyring: &Path) -> Result<Lock> {
         let path = Lock::path_for(keyring);
         let (mut file, meta) = sys::open(&path, Access::Create).map_err(|e| {
-            Error::io(OP, format!("'{}'", path.display()), e).hint(
-                "The account that runs mysqld must be able to write the keyring's folder; on a \
-                 read-only file system set read_only.",
-            )
+            denied::folder_or(OP, &path, e, |e| {
+                Error::io(OP, format!("'{}'", path.display()), e).hint(
+                    "The account that runs mysqld must be able to write the keyring's folder; on a \
+                     read-only file system set read_only.",
+                )
+            })
         })?;
         take(&mut file, &path)?;
         let lock = Lock {
@@ -85,8 +88,10 @@ impl Lock {
             Ok(opened) => opened,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => {
-                return Err(Error::io(OP, format!("'{}'", path.display()), e)
-                    .hint("The account of mysqld must own it, mode 0600."));
+                return Err(denied::folder_or(OP, &path, e, |e| {
+                    Error::io(OP, format!("'{}'", path.display()), e)
+                        .hint("The account of mysqld must own it, mode 0600.")
+                }));
             }
         };
         // "1: FLOCK  ADVISORY  WRITE 1234 08:01:131090 0 EOF" (proc_locks(5)). The device is not compared: a

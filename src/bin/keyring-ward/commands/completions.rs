@@ -2,6 +2,8 @@
 
 use clap::CommandFactory;
 use keyring_ward::error::{Error, Result};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Prints the completion script.
@@ -55,5 +57,19 @@ fn pages(command: &clap::Command, folder: &Path) -> std::io::Result<()> {
         }
         text.extend_from_slice(b".fi\n");
     }
-    std::fs::write(folder.join(page.get_filename()), text)
+    put(folder, &page.get_filename(), &text)
+}
+
+/// Puts a file of that name into the folder, in the place of one that is there. What is written to is always new: a link
+/// that somebody else has made there leads to nothing.
+fn put(folder: &Path, name: &str, text: &[u8]) -> std::io::Result<()> {
+    let beside = folder.join(format!(".{name}.{}", std::process::id()));
+    let written = File::create_new(&beside)
+        .and_then(|mut file| file.write_all(text))
+        .and_then(|()| std::fs::rename(&beside, folder.join(name)));
+    written.inspect_err(|e| {
+        if e.kind() != std::io::ErrorKind::AlreadyExists {
+            let _ = std::fs::remove_file(&beside);
+        }
+    })
 }

@@ -15,8 +15,11 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, json: bool) -> Result<()> {
-    if identity::is_root() && args.datadir.is_dir() {
-        identity::become_for_good(&identity::owner_of(&args.datadir)?)?;
+    // Where there is no such folder nobody is known whose rights root could take on: that is the error.
+    if identity::is_root() {
+        let owner = identity::owner_of(&args.datadir)
+            .map_err(|e| e.hint("Name the data directory of the server: --datadir."))?;
+        identity::become_for_good(&owner)?;
     }
     let path = marker::reset(&args.datadir)?;
     if json {
