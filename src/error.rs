@@ -92,6 +92,25 @@ impl Kind {
     }
 }
 
+/// A text that came from outside (a file's header before it is authenticated, an answer of a service), for a
+/// message: on one line, bounded, and nothing in it that a terminal or a log would obey.
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .take(600)
+        .map(|c| if obeyed(c) { ' ' } else { c })
+        .collect()
+}
+
+/// Control characters, and those that end a line or turn the direction of writing.
+fn obeyed(c: char) -> bool {
+    let invisible = [
+        '\u{200e}'..='\u{200f}',
+        '\u{2028}'..='\u{202e}',
+        '\u{2066}'..='\u{2069}',
+    ];
+    c.is_control() || invisible.iter().any(|range| range.contains(&c))
+}
+
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -303,6 +322,13 @@ mod tests {
             "KW-0008 WrongKek: Could not open the keyring: the passphrase does not fit. \
              Check the passphrase file."
         );
+    }
+
+    #[test]
+    fn a_text_from_outside_is_one_harmless_line() {
+        let text = "a\n2026 [Note] b\u{1b}[2J\u{9b}c\u{202e}d\u{2028}é🔑";
+        assert_eq!(clean(text), "a 2026 [Note] b [2J c d é🔑");
+        assert_eq!(clean(&"x".repeat(10_000)).len(), 600);
     }
 
     #[test]

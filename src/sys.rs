@@ -313,13 +313,18 @@ pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
         let (mut file, _) = open(&temporary, Access::CreateNew)?;
         io::Write::write_all(&mut file, content)?;
         file.sync_all()?;
-        std::fs::rename(&temporary, path)
+        // Opened before the rename: behind it nothing may fail but the sync itself.
+        let folder = File::open(folder)?;
+        std::fs::rename(&temporary, path)?;
+        Ok(folder)
     })();
-    if let Err(e) = result {
-        let _ = std::fs::remove_file(&temporary);
-        return Err(e);
+    match result {
+        Ok(folder) => folder.sync_all(),
+        Err(e) => {
+            let _ = std::fs::remove_file(&temporary);
+            Err(e)
+        }
     }
-    sync_folder(folder)
 }
 
 /// An absolute path that names a file in a folder that exists: the folder with symbolic links

@@ -358,6 +358,52 @@ fn torn_bytes_that_cannot_be_saved_refuse_writes_but_not_reads() {
     assert!(place.dir.path().join(name(40)).is_file());
 }
 
+/// What is wrong with a file is over when the file is lost: memory alone has the keys then, and may save them.
+#[test]
+fn a_lost_file_that_was_not_written_to_is_written_anew() {
+    use std::os::unix::fs::PermissionsExt;
+    let torn = || {
+        let place = with_keys(3);
+        let whole = place.read();
+        place.write(&whole[..whole.len() - 1]);
+        std::fs::remove_file(place.marker_file()).unwrap();
+        let name = |n: u32| match n {
+            1 => "keyring.ward.torn-1-2".to_string(),
+            n => format!("keyring.ward.torn-1-2.{n}"),
+        };
+        (1..=99).for_each(|n| std::fs::create_dir(place.dir.path().join(name(n))).unwrap());
+        place
+    };
+    let not_writable = || {
+        let place = with_keys(2);
+        let mode = PermissionsExt::from_mode(0o400);
+        std::fs::set_permissions(place.keyring_file(), mode).unwrap();
+        place
+    };
+    for (place, how) in [
+        (torn(), "reload"),
+        (torn(), "compact"),
+        (not_writable(), "reload"),
+    ] {
+        let mut keyring = place.open().unwrap();
+        let keys = content(&keyring);
+        assert_eq!(keys.len(), 2);
+        for refused in [keyring.compact(), keyring.remove(b"key0", b"u@h")] {
+            assert_eq!(refused.unwrap_err().kind(), Kind::ReadOnly);
+        }
+        std::fs::remove_file(place.keyring_file()).unwrap();
+        match how {
+            "reload" => keyring = keyring.reload(&place.config(), &place.server()).unwrap(),
+            _ => keyring.compact().unwrap(),
+        }
+        assert_eq!(content(&keyring), keys);
+        assert!(keyring.status().store.refusing.is_none());
+        keyring.generate(b"x", b"", b"AES", 1).unwrap();
+        drop(keyring);
+        assert_eq!(place.open().unwrap().list().len(), 3, "{how}");
+    }
+}
+
 #[test]
 fn every_flipped_bit_is_noticed_and_nothing_is_changed() {
     let place = with_keys(2);
@@ -535,6 +581,63 @@ fn nothing_is_swept_before_the_keyring_was_found_good() {
     }
 }
 
+/// What can't be swept is named, and is not taken for a file in the keyring's own place.
+#[test]
+fn a_folder_in_the_way_of_a_rewrite() {
+    let place = with_keys(1);
+    let keyring = place.open().unwrap();
+    let way = place.dir.path().join("keyring.ward.new");
+    std::fs::create_dir(&way).unwrap();
+    let e = keyring.compact().unwrap_err();
+    assert_eq!(e.kind(), Kind::Io);
+    assert!(e.to_string().contains("Move it away."), "{e}");
+    assert!(!e.to_string().contains("RELOAD"), "{e}");
+    assert!(way.is_dir(), "it was not touched");
+    keyring.generate(b"l", b"", b"AES", 32).unwrap();
+    std::fs::remove_dir(&way).unwrap();
+    keyring.compact().unwrap();
+}
+
+/// Behind the rename nothing may fail but the folder's sync: a folder that can't be opened (its mode, no descriptor
+/// left) is found before it.
+#[test]
+fn a_folder_that_can_not_be_opened_refuses_a_rewrite_and_no_write() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let place = with_keys(2);
+    let keyring = place.open().unwrap();
+    let root = keyring_ward::os::identity::effective_uid() == 0;
+    if root {
+        for entry in std::fs::read_dir(place.dir.path()).unwrap() {
+            chown(entry.unwrap().path(), Some(12345), None).unwrap();
+        }
+        chown(place.dir.path(), Some(12345), None).unwrap();
+    }
+    let before = place.read();
+    let mode = |mode| {
+        let mode = PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(place.dir.path(), mode).unwrap();
+    };
+    mode(0o300);
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            if root {
+                // SAFETY: it changes whose rights this thread has to files, and nothing else.
+                unsafe { libc::syscall(libc::SYS_setfsuid, 12345) };
+            }
+            let e = keyring.compact().unwrap_err();
+            assert_eq!(e.kind(), Kind::Permission, "{e}");
+            assert!(e.to_string().contains("Nothing was changed."), "{e}");
+            assert_eq!(keyring.status().store.refusing, None);
+            assert_eq!(place.read(), before);
+            keyring.generate(b"later", b"u@h", b"AES", 32).unwrap();
+        });
+        thread.join().unwrap();
+    });
+    mode(0o700);
+    keyring.compact().unwrap();
+    assert_eq!(keyring.list().len(), 3);
+}
+
 #[test]
 fn an_interrupted_rescue_is_no_stale_temporary() {
     let place = with_keys(2);
@@ -613,6 +716,162 @@ fn a_file_replaced_removed_or_written_under_a_running_server() {
     let keyring = keyring.reload(&place.config(), &place.server()).unwrap();
     keyring.generate(b"w", b"", b"AES", 32).unwrap();
     assert!(place.read().len() > mine.len());
+}
+
+/// `cp` keeps the inode, and as records are padded, another file of the same length is nothing rare: the last bytes
+/// tell that it is not ours.
+#[test]
+fn another_file_of_the_same_length_is_not_written_to() {
+    let refused = |keyring: &Keyring, place: &Place, foreign: &[u8]| {
+        let keys = content(keyring);
+        for result in [
+            keyring.generate(b"refused", b"u@h", b"AES", 32),
+            keyring.remove(b"key0", b"u@h"),
+            keyring.compact(),
+            keyring.rekey(&place.config().keks, false),
+        ] {
+            let e = result.unwrap_err();
+            assert_eq!(e.kind(), Kind::ReadOnly);
+            assert!(e.to_string().contains("was replaced under the"), "{e}");
+        }
+        assert_eq!(place.read(), foreign, "nothing was written");
+        assert_eq!(content(keyring), keys);
+    };
+    // Two servers from copies of one keyring, a key more in each, and one's file written over the other's.
+    let (ours, theirs) = (with_keys(3), Place::new());
+    std::fs::copy(ours.key_file(), theirs.key_file()).unwrap();
+    theirs.write(&ours.read());
+    let (a, b) = (ours.open().unwrap(), theirs.open().unwrap());
+    a.generate(b"key3", b"u@h", b"AES", 32).unwrap();
+    b.generate(b"key3", b"u@h", b"AES", 32).unwrap();
+    let (own, foreign) = (ours.read(), theirs.read());
+    assert_eq!(own.len(), foreign.len());
+    ours.write(&foreign);
+    refused(&a, &ours, &foreign);
+    // Our own bytes are back: no reload is needed.
+    ours.write(&own);
+    a.generate(b"later", b"u@h", b"AES", 32).unwrap();
+    // Lost: what is in its place goes, and memory writes it anew.
+    b.generate(b"later", b"u@h", b"AES", 32).unwrap();
+    let foreign = theirs.read();
+    ours.write(&foreign);
+    refused(&a, &ours, &foreign);
+    std::fs::remove_file(ours.keyring_file()).unwrap();
+    let keys = content(&a);
+    let new = a.reload(&ours.config(), &ours.server()).unwrap();
+    drop((a, new));
+    assert_eq!(content(&ours.open().unwrap()), keys);
+
+    // The copy of before a reseal, and of a keyring without a record the copy of before a rewrite.
+    for keys in [3, 0] {
+        let place = with_keys(keys);
+        let keyring = place.open().unwrap();
+        if keys == 0 {
+            keyring.create_empty().unwrap();
+        }
+        // From here on a header has no more lineage than before.
+        for _ in 0..64 {
+            keyring.rekey(&place.config().keks, false).unwrap();
+        }
+        let before = place.read();
+        keyring.rekey(&place.config().keks, false).unwrap();
+        let after = place.read();
+        assert_eq!(before.len(), after.len());
+        place.write(&before);
+        let refuses = |r: keyring_ward::error::Result<()>| r.unwrap_err().to_string();
+        let e = refuses(keyring.generate(b"later", b"u@h", b"AES", 32));
+        assert!(e.contains("was replaced under the"), "{e}");
+        assert_eq!(place.read(), before);
+        // Our own header and mark in another place are not ours either.
+        let mut shifted = after.clone();
+        shifted.rotate_left(1);
+        place.write(&shifted);
+        let e = refuses(keyring.compact());
+        assert!(e.contains("was replaced under the"), "{e}");
+        place.write(&after);
+        keyring.generate(b"later", b"u@h", b"AES", 32).unwrap();
+        drop(keyring);
+        assert_eq!(place.open().unwrap().list().len(), keys + 1);
+    }
+}
+
+/// The lock belongs to a path, the file may have several: one that is mounted by itself into two folders, or whose lock
+/// file was removed.
+#[test]
+fn a_file_has_one_writer_whatever_its_path() {
+    let place = with_keys(2);
+    let lock = place.dir.path().join("keyring.ward.lock");
+    let keyring = place.open().unwrap();
+    let locked = |what: &str| {
+        let e = place.open().map(drop).unwrap_err();
+        assert_eq!(e.kind(), Kind::Locked, "{what}: {e}");
+        assert!(e.to_string().contains("itself is held by"), "{what}: {e}");
+        // Readers need no lock.
+        let mut look = place.server();
+        look.look_only = true;
+        Keyring::open(&place.config(), &look, &SecretPool::new()).unwrap();
+    };
+    std::fs::remove_file(&lock).unwrap();
+    locked("as it was opened");
+    // It goes to the store that a reload makes, and to the file that a rewrite makes.
+    std::fs::remove_file(&lock).unwrap();
+    let new = keyring.reload(&place.config(), &place.server()).unwrap();
+    drop(keyring);
+    std::fs::remove_file(&lock).unwrap();
+    locked("after a reload");
+    std::fs::remove_file(&lock).unwrap();
+    let new = new.reload(&place.config(), &place.server()).unwrap();
+    new.compact().unwrap();
+    std::fs::remove_file(&lock).unwrap();
+    locked("after a rewrite");
+    drop(new);
+    place.open().unwrap();
+    // The first write makes the file.
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    std::fs::remove_file(place.dir.path().join("keyring.ward.lock")).unwrap();
+    assert_eq!(place.open().map(drop).unwrap_err().kind(), Kind::Locked);
+}
+
+#[test]
+fn one_file_in_two_folders_as_root() {
+    if keyring_ward::os::identity::effective_uid() != 0 {
+        eprintln!("SKIPPED: only root can mount");
+        return;
+    }
+    let (place, other) = (with_keys(2), Place::new());
+    std::fs::copy(place.key_file(), other.key_file()).unwrap();
+    common::write_secret(&other.keyring_file(), b"");
+    let path = |p: &Place| std::ffi::CString::new(p.keyring_file().to_str().unwrap()).unwrap();
+    let (from, to) = (path(&place), path(&other));
+    // SAFETY: NUL-terminated strings that live through the call.
+    let mounted = unsafe {
+        libc::mount(
+            from.as_ptr(),
+            to.as_ptr(),
+            std::ptr::null(),
+            libc::MS_BIND,
+            std::ptr::null(),
+        )
+    };
+    if mounted != 0 {
+        eprintln!("SKIPPED: this container may not mount");
+        return;
+    }
+    let first = place.open().unwrap();
+    let second = other.open().map(drop);
+    let held = keyring_ward::store::file::lock::Lock::is_held(&other.keyring_file());
+    drop(first);
+    let after = other.open().map(|keyring| keyring.list().len());
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::umount2(to.as_ptr(), libc::MNT_DETACH) }, 0);
+    let e = second.unwrap_err();
+    assert_eq!(e.kind(), Kind::Locked);
+    let me = format!("process {}", std::process::id());
+    assert!(e.to_string().contains(&me), "{e}");
+    assert_eq!(held.unwrap(), Some(me));
+    assert_eq!(after.unwrap(), 2);
 }
 
 #[test]
@@ -1101,6 +1360,45 @@ fn rewrites_as_root() {
     );
     assert!(warnings.contains("could not be compacted"), "{warnings}");
     assert_eq!(place.open().unwrap().list().len(), 2);
+}
+
+/// Nothing has authenticated a header whose DEK no KEK opens: its texts may not write lines into the log.
+#[test]
+fn texts_of_a_header_that_nobody_wrote_are_harmless() {
+    use keyring_ward::kek::Stanza;
+    use keyring_ward::store::file::{
+        layout::{Header, finish_header},
+        lineage::Lineage,
+    };
+    let place = Place::new();
+    let stanza = |provider: &str| Stanza {
+        provider: provider.into(),
+        mechanism: "m\n\u{1b}[2J".into(),
+        key_ref: "r\n\u{1b}[2J".into(),
+        group: 0,
+        index: 0,
+        threshold: 1,
+        params: Vec::new(),
+        commitment: [0; 32],
+        blob: vec![0; 60],
+    };
+    let header = Header {
+        file_id: [1; 16],
+        generation: 1,
+        base_sequence: 0,
+        lineage: Lineage::default(),
+        whole_to: 0,
+        salt: [2; 32],
+        written_at: 0,
+        stanzas: vec![stanza("x\n2026 [Note] all is well\u{1b}[2J"), stanza("y")],
+    };
+    let bytes = finish_header(header.authenticated_bytes().unwrap(), &[3; 32]);
+    common::write_secret(&place.keyring_file(), &bytes);
+    let e = place.open().map(drop).unwrap_err();
+    assert_eq!(e.kind(), Kind::WrongKek);
+    let text = e.to_string();
+    assert!(text.contains("'x 2026 [Note] all is well [2J', 'y'"), "{e}");
+    assert!(!text.contains(char::is_control), "{e:?}");
 }
 
 /// An error that is found in the file names the file; a look does not ask for the marker.

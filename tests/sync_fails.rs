@@ -5,9 +5,34 @@
 
 mod common;
 
-use common::faults::while_failing;
+use common::faults::{while_failing, while_failing_with};
 use common::{Place, content};
+use keyring_ward::config::Config;
 use keyring_ward::error::Kind;
+use keyring_ward::keyring::Keyring;
+use keyring_ward::store::file::lock::Lock;
+use std::path::PathBuf;
+
+fn with_a_key() -> (Place, Keyring) {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    keyring.generate(b"first", b"", b"AES", 32).unwrap();
+    (place, keyring)
+}
+
+fn lock_file(place: &Place) -> PathBuf {
+    Lock::path_for(&place.keyring_file())
+}
+
+/// A record that another writer has put behind this keyring's end.
+fn another_record(place: &Place) -> Vec<u8> {
+    let elsewhere = Place::new();
+    std::fs::copy(place.key_file(), elsewhere.key_file()).unwrap();
+    elsewhere.write(&place.read());
+    let other = elsewhere.open().unwrap();
+    other.generate(b"theirs", b"", b"AES", 32).unwrap();
+    elsewhere.read()[place.read().len()..].to_vec()
+}
 
 #[test]
 fn a_failed_fdatasync_refuses_writes_until_a_rewrite() {
@@ -82,4 +107,162 @@ fn what_a_killed_server_left_is_synced_before_it_is_served() {
     assert_eq!(e.kind(), Kind::Io);
     assert!(e.to_string().contains("to the disk"), "{e}");
     place.open().unwrap();
+}
+
+/// What has failed is not made good by a reader: it can't write the keyring anew, and a later sync that succeeds
+/// says nothing of what an earlier one has lost.
+#[test]
+fn a_reload_as_a_reader_serves_nothing_that_is_not_on_the_disk() {
+    let (place, keyring) = with_a_key();
+    let server = place.server();
+    let read_only = Config {
+        read_only: true,
+        ..place.config()
+    };
+    let (e, reloaded) = while_failing(libc::SYS_fdatasync, || {
+        let e = keyring.generate(b"failed", b"", b"AES", 32).unwrap_err();
+        (e, keyring.reload(&read_only, &server).map(drop))
+    });
+    assert_eq!(e.kind(), Kind::Io);
+    for refused in [reloaded, keyring.reload(&read_only, &server).map(drop)] {
+        let e = refused.unwrap_err();
+        assert_eq!(e.kind(), Kind::Io, "{e}");
+        assert!(e.to_string().contains("to the disk"), "{e}");
+    }
+    assert_eq!(keyring.list().len(), 1);
+    // As a writer first, as it says.
+    let writer = keyring.reload(&place.config(), &server).unwrap();
+    let reader = writer.reload(&read_only, &server).unwrap();
+    assert_eq!(reader.list().len(), 1);
+    drop((keyring, writer, reader));
+    // A reader that starts beside a disk that fails serves nothing either; one of a file system that can't sync does.
+    let open = || {
+        Keyring::open(
+            &read_only,
+            &server,
+            &keyring_ward::secret::SecretPool::new(),
+        )
+    };
+    for call in [libc::SYS_fdatasync, libc::SYS_fsync] {
+        let e = while_failing(call, || open().map(drop)).unwrap_err();
+        assert_eq!(e.kind(), Kind::Io, "{e}");
+        for code in [libc::EROFS, libc::EINVAL] {
+            let keyring = while_failing_with(code, call, open).unwrap();
+            assert_eq!(keyring.list().len(), 1);
+            let e = while_failing_with(code, call, || place.open().map(drop)).unwrap_err();
+            assert!(e.to_string().contains("to the disk"), "{e}");
+        }
+    }
+}
+
+/// The same bytes, written over the file by somebody else: they are not on the disk because ours were.
+#[test]
+fn bytes_that_somebody_else_wrote_are_synced_before_they_are_served() {
+    let (place, keyring) = with_a_key();
+    let (config, server) = (place.config(), place.server());
+    let reload =
+        |keyring: &Keyring| while_failing(libc::SYS_fdatasync, || keyring.reload(&config, &server));
+    let keyring = reload(&keyring).unwrap();
+    keyring.compact().unwrap();
+    let keyring = reload(&keyring).unwrap();
+    keyring.generate(b"second", b"", b"AES", 32).unwrap();
+    let keyring = reload(&keyring).unwrap();
+    // The kernel's clock for files ticks every few milliseconds.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    place.write(&place.read());
+    let e = reload(&keyring).map(drop).unwrap_err();
+    assert_eq!(e.kind(), Kind::Io);
+    assert_eq!(keyring.reload(&config, &server).unwrap().list().len(), 2);
+}
+
+/// A failed write that could not be cut off is cut off by who has the lock, from the file that is ours, and nothing
+/// else is.
+#[test]
+fn what_is_cut_off_later_is_what_the_failed_write_left() {
+    let (place, keyring) = with_a_key();
+    let theirs = another_record(&place);
+    let whole = place.read();
+    let e = while_failing(libc::SYS_pwrite64, || {
+        while_failing(libc::SYS_ftruncate, || {
+            keyring.generate(b"x", b"", b"AES", 32)
+        })
+    });
+    assert_eq!(e.unwrap_err().kind(), Kind::Io);
+    let refused = |what: &str| {
+        let there = place.read();
+        let e = keyring.generate(b"y", b"", b"AES", 32).unwrap_err();
+        assert_eq!(e.kind(), Kind::ReadOnly);
+        assert!(e.to_string().contains(what), "{e}");
+        assert_eq!(place.read(), there, "nothing was cut");
+    };
+    // Another writer has taken the keyring over and written to it.
+    std::fs::remove_file(lock_file(&place)).unwrap();
+    let lock = Lock::acquire(&place.keyring_file()).unwrap();
+    place.write(&[&whole[..], &theirs].concat());
+    refused("the lock file");
+    let e = keyring.reload(&place.config(), &place.server()).map(drop);
+    assert_eq!(e.unwrap_err().kind(), Kind::Locked);
+    assert_eq!(place.read(), [&whole[..], &theirs].concat());
+    // It is ours again, and what lies there is longer than a record, shorter than ours, or not ours.
+    drop(lock);
+    let keyring = &keyring;
+    let mut other = whole.clone();
+    *other.last_mut().unwrap() ^= 1;
+    for (there, what) in [
+        ([&whole[..], &[0; 20_000]].concat(), "somebody else wrote"),
+        (whole[..whole.len() - 1].to_vec(), "somebody else wrote"),
+        (other, "was replaced under the running server"),
+    ] {
+        place.write(&there);
+        refused(what);
+        let e = keyring.reload(&place.config(), &place.server()).map(drop);
+        assert!(e.unwrap_err().to_string().contains(what));
+        assert_eq!(place.read(), there);
+    }
+    // What it left itself goes.
+    place.write(&[&whole[..], &theirs[..40]].concat());
+    let new = keyring.reload(&place.config(), &place.server()).unwrap();
+    assert_eq!(content(&new), content(keyring));
+}
+
+/// After a failed sync the keyring is written anew by who has the lock, and not over another one's file.
+#[test]
+fn a_rescue_needs_the_lock_and_its_own_file() {
+    let (place, keyring) = with_a_key();
+    let whole = place.read();
+    let theirs = [&whole[..], &another_record(&place)].concat();
+    while_failing(libc::SYS_fdatasync, || {
+        keyring.generate(b"x", b"", b"AES", 32)
+    })
+    .unwrap_err();
+    let reload = || keyring.reload(&place.config(), &place.server());
+    let other = with_a_key().0.read();
+    assert_eq!(other.len(), whole.len());
+    for there in [true, false] {
+        std::fs::remove_file(lock_file(&place)).unwrap();
+        let lock = Lock::acquire(&place.keyring_file()).unwrap();
+        place.write(&theirs);
+        if !there {
+            std::fs::remove_file(place.keyring_file()).unwrap();
+        }
+        for refused in [reload().map(drop), keyring.compact()] {
+            assert_eq!(refused.unwrap_err().kind(), Kind::Locked);
+        }
+        assert_eq!(place.keyring_file().exists(), there);
+        drop(lock);
+        if there {
+            assert_eq!(place.read(), theirs);
+            // Nobody has the lock now; but another keyring's file, as long as ours, was written over it.
+            place.write(&other);
+            let e = reload().map(drop).unwrap_err();
+            assert!(e.to_string().contains("was replaced under the"), "{e}");
+            assert_eq!(place.read(), other);
+        }
+    }
+    // Nobody has the lock and nothing is in its place: the keys that memory alone has are saved.
+    std::fs::remove_file(lock_file(&place)).unwrap();
+    let new = reload().unwrap();
+    assert_eq!(content(&new), content(&keyring));
+    drop((keyring, new));
+    assert_eq!(place.open().unwrap().list().len(), 1);
 }

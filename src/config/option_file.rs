@@ -155,12 +155,12 @@ impl Reader {
         let Err(e) = trusted::open(&absolute, trusted::Rule::Settings, super::OP) else {
             return true;
         };
-        if e.kind() != Kind::NotFound {
-            self.ignored.push(e.message());
+        // What is not there, or no file, is told by whoever reads it.
+        if e.kind() != Kind::Permission {
+            return true;
         }
-        if e.kind() == Kind::Permission {
-            self.strangers.push(absolute);
-        }
+        self.ignored.push(e.message());
+        self.strangers.push(absolute);
         false
     }
 

@@ -17,7 +17,7 @@ pub mod secret_file;
 use crate::config::{KekConfig, SecretRef};
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY, equal};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, clean};
 use crate::secret::{SecretBytes, SecretPool};
 use crate::sys;
 
@@ -323,7 +323,8 @@ pub fn open_dek(
     if let Some(kek) = keks.first() {
         kek.probe(pool, deadline)?;
     }
-    let mut present: Vec<&str> = stanzas.iter().map(|s| s.provider.as_str()).collect();
+    // Nothing has authenticated them.
+    let mut present: Vec<String> = stanzas.iter().map(|s| clean(&s.provider)).collect();
     present.dedup();
     Err(Error::new(
         Kind::WrongKek,

@@ -114,6 +114,12 @@ impl fmt::Display for Account {
 /// # Errors
 /// The folder can't be looked at.
 pub fn owner_of(folder: &Path) -> Result<Account> {
+    std::fs::metadata(folder)
+        .map_err(|e| Error::io("find the owner", format!("'{}'", folder.display()), e))?;
+    nearest(folder)
+}
+
+fn nearest(folder: &Path) -> Result<Account> {
     let (uid, gid) = decider(folder)?;
     Ok(account(uid, gid))
 }
@@ -125,8 +131,8 @@ pub fn owner_of(folder: &Path) -> Result<Account> {
 pub fn owner_of_nearest(path: &Path) -> Result<Account> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     match folder.as_os_str().is_empty() {
-        true => owner_of(Path::new(".")),
-        false => owner_of(folder),
+        true => nearest(Path::new(".")),
+        false => nearest(folder),
     }
 }
 
@@ -489,7 +495,8 @@ mod tests {
             ("of-bob/deep", 22222),
             ("absent", 0),
         ] {
-            assert_eq!(owner_of(&at(path)).unwrap().uid, uid, "{path}");
+            let file = at(path).join("k.ward");
+            assert_eq!(owner_of_nearest(&file).unwrap().uid, uid, "{path}");
         }
         assert_eq!(owner_of_file(&at("alice/f")).unwrap().uid, 11111);
         std::fs::write(at("f"), "").unwrap();

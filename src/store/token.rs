@@ -16,7 +16,7 @@ use super::{MarkerSays, Mode, Store, StoreInfo};
 use crate::config::Pkcs11Config;
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, MAC, NONCE, Position, TAG, fingerprint};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, clean};
 use crate::kek::adapter::attempt;
 use crate::kek::away;
 use crate::kek::pkcs11::objects::{Object, Objects};
@@ -219,7 +219,7 @@ impl TokenStore {
                 warn(format!(
                     "The object '{}' on the {} is empty: a write that the token broke off and that was never \
                      acknowledged. It counts for nothing and is left as it is.",
-                    object.label,
+                    clean(&object.label),
                     self.objects.place()
                 ));
                 continue;
@@ -228,9 +228,9 @@ impl TokenStore {
             let label = &object.label;
             if records.get(i + 1).is_some_and(|next| next.label == *label) {
                 warn(format!(
-                    "The {} holds several objects '{label}' ({:?}): the newest counts, the others are left as \
-                     they are.",
+                    "The {} holds several objects '{}' ({:?}): the newest counts, the others are left as they are.",
                     self.objects.place(),
+                    clean(label),
                     record.id
                 ));
                 continue;
@@ -331,7 +331,7 @@ impl TokenStore {
     /// The key in an object.
     fn unseal(&self, object: &Object) -> Result<KeyRecord> {
         let damaged = |why: &str| {
-            let why = format!("the object '{}' {why}", object.label);
+            let why = format!("the object '{}' {why}", clean(&object.label));
             self.wrong(Kind::Tampered, &why, RESTORE)
         };
         let Some(opened) = &self.opened else {

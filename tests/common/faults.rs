@@ -1,14 +1,15 @@
 //! Faults that the kernel itself makes: failing system calls and a limit on the size of files.
 #![allow(unsafe_code)]
 
-/// From now on `call` fails with EIO in this thread.
-fn make_fail(call: libc::c_long) {
+/// From now on `call` fails with `code` in this thread.
+fn make_fail(call: libc::c_long, code: i32) {
+    let errno = libc::SECCOMP_RET_ERRNO | code.unsigned_abs();
     let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let mut program = [
-        // Load the system call's number; if it is the one, EIO, else allow.
+        // Load the system call's number; if it is the one, the error, else allow.
         op(0x20, 0, 0, 0),
         op(0x15, 0, 1, call as u32),
-        op(0x06, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EIO as u32),
+        op(0x06, 0, 0, errno),
         op(0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
     ];
     let filter = libc::sock_fprog {
@@ -25,11 +26,20 @@ fn make_fail(call: libc::c_long) {
     }
 }
 
-/// Runs `f` on a thread in which `call` fails.
+/// Runs `f` on a thread in which `call` fails with EIO.
 pub fn while_failing<T: Send>(call: libc::c_long, f: impl FnOnce() -> T + Send) -> T {
+    while_failing_with(libc::EIO, call, f)
+}
+
+/// Runs `f` on a thread in which `call` fails with `code`.
+pub fn while_failing_with<T: Send>(
+    code: i32,
+    call: libc::c_long,
+    f: impl FnOnce() -> T + Send,
+) -> T {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            make_fail(call);
+            make_fail(call, code);
             f()
         });
         thread.join().unwrap()

@@ -4,6 +4,7 @@
 //! again; nothing that was refused does. It must never show credentials: AWS's own sentences name ARNs and
 //! access key ids, and are cleaned and cut.
 
+pub(super) use crate::error::clean;
 use crate::error::{Error, Kind};
 use crate::net::{LookupFailed, NoAnswer, TooLong};
 use crate::sys;
@@ -55,14 +56,6 @@ impl Question<'_> {
         self.error(Kind::Config, format!("it answered with {what}"))
             .hint("The endpoint is not AWS KMS, or something between changes its answers. Check endpoint_url and proxy.")
     }
-}
-
-/// External text: printable, on one line, bounded.
-pub(super) fn clean(text: &str) -> String {
-    text.chars()
-        .take(600)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 /// The kind and the hint of an AWS error code; `None`: the code says nothing to us.

@@ -17,7 +17,7 @@ use super::{Budget, Kek, Stanza, Unwrapped};
 use crate::config::{Mechanism, Pkcs11Config};
 use crate::deadline::Deadline;
 use crate::envelope::FILE_ID;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, clean};
 use crate::secret::SecretPool;
 use mechanism::Wrapper;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -130,7 +130,7 @@ impl Kek for Pkcs11Kek {
             return Err(Error::new(
                 Kind::UnsupportedVersion,
                 "read the PKCS#11 stanza",
-                format!("it names the mechanism '{}', which this program does not know", token::printable(&stanza.mechanism)),
+                format!("it names the mechanism '{}', which this program does not know", clean(&stanza.mechanism)),
             )
             .hint("It was written by a newer Keyring Ward. Install that version; nothing was changed."));
         };

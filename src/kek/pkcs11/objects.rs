@@ -7,7 +7,7 @@
 use super::{errors, with_login};
 use crate::config::Pkcs11Config;
 use crate::deadline::Deadline;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, clean};
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 
@@ -159,7 +159,10 @@ fn read_one(session: &Session, handle: ObjectHandle) -> Result<Object> {
         return Err(Error::new(
             Kind::Tampered,
             READ,
-            format!("the token does not show the value of the object '{label}'"),
+            format!(
+                "the token does not show the value of the object '{}'",
+                clean(&label)
+            ),
         )
         .hint("Look at the object with the vendor's tools. Nothing was changed."));
     };

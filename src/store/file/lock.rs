@@ -1,7 +1,9 @@
-//! The writer's lock: `flock` on `<path>.lock`, a permanent file of its own.
+//! The writer's locks: `flock` on `<path>.lock`, a permanent file of its own, and on the keyring file itself.
 //!
-//! Not on the keyring file: a rewrite renames that one. The lock is closed, never unlocked: after
-//! `--daemonize` launcher and child share it, and an unlock by one would release the other's.
+//! The first one belongs to a path: a rewrite renames the keyring file, and there may be none yet. The second one
+//! belongs to an inode: one file that is mounted into two folders has two paths, and a lock file can be removed. Both
+//! are closed, never unlocked: after `--daemonize` launcher and child share them, and an unlock by one would release
+//! the other's. Readers take none.
 
 use crate::error::{Error, Kind, Result};
 use crate::os::denied;
@@ -13,6 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const OP: &str = "lock the keyring file";
+const STOP_THE_OTHER: &str = "Stop the other server or tool, or give each server a keyring file of its own. What a \
+    running server can do itself is one SQL function: keyring_ward_rekey(), keyring_ward_reseal() (share/install.sql).";
 
 /// A held lock.
 pub struct Lock {
@@ -84,32 +88,25 @@ impl Lock {
     /// The lock file is there and can't be opened.
     pub fn is_held(keyring: &Path) -> Result<Option<String>> {
         let path = Lock::path_for(keyring);
-        let (mut file, meta) = match sys::open(&path, Access::Read) {
-            Ok(opened) => opened,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        match sys::open(&path, Access::Read) {
+            Ok((mut file, meta)) => {
+                if let Some(taker) = taker(meta.ino()) {
+                    return Ok(Some(taker.unwrap_or_else(|| holder(&mut file))));
+                }
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => {
                 return Err(denied::folder_or(OP, &path, e, |e| {
                     Error::io(OP, format!("'{}'", path.display()), e)
                         .hint("The account of mysqld must own it, mode 0600.")
                 }));
             }
-        };
-        // "1: FLOCK  ADVISORY  WRITE 1234 08:01:131090 0 EOF" (proc_locks(5)). The device is not compared: a
-        // layered file system shows another one to stat.
-        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-        let inode = format!(":{}", meta.ino());
-        let by = locks.lines().find_map(|line| {
-            let mut fields = line.split_whitespace().skip(1);
-            let is_flock = fields.next() == Some("FLOCK");
-            let pid = fields.nth(2)?;
-            (is_flock && fields.next()?.ends_with(&inode)).then(|| pid.to_string())
-        });
-        // The kernel names who took the lock, which may be a launcher that is gone; the file names who has it, if
-        // that was one of ours.
-        Ok(by.map(|pid| match Path::new("/proc").join(&pid).exists() {
-            true => format!("process {pid}"),
-            false => holder(&mut file),
-        }))
+        }
+        // The file itself, by a process that has it under another path.
+        let there = std::fs::symlink_metadata(keyring).ok();
+        Ok(there
+            .and_then(|meta| taker(meta.ino()))
+            .map(|who| who.unwrap_or_else(another)))
     }
 
     /// Notes this process as the holder, for the messages of others. Called again after a fork.
@@ -140,18 +137,76 @@ fn take(file: &mut File, path: &Path) -> Result<()> {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
             let who = holder(file);
-            Err(Error::new(
-                    Kind::Locked,
-                    OP,
-                    format!("'{}' is held by {who}", path.display()),
-                )
-                .hint(
-                    "Stop the other server or tool, or give each server a keyring file of its own. What a running server can do itself is one SQL function: keyring_ward_rekey(), keyring_ward_reseal() (share/install.sql).",
-                ))
+            let why = format!("'{}' is held by {who}", path.display());
+            Err(Error::new(Kind::Locked, OP, why).hint(STOP_THE_OTHER))
         }
-        Err(TryLockError::Error(e)) => Err(Error::io(OP, format!("'{}'", path.display()), e)
-            .hint("The file system must support flock().")),
+        Err(TryLockError::Error(e)) => Err(cannot_lock(path, e)),
     }
+}
+
+/// A held keyring file, whatever path leads to it.
+pub struct Hold {
+    /// The open file that was locked; whoever shares it (a fork, a store that a RELOAD replaces) shares the lock.
+    _file: File,
+    inode: (u64, u64),
+}
+
+impl Hold {
+    /// Locks an open keyring file without waiting. `path` is for messages.
+    ///
+    /// # Errors
+    /// Locked: somebody else holds it. Io: its file system has no locks.
+    pub(super) fn take(path: &Path, file: &File) -> Result<Hold> {
+        let fail = |e| Error::io(OP, format!("'{}'", path.display()), e);
+        let meta = file.metadata().map_err(fail)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let who = taker(meta.ino()).flatten().unwrap_or_else(another);
+                let why = format!(
+                    "'{}' itself is held by {who}, though its lock file is not: it is mounted under another path as \
+                     well, or its lock file was removed",
+                    path.display()
+                );
+                return Err(Error::new(Kind::Locked, OP, why).hint(STOP_THE_OTHER));
+            }
+            Err(TryLockError::Error(e)) => return Err(cannot_lock(path, e)),
+        }
+        Ok(Hold {
+            _file: file.try_clone().map_err(fail)?,
+            inode: (meta.dev(), meta.ino()),
+        })
+    }
+
+    /// Device and inode of the file that is held.
+    pub(super) fn inode(&self) -> (u64, u64) {
+        self.inode
+    }
+}
+
+fn cannot_lock(path: &Path, e: std::io::Error) -> Error {
+    Error::io(OP, format!("'{}'", path.display()), e).hint("The file system must support flock().")
+}
+
+fn another() -> String {
+    "another process".into()
+}
+
+/// Whether somebody holds a `flock` on this inode by the kernel's list, and who took it, where that process is alive: it
+/// may have been a launcher.
+fn taker(inode: u64) -> Option<Option<String>> {
+    // "1: FLOCK  ADVISORY  WRITE 1234 08:01:131090 0 EOF" (proc_locks(5)). The device is not compared: a layered
+    // file system shows another one to stat.
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let inode = format!(":{inode}");
+    let pid = locks.lines().find_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let is_flock = fields.next() == Some("FLOCK");
+        let pid = fields.nth(2)?;
+        (is_flock && fields.next()?.ends_with(&inode)).then_some(pid)
+    })?;
+    let alive = Path::new("/proc").join(pid).exists();
+    Some(alive.then(|| format!("process {pid}")))
 }
 
 /// The holder as its file names it.
@@ -160,7 +215,7 @@ fn holder(file: &mut File) -> String {
     let _ = file.take(20).read_to_string(&mut text);
     let pid: String = text.chars().filter(char::is_ascii_digit).collect();
     match pid.is_empty() {
-        true => "another process".into(),
+        true => another(),
         false => format!("process {pid}"),
     }
 }
@@ -193,5 +248,25 @@ mod tests {
         let lock = Lock::acquire(&keyring).unwrap();
         std::fs::remove_file(Lock::path_for(&keyring)).unwrap();
         assert!(!lock.still_there());
+    }
+
+    #[test]
+    fn a_file_has_one_holder_whatever_path_leads_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let keyring = dir.path().join("k");
+        let open = || sys::open(&keyring, Access::Create).unwrap().0;
+        let first = open();
+        let hold = Hold::take(&keyring, &first).unwrap();
+        let me = format!("process {}", std::process::id());
+        let e = Hold::take(&keyring, &open()).map(drop).unwrap_err();
+        assert_eq!(e.kind(), Kind::Locked);
+        assert!(e.to_string().contains(&me), "{e}");
+        assert_eq!(Lock::is_held(&keyring).unwrap(), Some(me));
+        // It lasts as long as anybody has the open file, and no longer.
+        drop(first);
+        assert!(Hold::take(&keyring, &open()).is_err());
+        drop(hold);
+        assert_eq!(Lock::is_held(&keyring).unwrap(), None);
+        Hold::take(&keyring, &open()).unwrap();
     }
 }

@@ -2,16 +2,18 @@
 //!
 //! Owns the keyring file, its lock and its marker. It must never replace a file that it could not
 //! open, never report a change as durable before fdatasync succeeded, and never go on writing
-//! after a sync has failed. `layout` has the bytes, `scan` reads, `write` writes, `mend` cuts a torn end off,
-//! `marker` remembers what was acknowledged.
+//! after a sync has failed. `layout` has the bytes, `scan` reads, `write` writes, `ours` asks before that whether the
+//! file is still ours, `mend` cuts a torn end off, `marker` remembers what was acknowledged.
 
 pub mod access;
+mod durable;
 pub mod layout;
 mod leftover;
 pub mod lineage;
 pub mod lock;
 pub mod marker;
 mod mend;
+mod ours;
 mod room;
 pub mod scan;
 pub mod torn;
@@ -29,9 +31,10 @@ use crate::kek::{Budget, Kek, Unwrapped};
 use crate::keyring::record::{Change, KeyRecord, ReadChange};
 use crate::secret::{SecretBytes, SecretPool};
 use crate::sys::{self, Access};
+use durable::Stamp;
 use layout::{Header, ParsedHeader, frame_length};
 use lineage::{Ancestor, short};
-use lock::Lock;
+use lock::{Hold, Lock};
 use marker::{Keeper, Marker, Slot, Survives};
 use scan::End;
 use std::fs::{File, Metadata};
@@ -89,6 +92,7 @@ pub struct ByTool {
 #[derive(Clone)]
 pub struct Handover {
     lock: Option<Arc<Lock>>,
+    hold: Option<Arc<Hold>>,
     last: Option<Remembered>,
     /// The operator removed the marker: another keyring may begin.
     given_up: bool,
@@ -99,10 +103,10 @@ pub struct Handover {
 struct Remembered {
     file_id: [u8; FILE_ID],
     at: Waypoint,
-    inode: (u64, u64),
-    length: u64,
-    /// Every byte of it is on the disk: this process has synced it.
-    synced: bool,
+    /// Every byte of it was on the disk while it was this: this process has synced it.
+    synced: Option<Stamp>,
+    /// A sync of this inode has failed, so nobody knows what of it is on the disk.
+    failed: Option<(u64, u64)>,
 }
 
 impl Handover {
@@ -110,6 +114,7 @@ impl Handover {
     pub(super) fn of_lock(lock: Option<Arc<Lock>>) -> Handover {
         Handover {
             lock,
+            hold: None,
             last: None,
             given_up: false,
         }
@@ -140,6 +145,8 @@ impl Handover {
 struct Journal {
     file: File,
     inode: (u64, u64),
+    /// What it was when this process had synced it last.
+    synced: Option<Stamp>,
     header: Header,
     mac: [u8; MAC],
     dek: SecretBytes,
@@ -211,6 +218,7 @@ pub struct FileStore {
     /// When the last rewrite ended, well or not, and how long it took.
     last_rewrite: Option<(Instant, Duration)>,
     lock: Option<Arc<Lock>>,
+    held: Option<Arc<Hold>>,
     journal: Option<Journal>,
     refusing: Option<Refusing>,
     live_bytes: u64,
@@ -238,6 +246,7 @@ impl FileStore {
         let (folder, path) = sys::resolve(options.path, OP)?;
         let mut store = FileStore {
             lock: None,
+            held: None,
             path,
             folder,
             mode: options.mode,
@@ -291,6 +300,7 @@ impl FileStore {
                     format!("Writes are refused: {why}. Set read_only to true if that is meant.")
                 }));
                 store.refusing = not_writable.map(Refusing::NotWritable);
+                let meta = store.hold(&file, meta, predecessor)?;
                 let pin = &options.fingerprint;
                 if meta.len() > store.limits.file && !options.any_length {
                     return Err(store.too_long(meta.len()));
@@ -463,6 +473,7 @@ impl FileStore {
         self.judge_marker(marker.as_ref(), misfit)?;
         self.check_torn_end(&end, known)?;
         let inode = (meta.dev(), meta.ino());
+        let stamp = Stamp::of(meta);
         let unchanged = memory.is_some_and(|m| {
             let at = Waypoint {
                 generation: header.generation,
@@ -470,16 +481,18 @@ impl FileStore {
                 chain: end.chain,
                 header: short(&parsed.mac),
             };
-            m.synced && (m.inode, m.length, m.at) == (inode, meta.len(), at)
+            (m.synced, m.at) == (Some(stamp), at)
         });
         if !unchanged {
-            self.make_durable(&file)?;
+            let failed = memory.is_some_and(|m| m.failed == Some(inode));
+            self.make_durable(&file, failed)?;
         }
         self.live_bytes = live;
         self.dead_bytes = dead;
         (self.kek_in_use, self.stanza_in_use) = (kek, stanza);
         self.journal = Some(Journal {
             inode,
+            synced: Some(stamp),
             header: parsed.header,
             mac: parsed.mac,
             file,
@@ -568,23 +581,6 @@ impl FileStore {
     fn collect_kek_warnings(&mut self) {
         for kek in &self.keks {
             self.warnings.extend(kek.take_warnings());
-        }
-    }
-
-    /// Rule 7: a killed predecessor may have left a complete record that only the page cache
-    /// holds. Nothing that was read is published before it is on disk.
-    fn make_durable(&self, file: &File) -> Result<()> {
-        let synced = file
-            .sync_data()
-            .and_then(|()| sys::sync_folder(&self.folder));
-        match (self.mode, synced) {
-            (_, Ok(())) | (Mode::ReadOnly | Mode::Snapshot | Mode::DryRun, Err(_)) => Ok(()),
-            (Mode::ReadWrite, Err(e)) => Err(Error::io(
-                "bring the keyring file to the disk",
-                format!("'{}'", self.path.display()),
-                e,
-            )
-            .hint("The disk or its file system reports an error. Copy the file away and check the disk.")),
         }
     }
 
@@ -682,12 +678,17 @@ impl Store for FileStore {
         let journal = self.journal.as_ref();
         Handover {
             lock: self.lock.clone(),
+            hold: self.held.clone(),
             last: journal.map(|j| Remembered {
                 file_id: j.header.file_id,
                 at: j.waypoint(),
-                inode: j.inode,
-                length: j.end.offset,
-                synced: self.mode == Mode::ReadWrite && self.refusing.is_none(),
+                synced: j
+                    .synced
+                    .filter(|_| self.mode == Mode::ReadWrite && self.refusing.is_none()),
+                failed: match &self.refusing {
+                    Some(Refusing::Unsynced(_)) => Some(j.inode),
+                    _ => None,
+                },
             }),
             given_up: self.keeper.as_ref().is_some_and(Keeper::was_removed),
         }
@@ -695,11 +696,9 @@ impl Store for FileStore {
 
     fn needs_rescue(&self) -> bool {
         let lost = || {
-            let gone = std::fs::symlink_metadata(&self.path)
-                .is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
             // A marker that was removed, too, says that another keyring shall begin; one that could never be made or is
             // not to be seen says nothing, and memory is what there is.
-            gone && !self.keeper.as_ref().is_some_and(Keeper::was_removed)
+            self.is_missing() && !self.keeper.as_ref().is_some_and(Keeper::was_removed)
         };
         matches!(
             self.refusing,

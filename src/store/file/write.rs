@@ -1,6 +1,7 @@
 //! Writing: appends, the first write, and the rewrite of the whole file.
 //!
-//! Owns the order of the system calls that "durable" rests on (design rules 10 to 14).
+//! Owns the order of the system calls that "durable" rests on (design rules 10 to 14). It must never write, cut or
+//! rename before `ours` has said that the file is still ours.
 
 use super::*;
 use crate::deadline::Deadline;
@@ -9,6 +10,7 @@ use crate::secret::fill_random;
 use crate::store::header::{new_dek, wrap_dek};
 use layout::{finish_header, plaintext_length, write_frame, write_plaintext};
 use lineage::Lineage;
+use ours::Since;
 use scan::chain_value;
 use std::io::Write;
 
@@ -58,51 +60,8 @@ impl FileStore {
         }
     }
 
-    /// Rule 12: the path must still lead to the file that is open, as long as we left it, and the
-    /// lock must still be ours.
-    fn check_path(&self, journal: &Journal) -> Result<()> {
-        let path = self.path.display();
-        let refuse = |why: String| {
-            Err(Error::new(Kind::ReadOnly, WRITE, why).hint(
-                "Nothing was written; keys are served from memory. Put the server's own file back, \
-                 then run ALTER INSTANCE RELOAD KEYRING. If it is lost, remove what is in its \
-                 place: RELOAD KEYRING then writes the keyring anew from memory.",
-            ))
-        };
-        match std::fs::symlink_metadata(&self.path) {
-            Err(e) => return refuse(format!("'{path}' is gone under the running server ({e})")),
-            Ok(m) if (m.dev(), m.ino()) != journal.inode => {
-                return refuse(format!("'{path}' was replaced under the running server"));
-            }
-            Ok(m) if m.len() != journal.end.offset => {
-                return refuse(format!(
-                    "'{path}' has {} bytes instead of the {} that this server left: somebody else \
-                     wrote to it",
-                    m.len(),
-                    journal.end.offset
-                ));
-            }
-            Ok(_) => {}
-        }
-        if !self.lock.as_ref().is_some_and(|l| l.still_there()) {
-            return refuse(format!(
-                "the lock file of '{path}' was removed under the running server"
-            ));
-        }
-        Ok(())
-    }
-
-    /// Cuts off again what a failed write left, if that is what writes are refused for.
-    fn cut_again(&mut self) {
-        if let (Some(Refusing::Uncut(_)), Some(journal)) = (&self.refusing, &self.journal)
-            && journal.file.set_len(journal.end.offset).is_ok()
-        {
-            self.refusing = None;
-        }
-    }
-
     pub(super) fn append_change(&mut self, change: &Change<'_>) -> Result<()> {
-        self.cut_again();
+        self.cut_again()?;
         self.check_writable()?;
         self.check_room(change)?;
         if let Some(lock) = &self.lock {
@@ -118,7 +77,7 @@ impl FileStore {
             };
             return self.create(&[first]);
         };
-        self.check_path(journal)?;
+        self.check_path(journal, Since::OurLastWrite)?;
         let mut frame = Vec::new();
         let (length, tag) = seal(
             &self.pool,
@@ -152,6 +111,7 @@ impl FileStore {
             journal.end.offset += length;
             journal.end.sequence += 1;
             journal.end.chain = chain_value(&tag);
+            journal.synced = Stamp::now(&journal.file);
         }
         self.mark(Survives::Kill);
         match change {
@@ -184,7 +144,7 @@ impl FileStore {
             written_at: 0,
             stanzas: vec![stanza],
         };
-        self.write_whole(header, dek, first, false)
+        self.write_whole(header, dek, first, None)
     }
 
     pub(super) fn rewrite_all(&mut self, live: &[&KeyRecord]) -> Result<()> {
@@ -290,43 +250,37 @@ impl FileStore {
         result
     }
 
-    /// The header of a rewrite, and whether it replaces a file; `None`: there is no keyring yet.
-    fn next_generation(&self) -> Result<Option<(Header, bool)>> {
-        if !matches!(
-            self.refusing,
-            Some(Refusing::Unsynced(_) | Refusing::Uncut(_))
-        ) {
+    /// The header of a rewrite, and what it replaces, if anything; `None`: there is no keyring yet.
+    fn next_generation(&mut self) -> Result<Option<(Header, Option<Since>)>> {
+        let missing = self.is_missing();
+        let rescue = match &self.refusing {
+            None => missing,
+            Some(Refusing::Unsynced(_) | Refusing::Uncut(_)) => true,
+            // What was wrong was wrong with a file that is gone: memory alone has the keys.
+            Some(Refusing::TornNotSaved(_) | Refusing::NotWritable(_)) => missing,
+            Some(Refusing::Retired) => false,
+        };
+        if !rescue || self.mode != Mode::ReadWrite || self.journal.is_none() {
             self.check_writable()?;
         }
         let Some(journal) = &self.journal else {
             return Ok(None);
         };
-        let missing = std::fs::symlink_metadata(&self.path)
-            .is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
-        if !missing && self.refusing.is_none() {
-            self.check_path(journal)?;
-        } else if !missing {
-            // After a failed sync the length is unknown; the inode must still be ours.
-            let meta = std::fs::symlink_metadata(&self.path)
-                .map_err(|e| Error::io(WRITE, format!("'{}'", self.path.display()), e))?;
-            if (meta.dev(), meta.ino()) != journal.inode {
-                return Err(Error::new(
-                    Kind::ReadOnly,
-                    WRITE,
-                    format!(
-                        "'{}' was replaced under the running server",
-                        self.path.display()
-                    ),
-                )
-                .hint("Remove what is in its place, then run ALTER INSTANCE RELOAD KEYRING."));
-            }
-        }
+        let replace = match (missing, rescue) {
+            (true, _) => None,
+            (false, true) => Some(Since::AFailedWrite),
+            (false, false) => Some(Since::OurLastWrite),
+        };
         let mut header = journal.header.clone();
         header.generation += 1;
         // One beyond the last: a record whose sync failed may have carried that number.
         header.base_sequence = journal.end.sequence + 1;
         header.lineage.push(journal.ancestor());
-        Ok(Some((header, !missing)))
+        if rescue {
+            self.regain_lock()?;
+        }
+        self.check_place(replace)?;
+        Ok(Some((header, replace)))
     }
 
     /// Rule 13: writes a complete file beside the path, syncs it, puts it in place, syncs the
@@ -336,60 +290,42 @@ impl FileStore {
         mut header: Header,
         dek: SecretBytes,
         live: &[&KeyRecord],
-        replace: bool,
+        replace: Option<Since>,
     ) -> Result<()> {
+        // A KEK may have taken its time since this was asked.
+        self.check_place(replace)?;
         fill_random(&mut header.salt)?;
         header.written_at = sys::unix_seconds();
         header.whole_to = header.base_sequence + live.len() as u64;
         let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
-        let authenticated = header.authenticated_bytes()?;
-        let mac = keys.header_mac(&authenticated);
-        let bytes = finish_header(authenticated, &mac);
-        let header_length = bytes.len() as u64;
-        let end = End {
-            offset: header_length,
-            sequence: header.base_sequence,
-            chain: mac,
-            torn: 0,
-        };
         self.sweep();
         let temporary = self.temporary();
-        let fail = |e: io::Error| {
-            let hint = match e.raw_os_error() {
-                Some(libc::EBUSY) => {
-                    "The file is mounted by itself (a bind mount of a single file) and can't be \
-                     replaced. Mount the folder that holds it instead."
-                }
-                Some(libc::EEXIST) => {
-                    "A file appeared in its place. It was not touched. Run ALTER INSTANCE RELOAD KEYRING."
-                }
-                _ => {
-                    "Nothing was changed. Make room on the disk, check it and the folder's rights."
-                }
-            };
-            Error::io(WRITE, format!("'{}'", temporary.display()), e).hint(hint)
-        };
-        let (file, meta, end) = self
-            .fill(&temporary, bytes, &keys, &header, end, live, &fail)
-            .and_then(|filled| {
-                self.put_in_place(&temporary, replace).map_err(fail)?;
-                Ok(filled)
-            })
-            .inspect_err(|_| {
-                let _ = std::fs::remove_file(&temporary);
-            })?;
+        let fail = |e| cannot_write(&temporary, e);
+        // The folder is opened first: behind the rename nothing may fail but its sync.
+        let folder = File::open(&self.folder).map_err(fail)?;
+        let new = self.fill(&temporary, &keys, &header, live)?;
+        let put = self
+            .check_place(replace)
+            .and_then(|()| self.put_in_place(&temporary, replace).map_err(fail));
+        if let Err(e) = put {
+            let _ = std::fs::remove_file(&temporary);
+            return Err(e);
+        }
+        let synced = folder.sync_all();
+        self.live_bytes = new.records;
+        self.dead_bytes = 0;
         self.journal = Some(Journal {
-            file,
-            inode: (meta.dev(), meta.ino()),
+            inode: new.hold.inode(),
+            synced: Stamp::now(&new.file),
+            file: new.file,
             header,
-            mac,
+            mac: new.mac,
             dek,
             keys,
-            end,
+            end: new.end,
         });
-        self.live_bytes = end.offset - header_length;
-        self.dead_bytes = 0;
-        if let Err(e) = sys::sync_folder(&self.folder) {
+        self.held = Some(Arc::new(new.hold));
+        if let Err(e) = synced {
             let why = format!(
                 "fsync of the folder of '{}' failed ({e}), so it is unknown what the disk holds",
                 self.path.display()
@@ -402,29 +338,62 @@ impl FileStore {
         Ok(())
     }
 
-    /// Makes the temporary file with `bytes` and the live records behind them, in pieces, and brings it to the disk.
-    #[allow(clippy::too_many_arguments)] // the parts of one file
+    /// Makes the temporary file with all of the keyring, and brings it to the disk; none is left where that fails.
     fn fill(
         &self,
         temporary: &Path,
-        mut bytes: Vec<u8>,
         keys: &FileKeys,
         header: &Header,
-        mut end: End,
+        live: &[&KeyRecord],
+    ) -> Result<Whole> {
+        let (mut file, _) =
+            sys::open(temporary, Access::CreateNew).map_err(|e| in_the_way(temporary, e))?;
+        let fail = |e| cannot_write(temporary, e);
+        // Held before it has the keyring's name: whoever opens it by that finds it locked.
+        let made = Hold::take(temporary, &file).and_then(|hold| {
+            let (mac, end, records) = self.write_records(&mut file, keys, header, live, &fail)?;
+            self.keep_owner(&file).map_err(fail)?;
+            file.sync_all().map_err(fail)?;
+            Ok((hold, mac, end, records))
+        });
+        match made {
+            Ok((hold, mac, end, records)) => Ok(Whole {
+                file,
+                hold,
+                mac,
+                end,
+                records,
+            }),
+            Err(e) => {
+                let _ = std::fs::remove_file(temporary);
+                Err(e)
+            }
+        }
+    }
+
+    /// Writes the header and the live records, in pieces: where they end, and how many bytes the records have.
+    fn write_records(
+        &self,
+        file: &mut File,
+        keys: &FileKeys,
+        header: &Header,
         live: &[&KeyRecord],
         fail: &dyn Fn(io::Error) -> Error,
-    ) -> Result<(File, Metadata, End)> {
-        let (mut file, _) = sys::open(temporary, Access::CreateNew).map_err(fail)?;
+    ) -> Result<([u8; MAC], End, u64)> {
+        let authenticated = header.authenticated_bytes()?;
+        let mac = keys.header_mac(&authenticated);
+        let mut bytes = finish_header(authenticated, &mac);
+        let start = bytes.len() as u64;
+        let mut end = End {
+            offset: start,
+            sequence: header.base_sequence,
+            chain: mac,
+            torn: 0,
+        };
         let cipher = keys.cipher();
         for record in live {
-            let (length, tag) = seal(
-                &self.pool,
-                &cipher,
-                header,
-                &end,
-                &Change::Put(record),
-                &mut bytes,
-            )?;
+            let put = Change::Put(record);
+            let (length, tag) = seal(&self.pool, &cipher, header, &end, &put, &mut bytes)?;
             end.offset += length;
             end.sequence += 1;
             end.chain = chain_value(&tag);
@@ -434,30 +403,66 @@ impl FileStore {
             }
         }
         file.write_all(&bytes).map_err(fail)?;
-        if let Some(journal) = &self.journal {
-            let (old, new) = (
-                journal.file.metadata().map_err(fail)?,
-                file.metadata().map_err(fail)?,
-            );
-            if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-                // Fails where we may not; then the file is ours, which can be read as well.
-                let _ = std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()));
-            }
-        }
-        file.sync_all().map_err(fail)?;
-        // The inode is asked for before the rename: after it nothing may fail, or the old file would
-        // be taken for the one in force.
-        let meta = file.metadata().map_err(fail)?;
-        Ok((file, meta, end))
+        Ok((mac, end, end.offset - start))
     }
 
-    fn put_in_place(&self, temporary: &Path, replace: bool) -> io::Result<()> {
-        if replace {
-            std::fs::rename(temporary, &self.path)
-        } else {
-            sys::rename_noreplace(temporary, &self.path)
+    /// A rewrite belongs to whom the file belonged.
+    fn keep_owner(&self, file: &File) -> io::Result<()> {
+        if let Some(journal) = &self.journal {
+            let (old, new) = (journal.file.metadata()?, file.metadata()?);
+            if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+                // Fails where we may not; then the file is ours, which can be read as well.
+                let _ = std::os::unix::fs::fchown(file, Some(old.uid()), Some(old.gid()));
+            }
+        }
+        Ok(())
+    }
+
+    fn put_in_place(&self, temporary: &Path, replace: Option<Since>) -> io::Result<()> {
+        match replace {
+            Some(_) => std::fs::rename(temporary, &self.path),
+            None => sys::rename_noreplace(temporary, &self.path),
         }
     }
+}
+
+/// A complete new file, on the disk and not in place yet.
+struct Whole {
+    file: File,
+    hold: Hold,
+    /// Of its header.
+    mac: [u8; MAC],
+    end: End,
+    /// Bytes of records.
+    records: u64,
+}
+
+/// A new file could not be written, or not be put in place.
+fn cannot_write(temporary: &Path, e: io::Error) -> Error {
+    let hint = match e.raw_os_error() {
+        Some(libc::EBUSY) => {
+            "The file is mounted by itself (a bind mount of a single file) and can't be \
+             replaced. Mount the folder that holds it instead."
+        }
+        Some(libc::EEXIST) => {
+            "A file appeared in its place. It was not touched. Run ALTER INSTANCE RELOAD KEYRING."
+        }
+        _ => "Nothing was changed. Make room on the disk, check it and the folder's rights.",
+    };
+    Error::io(WRITE, format!("'{}'", temporary.display()), e).hint(hint)
+}
+
+/// The temporary file could not be made.
+fn in_the_way(temporary: &Path, e: io::Error) -> Error {
+    if e.raw_os_error() != Some(libc::EEXIST) {
+        return cannot_write(temporary, e);
+    }
+    let shown = format!("'{}'", temporary.display());
+    let hint = format!(
+        "Nothing was changed. {shown} is needed for a moment, and what has that name could not be removed: it may be a \
+         folder, or belong to another account. Move it away."
+    );
+    Error::io(WRITE, shown, e).hint(hint)
 }
 
 /// Seals one change behind `end` and appends its frame to `out`: the frame's length and its tag.
