@@ -1276,7 +1276,15 @@ fn a_reload_knows_its_own_file_from_its_relatives() {
         place.write(stranger);
         let e = reload(&keyring, &place).map(drop).unwrap_err();
         assert_eq!(e.kind(), Kind::Tampered);
-        assert!(e.to_string().contains(what), "{e}");
+        let said = e.to_string();
+        assert!(
+            said.contains(what) && said.contains("Don't stop the server"),
+            "{e}"
+        );
+        assert!(
+            !said.contains("reset-marker"),
+            "it would give the keys in memory up: {e}"
+        );
     }
     place.write(&compacted_behind);
     let keyring = reload(&keyring, &place).unwrap();

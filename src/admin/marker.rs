@@ -7,13 +7,13 @@ use crate::keyring::Keyring;
 use crate::secret::SecretPool;
 use crate::store::MarkerSays;
 use crate::store::file::marker;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Removes the marker of a data directory, whose server must not run; gives its path.
+/// Puts the marker of a data directory aside, whose server must not run.
 ///
 /// # Errors
 /// NotFound: there is none. Locked: a running server keeps it.
-pub fn reset(data_dir: &Path) -> Result<PathBuf> {
+pub fn reset(data_dir: &Path) -> Result<marker::Reset> {
     marker::reset(data_dir)
 }
 

@@ -442,11 +442,15 @@ fn environment(instance_dir: Option<&Path>, starting: bool) -> Environment {
     }
 }
 
-/// The program is a MySQL server, not a migration or backup tool. One that is not known is taken for a server: it keeps the
-/// marker and waits for the lock, which a tool does not need but stands.
+/// Programs that load a keyring and serve nobody: MySQL's migration tool, Percona's and Oracle's backups.
+const TOOLS: [&[u8]; 3] = [b"mysql_migrate_keyring", b"xtrabackup", b"mysqlbackup"];
+
+/// The program is a MySQL server, not a migration or backup tool. One that is not known, or runs it (a wrapper, valgrind,
+/// the dynamic linker), is taken for a server: it keeps the marker and waits for the lock, which a tool does not need but
+/// stands.
 fn is_server(exe: Option<&Path>) -> bool {
     exe.and_then(Path::file_name)
-        .is_none_or(|name| name.as_bytes().starts_with(b"mysqld"))
+        .is_none_or(|name| !TOOLS.iter().any(|tool| name.as_bytes().starts_with(tool)))
 }
 
 /// Logs what came up since the last call.
@@ -497,7 +501,14 @@ mod tests {
         assert!(!is_server(Some(Path::new(
             "/usr/bin/mysql_migrate_keyring"
         ))));
-        assert!(!is_server(Some(Path::new("/usr/bin/mysql"))));
+        assert!(!is_server(Some(Path::new("/usr/bin/xtrabackup"))));
+        for wrapper in [
+            "ld-linux-x86-64.so.2",
+            "memcheck-amd64-linux",
+            ".mysqld-wrapped",
+        ] {
+            assert!(is_server(Some(Path::new(wrapper))), "{wrapper}");
+        }
         assert!(is_server(None), "what can't be seen is no tool");
     }
 }

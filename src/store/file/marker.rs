@@ -163,9 +163,9 @@ pub fn path_in(data_dir: &Path) -> PathBuf {
 /// What to do about a marker that does not fit.
 pub fn reset_hint(data_dir: &Path) -> String {
     format!(
-        "Mount the volume or correct the path, or restore the keyring. Only if this data directory \
-         really starts with another keyring (copied from another server, restored on purpose), run: \
-         keyring-ward reset-marker --datadir '{}'",
+        "Mount the volume or correct the path, or put the newest copy in place. Only if this data directory \
+         really starts with another keyring (copied from another server; an older one on purpose: what was made or \
+         rotated since is lost), run: keyring-ward reset-marker --datadir '{}'",
         data_dir.display()
     )
 }
@@ -402,11 +402,22 @@ fn make(path: &Path, slot: &Slot) -> io::Result<Open> {
     Open::of(path, Access::ReadWrite)
 }
 
-/// Removes a data directory's marker, unless a running server keeps it; gives its path.
+/// A marker that was put aside.
+#[derive(Debug)]
+pub struct Reset {
+    /// Where it was.
+    pub path: PathBuf,
+    /// Where it is now: to be moved back if the reset was a mistake.
+    pub kept: PathBuf,
+    /// The last record that it knew (generation and number); `None` where it was damaged.
+    pub knew: Option<(u64, u64)>,
+}
+
+/// Puts the marker of a data directory aside, whose server must not run.
 ///
 /// # Errors
-/// NotFound: there is none. Locked: a server runs on this data directory.
-pub fn reset(data_dir: &Path) -> Result<PathBuf> {
+/// NotFound: there is none. Locked: a running server keeps it.
+pub fn reset(data_dir: &Path) -> Result<Reset> {
     const RESET: &str = "reset the keyring's marker";
     let path = path_in(data_dir);
     let fail = |e: io::Error| {
@@ -423,14 +434,20 @@ pub fn reset(data_dir: &Path) -> Result<PathBuf> {
         Err(std::fs::TryLockError::WouldBlock) => {
             let why = format!("'{}' is in use by a running server", path.display());
             return Err(Error::new(Kind::Locked, RESET, why).hint(
-                "Its keyring is open, so its marker fits. Stop the server first, then put the other keyring in \
-                 place and run this again.",
+                "Its memory may hold keys that no file has. If its keyring was lost or replaced, don't stop it: remove what is \
+                 in the keyring's place and run ALTER INSTANCE RELOAD KEYRING, which writes all keys anew. Only if another \
+                 keyring is really meant: stop the server, put that one in place, and run this again.",
             ));
         }
         Err(std::fs::TryLockError::Error(e)) => return Err(fail(e)),
     }
-    std::fs::remove_file(&path).map_err(fail)?;
-    Ok(path)
+    let knew = read_slots(&file)
+        .map_err(fail)?
+        .newest()
+        .map(|slot| (slot.at.generation, slot.at.sequence));
+    let kept = sys::beside(&path, ".old");
+    std::fs::rename(&path, &kept).map_err(fail)?;
+    Ok(Reset { path, kept, knew })
 }
 
 #[cfg(test)]

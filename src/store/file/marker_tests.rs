@@ -215,6 +215,14 @@ fn a_running_servers_marker_is_not_reset() {
         assert!(path_in(dir.path()).exists());
     }
     drop(second);
-    assert_eq!(reset(dir.path()).unwrap(), path_in(dir.path()));
+    let before = std::fs::read(path_in(dir.path())).unwrap();
+    let reset = reset(dir.path()).unwrap();
+    assert_eq!(reset.path, path_in(dir.path()));
+    assert!(!reset.path.exists());
+    assert_eq!(
+        std::fs::read(&reset.kept).unwrap(),
+        before,
+        "it can be taken back"
+    );
     assert_eq!(read(dir.path()).unwrap(), None);
 }

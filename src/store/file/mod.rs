@@ -53,6 +53,11 @@ const BEGIN_ANEW: &str = "Nothing was changed, keys are served from memory. Put 
     in its place and RELOAD with the path that it had: the keyring is then written anew from memory. If another keyring is \
     meant, restart the server with it.";
 
+/// What a server does whose memory holds more than the file that it is to take: nothing else may have those keys.
+const DO_NOT_STOP: &str = "Don't stop the server: its memory holds keys that this file lacks, and no other file may have them. Nothing \
+    was changed. Put the newest file back and reload; if it is lost, remove the one that is there and reload: all keys \
+    are then written anew from memory.";
+
 /// Everything that opening a file store needs.
 pub struct OpenOptions<'a> {
     /// The keyring file, absolute.
@@ -461,7 +466,7 @@ impl FileStore {
         .map_err(|e| e.at(&place))?;
         let (of_memory, of_marker) = watches.split_at(usize::from(memory.is_some()));
         if let Some(e) = self.astray(of_memory, &parsed, &end, "the server's memory holds") {
-            return Err(e);
+            return Err(e.hint(DO_NOT_STOP));
         }
         let misfit = match newest {
             Some(slot) if slot.file_id != header.file_id => {

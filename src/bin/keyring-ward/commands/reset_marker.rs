@@ -21,14 +21,24 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
             .map_err(|e| e.hint("Name the data directory of the server: --datadir."))?;
         identity::become_for_good(&owner)?;
     }
-    let path = marker::reset(&args.datadir)?;
+    let reset = marker::reset(&args.datadir)?;
+    let (path, kept) = (reset.path.display(), reset.kept.display());
     if json {
-        print_json(&serde_json::json!({ "removed": path.display().to_string() }));
+        print_json(&serde_json::json!({
+            "removed": path.to_string(), "kept": kept.to_string(),
+            "generation": reset.knew.map(|k| k.0), "record": reset.knew.map(|k| k.1),
+        }));
         return Ok(());
     }
     print(&format!(
-        "Removed '{}'. The next start takes the keyring that it finds as this server's own.",
-        path.display()
+        "Moved '{path}' to '{kept}'. The next start takes the keyring that it finds as this server's own."
     ));
+    if let Some((generation, record)) = reset.knew {
+        print(&format!(
+            "It knew record {record} of generation {generation}. If the keyring that is there ends before that \
+             (keyring-ward status shows its generation and last record), keys that were made or rotated since are lost, and \
+             what they encrypt can't be read. Was it a mistake? Before the next start: mv '{kept}' '{path}'"
+        ));
+    }
     Ok(())
 }
