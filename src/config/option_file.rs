@@ -49,6 +49,8 @@ pub struct Reader {
     pub refused: Vec<String>,
     /// Files that are there and that this account may not read; they are among the ignored ones, too.
     pub denied: Vec<PathBuf>,
+    /// Groups that differ from ours by a hyphen or a letter's case only, and where they stand.
+    pub near_groups: Vec<String>,
 }
 
 impl Reader {
@@ -69,6 +71,7 @@ impl Reader {
             ignored: Vec::new(),
             refused: Vec::new(),
             denied: Vec::new(),
+            near_groups: Vec::new(),
         }
     }
 
@@ -143,6 +146,10 @@ impl Reader {
                 }
                 let name = group.split(']').next().unwrap_or("").trim();
                 ours = self.groups.iter().any(|g| g == name);
+                let is_near = !ours && name.replace('-', "_").eq_ignore_ascii_case(GROUP);
+                if is_near && self.near_groups.len() < MAX_FILES {
+                    self.near_groups.push(format!("[{name}] in {}", origin()));
+                }
                 any = true;
             } else if ours {
                 self.line(line, origin());

@@ -55,10 +55,12 @@ pub fn error(op: &'static str, file: &Path, source: std::io::Error) -> Error {
             is_folder,
             detail,
         }) => {
-            let bits = if is_folder { "o+x" } else { "644" };
+            let remedy = match is_folder {
+                true => super::reach::remedy(&place, file, None),
+                false => format!("Run: chmod 644 '{}', or chown it.", place.display()),
+            };
             Error::new(Kind::Permission, op, detail).hint(format!(
-                "Run: chmod {bits} '{}', or chown it. Only the account's own rights count, also where root starts mysqld.",
-                place.display()
+                "{remedy} Only the account's own rights count, also where root starts mysqld."
             ))
         }
         None => Error::io(op, format!("'{}'", file.display()), source),

@@ -34,10 +34,8 @@ impl Lock {
     pub fn acquire(keyring: &Path) -> Result<Lock> {
         let path = Lock::path_for(keyring);
         let (mut file, meta) = sys::open(&path, Access::Create).map_err(|e| {
-            Error::io(OP, format!("'{}'", path.display()), e).hint(
-                "The account that runs mysqld must be able to write the keyring's folder; on a \
-                 read-only file system set read_only.",
-            )
+            let hint = refused(&path, &e);
+            Error::io(OP, format!("'{}'", path.display()), e).hint(hint)
         })?;
         match file.try_lock() {
             Ok(()) => {}
@@ -49,7 +47,7 @@ impl Lock {
                     format!("'{}' is held by {who}", path.display()),
                 )
                 .hint(
-                    "Stop the other server or tool, or give each server a keyring file of its own. What a running server can do itself is one SQL function: keyring_ward_rekey(), keyring_ward_reseal() (share/install.sql).",
+                    "Stop the other server or tool, or give each server a keyring file of its own.",
                 ));
             }
             Err(TryLockError::Error(e)) => {
@@ -65,6 +63,15 @@ impl Lock {
         };
         lock.refresh_pid();
         Ok(lock)
+    }
+
+    /// Removes a lock file that was made for nothing. One that somebody holds stays, and nobody can take it meanwhile.
+    pub fn remove_free(path: &Path) {
+        if let Ok((file, _)) = sys::open(path, Access::ReadWrite)
+            && file.try_lock().is_ok()
+        {
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     /// Who holds the lock, as the kernel's list of locks tells; `None`: nobody that this process can see. Nothing
@@ -119,6 +126,20 @@ impl Lock {
     /// The keyring file that this lock is for.
     pub fn is_for(&self, keyring: &Path) -> bool {
         Lock::path_for(keyring) == self.path
+    }
+}
+
+/// What to do about a lock file that can't be opened.
+fn refused(path: &Path, e: &std::io::Error) -> String {
+    match path.symlink_metadata() {
+        Ok(meta) if e.kind() == std::io::ErrorKind::PermissionDenied => format!(
+            "The lock file belongs to user {}. While no server runs, run: rm '{}'",
+            meta.uid(),
+            path.display()
+        ),
+        _ => "The account that runs mysqld must be able to write the keyring's folder; on a read-only file system set \
+              read_only."
+            .into(),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod status;
 pub mod verify;
 
 use keyring_ward::admin::init::Made;
+use keyring_ward::config::written::Written;
 
 /// Prints a line to standard output; a closed pipe is not an error worth a panic.
 pub fn print(line: &str) {
@@ -105,4 +106,16 @@ pub fn print_made(made: &Made) {
              the vendor's means, the keyring can't be opened."
         )),
     }
+}
+
+/// Prints a configuration in each of the ways in which a server can have it.
+pub fn print_configuration(written: &Written) {
+    let lines = |prefix| written.lines(prefix).join("\n");
+    print("Component: component_keyring_ward.cnf in the plugin directory");
+    print(&format!("  {}", written.json_line()));
+    print(&format!("or in my.cnf\n  [keyring_ward]\n{}", lines("  ")));
+    print(&format!(
+        "Plugin: in my.cnf\n  [mysqld]\n  early-plugin-load=keyring_ward.so\n{}",
+        lines("  loose_keyring_ward_")
+    ));
 }
