@@ -307,7 +307,7 @@ t_started_before_the_import() {
   case "$said" in *warning*) fail "a warning about a server that is stopped: $said" ;; esac
   component_manifest
   said=$(keyring-ward doctor --plugin-dir "$PLUGINS" --datadir "$DATA" 2>&1) && fail "doctor does not see the keys of before: $said"
-  case "$said" in *"d/t.ibd' is encrypted under 'INNODBKey-"*"import --from $STOCK_FILE"*) ;; *) fail "doctor: $said" ;; esac
+  case "$said" in *"d/t.ibd' is encrypted under 'INNODBKey-"*"import --from '$STOCK_FILE'"*) ;; *) fail "doctor: $said" ;; esac
   start_server
   sql -e "CREATE TABLE d.n (a INT) ENCRYPTION='Y'; INSERT INTO d.n VALUES (7)"
   stop_server

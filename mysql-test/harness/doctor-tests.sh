@@ -324,9 +324,13 @@ stock_keys() { # the data directory's keys are in the stock component's file, an
   echo "{ \"path\": \"$KEYS/stock\", \"read_only\": false }" > $PLUGINS/component_keyring_file.cnf
   rm -f $DATA/keyring_ward.marker $KEYS/keyring.ward*
 }
-row "tables under another keyring" failure "import --from $KEYS/stock" stock_keys "keyring-ward import --config $CONFIG --from $KEYS/stock"
-row "tables under another keyring, and ours has other keys" failure "import --from $KEYS/stock" 'stock_keys; keyring-ward init --config $CONFIG' \
-  "keyring-ward import --config $CONFIG --from $KEYS/stock"
+# "Before the server starts": the one that was looked at has made a key of its own meanwhile.
+bring_them() {
+  find $DATA -mindepth 1 -delete; cp -a $BASE/data/. $DATA/; rm -f $DATA/keyring_ward.marker $KEYS/keyring.ward*
+  keyring-ward import --config $CONFIG --from $KEYS/stock
+}
+row "tables under another keyring" failure "import --from '$KEYS/stock'" stock_keys bring_them
+row "tables under another keyring, and ours has other keys" failure "import --from '$KEYS/stock'" 'stock_keys; keyring-ward init --config $CONFIG' bring_them
 
 # Beside the server that runs.
 beside() {
@@ -343,9 +347,12 @@ beside() {
 # A second data directory, whose server is to have the keyring that the first one's server holds.
 second() {
   local title="another server holds the keyring" second=/var/cache/kw-second said is problem=''
-  base; rm -rf $second; cp -a $BASE/data $second; start || fail "the server"
+  # Started by root, so that its working directory can't be seen.
+  base; rm -rf $second; cp -a $BASE/data $second; FIRST=--defaults-file=$CNF start_server || fail "the server"
+  keyring-ward doctor --defaults-file $CNF --datadir $DATA 2>&1 | grep -q 'lock: held by process [0-9]*, the server that runs' \
+    || problem="its own server is not known; "
   said=$(keyring-ward doctor --json --defaults-file $CNF --datadir $second 2>/dev/null); is=$(verdict_of "$said")
-  [ "$is" = failure ] && grep -q 'no server runs on' <<< "$said" || problem="doctor says $is: $(grep -A2 '"lock"\|held by' <<< "$said")"
+  [ "$is" = failure ] && grep -q "no server runs on '$second'" <<< "$said" || problem+="doctor says $is: $(grep -A2 '"lock"\|held by' <<< "$said")"
   # What the second server does, the log of which says so.
   setpriv --reuid mysql --regid mysql --init-groups mysqld --defaults-file=$CNF --datadir=$second --socket=/run/mysqld/second.sock \
     --pid-file=/run/mysqld/second.pid --skip-networking --mysqlx=OFF --skip-log-bin --log-error=/run/mysqld/second.log >/dev/null 2>&1 & local pid=$!

@@ -3,6 +3,7 @@
 //! InnoDB locks its files while it runs (fcntl). It must never be asked inside a server: closing such a file gives the
 //! process's own locks on it back.
 
+use crate::sys;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -21,7 +22,20 @@ pub fn is_initialised(data_dir: &Path) -> bool {
 /// # Errors
 /// The dictionary can't be opened, so nobody knows.
 pub fn server_of(data_dir: &Path) -> io::Result<Option<u32>> {
-    locker(&File::open(data_dir.join(DICTIONARY))?)
+    // The account may have put anything there.
+    locker(&sys::open(&data_dir.join(DICTIONARY), sys::Access::Read)?.0)
+}
+
+/// The groups of a process that runs as the user `uid`: those of its account, and what an orchestrator has added.
+pub fn groups_of(process: u32, uid: u32) -> Option<Vec<u32>> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let numbers = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let parsed = line.split_whitespace().map(str::parse);
+        parsed.collect::<Result<Vec<u32>, _>>().ok()
+    };
+    let is_its = numbers("Uid:")?.iter().all(|id| *id == uid);
+    numbers("Groups:").filter(|_| is_its)
 }
 
 fn locker(file: &File) -> io::Result<Option<u32>> {
@@ -39,6 +53,18 @@ fn locker(file: &File) -> io::Result<Option<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_are_those_of_the_process() {
+        let (me, uid) = (std::process::id(), crate::os::identity::effective_uid());
+        let mut groups = groups_of(me, uid).unwrap();
+        groups.sort_unstable();
+        let mut all = sys::groups();
+        all.sort_unstable();
+        all.dedup();
+        assert!(groups.iter().all(|g| all.contains(g)), "{groups:?} {all:?}");
+        assert_eq!(groups_of(me, uid + 1), None);
+    }
 
     #[test]
     fn nobody_runs_on_a_folder_of_files() {

@@ -5,8 +5,8 @@ use crate::admin::inspect::list;
 use crate::config::Config;
 use crate::os::running::is_initialised;
 use crate::store::file::marker;
+use crate::sys::{self, Access};
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -53,9 +53,17 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) {
     }
 }
 
+/// A small file's text. The account may have put anything in its place.
+fn text(path: &Path) -> Option<String> {
+    const MOST: u64 = 65_536;
+    let (mut file, _) = sys::open(path, Access::Read).ok()?;
+    let bytes = sys::read_bounded(&mut file, MOST).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
 /// The server's name for itself, which its keys have in theirs.
 fn uuid(data_dir: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(data_dir.join("auto.cnf")).ok()?;
+    let text = text(&data_dir.join("auto.cnf"))?;
     let lines = text.lines().filter_map(|line| line.split_once('='));
     let mut named = lines.filter(|(name, _)| matches!(name.trim(), "server-uuid" | "server_uuid"));
     named.next().map(|(_, uuid)| uuid.trim().to_string())
@@ -95,7 +103,7 @@ fn key_of(tablespace: &Path) -> Option<String> {
     const ENCRYPTION: u32 = 1 << 13;
     const UUID: usize = 36;
     let mut page = Vec::with_capacity(LARGEST_PAGE);
-    let file = File::open(tablespace).ok()?;
+    let (file, _) = sys::open(tablespace, Access::Read).ok()?;
     file.take(LARGEST_PAGE as u64).read_to_end(&mut page).ok()?;
     let number = |at: usize| Some(u32::from_be_bytes(page.get(at..at + 4)?.try_into().ok()?));
     if number(FLAGS)? & ENCRYPTION == 0 {
@@ -126,8 +134,7 @@ fn stock_file(look: &Look<'_>) -> Option<(PathBuf, PathBuf)> {
     ];
     folders.into_iter().flatten().find_map(|folder| {
         let configured = folder.join("component_keyring_file.cnf");
-        let text = std::fs::read_to_string(&configured).ok()?;
-        let value: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let value: serde_json::Value = serde_json::from_str(&text(&configured)?).ok()?;
         Some((value.get("path")?.as_str()?.into(), configured))
     })
 }

@@ -33,7 +33,10 @@ fn not_mounted(look: &Look<'_>, config: &Config) -> Option<String> {
 fn or_mount(look: &Look<'_>, remedy: String) -> String {
     let marked = look.setup.data_dir.filter(|d| marker::path_in(d).exists());
     match marked {
-        Some(_) => format!("If a volume belongs there, mount it. Else: {remedy}"),
+        Some(_) => format!(
+            "If a volume belongs there, mount it. If not: {}",
+            remedy.trim_start_matches("Run: ")
+        ),
         None => remedy,
     }
 }

@@ -72,6 +72,8 @@ pub struct Setup<'a> {
     pub server: Option<&'a Found>,
     /// The server's data directory.
     pub data_dir: Option<&'a Path>,
+    /// Root has become the account, with the groups that this machine knows of.
+    pub groups_unknown: bool,
 }
 
 /// What the checks share.

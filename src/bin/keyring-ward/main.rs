@@ -110,10 +110,8 @@ impl Command {
         match (self, self.keyring()) {
             // These do it by themselves, or open no file of an account.
             (Command::Init(_) | Command::Import(_), _) | (_, None) => Ok(()),
-            (Command::Doctor(_), Some((keyring, hsm))) => {
-                whom.must_be_the_account()?;
-                keyring.take_on_account(hsm)
-            }
+            // It does so by itself, too, once it is known that its answer would be the server's.
+            (Command::Doctor(_), _) => whom.must_be_the_account(),
             (_, Some((keyring, hsm))) => keyring.take_on_account(hsm),
         }
     }

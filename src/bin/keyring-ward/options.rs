@@ -355,6 +355,25 @@ impl Keyring {
         }
     }
 
+    /// The same for a look at what a server will do: with the groups of the one that runs, where one does. Gives whether
+    /// groups that an orchestrator adds may be missing.
+    ///
+    /// # Errors
+    /// As [`Keyring::take_on_account`].
+    pub fn take_on_servers_account(&self, hsm: bool) -> Result<bool> {
+        let Some(mut account) = self.account(hsm)? else {
+            return Ok(false);
+        };
+        let running = self.likely_data_dir().and_then(|dir| {
+            let process = os::running::server_of(&dir).ok()??;
+            os::running::groups_of(process, account.uid)
+        });
+        let unknown = running.is_none();
+        account.groups = running.unwrap_or(account.groups);
+        identity::become_for_good(&account)?;
+        Ok(unknown)
+    }
+
     /// `named`: what is given directly says which keyring.
     fn subject_of(&self, direct: Layer, named: bool, defaults: &[(&str, &str)]) -> Subject {
         let (layer, server) = self.layer(named);
