@@ -292,6 +292,70 @@ t_from_the_stock_component_and_back() {
 }
 
 # The server's own migration mode, between our plugin role and the stock component.
+# The manifest was switched before the import: both keyrings have a key of one name, and tables are under each.
+t_started_before_the_import() {
+  reset_all; stock
+  (umask 077; : > "$STOCK_FILE"); chown mysql:mysql "$STOCK_FILE"
+  fresh_data; start_server; encrypted_table
+  local said
+  # Beside the stock server an import may miss keys, and says so.
+  make_passphrase; component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  said=$(keyring-ward import --config "$CONFIG" --from "$STOCK_FILE" --dry-run 2>&1)
+  case "$said" in *"a server runs on '$DATA' (process "*) ;; *) fail "no word of the running server: $said" ;; esac
+  stop_server
+  said=$(keyring-ward import --config "$CONFIG" --from "$STOCK_FILE" --dry-run 2>&1)
+  case "$said" in *warning*) fail "a warning about a server that is stopped: $said" ;; esac
+  component_manifest
+  said=$(keyring-ward doctor --plugin-dir "$PLUGINS" --datadir "$DATA" 2>&1) && fail "doctor does not see the keys of before: $said"
+  case "$said" in *"d/t.ibd' is encrypted under 'INNODBKey-"*"import --from '$STOCK_FILE'"*) ;; *) fail "doctor: $said" ;; esac
+  start_server
+  sql -e "CREATE TABLE d.n (a INT) ENCRYPTION='Y'; INSERT INTO d.n VALUES (7)"
+  stop_server
+  said=$(keyring-ward import --config "$CONFIG" --from "$STOCK_FILE" 2>&1) && fail "imported over another key"
+  case "$said" in *"Never remove one"*"reset-marker"*) ;; *) fail "the sentence: $said" ;; esac
+  # The way out, as the sentence and docs/coming-from.md say it.
+  start_server; sql -e "ALTER TABLE d.n ENCRYPTION='N'"; stop_server
+  mv "$KEYS/keyring.ward" "$KEYS/keyring.ward.aside"
+  keyring-ward init --config "$CONFIG" > /dev/null
+  keyring-ward import --config "$CONFIG" --from "$STOCK_FILE" > /dev/null
+  keyring-ward reset-marker --datadir "$DATA" > /dev/null
+  keyring-ward doctor --plugin-dir "$PLUGINS" --datadir "$DATA" > /tmp/kw-doctor || fail "$(cat /tmp/kw-doctor)"
+  start_server
+  expect row "$(row)" one
+  expect "the new table" "$(sql -e "SELECT a FROM d.n")" 7
+  sql -e "ALTER TABLE d.n ENCRYPTION='Y'; ALTER INSTANCE ROTATE INNODB MASTER KEY"
+  stop_server; start_server
+  expect "row after a restart" "$(row)$(sql -e "SELECT a FROM d.n")" one7
+}
+
+t_the_log_says_that_it_is_over() {
+  with_passphrase; encrypted_table; stop_server
+  mv "$KEYS/passphrase" "$KEYS/away"; start_server
+  expect status "$(status_row Component_status)" Disabled
+  log_has "Restore it from the copy that is kept apart"
+  mv "$KEYS/away" "$KEYS/passphrase"; sql -e "ALTER INSTANCE RELOAD KEYRING"
+  log_has "The keyring is no longer disabled"
+  sql -e "ALTER INSTANCE RELOAD KEYRING"
+  expect "sentences about the end" "$(grep -c "no longer disabled" "$LOG")" 1
+}
+
+# rekey prints what the server needs then, a running server is told of by the function of this command only.
+t_rekey_prints_the_configuration() {
+  with_passphrase; encrypted_table
+  local said; said=$(keyring-ward rekey --config "$CONFIG" --new-key-file "$KEYS/kek" --generate 2>&1) && fail "rekeyed beside a server"
+  case "$said" in *reseal*) fail "another command's function: $said" ;; *"SELECT keyring_ward_rekey()"*) ;; *) fail "$said" ;; esac
+  stop_server
+  keyring-ward rekey --config "$CONFIG" --new-key-file "$KEYS/kek" --generate > /tmp/kw-said
+  grep -m1 '^  {' /tmp/kw-said > "$CONFIG"
+  start_server; expect row "$(row)" one
+  # Root's shell opens the secret; the copy lies where only root can look.
+  mkdir -p -m 0700 /backup; cp "$KEYS/keyring.ward" /backup/
+  keyring-ward verify --path /backup/keyring.ward --key-file-fd 3 3< "$KEYS/kek" > /dev/null || fail "a copy is not verified by a key file"
+  said=$(keyring-ward verify --path /backup/keyring.ward --passphrase-fd 3 3< "$KEYS/kek" 2>&1) && fail "a key file as a passphrase"
+  case "$said" in *"wrapped by 'key_file'"*"--key-file-fd"*) ;; *) fail "the wrong kind of secret: $said" ;; esac
+  rm -r /backup
+}
+
 t_server_migration_mode() {
   reset_all; component_manifest; make_passphrase
   component_config "\"passphrase_file\": \"$KEYS/passphrase\""

@@ -157,7 +157,10 @@ late_secret() {
   expect "sentences of waiting" "$(grep -c 'The keyring waits for' "$LOG")" 1
 }
 
-t_a_volume_that_is_mounted_later() {
+t_a_volume_that_is_mounted_later() { late_volume mysql:mysql 755; }
+t_a_volume_over_a_folder_of_roots() { late_volume root:root 755; }
+t_a_volume_over_a_closed_folder_of_roots() { late_volume root:root 700; }
+late_volume() { # late_volume OWNER MODE: what the bare mount point is
   begin; secret_volume 440 mysql
   mkdir -p /mnt/kw-volume; mount -t tmpfs -o size=8m kw-volume /mnt/kw-volume; chown mysql:mysql /mnt/kw-volume
   config 60 /mnt/kw-volume/keyring.ward
@@ -165,7 +168,12 @@ t_a_volume_that_is_mounted_later() {
   # Mounted elsewhere for a while; the mount point is there, and empty.
   mkdir -p /mnt/kw-aside; mount --move /mnt/kw-volume /mnt/kw-aside 2>/dev/null \
     || { mount --bind /mnt/kw-volume /mnt/kw-aside && umount /mnt/kw-volume; }
-  chown mysql:mysql /mnt/kw-volume
+  chown "$1" /mnt/kw-volume; chmod "$2" /mnt/kw-volume
+  if [ "$1" = root:root ]; then
+    local said; said=$(keyring-ward doctor --plugin-dir $PLUGINS --datadir $DATA 2>&1) && fail "doctor finds nothing"
+    grep -qi 'mount the volume\|a volume belongs there' <<< "$said" || fail "doctor does not speak of the volume: $said"
+    ! grep 'Run: chown' <<< "$said" | grep -v 'a volume belongs there' || fail "doctor gives the mount point away"
+  fi
   launch ""; waits
   mount --bind /mnt/kw-aside /mnt/kw-volume
   answers; serves

@@ -101,7 +101,7 @@ base() {
   own_servers | xargs -r kill -9; SERVER=
   umount /mnt/kw 2>/dev/null; hsm_off 2>/dev/null
   unset SOFTHSM2_CONF NO_OLD_TABLE; SERVER_ARGS=() DOCTOR_ARGS=()
-  rm -rf $MANIFEST $CONFIG $PLUGINS/keyring_ward.so /etc/kw/absent /opt/closed /opt/secrets /opt/plugins
+  rm -rf $MANIFEST $CONFIG $PLUGINS/keyring_ward.so /etc/kw/absent /opt/closed /opt/secrets /opt/plugins /etc/mysql-keyring /root/kw-kek $PLUGINS/component_keyring_file.cnf
   [ "$(stat -c %s%Y%a%u $LIBRARY 2>/dev/null)" = "$(stat -c %s%Y%a%u $BASE/library.so)" ] || { rm -rf $LIBRARY; cp -a $BASE/library.so $LIBRARY; }
   ln -s component_keyring_ward.so $PLUGINS/keyring_ward.so
   find $DATA $KEYS -mindepth 1 -delete
@@ -228,6 +228,9 @@ row "a configuration that is not JSON" failure "not valid JSON" 'echo path=/x > 
 row "a configuration with a typo" failure "Did you mean 'path'?" 'sed -i s/\"path\"/\"pth\"/ $CONFIG' "sed -i 's/\"pth\"/\"path\"/' $CONFIG"
 row "a configuration that only root can read" failure "component_keyring_ward.cnf" 'chmod 600 $CONFIG' "chmod 644 $CONFIG"
 row "a configuration that everybody can write" failure "chmod o-w" 'chmod 666 $CONFIG' "chmod o-w $CONFIG"
+row "the plugin's variables without the plugin" failure "the component needs the group" 'rm $CONFIG; cnf "$VARIABLES"' 'json "$KEK"'
+row "a group with a hyphen" failure "did you mean [keyring_ward]" 'rm $CONFIG; cnf "[keyring-ward]" "$GROUP"' "sed -i s/keyring-ward/keyring_ward/ $CNF"
+row "a group beside JSON" warning "counts for nothing" 'cnf "[keyring_ward]" path=/wrong'
 row "no path" failure "no path is given" 'echo "{ \"backend\": \"file\", \"file\": { $KEK } }" > $CONFIG' 'json "$KEK"'
 row "a path from here" failure "not an absolute path" 'sed -i "s|$KEYS/keyring.ward|keyring.ward|" $CONFIG' 'json "$KEK"'
 row "an unknown backend" failure "is not a backend" 'sed -i "s|\"file\",|\"files\",|" $CONFIG' 'json "$KEK"'
@@ -241,12 +244,14 @@ row "the folder is missing" failure "install -d" 'sed -i "s|$KEYS/keyring|$KEYS/
 row "a folder of root's, made before" warning "can't make files" 'chown root:root $KEYS; chmod 755 $KEYS' "chown --reference=$DATA $KEYS"
 row "a folder of root's" failure "can't make files" 'rm $KEYS/keyring.ward.lock; chown root:root $KEYS; chmod 755 $KEYS' "chown --reference=$DATA $KEYS"
 row "a folder that the account can't pass" failure "can't pass" 'mkdir -p /opt/closed; cp -a $KEYS/. /opt/closed; chown root:root /opt/closed; chmod 700 /opt/closed; sed -i "s|$KEYS/keyring|/opt/closed/keyring|" $CONFIG' \
-  "chown --reference=$DATA /opt/closed"
+  "chown -R --reference=$DATA /opt/closed"
 row "a file system that is mounted read-only" failure "read-only" 'mkdir -p /mnt/kw; mount -t tmpfs -o size=1m kw /mnt/kw; cp -a $KEYS/. /mnt/kw; chown mysql /mnt/kw; mount -o remount,ro /mnt/kw; sed -i "s|$KEYS/keyring|/mnt/kw/keyring|" $CONFIG' \
   "mount -o remount,rw /mnt/kw"
 row "a full disk, and no keyring yet" failure "Make room" 'rm -f $KEYS/keyring.ward* $DATA/keyring_ward.marker; mkdir -p /mnt/kw; mount -t tmpfs -o size=64k kw /mnt/kw; chown mysql /mnt/kw; head -c 1m /dev/zero > /mnt/kw/junk 2>/dev/null; sed -i "s|$KEYS/keyring|/mnt/kw/keyring|" $CONFIG
    find $DATA -mindepth 1 -delete; cp -a $BASE/empty/. $DATA/; NO_OLD_TABLE=1' "rm /mnt/kw/junk"
 row "the keyring is gone (a volume that is not mounted)" failure "had a keyring" 'rm $KEYS/keyring.ward' "cp -a $BASE/keys/keyring.ward $KEYS/"
+row "a volume that is not mounted, over a folder of root's" failure "The keyring is not in it" 'mkdir -p /mnt/kw; sed -i "s|$KEYS/keyring|/mnt/kw/keyring|" $CONFIG' \
+  "mount -t tmpfs -o size=1m kw /mnt/kw; cp -a $BASE/keys/. /mnt/kw; chown mysql /mnt/kw"
 row "another server's keyring" failure "another keyring" 'rm $KEYS/keyring.ward; keyring-ward init --config $CONFIG' "cp -a $BASE/keys/keyring.ward $KEYS/"
 row "yesterday's keyring, a key was made since" failure "older copy" \
   'start; sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY"; mysqladmin -uroot -S $SOCKET shutdown; wait $SERVER; cp -a $KEYS/keyring.ward /tmp/kw-newest; cp -a $BASE/yesterday.ward $KEYS/keyring.ward' \
@@ -279,7 +284,11 @@ row "another secret" failure "KW-0008" 'secret $KEYS/kek "another secret of more
 row "a secret that everybody can read" failure "chmod 600" 'chmod 644 $KEYS/kek' "chmod 600 $KEYS/kek"
 row "a secret that only root can read" failure "belongs to user 0" 'chown root:root $KEYS/kek; chmod 600 $KEYS/kek' "chown --reference=$DATA $KEYS/kek"
 row "a secret in a folder that the account can't pass" failure "can't pass" 'mkdir -p -m 700 /opt/secrets; cp -a $KEYS/kek /opt/secrets/; sed -i "s|$KEYS/kek|/opt/secrets/kek|" $CONFIG' \
-  "chmod o+x /opt/secrets"
+  "chgrp --reference=$DATA /opt/secrets && chmod g+x /opt/secrets"
+row "a secret in root's home" failure "Put '/root/kw-kek' where" 'cp -a $KEYS/kek /root/kw-kek; chmod 700 /root; sed -i "s|$KEYS/kek|/root/kw-kek|" $CONFIG' \
+  'install -d -o root -g mysql -m 0750 /etc/mysql-keyring; cp -a /root/kw-kek /etc/mysql-keyring/kek; rm /root/kw-kek; sed -i "s|/root/kw-kek|/etc/mysql-keyring/kek|" $CONFIG'
+row "all of the keyring copied by root" failure "chown -R --reference" 'cp -r $KEYS /opt/closed; chmod 700 /opt/closed; sed -i "s|$KEYS/|/opt/closed/|g" $CONFIG' \
+  "chown -R --reference=$DATA /opt/closed"
 row "a folder as the secret" failure "kek" 'rm $KEYS/kek; mkdir $KEYS/kek' "rmdir $KEYS/kek; cp -a $BASE/keys/kek $KEYS/"
 row "a short key file" failure "31 bytes" 'secret $KEYS/kek 0123456789012345678901234567890' "cp -a $BASE/keys/kek $KEYS/"
 
@@ -292,6 +301,12 @@ hsm_base() { # the keyring under a key of a software token
   keyring-ward rekey --config $CONFIG --new-config $BASE/pkcs11.cnf --generate >/dev/null || return 1
   cp -a $BASE/pkcs11.cnf $CONFIG
 }
+token_base() { # a keyring on the token itself, of a data directory that has none yet
+  hsm_reset; use_softhsm; pin_file; NO_OLD_TABLE=1
+  START_TIMEOUT=2 pkcs11_config '"storage": "token"'
+  rm -f $KEYS/keyring.ward*; find $DATA -mindepth 1 -delete; cp -a $BASE/empty/. $DATA/
+  keyring-ward init --config $CONFIG --generate
+}
 row "an HSM" ok '"opens"' hsm_base
 row "no PKCS#11 module" failure "KW-0001" 'hsm_base; sed -i s,$MODULE,/usr/lib/absent.so, $CONFIG' "cp -a $BASE/pkcs11.cnf $CONFIG"
 row "a PKCS#11 module that is not root's" failure "belongs to user" 'hsm_base; cp $MODULE /usr/lib/kw-module.so; chown daemon /usr/lib/kw-module.so; sed -i s,$MODULE,/usr/lib/kw-module.so, $CONFIG' \
@@ -299,6 +314,23 @@ row "a PKCS#11 module that is not root's" failure "belongs to user" 'hsm_base; c
 row "a wrong PIN" failure "PIN" 'hsm_base; pin_file 99999999' "pin_file $PIN; rm -f $KEYS/keyring.ward.refused-pin"
 row "no such token" failure "token" 'hsm_base; sed -i "s/\"token_label\": \"ward\"/\"token_label\": \"wrd\"/" $CONFIG' "cp -a $BASE/pkcs11.cnf $CONFIG"
 row "no such key" failure "key" 'hsm_base; sed -i "s/\"key_label\": \"kek\"/\"key_label\": \"kk\"/" $CONFIG' "cp -a $BASE/pkcs11.cnf $CONFIG"
+
+row "keys on the token" warning '"opens"' token_base
+row "keys on the token, and none yet" warning "the first key makes it" 'token_base; hsm_reset; use_softhsm; pin_file; keyring-ward init --config $CONFIG --path $KEYS/other.ward --option pkcs11_storage=file --generate'
+
+# ---- keys of before ------------------------------------------------------------------------------------
+stock_keys() { # the data directory's keys are in the stock component's file, and the manifest names ours already
+  (umask 077; keyring-ward export --config $CONFIG --to $KEYS/stock --plaintext)
+  echo "{ \"path\": \"$KEYS/stock\", \"read_only\": false }" > $PLUGINS/component_keyring_file.cnf
+  rm -f $DATA/keyring_ward.marker $KEYS/keyring.ward*
+}
+# "Before the server starts": the one that was looked at has made a key of its own meanwhile.
+bring_them() {
+  find $DATA -mindepth 1 -delete; cp -a $BASE/data/. $DATA/; rm -f $DATA/keyring_ward.marker $KEYS/keyring.ward*
+  keyring-ward import --config $CONFIG --from $KEYS/stock
+}
+row "tables under another keyring" failure "import --from '$KEYS/stock'" stock_keys bring_them
+row "tables under another keyring, and ours has other keys" failure "import --from '$KEYS/stock'" 'stock_keys; keyring-ward init --config $CONFIG' bring_them
 
 # Beside the server that runs.
 beside() {
@@ -312,7 +344,39 @@ beside() {
 }
 [[ "beside the running server" == *"$ONLY"* ]] && beside
 
-base; rm -f "$MANIFEST" "$CONFIG" $CNF; rm -rf $BASE /opt/closed /opt/secrets /opt/plugins /usr/lib/kw-module.so
+# A second data directory, whose server is to have the keyring that the first one's server holds.
+second() {
+  local title="another server holds the keyring" second=/var/cache/kw-second said is problem=''
+  # Started by root, so that its working directory can't be seen.
+  base; rm -rf $second; cp -a $BASE/data $second; FIRST=--defaults-file=$CNF start_server || fail "the server"
+  keyring-ward doctor --defaults-file $CNF --datadir $DATA 2>&1 | grep -q 'lock: held by process [0-9]*, the server that runs' \
+    || problem="its own server is not known; "
+  said=$(keyring-ward doctor --json --defaults-file $CNF --datadir $second 2>/dev/null); is=$(verdict_of "$said")
+  [ "$is" = failure ] && grep -q "no server runs on '$second'" <<< "$said" || problem+="doctor says $is: $(grep -A2 '"lock"\|held by' <<< "$said")"
+  # What the second server does, the log of which says so.
+  setpriv --reuid mysql --regid mysql --init-groups mysqld --defaults-file=$CNF --datadir=$second --socket=/run/mysqld/second.sock \
+    --pid-file=/run/mysqld/second.pid --skip-networking --mysqlx=OFF --skip-log-bin --log-error=/run/mysqld/second.log >/dev/null 2>&1 & local pid=$!
+  wait_for 30 grep -q 'KW-0007' /run/mysqld/second.log || problem+="; the second server gets the keyring"
+  kill -9 $pid 2>/dev/null; wait $pid 2>/dev/null; kill_server; rm -rf $second /run/mysqld/second.*
+  echo "    | $title | $is | keyring disabled | $(remedy_of "$said" failure) |  |"
+  ROWS=$((ROWS + 1))
+  if [ -z "$problem" ]; then PASSED=$((PASSED + 1)); else FAILED=$((FAILED + 1)); echo "FAILED  $title: $problem"; fi
+}
+[[ "another server holds the keyring" == *"$ONLY"* ]] && second
+
+# Somebody who is neither root nor the account is sent to them, and told to change nothing.
+stranger() {
+  local said command; base; useradd -M kw-bob 2>/dev/null
+  for command in doctor status list verify; do
+    said=$(setpriv --reuid kw-bob --regid kw-bob --clear-groups keyring-ward $command --defaults-file $CNF --datadir $DATA 2>&1) \
+      && { FAILED=$((FAILED + 1)); echo "FAILED  $command by somebody else succeeds"; continue; }
+    if grep -q "You are 'kw-bob' (user [0-9]*): run this as root or as 'mysql'" <<< "$said" && ! grep -q 'chown\|chmod' <<< "$said"; then
+      PASSED=$((PASSED + 1)); else FAILED=$((FAILED + 1)); echo "FAILED  $command by somebody else: $said"; fi
+  done
+}
+[[ "somebody else" == *"$ONLY"* ]] && stranger
+
+base; rm -f "$MANIFEST" "$CONFIG" $CNF; rm -rf $BASE /opt/closed /opt/secrets /opt/plugins /etc/mysql-keyring /usr/lib/kw-module.so $PLUGINS/component_keyring_file.cnf
 echo "    $ROWS set-ups"
 echo "$PASSED passed, $FAILED failed"
 [ $FAILED = 0 ]

@@ -263,6 +263,38 @@ t_tool_beside_the_server() {
   start_server; expect length "$(sql -e "SELECT keyring_key_length_fetch('k')")" 32
 }
 
+# No rekey moves a key onto the token or off it, and none says that it has; an import does, as docs/pkcs11.md says.
+t_moving_onto_the_token() {
+  with_hsm softhsm
+  start_server; encrypted_table; install_udf; sql < /kw/share/install.sql
+  sql -e "SELECT keyring_key_generate('k','AES',32)" >/dev/null
+  local key said; key=$(sql -e "SELECT HEX(keyring_key_fetch('k'))")
+  cp "$CONFIG" /tmp/kw-old.cnf
+  pkcs11_config '"storage": "token"'; sed -i 's/"kek"/"keys"/; s/keyring\.ward"/token.ward"/' "$CONFIG"; cp "$CONFIG" /tmp/kw-new.cnf
+  sed 's/token\.ward"/keyring.ward"/' /tmp/kw-new.cnf > "$CONFIG"; cp "$CONFIG" /tmp/kw-same.cnf
+  case "$(sql -e "SELECT keyring_ward_rekey()")" in *'"ok": false'*"keyring-ward import"*) ;; *) fail "SQL moves keys onto the token" ;; esac
+  stop_server; cp /tmp/kw-old.cnf "$CONFIG"
+  said=$(keyring-ward rekey --config /tmp/kw-old.cnf --new-config /tmp/kw-same.cnf --generate 2>&1) && fail "rekey moves keys onto the token: $said"
+  case "$said" in *"keyring-ward import"*) ;; *) fail "no way is named: $said" ;; esac
+  said=$(keyring-ward init --path "$KEYS/token.ward" --module "$MODULE" --token-label ward --key-label keys --pin-file "$KEYS/pin" \
+    --option pkcs11_storage=token --option start_timeout=20 --generate --user mysql) || fail "init: $said"
+  case "$said" in *"Made the keyring on the token 'ward'"*'"storage": "token"'*loose_keyring_ward_pkcs11_storage=token*) ;; *) fail "init: $said" ;; esac
+  [ ! -e "$KEYS/token.ward" ] || fail "there is a file"
+  # What init prints is the configuration.
+  grep -m1 '^  {' <<< "$said" > /tmp/kw-new.cnf
+  keyring-ward import --config /tmp/kw-new.cnf --from-config /tmp/kw-old.cnf > /dev/null
+  case "$(keyring-ward import --config /tmp/kw-new.cnf --from-config /tmp/kw-old.cnf --dry-run)" in *"0 keys would be imported"*) ;; *) fail "the dry run does not see the token" ;; esac
+  keyring-ward reset-marker --datadir "$DATA" > /dev/null
+  cp /tmp/kw-new.cnf "$CONFIG"
+  keyring-ward doctor --plugin-dir "$PLUGINS" --datadir "$DATA" > /tmp/kw-doctor || fail "$(cat /tmp/kw-doctor)"
+  start_server
+  expect row "$(row)" one
+  expect key "$(sql -e "SELECT HEX(keyring_key_fetch('k'))")" "$key"
+  stop_server
+  keyring-ward rekey --config "$CONFIG" --new-config /tmp/kw-old.cnf > /tmp/kw-said 2>&1 && fail "rekey moves keys off the token"
+  return 0
+}
+
 # Neither the PIN file's content nor a removed trace of it is in the server's memory, log or status after the start.
 t_pin_leaves_no_trace() {
   PIN=Zq7-pin-of-the-test-91

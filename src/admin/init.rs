@@ -60,10 +60,10 @@ pub fn init(config: &Config, generate: bool, folder_is_new: bool) -> Result<Outc
         make_folders(folder, &mut undo)?;
         outcome.made_folder = Some(folder.to_path_buf());
     }
-    if folder_is_new || outcome.made_folder.is_some() {
-        // Nobody else can have used it, and the folder goes only when it is empty.
-        let lock = Lock::path_for(&config.path);
-        undo.other(move || drop(std::fs::remove_file(lock)));
+    let lock = Lock::path_for(&config.path);
+    if folder_is_new || outcome.made_folder.is_some() || std::fs::symlink_metadata(&lock).is_err() {
+        // The folder goes only when it is empty.
+        undo.other(move || Lock::remove_free(&lock));
     }
     if generate {
         let made = make_kek(&config.keks[0], config.patience, &mut undo)?;
@@ -78,7 +78,8 @@ pub fn init(config: &Config, generate: bool, folder_is_new: bool) -> Result<Outc
     };
     let mut config = config.clone();
     config.read_only = false;
-    let keyring = Keyring::open(&config, &environment, &SecretPool::new())?;
+    let generatable = |e| or_generate(e, &config.keks[0]);
+    let keyring = Keyring::open(&config, &environment, &SecretPool::new()).map_err(generatable)?;
     signals::check(OP)?;
     create(&keyring, &config)?;
     undo.keep();
@@ -150,11 +151,27 @@ pub fn would_init(config: &Config, generate: bool) -> Result<()> {
     match config.keks.first() {
         Some(kek) if generate => check_makeable(kek),
         Some(kek) => {
-            let (kek, pool) = (crate::kek::from_config(kek), SecretPool::new());
-            kek.check_new(&pool)?;
-            kek.probe(&pool, Deadline::after(config.patience.call))
+            let (new, pool) = (crate::kek::from_config(kek), SecretPool::new());
+            let deadline = Deadline::after(config.patience.call);
+            let tried = new.check_new(&pool);
+            tried
+                .and_then(|()| new.probe(&pool, deadline))
+                .map_err(|e| or_generate(e, kek))
         }
         None => Ok(()),
+    }
+}
+
+/// The error about a new KEK, with what makes a secret that is not there.
+pub(super) fn or_generate(e: Error, kek: &KekConfig) -> Error {
+    match kek {
+        KekConfig::Passphrase(SecretRef::File(path))
+        | KekConfig::KeyFile(SecretRef::File(path))
+            if e.kind() == Kind::NotFound && !path.exists() =>
+        {
+            e.hint("Add --generate to make one, or name one that is there. Nothing was changed.")
+        }
+        _ => e,
     }
 }
 

@@ -3,7 +3,7 @@
 //! It must never call a KEK new that opened the file before, never take a secret that exists for one that it was told to
 //! make, and never take away a KEK that the file may be under.
 
-use super::init::{Made, check_makeable, make_kek};
+use super::init::{Made, check_makeable, make_kek, or_generate};
 use super::pin::Pin;
 use super::undo::Undo;
 use super::{Target, open_alone, open_dry};
@@ -45,11 +45,14 @@ pub fn could_rekey<'a>(
 ) -> Result<usize> {
     let target = target.into();
     let keyring = open_dry(&target)?;
+    keyring.check_storage(std::slice::from_ref(kek))?;
     if generate {
         check_makeable(kek)?;
     } else {
-        keyring.check_new_kek(kek)?;
-        probe(target.config, kek)?;
+        let checked = keyring.check_new_kek(kek);
+        checked
+            .and_then(|()| probe(target.config, kek))
+            .map_err(|e| or_generate(e, kek))?;
     }
     Ok(keyring.len())
 }
@@ -90,10 +93,13 @@ pub fn rekey<'a>(
     let mut undo = Undo::new();
     // Locked and opened before anything is made.
     let keyring = open_alone(&target)?;
+    keyring.check_storage(std::slice::from_ref(kek))?;
     if generate {
         outcome.made = Some(make_kek(kek, config.patience, &mut undo)?);
     }
-    keyring.check_new_kek(kek)?;
+    keyring
+        .check_new_kek(kek)
+        .map_err(|e| or_generate(e, kek))?;
     signals::check(OP)?;
     let before = keyring.status().store;
     // From here on the file may be under the new KEK: even a panic must not take it away.
@@ -146,4 +152,88 @@ fn is_as_before(config: &Config, generation: u64) -> bool {
     let environment = super::environment(true);
     Keyring::open(config, &environment, &SecretPool::new())
         .is_ok_and(|there| there.status().store.generation == generation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Layer, find_option};
+    use crate::error::Kind;
+    use crate::store::file::lock::Lock;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    fn config(values: &[(&str, &str)]) -> Config {
+        let mut layer = Layer::from_origin("test");
+        for (name, value) in values {
+            layer.set(find_option(|o| o.name == *name).unwrap(), *value);
+        }
+        layer.finish().unwrap()
+    }
+
+    fn of_file(path: &Path, kek: &Path) -> Config {
+        let (path, kek) = (path.display().to_string(), kek.display().to_string());
+        config(&[
+            ("backend", "file"),
+            ("path", &path),
+            ("file_key_file", &kek),
+        ])
+    }
+
+    #[test]
+    fn a_rekey_moves_no_key_onto_a_token() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, kek) = (dir.path().join("k.ward"), dir.path().join("kek"));
+        std::fs::write(&kek, [9; 32]).unwrap();
+        std::fs::set_permissions(&kek, PermissionsExt::from_mode(0o600)).unwrap();
+        let file = of_file(&path, &kek);
+        super::super::init::init(&file, false, false).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let text = path.display().to_string();
+        let token = config(&[
+            ("backend", "pkcs11"),
+            ("path", &text),
+            ("pkcs11_module", "/absent.so"),
+            ("pkcs11_token_label", "t"),
+            ("pkcs11_key_label", "k"),
+            ("pkcs11_pin_file", "/absent"),
+            ("pkcs11_storage", "token"),
+        ]);
+        let pin = Pin {
+            pinned: &|| Ok(Vec::new()),
+            wait: std::time::Duration::ZERO,
+            tell: &|_| (),
+        };
+        for generate in [true, false] {
+            let dry = could_rekey(&file, &token.keks[0], generate).map(drop);
+            let wet = rekey(&file, &token.keks[0], false, generate, &pin).map(drop);
+            for refused in [dry, wet] {
+                let e = refused.unwrap_err();
+                assert_eq!(e.kind(), Kind::Config);
+                assert!(e.to_string().contains("keyring-ward import"), "{e}");
+            }
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_secret_that_is_not_there_can_be_generated() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, kek) = (dir.path().join("k.ward"), dir.path().join("kek"));
+        let file = of_file(&path, &kek);
+        let says = |e: crate::error::Error| {
+            assert_eq!(e.kind(), Kind::NotFound);
+            assert!(e.to_string().contains("--generate"), "{e}");
+        };
+        says(super::super::init::would_init(&file, false).unwrap_err());
+        says(super::super::init::init(&file, false, false).unwrap_err());
+        assert!(!Lock::path_for(&path).exists(), "nothing is left of it");
+        super::super::init::init(&file, true, false).unwrap();
+        let other = of_file(&path, &dir.path().join("other"));
+        says(could_rekey(&file, &other.keks[0], false).unwrap_err());
+        // With a keyring that needs the old one, a new secret is no help.
+        std::fs::remove_file(&kek).unwrap();
+        let e = could_reseal(&file).unwrap_err();
+        assert!(e.to_string().contains("Restore it from the copy"), "{e}");
+    }
 }

@@ -4,6 +4,7 @@
 //! of the places: global JSON, local JSON over it, else the group `[keyring_ward]`. It must never
 //! open a secret or a keyring.
 
+use super::server::ServerOptions;
 use super::{Config, Layer, OP, arguments, json, layers, option_file};
 use crate::error::{Error, Kind, Result};
 use crate::os::{denied, identity, trusted};
@@ -136,8 +137,11 @@ impl CommandLine {
         }
         if let Some(home) = &self.home {
             // Usually a person's own, with a password in it: one that the account can't read is none of the server's.
-            let denied = reader.denied.len();
+            let (denied, ignored) = (reader.denied.len(), reader.ignored.len());
             reader.read(&home.join(".my.cnf"));
+            if reader.denied.len() > denied {
+                reader.ignored.truncate(ignored);
+            }
             reader.denied.truncate(denied);
         }
         reader
@@ -242,15 +246,32 @@ pub fn nothing(component_dir: Option<&Path>, more: &[&str], command_line: &Comma
         .iter()
         .map(|place| format!(", or in {place}"))
         .collect();
+    let mistaken = mistaken(&reader.near_groups, command_line);
     Error::new(
         Kind::Config,
         OP,
         format!(
-            "nothing is configured: no options in {json}, in the group [{}] of my.cnf{more}{ignored}",
+            "nothing is configured: no options in {json}, in the group [{}] of my.cnf{more}{mistaken}{ignored}",
             option_file::GROUP
         ),
     )
     .hint("Write one of them (docs/install.md), then reload the keyring or restart the server.")
+}
+
+/// What stands in option files and was meant for us, it seems.
+fn mistaken(near_groups: &[String], command_line: &CommandLine) -> String {
+    let group = option_file::GROUP;
+    let near = match near_groups.first() {
+        Some(near) => format!(" ({near}: did you mean [{group}]?)"),
+        None => String::new(),
+    };
+    let plugins = ServerOptions::read(command_line).has_variables();
+    match plugins {
+        true => format!(
+            "{near} ({group}_* in [mysqld] are the plugin's; the component needs the group [{group}])"
+        ),
+        false => near,
+    }
 }
 
 /// Who can write the folder of a configuration file.
@@ -436,6 +457,34 @@ mod tests {
         assert!(e.to_string().contains("symbolic link"), "{e}");
         let e = read_json(dir.path(), Place::Trusted).unwrap_err();
         assert!(e.to_string().contains("folder"), "{e}");
+    }
+
+    #[test]
+    fn what_was_meant_for_us_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let cnf = dir.path().join("my.cnf");
+        let said = |text: &str| {
+            std::fs::write(&cnf, text).unwrap();
+            let defaults = format!("--defaults-file={}", cnf.display());
+            let found = component_config(Path::new("/nowhere"), None, &line(&[&defaults]));
+            found.unwrap_err().to_string()
+        };
+        let plugin = said("[mysqld]\nloose_keyring_ward_path=/k\n");
+        assert!(
+            plugin.contains("the component needs the group [keyring_ward]"),
+            "{plugin}"
+        );
+        let hyphen = said("[keyring-ward]\npath=/k\n");
+        assert!(
+            hyphen.contains("[keyring-ward] in ")
+                && hyphen.contains("did you mean [keyring_ward]?"),
+            "{hyphen}"
+        );
+        let nothing = said("[mysqld]\n[client]\n");
+        assert!(
+            !nothing.contains("the plugin's") && !nothing.contains("did you mean"),
+            "{nothing}"
+        );
     }
 
     #[test]

@@ -75,7 +75,17 @@ fn read_member(
             .iter()
             .filter(|o| o.json.0 == at.0)
             .map(|o| o.json.1);
-        return Err(unknown(at.1, origin, known));
+        let e = unknown(at.1, origin, known);
+        // An option of a section that stands outside of it.
+        return Err(
+            match find_option(|o| at.0.is_none() && o.json.0.is_some() && o.json.1 == at.1) {
+                Some(i) => e.hint(format!(
+                    "Put it into \"{}\".",
+                    OPTIONS[i].json.0.unwrap_or_default()
+                )),
+                None => e,
+            },
+        );
     };
     let text = match (OPTIONS[index].kind, value) {
         (ValueKind::Text, Value::String(text)) => text.clone(),
@@ -179,6 +189,8 @@ mod tests {
             (r#"{"pth":"/x"}"#, "Did you mean 'path'?"),
             (r#"{"file":{"keyfile":"/x"}}"#, "Did you mean 'key_file'?"),
             (r#"{"file":"/x"}"#, "'file' is not an option"),
+            (r#"{"key_file":"/x"}"#, "Put it into \"file\"."),
+            (r#"{"pin_file":"/x"}"#, "Put it into \"pkcs11\"."),
             (r#"{"path":1}"#, "not a string"),
             (r#"{"path":{}}"#, "not a string"),
             (r#"{"read_only":"yes"}"#, "not true or false"),

@@ -159,6 +159,26 @@ pub fn find(places: &Places) -> Found {
 }
 
 impl Found {
+    /// Where the group for the component stands that counts for nothing, because JSON sets options.
+    pub fn void_group(&self) -> Option<String> {
+        let json = discover::component_layer(
+            self.plugin_dir.as_deref()?,
+            self.data_dir.as_deref(),
+            &self.no_option_files(),
+        );
+        let reader = self.command_line.option_files(&[option_file::GROUP]);
+        let line = reader.lines.first()?;
+        json.is_ok_and(|layer| !layer.is_empty())
+            .then(|| line.origin.clone())
+    }
+
+    fn no_option_files(&self) -> CommandLine {
+        CommandLine {
+            args: vec!["--no-defaults".into()],
+            ..CommandLine::default()
+        }
+    }
+
     /// The error for a server for which nothing is configured.
     pub fn nothing(&self) -> crate::error::Error {
         let more = "the variables keyring_ward_* of my.cnf";

@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod option_file;
 mod pkcs11;
 pub mod server;
+pub mod written;
 
 pub use aws_kms::{AwsKmsConfig, KmsKey};
 pub use pkcs11::{KeyChoice, Mechanism, Pkcs11Config, Storage, TokenChoice};
@@ -150,13 +151,7 @@ impl Config {
 
     /// The token that holds the keys themselves, if one does, and whether they are kept in memory too.
     pub fn token_storage(&self) -> Option<(&Pkcs11Config, bool)> {
-        match self.keks.first() {
-            Some(KekConfig::Pkcs11(pkcs11)) => match pkcs11.storage {
-                Storage::Token { cache } => Some((pkcs11, cache)),
-                Storage::File => None,
-            },
-            _ => None,
-        }
+        self.keks.first().and_then(KekConfig::token_storage)
     }
 }
 
@@ -173,6 +168,17 @@ impl Config {
 }
 
 impl KekConfig {
+    /// See [`Config::token_storage`].
+    pub fn token_storage(&self) -> Option<(&Pkcs11Config, bool)> {
+        match self {
+            KekConfig::Pkcs11(pkcs11) => match pkcs11.storage {
+                Storage::Token { cache } => Some((pkcs11, cache)),
+                Storage::File => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The backend that this KEK belongs to.
     pub fn backend(&self) -> Backend {
         match self {
@@ -525,8 +531,8 @@ const INSTEAD: [&[&str]; 2] = [
 pub struct Layer {
     values: [Option<String>; OPTIONS.len()],
     origins: Vec<String>,
-    /// A passphrase that the tool has asked for: the KEK, whatever the values say of one.
-    held: Option<Held>,
+    /// A secret that the tool has asked for: the KEK, whatever the values say of one.
+    held: Option<KekConfig>,
 }
 
 impl Default for Layer {
@@ -555,7 +561,12 @@ impl Layer {
 
     /// Takes a passphrase that is known already as the KEK.
     pub fn hold(&mut self, passphrase: Held) {
-        self.held = Some(passphrase);
+        self.held = Some(KekConfig::Passphrase(SecretRef::Held(passphrase)));
+    }
+
+    /// Takes the bytes of a key file that are known already as the KEK.
+    pub fn hold_key_file(&mut self, bytes: Held) {
+        self.held = Some(KekConfig::KeyFile(SecretRef::Held(bytes)));
     }
 
     /// No option is set.
@@ -739,19 +750,12 @@ impl Layer {
         }
     }
 
-    /// A number of bytes, as the server writes such numbers: with K, M or G behind it.
+    /// A number of bytes, see [`parse_size`].
     fn size(&self, name: &str, default: u64, origin: &str) -> Result<u64> {
         let Some(text) = self.given(name) else {
             return Ok(default);
         };
-        let (digits, shift) = match text.as_bytes().last().map(u8::to_ascii_uppercase) {
-            Some(b'K') => (&text[..text.len() - 1], 10),
-            Some(b'M') => (&text[..text.len() - 1], 20),
-            Some(b'G') => (&text[..text.len() - 1], 30),
-            _ => (text, 0),
-        };
-        let number: Option<u64> = digits.parse().ok();
-        match number.and_then(|n| n.checked_mul(1 << shift)) {
+        match parse_size(text) {
             Some(bytes) if (MIN_TOTAL..=MAX_TOTAL).contains(&bytes) => Ok(bytes),
             _ => Err(Error::new(
                 Kind::Config,
@@ -795,7 +799,7 @@ impl Layer {
         };
         let secret = |text: &str| SecretRef::parse(text, origin);
         if let Some(held) = &self.held {
-            return Ok(KekConfig::Passphrase(SecretRef::Held(held.clone())));
+            return Ok(held.clone());
         }
         match (
             self.given("file_passphrase_file"),
@@ -819,6 +823,18 @@ impl Layer {
 /// The index of an option by a test on its specification.
 pub fn find_option(test: impl Fn(&OptionSpec) -> bool) -> Option<usize> {
     OPTIONS.iter().position(test)
+}
+
+/// A number of bytes, as the server writes such numbers: with K, M or G behind it.
+fn parse_size(text: &str) -> Option<u64> {
+    let (digits, shift) = match text.as_bytes().last().map(u8::to_ascii_uppercase) {
+        Some(b'K') => (&text[..text.len() - 1], 10),
+        Some(b'M') => (&text[..text.len() - 1], 20),
+        Some(b'G') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let number: u64 = digits.parse().ok()?;
+    number.checked_mul(1 << shift)
 }
 
 /// MySQL's spellings of a boolean.
@@ -879,12 +895,8 @@ fn shorten(text: &str) -> String {
 
 /// The error for an unknown name, with the nearest known one as a suggestion.
 fn unknown<'a>(name: &str, origin: &str, known: impl Iterator<Item = &'a str>) -> Error {
-    let near = known
-        .map(|k| (edit_distance(&name.to_ascii_lowercase(), k), k))
-        .min()
-        .filter(|(distance, _)| *distance <= 3);
-    let hint = match near {
-        Some((_, k)) => format!("Did you mean '{k}'?"),
+    let hint = match nearest(name, known) {
+        Some(k) => format!("Did you mean '{k}'?"),
         None => "docs/configuration.md lists the names.".into(),
     };
     Error::new(
@@ -893,6 +905,13 @@ fn unknown<'a>(name: &str, origin: &str, known: impl Iterator<Item = &'a str>) -
         format!("'{}' is not an option (in {origin})", shorten(name)),
     )
     .hint(hint)
+}
+
+/// What may have been meant by a name that nobody knows.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_ascii_lowercase();
+    let near = known.map(|k| (edit_distance(&name, k), k)).min();
+    near.filter(|(distance, _)| *distance <= 3).map(|(_, k)| k)
 }
 
 fn edit_distance(a: &str, b: &str) -> usize {

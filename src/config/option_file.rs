@@ -52,6 +52,8 @@ pub struct Reader {
     pub denied: Vec<PathBuf>,
     /// Files that root did not read because somebody else could have written them; they are among the ignored ones, too.
     pub strangers: Vec<PathBuf>,
+    /// Groups that differ from ours by a hyphen or a letter's case only, and where they stand.
+    pub near_groups: Vec<String>,
 }
 
 impl Reader {
@@ -73,6 +75,7 @@ impl Reader {
             refused: Vec::new(),
             denied: Vec::new(),
             strangers: Vec::new(),
+            near_groups: Vec::new(),
         }
     }
 
@@ -180,6 +183,10 @@ impl Reader {
                 }
                 let name = group.split(']').next().unwrap_or("").trim();
                 ours = self.groups.iter().any(|g| g == name);
+                let is_near = !ours && name.replace('-', "_").eq_ignore_ascii_case(GROUP);
+                if is_near && self.near_groups.len() < MAX_FILES {
+                    self.near_groups.push(format!("[{name}] in {}", origin()));
+                }
                 any = true;
             } else if ours {
                 self.line(line, origin());

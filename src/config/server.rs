@@ -6,7 +6,7 @@
 use super::arguments;
 use super::discover::CommandLine;
 use super::option_file::Line;
-use super::{Layer, OPTIONS, ValueKind, find_option, parse_bool};
+use super::{Layer, OPTIONS, ValueKind, find_option, nearest, parse_bool};
 use std::path::{Path, PathBuf};
 
 /// The groups that a server of 9.7 reads.
@@ -118,6 +118,11 @@ impl ServerOptions {
         })
     }
 
+    /// Variables of the plugin are set.
+    pub fn has_variables(&self) -> bool {
+        !self.variables.is_empty()
+    }
+
     /// The plugin's variables as options. What the server passes over with a warning is passed over.
     pub fn layer(&self) -> Layer {
         let mut layer = Layer::from_origin("the variables keyring_ward_* of my.cnf");
@@ -147,12 +152,18 @@ impl ServerOptions {
         for line in &self.variables {
             let index = find_option(|o| o.name == line.name);
             let said = match index {
-                None => "is no variable of the plugin",
-                Some(_) if !plugin_is_loaded => "is known only where the plugin is loaded",
-                Some(i) if line.value.is_none() && OPTIONS[i].name != "read_only" => "has no value",
+                None => {
+                    let near = nearest(&line.name, OPTIONS.iter().map(|o| o.name));
+                    let near = near.map(|name| format!(" (did you mean {PLUGIN}_{name}?)"));
+                    format!("is no variable of the plugin{}", near.unwrap_or_default())
+                }
+                Some(_) if !plugin_is_loaded => "is known only where the plugin is loaded".into(),
+                Some(i) if line.value.is_none() && OPTIONS[i].name != "read_only" => {
+                    "has no value".into()
+                }
                 Some(_) => continue,
             };
-            let said = format!("{PLUGIN}_{} {said} (in {})", line.name, line.origin);
+            let said = format!("{PLUGIN}_{}, which {said}, in {}", line.name, line.origin);
             match line.loose && (index.is_none() || !plugin_is_loaded) {
                 true => passed_over.push(said),
                 false => refused.push(said),
@@ -328,5 +339,9 @@ mod tests {
         let (refused, passed_over) = options.unknown_variables(true);
         assert_eq!((refused.len(), passed_over.len()), (2, 1), "{refused:?}");
         assert!(refused[0].contains("keyring_ward_pth") && refused[0].contains("my.cnf:2"));
+        assert!(
+            refused[0].contains("did you mean keyring_ward_path?"),
+            "{refused:?}"
+        );
     }
 }

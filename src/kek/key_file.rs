@@ -43,7 +43,10 @@ impl KeyFile {
                 OP,
                 format!("{} has {} bytes, at least {MIN_KEY_FILE} are needed", self.source, bytes.len()),
             )
-            .hint("Make one with: keyring-ward init --key-file PATH --generate. Nothing of the keyring was changed."));
+            .hint(
+                "For a keyring that is there, restore the copy of its key file: a new one can't open it. For a new keyring, \
+                 keyring-ward init --key-file PATH --generate makes one. Nothing was changed.",
+            ));
         }
         Ok(bytes)
     }

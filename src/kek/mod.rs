@@ -315,13 +315,16 @@ pub fn open_dek(
             format!("the configured KEK ({configured}) is not the one that wrapped its DEK"),
         )
         .hint(
-            "Put back the passphrase, key file or token that this keyring was made with, or the \
-             keyring file that belongs to it. Nothing was changed.",
+            "Put back the passphrase, key file or token that this keyring is under now (a rekey may have changed it: name the new \
+             one in the configuration), or the keyring file that belongs to it. Nothing was changed.",
         ));
     }
-    // No stanza belongs to a configured KEK; one that is broken itself is the better news.
-    if let Some(kek) = keks.first() {
-        kek.probe(pool, deadline)?;
+    // No stanza belongs to a configured KEK; one that is broken itself is the better news, if it is not taken for something
+    // else than it is (a key file for a passphrase).
+    if let Some(Err(e)) = keks.first().map(|kek| kek.probe(pool, deadline))
+        && e.kind() != Kind::InvalidInput
+    {
+        return Err(e);
     }
     // Nothing has authenticated them.
     let mut present: Vec<String> = stanzas.iter().map(|s| clean(&s.provider)).collect();
@@ -334,5 +337,8 @@ pub fn open_dek(
             present.join("', '")
         ),
     )
-    .hint("Configure the KEK that the file was made with. Nothing was changed."))
+    .hint(
+        "Name the KEK that it is under: key_file (--key-file, --key-file-fd) for a key file, passphrase_file (--passphrase-file, \
+         --passphrase-fd) for a passphrase, else the token or KMS key. Nothing was changed.",
+    ))
 }

@@ -186,9 +186,11 @@ impl Keyring {
         };
         let mut cached = true;
         let mut store: Box<dyn Store> = match config.token_storage() {
-            None => Box::new(FileStore::open(options, &mut |change| {
-                apply(&mut map, &mut sizes, change)
-            })?),
+            None => {
+                let mut sink = |change| apply(&mut map, &mut sizes, change);
+                let opened = FileStore::open(options, &mut sink);
+                Box::new(opened.map_err(|e| starting::or_not_mounted(e, config, environment))?)
+            }
             Some((pkcs11, cache)) => {
                 cached = cache;
                 let mut sink = |change| match change {
@@ -667,6 +669,7 @@ impl Keyring {
         keep_dek: bool,
         allowed: impl FnOnce(&[u8; FINGERPRINT]) -> Result<()>,
     ) -> Result<()> {
+        self.check_storage(keks)?;
         let keks: Vec<_> = keks.iter().map(kek::from_config).collect();
         self.with_live(|store, live| {
             if !keep_dek {
@@ -681,12 +684,37 @@ impl Keyring {
         self.store().is_retired()
     }
 
+    /// Checks that the keys stay where they are under `keks`: a rekey writes them nowhere else.
+    ///
+    /// # Errors
+    /// Config: they would belong onto a token, or off it.
+    pub fn check_storage(&self, keks: &[KekConfig]) -> Result<()> {
+        let to_token = keks
+            .first()
+            .is_some_and(|kek| kek.token_storage().is_some());
+        let why = match (self.config.token_storage().is_some(), to_token) {
+            (false, true) => {
+                "the keys are in a file, and the new configuration keeps them on the token (storage)"
+            }
+            (true, false) => {
+                "the keys are on the token, and the new configuration keeps them in a file (storage)"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::new(Kind::Config, "change the KEK", why).hint(
+            "Nothing was changed. rekey moves no key onto a token or off it. Make the new keyring: keyring-ward init --config \
+             NEW.cnf, for a token with \"storage\": \"token\" in \"pkcs11\". Then bring the keys: keyring-ward import --config NEW.cnf \
+             --from-config OLD.cnf, and then keyring-ward reset-marker (docs/pkcs11.md).",
+        ))
+    }
+
     /// Checks that `kek` is another one than that which the file is under. After a leak "under the new KEK" must be
     /// true, so what counts is whether it opens the file, not what it is called.
     ///
     /// # Errors
     /// InvalidInput: it is the same. The KEK's own errors.
     pub fn check_new_kek(&self, kek: &KekConfig) -> Result<()> {
+        self.check_storage(std::slice::from_ref(kek))?;
         let new = kek::from_config(kek);
         new.check_new(&self.pool)?;
         let same = |why: String| {

@@ -10,8 +10,11 @@ use crate::config::SecretRef;
 use crate::deadline::{Backoff, Deadline};
 use crate::error::{Error, Kind, Result};
 use crate::kek::secret_file::credential_path;
+use crate::os::identity;
 use crate::secret::SecretPool;
 use crate::store::file::marker;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// Opens the keyring as [`Keyring::open`] does; where the server is starting, again and again until nothing on this
@@ -79,18 +82,65 @@ fn obstacle(error: &Error, config: &Config, environment: &Environment) -> Option
     }
 }
 
+/// A folder that the account may not write in, or not enter, without a keyring that the data directory had: what the
+/// volume will be mounted over. Else the error as it is.
+pub(super) fn or_not_mounted(error: Error, config: &Config, environment: &Environment) -> Error {
+    if error.kind() == Kind::NotFound && absent_secret(config).is_some() && config.path.exists() {
+        return error.hint(
+            "Restore it from the copy that is kept apart, or mount its volume. A new one can't open this keyring. Nothing was changed.",
+        );
+    }
+    let denied = matches!(error.kind(), Kind::Permission | Kind::ReadOnly);
+    let marked = environment
+        .data_dir
+        .as_deref()
+        .filter(|dir| marker::path_in(dir).exists());
+    let (Some(dir), Some(folder)) = (marked.filter(|_| denied), config.path.parent()) else {
+        return error;
+    };
+    let Some(owner) = folder.metadata().ok().map(|m| m.uid()) else {
+        return error;
+    };
+    if owner == identity::effective_uid() {
+        return error;
+    }
+    let reset = marker::reset_hint(dir);
+    let (is, hint) = match config.path.symlink_metadata().map_err(|e| e.kind()) {
+        Err(ErrorKind::NotFound) => ("does not exist", reset),
+        // Closed by a mistake, or the bare mount point: nobody can tell.
+        Err(ErrorKind::PermissionDenied) if owner == 0 => {
+            let advice = error.advice().unwrap_or_default();
+            let hint = format!("Mount the volume that belongs there. If it is mounted: {advice}");
+            ("can't be reached", hint)
+        }
+        _ => return error,
+    };
+    let why = format!(
+        "'{}' {is}, but the marker '{}' says that this server had a keyring. Its folder belongs to user {owner}: its volume \
+         may not be mounted",
+        config.path.display(),
+        marker::path_in(dir).display(),
+    );
+    Error::new(Kind::NotFound, "open the keyring file", why).hint(hint)
+}
+
+/// A secret that is named, and is not there.
+fn absent_secret(config: &Config) -> Option<PathBuf> {
+    let mut secrets = config.secrets().into_iter().filter_map(|s| match s {
+        SecretRef::File(path) => Some(path.clone()),
+        SecretRef::Credential(name) => credential_path(name).ok(),
+        SecretRef::Held(_) => None,
+    });
+    secrets.find(|path| !path.exists())
+}
+
 fn missing(config: &Config, environment: &Environment) -> Option<String> {
     let folder = config.path.parent().filter(|folder| !folder.exists());
     if let Some(folder) = folder {
         return Some(format!("the folder '{}'", folder.display()));
     }
     let absent = |path: &PathBuf| !path.exists();
-    let mut secrets = config.secrets().into_iter().filter_map(|s| match s {
-        SecretRef::File(path) => Some(path.clone()),
-        SecretRef::Credential(name) => credential_path(name).ok(),
-        SecretRef::Held(_) => None,
-    });
-    if let Some(secret) = secrets.find(absent) {
+    if let Some(secret) = absent_secret(config) {
         return Some(format!("the secret '{}'", secret.display()));
     }
     // Without a marker there never was a keyring, and the first key makes it.

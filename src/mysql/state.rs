@@ -394,6 +394,10 @@ fn load_once(how: LastLoad) -> Result<()> {
             }
             log_warnings(&keyring);
             log_opened(&keyring);
+            // At any verbosity: whoever was told of the incident learns that it is over.
+            if old.is_none() && last_error().is_some() {
+                log::warning("The keyring is no longer disabled: it was opened, and serves.");
+            }
             forget_errors();
             drop(STATE.keyring.swap(Some(keyring)));
             show_keys();
@@ -412,7 +416,7 @@ fn load_once(how: LastLoad) -> Result<()> {
                 }
                 (None, Role::Plugin) => {
                     "The keyring is disabled: encrypted tables can't be read until the cause is \
-                     mended and keyring_ward_reload() (or a restart) succeeds. If it refuses to start and advises \
+                     mended and SELECT keyring_ward_reload() (share/install.sql makes it) or a restart succeeds. If it refuses to start and advises \
                      innodb_force_recovery, do NOT use it, it loses data."
                 }
             };

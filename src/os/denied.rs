@@ -46,16 +46,13 @@ impl Blocked {
         Blocked::new(place, true, Some(meta))
     }
 
-    /// What opens it.
-    pub fn remedy(&self) -> String {
-        let bits = match self.is_folder {
-            true => "o+x",
-            false => "644",
+    /// What opens the way to `file`, which this is or lies below.
+    pub fn remedy(&self, file: &Path) -> String {
+        let remedy = match self.is_folder {
+            true => super::reach::remedy(&self.place, file, None),
+            false => format!("Run: chmod 644 '{}', or chown it.", self.place.display()),
         };
-        format!(
-            "Run: chmod {bits} '{}', or chown it. Only the account's own rights count, also where root starts mysqld.",
-            self.place.display()
-        )
+        format!("{remedy} Only the account's own rights count, also where root starts mysqld.")
     }
 }
 
@@ -90,7 +87,7 @@ pub fn folder_or(
     match denied.then(|| folder(file)).flatten() {
         Some(blocked) => {
             let why = format!("'{}': {}", file.display(), blocked.detail);
-            Error::new(Kind::Permission, op, why).hint(blocked.remedy())
+            Error::new(Kind::Permission, op, why).hint(blocked.remedy(file))
         }
         None => otherwise(source),
     }
@@ -100,7 +97,7 @@ pub fn folder_or(
 pub fn error(op: &'static str, file: &Path, source: std::io::Error) -> Error {
     match blocked(file) {
         Some(blocked) => {
-            let remedy = blocked.remedy();
+            let remedy = blocked.remedy(file);
             Error::new(Kind::Permission, op, blocked.detail).hint(remedy)
         }
         None => Error::io(op, format!("'{}'", file.display()), source),

@@ -11,6 +11,8 @@ pub mod folders;
 pub mod identity;
 pub mod library;
 pub mod lookup;
+pub mod reach;
+pub mod running;
 pub mod signals;
 pub mod trusted;
 

@@ -451,7 +451,7 @@ impl Walk<'_> {
         {
             let blocked = Blocked::folder(&self.at, &meta);
             let why = format!("{}: {}", self.shown(), blocked.detail);
-            return Error::new(Kind::Permission, self.op, why).hint(blocked.remedy());
+            return Error::new(Kind::Permission, self.op, why).hint(blocked.remedy(self.path));
         }
         let place = self.at.join(name);
         match place == self.path {

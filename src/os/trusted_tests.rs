@@ -202,7 +202,7 @@ fn a_folder_that_can_not_be_passed_is_named() {
                 at(way).display(),
                 at("closed").display()
             ),
-            format!("chmod o+x '{}'", at("closed").display()),
+            format!("chmod g+x '{}'", at("closed").display()),
         ] {
             assert!(said.contains(&part), "{part}: {said}");
         }

@@ -488,7 +488,7 @@ fn not_here() -> Error {
         "change the KEK",
         "the keys are objects on the token",
     )
-    .hint("This version can only move them: mysql_migrate_keyring to another keyring component, and back under the new KEK.")
+    .hint("They are moved instead: keyring-ward init makes a keyring under the new KEK, import --from-config brings the keys (docs/pkcs11.md).")
 }
 
 impl Store for TokenStore {

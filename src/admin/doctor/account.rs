@@ -10,9 +10,15 @@ pub(super) fn check(look: &mut Look<'_>) {
             "files are looked at as root, who may read everything",
             "Name the account of mysqld: --user mysql, or a data directory of that account by --datadir.",
         ),
-        uid => look.ok(
-            "account",
-            format!("files are looked at as user {uid}, with no other rights"),
-        ),
+        uid => {
+            let unknown = match look.setup.groups_unknown {
+                true => "; groups that a container adds (fsGroup) are not known while no server runs",
+                false => "",
+            };
+            look.ok(
+                "account",
+                format!("files are looked at as user {uid}, with no other rights{unknown}"),
+            );
+        }
     }
 }

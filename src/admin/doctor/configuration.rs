@@ -3,6 +3,8 @@
 use super::Look;
 use super::rights::{blocked, json_files};
 use crate::config::Config;
+use crate::config::locate::{Found, Serves};
+use crate::config::option_file::GROUP;
 
 const WHAT: &str = "configuration";
 
@@ -19,6 +21,14 @@ pub(super) fn check<'a>(look: &mut Look<'a>) -> Option<&'a Config> {
                     config.origin
                 ),
             );
+            let void = look.setup.server.filter(|s| s.serves != Serves::Plugin);
+            if let Some(origin) = void.and_then(Found::void_group) {
+                look.warn(
+                    WHAT,
+                    format!("the group [{GROUP}] ({origin}) counts for nothing: the JSON file sets options"),
+                    "Keep one of the two.",
+                );
+            }
             Some(config)
         }
         Err(e) => {

@@ -10,7 +10,7 @@ const WHAT: &str = "disk";
 const FIRST: u64 = 16_384;
 
 pub(super) fn check(look: &mut Look<'_>, config: &Config) {
-    if config.read_only {
+    if config.read_only || config.token_storage().is_some() {
         return;
     }
     let folder = config.path.parent().unwrap_or(Path::new("/"));

@@ -6,12 +6,16 @@ use crate::store::file::lock::Lock;
 use crate::store::file::{access, marker};
 use crate::sys::{self, Access};
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 
 const WHAT: &str = "keyring file";
 
 pub(super) fn check(look: &mut Look<'_>, config: &Config) {
     if !config.read_only {
         lock_file(look, config);
+    }
+    if config.token_storage().is_some() {
+        return;
     }
     let shown = format!("'{}'", config.path.display());
     if config
@@ -21,10 +25,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) {
     {
         return missing(look, config, &shown);
     }
-    let own = match look.setup.data_dir {
-        Some(dir) => format!("chown --reference='{}' {shown}", dir.display()),
-        None => format!("chown mysql: {shown}"),
-    };
+    let own = super::rights::give(look, &config.path);
     match access::opinion(&config.path, config.read_only) {
         Err(e) => {
             let number = format!("KW-{:04}: ", e.kind().number());
@@ -38,11 +39,18 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) {
             let bytes = config.path.metadata().map_or(0, |m| m.len());
             look.ok(WHAT, format!("{shown}, {bytes} bytes"));
         }
-        Ok(sentences) => look.warn(
-            WHAT,
-            sentences.join(" "),
-            format!("Run: {own} && chmod 600 {shown}"),
-        ),
+        Ok(sentences) => {
+            let detail = sentences.join(" ");
+            let unless = match detail.contains("fsGroup") {
+                true => ". Not where your platform sets it so (Kubernetes' fsGroup).",
+                false => "",
+            };
+            look.warn(
+                WHAT,
+                detail,
+                format!("Run: {own} && chmod 600 {shown}{unless}"),
+            );
+        }
     }
 }
 
@@ -70,14 +78,20 @@ fn missing(look: &mut Look<'_>, config: &Config, shown: &str) {
 fn lock_file(look: &mut Look<'_>, config: &Config) {
     let path = Lock::path_for(&config.path);
     match sys::open(&path, Access::ReadWrite) {
-        Err(e) if e.kind() != ErrorKind::NotFound => look.fail(
-            WHAT,
-            format!("its lock file '{}': {e}", path.display()),
-            format!(
-                "It must be a regular file of mysqld's account. While no server runs: rm '{}'",
-                path.display()
-            ),
-        ),
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            let owner = match path.symlink_metadata() {
+                Ok(meta) => format!(" belongs to user {}", meta.uid()),
+                Err(_) => String::new(),
+            };
+            look.fail(
+                WHAT,
+                format!("its lock file '{}'{owner}: {e}", path.display()),
+                format!(
+                    "It must be a regular file of mysqld's account. While no server runs: rm '{}'",
+                    path.display()
+                ),
+            );
+        }
         _ => {}
     }
 }

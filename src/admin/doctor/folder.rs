@@ -3,11 +3,43 @@
 use super::Look;
 use crate::config::Config;
 use crate::store::file::lock::Lock;
+use crate::store::file::marker;
 use crate::sys;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 
 const WHAT: &str = "folder";
+
+/// What to do where the keyring's volume is not there: the folder is what it will be mounted over, and belongs to whoever
+/// made it. `None`: the keyring is there, or there never was one.
+fn not_mounted(look: &Look<'_>, config: &Config) -> Option<String> {
+    let dir = look
+        .setup
+        .data_dir
+        .filter(|d| marker::path_in(d).exists())?;
+    let gone = config
+        .path
+        .symlink_metadata()
+        .is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+    (gone && config.token_storage().is_none()).then(|| {
+        format!(
+            "The keyring is not in it, but the data directory had one. {}",
+            marker::reset_hint(dir)
+        )
+    })
+}
+
+/// A closed folder may be what a volume will be mounted over.
+fn or_mount(look: &Look<'_>, remedy: String) -> String {
+    let marked = look.setup.data_dir.filter(|d| marker::path_in(d).exists());
+    match marked {
+        Some(_) => format!(
+            "If a volume belongs there, mount it. If not: {}",
+            remedy.trim_start_matches("Run: ")
+        ),
+        None => remedy,
+    }
+}
 
 /// Gives whether it is worth looking into it.
 pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
@@ -25,7 +57,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             let (detail, remedy) = super::rights::blocked(look, &config.path)
                 .unwrap_or((format!("{shown}: {e}"), "Let mysqld's account pass.".into()));
-            look.fail(WHAT, detail, remedy);
+            look.fail(WHAT, detail, or_mount(look, remedy));
             return false;
         }
         Err(e) => {
@@ -42,12 +74,13 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
         .data_dir
         .and_then(|d| d.metadata().ok())
         .map(|m| m.uid());
-    let own = match look.setup.data_dir {
-        Some(dir) => format!("Run: chown --reference='{}' {shown}", dir.display()),
-        None => format!("Give it to mysqld's account: chown mysql: {shown}"),
+    let own = match not_mounted(look, config) {
+        Some(remedy) => remedy,
+        None => format!("Run: {}", super::rights::give(look, folder)),
     };
     // It is passed on the way to the file, and opened to bring the file's name to the disk.
     if let Err(e) = folder.join(".").metadata().and_then(|_| File::open(folder)) {
+        let own = or_mount(look, own);
         look.fail(
             WHAT,
             format!(
@@ -76,7 +109,8 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
                 meta.mode() & 0o7777
             );
             // With both files there a server starts and appends; only a rewrite needs the folder.
-            match config.path.exists() && Lock::path_for(&config.path).exists() {
+            let there = config.token_storage().is_some() || config.path.exists();
+            match there && Lock::path_for(&config.path).exists() {
                 true => look.warn(
                     WHAT,
                     format!("{detail}. It can't be compacted or rekeyed"),
@@ -113,7 +147,9 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
         look.warn(
             WHAT,
             format!("the group can put files into {shown}"),
-            format!("Run: chmod g-w {shown}"),
+            format!(
+                "Run: chmod g-w {shown}. Not where your platform sets it so (Kubernetes' fsGroup)."
+            ),
         );
     }
     if look.setup.data_dir.is_some_and(|d| folder.starts_with(d)) {

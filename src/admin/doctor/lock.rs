@@ -2,6 +2,7 @@
 
 use super::Look;
 use crate::config::Config;
+use crate::os::running;
 use crate::store::file::lock::Lock;
 use std::path::Path;
 
@@ -51,13 +52,27 @@ fn holder(pid: u32, data_dir: Option<&Path>) -> Holder {
         return Holder::Unknown;
     };
     let name = name.trim();
-    // A server's working directory is its data directory.
-    let at = std::fs::read_link(process.join("cwd")).ok();
     let data_dir = data_dir.and_then(|d| d.canonicalize().ok());
-    match (name.starts_with("mysqld"), at, data_dir) {
-        (false, ..) => Holder::Another(name.to_string()),
-        (true, Some(at), Some(dir)) if at == dir => Holder::ThisServer,
-        (true, Some(at), Some(_)) => Holder::Another(format!("mysqld of '{}'", at.display())),
-        (true, ..) => Holder::Unknown,
+    let Some(dir) = data_dir.filter(|_| name.starts_with("mysqld")) else {
+        return match name.starts_with("mysqld") {
+            true => Holder::Unknown,
+            false => Holder::Another(name.to_string()),
+        };
+    };
+    // A server's working directory is its data directory. Usually it can't be seen; then whether it is this data
+    // directory that is in use.
+    let at = std::fs::read_link(process.join("cwd")).ok();
+    match (at, running::server_of(&dir)) {
+        (Some(at), _) if at == dir => Holder::ThisServer,
+        (Some(at), _) => Holder::Another(format!("mysqld of '{}'", at.display())),
+        (None, Ok(Some(server))) if server == pid => Holder::ThisServer,
+        (None, Ok(None)) => {
+            Holder::Another(format!("mysqld, but no server runs on '{}'", dir.display()))
+        }
+        (None, Ok(Some(server))) if server != 0 => Holder::Another(format!(
+            "mysqld, but process {server} runs on '{}'",
+            dir.display()
+        )),
+        (None, _) => Holder::Unknown,
     }
 }

@@ -6,6 +6,7 @@
 //! keyring would be disabled, not used, or the server not start; `mysql-test/harness/doctor-tests.sh` compares.
 
 mod account;
+mod before;
 mod configuration;
 mod disk;
 mod file;
@@ -71,6 +72,8 @@ pub struct Setup<'a> {
     pub server: Option<&'a Found>,
     /// The server's data directory.
     pub data_dir: Option<&'a Path>,
+    /// Root has become the account, with the groups that this machine knows of.
+    pub groups_unknown: bool,
 }
 
 /// What the checks share.
@@ -137,6 +140,7 @@ pub fn doctor(setup: Setup<'_>) -> Vec<Finding> {
         if folder::check(&mut look, config) {
             file::check(&mut look, config);
             let keys = opens::check(&mut look, config);
+            before::check(&mut look, config);
             lock::check(&mut look, config);
             disk::check(&mut look, config);
             memory::check(&mut look, keys);

@@ -4,8 +4,10 @@ use super::{Look, Verdict};
 use crate::admin::inspect::inspect;
 use crate::config::{Config, KekConfig, SecretRef};
 use crate::deadline::Deadline;
+use crate::error::{Error, Kind};
 use crate::kek;
 use crate::secret::SecretPool;
+use crate::store::file::marker;
 
 const WHAT: &str = "opens";
 
@@ -19,7 +21,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
         );
         return 0;
     }
-    if config.path.symlink_metadata().is_err() {
+    if config.token_storage().is_none() && config.path.symlink_metadata().is_err() {
         if let Some(kek) = config.keks.first() {
             let kek = kek::from_config(kek);
             match kek.probe(&SecretPool::new(), Deadline::after(config.patience.call)) {
@@ -31,6 +33,17 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
     }
     let report = match inspect(config) {
         Ok(report) => report,
+        Err(e) if is_new_on_token(look, config, &e) => {
+            look.warn(
+                WHAT,
+                format!(
+                    "{}: the first key makes it",
+                    e.message().trim_end_matches('.')
+                ),
+                "Or make it now: keyring-ward init.",
+            );
+            return 0;
+        }
         Err(e) => {
             look.error(WHAT, &e);
             return 0;
@@ -50,6 +63,17 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
     look.say(WHAT, verdict, detail, String::new());
     super::marker::check(look, config);
     report.keys
+}
+
+/// The token holds no keyring yet, and the data directory never had one.
+fn is_new_on_token(look: &Look<'_>, config: &Config, e: &Error) -> bool {
+    let marked = look
+        .setup
+        .data_dir
+        .is_some_and(|d| marker::path_in(d).exists());
+    let new = e.kind() == Kind::NotFound && !marked && !config.read_only;
+    // A module, token or key that is not there is one as well.
+    new && config.token_storage().is_some() && e.message().contains("holds no keyring")
 }
 
 /// A systemd credential that this process was not given.

@@ -3,7 +3,8 @@
 use super::Look;
 use crate::config::discover::JSON_NAME;
 use crate::config::{Config, KekConfig, SecretRef};
-use crate::os::denied;
+use crate::os::{denied, identity, reach};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 const WHAT: &str = "rights";
@@ -35,10 +36,12 @@ pub(super) fn needed_files(config: &Config) -> Vec<PathBuf> {
 
 pub(super) fn check(look: &mut Look<'_>, config: &Config) {
     let files = needed_files(config);
-    let blocked: Vec<_> = files
+    let mut blocked: Vec<_> = files
         .iter()
         .filter_map(|file| blocked(look, file))
         .collect();
+    // Several files may lie in one folder.
+    blocked.dedup();
     match blocked.is_empty() {
         true => look.ok(
             WHAT,
@@ -48,6 +51,33 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) {
             .into_iter()
             .for_each(|(detail, remedy)| look.fail(WHAT, detail, remedy)),
     }
+}
+
+/// The command that gives a file or folder to mysqld's account. Where the keyring's folder is somebody else's, so is all
+/// that lies in it (a copy that root has made): one command for all of it.
+pub(super) fn give(look: &Look<'_>, path: &Path) -> String {
+    let config = look.setup.config.as_ref().ok();
+    let folder = config.and_then(|c| c.path.parent()).filter(|folder| {
+        (*folder == path || path.parent() == Some(*folder)) && !is_the_accounts(look, folder)
+    });
+    let (all, path) = match folder {
+        Some(folder) => ("-R ", folder),
+        None => ("", path),
+    };
+    match look.setup.data_dir {
+        Some(dir) => format!(
+            "chown {all}--reference='{}' '{}'",
+            dir.display(),
+            path.display()
+        ),
+        None => format!("chown {all}mysql: '{}'", path.display()),
+    }
+}
+
+fn is_the_accounts(look: &Look<'_>, folder: &Path) -> bool {
+    let owner = |dir: &Path| dir.metadata().ok().map(|m| m.uid());
+    let account = look.setup.data_dir.and_then(owner);
+    owner(folder) == account.or(Some(identity::effective_uid()))
 }
 
 /// The JSON files of the component.
@@ -69,11 +99,12 @@ pub(super) fn blocked(look: &Look<'_>, file: &Path) -> Option<(String, String)> 
         .config
         .as_ref()
         .is_ok_and(|c| needed_files(c).iter().any(|f| f == file));
-    let remedy = match (found.is_folder, secret, look.setup.data_dir) {
-        (true, ..) => format!("Run: chmod o+x '{shown}'"),
-        (_, true, Some(dir)) => format!("Run: chown --reference='{}' '{shown}'", dir.display()),
-        (_, true, None) => format!("Run: chown mysql '{shown}'"),
-        (_, false, _) => format!("Run: chmod 644 '{shown}'"),
+    let config = look.setup.config.as_ref().ok();
+    let is_keyrings = config.is_some_and(|c| c.path.parent() == Some(&*found.place));
+    let remedy = match (found.is_folder, secret) {
+        (true, _) if !is_keyrings => reach::remedy(&found.place, file, look.setup.data_dir),
+        (true, _) | (_, true) => format!("Run: {}", give(look, &found.place)),
+        (_, false) => format!("Run: chmod 644 '{shown}'"),
     };
     Some((found.detail, remedy))
 }

@@ -4,6 +4,7 @@
 //! everything back. It must never alter a source.
 
 mod component_json;
+mod conflict;
 mod plugin_file;
 
 pub use component_json::parse as parse_component_json;
@@ -183,7 +184,9 @@ pub fn import<'a>(
         format,
         ..Plan::default()
     };
-    let keyring = match (dry_run, std::fs::symlink_metadata(&config.path).is_err()) {
+    let absent =
+        config.token_storage().is_none() && std::fs::symlink_metadata(&config.path).is_err();
+    let keyring = match (dry_run, absent) {
         (true, true) => None,
         (true, false) => Some(open_dry(&target)?),
         (false, _) => Some(open_alone(&target)?),
@@ -204,29 +207,11 @@ pub fn import<'a>(
             (Some(here), _) if same(here.material()?, &here.key_type) => plan.same += 1,
             (None, Some(other)) if same(&other.material, &other.key_type) => {}
             (None, None) => new.push(key),
-            _ => conflicts.push(format!("{:?}", key.id)),
+            _ => conflicts.push(&key.id),
         }
     }
     if !conflicts.is_empty() {
-        let shown = conflicts.iter().take(10).cloned().collect::<Vec<_>>();
-        return Err(Error::new(
-            Kind::AlreadyExists,
-            OP,
-            format!(
-                "{} of {} keys are here already with other material: {}{}",
-                conflicts.len(),
-                keys.len(),
-                shown.join(", "),
-                if conflicts.len() > shown.len() {
-                    ", …"
-                } else {
-                    ""
-                }
-            ),
-        )
-        .hint(
-            "Nothing was changed. Import into a keyring of its own, or remove one of each two.",
-        ));
+        return Err(conflict::error(&conflicts, keys.len(), &config.path));
     }
     plan.new = new.iter().map(|k| format!("{:?}", k.id)).collect();
     let Some(keyring) = keyring.filter(|_| !dry_run) else {

@@ -4,11 +4,13 @@
 //! (`verify`), 10 + the error's number otherwise (docs/errors.md). It must never print key material or take a secret as an
 //! argument.
 
+mod as_whom;
 mod commands;
 mod examples;
 mod options;
 mod warnings;
 
+use as_whom::AsWhom;
 use clap::{Parser, Subcommand};
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::panics::caught;
@@ -81,9 +83,8 @@ enum Command {
 }
 
 impl Command {
-    /// Gives root's rights up for good, where it is known whose keyring the command is about, before any file of that
-    /// account is opened.
-    fn take_on_account(&self) -> Result<()> {
+    /// The keyring that it is about, and whether that is an HSM.
+    fn keyring(&self) -> Option<(&options::Keyring, bool)> {
         let keyring = match self {
             Command::Status(keyring) | Command::List(keyring) | Command::Verify(keyring) => keyring,
             Command::Rekey(args) => args.keyring(),
@@ -93,19 +94,27 @@ impl Command {
             Command::Export(args) => args.keyring(),
             Command::Remove(args) => args.keyring(),
             Command::Reown(args) => args.keyring(),
-            Command::Hsm(command) => match command.keyring() {
-                Some(keyring) => return keyring.take_on_account(true),
-                None => return Ok(()),
-            },
-            // These do it by themselves, or open no file of an account.
-            Command::Init(_)
-            | Command::Import(_)
-            | Command::ResetMarker(_)
+            Command::Hsm(command) => return command.keyring().map(|keyring| (keyring, true)),
+            Command::Init(args) => args.keyring(),
+            Command::Import(args) => args.keyring(),
+            Command::ResetMarker(_)
             | Command::TryLibrary(_)
             | Command::Completions(_)
-            | Command::Man(_) => return Ok(()),
+            | Command::Man(_) => return None,
         };
-        keyring.take_on_account(false)
+        Some((keyring, false))
+    }
+
+    /// Gives root's rights up for good, where it is known whose keyring the command is about, before any file of that
+    /// account is opened.
+    fn take_on_account(&self, whom: &AsWhom) -> Result<()> {
+        match (self, self.keyring()) {
+            // These do it by themselves, or open no file of an account.
+            (Command::Init(_) | Command::Import(_), _) | (_, None) => Ok(()),
+            // It does so by itself, too, once it is known that its answer would be the server's.
+            (Command::Doctor(_), _) => whom.must_be_the_account(),
+            (_, Some((keyring, hsm))) => keyring.take_on_account(hsm),
+        }
     }
 }
 
@@ -120,10 +129,15 @@ fn main() -> ExitCode {
     if json {
         warnings::keep();
     }
-    let work = move || command.take_on_account().and_then(|()| run(command, json));
+    let whom = AsWhom::now(command.keyring());
+    let work = || {
+        command.take_on_account(&whom)?;
+        run(command, json)
+    };
     let code = match caught("run the command", work) {
         Ok(code) => code,
         Err(error) => {
+            let error = whom.explain(error);
             match cli.json {
                 true => print_error(&error.to_json()),
                 false => eprintln!("{error}"),

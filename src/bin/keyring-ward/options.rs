@@ -4,6 +4,7 @@ use clap::Args;
 use keyring_ward::admin::pin::Pinned;
 use keyring_ward::config::discover::{CommandLine, Place, read_json};
 use keyring_ward::config::locate::{self, Found, Places, find};
+use keyring_ward::config::written::Written;
 use keyring_ward::config::{Config, Held, Layer, find_option};
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::kek::secret_file::MAX_SECRET;
@@ -56,6 +57,9 @@ pub struct Keyring {
     /// The key file, or credential:NAME
     #[arg(long, value_name = "FILE")]
     key_file: Option<String>,
+    /// Read the key file's bytes from this descriptor, e.g. 3 with 3<file
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["passphrase_file", "key_file", "passphrase_fd", "passphrase_prompt"])]
+    key_file_fd: Option<u32>,
     /// Any option of the configuration by its name in my.cnf, e.g. aws_kms_key_id=alias/mysql; may be repeated
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = option)]
     options: Vec<(usize, String)>,
@@ -226,6 +230,34 @@ impl Keyring {
         layer.pinned()
     }
 
+    /// The configuration as an administrator writes it down. A passphrase that is asked for stands in no file yet.
+    ///
+    /// # Errors
+    /// As [`Keyring::config`].
+    pub fn written(&self) -> Result<Written> {
+        let mut asked = Layer::from_origin("the command line");
+        if self.passphrase_fd.is_some() || self.passphrase_prompt {
+            set(&mut asked, "file_passphrase_file", SOMEWHERE);
+        } else if self.key_file_fd.is_some() {
+            set(&mut asked, "file_key_file", SOMEWHERE);
+        }
+        self.written_with(asked)
+    }
+
+    /// The same with another KEK.
+    ///
+    /// # Errors
+    /// As [`Keyring::config`].
+    pub fn written_with(&self, kek: Layer) -> Result<Written> {
+        let mut whole = self.layer(self.is_named(false)).0?;
+        for over in [self.direct_but_for_the_secret(), kek] {
+            if !over.is_empty() {
+                whole.override_with(over);
+            }
+        }
+        whole.written()
+    }
+
     /// The keyring that the options describe, and its server.
     pub fn subject(&self) -> Result<Subject> {
         let named = self.is_named(false);
@@ -289,8 +321,28 @@ impl Keyring {
             .transpose()
     }
 
+    /// Whose the server is, or else the keyring, for somebody who is not root. `None`: that is not known.
+    pub fn owner(&self, hsm: bool) -> Option<Account> {
+        let data_dir = match self.is_a_servers(self.is_named(hsm)) {
+            true => locate::data_dir(&self.places()),
+            false => self.datadir.clone(),
+        };
+        let of_data = data_dir.filter(|dir| dir.is_dir());
+        let of_data = of_data.and_then(|dir| identity::owner_of(&dir).ok());
+        of_data
+            .filter(|owner| !owner.is_root())
+            .or_else(|| identity::owner_of_nearest(&self.place(hsm)?).ok())
+    }
+
+    /// The data directory that this keyring's server may have: that which is named, else the usual one.
+    pub fn likely_data_dir(&self) -> Option<PathBuf> {
+        self.datadir
+            .clone()
+            .or_else(|| locate::data_dir(&self.places()))
+    }
+
     /// Where the keyring is, or shall be, as far as that is known. What is wrong with a file the command itself will say.
-    fn place(&self, hsm: bool) -> Option<PathBuf> {
+    pub fn place(&self, hsm: bool) -> Option<PathBuf> {
         self.direct_but_for_the_secret().path().or_else(|| {
             let layer = self.layer(self.is_named(hsm)).0;
             layer.ok().and_then(|layer| layer.path())
@@ -318,6 +370,27 @@ impl Keyring {
             Some(account) => identity::become_for_good(&account),
             None => Ok(()),
         }
+    }
+
+    /// The same for a look at what a server will do: with the groups of the one that runs, where one does. Gives whether
+    /// groups that an orchestrator adds may be missing.
+    ///
+    /// # Errors
+    /// As [`Keyring::take_on_account`].
+    pub fn take_on_servers_account(&self, hsm: bool) -> Result<bool> {
+        let Some(mut account) = self.account(hsm)? else {
+            return Ok(false);
+        };
+        let running = self.likely_data_dir().and_then(|dir| {
+            // With the account's rights: the folder is its own.
+            let server = || Ok(os::running::server_of(&dir).ok().flatten());
+            let process = identity::run_as(&account, server).ok()??;
+            os::running::groups_of(process, account.uid)
+        });
+        let unknown = running.is_none();
+        account.groups = running.unwrap_or(account.groups);
+        identity::become_for_good(&account)?;
+        Ok(unknown)
     }
 
     /// `named`: what is given directly says which keyring.
@@ -398,6 +471,13 @@ impl Keyring {
         if let Some(held) = asked.read("Passphrase: ", false)? {
             direct.hold(held);
         }
+        let key_file = Asked {
+            fd: self.key_file_fd,
+            prompt: false,
+        };
+        if let Some(held) = key_file.read("", false)? {
+            direct.hold_key_file(held);
+        }
         Ok(direct)
     }
 
@@ -443,7 +523,11 @@ fn owner_of_all(files: &[PathBuf]) -> Result<Option<Account>> {
     )
 }
 
-fn set(layer: &mut Layer, name: &str, value: &str) {
+/// Stands for the file of a passphrase that was given otherwise.
+pub const SOMEWHERE: &str = "/where/you/keep/it";
+
+/// Sets an option by its name.
+pub fn set(layer: &mut Layer, name: &str, value: &str) {
     if let Some(index) = find_option(|o| o.name == name) {
         layer.set(index, value);
     }
@@ -458,6 +542,11 @@ fn read_file(file: &Path) -> Result<Layer> {
             format!("'{}' does not exist", file.display()),
         )),
     }
+}
+
+/// A JSON file as an administrator would write it down.
+pub fn file_written(file: &Path) -> Result<Written> {
+    read_file(file)?.written()
 }
 
 /// The whole configuration in one JSON file.

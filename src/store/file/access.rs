@@ -55,8 +55,12 @@ fn open_as(path: &Path, mode: Mode, account: &Account) -> Result<Opened> {
     let fail = |e| {
         denied::folder_or(OP, path, e, |e| {
             Error::io(OP, shown.clone(), e).hint(format!(
-                "It must be a regular file that the account of mysqld owns, mode 0600: chown --reference=DATADIR \
-                 {shown} && chmod 600 {shown}. On a read-only file system set read_only."
+                "It must be a regular file that the account of mysqld owns, mode 0600: chown {} {shown} && chmod 600 \
+                 {shown}. On a read-only file system set read_only.",
+                match account.uid {
+                    0 => "mysql:".to_string(),
+                    uid => uid.to_string(),
+                }
             ))
         })
     };

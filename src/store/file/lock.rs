@@ -40,10 +40,8 @@ impl Lock {
         let path = Lock::path_for(keyring);
         let (mut file, meta) = sys::open(&path, Access::Create).map_err(|e| {
             denied::folder_or(OP, &path, e, |e| {
-                Error::io(OP, format!("'{}'", path.display()), e).hint(
-                    "The account that runs mysqld must be able to write the keyring's folder; on a \
-                     read-only file system set read_only.",
-                )
+                let hint = refused(&path, &e);
+                Error::io(OP, format!("'{}'", path.display()), e).hint(hint)
             })
         })?;
         take(&mut file, &path)?;
@@ -55,6 +53,15 @@ impl Lock {
         };
         lock.refresh_pid();
         Ok(lock)
+    }
+
+    /// Removes a lock file that was made for nothing. One that somebody holds stays, and nobody can take it meanwhile.
+    pub fn remove_free(path: &Path) {
+        if let Ok((file, _)) = sys::open(path, Access::ReadWrite)
+            && file.try_lock().is_ok()
+        {
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     /// Takes the lock if its file is there, and writes nothing, not even who holds it. `None`: it is not there, so nobody
@@ -207,6 +214,20 @@ fn taker(inode: u64) -> Option<Option<String>> {
     })?;
     let alive = Path::new("/proc").join(pid).exists();
     Some(alive.then(|| format!("process {pid}")))
+}
+
+/// What to do about a lock file that can't be opened.
+fn refused(path: &Path, e: &std::io::Error) -> String {
+    match path.symlink_metadata() {
+        Ok(meta) if e.kind() == std::io::ErrorKind::PermissionDenied => format!(
+            "The lock file belongs to user {}. While no server runs, run: rm '{}'",
+            meta.uid(),
+            path.display()
+        ),
+        _ => "The account that runs mysqld must be able to write the keyring's folder; on a read-only file system set \
+              read_only."
+            .into(),
+    }
 }
 
 /// The holder as its file names it.

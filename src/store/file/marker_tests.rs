@@ -211,7 +211,7 @@ fn a_running_servers_marker_is_not_reset() {
         drop(gone);
         let e = reset(dir.path()).unwrap_err();
         assert_eq!(e.kind(), Kind::Locked);
-        assert!(e.to_string().contains("Stop the server"), "{e}");
+        assert!(e.to_string().contains("stop the server"), "{e}");
         assert!(path_in(dir.path()).exists());
     }
     drop(second);

@@ -26,8 +26,10 @@ impl Args {
 }
 
 pub fn run(args: &Args, json: bool) -> Result<()> {
+    let groups_unknown = args.keyring.take_on_servers_account(false)?;
     let subject = args.keyring.subject()?;
     let setup = Setup {
+        groups_unknown,
         config: &subject.config,
         server: subject.server.as_ref(),
         data_dir: subject.data_dir.as_deref(),
@@ -45,7 +47,13 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
             .collect();
         print_json(&json!({ "verdict": worst.word(), "steps": steps }));
     } else {
-        findings.iter().for_each(|f| print(&line(f)));
+        let mut said: Vec<&str> = Vec::new();
+        for finding in &findings {
+            // One command that mends several things is said once.
+            let again = said.contains(&finding.remedy.as_str());
+            print(&line(finding, again));
+            said.push(&finding.remedy);
+        }
     }
     match worst {
         Verdict::Failure => Err(Error::new(
@@ -61,7 +69,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     }
 }
 
-fn line(finding: &Finding) -> String {
+fn line(finding: &Finding, again: bool) -> String {
     let Finding {
         what,
         verdict,
@@ -71,6 +79,10 @@ fn line(finding: &Finding) -> String {
     let end = match remedy.is_empty() || detail.ends_with('.') {
         true => "",
         false => ".",
+    };
+    let remedy = match again && !remedy.is_empty() {
+        true => "Do the same.",
+        false => remedy.as_str(),
     };
     let line = format!("{:<8} {what}: {detail}{end} {remedy}", verdict.word());
     line.trim_end().to_string()

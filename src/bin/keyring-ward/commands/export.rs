@@ -6,7 +6,7 @@ use crate::warnings::warn;
 use keyring_ward::admin::export::component_json;
 use keyring_ward::admin::inspect::inspect;
 use keyring_ward::error::Result;
-use keyring_ward::os::signals;
+use keyring_ward::os::{identity, signals};
 use std::path::PathBuf;
 
 /// Writes a file that component_keyring_file reads. It holds every key in clear text.
@@ -46,8 +46,14 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     }
     signals::hold_back();
     let keys = component_json(aim.target(), &args.to)?;
+    // It belongs to who has made it.
+    let owner = args.keyring.owner(false).map(|owner| owner.uid);
+    let give = match owner == Some(identity::effective_uid()) {
+        true => "Destroy it",
+        false => "Give it to the account of mysqld, and destroy it",
+    };
     warn(format!(
-        "whoever reads '{}' has every key. Give it to the account of mysqld, and destroy it when it has done its work.",
+        "whoever reads '{}' has every key. {give} when it has done its work.",
         args.to.display()
     ));
     if json {

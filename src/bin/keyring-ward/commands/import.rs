@@ -2,9 +2,11 @@
 
 use super::{Aim, Progress, TornEnd, print, print_answer};
 use crate::options::{Keyring, file_config};
+use crate::warnings::warn;
 use keyring_ward::admin::import::{Source, import};
 use keyring_ward::error::Result;
-use keyring_ward::os::{identity, signals};
+use keyring_ward::os::{identity, running, signals};
+use keyring_ward::store::file::lock::Lock;
 use keyring_ward::sys;
 use serde_json::json;
 use std::fs::File;
@@ -32,6 +34,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// The keyring that it is about.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
     /// The source, where root names it: a file that only root can read is opened before root's rights are given up, as
     /// the shell would for `< FILE`, if its path leads nowhere else. Any other way to it is gone with the account's rights.
     fn opened_by_root(&self) -> Option<File> {
@@ -47,6 +54,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     if !args.dry_run {
         signals::hold_back();
     }
+    let in_use = in_use(args);
     let mut bar = Progress::new("keys");
     let mut progress = |done: usize, all: usize| bar.set(done, all);
     let plan = match (&args.from, &args.from_config) {
@@ -68,6 +76,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         }
     };
     drop(bar);
+    in_use.into_iter().for_each(warn);
     if json {
         print_answer(json!({
             "format": plan.format, "new": plan.new, "same": plan.same, "dry_run": args.dry_run,
@@ -97,4 +106,27 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Whether a server may still make keys in the source. That of a keyring of ours holds its lock; another one is looked for
+/// by its data directory.
+fn in_use(args: &Args) -> Option<String> {
+    if let Some(file) = &args.from_config {
+        let path = file_config(file).ok()?.path;
+        let who = Lock::is_held(&path).ok()??;
+        return Some(format!(
+            "the source '{}' is held by {who}: what it gets from now on is not imported. Stop that server, and import once more.",
+            path.display()
+        ));
+    }
+    let dir = args.keyring.likely_data_dir()?;
+    let process = match running::server_of(&dir).ok()?? {
+        0 => "in a container".into(),
+        pid => format!("process {pid}"),
+    };
+    Some(format!(
+        "a server runs on '{}' ({process}). If the source is its keyring, keys that it makes from now on are not imported: stop \
+         it, and import once more.",
+        dir.display()
+    ))
 }

@@ -20,6 +20,7 @@ use crate::warnings;
 use keyring_ward::admin::Target;
 use keyring_ward::admin::init::Made;
 use keyring_ward::config::Config;
+use keyring_ward::config::written::Written;
 use keyring_ward::error::Result;
 use std::path::PathBuf;
 
@@ -166,4 +167,16 @@ pub fn print_made(made: &Made) {
              the vendor's means, the keyring can't be opened."
         )),
     }
+}
+
+/// Prints a configuration in each of the ways in which a server can have it.
+pub fn print_configuration(written: &Written) {
+    let lines = |prefix| written.lines(prefix).join("\n");
+    print("Component: component_keyring_ward.cnf in the plugin directory");
+    print(&format!("  {}", written.json_line()));
+    print(&format!("or in my.cnf\n  [keyring_ward]\n{}", lines("  ")));
+    print(&format!(
+        "Plugin: in my.cnf\n  [mysqld]\n  early-plugin-load=keyring_ward.so\n{}",
+        lines("  loose_keyring_ward_")
+    ));
 }

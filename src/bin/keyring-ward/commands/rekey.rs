@@ -1,10 +1,13 @@
 //! `keyring-ward rekey`
 
-use super::{Aim, Change, TornEnd, print, print_answer, print_made, print_would};
-use crate::options::{Asked, Keyring, file_config};
+use super::{
+    Aim, Change, TornEnd, print, print_answer, print_configuration, print_made, print_would,
+};
+use crate::options::{Asked, Keyring, SOMEWHERE, file_config, file_written, set};
 use keyring_ward::admin::pin::{Pin, Pinned};
 use keyring_ward::admin::rekey::{self, could_rekey, could_reseal, rekey};
-use keyring_ward::config::{Config, KekConfig, SecretRef};
+use keyring_ward::config::written::Written;
+use keyring_ward::config::{Config, KekConfig, Layer, SecretRef};
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::os::signals;
 use std::path::{Path, PathBuf};
@@ -71,6 +74,16 @@ fn tell(sentence: &str) {
     let _ = writeln!(std::io::stderr(), "{sentence}");
 }
 
+/// What a server does itself that holds the keyring.
+fn or_by_sql(e: Error, function: &str) -> Error {
+    match e.kind() {
+        Kind::Locked => e.hint(format!(
+            "Stop the other server or tool. A server that runs can do it itself: SELECT {function} (share/install.sql)."
+        )),
+        _ => e,
+    }
+}
+
 /// `keyring-ward reseal`
 #[derive(clap::Args)]
 pub struct Reseal {
@@ -87,7 +100,31 @@ impl Args {
     }
 }
 
+impl Args {
+    /// The configuration with the new KEK, as an administrator writes it down.
+    fn written(&self) -> Result<Written> {
+        if let Some(file) = &self.new_config {
+            return file_written(file);
+        }
+        let mut new = Layer::from_origin("the command line");
+        match &self.new_key_file {
+            Some(file) => set(&mut new, "file_key_file", file),
+            None => {
+                let file = self.new_passphrase_file.as_deref();
+                set(&mut new, "file_passphrase_file", file.unwrap_or(SOMEWHERE));
+            }
+        }
+        self.keyring.written_with(new)
+    }
+}
+
 pub fn run(args: &Args, json: bool) -> Result<()> {
+    let by_sql = |e| {
+        or_by_sql(
+            e,
+            "keyring_ward_rekey(), after the change of the configuration",
+        )
+    };
     let aim = Aim::to_write(&args.keyring, &args.end)?;
     let config = &aim.config;
     let asked = Asked {
@@ -125,7 +162,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         }
     };
     if args.dry_run {
-        let keys = could_rekey(aim.target(), &kek, args.generate)?;
+        let keys = could_rekey(aim.target(), &kek, args.generate).map_err(by_sql)?;
         print_would(
             json,
             &format!(
@@ -135,6 +172,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         );
         return Ok(());
     }
+    let written = args.written()?;
     signals::hold_back();
     let pinned = || {
         let mut all = vec![args.keyring.pinned()?];
@@ -144,7 +182,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         Ok(all)
     };
     let pin = args.wait.pin(&pinned);
-    let done = rekey(aim.target(), &kek, args.keep_dek, args.generate, &pin)?;
+    let done = rekey(aim.target(), &kek, args.keep_dek, args.generate, &pin).map_err(by_sql)?;
     if json {
         print_answer(json_of(&done));
         return Ok(());
@@ -163,7 +201,9 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         "the new KEK"
     };
     print_done(config, &format!("{kek} with {dek}"), &done);
-    print("Name the new KEK in the server's configuration before it is started.");
+    print("Name the new KEK in the server's configuration before it is started:\n");
+    print_configuration(&written);
+    print("");
     print("Keep the old KEK as long as backups of the old file are kept.");
     print(
         "If the old KEK was disclosed, rotate MySQL's own keys next: ALTER INSTANCE ROTATE INNODB MASTER KEY, ALTER INSTANCE ROTATE BINLOG MASTER KEY.",
@@ -196,10 +236,11 @@ fn print_done(config: &Config, under: &str, done: &rekey::Outcome) {
 /// `keyring-ward reseal`
 pub fn reseal(args: &Reseal, json: bool) -> Result<()> {
     let Reseal { change: args, wait } = args;
+    let by_sql = |e| or_by_sql(e, "keyring_ward_reseal()");
     let aim = Aim::to_write(&args.keyring, &args.end)?;
     let config = &aim.config;
     if args.dry_run {
-        let keys = could_reseal(aim.target())?;
+        let keys = could_reseal(aim.target()).map_err(by_sql)?;
         print_would(
             json,
             &format!(
@@ -211,7 +252,7 @@ pub fn reseal(args: &Reseal, json: bool) -> Result<()> {
     }
     signals::hold_back();
     let pinned = || Ok(vec![args.keyring.pinned()?]);
-    let done = rekey::reseal(aim.target(), &wait.pin(&pinned))?;
+    let done = rekey::reseal(aim.target(), &wait.pin(&pinned)).map_err(by_sql)?;
     if json {
         print_answer(json_of(&done));
         return Ok(());
