@@ -1,8 +1,8 @@
 /* Our own declarations of the tables that MySQL and this library exchange.
  *
  * This file owns the memory layout of the C interface, and nothing else. It is written from
- * measured facts about MySQL 8.0 to 9.7 on x86-64 Linux, not from MySQL's headers; names are
- * ours. bindgen turns it into src/mysql/abi.rs (`cargo build --features bindgen`).
+ * facts (measured on MySQL 9.7, read of 8.0 and 8.4; tests/support/host/versions.rs has each with
+ * its source) about x86-64 Linux, not from MySQL's headers; names are ours. bindgen turns it into src/mysql/abi.rs (`cargo build --features bindgen`).
  * It must never contain a table whose layout changes between the supported versions.
  */
 #ifndef KEYRING_WARD_ABI_H

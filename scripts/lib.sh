@@ -207,7 +207,7 @@ ensure_kms() {
 kms_start() {
   [ -z "${KMS_MOTO:-}" ] || return 0
   ensure_kms
-  local host=127.0.0.1 data=$WORK/kms/data port
+  local host=127.0.0.1 data=$WORK/kms/data-$BASHPID port
   if has_docker; then
     host=$(docker network inspect bridge -f '{{range .IPAM.Config}}{{.Gateway}}{{end}}')
     [ -n "$host" ] || host=$(ip -4 -o addr show docker0 | awk '{sub("/.*", "", $4); print $4}')
@@ -215,15 +215,15 @@ kms_start() {
   rm -rf "$data"; mkdir -p "$data/fs"
   port=$((20000 + RANDOM % 5000 * 2))
   KMS_MOTO=$host:$port KMS_LOCALSTACK=$host:$((port + 1))
-  MOTO_ACCOUNT_ID=${KMS_ACCOUNT:-123456789012} setsid "$WORK/kms/moto/bin/moto_server" -H "$host" -p "$port" >"$WORK/moto.log" 2>&1 & KMS_PIDS=$!
+  MOTO_ACCOUNT_ID=${KMS_ACCOUNT:-123456789012} setsid "$WORK/kms/moto/bin/moto_server" -H "$host" -p "$port" >"$data/moto.log" 2>&1 & KMS_PIDS=$!
   LOCALSTACK_VOLUME_DIR=$data FILESYSTEM_ROOT=$data/fs SERVICES=kms DISABLE_EVENTS=1 SKIP_SSL_CERT_DOWNLOAD=1 \
     GATEWAY_LISTEN=$KMS_LOCALSTACK setsid "$WORK/kms/localstack/bin/python" -m localstack.runtime.main \
-    >"$WORK/localstack.log" 2>&1 & KMS_PIDS="$KMS_PIDS $!"
+    >"$data/localstack.log" 2>&1 & KMS_PIDS="$KMS_PIDS $!"
   trap box_stop EXIT
   local end=$((SECONDS + 120)) each
   for each in "$KMS_MOTO" "$KMS_LOCALSTACK"; do
     until (exec 3<>"/dev/tcp/${each/:/\/}") 2>/dev/null; do
-      [ $SECONDS -lt $end ] || die "a KMS server does not start, see $WORK/moto.log and $WORK/localstack.log"
+      [ $SECONDS -lt $end ] || die "a KMS server does not start, see $data/moto.log and $data/localstack.log"
       sleep 0.2
     done
   done
@@ -249,7 +249,7 @@ box_start() {
   mkdir -p "$WORK"
   if has_docker; then
     ensure_base_image
-    BOX=kw-$$-$RANDOM
+    BOX=kw-$BASHPID-$RANDOM
     # What servers write lies on volumes, that is on the machine's own file system: fuse-overlayfs, which some
     # Docker engines use, has been seen to lose and resurrect files that are removed and made again quickly.
     local volumes=() folder
@@ -260,7 +260,7 @@ box_start() {
   else
     note "no Docker engine answers: running the same server in a root of its own"
     ensure_chroot
-    BOX=$WORK/box-$$
+    BOX=$WORK/box-$BASHPID
     as_root mkdir -p "$BOX"
     as_root cp -a --reflink=auto "$CHROOT/." "$BOX/"
     as_root mount -t proc proc "$BOX/proc"

@@ -17,10 +17,10 @@ part_asan() {
   local rc=0
   need_file /usr/lib/softhsm/libsofthsm2.so softhsm2
   ensure_kms
-  # A library of its own can't find AddressSanitizer in the test program: the shim is built without.
+  # A library of its own can't find AddressSanitizer in the test program: the shim, and what the fake host loads, are built without.
   cargo build --locked -q --example p11_shim
   # As in CI: a test that can't run is a failure, no skip.
-  CI=true KW_P11_SHIM=$REPO/target/debug/examples/libp11_shim.so RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --locked --no-fail-fast -q --target $TARGET --target-dir target/asan >"$WORK/asan.log" 2>&1 || rc=1
+  CI=true KW_P11_SHIM=$REPO/target/debug/examples/libp11_shim.so KW_LIBRARY=$REPO/target/debug/deps/libkeyring_ward.so RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --locked --no-fail-fast -q --target $TARGET --target-dir target/asan >"$WORK/asan.log" 2>&1 || rc=1
   verdict "AddressSanitizer (and LeakSanitizer): $(grep -c '^test result: ok' "$WORK/asan.log") test programs" $rc
   [ $rc = 0 ] || tail -30 "$WORK/asan.log"
 }

@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
 # Everything that CI runs, part by part, ending with one line "N passed, N failed".
 #   scripts/test.sh              all parts
-#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit fuzz exports server root containers admin doctor docs hsm kms mtr suite torture
+#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit fuzz exports versions server root containers admin doctor docs hsm kms mtr suite torture
 #   scripts/test.sh --all        all parts, and MySQL's whole suite instead of its quick tests, with each backend
 # A part that can't run where it should is a failure, never a silent skip.
 . "$(dirname "$0")/lib.sh"
 cd "$REPO"
-PASSED=0 FAILED=0 ALL=no PARTS=() TIMES=
+PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
     --all) ALL=yes ;;
-    fmt | clippy | doc | bindings | deny | unit | fuzz | exports | server | root | containers | admin | doctor | docs | hsm | kms | mtr | suite | torture) PARTS+=("$argument") ;;
+    fmt | clippy | doc | bindings | deny | unit | fuzz | exports | versions | server | root | containers | admin | doctor | docs | hsm | kms | mtr | suite | torture) PARTS+=("$argument") ;;
     *) wrong_usage ;;
   esac
 done
-[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports server root containers admin doctor docs hsm kms mtr suite torture)
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports versions server root containers admin doctor docs hsm kms mtr suite torture)
 mkdir -p "$WORK"
 TOOLS=$WORK/tools
 
 # What the parts with a server need is fetched while the first parts compile.
 box_image() { if has_docker; then ensure_base_image; else ensure_chroot; fi; }
 case " ${PARTS[*]} " in
-  *" unit "* | *" hsm "* | *" kms "*) prepare_in_background box_image ensure_kms ensure_kryoptic ;;
+  *" unit "* | *" hsm "* | *" kms "* | *" docs "*) prepare_in_background box_image ensure_kms ensure_kryoptic ;;
 esac
 
 # check NAME COMMAND…: one check, counted once.
@@ -131,6 +131,14 @@ installs_and_removes() {
   [ "$(cd "$root" && find . -type f)" = ./var/lib/mysql-keyring/keyring.ward ]
 }
 
+# The release library in a host that has the services of 8.0, 8.4, 9.7 or none, and not one slot more. Prints what was called.
+part_versions() {
+  build_library
+  cargo build --locked -q --example mysqld_fake_host
+  check "the release library with each version's services, in each role" \
+    env KW_LIBRARY=target/release/libkeyring_ward.so cargo test --locked -q --test fake_host -- --nocapture --test-threads 1
+}
+
 # One box for all parts that need a server.
 with_box() { # with_box NAME COMMAND…
   local log=$WORK/$1.log rc=0; shift
@@ -205,15 +213,78 @@ part_torture() {
   count_from "$log" "$rc"
 }
 
-for part in "${PARTS[@]}"; do
-  say "$part"
-  began=$SECONDS
-  "part_$part"
-  TIMES+="$(printf '%5d s  %s' $((SECONDS - began)) "$part")"$'\n'
+# ---- what runs, and beside what ---------------------------------------------------------------------
+
+# Parts that need a server wait more than they compute: some of them run beside each other and beside the compiler, each
+# part with a box of its own. Long ones first, so that the last one to end is short; those that need examples not at once.
+IN_BOXES="server doctor mtr hsm kms admin torture docs containers root suite"
+LANES=${KW_LANES:-3}
+AT=$WORK/lanes
+
+run_part() { # run_part PART: its counts and seconds go into files of its name
+  local began=$SECONDS
+  PASSED=0 FAILED=0
+  say "$1"
+  "part_$1"
+  printf '%s %s %s\n' "$PASSED" "$FAILED" $((SECONDS - began)) > "$AT/$1.counts"
+}
+
+# Takes parts until there are none. What a part prints is shown in one piece when it ends.
+lane() {
+  local part
+  for part; do
+    mkdir "$AT/$part.taken" 2>/dev/null || continue
+    # Not behind || or if: there the shell would go on after an error.
+    set +e
+    (set -e; run_part "$part") > "$AT/$part.log" 2>&1 < /dev/null
+    set -e
+    flock "$AT" cat "$AT/$part.log"
+  done
+}
+
+# Where this script is interrupted: each part removes its box when it is told to end.
+end_lanes() {
+  local pid
+  for pid in "${LANE_PIDS[@]}"; do
+    kill "$pid" 2>/dev/null || true
+    pkill -TERM -P "$pid" || true
+  done
+  wait
+}
+
+rm -rf "$AT"; mkdir -p "$AT"
+boxed=() others=()
+for part in $IN_BOXES; do case " ${PARTS[*]} " in *" $part "*) boxed+=("$part") ;; esac; done
+for part in "${PARTS[@]}"; do case " $IN_BOXES " in *" $part "*) ;; *) others+=("$part") ;; esac; done
+LANE_PIDS=()
+if [ ${#boxed[@]} -gt 0 ]; then
+  build_library
+  prepared
+  box_image
+  for ((i = 0; i < LANES && i < ${#boxed[@]}; i++)); do
+    lane "${boxed[@]}" & LANE_PIDS+=($!)
+  done
+  trap end_lanes EXIT
+fi
+# What several parts need is compiled once, before they wait for each other.
+case " ${PARTS[*]} " in *" unit "* | *" hsm "* | *" kms "* | *" docs "* | *" root "* | *" torture "*)
+  (cd "$REPO" && cargo build --locked -q --examples) ;;
+esac
+for part in "${others[@]}"; do
+  set +e
+  (set -e; run_part "$part")
+  set -e
 done
+for pid in "${LANE_PIDS[@]}"; do wait "$pid" || true; done
+trap - EXIT
 prepared
-box_stop
 say "finished; no server is left"
-printf '%s' "$TIMES"
+PASSED=0 FAILED=0
+for part in "${PARTS[@]}"; do
+  # A part that ended before it could count has failed.
+  read -r p f seconds < "$AT/$part.counts" 2>/dev/null || p=0 f=1 seconds=0
+  PASSED=$((PASSED + p)) FAILED=$((FAILED + f))
+  printf '%5d s  %-10s %s\n' "$seconds" "$part" "$([ "$f" = 0 ] || echo "$f failed")"
+done
 echo "$PASSED passed, $FAILED failed"
 [ "$FAILED" = 0 ]

@@ -180,6 +180,8 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
 pub enum Access {
     /// For reading.
     Read,
+    /// For reading, whatever other names the file has.
+    ReadLinked,
     /// For reading and writing; the file must exist.
     ReadWrite,
     /// For reading and writing; created with mode 0600 where it is missing.
@@ -252,7 +254,7 @@ pub fn open(path: &Path, access: Access) -> io::Result<(File, Metadata)> {
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK);
     match access {
-        Access::Read => {}
+        Access::Read | Access::ReadLinked => {}
         Access::ReadWrite => {
             options.write(true);
         }
@@ -269,7 +271,7 @@ pub fn open(path: &Path, access: Access) -> io::Result<(File, Metadata)> {
         _ => e,
     })?;
     let meta = regular(&file)?;
-    if meta.nlink() != 1 {
+    if meta.nlink() != 1 && access != Access::ReadLinked {
         return Err(io::Error::other(format!(
             "it has {} hard links instead of one",
             meta.nlink()

@@ -181,6 +181,161 @@ fn either_disk_rolled_back() {
     );
 }
 
+/// Rewrites use up numbers, one for each key that they carry. An older copy that was rewritten has numbers beyond those
+/// that it lacks, and is an older copy all the same.
+#[test]
+fn yesterdays_keyring_is_noticed_however_often_it_was_rewritten_since() {
+    let place = with_keys(10);
+    let yesterday = place.read();
+    grow(&place.open().unwrap(), 10..15);
+    let (today, marker) = (place.read(), std::fs::read(place.marker_file()).unwrap());
+    for rewrites in 0..7 {
+        place.write(&yesterday);
+        std::fs::write(place.marker_file(), &marker).unwrap();
+        for n in 0..rewrites {
+            // By the tool, which no one has told of the data directory.
+            rewrite(&place, n % 2 == 0);
+        }
+        let said = verdict(&place);
+        assert!(said.contains(OLDER), "{rewrites} rewrites: {said}");
+        let sees = match rewrites {
+            0 => "ends with record 10 of generation 1",
+            _ => "when generation 1 had its records up to 10",
+        };
+        assert!(said.contains(sees), "{said}");
+        // A server that has the keys in memory: the same.
+        let rewritten = place.read();
+        place.write(&today);
+        let server = place.open().unwrap();
+        place.write(&rewritten);
+        let e = reload(&server, &place).map(drop).unwrap_err();
+        assert!(e.to_string().contains(OLDER), "RELOAD, {rewrites}: {e}");
+        assert_eq!(server.len(), 15, "memory has them");
+    }
+    // The newest file may be rewritten, and is the newest still.
+    for rewrites in 0..7 {
+        place.write(&today);
+        std::fs::write(place.marker_file(), &marker).unwrap();
+        let server = place.open().unwrap();
+        let elsewhere = Place::new();
+        std::fs::copy(place.key_file(), elsewhere.key_file()).unwrap();
+        elsewhere.write(&today);
+        (0..rewrites).for_each(|n| rewrite(&elsewhere, n % 2 == 0));
+        place.write(&elsewhere.read());
+        assert_eq!(reload(&server, &place).unwrap().len(), 15, "{rewrites}");
+        drop(server);
+        std::fs::write(place.marker_file(), &marker).unwrap();
+        assert_eq!(verdict(&place), "opens 15", "{rewrites} rewrites");
+    }
+}
+
+fn reload(server: &Keyring, place: &Place) -> keyring_ward::error::Result<Keyring> {
+    server.reload(&place.config(), &place.server())
+}
+
+/// A rewrite that the tool does: with the same DEK, or with a new one.
+fn rewrite(place: &Place, same_dek: bool) {
+    let mut tool = place.server();
+    tool.data_dir = None;
+    let keyring = Keyring::open(&place.config(), &tool, &SecretPool::new()).unwrap();
+    match same_dek {
+        true => keyring.compact().unwrap(),
+        false => keyring.rekey(&place.config().keks, false).unwrap(),
+    }
+}
+
+/// A header names 64 generations. What the marker knows of one before them can't be told, and is not taken for good.
+#[test]
+fn a_marker_that_is_too_old_to_tell() {
+    let place = with_keys(3);
+    let marker = std::fs::read(place.marker_file()).unwrap();
+    (0..64).for_each(|_| rewrite(&place, true));
+    let whole = place.read();
+    assert_eq!(verdict(&place), "opens 3");
+    place.write(&whole);
+    std::fs::write(place.marker_file(), &marker).unwrap();
+    rewrite(&place, true);
+    let said = verdict(&place);
+    for part in [
+        "was rewritten 65 times since record 3 of generation 1",
+        "nothing tells",
+        "reset-marker",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    keyring_ward::admin::marker::reset(&place.data_dir()).unwrap();
+    assert_eq!(verdict(&place), "opens 3");
+    // A server's own rewrites, and starts in between, keep up with it.
+    let mut keyring = place.open().unwrap();
+    for n in 0..140 {
+        keyring.compact().unwrap();
+        if n % 50 == 0 {
+            drop(keyring);
+            (0..40).for_each(|_| rewrite(&place, true));
+            keyring = place.open().unwrap();
+        }
+    }
+    drop(keyring);
+    assert_eq!(verdict(&place), "opens 3");
+}
+
+/// Random histories of a server; then each earlier state of its file, as it is or rewritten by the tool, is put back.
+#[test]
+fn every_earlier_file_is_noticed() {
+    let mut x = 0x1234_5678_9abc_def1_u64;
+    let mut random = |n: u64| {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        (x >> 11) % n
+    };
+    let mut tried = 0;
+    for round in 0..40 {
+        let place = Place::new();
+        let mut keyring = place.open().unwrap();
+        let (mut files, mut names): (Vec<Vec<u8>>, Vec<String>) = Default::default();
+        for i in 0..random(12) + 2 {
+            match random(7) {
+                0..=3 => {
+                    names.push(format!("k{i}"));
+                    keyring
+                        .generate(format!("k{i}").as_bytes(), b"o@h", b"AES", 32)
+                        .unwrap();
+                }
+                4 => {
+                    if let Some(name) = names.pop() {
+                        keyring.remove(name.as_bytes(), b"o@h").unwrap();
+                    }
+                }
+                5 => keyring.compact().unwrap(),
+                _ => keyring = reload(&keyring, &place).unwrap(),
+            }
+            if place.keyring_file().exists() && files.last() != Some(&place.read()) {
+                files.push(place.read());
+            }
+        }
+        drop(keyring);
+        let Some(last) = files.pop() else { continue };
+        let marker = std::fs::read(place.marker_file()).unwrap();
+        for (i, file) in files.iter().enumerate() {
+            place.write(file);
+            (0..random(4)).for_each(|n| rewrite(&place, n % 2 == 0));
+            std::fs::write(place.marker_file(), &marker).unwrap();
+            tried += 1;
+            let said = verdict(&place);
+            assert!(
+                !said.starts_with("opens"),
+                "round {round}, state {i}: {said}"
+            );
+        }
+        place.write(&last);
+        std::fs::write(place.marker_file(), &marker).unwrap();
+        let said = verdict(&place);
+        assert_eq!(said, format!("opens {}", names.len()), "round {round}");
+    }
+    assert!(tried > 100, "{tried}");
+}
+
 /// Two servers were started from copies of one keyring, each wrote, and their files are exchanged.
 #[test]
 fn another_branch_is_noticed_at_start_at_reload_and_by_a_look() {
@@ -221,8 +376,29 @@ fn another_branch_is_noticed_at_start_at_reload_and_by_a_look() {
     short.compact().unwrap();
     drop(short);
     ours.write(&theirs.read());
-    // It began behind record 9, ours ended with 5: nothing tells it from a rewrite of ours by the tool. A limit.
+    // It began behind record 9, ours ended with 5: nothing tells it from a rewrite of ours by the tool. A limit, as long
+    // as they part in the generation that the marker knows.
     assert!(verdict(&ours).starts_with("opens"));
+    for ours_too in [false, true] {
+        let (ours, theirs) = (with_keys(3), Place::new());
+        std::fs::copy(ours.key_file(), theirs.key_file()).unwrap();
+        theirs.write(&ours.read());
+        let a = ours.open().unwrap();
+        a.compact().unwrap();
+        if ours_too {
+            grow(&a, 3..4);
+        }
+        drop(a);
+        let b = theirs.open().unwrap();
+        b.compact().unwrap();
+        for times in 0..3 {
+            grow(&b, 10 + times..11 + times);
+            ours.write(&theirs.read());
+            let said = verdict(&ours);
+            assert!(said.contains(BRANCH), "{times} more rewrites: {said}");
+            b.compact().unwrap();
+        }
+    }
     let theirs = Place::new();
     std::fs::copy(ours.key_file(), theirs.key_file()).unwrap();
     let ours = with_keys(3);
@@ -323,6 +499,86 @@ fn a_marker_that_can_not_be_written_fails_no_write_and_heals() {
     assert_eq!(place.marked().unwrap().at.sequence, 200);
     assert!(keyring.take_warnings().is_empty());
     assert_eq!(keyring.len(), 200);
+}
+
+/// It is well again: each record is marked from then on, whatever failed before.
+#[test]
+fn no_mark_is_left_out_once_the_marker_is_well() {
+    let place = with_keys(1);
+    let away = place.dir.path().join("away");
+    for heals_by in ["itself", "a rewrite", "being made"] {
+        let keyring = place.open().unwrap();
+        let from = keyring.status().store.sequence as u32;
+        std::fs::rename(place.data_dir(), &away).unwrap();
+        grow(&keyring, 1000 * from..1000 * from + 300);
+        std::fs::rename(&away, place.data_dir()).unwrap();
+        match heals_by {
+            "a rewrite" => keyring.compact().unwrap(),
+            "being made" => {
+                std::fs::remove_file(place.marker_file()).unwrap();
+                grow(&keyring, 1000 * from + 300..1000 * from + 900);
+            }
+            _ => {}
+        }
+        for n in 1000 * from + 900..1000 * from + 905 {
+            grow(&keyring, n..n + 1);
+            let (last, marked) = (keyring.status().store.sequence, place.marked().unwrap());
+            assert_eq!(marked.at.sequence, last, "{heals_by}");
+        }
+        drop(keyring);
+    }
+}
+
+/// A copy of the data directory by hard links (cp -al) has the marker in it: it counts, and what has two names is not
+/// written to.
+#[test]
+fn a_marker_with_two_names() {
+    let place = with_keys(2);
+    let copy = place.dir.path().join("snapshot");
+    std::fs::hard_link(place.marker_file(), &copy).unwrap();
+    let copied = std::fs::read(&copy).unwrap();
+    let yesterday = place.read();
+    let keyring = place.open().unwrap();
+    grow(&keyring, 2..3);
+    assert_eq!(place.marked().unwrap().at.sequence, 3, "it is a new file");
+    assert_eq!(
+        std::fs::read(&copy).unwrap(),
+        copied,
+        "the copy is as it was"
+    );
+    // Made while the server runs.
+    let copy = place.dir.path().join("later");
+    std::fs::hard_link(place.marker_file(), &copy).unwrap();
+    let copied = std::fs::read(&copy).unwrap();
+    grow(&keyring, 3..5);
+    assert_eq!(std::fs::read(&copy).unwrap(), copied);
+    assert_eq!(place.marked().unwrap().at.sequence, 5);
+    drop(keyring);
+    // It is believed as any other.
+    std::fs::hard_link(place.marker_file(), place.dir.path().join("third")).unwrap();
+    let today = place.read();
+    place.write(&yesterday);
+    assert!(verdict(&place).contains(OLDER));
+    place.write(&today);
+    assert_eq!(verdict(&place), "opens 5");
+}
+
+/// A server that only reads keeps the marker as well.
+#[test]
+fn the_marker_of_a_running_server_is_not_reset_whatever_the_server_may_do() {
+    let place = with_keys(2);
+    let before = std::fs::read(place.marker_file()).unwrap();
+    for read_only in [true, false] {
+        let mut config = place.config();
+        config.read_only = read_only;
+        let server = Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
+        let server = server.reload(&config, &place.server()).unwrap();
+        let e = keyring_ward::admin::marker::reset(&place.data_dir()).unwrap_err();
+        assert_eq!(e.kind(), Kind::Locked, "read_only {read_only}");
+        drop(server);
+        assert_eq!(std::fs::read(place.marker_file()).unwrap(), before);
+    }
+    keyring_ward::admin::marker::reset(&place.data_dir()).unwrap();
 }
 
 /// The marker is removed under a running server: the next write makes it anew, and yesterday's keyring is noticed.

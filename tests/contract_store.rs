@@ -501,6 +501,40 @@ fn a_stale_temporary_is_swept() {
     assert!(!stale.exists());
 }
 
+/// Beside a keyring that does not open the left-over may be the last whole copy: it stays, whoever opens it for whatever.
+#[test]
+fn nothing_is_swept_before_the_keyring_was_found_good() {
+    let rescue = |place: &Place| place.dir.path().join("keyring.ward.new");
+    type Damage = fn(&Place, &[u8]);
+    let damages: [(&str, Damage); 6] = [
+        ("cut", |p, whole| p.write(&whole[..whole.len() - 200])),
+        ("changed", |p, whole| {
+            let mut bad = whole.to_vec();
+            bad[whole.len() / 2] ^= 1;
+            p.write(&bad);
+        }),
+        ("empty", |p, _| p.write(b"")),
+        ("older", |p, whole| p.write(&whole[..whole.len() - 129])),
+        ("another's", |p, _| p.write(&with_keys(1).read())),
+        ("under another KEK", |p, _| {
+            common::write_secret(&p.key_file(), &[1; 32]);
+        }),
+    ];
+    for (what, damage) in damages {
+        let place = with_keys(5);
+        let whole = place.read();
+        let kek = std::fs::read(place.key_file()).unwrap();
+        common::write_secret(&rescue(&place), &whole);
+        damage(&place, &whole);
+        let e = place.open().map(drop).unwrap_err();
+        let there = std::fs::read(rescue(&place)).unwrap_or_default();
+        assert_eq!(there, whole, "{what}: {e}");
+        std::fs::rename(rescue(&place), place.keyring_file()).unwrap();
+        common::write_secret(&place.key_file(), &kek);
+        assert_eq!(place.open().unwrap().len(), 5, "{what}: nothing is lost");
+    }
+}
+
 #[test]
 fn an_interrupted_rescue_is_no_stale_temporary() {
     let place = with_keys(2);
@@ -607,6 +641,70 @@ fn a_lost_file_without_its_marker_is_another_keyrings_beginning() {
     let new = keyring.reload(&place.config(), &place.server()).unwrap();
     assert!(new.list().is_empty());
     assert!(!place.keyring_file().exists());
+}
+
+/// Only a marker that was there and is gone says that another keyring shall begin. One that could never be made says
+/// nothing: what is in memory is not given up for a file that was lost or exchanged, or for a wrong path.
+#[test]
+fn what_is_in_memory_is_not_given_up_because_there_never_was_a_marker() {
+    let without_marker = || {
+        let place = Place::new();
+        // Something that does not go is in the way.
+        std::fs::create_dir_all(place.data_dir().join("keyring_ward.marker.tmp/x")).unwrap();
+        let keyring = place.open().unwrap();
+        for name in [b"a", b"b", b"c"] {
+            keyring.generate(name, b"u@h", b"AES", 32).unwrap();
+        }
+        assert_eq!(keyring.take_warnings().len(), 1, "it is said");
+        assert!(place.marked().is_none());
+        (place, keyring)
+    };
+    let (place, keyring) = without_marker();
+    std::fs::remove_file(place.keyring_file()).unwrap();
+    let new = keyring.reload(&place.config(), &place.server()).unwrap();
+    assert_eq!(content(&new), content(&keyring), "lost: written anew");
+    assert!(place.keyring_file().exists());
+
+    let (place, keyring) = without_marker();
+    let other = with_keys(2);
+    std::fs::copy(place.key_file(), other.key_file()).unwrap();
+    place.write(&other.read());
+    let mut elsewhere = place.config();
+    elsewhere.path = place.dir.path().join("typo.ward");
+    for (what, config, says) in [
+        (
+            "exchanged",
+            place.config(),
+            "is not the keyring that this server's memory holds",
+        ),
+        (
+            "a wrong path",
+            elsewhere,
+            "does not exist, but this server's memory holds",
+        ),
+    ] {
+        let e = keyring.reload(&config, &place.server()).map(drop);
+        let e = e.unwrap_err().to_string();
+        assert!(
+            e.contains(says) && e.contains("restart the server"),
+            "{what}: {e}"
+        );
+        assert_eq!(keyring.len(), 3);
+    }
+    std::fs::remove_file(place.keyring_file()).unwrap();
+    let new = keyring.reload(&place.config(), &place.server()).unwrap();
+    assert_eq!(content(&new), content(&keyring), "what the sentence tells");
+    // A data directory that is not to be seen is not one without a marker.
+    let place = with_keys(3);
+    let keyring = place.open().unwrap();
+    std::fs::rename(place.data_dir(), place.dir.path().join("away")).unwrap();
+    std::fs::remove_file(place.keyring_file()).unwrap();
+    let new = keyring.reload(&place.config(), &place.server()).unwrap();
+    assert_eq!(
+        content(&new),
+        content(&keyring),
+        "the data directory is away"
+    );
 }
 
 #[test]
@@ -871,12 +969,12 @@ fn live_and_dead_bytes_are_the_same_after_a_reopening() {
     drop(keyring);
     let keyring = place.open().unwrap();
     assert_eq!(counted(&keyring), before);
-    // Live, dead and the header are the whole file.
+    // Live, dead and the header are the whole file; the header then names one generation more.
     let header = place.read().len() as u64 - before.0 - before.1;
     let sequence = keyring.status().store.sequence;
     keyring.compact().unwrap();
     assert_eq!(counted(&keyring), (before.0, 0));
-    assert_eq!(place.read().len() as u64, header + before.0);
+    assert_eq!(place.read().len() as u64, header + 40 + before.0);
     // One number beyond the last is left out: a record whose sync failed may have carried it.
     assert_eq!(keyring.status().store.sequence, sequence + 1 + 1);
     // A key remembers the generation that it was made in.

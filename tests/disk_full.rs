@@ -9,9 +9,17 @@ mod common;
 use common::faults::limit_file_size;
 use common::{Place, content};
 use keyring_ward::error::Kind;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Tests take turns: the limit is for all of them.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[test]
 fn a_write_without_room_leaves_nothing_behind() {
+    let _turn = turn();
     let place = Place::new();
     let keyring = place.open().unwrap();
     keyring.generate(b"first", b"", b"AES", 32).unwrap();
@@ -40,4 +48,38 @@ fn a_write_without_room_leaves_nothing_behind() {
     keyring.generate(b"third", b"", b"AES", 32).unwrap();
     drop(keyring);
     assert_eq!(place.open().unwrap().list().len(), 3);
+}
+
+/// An import of any number of keys is all of them or none, wherever the disk is full.
+#[test]
+fn many_keys_are_stored_at_once_or_not_at_all() {
+    use keyring_ward::keyring::id::KeyId;
+    use keyring_ward::keyring::record::KeyRecord;
+    let _turn = turn();
+    for n in [2u8, 3, 10, 15, 16, 40] {
+        let place = Place::new();
+        let keyring = place.open().unwrap();
+        keyring.generate(b"first", b"", b"AES", 32).unwrap();
+        let (before, keys) = (place.read(), content(&keyring));
+        let records = || {
+            let one = |i: u8| {
+                let id = KeyId::new(&[b'i', b'a' + i], b"u@h").unwrap();
+                let material = keyring.pool().copy(&[i; 32]).unwrap();
+                KeyRecord::new(id, b"AES", material, 1, 1).unwrap()
+            };
+            (0..n).map(one).collect::<Vec<_>>()
+        };
+        // Nothing fits, a part of a record, one record, half of all.
+        for room in [0, 50, 150, u64::from(n) * 60] {
+            limit_file_size(before.len() as u64 + room);
+            let stored = keyring.restore_all(records());
+            limit_file_size(libc::RLIM_INFINITY);
+            let e = stored.unwrap_err();
+            assert_eq!(content(&keyring), keys, "{n} keys, {room} bytes: {e}");
+            assert_eq!(place.read(), before, "{n} keys, {room} bytes");
+        }
+        keyring.restore_all(records()).unwrap();
+        drop(keyring);
+        assert_eq!(place.open().unwrap().len(), 1 + usize::from(n));
+    }
 }

@@ -246,6 +246,289 @@ fn a_new_kek_is_a_new_one() {
     assert_eq!(code, 0, "{err}");
 }
 
+/// Every command that writes, with what it needs beside a keyring's options. `new` names a key file, `source` another
+/// keyring's configuration.
+fn writing<'a>(new: &'a str, source: &'a str) -> [(&'static str, Vec<&'a str>); 6] {
+    [
+        ("compact", vec![]),
+        ("reseal", vec![]),
+        ("rekey", vec!["--new-key-file", new]),
+        ("remove", vec!["--name", "a", "--owner", "ann@localhost"]),
+        ("reown", vec!["--from", "bob@%", "--to", "bobby@%"]),
+        ("import", vec!["--from-config", source]),
+    ]
+}
+
+/// Files of a place, a digest of their content, and when they were written.
+fn state(place: &Place) -> Vec<(PathBuf, u64, std::time::SystemTime)> {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let all = below(place.dir.path()).into_iter().map(|path| {
+        let written = path.metadata().unwrap().modified().unwrap();
+        let mut digest = DefaultHasher::new();
+        std::fs::read(&path).ok().hash(&mut digest);
+        (path, digest.finish(), written)
+    });
+    all.collect()
+}
+
+/// The same without the lock's file, which names its last holder.
+fn state_but_for_the_lock(place: &Place) -> Vec<(PathBuf, u64, std::time::SystemTime)> {
+    let mut all = state(place);
+    all.retain(|file| !text(&file.0).ends_with(".lock"));
+    all
+}
+
+/// A second keyring to import from, and its configuration; and a key file.
+fn beside() -> (Place, String, String) {
+    let other = Place::new();
+    let keyring = other.open().unwrap();
+    keyring.store_key(b"x", b"u@h", b"AES", &[9; 16]).unwrap();
+    drop(keyring);
+    let config = other.dir.path().join("c.json");
+    let json = format!(
+        r#"{{"backend":"file","path":"{}","file":{{"key_file":"{}"}}}}"#,
+        text(&other.keyring_file()),
+        text(&other.key_file())
+    );
+    std::fs::write(&config, json).unwrap();
+    let new = other.dir.path().join("new");
+    write_secret(&new, &[8; 32]);
+    (other, text(&config), text(&new))
+}
+
+/// What a tool meets: a record that was acknowledged and is incomplete, an older copy, another keyring. Neither a change nor
+/// a dry run of one touches it where the data directory is named, and the sentence is the server's.
+#[test]
+fn the_marker_counts_for_every_command_that_writes() {
+    let _turn = turn();
+    let (_other, source, new) = beside();
+    type Spoil = fn(&Place, &[u8]);
+    let cases: [(&str, Spoil, &str); 4] = [
+        (
+            "a record that was acknowledged",
+            |p, whole| p.write(&whole[..whole.len() - 20]),
+            "no crash has left it so",
+        ),
+        (
+            "an older copy",
+            |p, whole| {
+                let last = whole.windows(4).rposition(|w| w == b"KWF\x01").unwrap();
+                p.write(&whole[..last]);
+            },
+            "is an older copy",
+        ),
+        (
+            "another keyring",
+            |p, _| p.write(&filled().read()),
+            "not the keyring that belongs to this data directory",
+        ),
+        (
+            "no keyring",
+            |p, _| std::fs::remove_file(p.keyring_file()).unwrap(),
+            "this server had a keyring",
+        ),
+    ];
+    for (what, spoil, says) in cases {
+        let place = filled();
+        spoil(&place, &place.read());
+        // An interrupted rescue may have left the whole keyring beside it.
+        write_secret(&place.dir.path().join("keyring.ward.new"), b"all keys");
+        let (before, all) = (state_but_for_the_lock(&place), state(&place));
+        let dir = text(&place.data_dir());
+        for (command, more) in writing(&new, &source) {
+            for dry_run in [&["--dry-run"][..], &[]] {
+                // A dry run of an import into nothing has nothing to open.
+                if what == "no keyring" && command == "import" && !dry_run.is_empty() {
+                    continue;
+                }
+                let more = [&["--datadir", &dir][..], &more[..], dry_run].concat();
+                let (code, out, err) = run(&place, command, &more);
+                assert!(code == 19 || code == 11, "{what}, {command}: {out}{err}");
+                assert!(err.contains(says), "{what}, {command}: {err}");
+                let after = state_but_for_the_lock(&place);
+                assert_eq!(after, before, "{what}, {command} {dry_run:?}");
+                if command == "compact" && !dry_run.is_empty() {
+                    assert_eq!(state(&place), all, "{what}: not even the lock");
+                }
+            }
+        }
+    }
+}
+
+/// A dry run writes nothing: not the lock, not the marker, no left-over is swept, no torn end is cut, no KEK adopted.
+#[test]
+fn a_dry_run_writes_nothing_at_all() {
+    let _turn = turn();
+    let (_other, source, new) = beside();
+    for named in [false, true] {
+        let place = filled();
+        let three = place.read();
+        let marker = std::fs::read(place.marker_file()).unwrap();
+        place
+            .open()
+            .unwrap()
+            .generate(b"torn", b"", b"AES", 32)
+            .unwrap();
+        let four = place.read();
+        // An incomplete record that the marker does not know: a server would cut it off.
+        place.write(&four[..(three.len() + four.len()) / 2]);
+        std::fs::write(place.marker_file(), &marker).unwrap();
+        write_secret(&place.dir.path().join("keyring.ward.new"), b"left over");
+        // As after a change of the configuration: the file is under the second KEK.
+        let first = text(&place.dir.path().join("first"));
+        write_secret(Path::new(&first), &[0x67; 32]);
+        std::fs::remove_file(place.dir.path().join("keyring.ward.lock")).unwrap();
+        let before = state(&place);
+        let dir = text(&place.data_dir());
+        for (command, more) in writing(&new, &source) {
+            let mut more = [&more[..], &["--dry-run"]].concat();
+            match named {
+                true => more.extend(["--datadir", &dir]),
+                false => more.push("--cut-torn-end"),
+            }
+            let (code, out, err) = run(&place, command, &more);
+            assert_eq!(code, 0, "{command}: {out}{err}");
+            assert!(err.contains("an incomplete record; they are left"), "{err}");
+            let (_, out, err) = run(&place, command, &[&more[..], &["--json"]].concat());
+            let answer: Value = serde_json::from_str(&out).unwrap();
+            let warnings = answer["warnings"].as_array().unwrap();
+            assert!(warnings[0].as_str().unwrap().contains("incomplete record"));
+            assert_eq!((err.as_str(), warnings.len()), ("", 1), "{command}");
+            assert_eq!(state(&place), before, "{command}");
+        }
+        // While a server holds it, nothing is said of it.
+        std::fs::remove_file(place.dir.path().join("keyring.ward.new")).unwrap();
+        let server = place.open().unwrap();
+        for (command, more) in writing(&new, &source) {
+            let more = [&more[..], &["--dry-run"]].concat();
+            assert_eq!(run(&place, command, &more).0, 17, "{command}");
+        }
+        drop(server);
+    }
+}
+
+/// Where no marker tells whether an incomplete record was acknowledged, a command asks instead of cutting it off; where
+/// one does, it does as a server would, says so, and marks what it wrote.
+#[test]
+fn an_incomplete_end_is_cut_off_only_where_it_is_known_or_said() {
+    let _turn = turn();
+    let (_other, source, new) = beside();
+    let torn = || {
+        let place = filled();
+        let (three, marker) = (place.read(), std::fs::read(place.marker_file()).unwrap());
+        place
+            .open()
+            .unwrap()
+            .generate(b"torn", b"", b"AES", 32)
+            .unwrap();
+        let four = place.read();
+        place.write(&four[..(three.len() + four.len()) / 2]);
+        std::fs::write(place.marker_file(), &marker).unwrap();
+        place
+    };
+    let number = writing(&new, &source).len();
+    for at in 0..number {
+        let place = torn();
+        let before = state_but_for_the_lock(&place);
+        let (command, more) = writing(&new, &source).into_iter().nth(at).unwrap();
+        for dry_run in [&["--dry-run"][..], &[]] {
+            let more = [&more[..], dry_run].concat();
+            let (code, _, err) = run(&place, command, &more);
+            assert_eq!(code, 19, "{command}: {err}");
+            for part in [
+                "behind record 3",
+                "--datadir",
+                "--cut-torn-end",
+                "Nothing was changed",
+            ] {
+                assert!(err.contains(part), "{command}, {part}: {err}");
+            }
+            let (_, _, err) = run(&place, command, &[&more[..], &["--json"]].concat());
+            assert_eq!(error(&err)["kind"], "Tampered");
+            assert_eq!(state_but_for_the_lock(&place), before, "{command}");
+        }
+        let dir = text(&place.data_dir());
+        // The marker tells, or the operator.
+        for (place, word) in [
+            (place, &["--datadir", &dir][..]),
+            (torn(), &["--cut-torn-end"]),
+        ] {
+            let (code, out, err) = run(&place, command, &[&more[..], word, &["--json"]].concat());
+            assert_eq!(code, 0, "{command}: {err}");
+            let answer: Value = serde_json::from_str(&out).unwrap();
+            let warning = answer["warnings"][0].as_str().unwrap();
+            assert!(
+                warning.contains("cut off") && warning.contains(".torn-1-3"),
+                "{warning}"
+            );
+            assert!(place.dir.path().join("keyring.ward.torn-1-3").exists());
+            let known = word[0] == "--datadir";
+            assert_eq!(warning.contains("never acknowledged"), known, "{warning}");
+            let mut keks = place.config();
+            if command == "rekey" {
+                keks.keks = vec![keyring_ward::config::KekConfig::KeyFile(
+                    keyring_ward::config::SecretRef::File(new.clone().into()),
+                )];
+            }
+            // What was written is marked where the marker was named, so that an older copy is known at once.
+            let look = keyring_ward::admin::marker::opinion(&keks, &place.data_dir()).unwrap();
+            let sequence = match look {
+                keyring_ward::store::MarkerSays::Fits(sequence) => sequence,
+                other => panic!("{command}: {other:?}"),
+            };
+            assert_eq!(sequence > 3, known, "{command}: {sequence}");
+        }
+    }
+}
+
+/// A marker belongs to the server that its data directory is of. The tool makes none, and writes into none of a server
+/// whose keyring it is not.
+#[test]
+fn the_tool_makes_no_marker() {
+    let _turn = turn();
+    let place = filled();
+    std::fs::remove_file(place.marker_file()).unwrap();
+    let dir = text(&place.data_dir());
+    // Nor a keyring where a path is wrong.
+    let none = Place::new();
+    for more in [&["--dry-run"][..], &[]] {
+        let (code, _, err) = run(&none, "compact", more);
+        assert_eq!(code, 11, "{err}");
+        assert!(!none.keyring_file().exists());
+    }
+    let (code, _, err) = run(&place, "compact", &["--datadir", &dir]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(below(&place.data_dir()), Vec::<PathBuf>::new());
+    // Found by its configuration: that server's keyring, but another one is named directly.
+    let group = place.dir.path().join("my.cnf");
+    let lines = format!(
+        "[mysqld]\ndatadir={dir}\n[keyring_ward]\nbackend=file\npath={}\nfile_key_file={}\n",
+        text(&place.keyring_file()),
+        text(&place.key_file())
+    );
+    std::fs::write(&group, lines).unwrap();
+    drop(place.open().unwrap());
+    let marked = place.marked();
+    let server = ["--defaults-file", &text(&group)].map(String::from);
+    let direct = filled();
+    let all = [arguments(&direct, "compact", &[]), server.to_vec()].concat();
+    let (code, _, err) = tool(&all);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(place.marked(), marked, "not its business");
+    // That server's own: by its configuration, and by its own path.
+    for direct in [
+        vec!["compact".to_string()],
+        arguments(&place, "compact", &[]),
+    ] {
+        let (code, _, err) = tool(&[direct, server.to_vec()].concat());
+        assert_eq!(code, 0, "{err}");
+        assert_eq!(place.marked().unwrap().at.generation, {
+            let look = keyring_ward::admin::inspect::inspect(&place.config()).unwrap();
+            look.values["Generation"].as_u64().unwrap()
+        });
+    }
+}
+
 /// Everything below a folder.
 fn below(folder: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();

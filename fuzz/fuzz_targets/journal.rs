@@ -13,6 +13,7 @@ use keyring_ward::keyring::id::KeyId;
 use keyring_ward::keyring::record::{Change, KeyRecord, ReadChange};
 use keyring_ward::secret::SecretPool;
 use keyring_ward::store::file::layout::{self, Header};
+use keyring_ward::store::file::lineage::{Ancestor, Lineage};
 use keyring_ward::store::file::scan::{chain_value, scan};
 use keyring_ward::store::file::torn::Bound;
 use keyring_ward::store::file::window::Window;
@@ -126,11 +127,15 @@ fn journal(keys: &[Key], damage: &[Damage]) {
         commitment: [2; 32],
         blob: vec![3; 60],
     };
+    let mut lineage = Lineage::default();
+    for sequence in [20, 39] {
+        lineage.push(Ancestor { header: [5; 16], sequence, chain: [4; 16] });
+    }
     let head = Header {
         file_id: [7; 16],
         generation: 3,
         base_sequence: 40,
-        before: layout::Before { sequence: 39, chain: [4; 32] },
+        lineage,
         whole_to: 40,
         salt: SALT,
         written_at: 1,

@@ -453,12 +453,73 @@ t_import_of_a_file_of_roots() {
   into --from "$KEYS/f" | grep -q "1 keys were imported" || fail "root's file in the account's folder is not imported"
   rm "$KEYS"/k.ward*
   as_mysql ln -s /srv/kw-source/f "$KEYS/last"; as_mysql ln -s /srv/kw-source "$KEYS/way"
-  local path
+  local path said
   for path in last way/f; do
-    into --from "$KEYS/$path" | grep -q "Permission denied" || fail "$path: a link of the account's led root to a file"
+    said=$(into --from "$KEYS/$path") && fail "$path: a link of the account's led root to a file"
+    grep -q "Permission denied" <<< "$said" || fail "$path: $said"
   done
   [ ! -e "$KEYS/k.ward" ] || fail "a keyring was made"
   rm -rf /srv/kw-source "$KEYS/f" "$KEYS/last" "$KEYS/way"
+}
+
+# As whom root goes on, and where it makes folders, no file says that somebody else can write.
+t_the_account_is_chosen_by_roots_word() {
+  reset_all; make_passphrase
+  local said
+  rm -rf /srv/kw-inst /srv/kw-sys /etc/kw-victim* /root/kw-*; mkdir -m 755 /srv/kw-inst /srv/kw-sys; chown mysql:mysql /srv/kw-inst
+  as_mysql mkdir /srv/kw-inst/plugin
+  as() { setpriv --reuid mysql --regid mysql --init-groups tee "$1" >/dev/null; }
+  victims() { find /srv/kw-sys /etc/kw-victim* /root/kw-* -mindepth 1 2>/dev/null | head -3; ls -d /etc/kw-victim* /root/kw-* 2>/dev/null; true; }
+  # A local file names a folder that only root can make.
+  echo "{ \"read_local_config\": true, \"backend\": \"file\", \"file\": { \"key_file\": \"$KEYS/key\" } }" > "$CONFIG"; chmod 644 "$CONFIG"
+  echo '{ "path": "/srv/kw-sys/mysql.service.d/keyring.ward" }' | as $DATA/component_keyring_ward.cnf
+  keyring-ward init --generate >/dev/null 2>&1 && fail "a local file's folder was made"
+  expect "what root made" "$(victims)" ""
+  # So does a whole configuration of the account's, with and without --user, and an unreadable one.
+  echo '{ "backend": "file", "path": "/etc/kw-victim.ward", "file": { "key_file": "/root/kw-key" } }' | as /srv/kw-inst/kw.cnf
+  keyring-ward init --generate --config /srv/kw-inst/kw.cnf >/dev/null 2>&1 && fail "as the account's file says"
+  echo "{ \"backend\": \"file\", \"path\": \"/srv/kw-sys/d/k.ward\", \"file\": { \"key_file\": \"$KEYS/key\" } }" | as /srv/kw-inst/kw.cnf
+  keyring-ward init --generate --config /srv/kw-inst/kw.cnf --user mysql >/dev/null 2>&1 && fail "the folder of the account's file was made"
+  expect "what root made" "$(victims)" ""
+  chmod 000 /srv/kw-inst/kw.cnf
+  said=$(keyring-ward status --config /srv/kw-inst/kw.cnf 2>&1) && fail "status opens something"
+  grep -q Permission <<< "$said" || fail "root reads what the account can't: $said"
+  # An option file of the account's, and one that root's includes, name root's folders or somebody else's.
+  mkdir -p -m 755 /srv/kw-alice; chown daemon:daemon /srv/kw-alice
+  local dir
+  for dir in /root /srv/kw-alice; do
+    printf '%s\n' '[mysqld]' datadir=$dir plugin_dir=/srv/kw-inst/plugin '[keyring_ward]' backend=file path=$dir/kw-x.ward | as /srv/kw-inst/my.cnf
+    printf '%s\n' '!includedir /srv/kw-inst' > /srv/kw-sys/my.cnf
+    local file
+    for file in /srv/kw-inst/my.cnf /srv/kw-sys/my.cnf; do
+      expect "the account by $file with $dir" "$(keyring-ward doctor --defaults-file=$file 2>&1 | grep -oE 'account: .*user [0-9]+' | grep -oE '[0-9]+$')" "$M"
+    done
+  done
+  rm /srv/kw-sys/my.cnf
+  # A link of the account's leads to somebody else's folder: the account stays itself.
+  as_mysql ln -s /srv/kw-alice /srv/kw-inst/link
+  keyring-ward init --path /srv/kw-inst/link/k.ward --passphrase-file "$KEYS/passphrase" >/dev/null 2>&1 && fail "made in somebody else's folder"
+  expect "what was made as somebody else" "$(ls /srv/kw-alice)" ""
+  # Root's group is nobody's because a folder has it.
+  chown mysql:root /srv/kw-inst
+  keyring-ward init --path /srv/kw-inst/k.ward --passphrase-file "$KEYS/passphrase" >/dev/null
+  expect "its group" "$(stat -c '%U %G' /srv/kw-inst/k.ward)" "mysql mysql"
+  rm -rf /srv/kw-inst /srv/kw-sys /srv/kw-alice "$DATA/component_keyring_ward.cnf"
+}
+
+# The migration tool, too: the data directory's owner, not the path that its file names.
+t_migration_tool_by_a_local_file() {
+  reset_all; fresh_data
+  rm -f /etc/kw-victim*
+  (umask 077; head -c 32 /dev/urandom > /root/kw-key)
+  echo '{ "read_local_config": true, "backend": "file", "file": { "key_file": "/root/kw-key" } }' > "$CONFIG"; chmod 644 "$CONFIG"
+  echo '{ "path": "/etc/kw-victim.ward" }' | setpriv --reuid mysql --regid mysql --init-groups tee $DATA/component_keyring_ward.cnf >/dev/null
+  echo '{"version":"1.0","elements":[]}' > "$KEYS/stock"; chown mysql:mysql "$KEYS/stock"; chmod 600 "$KEYS/stock"
+  echo "{ \"path\": \"$KEYS/stock\", \"read_only\": false }" > $PLUGINS/component_keyring_file.cnf
+  mysql_migrate_keyring --component-dir=$PLUGINS --source-keyring=component_keyring_file --destination-keyring=component_keyring_ward \
+    --destination-keyring-configuration-dir=$DATA > /tmp/kw-migrate 2>&1 && fail "it was opened"
+  [ -z "$(ls /etc/kw-victim* 2>/dev/null)" ] || fail "root made $(ls /etc/kw-victim*)"
+  rm -f /root/kw-key $PLUGINS/component_keyring_file.cnf "$DATA/component_keyring_ward.cnf"
 }
 
 # ---- proof by system calls -----------------------------------------------------------------------

@@ -4,8 +4,7 @@
 //! new owner before the old one goes. Nor may it touch the server's own keys without a word for it.
 
 use super::inspect::meaning;
-use super::open_alone;
-use crate::config::Config;
+use super::{Target, open_alone, open_dry};
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
 use crate::keyring::Keyring;
@@ -18,8 +17,13 @@ const REOWN: &str = "give the keys to another account";
 ///
 /// # Errors
 /// NotFound: there is no such key. InvalidInput: it is the server's own. All errors of opening and writing a keyring.
-pub fn remove(config: &Config, name: &[u8], owner: &[u8], server_key: bool) -> Result<()> {
-    let keyring = open_alone(config)?;
+pub fn remove<'a>(
+    target: impl Into<Target<'a>>,
+    name: &[u8],
+    owner: &[u8],
+    server_key: bool,
+) -> Result<()> {
+    let keyring = open_alone(&target.into())?;
     check_removable(&keyring, name, owner, server_key)?;
     keyring.remove(name, owner)
 }
@@ -28,8 +32,13 @@ pub fn remove(config: &Config, name: &[u8], owner: &[u8], server_key: bool) -> R
 ///
 /// # Errors
 /// As [`remove`].
-pub fn could_remove(config: &Config, name: &[u8], owner: &[u8], server_key: bool) -> Result<()> {
-    check_removable(&open_alone(config)?, name, owner, server_key)
+pub fn could_remove<'a>(
+    target: impl Into<Target<'a>>,
+    name: &[u8],
+    owner: &[u8],
+    server_key: bool,
+) -> Result<()> {
+    check_removable(&*open_dry(&target.into())?, name, owner, server_key)
 }
 
 fn check_removable(keyring: &Keyring, name: &[u8], owner: &[u8], server_key: bool) -> Result<()> {
@@ -88,9 +97,18 @@ pub struct Moving {
 /// # Errors
 /// InvalidInput: not two accounts. AlreadyExists: `to` has another key of the same name; nothing was changed.
 /// NotFound: `from` has no key.
-pub fn reown(config: &Config, from: &[u8], to: &[u8], how: Moving) -> Result<Reowned> {
+pub fn reown<'a>(
+    target: impl Into<Target<'a>>,
+    from: &[u8],
+    to: &[u8],
+    how: Moving,
+) -> Result<Reowned> {
     check_accounts(from, to, how.server_key)?;
-    let keyring = open_alone(config)?;
+    let target = target.into();
+    let keyring = match how.dry_run {
+        true => open_dry(&target)?,
+        false => open_alone(&target)?,
+    };
     let all = keyring.list_with_material()?;
     let mut moving: Vec<_> = all.iter().filter(|k| k.id.owner() == from).collect();
     moving.sort_by(|a, b| a.id.cmp(&b.id));
@@ -170,17 +188,23 @@ fn check_accounts(from: &[u8], to: &[u8], server_key: bool) -> Result<()> {
 ///
 /// # Errors
 /// Locked: a server holds it. All errors of opening a keyring.
-pub fn could_change(config: &Config) -> Result<usize> {
-    Ok(open_alone(config)?.len())
+pub fn could_change<'a>(target: impl Into<Target<'a>>) -> Result<usize> {
+    Ok(open_dry(&target.into())?.len())
 }
 
 /// Writes the file anew without dead records; gives the bytes before and after.
 ///
 /// # Errors
-/// All errors of opening and writing a keyring.
-pub fn compact(config: &Config) -> Result<(u64, u64)> {
-    let keyring = open_alone(config)?;
-    let before = keyring.status().store.bytes;
+/// NotFound: there is none. All errors of opening and writing a keyring.
+pub fn compact<'a>(target: impl Into<Target<'a>>) -> Result<(u64, u64)> {
+    let target = target.into();
+    let keyring = open_alone(&target)?;
+    let before = keyring.status().store;
+    if !before.exists {
+        let why = format!("'{}' does not exist", target.config.path.display());
+        return Err(Error::new(Kind::NotFound, "compact the keyring", why)
+            .hint("Correct the path. keyring-ward init makes a keyring."));
+    }
     keyring.compact()?;
-    Ok((before, keyring.status().store.bytes))
+    Ok((before.bytes, keyring.status().store.bytes))
 }

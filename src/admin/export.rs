@@ -2,10 +2,10 @@
 //!
 //! The result is in clear text: it is made for the caller's eyes only (mode 0600), and never over a file that exists.
 
+use super::Target;
 use super::undo::Undo;
-use crate::config::{Config, hex};
+use crate::config::hex;
 use crate::error::{Error, Kind, Result};
-use crate::keyring::Keyring;
 use crate::os::signals;
 use crate::secret::SecretPool;
 use crate::sys::{self, Access};
@@ -17,10 +17,9 @@ use std::path::Path;
 /// # Errors
 /// AlreadyExists: there is such a file. InvalidInput: a name is not text, which JSON can't hold. All errors of
 /// opening a keyring.
-pub fn component_json(config: &Config, to: &Path) -> Result<usize> {
+pub fn component_json<'a>(target: impl Into<Target<'a>>, to: &Path) -> Result<usize> {
     const OP: &str = "export the keys";
-    super::check_folder(config)?;
-    let keyring = Keyring::open(config, &super::environment(true), &SecretPool::new())?;
+    let keyring = super::open_to_look(&target.into(), &SecretPool::new())?;
     let mut keys = keyring.list_with_material()?;
     keys.sort_by(|a, b| a.id.cmp(&b.id));
     let mut text = String::from("{\"version\":\"1.0\",\"elements\":[");

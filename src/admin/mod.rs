@@ -16,16 +16,92 @@ pub mod undo;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::keyring::tool::Tool;
 use crate::keyring::{Environment, Keyring};
 use crate::secret::SecretPool;
+use std::ops::Deref;
+use std::path::Path;
+
+/// The keyring that an operation is about. A configuration alone is one whose server nobody knows.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    /// What describes it.
+    pub config: &'a Config,
+    /// The data directory of its server, whose marker knows it. The marker is written only where there is one.
+    pub data_dir: Option<&'a Path>,
+    /// An incomplete record at its end may be cut off although no marker tells whether it was acknowledged.
+    pub cut_torn_end: bool,
+    /// Hears what is worth a warning, in full sentences, whether the operation succeeds or not.
+    pub warn: &'a dyn Fn(String),
+}
+
+impl<'a> From<&'a Config> for Target<'a> {
+    fn from(config: &'a Config) -> Target<'a> {
+        Target {
+            config,
+            data_dir: None,
+            cut_torn_end: false,
+            warn: &drop,
+        }
+    }
+}
+
+/// An open keyring whose warnings are told.
+struct Opened<'a> {
+    keyring: Keyring,
+    warn: &'a dyn Fn(String),
+}
+
+impl Deref for Opened<'_> {
+    type Target = Keyring;
+    fn deref(&self) -> &Keyring {
+        &self.keyring
+    }
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        self.keyring.take_warnings().into_iter().for_each(self.warn);
+    }
+}
 
 /// Opens a keyring for an operation of its own: alone, whatever `read_only` says.
-/// The marker is the server's: it only ever grows, so a keyring that has more records than it knows is fine.
-fn open_alone(config: &Config) -> Result<Keyring> {
-    check_folder(config)?;
-    let mut config = config.clone();
+fn open_alone<'a>(target: &Target<'a>) -> Result<Opened<'a>> {
+    open_as(target, false)
+}
+
+/// Finds what [`open_alone`] and a write would find, and writes nothing.
+fn open_dry<'a>(target: &Target<'a>) -> Result<Opened<'a>> {
+    let opened = open_as(target, true)?;
+    match opened.status().store.refusing {
+        None => Ok(opened),
+        Some(why) => Err(Error::new(Kind::ReadOnly, "write the keyring file", why)
+            .hint("Mend the rights. Nothing was changed.")),
+    }
+}
+
+fn open_as<'a>(target: &Target<'a>, dry_run: bool) -> Result<Opened<'a>> {
+    check_folder(target.config)?;
+    let mut config = target.config.clone();
     config.read_only = false;
-    Keyring::open(&config, &environment(false), &SecretPool::new())
+    let tool = Tool {
+        data_dir: target.data_dir,
+        cut_torn_end: target.cut_torn_end,
+        dry_run,
+    };
+    Ok(Opened {
+        keyring: Keyring::open_by_tool(&config, &tool, &SecretPool::new())?,
+        warn: target.warn,
+    })
+}
+
+/// Opens a keyring for a look.
+fn open_to_look<'a>(target: &Target<'a>, pool: &SecretPool) -> Result<Opened<'a>> {
+    check_folder(target.config)?;
+    Ok(Opened {
+        keyring: Keyring::open(target.config, &environment(true), pool)?,
+        warn: target.warn,
+    })
 }
 
 /// The keyring's folder is there: nothing else can be said of a keyring whose folder is not.

@@ -6,6 +6,7 @@
 use super::init::{Made, check_makeable, make_kek};
 use super::pin::Pin;
 use super::undo::Undo;
+use super::{Target, open_alone, open_dry};
 use crate::config::{Config, KekConfig, hex};
 use crate::deadline::Deadline;
 use crate::error::Result;
@@ -37,13 +38,18 @@ pub struct Outcome {
 ///
 /// # Errors
 /// As [`rekey`].
-pub fn could_rekey(config: &Config, kek: &KekConfig, generate: bool) -> Result<usize> {
-    let keyring = super::open_alone(config)?;
+pub fn could_rekey<'a>(
+    target: impl Into<Target<'a>>,
+    kek: &KekConfig,
+    generate: bool,
+) -> Result<usize> {
+    let target = target.into();
+    let keyring = open_dry(&target)?;
     if generate {
         check_makeable(kek)?;
     } else {
         keyring.check_new_kek(kek)?;
-        probe(config, kek)?;
+        probe(target.config, kek)?;
     }
     Ok(keyring.len())
 }
@@ -52,9 +58,10 @@ pub fn could_rekey(config: &Config, kek: &KekConfig, generate: bool) -> Result<u
 ///
 /// # Errors
 /// As [`reseal`].
-pub fn could_reseal(config: &Config) -> Result<usize> {
-    let keyring = super::open_alone(config)?;
-    probe(config, &config.keks[0])?;
+pub fn could_reseal<'a>(target: impl Into<Target<'a>>) -> Result<usize> {
+    let target = target.into();
+    let keyring = open_dry(&target)?;
+    probe(target.config, &target.config.keks[0])?;
     Ok(keyring.len())
 }
 
@@ -70,17 +77,19 @@ fn probe(config: &Config, kek: &KekConfig) -> Result<()> {
 /// # Errors
 /// Locked: a server holds the file. AlreadyExists: what `generate` should make is there. InvalidInput: the file is
 /// under `kek` already. Config: a configuration does not admit the new DEK. All errors of opening and writing a keyring.
-pub fn rekey(
-    config: &Config,
+pub fn rekey<'a>(
+    target: impl Into<Target<'a>>,
     kek: &KekConfig,
     keep_dek: bool,
     generate: bool,
     pin: &Pin<'_>,
 ) -> Result<Outcome> {
+    let target = target.into();
+    let config = target.config;
     let mut outcome = Outcome::default();
     let mut undo = Undo::new();
     // Locked and opened before anything is made.
-    let keyring = super::open_alone(config)?;
+    let keyring = open_alone(&target)?;
     if generate {
         outcome.made = Some(make_kek(kek, config.patience, &mut undo)?);
     }
@@ -110,8 +119,10 @@ pub fn rekey(
 ///
 /// # Errors
 /// As [`rekey`].
-pub fn reseal(config: &Config, pin: &Pin<'_>) -> Result<Outcome> {
-    let keyring = super::open_alone(config)?;
+pub fn reseal<'a>(target: impl Into<Target<'a>>, pin: &Pin<'_>) -> Result<Outcome> {
+    let target = target.into();
+    let config = target.config;
+    let keyring = open_alone(&target)?;
     signals::check(OP)?;
     keyring.rekey_if(&config.keks[..1], false, |new| pin.admit(new))?;
     Ok(told(Outcome::default(), &keyring, config))

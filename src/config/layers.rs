@@ -1,86 +1,112 @@
 //! What a lesser file may say: the data directory's JSON file, and option files that are not root's.
 //!
-//! The account of mysqld can write them, and SQL can make one (INTO OUTFILE). Owns the one list of options that a
-//! lesser file can't take back where the administrator's file names them. It must never refuse what only adds.
+//! The account of mysqld can write them, and SQL can make one (INTO OUTFILE). Owns the one rule of what such a file may
+//! add to the administrator's: what that one names stays, and where it names a KEK, the whole KEK is its own. It must
+//! never refuse what only adds.
 
-use super::option_file::Line;
-use super::{Layer, OP, OPTIONS, OptionSpec, parse_bool};
+use super::option_file::{self, Line};
+use super::{Layer, OP, OPTIONS, OptionSpec, ValueKind, find_option, parse_bool};
 use crate::error::{Error, Kind, Result};
 
-/// Options that protect the keyring, or say where secrets and credentials are sent. Names of later versions stand here
-/// before they exist: whoever adds one can't forget it.
-const GUARDED: [&str; 22] = [
-    "audit_file",
-    "audit_reads",
-    "audit_required",
-    "aws_kms_ca_file",
-    "aws_kms_encryption_context",
-    "aws_kms_endpoint_url",
-    "aws_kms_proxy",
-    "aws_kms_random",
-    "aws_kms_sts_endpoint_url",
-    "aws_kms_use_fips",
-    "fingerprint",
-    "grace",
-    "keks",
-    "lease",
-    "max_owner_size",
-    "max_size",
-    "on_revocation",
-    "pkcs11_mechanism",
-    "pkcs11_module",
-    "pkcs11_module_args",
-    "policy_file",
-    "threshold",
-];
+/// What differs between the instances of one configuration, and decides about no key: a keyring under another path
+/// must open with the administrator's KEK, and have the fingerprint that is pinned.
+const FREE: [&str; 3] = ["path", "start_timeout", "timeout"];
 
-fn is_guarded(name: &str) -> bool {
-    GUARDED.contains(&name) || name.starts_with("audit")
+/// The option belongs to a backend's section: it says which KEK, where it is, or with which credentials.
+fn is_of_a_kek(option: &OptionSpec) -> bool {
+    option.json.0.is_some()
 }
 
 /// The lesser value takes nothing back.
-fn is_harmless(name: &str, named: &str, lesser: &str) -> bool {
-    match name {
-        // A lesser file may forbid writes, but not allow them again.
-        "read_only" => parse_bool(named) != Some(true) || parse_bool(lesser) != Some(false),
-        _ => !is_guarded(name) || named == lesser,
-    }
+fn is_harmless(option: &OptionSpec, named: &str, lesser: &str) -> bool {
+    let same = match option.kind {
+        ValueKind::Bool => parse_bool(named) == parse_bool(lesser),
+        ValueKind::Text | ValueKind::Number => named == lesser,
+    };
+    // A lesser file may forbid writes, but not allow them again.
+    let forbids = option.name == "read_only" && parse_bool(lesser) == Some(true);
+    same || forbids || FREE.contains(&option.name)
 }
 
-/// Refuses a local layer that would take back what the global one says.
+/// Refuses a local layer that would take back what the global one says, or change the KEK that it names.
 ///
 /// # Errors
 /// Config, with both files.
 pub(super) fn refuse_weaker(global: &Layer, local: &Layer) -> Result<()> {
-    for (i, OptionSpec { name, json, .. }) in OPTIONS.iter().enumerate() {
-        if let (Some(named), Some(lesser)) = (&global.values[i], &local.values[i])
-            && !is_harmless(name, named, lesser)
-        {
-            let shown = match json {
-                (Some(group), member) => format!("{member} in \"{group}\""),
-                (None, member) => (*member).to_string(),
-            };
-            let origins = (global.origins.join(", "), local.origins.join(", "));
-            return Err(refused(&shown, &origins.0, &origins.1));
+    let kek = OPTIONS
+        .iter()
+        .zip(&global.values)
+        .find(|(option, value)| is_of_a_kek(option) && value.is_some());
+    let origins = (global.origins.join(", "), local.origins.join(", "));
+    for (i, option) in OPTIONS.iter().enumerate() {
+        let Some(lesser) = &local.values[i] else {
+            continue;
+        };
+        match &global.values[i] {
+            Some(named) if !is_harmless(option, named, lesser) => {
+                return Err(refused(&shown(option), &origins.0, &origins.1));
+            }
+            None if is_of_a_kek(option) => {
+                if let Some((of_kek, _)) = kek {
+                    return Err(adds(option, of_kek, &origins.0, &origins.1));
+                }
+            }
+            _ => {}
         }
     }
     Ok(())
 }
 
-/// Refuses a line of an option file that is not root's if one of root's files, which were read before, has a word in it.
+fn shown(option: &OptionSpec) -> String {
+    match option.json {
+        (Some(group), member) => format!("{member} in \"{group}\""),
+        (None, member) => member.to_string(),
+    }
+}
+
+/// Refuses a line of an option file that is not root's if it takes back what a line of root's says, before it or after
+/// it, or changes the KEK that one names.
 ///
 /// # Errors
 /// Config, with both places.
-pub(super) fn refuse_weaker_line(before: &[Line], line: &Line) -> Result<()> {
-    let same = |b: &&Line| b.from_root && b.name == line.name;
-    let Some(named) = before.iter().rev().find(same).filter(|_| !line.from_root) else {
+pub(super) fn refuse_weaker_line(all: &[Line], line: &Line) -> Result<()> {
+    let Some(option) = find_option(|o| o.name == line.name).map(|i| &OPTIONS[i]) else {
         return Ok(());
     };
-    let value = |l: &Line| l.value.clone().unwrap_or_default();
-    match is_harmless(&line.name, &value(named), &value(line)) {
-        true => Ok(()),
-        false => Err(refused(&line.name, &named.origin, &line.origin)),
+    if line.from_root {
+        return Ok(());
     }
+    let lesser = option_file::value(line).unwrap_or_default();
+    let mut roots = all.iter().filter(|l| l.from_root);
+    if let Some(named) = roots.clone().rev().find(|l| l.name == line.name) {
+        let value = option_file::value(named).unwrap_or_default();
+        return match is_harmless(option, &value, &lesser) {
+            true => Ok(()),
+            false => Err(refused(&line.name, &named.origin, &line.origin)),
+        };
+    }
+    let of_kek = |l: &Line| {
+        find_option(|o| o.name == l.name)
+            .map(|i| &OPTIONS[i])
+            .filter(|o| is_of_a_kek(o))
+    };
+    match roots.find_map(|l| Some((of_kek(l)?, &l.origin))) {
+        Some((kek, origin)) if is_of_a_kek(option) => Err(adds(option, kek, origin, &line.origin)),
+        _ => Ok(()),
+    }
+}
+
+/// The error for a part of a KEK that a lesser file adds to the administrator's.
+fn adds(option: &OptionSpec, of_kek: &OptionSpec, global: &str, local: &str) -> Error {
+    let why = format!(
+        "{local} names {}, but the KEK is the one that {global} names ({})",
+        shown(option),
+        shown(of_kek)
+    );
+    Error::new(Kind::Config, OP, why).hint(
+        "Where the administrator's file names a part of a KEK, a file that the account of mysqld can write may add none: \
+         it could exchange the KEK. Put all of the KEK's options into one of the two files.",
+    )
 }
 
 fn refused(name: &str, global: &str, local: &str) -> Error {
@@ -106,15 +132,14 @@ mod tests {
 
     #[test]
     fn a_local_file_takes_nothing_back() {
-        let named: Vec<&str> = OPTIONS
-            .iter()
-            .map(|o| o.name)
-            .filter(|n| is_guarded(n))
-            .collect();
-        assert!(named.len() >= 9, "{named:?}");
-        for name in named {
-            let global = layer("'/global'", &[(name, "a")]);
-            for value in ["b", ""] {
+        let free = |name: &str| FREE.contains(&name) || name == "read_only";
+        for option in OPTIONS.iter().filter(|o| !free(o.name)) {
+            let (name, a, b) = match option.kind {
+                ValueKind::Bool => (option.name, "true", "false"),
+                _ => (option.name, "a", "b"),
+            };
+            let global = layer("'/global'", &[(name, a)]);
+            for value in [b, ""] {
                 let e = refuse_weaker(&global, &layer("'/local'", &[(name, value)])).unwrap_err();
                 assert_eq!(e.kind(), Kind::Config);
                 let said = e.to_string();
@@ -123,10 +148,34 @@ mod tests {
                     "{said}"
                 );
             }
-            refuse_weaker(&global, &layer("'/local'", &[(name, "a")])).unwrap();
+            refuse_weaker(&global, &layer("'/local'", &[(name, a)])).unwrap();
             refuse_weaker(&global, &layer("'/local'", &[("path", "/k")])).unwrap();
-            refuse_weaker(&layer("'/global'", &[]), &layer("'/local'", &[(name, "b")])).unwrap();
+            refuse_weaker(&layer("'/global'", &[]), &layer("'/local'", &[(name, b)])).unwrap();
         }
+    }
+
+    #[test]
+    fn the_kek_that_the_global_file_names_is_not_added_to() {
+        for (name, lesser) in [
+            ("aws_kms_key_id", "aws_kms_previous_key_ids"),
+            ("aws_kms_key_id", "aws_kms_endpoint_url"),
+            ("aws_kms_region", "aws_kms_key_id"),
+            ("file_passphrase_file", "file_key_file"),
+            ("pkcs11_module", "pkcs11_pin_file"),
+            ("file_key_file", "aws_kms_key_id"),
+        ] {
+            let global = layer("'/global'", &[("backend", "x"), (name, "a")]);
+            let e = refuse_weaker(&global, &layer("'/local'", &[(lesser, "b")])).unwrap_err();
+            assert!(e.to_string().contains("the KEK is the one"), "{e}");
+        }
+        // A backend alone is no KEK yet: each instance may have its own.
+        let global = layer("'/global'", &[("backend", "file"), ("fingerprint", "00")]);
+        refuse_weaker(
+            &global,
+            &layer("'/local'", &[("file_key_file", "/k"), ("path", "/p")]),
+        )
+        .unwrap();
+        assert!(refuse_weaker(&global, &layer("'/local'", &[("backend", "pkcs11")])).is_err());
     }
 
     #[test]
@@ -157,15 +206,25 @@ mod tests {
             origin: format!("{value}.cnf:1"),
             from_root,
         };
-        let before = [line("path", "x", true), line("fingerprint", "a", true)];
-        let e = refuse_weaker_line(&before, &line("fingerprint", "b", false)).unwrap_err();
+        let roots = [line("path", "x", true), line("fingerprint", "a", true)];
+        let e = refuse_weaker_line(&roots, &line("fingerprint", "b", false)).unwrap_err();
         assert!(e.to_string().contains("a.cnf:1") && e.to_string().contains("b.cnf:1"));
-        refuse_weaker_line(&before, &line("fingerprint", "b", true)).unwrap();
-        refuse_weaker_line(&before, &line("path", "y", false)).unwrap();
-        refuse_weaker_line(
-            &[line("fingerprint", "a", false)],
-            &line("fingerprint", "b", false),
-        )
-        .unwrap();
+        refuse_weaker_line(&roots, &line("fingerprint", "b", true)).unwrap();
+        refuse_weaker_line(&roots, &line("path", "y", false)).unwrap();
+        let lesser = [line("fingerprint", "a", false)];
+        refuse_weaker_line(&lesser, &line("fingerprint", "b", false)).unwrap();
+        // A name without a value is "true": it is not taken back by OFF.
+        for alone in [None, Some("ON".to_string())] {
+            let read_only = Line {
+                value: alone,
+                ..line("read_only", "", true)
+            };
+            let roots = [read_only];
+            assert!(refuse_weaker_line(&roots, &line("read_only", "OFF", false)).is_err());
+            refuse_weaker_line(&roots, &line("read_only", "1", false)).unwrap();
+        }
+        let roots = [line("aws_kms_key_id", "k", true)];
+        assert!(refuse_weaker_line(&roots, &line("aws_kms_endpoint_url", "u", false)).is_err());
+        refuse_weaker_line(&roots, &line("aws_kms_key_id", "k", false)).unwrap();
     }
 }

@@ -84,6 +84,36 @@ pub fn data_dir(places: &Places) -> Option<PathBuf> {
     given.or_else(of_usual)
 }
 
+/// Option files that root did not read because somebody else could have written them.
+pub fn strangers(places: &Places) -> Vec<PathBuf> {
+    ServerOptions::read(&places.command_line).strangers
+}
+
+/// Every path of a keyring that option files and the JSON file in the plugin directory name, whichever of them counts.
+/// Where root asks, these are files that nobody else can have written.
+pub fn paths(places: &Places) -> Vec<PathBuf> {
+    let server = ServerOptions::read(&places.command_line);
+    let mysqld = places.mysqld.clone();
+    let mysqld = mysqld.or_else(|| executable(server.base_dir.as_deref()));
+    let plugin_dir = places.plugin_dir.clone().or(server.plugin_dir.clone());
+    let plugin_dir =
+        plugin_dir.or_else(|| usual_plugin_dir(server.base_dir.as_deref(), mysqld.as_deref()));
+    let json = plugin_dir.and_then(|dir| {
+        let file = dir.join(discover::JSON_NAME);
+        discover::read_json(&file, discover::Place::Trusted).ok()?
+    });
+    let group = places.command_line.option_files(&[option_file::GROUP]);
+    [
+        json.map(|json| json.layer),
+        group.layer().ok(),
+        Some(server.layer()),
+    ]
+    .into_iter()
+    .flatten()
+    .filter_map(|layer| layer.path())
+    .collect()
+}
+
 /// Looks at a server's files.
 pub fn find(places: &Places) -> Found {
     let server = ServerOptions::read(&places.command_line);

@@ -6,6 +6,7 @@
 
 use super::{Layer, OPTIONS, ValueKind, find_option, layers, unknown};
 use crate::error::{Error, Kind, Result};
+use crate::os::{identity, trusted};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -49,6 +50,8 @@ pub struct Reader {
     pub refused: Vec<String>,
     /// Files that are there and that this account may not read; they are among the ignored ones, too.
     pub denied: Vec<PathBuf>,
+    /// Files that root did not read because somebody else could have written them; they are among the ignored ones, too.
+    pub strangers: Vec<PathBuf>,
 }
 
 impl Reader {
@@ -69,6 +72,7 @@ impl Reader {
             ignored: Vec::new(),
             refused: Vec::new(),
             denied: Vec::new(),
+            strangers: Vec::new(),
         }
     }
 
@@ -79,8 +83,8 @@ impl Reader {
     pub fn layer(&self) -> Result<Layer> {
         let groups = self.groups.join("] and [");
         let mut layer = Layer::from_origin(format!("the group [{groups}] of my.cnf"));
-        for (i, line) in self.lines.iter().enumerate() {
-            layers::refuse_weaker_line(&self.lines[..i], line)?;
+        for line in &self.lines {
+            layers::refuse_weaker_line(&self.lines, line)?;
             option(&mut layer, line)?;
         }
         Ok(layer)
@@ -112,6 +116,9 @@ impl Reader {
             ));
             return Outcome::Noted;
         }
+        if identity::is_root() && !self.is_roots(&path) {
+            return Outcome::Noted;
+        }
         match read_text(&path) {
             Ok(Some((text, from_root))) => {
                 let includer = std::mem::replace(&mut self.from_root, from_root);
@@ -140,6 +147,21 @@ impl Reader {
                 Outcome::Unreadable(e.to_string())
             }
         }
+    }
+
+    /// Nobody else can have written it; else that is noted. Root reads no other.
+    fn is_roots(&mut self, path: &Path) -> bool {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let Err(e) = trusted::open(&absolute, trusted::Rule::Settings, super::OP) else {
+            return true;
+        };
+        if e.kind() != Kind::NotFound {
+            self.ignored.push(e.message());
+        }
+        if e.kind() == Kind::Permission {
+            self.strangers.push(absolute);
+        }
+        false
     }
 
     fn parse(&mut self, text: &str, path: &Path, depth: usize) {
@@ -233,19 +255,20 @@ fn option(layer: &mut Layer, line: &Line) -> Result<()> {
         let known = OPTIONS.iter().map(|o| o.name);
         return Err(unknown(&line.name, &line.origin, known));
     };
-    let value = match (&line.value, OPTIONS[index].kind) {
-        (Some(value), _) => value.clone(),
-        (None, ValueKind::Bool) => "true".into(),
-        (None, ValueKind::Text | ValueKind::Number) => {
-            return Err(Error::new(
-                Kind::Config,
-                super::OP,
-                format!("'{}' has no value (in {})", line.name, line.origin),
-            ));
-        }
-    };
+    let value = value(line).ok_or_else(|| {
+        let why = format!("'{}' has no value (in {})", line.name, line.origin);
+        Error::new(Kind::Config, super::OP, why)
+    })?;
     layer.set(index, value);
     Ok(())
+}
+
+/// What a line sets its option to: the name of a yes-or-no option alone means yes. `None`: it sets it to nothing.
+pub(super) fn value(line: &Line) -> Option<String> {
+    let kind = find_option(|o| o.name == line.name).map(|i| OPTIONS[i].kind);
+    line.value
+        .clone()
+        .or_else(|| (kind == Some(ValueKind::Bool)).then(|| "true".into()))
 }
 
 /// What became of a file.
@@ -506,7 +529,9 @@ mod tests {
         let mut reader = Reader::new(&[GROUP], None, dir.path());
         reader.read(&file);
         assert!(reader.layer().unwrap().is_empty());
-        assert!(reader.ignored[0].contains("world-writable"));
+        let why = ["world-writable", "everybody can write it"];
+        assert!(why.iter().any(|why| reader.ignored[0].contains(why)));
+        assert_eq!(reader.strangers.is_empty(), !identity::is_root());
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct ServerOptions {
     pub ignored: Vec<String>,
     /// What the server refuses to start with.
     pub refused: Vec<String>,
+    /// Files that root did not read because somebody else could have written them.
+    pub strangers: Vec<PathBuf>,
 }
 
 impl ServerOptions {
@@ -59,6 +61,7 @@ impl ServerOptions {
         let mut options = ServerOptions {
             ignored: reader.ignored,
             refused: reader.refused,
+            strangers: reader.strangers,
             ..ServerOptions::default()
         };
         let (mut early, mut later) = (Vec::new(), Vec::new());

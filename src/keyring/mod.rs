@@ -9,6 +9,7 @@ pub mod id;
 pub mod record;
 mod sizes;
 pub mod starting;
+pub mod tool;
 
 use crate::config::{Config, KekConfig, SecretRef};
 use crate::deadline::Deadline;
@@ -16,7 +17,7 @@ use crate::envelope::FINGERPRINT;
 use crate::error::{Error, Kind, Result};
 use crate::kek;
 use crate::secret::{SecretBytes, SecretPool};
-use crate::store::file::{FileStore, OpenOptions};
+use crate::store::file::{ByTool, FileStore, Handover, OpenOptions};
 use crate::store::token::TokenStore;
 use crate::store::{Mode, Store, StoreInfo};
 use crate::sys;
@@ -70,9 +71,6 @@ impl Eq for Entry {}
 // Each key's hash is kept beside it, so that growing reads no key again, and iteration goes through memory in order.
 type Map = IndexSet<Entry>;
 
-/// From so many new keys on writing everything anew is cheaper than a sync for each.
-const MIN_REWRITE: usize = 16;
-
 /// An open keyring.
 pub struct Keyring {
     /// Readers take the shard of their thread: they don't meet on one word of memory.
@@ -85,6 +83,14 @@ pub struct Keyring {
     mode: Mode,
     /// Material is in memory; else the map knows which keys there are, and the store has the material.
     cached: bool,
+}
+
+/// How a keyring is opened.
+struct How {
+    mode: Mode,
+    /// What the keyring that this one replaces hands over.
+    predecessor: Option<Handover>,
+    by_tool: Option<ByTool>,
 }
 
 /// What a keyring tells about itself.
@@ -121,7 +127,7 @@ impl Keyring {
         environment: &Environment,
         pool: &SecretPool,
         deadline: Deadline,
-        predecessor: Option<crate::store::file::Handover>,
+        predecessor: Option<Handover>,
     ) -> Result<Keyring> {
         let mode = match (environment.look_only, config.read_only) {
             (true, _) => Mode::Snapshot,
@@ -129,14 +135,12 @@ impl Keyring {
             (false, false) => Mode::ReadWrite,
         };
         let open = |mode| {
-            Keyring::open_in(
+            let how = How {
                 mode,
-                config,
-                environment,
-                pool,
-                deadline,
-                predecessor.clone(),
-            )
+                predecessor: predecessor.clone(),
+                by_tool: None,
+            };
+            Keyring::open_in(how, config, environment, pool, deadline)
         };
         match open(mode) {
             Err(e) if e.kind() == Kind::Locked && environment.snapshot_if_locked => {
@@ -147,13 +151,13 @@ impl Keyring {
     }
 
     fn open_in(
-        mode: Mode,
+        how: How,
         config: &Config,
         environment: &Environment,
         pool: &SecretPool,
         deadline: Deadline,
-        predecessor: Option<crate::store::file::Handover>,
     ) -> Result<Keyring> {
+        let (mode, by_tool) = (how.mode, how.by_tool);
         if config.needs_fingerprint() && config.fingerprint.is_empty() && !environment.making {
             return Err(Error::new(
                 Kind::Config,
@@ -173,11 +177,12 @@ impl Keyring {
             deadline,
             kek_patience: config.patience.call,
             fingerprint: config.fingerprint.clone(),
-            // The tool has no data directory: it reads what it is given, to mend it.
-            any_length: environment.data_dir.is_none(),
+            // The tool, which may have no data directory, reads what it is given, to mend it.
+            any_length: environment.data_dir.is_none() || by_tool.is_some(),
             limits: config.limits,
             pool: pool.clone(),
-            predecessor,
+            predecessor: how.predecessor,
+            by_tool,
         };
         let mut cached = true;
         let mut store: Box<dyn Store> = match config.token_storage() {
@@ -195,7 +200,8 @@ impl Keyring {
                 Box::new(TokenStore::open(options, pkcs11, &mut sink)?)
             }
         };
-        if let (Some(dir), false) = (&environment.data_dir, environment.look_only) {
+        let is_server = !environment.look_only && by_tool.is_none();
+        if let (Some(dir), true) = (&environment.data_dir, is_server) {
             lies_in(dir, config)
                 .into_iter()
                 .for_each(|sentence| store.warn(sentence));
@@ -391,10 +397,11 @@ impl Keyring {
         self.append(&mut **store, record)
     }
 
-    /// Stores all keys or none, as far as the store can; a crash leaves what was or all of it.
+    /// Stores all keys or none, by writing the whole keyring anew; a crash leaves what was or all of it. A token takes
+    /// them one by one.
     ///
     /// # Errors
-    /// As [`Keyring::store_key`]; nothing was changed, unless the keys are on a token, which takes them one by one.
+    /// As [`Keyring::store_key`]; nothing was changed, unless the keys are on a token: the hint says how many it has.
     pub fn restore_all(&self, records: Vec<KeyRecord>) -> Result<()> {
         let mut store = self.writer()?;
         let mut after: HashMap<&[u8], u64> = HashMap::new();
@@ -403,11 +410,8 @@ impl Keyring {
             *after.entry(record.id.owner()).or_default() += size(record);
         }
         self.check_room(&after)?;
-        // A few keys are not worth a rewrite of all.
-        if !store.rewrites_at_once() || records.len() < MIN_REWRITE {
-            return records
-                .into_iter()
-                .try_for_each(|record| self.append(&mut **store, record));
+        if !store.rewrites_at_once() || records.len() < 2 {
+            return self.append_each(&mut **store, records);
         }
         {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
@@ -460,6 +464,22 @@ impl Keyring {
         self.sizes()
             .check(&self.config.limits, record.id.owner(), size(&record))?;
         self.append(store, record)
+    }
+
+    fn append_each(&self, store: &mut dyn Store, records: Vec<KeyRecord>) -> Result<()> {
+        let all = records.len();
+        for (done, record) in records.into_iter().enumerate() {
+            self.append(store, record).map_err(|e| match done {
+                0 => e,
+                _ => {
+                    let advice = e.advice().unwrap_or_default().to_string();
+                    e.hint(format!(
+                        "{done} of {all} keys were stored before that one; the same again stores the others. {advice}"
+                    ))
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// Durable first, then published.

@@ -97,7 +97,7 @@ fn missing(config: &Config, environment: &Environment) -> Option<String> {
     let marked = environment
         .data_dir
         .as_deref()
-        .is_some_and(|dir| marker::path_in(dir).exists());
+        .is_some_and(marker::is_there);
     ((marked || config.read_only) && config.token_storage().is_none() && absent(&config.path))
         .then(|| format!("the keyring file '{}'", config.path.display()))
 }

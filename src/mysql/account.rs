@@ -108,18 +108,29 @@ fn find(
     instance_dir: Option<&Path>,
     config: &(dyn Fn() -> Result<Config> + Send + Sync),
 ) -> Result<Found> {
-    let found = |account| Found {
+    let found = |account: Account| {
+        Found {
+        warning: (account.name.is_none() && !account.is_root()).then(|| {
+            format!(
+                "The system does not know {account}, or did not tell of it in time: the keyring is read with the rights of \
+                 this user and the group {} alone.",
+                account.gid
+            )
+        }),
         account,
-        warning: None,
-    };
-    if !is_in_server() {
-        // What the server's account may write is read as its folder's owner.
-        return identity::owner_of_nearest(&config()?.path).map(found);
     }
+    };
     let owner = match instance_dir.filter(|dir| dir.is_dir()) {
         Some(dir) => Some(identity::owner_of(dir)?).filter(|owner| !owner.is_root()),
         None => None,
     };
+    if !is_in_server() {
+        // No folder of an account's is known: root reads only what nobody else can have written.
+        return match owner {
+            Some(owner) => Ok(found(owner)),
+            None => identity::owner_of_nearest(&config()?.path).map(found),
+        };
+    }
     let told = lookup::aside(owner.as_ref(), || server::user(command_line()));
     let Some(owner) = owner else {
         let Some(name) = told? else {

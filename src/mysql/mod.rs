@@ -18,7 +18,8 @@ mod counters;
 mod log;
 pub mod plugin;
 mod ptr;
-mod registry;
+#[doc(hidden)]
+pub mod registry;
 pub mod services;
 mod state;
 pub mod udf;

@@ -1,7 +1,7 @@
 //! The server's component registry: the way to services of others.
 //!
 //! Owns acquiring and releasing them. It must never hand out a service whose table is not known, and never let one
-//! be used after its release: a [`Service`] borrows the registry and gives itself back.
+//! be used after its release: a `Service` borrows the registry and gives itself back.
 
 use super::{abi, component, plugin};
 use std::ffi::CStr;
@@ -20,9 +20,13 @@ pub(super) unsafe trait Table {
 
 macro_rules! tables {
     ($($table:ident = $name:literal),* $(,)?) => {
-        // SAFETY: the declarations in abi.h were written from the server's documentation of these services, and a
-        // real server is asked for each of them by the tests.
+        // SAFETY: the declarations in abi.h were written from the server's documentation of these services, a real
+        // server is asked for each of them by the tests, and each has its rows in tests/support/host/versions.rs.
         $(unsafe impl Table for abi::$table { const NAME: &'static CStr = $name; })*
+
+        /// The name and the size of each of them, for the test that compares them with what each version of MySQL has.
+        #[doc(hidden)]
+        pub const USED: &[(&CStr, usize)] = &[$(($name, size_of::<abi::$table>())),*];
     };
 }
 tables! {

@@ -472,7 +472,9 @@ fn log_opened(keyring: &Keyring) {
     let mode = match status.mode {
         Mode::ReadWrite => "",
         Mode::ReadOnly => ", read-only",
-        Mode::Snapshot => ", as a read-only snapshot beside the server that holds it",
+        Mode::Snapshot | Mode::DryRun => {
+            ", as a read-only snapshot beside the server that holds it"
+        }
     };
     let what = if status.store.exists {
         format!(

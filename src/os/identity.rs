@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 const OP: &str = "take on the account's rights";
+/// As many links as the kernel follows.
+const MAX_LINKS: usize = 40;
 /// More groups than this no system gives (NGROUPS_MAX).
 pub const MAX_GROUPS: usize = 65_536;
 
@@ -107,34 +109,88 @@ impl fmt::Display for Account {
     }
 }
 
-/// The owner of a folder, with its groups.
+/// The account that decides about a folder: its owner, with its groups, or whoever made a link on the way to it.
 ///
 /// # Errors
 /// The folder can't be looked at.
 pub fn owner_of(folder: &Path) -> Result<Account> {
-    let (uid, gid) = owner_ids(folder)?;
-    if uid == 0 {
-        return Ok(Account::unnamed(0, 0));
-    }
-    Ok(lookup::owner(uid, gid))
+    let (uid, gid) = decider(folder)?;
+    Ok(account(uid, gid))
 }
 
-/// The owner of the folder that holds `path`, or would: of the nearest one that exists.
+/// The same for the folder that holds `path`, or would: for the nearest one that exists.
 ///
 /// # Errors
 /// As [`owner_of`].
 pub fn owner_of_nearest(path: &Path) -> Result<Account> {
-    let path = std::path::absolute(path)
-        .map_err(|e| Error::io("find the owner", format!("'{}'", path.display()), e))?;
-    let nearest = path.ancestors().skip(1).find(|folder| folder.is_dir());
-    owner_of(nearest.unwrap_or(Path::new("/")))
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    match folder.as_os_str().is_empty() {
+        true => owner_of(Path::new(".")),
+        false => owner_of(folder),
+    }
 }
 
-/// Numbers of the owner and group of a folder.
-pub(super) fn owner_ids(folder: &Path) -> Result<(u32, u32)> {
-    let meta = std::fs::metadata(folder)
-        .map_err(|e| Error::io("find the owner", format!("'{}'", folder.display()), e))?;
-    Ok((meta.uid(), meta.gid()))
+/// The account that can change a file: the folder's, or where that is root's the file's own.
+///
+/// # Errors
+/// As [`owner_of`].
+pub fn owner_of_file(file: &Path) -> Result<Account> {
+    let folder = owner_of_nearest(file)?;
+    if !folder.is_root() {
+        return Ok(folder);
+    }
+    match std::fs::symlink_metadata(file) {
+        Ok(meta) => Ok(account(meta.uid(), meta.gid())),
+        Err(_) => Ok(folder),
+    }
+}
+
+fn account(uid: u32, gid: u32) -> Account {
+    match uid {
+        0 => Account::unnamed(0, 0),
+        _ => lookup::owner(uid, gid),
+    }
+}
+
+/// Owner and group of the last folder on the way to `folder` that exists. A symbolic link that is not root's ends the way:
+/// who made it has chosen what is behind it, and may have chosen somebody else's.
+fn decider(folder: &Path) -> Result<(u32, u32)> {
+    let fail = |e| Error::io("find the owner", format!("'{}'", folder.display()), e);
+    let names = |path: &Path| {
+        path.components()
+            .map(|c| c.as_os_str().to_os_string())
+            .rev()
+            .collect()
+    };
+    let mut rest: Vec<std::ffi::OsString> = names(&std::path::absolute(folder).map_err(fail)?);
+    let mut at = std::path::PathBuf::from("/");
+    let mut found = at.symlink_metadata().map_err(fail)?;
+    let mut links = 0;
+    while let Some(name) = rest.pop() {
+        let next = match name.to_str() {
+            Some("..") => at.parent().unwrap_or(Path::new("/")).to_path_buf(),
+            _ => at.join(&name),
+        };
+        let meta = match next.symlink_metadata() {
+            Ok(meta) => meta,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => break,
+            Err(e) => return Err(fail(e)),
+        };
+        if meta.is_symlink() {
+            links += 1;
+            if meta.uid() != 0 || links > MAX_LINKS {
+                return Ok((meta.uid(), meta.gid()));
+            }
+            // An absolute target begins with the root, which replaces where the way has come to.
+            let target: Vec<_> = names(&std::fs::read_link(&next).map_err(fail)?);
+            rest.extend(target);
+        } else if meta.is_dir() {
+            (at, found) = (next, meta);
+        } else {
+            break;
+        }
+    }
+    Ok((found.uid(), found.gid()))
 }
 
 /// Runs `f` as `account` in a thread that becomes it for good, and waits until that thread is gone. Where this
@@ -190,8 +246,7 @@ pub fn as_owner_of<T: Send>(folder: &Path, f: impl FnOnce() -> Result<T> + Send)
     if !is_root() {
         return f();
     }
-    let (uid, gid) = owner_ids(folder)?;
-    run_as(&Account::unnamed(uid, gid), f)
+    run_as(&owner_of(folder)?, f)
 }
 
 /// Gives the calling thread the account's rights and no others, and checks that it has them.
@@ -402,6 +457,44 @@ mod tests {
             std::os::unix::fs::chown(dir.path(), Some(12345), Some(12347)).unwrap();
             let account = owner_of_nearest(&dir.path().join("a/b/c")).unwrap();
             assert_eq!(account, Account::unnamed(12345, 12347));
+            // Root's group is nobody's by an owner of a folder.
+            std::os::unix::fs::chown(dir.path(), Some(12345), Some(0)).unwrap();
+            let account = owner_of_nearest(&dir.path().join("a/b/c")).unwrap();
+            assert!(
+                account.gid != 0 && !account.groups.contains(&0),
+                "{account:?}"
+            );
         }
+    }
+
+    #[test]
+    fn who_made_a_link_decides_where_it_leads() {
+        if !root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::create_dir(at("alice")).unwrap();
+        std::os::unix::fs::chown(at("alice"), Some(11111), Some(11111)).unwrap();
+        std::fs::write(at("alice/f"), "").unwrap();
+        std::os::unix::fs::symlink("alice", at("of-root")).unwrap();
+        std::os::unix::fs::symlink(at("alice"), at("of-bob")).unwrap();
+        std::os::unix::fs::lchown(at("of-bob"), Some(22222), Some(22222)).unwrap();
+        for (path, uid) in [
+            ("alice", 11111),
+            ("of-root", 11111),
+            ("alice/../alice", 11111),
+            ("of-root/absent/deep", 11111),
+            ("of-bob", 22222),
+            ("of-bob/deep", 22222),
+            ("absent", 0),
+        ] {
+            assert_eq!(owner_of(&at(path)).unwrap().uid, uid, "{path}");
+        }
+        assert_eq!(owner_of_file(&at("alice/f")).unwrap().uid, 11111);
+        std::fs::write(at("f"), "").unwrap();
+        assert_eq!(owner_of_file(&at("f")).unwrap().uid, 0);
+        std::os::unix::fs::chown(at("f"), Some(33333), Some(0)).unwrap();
+        assert_eq!(owner_of_file(&at("f")).unwrap().uid, 33333);
     }
 }

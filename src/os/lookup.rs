@@ -43,9 +43,10 @@ pub(crate) fn aside<T: Wire>(account: Option<&Account>, work: impl FnOnce() -> T
     child::ask(&question, work)
 }
 
-/// The account `uid`, with all its groups where the system knows it; else with `gid` alone.
+/// The account `uid`, with all its groups where the system knows it; else with `gid` alone, and never with root's: a folder's
+/// group says nothing of what its owner may do.
 pub fn owner(uid: u32, gid: u32) -> Account {
-    let unnamed = Account::unnamed(uid, gid);
+    let unnamed = Account::unnamed(uid, if gid == 0 { NOBODY } else { gid });
     let found = aside(Some(&unnamed), || entry_of_uid(uid).and_then(account_of));
     found.ok().flatten().unwrap_or(unnamed)
 }

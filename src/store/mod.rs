@@ -19,6 +19,8 @@ use crate::keyring::record::{Change, KeyRecord};
 pub enum Mode {
     /// The one writer: takes the lock, mends a torn end.
     ReadWrite,
+    /// What the one writer would find: takes the lock where its file is there, and touches nothing on disk.
+    DryRun,
     /// A server that was told to write nothing: no lock, nothing on disk is touched.
     ReadOnly,
     /// A look at a keyring that somebody else may be writing (migration tool, `status`, `list`,

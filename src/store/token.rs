@@ -6,6 +6,7 @@
 //! destroying one object is one call of the token, so nothing is ever half done. It must never take an
 //! object that it can't open for an absent key, and never replace an object that it does not know.
 
+use super::file::lineage::{Lineage, SHORT};
 use super::file::lock::Lock;
 use super::file::marker::{self, Keeper, Marker, Slot, Survives};
 use super::file::waypoint::Waypoint;
@@ -78,6 +79,7 @@ impl TokenStore {
     ) -> Result<TokenStore> {
         let (_, path) = sys::resolve(options.path, OP)?;
         let lock = match options.mode {
+            Mode::DryRun => Lock::acquire_existing(&path)?.map(Arc::new),
             Mode::ReadWrite => {
                 let inherited = options.predecessor.as_ref().and_then(Handover::lock);
                 let usable = |l: &Arc<Lock>| l.is_for(&path) && l.still_there();
@@ -92,11 +94,7 @@ impl TokenStore {
             objects: Objects::new(config.clone()),
             path,
             mode: options.mode,
-            keeper: options
-                .data_dir
-                .as_deref()
-                .filter(|_| options.mode == Mode::ReadWrite)
-                .map(Keeper::new),
+            keeper: None,
             data_dir: options.data_dir,
             marker_says: MarkerSays::NotAsked,
             keks: options.keks,
@@ -114,6 +112,9 @@ impl TokenStore {
             Some(dir) => marker::read(dir)?,
             None => None,
         };
+        let (tool, there) = (options.by_tool.is_some(), marker.is_some());
+        let dir = store.data_dir.as_deref();
+        store.keeper = dir.and_then(|dir| Keeper::of(dir, store.mode, tool, there));
         store.read(&options.fingerprint, options.deadline, marker, sink)?;
         Ok(store)
     }
@@ -312,6 +313,7 @@ impl TokenStore {
             generation: opened.header.generation,
             sequence: 0,
             chain: [0; MAC],
+            header: [0; SHORT],
         };
         let slot = Slot::now(opened.header.file_id, at);
         self.warnings.extend(keeper.mark(&slot, Survives::PowerCut));
@@ -408,7 +410,7 @@ impl TokenStore {
             file_id,
             generation: 1,
             base_sequence: 0,
-            before: layout::Before::default(),
+            lineage: Lineage::default(),
             whole_to: 0,
             salt: [0; crate::envelope::SALT],
             written_at: sys::unix_seconds(),

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod faults;
+pub mod services;
 
 use keyring_ward::config::{Backend, Config, KekConfig, Limits, Patience, SecretRef};
 use keyring_ward::error::Result;
@@ -50,6 +51,12 @@ impl Place {
             limits: Limits::default(),
             origin: "test".into(),
         }
+    }
+
+    /// Its files belong to root, so this process is root.
+    pub fn is_roots(&self) -> bool {
+        let folder = self.dir.path().metadata().unwrap();
+        std::os::unix::fs::MetadataExt::uid(&folder) == 0
     }
 
     /// As a server has it: with a data directory for the marker.

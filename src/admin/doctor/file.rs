@@ -47,7 +47,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) {
 }
 
 fn missing(look: &mut Look<'_>, config: &Config, shown: &str) {
-    let marked = look.setup.data_dir.filter(|d| marker::path_in(d).exists());
+    let marked = look.setup.data_dir.filter(|d| marker::is_there(d));
     match (marked, config.read_only) {
         (Some(dir), _) => look.fail(
             WHAT,

@@ -10,7 +10,7 @@ pub use component_json::parse as parse_component_json;
 pub use plugin_file::parse as parse_plugin_file;
 
 use super::init::create;
-use super::open_alone;
+use super::{Target, open_alone, open_dry, open_to_look};
 use crate::config::Config;
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
@@ -97,10 +97,21 @@ pub struct Plan {
 /// # Errors
 /// InvalidInput: not a format that we know. Tampered: it is damaged. Its own errors for a keyring of ours.
 pub fn read(source: &Source<'_>, pool: &SecretPool) -> Result<(String, Vec<Found>)> {
+    read_telling(source, pool, &drop)
+}
+
+fn read_telling(
+    source: &Source<'_>,
+    pool: &SecretPool,
+    warn: &dyn Fn(String),
+) -> Result<(String, Vec<Found>)> {
     match source {
         Source::Ward(config) => {
-            let environment = super::environment(true);
-            let keyring = Keyring::open(config, &environment, pool)?;
+            let of_source = Target {
+                warn,
+                ..Target::from(*config)
+            };
+            let keyring = open_to_look(&of_source, pool)?;
             let keys = keyring.list_with_material()?.into_iter().map(|key| {
                 let found = Found::new(
                     key.id.name(),
@@ -156,23 +167,26 @@ fn store(keyring: &Keyring, new: &[&Found], progress: &mut dyn FnMut(usize, usiz
 ///
 /// # Errors
 /// AlreadyExists: a key is here with other material; nothing was changed. All errors of opening and writing a
-/// keyring. After an error an import can be repeated: what is here already is the same.
-pub fn import(
-    config: &Config,
+/// keyring, and nothing was changed then; a token may have some of the keys. After an error an import can be repeated:
+/// what is here already is the same.
+pub fn import<'a>(
+    target: impl Into<Target<'a>>,
     source: &Source<'_>,
     dry_run: bool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Plan> {
+    let target = target.into();
+    let config = target.config;
     let pool = SecretPool::new();
-    let (format, keys) = read(source, &pool)?;
+    let (format, keys) = read_telling(source, &pool, target.warn)?;
     let mut plan = Plan {
         format,
         ..Plan::default()
     };
-    let keyring = if dry_run && std::fs::symlink_metadata(&config.path).is_err() {
-        None
-    } else {
-        Some(open_alone(config)?)
+    let keyring = match (dry_run, std::fs::symlink_metadata(&config.path).is_err()) {
+        (true, true) => None,
+        (true, false) => Some(open_dry(&target)?),
+        (false, _) => Some(open_alone(&target)?),
     };
     let mut seen: HashMap<&KeyId, &Found> = HashMap::with_capacity(keys.len());
     let mut new = Vec::new();

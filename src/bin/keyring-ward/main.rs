@@ -7,6 +7,7 @@
 mod commands;
 mod examples;
 mod options;
+mod warnings;
 
 use clap::{Parser, Subcommand};
 use keyring_ward::error::{Error, Kind, Result};
@@ -116,6 +117,9 @@ fn main() -> ExitCode {
     };
     keyring_ward::panics::be_silent();
     let (command, json) = (cli.command, cli.json);
+    if json {
+        warnings::keep();
+    }
     let work = move || command.take_on_account().and_then(|()| run(command, json));
     let code = match caught("run the command", work) {
         Ok(code) => code,
@@ -157,7 +161,11 @@ fn run(command: Command, json: bool) -> Result<ExitCode> {
 
 /// The error of a command that was asked for JSON: one line on standard error, so that standard output holds answers only.
 fn print_error(error: &serde_json::Value) {
-    eprintln!("{}", serde_json::json!({ "error": error }));
+    let mut line = serde_json::json!({ "error": error });
+    if warnings::any() {
+        warnings::put_into(&mut line);
+    }
+    eprintln!("{line}");
 }
 
 /// Help and version too come by this way. What is wrong with a command line is told as JSON where that is asked for.

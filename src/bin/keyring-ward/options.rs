@@ -195,6 +195,9 @@ pub struct Subject {
     pub server: Option<Found>,
     /// The server's data directory.
     pub data_dir: Option<PathBuf>,
+    /// The data directory whose marker knows this keyring: the one that --datadir names, or that of the server whose
+    /// configuration names the keyring. Another keyring that is named directly has nothing to do with that server's.
+    pub marker_dir: Option<PathBuf>,
 }
 
 impl Keyring {
@@ -247,8 +250,11 @@ impl Keyring {
     /// Whose rights this command shall have where root runs it; `None`: there is nothing to tell it by. `hsm`: it is about
     /// a token, and a keyring need not be named.
     ///
+    /// Root's own word decides: the command line, and files that nobody else can have written. A file that somebody else
+    /// can write says as whom it is read by whose it is, never by what is in it.
+    ///
     /// # Errors
-    /// InvalidInput: there is no account of the name that was given.
+    /// InvalidInput: there is no account of the name that was given. Permission: it can't be told whose the server is.
     pub fn account(&self, hsm: bool) -> Result<Option<Account>> {
         if !identity::is_root() {
             return Ok(None);
@@ -256,7 +262,8 @@ impl Keyring {
         if let Some(user) = &self.user {
             return os::lookup::named(user).map(Some);
         }
-        let data_dir = match self.is_a_servers(self.is_named(hsm)) {
+        let is_a_servers = self.is_a_servers(self.is_named(hsm));
+        let data_dir = match is_a_servers {
             true => locate::data_dir(&self.places()),
             false => self.datadir.clone(),
         };
@@ -266,30 +273,40 @@ impl Keyring {
                 return Ok(Some(owner));
             }
         }
-        let place = self.place(hsm);
-        place
+        if let Some(path) = self.direct_but_for_the_secret().path() {
+            return identity::owner_of_nearest(&path).map(Some);
+        }
+        let files = match (&self.config, is_a_servers) {
+            (Some(file), _) => vec![file.clone()],
+            (None, true) => locate::strangers(&self.places()),
+            (None, false) => Vec::new(),
+        };
+        if let Some(owner) = owner_of_all(&files)?.filter(|owner| !owner.is_root()) {
+            return Ok(Some(owner));
+        }
+        self.place(hsm)
             .map(|path| identity::owner_of_nearest(&path))
             .transpose()
     }
 
-    /// Where the keyring is, or shall be, as far as that is known.
-    pub fn place(&self, hsm: bool) -> Option<PathBuf> {
-        let direct = self.direct_but_for_the_secret();
-        if direct.has_path() {
-            return direct.path();
-        }
-        // A file in a folder of somebody else's is read with that one's rights. What is wrong with it the command
-        // itself will say.
-        let file = self.config.as_ref().or(self.defaults_file.as_ref());
-        let folder = file.and_then(|f| f.parent());
-        let folder = match folder.filter(|f| !f.as_os_str().is_empty()) {
-            Some(folder) => folder,
-            None if file.is_some() => Path::new("."),
-            None => Path::new("/"),
+    /// Where the keyring is, or shall be, as far as that is known. What is wrong with a file the command itself will say.
+    fn place(&self, hsm: bool) -> Option<PathBuf> {
+        self.direct_but_for_the_secret().path().or_else(|| {
+            let layer = self.layer(self.is_named(hsm)).0;
+            layer.ok().and_then(|layer| layer.path())
+        })
+    }
+
+    /// Where `account` is to make its keyring, if root's own word is the same: the command line, or files that nobody else
+    /// can have written.
+    pub fn place_by_roots_word(&self, account: &Account) -> Option<PathBuf> {
+        let wanted = identity::run_as(account, || Ok(self.place(false))).ok()??;
+        let named = match (self.direct_but_for_the_secret().path(), &self.config) {
+            (Some(path), _) => vec![path],
+            (None, Some(file)) => read_file(file).ok()?.path().into_iter().collect(),
+            (None, None) => locate::paths(&self.places()),
         };
-        let named = self.is_named(hsm);
-        let find = || self.layer(named).0.map(|layer| layer.path());
-        identity::as_owner_of(folder, find).ok().flatten()
+        named.contains(&wanted).then_some(wanted)
     }
 
     /// Gives root's rights up for good.
@@ -306,6 +323,8 @@ impl Keyring {
     /// `named`: what is given directly says which keyring.
     fn subject_of(&self, direct: Layer, named: bool, defaults: &[(&str, &str)]) -> Subject {
         let (layer, server) = self.layer(named);
+        let configured = layer.as_ref().ok().and_then(Layer::path);
+        let is_the_servers = !direct.has_path() || direct.path() == configured;
         let config = layer.and_then(|layer| {
             let mut whole = Layer::default();
             for (name, value) in defaults {
@@ -318,10 +337,12 @@ impl Keyring {
             whole.finish()
         });
         let found = server.as_ref().and_then(|s: &Found| s.data_dir.clone());
+        let data_dir = self.datadir.clone().or(found);
         Subject {
             config,
             server,
-            data_dir: self.datadir.clone().or(found),
+            marker_dir: (data_dir.clone()).filter(|_| is_the_servers || self.datadir.is_some()),
+            data_dir,
         }
     }
 
@@ -398,6 +419,28 @@ impl Keyring {
         }
         direct
     }
+}
+
+/// The one account that can change these files; `None`: there are none.
+fn owner_of_all(files: &[PathBuf]) -> Result<Option<Account>> {
+    let owners: Result<Vec<Account>> = files.iter().map(|f| identity::owner_of_file(f)).collect();
+    let mut owners = owners?;
+    owners.dedup();
+    let Some(owner) = owners.pop() else {
+        return Ok(None);
+    };
+    if owners.is_empty() {
+        return Ok(Some(owner));
+    }
+    let shown: Vec<_> = files.iter().map(|f| format!("'{}'", f.display())).collect();
+    let why = format!(
+        "several accounts can change its option files: {}",
+        shown.join(", ")
+    );
+    Err(
+        Error::new(Kind::Permission, "tell whose the server is", why)
+            .hint("Name the account that runs mysqld: --user."),
+    )
 }
 
 fn set(layer: &mut Layer, name: &str, value: &str) {

@@ -36,7 +36,7 @@ pub fn rows() -> Vec<Row> {
     let info = status.as_ref().map(|s| &s.store).filter(|s| s.exists);
     let mode = match status.as_ref().map(|s| s.mode) {
         Some(Mode::ReadWrite) => "No",
-        Some(Mode::ReadOnly | Mode::Snapshot) => "Yes",
+        Some(Mode::ReadOnly | Mode::Snapshot | Mode::DryRun) => "Yes",
         None => match config.as_ref().map(|c| c.read_only) {
             Some(true) => "Yes",
             Some(false) => "No",

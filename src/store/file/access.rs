@@ -72,7 +72,7 @@ fn open_as(path: &Path, mode: Mode, account: &Account) -> Result<Opened> {
             warning,
         })
     };
-    if mode != Mode::ReadWrite {
+    if !matches!(mode, Mode::ReadWrite | Mode::DryRun) {
         let (file, meta) = sys::open(path, Access::Read).map_err(fail)?;
         return plain(file, meta, None);
     }

@@ -3,6 +3,7 @@
 //! Specified in `docs/format.md`. All integers are little-endian. It must never allocate by a
 //! length that it has not bounded first, and never read a clock, a file or a key.
 
+use super::lineage::{ANCESTOR, Ancestor, Lineage, MOST};
 use crate::envelope::{FILE_ID, KEY, MAC, NONCE, SALT, TAG};
 use crate::error::{Error, Kind, Result};
 use crate::kek::Stanza;
@@ -20,8 +21,10 @@ pub const PROLOGUE: usize = 20;
 pub const MAX_HEADER: usize = 65_536;
 /// Most stanzas of a header.
 pub const MAX_STANZAS: usize = 16;
-/// File id, generation, base sequence, the record before, whole to, salt, creation time, number of stanzas.
-const FIXED: usize = FILE_ID + 8 + 8 + 8 + MAC + 8 + SALT + 8 + 2;
+/// File id, generation, base sequence, whole to, salt, creation time, numbers of earlier generations and of stanzas.
+const FIXED: usize = FILE_ID + 8 + 8 + 8 + SALT + 8 + 2 + 2;
+/// Most bytes of all stanzas together. The lineage grows with each rewrite: what was written once has room for all of it.
+const MAX_STANZA_BYTES: usize = MAX_HEADER - PROLOGUE - FIXED - MOST * ANCESTOR - MAC - 4;
 
 /// First bytes of a frame; none is zero.
 pub const FRAME_MARK: [u8; 4] = *b"KWF\x01";
@@ -66,8 +69,8 @@ pub struct Header {
     pub generation: u64,
     /// The sequence number before the first record's: sequences go on over rewrites.
     pub base_sequence: u64,
-    /// The last record before this rewrite; zeroes in a new file.
-    pub before: Before,
+    /// The generations before this one.
+    pub lineage: Lineage,
     /// The last record that was written together with this header: up to here nothing is torn.
     pub whole_to: u64,
     /// Fresh for each rewrite.
@@ -76,15 +79,6 @@ pub struct Header {
     pub written_at: i64,
     /// The wrapped DEK.
     pub stanzas: Vec<Stanza>,
-}
-
-/// The last record that the file held before it was rewritten.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Before {
-    /// Its sequence number.
-    pub sequence: u64,
-    /// The chain value behind it.
-    pub chain: [u8; MAC],
 }
 
 /// A header as it was read, and the bytes that its MAC covers.
@@ -128,8 +122,9 @@ impl Header {
             stanzas.extend_from_slice(&(body.len() as u32).to_le_bytes());
             stanzas.extend_from_slice(&body);
         }
-        let length = PROLOGUE + FIXED + stanzas.len() + MAC + 4;
-        if length > MAX_HEADER || !(1..=MAX_STANZAS).contains(&self.stanzas.len()) {
+        let lineage = self.lineage.all();
+        let length = PROLOGUE + FIXED + lineage.len() * ANCESTOR + stanzas.len() + MAC + 4;
+        if stanzas.len() > MAX_STANZA_BYTES || !(1..=MAX_STANZAS).contains(&self.stanzas.len()) {
             return Err(Error::new(
                 Kind::Internal,
                 "write the header",
@@ -145,11 +140,15 @@ impl Header {
         out.extend_from_slice(&self.file_id);
         out.extend_from_slice(&self.generation.to_le_bytes());
         out.extend_from_slice(&self.base_sequence.to_le_bytes());
-        out.extend_from_slice(&self.before.sequence.to_le_bytes());
-        out.extend_from_slice(&self.before.chain);
         out.extend_from_slice(&self.whole_to.to_le_bytes());
         out.extend_from_slice(&self.salt);
         out.extend_from_slice(&self.written_at.to_le_bytes());
+        out.extend_from_slice(&(lineage.len() as u16).to_le_bytes());
+        for ancestor in lineage {
+            out.extend_from_slice(&ancestor.header);
+            out.extend_from_slice(&ancestor.sequence.to_le_bytes());
+            out.extend_from_slice(&ancestor.chain);
+        }
         out.extend_from_slice(&(self.stanzas.len() as u16).to_le_bytes());
         out.extend_from_slice(&stanzas);
         Ok(out)
@@ -214,8 +213,11 @@ impl<'a> Reader<'a> {
     fn text16(&mut self, limit: usize) -> Option<String> {
         String::from_utf8(self.field16(limit)?.to_vec()).ok()
     }
+    fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
     fn done(&self) -> bool {
-        self.at == self.bytes.len()
+        self.left() == 0
     }
 }
 
@@ -307,20 +309,18 @@ fn parse_fields(authenticated: &[u8]) -> Option<Header> {
         file_id: r.array()?,
         generation: r.u64()?,
         base_sequence: r.u64()?,
-        before: Before {
-            sequence: r.u64()?,
-            chain: r.array()?,
-        },
+        lineage: Lineage::default(),
         whole_to: r.u64()?,
         salt: r.array()?,
         written_at: r.i64()?,
         stanzas: Vec::new(),
     };
+    if header.generation == 0 || header.base_sequence > header.whole_to {
+        return None;
+    }
+    header.lineage = read_lineage(&mut r, header.generation, header.base_sequence)?;
     let count = usize::from(r.u16()?);
-    let numbers = header.generation != 0
-        && header.before.sequence <= header.base_sequence
-        && header.base_sequence <= header.whole_to;
-    if !(1..=MAX_STANZAS).contains(&count) || !numbers {
+    if !(1..=MAX_STANZAS).contains(&count) || r.left() > MAX_STANZA_BYTES {
         return None;
     }
     for _ in 0..count {
@@ -350,6 +350,22 @@ fn parse_fields(authenticated: &[u8]) -> Option<Header> {
         }
     }
     r.done().then_some(header)
+}
+
+fn read_lineage(r: &mut Reader<'_>, generation: u64, base_sequence: u64) -> Option<Lineage> {
+    let count = usize::from(r.u16()?);
+    if count > MOST {
+        return None;
+    }
+    let one = |_| {
+        Some(Ancestor {
+            header: r.array()?,
+            sequence: r.u64()?,
+            chain: r.array()?,
+        })
+    };
+    let all: Option<Vec<Ancestor>> = (0..count).map(one).collect();
+    Lineage::new(all?, generation, base_sequence)
 }
 
 /// The checked start of a frame.
@@ -555,6 +571,35 @@ mod tests {
         assert!(with(7, 8192).is_ok());
         assert!(with(8, 8192).is_err(), "longer than {MAX_HEADER} bytes");
         assert!(with(1, 8193).is_err(), "a blob too long");
+        // Whatever is written once has room for the whole lineage that its rewrites get.
+        let mut header = header();
+        let stanza = header.stanzas[0].clone();
+        let mut longest = |blob: usize, generation: u64| {
+            header.generation = generation;
+            header.base_sequence = 4 * generation + 1;
+            header.whole_to = header.base_sequence;
+            header.lineage = lineage(generation);
+            header.stanzas = vec![stanza.clone(); 8];
+            header
+                .stanzas
+                .iter_mut()
+                .for_each(|s| s.blob = vec![5; 7750]);
+            header.stanzas[0].blob = vec![5; blob];
+            let bytes = header.authenticated_bytes();
+            bytes.map(|b| finish_header(b, &[3; 32]))
+        };
+        let most = (7750..8192)
+            .rev()
+            .find(|blob| longest(*blob, 1).is_ok())
+            .unwrap();
+        for generation in [1, 2, 65, 66, 300] {
+            let bytes = longest(most, generation).unwrap();
+            assert!(
+                bytes.len() <= MAX_HEADER && parse_header(&bytes).is_ok(),
+                "{generation}"
+            );
+            assert!(longest(most + 1, generation).is_err());
+        }
         // What can't even hold the fixed fields is refused before it is cut into parts.
         for claimed in [0, 4, 35, PROLOGUE + FIXED + MAC + 3, MAX_HEADER + 1] {
             let mut bytes = MAGIC.to_vec();
@@ -574,16 +619,26 @@ mod tests {
         assert_eq!(MAX_PLAINTEXT, 18_465, "{longest}");
     }
 
+    /// Of a file of generation `now` whose records begin behind a number from 4 times that on.
+    fn lineage(now: u64) -> Lineage {
+        let mut lineage = Lineage::default();
+        for generation in 1..now {
+            lineage.push(Ancestor {
+                header: [generation as u8; 16],
+                sequence: 4 * generation,
+                chain: [6; 16],
+            });
+        }
+        lineage
+    }
+
     fn header() -> Header {
         Header {
             file_id: [1; 16],
             generation: 7,
-            base_sequence: 9,
-            before: Before {
-                sequence: 8,
-                chain: [6; 32],
-            },
-            whole_to: 11,
+            base_sequence: 29,
+            lineage: lineage(7),
+            whole_to: 31,
             salt: [2; 32],
             written_at: -5,
             stanzas: vec![Stanza {
@@ -696,8 +751,11 @@ mod tests {
             parse_header(&bytes).map(drop)
         };
         assert!(with(&|_| {}).is_ok());
-        let changes: [&dyn Fn(&mut Header); 6] = [
-            &|h| h.before.sequence = h.base_sequence + 1,
+        let changes: [&dyn Fn(&mut Header); 9] = [
+            &|h| h.base_sequence = 24,
+            &|h| h.lineage = lineage(6),
+            &|h| h.lineage = lineage(8),
+            &|h| h.generation = 0,
             &|h| h.stanzas[0].group = 1,
             &|h| h.stanzas[0].index = 1,
             &|h| h.stanzas[0].threshold = 0,

@@ -42,24 +42,7 @@ impl Lock {
                 )
             })
         })?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let who = holder(&mut file);
-                return Err(Error::new(
-                    Kind::Locked,
-                    OP,
-                    format!("'{}' is held by {who}", path.display()),
-                )
-                .hint(
-                    "Stop the other server or tool, or give each server a keyring file of its own. What a running server can do itself is one SQL function: keyring_ward_rekey(), keyring_ward_reseal() (share/install.sql).",
-                ));
-            }
-            Err(TryLockError::Error(e)) => {
-                return Err(Error::io(OP, format!("'{}'", path.display()), e)
-                    .hint("The file system must support flock()."));
-            }
-        }
+        take(&mut file, &path)?;
         let lock = Lock {
             file,
             path,
@@ -68,6 +51,30 @@ impl Lock {
         };
         lock.refresh_pid();
         Ok(lock)
+    }
+
+    /// Takes the lock if its file is there, and writes nothing, not even who holds it. `None`: it is not there, so nobody
+    /// holds it.
+    ///
+    /// # Errors
+    /// As [`Lock::acquire`].
+    pub fn acquire_existing(keyring: &Path) -> Result<Option<Lock>> {
+        let path = Lock::path_for(keyring);
+        let (mut file, meta) = match sys::open(&path, Access::ReadWrite) {
+            Ok(opened) => opened,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => {
+                return Err(Error::io(OP, format!("'{}'", path.display()), e)
+                    .hint("The account of mysqld must own it, mode 0600."));
+            }
+        };
+        take(&mut file, &path)?;
+        Ok(Some(Lock {
+            file,
+            path,
+            inode: (meta.dev(), meta.ino()),
+            pid: AtomicU32::new(std::process::id()),
+        }))
     }
 
     /// Who holds the lock, as the kernel's list of locks tells; `None`: nobody that this process can see. Nothing
@@ -124,6 +131,26 @@ impl Lock {
     /// The keyring file that this lock is for.
     pub fn is_for(&self, keyring: &Path) -> bool {
         Lock::path_for(keyring) == self.path
+    }
+}
+
+/// Locks an open lock file without waiting.
+fn take(file: &mut File, path: &Path) -> Result<()> {
+    match file.try_lock() {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            let who = holder(file);
+            Err(Error::new(
+                    Kind::Locked,
+                    OP,
+                    format!("'{}' is held by {who}", path.display()),
+                )
+                .hint(
+                    "Stop the other server or tool, or give each server a keyring file of its own. What a running server can do itself is one SQL function: keyring_ward_rekey(), keyring_ward_reseal() (share/install.sql).",
+                ))
+        }
+        Err(TryLockError::Error(e)) => Err(Error::io(OP, format!("'{}'", path.display()), e)
+            .hint("The file system must support flock().")),
     }
 }
 

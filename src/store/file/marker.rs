@@ -9,6 +9,7 @@
 use super::waypoint::Waypoint;
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
+use crate::store::Mode;
 use crate::sys::{self, Access};
 use std::fs::File;
 use std::io;
@@ -58,12 +59,13 @@ impl Slot {
     /// The slot's bytes (docs/format.md).
     pub fn bytes(&self) -> [u8; SLOT] {
         let mut out = [0; SLOT];
-        let fields: [&[u8]; 6] = [
+        let fields: [&[u8]; 7] = [
             &MAGIC,
             &self.file_id,
             &self.at.generation.to_le_bytes(),
             &self.at.sequence.to_le_bytes(),
             &self.at.chain,
+            &self.at.header,
             &self.boot,
         ];
         let mut at = 0;
@@ -90,8 +92,9 @@ impl Slot {
                 generation: number(24)?,
                 sequence: number(32)?,
                 chain: bytes[40..72].try_into().ok()?,
+                header: bytes[72..88].try_into().ok()?,
             },
-            boot: bytes[72..88].try_into().ok()?,
+            boot: bytes[88..104].try_into().ok()?,
         })
     }
 
@@ -101,7 +104,7 @@ impl Slot {
 }
 
 /// Bytes of a slot that its checksum covers.
-const FIELDS: usize = 88;
+const FIELDS: usize = 104;
 
 /// The present boot, as the kernel names it.
 pub fn boot_id() -> BootId {
@@ -187,7 +190,8 @@ pub fn read(data_dir: &Path) -> Result<Option<Marker>> {
             "The account that runs mysqld must own it, with mode 0600, and it must be a regular file.",
         )
     };
-    match sys::open(&path, Access::Read) {
+    // A copy of the data directory by hard links is no reason to stop: nothing is written to what has two names.
+    match sys::open(&path, Access::ReadLinked) {
         Ok((file, _)) => read_slots(&file).map(Some).map_err(fail),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(fail(e)),
@@ -217,13 +221,19 @@ pub enum Survives {
     PowerCut,
 }
 
-/// A running server's marker, kept open. A shared lock on it tells others that the server runs.
+/// The marker of whoever has the keyring open. A shared lock on it tells others so.
 pub struct Keeper {
     path: PathBuf,
     open: Option<Open>,
+    /// It writes, or only holds the lock.
+    writes: bool,
+    /// It was opened or made: if it is gone now, somebody removed it.
+    known: bool,
     /// How often the marker could not be written.
     failures: u64,
-    /// How many marks are left out before a marker that is gone is tried again.
+    /// How often in succession it could not be made anew.
+    in_vain: u64,
+    /// How many marks are left out before that is tried again.
     left_out: u64,
     warned: bool,
 }
@@ -240,10 +250,30 @@ impl Keeper {
         Keeper {
             path: path_in(data_dir),
             open: None,
+            writes: true,
+            known: false,
             failures: 0,
+            in_vain: 0,
             left_out: 0,
             warned: false,
         }
+    }
+
+    /// A keeper for whoever opens a keyring in this `mode`. A server that only reads holds the lock and writes nothing; a
+    /// `tool` writes to a marker that is `there` and makes none: which keyring begins in a data directory is the
+    /// server's to say.
+    pub fn of(data_dir: &Path, mode: Mode, tool: bool, there: bool) -> Option<Keeper> {
+        let mut keeper = Keeper::new(data_dir);
+        match mode {
+            Mode::ReadWrite if there || !tool => {}
+            Mode::ReadOnly => {
+                keeper.writes = false;
+                keeper.open = Open::of(&keeper.path, Access::ReadLinked).ok();
+                keeper.known = keeper.open.is_some();
+            }
+            Mode::ReadWrite | Mode::DryRun | Mode::Snapshot => return None,
+        }
+        Some(keeper)
     }
 
     /// How often the marker could not be written.
@@ -251,22 +281,28 @@ impl Keeper {
         self.failures
     }
 
+    /// Somebody removed the marker, which was there: another keyring shall begin. One that could never be made, or that
+    /// nobody can see now, says nothing.
+    pub fn was_removed(&self) -> bool {
+        let folder = self.path.parent().is_some_and(Path::is_dir);
+        self.known && folder && is_absent(&self.path)
+    }
+
     /// Notes that a record is on the disk. A marker that is gone, damaged or another keyring's is made anew,
     /// durably. What goes wrong is counted; the first time it gives a sentence for the log.
     pub fn mark(&mut self, slot: &Slot, survives: Survives) -> Option<String> {
-        if self.left_out > 0 && survives == Survives::Kill {
-            self.left_out -= 1;
+        if !self.writes {
             return None;
         }
         match self.try_mark(slot, survives) {
-            Ok(()) => {
+            Ok(true) => {
                 self.warned = false;
+                (self.in_vain, self.left_out) = (0, 0);
                 None
             }
+            Ok(false) => None,
             Err(e) => {
                 self.failures += 1;
-                // Making it anew costs syncs, which must not slow down every write.
-                self.left_out = self.failures.next_power_of_two().min(1024);
                 let warn = !std::mem::replace(&mut self.warned, true);
                 warn.then(|| {
                     format!(
@@ -280,31 +316,49 @@ impl Keeper {
         }
     }
 
-    fn try_mark(&mut self, slot: &Slot, survives: Survives) -> io::Result<()> {
-        let there = std::fs::symlink_metadata(&self.path);
-        if let Ok(meta) = &there {
-            let inode = (meta.dev(), meta.ino());
-            if self.open.as_ref().is_none_or(|o| o.inode != inode) {
-                // Another process made it, or nobody has opened it yet.
-                self.open = Open::of(&self.path).ok();
+    /// `false`: it was left out.
+    fn try_mark(&mut self, slot: &Slot, survives: Survives) -> io::Result<bool> {
+        match std::fs::symlink_metadata(&self.path) {
+            // Its other name is somebody's copy, which must stay as it is.
+            Ok(meta) if meta.nlink() != 1 => self.open = None,
+            Ok(meta) => {
+                let inode = (meta.dev(), meta.ino());
+                if self.open.as_ref().is_none_or(|o| o.inode != inode) {
+                    // Another process made it, or nobody has opened it yet.
+                    self.open = Open::of(&self.path, Access::ReadWrite).ok();
+                    self.known |= self.open.is_some();
+                }
             }
-        } else {
-            self.open = None;
+            Err(e) if e.kind() == io::ErrorKind::NotFound => self.open = None,
+            // Not seen is not gone: what is open is written.
+            Err(_) => {}
         }
         let usable = |o: &&mut Open| o.marker.newest().is_some_and(|s| s.file_id == slot.file_id);
         match self.open.as_mut().filter(usable) {
-            Some(open) => open.mark(slot, survives),
-            None => {
-                self.open = Some(make(&self.path, slot)?);
-                Ok(())
-            }
+            Some(open) => open.mark(slot, survives).map(|()| true),
+            None => self.make_anew(slot, survives),
         }
+    }
+
+    /// Costs syncs, which must not slow down every write.
+    fn make_anew(&mut self, slot: &Slot, survives: Survives) -> io::Result<bool> {
+        if self.left_out > 0 && survives == Survives::Kill {
+            self.left_out -= 1;
+            return Ok(false);
+        }
+        let made = make(&self.path, slot).inspect_err(|_| {
+            self.in_vain += 1;
+            self.left_out = self.in_vain.next_power_of_two().min(1024);
+        })?;
+        self.open = Some(made);
+        self.known = true;
+        Ok(true)
     }
 }
 
 impl Open {
-    fn of(path: &Path) -> io::Result<Open> {
-        let (file, meta) = sys::open(path, Access::ReadWrite)?;
+    fn of(path: &Path, access: Access) -> io::Result<Open> {
+        let (file, meta) = sys::open(path, access)?;
         // Refused only while somebody resets the marker.
         let _ = file.try_lock_shared();
         Ok(Open {
@@ -329,13 +383,23 @@ impl Open {
     }
 }
 
+/// There is nothing of that name, for sure.
+fn is_absent(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+}
+
+/// There is a marker in this data directory, or something that can't be told from one.
+pub fn is_there(data_dir: &Path) -> bool {
+    !is_absent(&path_in(data_dir))
+}
+
 /// Writes a new marker durably.
 fn make(path: &Path, slot: &Slot) -> io::Result<Open> {
     let mut bytes = vec![0; SLOT_DISTANCE as usize + SLOT];
     bytes[..SLOT].copy_from_slice(&slot.bytes());
     bytes[SLOT_DISTANCE as usize..].copy_from_slice(&slot.bytes());
     sys::replace_file(path, &bytes)?;
-    Open::of(path)
+    Open::of(path, Access::ReadWrite)
 }
 
 /// Removes a data directory's marker, unless a running server keeps it; gives its path.
@@ -353,7 +417,7 @@ pub fn reset(data_dir: &Path) -> Result<PathBuf> {
         };
         e.hint(hint)
     };
-    let (file, _) = sys::open(&path, Access::Read).map_err(fail)?;
+    let (file, _) = sys::open(&path, Access::ReadLinked).map_err(fail)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(std::fs::TryLockError::WouldBlock) => {

@@ -8,6 +8,7 @@ fn slot(generation: u64, sequence: u64) -> Slot {
             generation,
             sequence,
             chain: [sequence as u8; 32],
+            header: [generation as u8; 16],
         },
     )
 }
@@ -25,7 +26,7 @@ fn a_slot_is_read_as_it_was_written_and_no_other_way() {
     let good = slot(7, 99);
     let bytes = good.bytes();
     assert_eq!(Slot::parse(&bytes), Some(good));
-    assert_eq!(bytes.len(), 92);
+    assert_eq!(bytes.len(), 108);
     for bit in 0..bytes.len() * 8 {
         let mut bad = bytes;
         bad[bit / 8] ^= 1 << (bit % 8);

@@ -9,6 +9,26 @@ use super::*;
 const MOST: u32 = 99;
 
 impl FileStore {
+    /// The tool's own refusal: a server must start and says what it cut; a command can ask first. `known`: a marker knows
+    /// this keyring, so that an acknowledged record is none that is torn.
+    pub(super) fn check_torn_end(&self, end: &End, known: bool) -> Result<()> {
+        let asks = self.by_tool.is_some_and(|tool| !tool.cut_torn_end);
+        if end.torn == 0 || known || !asks {
+            return Ok(());
+        }
+        let why = format!(
+            "'{}' ends with {} bytes of an incomplete record behind record {}, and no marker tells whether it was acknowledged",
+            self.path.display(),
+            end.torn,
+            end.sequence
+        );
+        Err(Error::new(Kind::Tampered, OP, why).hint(
+            "Nothing was changed. Name the server's data directory, whose marker tells: --datadir DIR. If this is a copy that was \
+             cut off, make it again. To go on without that record: --cut-torn-end saves those bytes beside the file and cuts \
+             them off.",
+        ))
+    }
+
     /// Saves the torn bytes and cuts them off. If that fails, writes are refused.
     pub(super) fn mend(&mut self, torn: &[u8], bound: &Bound) {
         let Some(journal) = &self.journal else { return };

@@ -7,6 +7,8 @@
 
 pub mod access;
 pub mod layout;
+mod leftover;
+pub mod lineage;
 pub mod lock;
 pub mod marker;
 mod mend;
@@ -21,13 +23,14 @@ use super::header::{self, OpenHeader};
 use super::{MarkerSays, Mode, Store, StoreInfo};
 use crate::config::Limits;
 use crate::deadline::Deadline;
-use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, fingerprint};
+use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, MAC, fingerprint};
 use crate::error::{Error, Kind, Result};
 use crate::kek::{Budget, Kek, Unwrapped};
 use crate::keyring::record::{Change, KeyRecord, ReadChange};
 use crate::secret::{SecretBytes, SecretPool};
 use crate::sys::{self, Access};
-use layout::{Header, frame_length};
+use layout::{Header, ParsedHeader, frame_length};
+use lineage::{Ancestor, short};
 use lock::Lock;
 use marker::{Keeper, Marker, Slot, Survives};
 use scan::End;
@@ -38,10 +41,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use torn::Bound;
-use waypoint::{Astray, Watch, Waypoint};
+use waypoint::{Watch, Waypoint};
 use window::Window;
 
 const OP: &str = "open the keyring file";
+/// How a server that holds one keyring goes on with another one.
+const BEGIN_ANEW: &str = "Nothing was changed, keys are served from memory. Put the server's own file back; or remove what is \
+    in its place and RELOAD with the path that it had: the keyring is then written anew from memory. If another keyring is \
+    meant, restart the server with it.";
+
 /// Everything that opening a file store needs.
 pub struct OpenOptions<'a> {
     /// The keyring file, absolute.
@@ -66,6 +74,15 @@ pub struct OpenOptions<'a> {
     pub pool: SecretPool,
     /// What the store that this one replaces hands over.
     pub predecessor: Option<Handover>,
+    /// The tool opens it, not a server.
+    pub by_tool: Option<ByTool>,
+}
+
+/// How the tool opens a keyring for itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByTool {
+    /// An incomplete record at the end is cut off even where no marker tells whether it was acknowledged.
+    pub cut_torn_end: bool,
 }
 
 /// What an open store hands to the one that takes its place (RELOAD).
@@ -73,6 +90,8 @@ pub struct OpenOptions<'a> {
 pub struct Handover {
     lock: Option<Arc<Lock>>,
     last: Option<Remembered>,
+    /// The operator removed the marker: another keyring may begin.
+    given_up: bool,
 }
 
 /// What a store remembers of its file.
@@ -89,12 +108,31 @@ struct Remembered {
 impl Handover {
     /// A lock alone: what a store without a journal hands over.
     pub(super) fn of_lock(lock: Option<Arc<Lock>>) -> Handover {
-        Handover { lock, last: None }
+        Handover {
+            lock,
+            last: None,
+            given_up: false,
+        }
     }
 
     /// The lock that is handed over.
     pub(super) fn lock(&self) -> Option<Arc<Lock>> {
         self.lock.clone()
+    }
+
+    /// What memory holds and must not be lost: everything, unless the operator said so.
+    fn held(&self) -> Option<&Remembered> {
+        self.last.as_ref().filter(|_| !self.given_up)
+    }
+
+    /// Another keyring takes the place of the one in memory only where that is meant. Where there is a marker it has
+    /// said so already; this is for data directories in which none could be made.
+    fn check_file(&self, file_id: &[u8; FILE_ID], place: &str) -> Result<()> {
+        if self.held().is_none_or(|held| held.file_id == *file_id) {
+            return Ok(());
+        }
+        let why = format!("{place} is not the keyring that this server's memory holds");
+        Err(Error::new(Kind::Tampered, OP, why).hint(BEGIN_ANEW))
     }
 }
 
@@ -103,6 +141,7 @@ struct Journal {
     file: File,
     inode: (u64, u64),
     header: Header,
+    mac: [u8; MAC],
     dek: SecretBytes,
     keys: FileKeys,
     end: End,
@@ -115,6 +154,16 @@ impl Journal {
             generation: self.header.generation,
             sequence: self.end.sequence,
             chain: self.end.chain,
+            header: short(&self.mac),
+        }
+    }
+
+    /// This generation, to those that come after it.
+    fn ancestor(&self) -> Ancestor {
+        Ancestor {
+            header: short(&self.mac),
+            sequence: self.end.sequence,
+            chain: short(&self.end.chain),
         }
     }
 }
@@ -149,6 +198,7 @@ pub struct FileStore {
     path: PathBuf,
     folder: PathBuf,
     mode: Mode,
+    by_tool: Option<ByTool>,
     data_dir: Option<PathBuf>,
     keeper: Option<Keeper>,
     /// What a look found out about the marker.
@@ -191,11 +241,8 @@ impl FileStore {
             path,
             folder,
             mode: options.mode,
-            keeper: options
-                .data_dir
-                .as_deref()
-                .filter(|_| options.mode == Mode::ReadWrite)
-                .map(Keeper::new),
+            by_tool: options.by_tool,
+            keeper: None,
             data_dir: options.data_dir,
             marker_says: MarkerSays::NotAsked,
             keks: options.keks,
@@ -213,7 +260,9 @@ impl FileStore {
             prepared: None,
             warnings: Vec::new(),
         };
-        if store.mode == Mode::ReadWrite {
+        if store.mode == Mode::DryRun {
+            store.lock = Lock::acquire_existing(&store.path)?.map(Arc::new);
+        } else if store.mode == Mode::ReadWrite {
             let inherited = options.predecessor.as_ref().and_then(|p| p.lock.clone());
             store.lock = Some(
                 match inherited.filter(|l| l.is_for(&store.path) && l.still_there()) {
@@ -226,6 +275,10 @@ impl FileStore {
             Some(dir) => marker::read(dir)?,
             None => None,
         };
+        let (tool, there) = (store.by_tool.is_some(), marker.is_some());
+        let dir = store.data_dir.as_deref();
+        store.keeper = dir.and_then(|dir| Keeper::of(dir, store.mode, tool, there));
+        let predecessor = options.predecessor.as_ref();
         match access::open(&store.path, store.mode) {
             Ok(access::Opened {
                 file,
@@ -238,10 +291,6 @@ impl FileStore {
                     format!("Writes are refused: {why}. Set read_only to true if that is meant.")
                 }));
                 store.refusing = not_writable.map(Refusing::NotWritable);
-                if store.mode == Mode::ReadWrite {
-                    store.sweep();
-                }
-                let predecessor = options.predecessor.as_ref();
                 let pin = &options.fingerprint;
                 if meta.len() > store.limits.file && !options.any_length {
                     return Err(store.too_long(meta.len()));
@@ -255,9 +304,12 @@ impl FileStore {
                     predecessor,
                     sink,
                 )?;
+                if store.mode == Mode::ReadWrite && store.refusing.is_none() {
+                    store.sweep();
+                }
             }
             Err(e) if e.kind() == Kind::NotFound => {
-                store.missing(marker.as_ref(), options.deadline)?;
+                store.missing(marker.as_ref(), predecessor, options.deadline)?;
                 store.collect_kek_warnings();
             }
             Err(e) => return Err(e),
@@ -265,7 +317,12 @@ impl FileStore {
         Ok(store)
     }
 
-    fn missing(&self, marker: Option<&Marker>, deadline: Deadline) -> Result<()> {
+    fn missing(
+        &self,
+        marker: Option<&Marker>,
+        predecessor: Option<&Handover>,
+        deadline: Deadline,
+    ) -> Result<()> {
         let path = self.path.display();
         if let (Some(_), Some(dir)) = (marker, &self.data_dir) {
             return Err(Error::new(
@@ -278,10 +335,17 @@ impl FileStore {
             )
             .hint(self.missing_hint(dir)));
         }
+        if predecessor.and_then(Handover::held).is_some() {
+            let why = format!("'{path}' does not exist, but this server's memory holds a keyring");
+            return Err(Error::new(Kind::NotFound, OP, why).hint(BEGIN_ANEW));
+        }
         if self.mode != Mode::ReadWrite {
+            let hint = match self.mode {
+                Mode::DryRun => "Correct the path. keyring-ward init makes a keyring.",
+                _ => "A keyring that is opened read-only must exist. Correct the path.",
+            };
             return Err(
-                Error::new(Kind::NotFound, OP, format!("'{path}' does not exist"))
-                    .hint("A keyring that is opened read-only must exist. Correct the path."),
+                Error::new(Kind::NotFound, OP, format!("'{path}' does not exist")).hint(hint),
             );
         }
         // The first write will need the KEK: say now what is wrong with it.
@@ -295,7 +359,7 @@ impl FileStore {
     fn missing_hint(&self, data_dir: &Path) -> String {
         let temporary = self.temporary();
         let reset = marker::reset_hint(data_dir);
-        if !temporary.exists() {
+        if std::fs::symlink_metadata(&temporary).is_err() {
             return reset;
         }
         format!(
@@ -351,6 +415,7 @@ impl FileStore {
             stanza,
         } = opened?;
         let header = &parsed.header;
+        predecessor.map_or(Ok(()), |p| p.check_file(&header.file_id, &place))?;
         let memory = predecessor
             .and_then(|p| p.last)
             .filter(|last| last.file_id == header.file_id);
@@ -385,22 +450,25 @@ impl FileStore {
         )
         .map_err(|e| e.at(&place))?;
         let (of_memory, of_marker) = watches.split_at(usize::from(memory.is_some()));
-        if let Some(e) = self.astray(of_memory, header, &end, "the server's memory holds") {
+        if let Some(e) = self.astray(of_memory, &parsed, &end, "the server's memory holds") {
             return Err(e);
         }
         let misfit = match newest {
             Some(slot) if slot.file_id != header.file_id => {
                 Some(header::foreign(&place, self.data_dir.as_deref()))
             }
-            _ => self.astray(of_marker, header, &end, "the marker knows of"),
+            _ => self.astray(of_marker, &parsed, &end, "the marker knows of"),
         };
+        let known = newest.is_some_and(|slot| slot.file_id == header.file_id);
         self.judge_marker(marker.as_ref(), misfit)?;
+        self.check_torn_end(&end, known)?;
         let inode = (meta.dev(), meta.ino());
         let unchanged = memory.is_some_and(|m| {
             let at = Waypoint {
                 generation: header.generation,
                 sequence: end.sequence,
                 chain: end.chain,
+                header: short(&parsed.mac),
             };
             m.synced && (m.inode, m.length, m.at) == (inode, meta.len(), at)
         });
@@ -413,6 +481,7 @@ impl FileStore {
         self.journal = Some(Journal {
             inode,
             header: parsed.header,
+            mac: parsed.mac,
             file,
             dek,
             keys,
@@ -455,31 +524,12 @@ impl FileStore {
     fn astray(
         &self,
         watches: &[Watch],
-        header: &Header,
+        journal: &ParsedHeader,
         end: &End,
         who_knows: &str,
     ) -> Option<Error> {
-        let lost = |which: Astray| {
-            let watch = watches.iter().rev();
-            watch
-                .filter(|w| w.astray(header, end) == Some(which))
-                .max_by_key(|w| w.at.sequence)
-        };
-        let path = self.path.display();
-        let why = if let Some(w) = lost(Astray::OtherBranch) {
-            format!(
-                "'{path}' is another branch of the same file: {who_knows} another record {}. Two servers have \
-                 written to copies of one keyring",
-                w.at.sequence
-            )
-        } else {
-            let w = lost(Astray::Older)?;
-            format!(
-                "'{path}' is an older copy: it ends with record {} of generation {}, {who_knows} record {} of \
-                 generation {}",
-                end.sequence, header.generation, w.at.sequence, w.at.generation
-            )
-        };
+        let place = format!("'{}'", self.path.display());
+        let why = waypoint::misfit(&place, watches, journal, end, who_knows)?;
         let e = Error::new(Kind::Tampered, OP, why);
         Some(match &self.data_dir {
             Some(dir) => e.hint(marker::reset_hint(dir)),
@@ -528,33 +578,13 @@ impl FileStore {
             .sync_data()
             .and_then(|()| sys::sync_folder(&self.folder));
         match (self.mode, synced) {
-            (_, Ok(())) | (Mode::ReadOnly | Mode::Snapshot, Err(_)) => Ok(()),
+            (_, Ok(())) | (Mode::ReadOnly | Mode::Snapshot | Mode::DryRun, Err(_)) => Ok(()),
             (Mode::ReadWrite, Err(e)) => Err(Error::io(
                 "bring the keyring file to the disk",
                 format!("'{}'", self.path.display()),
                 e,
             )
             .hint("The disk or its file system reports an error. Copy the file away and check the disk.")),
-        }
-    }
-
-    /// Removes what an interrupted rewrite left. The caller holds the lock. Where the keyring itself
-    /// is not there, the left-over may be the last copy of its keys: it is put aside instead.
-    fn sweep(&mut self) {
-        let temporary = self.temporary();
-        let shown = temporary.display().to_string();
-        if !self.path.exists() {
-            let aside = sys::beside(&temporary, &format!(".left-{}", sys::unix_seconds()));
-            if std::fs::rename(&temporary, &aside).is_ok() {
-                self.warnings.push(format!(
-                    "'{shown}', left by an interrupted rewrite, may hold keys; it was kept as '{}'.",
-                    aside.display()
-                ));
-            }
-        } else if std::fs::remove_file(&temporary).is_ok() {
-            self.warnings.push(format!(
-                "'{shown}', left by an interrupted rewrite, was removed."
-            ));
         }
     }
 
@@ -659,6 +689,7 @@ impl Store for FileStore {
                 length: j.end.offset,
                 synced: self.mode == Mode::ReadWrite && self.refusing.is_none(),
             }),
+            given_up: self.keeper.as_ref().is_some_and(Keeper::was_removed),
         }
     }
 
@@ -666,12 +697,9 @@ impl Store for FileStore {
         let lost = || {
             let gone = std::fs::symlink_metadata(&self.path)
                 .is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
-            // A marker that was removed, too, says that another keyring shall begin.
-            let wanted = self
-                .data_dir
-                .as_deref()
-                .is_none_or(|dir| marker::path_in(dir).exists());
-            gone && wanted
+            // A marker that was removed, too, says that another keyring shall begin; one that could never be made or is
+            // not to be seen says nothing, and memory is what there is.
+            gone && !self.keeper.as_ref().is_some_and(Keeper::was_removed)
         };
         matches!(
             self.refusing,
@@ -730,7 +758,7 @@ impl Store for FileStore {
             // The writer has cut them off, or refuses writes and says why.
             info.torn = match self.mode {
                 Mode::ReadWrite => 0,
-                Mode::ReadOnly | Mode::Snapshot => j.end.torn,
+                Mode::ReadOnly | Mode::Snapshot | Mode::DryRun => j.end.torn,
             };
             if let Some(stanza) = j.header.stanzas.get(self.stanza_in_use) {
                 info.mechanism.clone_from(&stanza.mechanism);

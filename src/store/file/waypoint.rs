@@ -3,9 +3,11 @@
 //! Owns the difference between "the same file, further on", "an older copy" and "another branch". It must never
 //! take a copy that lacks the remembered record for the same file, and touches nothing on disk.
 
-use super::layout::Header;
+use super::layout::ParsedHeader;
+use super::lineage::{self, SHORT, short};
 use super::scan::End;
 use crate::envelope::MAC;
+use std::cmp::Ordering;
 
 /// A record that was seen: "the journal must contain this".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,15 +18,21 @@ pub struct Waypoint {
     pub sequence: u64,
     /// The chain value behind that record.
     pub chain: [u8; MAC],
+    /// The beginning of the MAC of that generation's header.
+    pub header: [u8; SHORT],
 }
 
 /// What is wrong with a journal that does not hold a waypoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Astray {
-    /// It ends, or was rewritten, before that record.
-    Older,
-    /// It has another record in its place.
+    /// It has another record in its place, or another generation of that number.
     OtherBranch,
+    /// It ends before that record.
+    Older,
+    /// It was rewritten, when the record with this number was the last one of the remembered generation.
+    RewrittenBehind(u64),
+    /// It was rewritten so often since that its header does not name that generation any more.
+    Untold,
 }
 
 /// Looks for a waypoint while a journal is read.
@@ -50,37 +58,84 @@ impl Watch {
     }
 
     /// `None`: the journal, which was read to its `end`, holds the waypoint or was rewritten behind it.
-    pub fn astray(&self, header: &Header, end: &End) -> Option<Astray> {
-        let Waypoint {
-            generation,
-            sequence,
-            chain,
-        } = self.at;
-        let before = &header.before;
-        if header.generation < generation {
-            return Some(Astray::Older);
-        }
-        if header.generation == generation {
-            return match self.met {
-                Some(met) if met == chain => None,
-                None if sequence > end.sequence => Some(Astray::Older),
+    pub fn astray(&self, journal: &ParsedHeader, end: &End) -> Option<Astray> {
+        let at = &self.at;
+        let header = &journal.header;
+        match header.generation.cmp(&at.generation) {
+            Ordering::Less => Some(Astray::Older),
+            Ordering::Equal if short(&journal.mac) != at.header => Some(Astray::OtherBranch),
+            Ordering::Equal => match self.met {
+                Some(met) if met == at.chain => None,
+                None if at.sequence > end.sequence => Some(Astray::Older),
                 _ => Some(Astray::OtherBranch),
-            };
-        }
-        // Rewritten since. A rewrite begins at least one number behind the last one.
-        let direct = header.generation - generation == 1;
-        match before.sequence.cmp(&sequence) {
-            std::cmp::Ordering::Greater => None,
-            std::cmp::Ordering::Equal if direct && before.chain == chain => None,
-            std::cmp::Ordering::Equal if direct => Some(Astray::OtherBranch),
-            _ => Some(Astray::Older),
+            },
+            Ordering::Greater => {
+                let Some(then) = header.lineage.find(at.generation, header.generation) else {
+                    return Some(Astray::Untold);
+                };
+                if then.header != at.header {
+                    return Some(Astray::OtherBranch);
+                }
+                match then.sequence.cmp(&at.sequence) {
+                    Ordering::Less => Some(Astray::RewrittenBehind(then.sequence)),
+                    Ordering::Equal if then.chain != short(&at.chain) => Some(Astray::OtherBranch),
+                    // Beyond that one it is known by its generation only.
+                    Ordering::Equal | Ordering::Greater => None,
+                }
+            }
         }
     }
 }
 
+/// What is wrong with a journal of which `who_knows` ("the marker knows of") some records; `None`: nothing.
+pub fn misfit(
+    place: &str,
+    watches: &[Watch],
+    journal: &ParsedHeader,
+    end: &End,
+    who_knows: &str,
+) -> Option<String> {
+    let generation = journal.header.generation;
+    let newest = watches
+        .iter()
+        .map(|w| (w.at.generation, w.at.sequence))
+        .max();
+    let worst = watches
+        .iter()
+        .filter_map(|w| Some((w.astray(journal, end)?, w.at)))
+        // Where the newest one is there, one of long ago need not be told.
+        .filter(|(why, at)| *why != Astray::Untold || newest == Some((at.generation, at.sequence)))
+        .min_by_key(|(why, at)| (*why != Astray::OtherBranch, u64::MAX - at.sequence));
+    let (why, at) = worst?;
+    let remembered = format!("record {} of generation {}", at.sequence, at.generation);
+    Some(match why {
+        Astray::OtherBranch => format!(
+            "{place} is another branch of the same file: {who_knows} another record {}. Two servers have written to \
+             copies of one keyring",
+            at.sequence
+        ),
+        Astray::Older => format!(
+            "{place} is an older copy: it ends with record {} of generation {generation}, {who_knows} {remembered}",
+            end.sequence
+        ),
+        Astray::RewrittenBehind(last) => format!(
+            "{place} is an older copy: it was rewritten when generation {} had its records up to {last}, {who_knows} \
+             {remembered}",
+            at.generation
+        ),
+        Astray::Untold => format!(
+            "{place} was rewritten {} times since {remembered}, which {who_knows}. It names its last {} generations, so \
+             nothing tells whether it is an older copy",
+            generation - at.generation,
+            lineage::MOST
+        ),
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::layout::Before;
+    use super::super::layout::Header;
+    use super::super::lineage::{Ancestor, Lineage};
     use super::*;
 
     fn end(sequence: u64) -> End {
@@ -92,30 +147,41 @@ mod tests {
         }
     }
 
-    /// A journal of `generation` with the records `base` + 1 to `last`, rewritten behind record `before`.
-    fn verdict(
-        generation: u64,
-        base: u64,
-        last: u64,
-        before: (u64, u8),
-        at: Waypoint,
-    ) -> Option<Astray> {
+    /// A journal of `generation`: each generation before it ended with the record `10 * generation`, its own records are
+    /// `10 * (generation - 1) + 2` up to `last`.
+    fn journal(generation: u64) -> (ParsedHeader, u64) {
+        let mut lineage = Lineage::default();
+        for before in 1..generation {
+            lineage.push(Ancestor {
+                header: [before as u8; SHORT],
+                sequence: 10 * before,
+                chain: [(10 * before) as u8; SHORT],
+            });
+        }
+        let base = 10 * (generation - 1) + 1;
         let header = Header {
             file_id: [1; 16],
             generation,
             base_sequence: base,
-            before: Before {
-                sequence: before.0,
-                chain: [before.1; MAC],
-            },
+            lineage,
             whole_to: base,
             salt: [0; 32],
             written_at: 0,
             stanzas: Vec::new(),
         };
+        let parsed = ParsedHeader {
+            header,
+            length: 0,
+            mac: [generation as u8; MAC],
+        };
+        (parsed, base)
+    }
+
+    fn verdict(generation: u64, last: u64, at: Waypoint) -> Option<Astray> {
+        let (journal, base) = journal(generation);
         let mut watch = Watch::new(at);
         (base..=last).for_each(|n| watch.pass(generation, &end(n)));
-        watch.astray(&header, &end(last))
+        watch.astray(&journal, &end(last))
     }
 
     fn at(generation: u64, sequence: u64, chain: u8) -> Waypoint {
@@ -123,96 +189,65 @@ mod tests {
             generation,
             sequence,
             chain: [chain; MAC],
+            header: [generation as u8; SHORT],
         }
     }
 
     #[test]
     fn what_each_journal_is_to_who_remembers_a_record() {
-        use Astray::{Older, OtherBranch};
+        use Astray::{Older, OtherBranch, RewrittenBehind, Untold};
+        // Generation 3 has records 22 to 25 behind a header at 21; the ones before ended with 10 and 20.
         let table = [
-            // The same generation, records 21 to 25 behind a header at 20.
-            (2, (19, 7), at(2, 25, 25), None, "the last record"),
-            (2, (19, 7), at(2, 22, 22), None, "an earlier one"),
-            (2, (19, 7), at(2, 20, 20), None, "the header alone"),
-            (
-                2,
-                (19, 7),
-                at(2, 26, 26),
-                Some(Older),
-                "one that is not there",
-            ),
-            (
-                2,
-                (19, 7),
-                at(2, 25, 9),
-                Some(OtherBranch),
-                "another in its place",
-            ),
-            (
-                2,
-                (19, 7),
-                at(2, 20, 9),
-                Some(OtherBranch),
-                "another rewrite",
-            ),
-            (
-                2,
-                (19, 7),
-                at(2, 3, 3),
-                Some(OtherBranch),
-                "a number before it",
-            ),
+            (at(3, 25, 25), None, "the last record"),
+            (at(3, 22, 22), None, "an earlier one"),
+            (at(3, 21, 21), None, "the header alone"),
+            (at(3, 26, 26), Some(Older), "one that is not there"),
+            (at(3, 25, 9), Some(OtherBranch), "another in its place"),
+            (at(3, 21, 9), Some(OtherBranch), "another rewrite"),
+            (at(3, 3, 3), Some(OtherBranch), "a number before it"),
             // A generation that is remembered and not there.
-            (2, (19, 7), at(3, 30, 30), Some(Older), "rewritten since"),
-            (
-                2,
-                (19, 7),
-                at(3, 22, 22),
-                Some(Older),
-                "whatever the number",
-            ),
+            (at(4, 40, 40), Some(Older), "rewritten since"),
+            (at(4, 22, 22), Some(Older), "whatever the number"),
             // The generation before.
-            (
-                2,
-                (19, 7),
-                at(1, 19, 7),
-                None,
-                "the last before the rewrite",
-            ),
-            (2, (19, 7), at(1, 12, 12), None, "an older bound"),
-            (
-                2,
-                (19, 7),
-                at(1, 19, 8),
-                Some(OtherBranch),
-                "another last one",
-            ),
-            (
-                2,
-                (19, 7),
-                at(1, 20, 20),
-                Some(Older),
-                "rewritten without it",
-            ),
-            // Two generations before.
-            (3, (19, 7), at(1, 12, 12), None, "an older bound"),
-            (
-                3,
-                (19, 7),
-                at(1, 19, 7),
-                Some(Older),
-                "one rewrite lies between",
-            ),
-            (
-                3,
-                (19, 7),
-                at(1, 20, 7),
-                Some(Older),
-                "rewritten without it",
-            ),
+            (at(2, 20, 20), None, "the last before the rewrite"),
+            (at(2, 12, 12), None, "an older bound"),
+            (at(2, 20, 8), Some(OtherBranch), "another last one"),
+            (at(2, 21, 21), Some(RewrittenBehind(20)), "without it"),
+            // Two generations before: numbers that rewrites have used up since prove nothing.
+            (at(1, 5, 5), None, "an older bound"),
+            (at(1, 10, 10), None, "the last of it"),
+            (at(1, 10, 8), Some(OtherBranch), "another last one"),
+            (at(1, 11, 11), Some(RewrittenBehind(10)), "without it"),
+            (at(1, 19, 19), Some(RewrittenBehind(10)), "without it"),
         ];
-        for (generation, before, at, expected, what) in table {
-            assert_eq!(verdict(generation, 20, 25, before, at), expected, "{what}");
+        for (at, expected, what) in table {
+            assert_eq!(verdict(3, 25, at), expected, "{what}");
+            // The same number, but another file that had it.
+            if at.generation <= 3 {
+                let header = [99; SHORT];
+                let other = verdict(3, 25, Waypoint { header, ..at });
+                assert_eq!(other, Some(OtherBranch), "{what}");
+            }
         }
+        for (now, expected) in [(65, None), (66, Some(Untold))] {
+            assert_eq!(verdict(now, 10 * now, at(1, 10, 10)), expected);
+        }
+    }
+
+    #[test]
+    fn one_of_long_ago_need_not_be_told_where_the_newest_is_there() {
+        let (journal, _) = journal(90);
+        let said = |remembered: &[Waypoint]| {
+            let watches: Vec<_> = remembered.iter().copied().map(Watch::new).collect();
+            misfit("'f'", &watches, &journal, &end(900), "the marker knows of")
+        };
+        assert_eq!(said(&[at(40, 400, 144), at(2, 20, 20)]), None);
+        let why = said(&[at(2, 20, 20), at(1, 10, 10)]).unwrap();
+        assert!(
+            why.contains("was rewritten 88 times since record 20"),
+            "{why}"
+        );
+        let why = said(&[at(40, 400, 9), at(90, 999, 0)]).unwrap();
+        assert!(why.contains("another branch"), "the worst is told: {why}");
     }
 }

@@ -7,7 +7,8 @@ use crate::deadline::Deadline;
 use crate::envelope::{Position, RecordCipher, SALT};
 use crate::secret::fill_random;
 use crate::store::header::{new_dek, wrap_dek};
-use layout::{Before, finish_header, plaintext_length, write_frame, write_plaintext};
+use layout::{finish_header, plaintext_length, write_frame, write_plaintext};
+use lineage::Lineage;
 use scan::chain_value;
 use std::io::Write;
 
@@ -177,7 +178,7 @@ impl FileStore {
             file_id,
             generation: 1,
             base_sequence: 0,
-            before: Before::default(),
+            lineage: Lineage::default(),
             whole_to: 0,
             salt: [0; SALT],
             written_at: 0,
@@ -324,10 +325,7 @@ impl FileStore {
         header.generation += 1;
         // One beyond the last: a record whose sync failed may have carried that number.
         header.base_sequence = journal.end.sequence + 1;
-        header.before = Before {
-            sequence: journal.end.sequence,
-            chain: journal.end.chain,
-        };
+        header.lineage.push(journal.ancestor());
         Ok(Some((header, !missing)))
     }
 
@@ -384,6 +382,7 @@ impl FileStore {
             file,
             inode: (meta.dev(), meta.ino()),
             header,
+            mac,
             dek,
             keys,
             end,

@@ -1,7 +1,8 @@
 //! `keyring-ward export`
 
-use super::{print, print_json, print_would};
+use super::{Aim, print, print_answer, print_would};
 use crate::options::Keyring;
+use crate::warnings::warn;
 use keyring_ward::admin::export::component_json;
 use keyring_ward::admin::inspect::inspect;
 use keyring_ward::error::Result;
@@ -32,9 +33,11 @@ impl Args {
 }
 
 pub fn run(args: &Args, json: bool) -> Result<()> {
-    let config = args.keyring.config()?;
+    let aim = Aim::to_look(&args.keyring)?;
     if args.dry_run {
-        let keys = inspect(&config)?.keys;
+        let report = inspect(&aim.config)?;
+        let keys = report.keys;
+        report.warnings.into_iter().for_each(warn);
         print_would(
             json,
             &format!("write {keys} keys in clear text to '{}'", args.to.display()),
@@ -42,17 +45,16 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         return Ok(());
     }
     signals::hold_back();
-    let keys = component_json(&config, &args.to)?;
-    let warning = format!(
+    let keys = component_json(aim.target(), &args.to)?;
+    warn(format!(
         "whoever reads '{}' has every key. Give it to the account of mysqld, and destroy it when it has done its work.",
         args.to.display()
-    );
+    ));
     if json {
         let file = args.to.display().to_string();
-        print_json(&serde_json::json!({ "keys": keys, "file": file, "warnings": [warning] }));
+        print_answer(serde_json::json!({ "keys": keys, "file": file }));
         return Ok(());
     }
     print(&format!("Wrote {keys} keys to '{}'.", args.to.display()));
-    eprintln!("warning: {warning}");
     Ok(())
 }

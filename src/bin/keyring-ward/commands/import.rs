@@ -1,6 +1,6 @@
 //! `keyring-ward import`
 
-use super::{Progress, print, print_json};
+use super::{Aim, Progress, TornEnd, print, print_answer};
 use crate::options::{Keyring, file_config};
 use keyring_ward::admin::import::{Source, import};
 use keyring_ward::error::Result;
@@ -27,6 +27,8 @@ pub struct Args {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    end: TornEnd,
 }
 
 impl Args {
@@ -41,7 +43,7 @@ impl Args {
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let opened = args.opened_by_root();
     args.keyring.take_on_account(false)?;
-    let config = args.keyring.config()?;
+    let aim = Aim::to_write(&args.keyring, &args.end)?;
     if !args.dry_run {
         signals::hold_back();
     }
@@ -53,16 +55,21 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
                 Some(opened) => Source::Open(file, opened),
                 None => Source::File(file),
             };
-            import(&config, &source, args.dry_run, &mut progress)?
+            import(aim.target(), &source, args.dry_run, &mut progress)?
         }
         (None, file) => {
             let other = file_config(file.as_deref().unwrap_or_else(|| "".as_ref()))?;
-            import(&config, &Source::Ward(&other), args.dry_run, &mut progress)?
+            import(
+                aim.target(),
+                &Source::Ward(&other),
+                args.dry_run,
+                &mut progress,
+            )?
         }
     };
     drop(bar);
     if json {
-        print_json(&json!({
+        print_answer(json!({
             "format": plan.format, "new": plan.new, "same": plan.same, "dry_run": args.dry_run,
         }));
         return Ok(());

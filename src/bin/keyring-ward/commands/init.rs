@@ -6,7 +6,9 @@ use keyring_ward::admin::init::{init, would_init};
 use keyring_ward::config::{Config, KekConfig, SecretRef, TokenChoice, hex};
 use keyring_ward::error::Result;
 use keyring_ward::os::folders::{self, Made};
-use keyring_ward::os::{identity, signals};
+use keyring_ward::os::identity::{self, Account};
+use keyring_ward::os::signals;
+use std::path::Path;
 
 /// The keyring to make.
 #[derive(clap::Args)]
@@ -175,19 +177,27 @@ fn print_members(
     ));
 }
 
-/// Gives root's rights up. Before that, as the only thing that root does: the keyring's folder, where it is missing
-/// below folders that are root's alone.
+/// Gives root's rights up. Before that, as the only thing that root does: the keyring's folder, where root's own word
+/// names it and it is missing below folders that are root's alone.
 fn take_on_account(args: &Args) -> Result<Option<Made>> {
     let Some(account) = args.keyring.account(false)? else {
         return Ok(None);
     };
-    let place = args.keyring.place(false).filter(|_| !args.dry_run);
-    let made = match place.as_deref().and_then(|p| p.parent()) {
-        // Root makes its own as every account does.
-        Some(_) if account.is_root() => None,
-        Some(folder) => folders::make_missing(folder, &account)?,
-        None => None,
+    // Root makes its own as every account does.
+    let made = match args.dry_run || account.is_root() {
+        true => None,
+        false => match args.keyring.place_by_roots_word(&account) {
+            Some(place) => make_missing_above(&place, &account)?,
+            None => None,
+        },
     };
     identity::become_for_good(&account)?;
     Ok(made)
+}
+
+fn make_missing_above(place: &Path, account: &Account) -> Result<Option<Made>> {
+    match place.parent() {
+        Some(folder) => folders::make_missing(folder, account),
+        None => Ok(None),
+    }
 }

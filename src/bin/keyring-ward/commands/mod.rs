@@ -15,7 +15,13 @@ pub mod reset_marker;
 pub mod status;
 pub mod verify;
 
+use crate::options::{self, Keyring};
+use crate::warnings;
+use keyring_ward::admin::Target;
 use keyring_ward::admin::init::Made;
+use keyring_ward::config::Config;
+use keyring_ward::error::Result;
+use std::path::PathBuf;
 
 /// Prints a line to standard output; a closed pipe is not an error worth a panic.
 pub fn print(line: &str) {
@@ -26,7 +32,7 @@ pub fn print(line: &str) {
 /// Says what a dry run would have done.
 pub fn print_would(json: bool, what: &str) {
     match json {
-        true => print_json(&serde_json::json!({ "dry_run": true, "would": what })),
+        true => print_answer(serde_json::json!({ "dry_run": true, "would": what })),
         false => print(&format!("Would {what}; nothing was written.")),
     }
 }
@@ -35,10 +41,59 @@ pub fn print_would(json: bool, what: &str) {
 #[derive(clap::Args)]
 pub struct Change {
     #[command(flatten)]
-    pub keyring: crate::options::Keyring,
+    pub keyring: Keyring,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub end: TornEnd,
+}
+
+/// For a keyring file whose end is incomplete.
+#[derive(clap::Args)]
+pub struct TornEnd {
+    /// Go on without an incomplete last record although no marker tells whether it was acknowledged: its bytes are saved
+    /// beside the file and cut off
+    #[arg(long)]
+    cut_torn_end: bool,
+}
+
+/// The keyring that a command is about, as the operations want it.
+pub struct Aim {
+    pub config: Config,
+    marker_dir: Option<PathBuf>,
+    cut_torn_end: bool,
+}
+
+impl Aim {
+    /// For a command that reads only.
+    pub fn to_look(keyring: &Keyring) -> Result<Aim> {
+        let options::Subject { config, .. } = keyring.subject()?;
+        Ok(Aim {
+            config: config?,
+            marker_dir: None,
+            cut_torn_end: false,
+        })
+    }
+
+    /// For a command that writes.
+    pub fn to_write(keyring: &Keyring, end: &TornEnd) -> Result<Aim> {
+        let subject = keyring.subject()?;
+        Ok(Aim {
+            config: subject.config?,
+            marker_dir: subject.marker_dir,
+            cut_torn_end: end.cut_torn_end,
+        })
+    }
+
+    pub fn target(&self) -> Target<'_> {
+        Target {
+            config: &self.config,
+            data_dir: self.marker_dir.as_deref(),
+            cut_torn_end: self.cut_torn_end,
+            warn: &warnings::warn,
+        }
+    }
 }
 
 /// A bar for what takes longer than a second, on a terminal only.
@@ -83,6 +138,12 @@ impl Drop for Progress {
 /// Prints JSON for programs.
 pub fn print_json(value: &serde_json::Value) {
     print(&format!("{value:#}"));
+}
+
+/// The same with the warnings that came up, for commands that open a keyring for more than a look.
+pub fn print_answer(mut answer: serde_json::Value) {
+    warnings::put_into(&mut answer);
+    print_json(&answer);
 }
 
 /// Prints names and values in two columns.

@@ -1,6 +1,6 @@
 //! `keyring-ward rekey`
 
-use super::{Change, print, print_json, print_made, print_would};
+use super::{Aim, Change, TornEnd, print, print_answer, print_made, print_would};
 use crate::options::{Asked, Keyring, file_config};
 use keyring_ward::admin::pin::{Pin, Pinned};
 use keyring_ward::admin::rekey::{self, could_rekey, could_reseal, rekey};
@@ -42,6 +42,8 @@ pub struct Args {
     /// Check what can be checked, and change nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    end: TornEnd,
 }
 
 /// For configurations that pin the DEK's fingerprint.
@@ -86,7 +88,8 @@ impl Args {
 }
 
 pub fn run(args: &Args, json: bool) -> Result<()> {
-    let config = args.keyring.config()?;
+    let aim = Aim::to_write(&args.keyring, &args.end)?;
+    let config = &aim.config;
     let asked = Asked {
         fd: args.new_passphrase_fd,
         prompt: args.new_passphrase_prompt,
@@ -122,7 +125,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         }
     };
     if args.dry_run {
-        let keys = could_rekey(&config, &kek, args.generate)?;
+        let keys = could_rekey(aim.target(), &kek, args.generate)?;
         print_would(
             json,
             &format!(
@@ -141,9 +144,9 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         Ok(all)
     };
     let pin = args.wait.pin(&pinned);
-    let done = rekey(&config, &kek, args.keep_dek, args.generate, &pin)?;
+    let done = rekey(aim.target(), &kek, args.keep_dek, args.generate, &pin)?;
     if json {
-        print_json(&json_of(&done));
+        print_answer(json_of(&done));
         return Ok(());
     }
     if let Some(made) = &done.made {
@@ -159,7 +162,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     } else {
         "the new KEK"
     };
-    print_done(&config, &format!("{kek} with {dek}"), &done);
+    print_done(config, &format!("{kek} with {dek}"), &done);
     print("Name the new KEK in the server's configuration before it is started.");
     print("Keep the old KEK as long as backups of the old file are kept.");
     print(
@@ -193,9 +196,10 @@ fn print_done(config: &Config, under: &str, done: &rekey::Outcome) {
 /// `keyring-ward reseal`
 pub fn reseal(args: &Reseal, json: bool) -> Result<()> {
     let Reseal { change: args, wait } = args;
-    let config = args.keyring.config()?;
+    let aim = Aim::to_write(&args.keyring, &args.end)?;
+    let config = &aim.config;
     if args.dry_run {
-        let keys = could_reseal(&config)?;
+        let keys = could_reseal(aim.target())?;
         print_would(
             json,
             &format!(
@@ -207,12 +211,12 @@ pub fn reseal(args: &Reseal, json: bool) -> Result<()> {
     }
     signals::hold_back();
     let pinned = || Ok(vec![args.keyring.pinned()?]);
-    let done = rekey::reseal(&config, &wait.pin(&pinned))?;
+    let done = rekey::reseal(aim.target(), &wait.pin(&pinned))?;
     if json {
-        print_json(&json_of(&done));
+        print_answer(json_of(&done));
         return Ok(());
     }
-    print_done(&config, "the same KEK with a new DEK", &done);
+    print_done(config, "the same KEK with a new DEK", &done);
     print("Removed keys are gone from the file. Older copies of it still open with the same KEK.");
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `keyring-ward remove`
 
-use super::{print, print_json, print_would};
+use super::{Aim, TornEnd, print, print_answer, print_would};
 use crate::options::Keyring;
 use keyring_ward::admin::edit::{could_remove, remove};
 use keyring_ward::error::Result;
@@ -24,6 +24,8 @@ pub struct Args {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    end: TornEnd,
 }
 
 impl Args {
@@ -35,16 +37,16 @@ impl Args {
 
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let (name, owner) = (args.name.as_bytes(), args.owner.as_bytes());
-    let config = args.keyring.config()?;
+    let aim = Aim::to_write(&args.keyring, &args.end)?;
     if args.dry_run {
-        could_remove(&config, name, owner, args.server_key)?;
+        could_remove(aim.target(), name, owner, args.server_key)?;
         print_would(json, &format!("remove {}", printable(name, owner)));
         return Ok(());
     }
     signals::hold_back();
-    remove(&config, name, owner, args.server_key)?;
+    remove(aim.target(), name, owner, args.server_key)?;
     if json {
-        print_json(&serde_json::json!({ "removed": printable(name, owner) }));
+        print_answer(serde_json::json!({ "removed": printable(name, owner) }));
         return Ok(());
     }
     print(&format!(

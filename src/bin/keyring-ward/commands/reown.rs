@@ -1,6 +1,6 @@
 //! `keyring-ward reown`
 
-use super::{print, print_json};
+use super::{Aim, TornEnd, print, print_answer};
 use crate::options::Keyring;
 use keyring_ward::admin::edit::{Moving, reown};
 use keyring_ward::error::Result;
@@ -23,6 +23,8 @@ pub struct Args {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    end: TornEnd,
 }
 
 impl Args {
@@ -33,7 +35,7 @@ impl Args {
 }
 
 pub fn run(args: &Args, json: bool) -> Result<()> {
-    let config = args.keyring.config()?;
+    let aim = Aim::to_write(&args.keyring, &args.end)?;
     let how = Moving {
         server_key: args.server_key,
         dry_run: args.dry_run,
@@ -41,9 +43,9 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     if !args.dry_run {
         signals::hold_back();
     }
-    let done = reown(&config, args.from.as_bytes(), args.to.as_bytes(), how)?;
+    let done = reown(aim.target(), args.from.as_bytes(), args.to.as_bytes(), how)?;
     if json {
-        print_json(&serde_json::json!({ "keys": done.keys, "dry_run": args.dry_run }));
+        print_answer(serde_json::json!({ "keys": done.keys, "dry_run": args.dry_run }));
         return Ok(());
     }
     done.keys.iter().for_each(|key| print(&format!("  {key}")));

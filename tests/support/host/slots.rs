@@ -1,0 +1,200 @@
+//! What stands in the slots of the host's tables that the library uses.
+//!
+//! Each function counts its call and looks at what it is given as a server would rely on it. It must never unwind: what is
+//! wrong goes into the host's list of problems, and a pointer that is none is a fault with a sentence.
+
+use crate::server::{host, lock};
+use crate::versions;
+use keyring_ward::mysql::abi;
+use std::ffi::{CStr, c_char, c_int, c_uint, c_ulong, c_void};
+use std::sync::atomic::Ordering::SeqCst;
+
+/// The text at `p`; the library is not believed that there is one.
+fn text(p: *const c_char) -> Option<String> {
+    if p.is_null() {
+        return None;
+    }
+    // SAFETY: not NULL, so it has to be a string with a NUL; if it is not, that is a fault with a sentence.
+    let bytes = unsafe { CStr::from_ptr(p) }.to_bytes().to_vec();
+    String::from_utf8(bytes).ok()
+}
+
+/// The function of a slot.
+pub fn function(service: &str, slot: &str) -> usize {
+    let function = match (service, slot) {
+        ("registry", "acquire") => acquire as *const (),
+        ("registry", "release") => release as *const (),
+        ("mysql_simple_error_log", "emit") => emit as *const (),
+        ("status_variable_registration", "register_variable") => register_variable as *const (),
+        ("status_variable_registration", "unregister_variable") => unregister_variable as *const (),
+        ("mysql_current_thread_reader", "get") => thread_get as *const (),
+        ("mysql_thd_security_context", "get") => context_get as *const (),
+        ("global_grants_check", "has_global_grant") => has_global_grant as *const (),
+        ("mysql_udf_metadata", "result_set") => result_set as *const (),
+        ("mysql_malloc_service", "malloc") => malloc as *const (),
+        ("plugin_registry_service", "acquire") => registry_acquire as *const (),
+        ("plugin_registry_service", "release") => registry_release as *const (),
+        _ => panic!("write a function for {slot} of {service} in tests/support/host/server.rs"),
+    };
+    function as usize
+}
+
+extern "C" fn acquire(name: *const c_char, out: *mut abi::kw_handle) -> c_int {
+    host().count("registry", "acquire");
+    let (Some(name), false) = (text(name), out.is_null()) else {
+        host().problem("acquire without a name or a place".into());
+        return 1;
+    };
+    let handle = host().acquire(&name);
+    // SAFETY: not NULL, so it has to be a place; if it is none, that is a fault with a sentence.
+    unsafe { out.write(handle.cast()) };
+    c_int::from(handle.is_null())
+}
+
+extern "C" fn release(service: abi::kw_handle) -> c_int {
+    host().count("registry", "release");
+    c_int::from(!host().release(service.cast()))
+}
+
+/// On x86-64 the one argument of the "..." comes where a sixth argument does.
+extern "C" fn emit(
+    component: *const c_char,
+    file: *const c_char,
+    _line: c_ulong,
+    severity: c_int,
+    error_id: c_int,
+    argument: *const c_char,
+) -> c_int {
+    let host = host();
+    host.count("mysql_simple_error_log", "emit");
+    let who = text(component);
+    host.check(
+        who.as_deref() == Some("keyring_ward") && text(file).is_some(),
+        "a line of the log without component or file",
+    );
+    host.check(
+        error_id == versions::FREE_TEXT && (0..=3).contains(&severity),
+        &format!("a line of the log with number {error_id} and severity {severity}"),
+    );
+    match text(argument) {
+        Some(line) => lock(&host.log).push((severity, line)),
+        None => host.problem("a line of the log that is no text".into()),
+    }
+    0
+}
+
+/// The names in a table of status variables.
+fn status_names(table: *mut abi::kw_show_var) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut at = table;
+    loop {
+        // SAFETY: the table ends with a row without a name; if it does not, that is a fault with a sentence.
+        let row = unsafe { at.read() };
+        let Some(name) = text(row.name) else {
+            return names;
+        };
+        host().check(
+            row.type_ == versions::STATUS_LONGLONG
+                && row.scope == versions::STATUS_GLOBAL
+                && row.value.align_offset(8) == 0,
+            &format!("the status variable {name}"),
+        );
+        // SAFETY: 64 bits, by its type.
+        unsafe { row.value.cast::<u64>().read_volatile() };
+        names.push(name);
+        // SAFETY: this was not the last row.
+        at = unsafe { at.add(1) };
+    }
+}
+
+extern "C" fn register_variable(table: *mut abi::kw_show_var) -> c_int {
+    let host = host();
+    host.count("status_variable_registration", "register_variable");
+    let mut status = lock(&host.status);
+    for name in status_names(table) {
+        host.check(
+            !status.contains(&name),
+            &format!("{name} is registered twice"),
+        );
+        status.push(name);
+    }
+    0
+}
+
+extern "C" fn unregister_variable(table: *mut abi::kw_show_var) -> c_int {
+    let host = host();
+    host.count("status_variable_registration", "unregister_variable");
+    let mut status = lock(&host.status);
+    for name in status_names(table) {
+        let place = status.iter().position(|n| *n == name);
+        host.check(place.is_some(), &format!("{name} was not registered"));
+        place.map(|p| status.remove(p));
+    }
+    0
+}
+
+/// What the host hands out for a connection and for its security context; nobody looks behind them.
+const THREAD: usize = 0x1001;
+const CONTEXT: usize = 0x2002;
+
+extern "C" fn thread_get(out: *mut abi::kw_handle) -> c_int {
+    host().count("mysql_current_thread_reader", "get");
+    // SAFETY: a place of the library; if it is none, that is a fault with a sentence.
+    unsafe { out.write(THREAD as abi::kw_handle) };
+    0
+}
+
+extern "C" fn context_get(thread: abi::kw_handle, out: *mut abi::kw_handle) -> c_int {
+    host().count("mysql_thd_security_context", "get");
+    host().check(thread as usize == THREAD, "the context of no connection");
+    // SAFETY: as in `thread_get`.
+    unsafe { out.write(CONTEXT as abi::kw_handle) };
+    0
+}
+
+extern "C" fn has_global_grant(
+    context: abi::kw_handle,
+    name: *const c_char,
+    length: usize,
+) -> c_int {
+    let host = host();
+    host.count("global_grants_check", "has_global_grant");
+    host.check(context as usize == CONTEXT, "the grants of no context");
+    host.check(
+        text(name).is_some_and(|n| n.len() == length && n == "ENCRYPTION_KEY_ADMIN"),
+        "another privilege",
+    );
+    c_int::from(host.granted.load(SeqCst))
+}
+
+extern "C" fn result_set(
+    init: *mut abi::kw_udf_init,
+    what: *const c_char,
+    value: *mut c_void,
+) -> c_int {
+    let host = host();
+    host.count("mysql_udf_metadata", "result_set");
+    let value = text(value.cast());
+    host.check(
+        !init.is_null()
+            && text(what).as_deref() == Some("charset")
+            && value.as_deref() == Some("utf8mb4"),
+        "an attribute of a result that no server knows",
+    );
+    0
+}
+
+extern "C" fn malloc(_key: c_uint, size: usize, _flags: c_int) -> *mut c_void {
+    host().count("mysql_malloc_service", "malloc");
+    host().allocate(size)
+}
+
+extern "C" fn registry_acquire() -> *mut c_void {
+    host().count("plugin_registry_service", "acquire");
+    host().acquire("registry")
+}
+
+extern "C" fn registry_release(registry: *mut c_void) -> c_int {
+    host().count("plugin_registry_service", "release");
+    c_int::from(!host().release(registry))
+}

@@ -1,0 +1,102 @@
+//! The library's SQL functions, as a server calls them on a connection.
+//!
+//! Owns the structures that a server hands over, each in a fence. It must never call a function that the library was
+//! not asked for by name.
+
+use crate::memory::Fence;
+use crate::server::Host;
+use crate::versions;
+use keyring_ward::mysql::abi;
+use libloading::os::unix::Library;
+use serde_json::Value;
+use std::ffi::{CStr, c_char, c_ulong};
+use std::sync::atomic::Ordering;
+
+type Init = unsafe extern "C" fn(*mut abi::kw_udf_init, *mut abi::kw_udf_args, *mut c_char) -> bool;
+type Call = unsafe extern "C" fn(
+    *mut abi::kw_udf_init,
+    *mut abi::kw_udf_args,
+    *mut c_char,
+    *mut c_ulong,
+    *mut u8,
+    *mut u8,
+) -> *mut c_char;
+type Deinit = unsafe extern "C" fn(*mut abi::kw_udf_init);
+
+/// The services without which nobody's privileges can be asked.
+const PRIVILEGES: [&str; 3] = [
+    "mysql_current_thread_reader",
+    "mysql_thd_security_context",
+    "global_grants_check",
+];
+
+/// Calls the functions, without the privilege and with it.
+pub fn run(host: &Host, library: &Library) {
+    let ask = |granted: bool, name: &str| {
+        host.granted.store(granted, Ordering::SeqCst);
+        call(library, name)
+    };
+    let refused = |answer: Result<Value, String>| {
+        answer.is_err_and(|message| message.contains("ENCRYPTION_KEY_ADMIN"))
+    };
+    host.check(
+        refused(ask(false, "keyring_ward_status")),
+        "a function served an account without the privilege",
+    );
+    let can_ask = PRIVILEGES.iter().all(|name| host.table(name).is_some());
+    for name in ["status", "verify", "reload", "reseal"] {
+        let answer = ask(true, &format!("keyring_ward_{name}"));
+        if can_ask {
+            let good = answer.as_ref().is_ok_and(|json| json["ok"] == true);
+            host.check(good, &format!("keyring_ward_{name}() answered {answer:?}"));
+        } else {
+            host.check(
+                refused(answer),
+                "a function served where no privileges can be asked",
+            );
+        }
+    }
+}
+
+/// One call; the message of the init function where that refused.
+fn call(library: &Library, name: &str) -> Result<Value, String> {
+    let (init_place, args_place, message) = (
+        Fence::new(size_of::<abi::kw_udf_init>()),
+        Fence::new(size_of::<abi::kw_udf_args>()),
+        Fence::new(512),
+    );
+    let init: *mut abi::kw_udf_init = init_place.start().cast();
+    let args: *mut abi::kw_udf_args = args_place.start().cast();
+    let find = |end: &str| format!("{name}{end}").into_bytes();
+    // SAFETY: the functions have these types; the structures are zeroed, as large as the server's, and live through
+    // the calls; a result is read before the function is called again.
+    unsafe {
+        (*init).decimals = versions::DECIMALS_OF_TEXT;
+        let begin = library
+            .get::<Init>(&find("_init"))
+            .expect("an init function");
+        if begin(init, args, message.start().cast()) {
+            let text = CStr::from_bytes_until_nul(message.bytes()).expect("a NUL");
+            return Err(text.to_string_lossy().into_owned());
+        }
+        let (result, small) = (Fence::new(255), Fence::new(2));
+        let length = Fence::new(size_of::<c_ulong>());
+        let function = library.get::<Call>(&find("")).expect("the function");
+        let answer = function(
+            init,
+            args,
+            result.start().cast(),
+            length.start().cast(),
+            small.start(),
+            small.start().add(1),
+        );
+        assert!(!answer.is_null(), "{name} gave NULL");
+        let length = length.start().cast::<c_ulong>().read() as usize;
+        let bytes = std::slice::from_raw_parts(answer.cast::<u8>(), length);
+        let json = serde_json::from_slice(bytes).map_err(|e| e.to_string());
+        library
+            .get::<Deinit>(&find("_deinit"))
+            .expect("a deinit function")(init);
+        json
+    }
+}
