@@ -89,11 +89,26 @@ fn long(text: &str, next: Option<String>) -> Option<Argument> {
         .iter()
         .find_map(|(prefix, value)| Some((rest.strip_prefix(prefix)?, *value)));
     let (name, implied) = prefixed.unwrap_or((rest, None));
+    if let Some(account) = left_of_letters(text) {
+        return Some(Argument {
+            name: "user".into(),
+            value: Some(account.to_string()).filter(|a| !a.is_empty()),
+            next,
+        });
+    }
     (!name.is_empty()).then(|| Argument {
         name: name.to_string(),
         value: implied.map(str::to_string).or(value),
         next,
     })
+}
+
+/// What the server leaves of `-Iumysql`: by the time that it loads a keyring it has put a dash over each letter that it
+/// takes early. No other option of it begins so.
+fn left_of_letters(text: &str) -> Option<&str> {
+    const OPTIONS: [&str; 3] = ["user", "upgrade", "updatable"];
+    let account = text.strip_prefix('u')?;
+    (!text.contains('=') && !OPTIONS.iter().any(|o| text.starts_with(o))).then_some(account)
 }
 
 /// Letters behind one dash; gives whether the next argument is the value of the last one.
@@ -151,6 +166,7 @@ mod tests {
                 r#"symbolic-links=None user=("-I") verbose=None"#,
             ),
             (&["-h", "/d", "-Tumysql", "--"], r#"datadir=("/d")"#),
+            (&["--umysql", "--upgrade"], r#"user=("mysql") upgrade=None"#),
             (&["-é", "--=", "-"], ""),
         ] {
             assert_eq!(of(args), said, "{args:?}");

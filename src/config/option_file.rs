@@ -502,15 +502,15 @@ mod tests {
         );
         let read = |path: PathBuf, required: bool| {
             let (send, done) = std::sync::mpsc::channel();
-            #[allow(clippy::disallowed_methods)] // a test: what hangs must not hang it
-            std::thread::spawn(move || {
+            let work = move || {
                 let mut reader = Reader::new(&[GROUP], None, Path::new("/"));
                 match required {
                     true => reader.read_required(&path),
                     false => reader.read(&path),
                 }
                 let _ = send.send((reader.refused, reader.ignored, reader.lines.len()));
-            });
+            };
+            std::thread::Builder::new().spawn(work).unwrap();
             done.recv_timeout(std::time::Duration::from_secs(30))
                 .expect("it hangs")
         };

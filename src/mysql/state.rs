@@ -435,7 +435,7 @@ fn environment(instance_dir: Option<&Path>, starting: bool) -> Environment {
     let in_server = is_in_server();
     let data_dir = instance_dir
         // --initialize wants it empty, or creates it: the first start writes the marker.
-        .filter(|dir| in_server && dir.is_dir() && !command_line().is_initialize_run())
+        .filter(|dir| in_server && !command_line().is_initialize_run() && !is_empty(dir))
         .map(Path::to_path_buf);
     Environment {
         data_dir,
@@ -444,6 +444,17 @@ fn environment(instance_dir: Option<&Path>, starting: bool) -> Environment {
         making: false,
         snapshot_if_locked: !in_server,
     }
+}
+
+/// There is no data directory yet in this folder, whatever the command line says: of `-Iumysql` the server leaves no sign.
+fn is_empty(dir: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return !dir.is_dir();
+    };
+    let hidden = |name: &[u8]| name.starts_with(b".") || name == b"lost+found";
+    entries
+        .flatten()
+        .all(|entry| hidden(entry.file_name().as_bytes()))
 }
 
 /// Programs that load a keyring and serve nobody: MySQL's migration tool, Percona's and Oracle's backups.
@@ -497,6 +508,16 @@ pub fn directory(bytes: &[u8]) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_that_are_no_data_directory_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(is_empty(dir.path()) && is_empty(&dir.path().join("absent")));
+        std::fs::create_dir(dir.path().join("lost+found")).unwrap();
+        assert!(is_empty(dir.path()));
+        std::fs::write(dir.path().join("ibdata1"), "").unwrap();
+        assert!(!is_empty(dir.path()));
+    }
 
     #[test]
     fn servers_and_tools() {

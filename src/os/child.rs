@@ -108,7 +108,6 @@ fn in_child(
         }
     }
     super::keep_memory_private();
-    leave_terminals();
     close_files_but(pipe.as_raw_fd());
     if let Some(account) = question.account
         && identity::become_account(account).is_err()
@@ -116,6 +115,7 @@ fn in_child(
         // SAFETY: ends this process.
         unsafe { libc::_exit(NOT_THE_ACCOUNT) };
     }
+    leave_terminals();
     // A change of the user has taken it away.
     // SAFETY: as above.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) };
