@@ -272,7 +272,7 @@ t_moving_onto_the_token() {
   cp "$CONFIG" /tmp/kw-old.cnf
   pkcs11_config '"storage": "token"'; sed -i 's/"kek"/"keys"/; s/keyring\.ward"/token.ward"/' "$CONFIG"; cp "$CONFIG" /tmp/kw-new.cnf
   sed 's/token\.ward"/keyring.ward"/' /tmp/kw-new.cnf > "$CONFIG"; cp "$CONFIG" /tmp/kw-same.cnf
-  case "$(sql -e "SELECT keyring_ward_rekey()")" in *'"ok": false'*"keyring-ward import"*) ;; *) fail "SQL moves keys onto the token" ;; esac
+  case "$(sql -e "SELECT keyring_ward_rekey()")" in *"keyring-ward import"*) ;; *) fail "SQL moves keys onto the token" ;; esac
   stop_server; cp /tmp/kw-old.cnf "$CONFIG"
   said=$(keyring-ward rekey --config /tmp/kw-old.cnf --new-config /tmp/kw-same.cnf --generate 2>&1) && fail "rekey moves keys onto the token: $said"
   case "$said" in *"keyring-ward import"*) ;; *) fail "no way is named: $said" ;; esac
