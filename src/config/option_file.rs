@@ -119,10 +119,11 @@ impl Reader {
             ));
             return Outcome::Noted;
         }
-        if identity::is_root() && !self.is_roots(&path) {
-            return Outcome::Noted;
-        }
-        match read_text(&path) {
+        let read = match identity::is_root() {
+            true => self.roots_text(&path),
+            false => read_text(&path),
+        };
+        match read {
             Ok(Some((text, from_root))) => {
                 let includer = std::mem::replace(&mut self.from_root, from_root);
                 self.parse(&text, &path, depth);
@@ -139,6 +140,7 @@ impl Reader {
                 }
                 Outcome::Noted
             }
+            Err(Unread::Noted) => Outcome::Noted,
             Err(Unread::Ignored(why)) => {
                 self.ignored.push(format!("'{}': {why}", path.display()));
                 Outcome::Noted
@@ -152,19 +154,23 @@ impl Reader {
         }
     }
 
-    /// Nobody else can have written it; else that is noted. Root reads no other.
-    fn is_roots(&mut self, path: &Path) -> bool {
+    /// [`read_text`] for root, who reads only what nobody else can have written. What else is there is noted.
+    fn roots_text(&mut self, path: &Path) -> std::result::Result<Option<Text>, Unread> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-        let Err(e) = trusted::open(&absolute, trusted::Rule::Settings, super::OP) else {
-            return true;
-        };
-        // What is not there, or no file, is told by whoever reads it.
-        if e.kind() != Kind::Permission {
-            return true;
+        match trusted::open(&absolute, trusted::Rule::Settings, super::OP) {
+            Ok(_) => read_text(path),
+            Err(e) if e.kind() == Kind::NotFound => Ok(None),
+            Err(e) => {
+                if e.kind() == Kind::Permission {
+                    self.strangers.push(absolute);
+                } else {
+                    // It is not opened to see that it is no file.
+                    is_text(&std::fs::metadata(path)?)?;
+                }
+                self.ignored.push(e.message());
+                Err(Unread::Noted)
+            }
         }
-        self.ignored.push(e.message());
-        self.strangers.push(absolute);
-        false
     }
 
     fn parse(&mut self, text: &str, path: &Path, depth: usize) {
@@ -287,12 +293,17 @@ enum Outcome {
     Unreadable(String),
 }
 
+/// The text of a file, and whether the file is root's.
+type Text = (String, bool);
+
 /// Why a file is passed over.
 enum Unread {
     /// A server that reads it waits for somebody at its other end, or never comes to its end.
     Endless(&'static str),
     /// A server passes over it.
     Ignored(String),
+    /// Root does not read it, and what is to be said of it is said.
+    Noted,
     /// The system's.
     Io(std::io::Error),
 }
@@ -305,7 +316,7 @@ impl From<std::io::Error> for Unread {
 
 /// The text of a file, and whether the file is root's; `None` where it does not exist. Nothing is waited for, and what
 /// was looked at is what is read.
-fn read_text(path: &Path) -> std::result::Result<Option<(String, bool)>, Unread> {
+fn read_text(path: &Path) -> std::result::Result<Option<Text>, Unread> {
     match std::fs::metadata(path) {
         // Opening a device can do something already.
         Ok(meta) => is_text(&meta)?,

@@ -2,7 +2,7 @@
 
 use super::{print, print_json};
 use keyring_ward::admin::marker;
-use keyring_ward::error::Result;
+use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::os::identity;
 use std::path::PathBuf;
 
@@ -17,9 +17,12 @@ pub struct Args {
 pub fn run(args: &Args, json: bool) -> Result<()> {
     // Where there is no such folder nobody is known whose rights root could take on: that is the error.
     if identity::is_root() {
-        let owner = identity::owner_of(&args.datadir)
-            .map_err(|e| e.hint("Name the data directory of the server: --datadir."))?;
-        identity::become_for_good(&owner)?;
+        if !args.datadir.is_dir() {
+            let why = format!("there is no folder '{}'", args.datadir.display());
+            return Err(Error::new(Kind::NotFound, "reset the marker", why)
+                .hint("Name the data directory of the server: --datadir."));
+        }
+        identity::become_for_good(&identity::owner_of(&args.datadir)?)?;
     }
     let reset = marker::reset(&args.datadir)?;
     let (path, kept) = (reset.path.display(), reset.kept.display());
