@@ -328,6 +328,24 @@ t_started_before_the_import() {
   expect "row after a restart" "$(row)$(sql -e "SELECT a FROM d.n")" one7
 }
 
+# What root runs is done as the account: of root's own files and folders it speaks only where they matter.
+t_what_only_root_can_reach() {
+  with_passphrase; encrypted_table; stop_server
+  # Root's clients read it, too.
+  trap 'rm -f /root/.my.cnf; stop_server' EXIT
+  local said; printf '[client]\npassword=x\n' > /root/.my.cnf; chmod 600 /root/.my.cnf; chmod 700 /root
+  said=$(HOME=/root keyring-ward doctor --plugin-dir "$PLUGINS" --datadir "$DATA" 2>&1) || fail "doctor: $said"
+  case "$said" in *my.cnf*) fail "root's own my.cnf is a finding: $said" ;; esac
+  rm "$CONFIG"
+  said=$(HOME=/root keyring-ward status --plugin-dir "$PLUGINS" --datadir "$DATA" 2>&1) && fail "status without a configuration"
+  case "$said" in *root/.my.cnf*) fail "root's own my.cnf: $said" ;; *"nothing is configured"*) ;; *) fail "$said" ;; esac
+  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  said=$(keyring-ward export --config "$CONFIG" --to /root/kw-export --plaintext 2>&1) && fail "exported into root's folder"
+  case "$said" in *"This is done as 'mysql' (user "*"not as root: name a place"*) ;; *) fail "no word of the account: $said" ;; esac
+  said=$(keyring-ward export --config "$CONFIG" --to "$KEYS/kw-export" --plaintext 2>&1) || fail "$said"
+  case "$said" in *"Give it to"*) fail "what is so already is advised: $said" ;; esac
+}
+
 t_the_log_says_that_it_is_over() {
   with_passphrase; encrypted_table; stop_server
   mv "$KEYS/passphrase" "$KEYS/away"; start_server

@@ -85,7 +85,11 @@ t_kubernetes_fs_group() {
   # At the next mount the kubelet gives every file to the group, and rights with it.
   chgrp $FS_GROUP /mnt/kw-volume/*; chmod g+rw /mnt/kw-volume/*
   launch $FS_GROUP; answers; serves
+  # Root looks with the groups of the server that runs; without one it says that it does not know them.
+  keyring-ward doctor --plugin-dir $PLUGINS --datadir $DATA > /tmp/kw-doctor || fail "doctor: $(cat /tmp/kw-doctor)"
   stop_server
+  keyring-ward doctor --plugin-dir $PLUGINS --datadir $DATA > /tmp/kw-doctor && fail "doctor has the group by itself"
+  grep -q "are not known while no server runs" /tmp/kw-doctor || fail "doctor: $(cat /tmp/kw-doctor)"
   # Without the group neither secret nor keyring is for this server.
   launch ""; answers; disabled "group $FS_GROUP"
 }
