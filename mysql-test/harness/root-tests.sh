@@ -284,7 +284,7 @@ t_a_folder_in_the_way_is_named() {
     component_config "\"passphrase_file\": \"/etc/$way/key\""
     keyring-ward status --config "$CONFIG" > /tmp/kw-tool 2>&1 && fail "it can be read"
     grep -qF "'/etc/$way/key': '/etc/kwsec' belongs to user 0, mode 0700" /tmp/kw-tool || { cat /tmp/kw-tool; fail "$way: the folder is not named"; }
-    grep -qF "chmod o+x '/etc/kwsec'" /tmp/kw-tool || { cat /tmp/kw-tool; fail "$way: no remedy"; }
+    grep -qF "chmod g+x '/etc/kwsec'" /tmp/kw-tool || { cat /tmp/kw-tool; fail "$way: no remedy"; }
   done
   component_config "\"passphrase_file\": \"$KEYS/passphrase\""
   sed -i "s#$KEYS/keyring.ward#/etc/kwsec/keyring.ward#" "$CONFIG"

@@ -94,7 +94,7 @@ pub(super) fn or_not_mounted(error: Error, config: &Config, environment: &Enviro
     let marked = environment
         .data_dir
         .as_deref()
-        .filter(|dir| marker::path_in(dir).exists());
+        .filter(|dir| marker::is_there(dir));
     let (Some(dir), Some(folder)) = (marked.filter(|_| denied), config.path.parent()) else {
         return error;
     };

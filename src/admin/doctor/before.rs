@@ -20,7 +20,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) {
     let Some(dir) = look.setup.data_dir.filter(|dir| is_initialised(dir)) else {
         return;
     };
-    if marker::path_in(dir).exists() {
+    if marker::is_there(dir) {
         return;
     }
     // What does not open has been said.

@@ -16,7 +16,7 @@ fn not_mounted(look: &Look<'_>, config: &Config) -> Option<String> {
     let dir = look
         .setup
         .data_dir
-        .filter(|d| marker::path_in(d).exists())?;
+        .filter(|d| marker::is_there(d))?;
     let gone = config
         .path
         .symlink_metadata()
@@ -31,7 +31,7 @@ fn not_mounted(look: &Look<'_>, config: &Config) -> Option<String> {
 
 /// A closed folder may be what a volume will be mounted over.
 fn or_mount(look: &Look<'_>, remedy: String) -> String {
-    let marked = look.setup.data_dir.filter(|d| marker::path_in(d).exists());
+    let marked = look.setup.data_dir.filter(|d| marker::is_there(d));
     match marked {
         Some(_) => format!(
             "If a volume belongs there, mount it. If not: {}",

@@ -70,7 +70,7 @@ fn is_new_on_token(look: &Look<'_>, config: &Config, e: &Error) -> bool {
     let marked = look
         .setup
         .data_dir
-        .is_some_and(|d| marker::path_in(d).exists());
+        .is_some_and(|d| marker::is_there(d));
     let new = e.kind() == Kind::NotFound && !marked && !config.read_only;
     // A module, token or key that is not there is one as well.
     new && config.token_storage().is_some() && e.message().contains("holds no keyring")
