@@ -81,6 +81,7 @@ pub fn init(config: &Config, generate: bool, folder_is_new: bool) -> Result<Outc
     let generatable = |e| or_generate(e, &config.keks[0]);
     let keyring = Keyring::open(&config, &environment, &SecretPool::new()).map_err(generatable)?;
     signals::check(OP)?;
+    keyring.check_new_secret()?;
     create(&keyring, &config)?;
     undo.keep();
     outcome.warnings = keyring.take_warnings();
