@@ -45,10 +45,11 @@ part_doc() { check rustdoc env RUSTDOCFLAGS="-D warnings" cargo doc --locked --n
 
 part_bindings() {
   need_file "/usr/lib/llvm-*/lib/libclang.so*" libclang-dev
-  cp src/mysql/abi.rs "$WORK/abi.rs"
+  # With its time, or cargo would compile everything once more, also under the parts beside this one.
+  cp -p src/mysql/abi.rs "$WORK/abi.rs"
   check "bindgen runs" cargo build --locked -q --lib --no-default-features --features bindgen
   check "src/mysql/abi.rs is what bindgen makes of include/" diff -u "$WORK/abi.rs" src/mysql/abi.rs
-  cp "$WORK/abi.rs" src/mysql/abi.rs
+  cp -p "$WORK/abi.rs" src/mysql/abi.rs
 }
 
 part_deny() {

@@ -44,7 +44,7 @@ t_bad_input() {
   rmdir "$KEYS/passphrase"
   good_file; (umask 077; printf %31s x > "$KEYS/kek"); chown mysql:mysql "$KEYS/kek"
   component_config "\"key_file\": \"$KEYS/kek\""
-  bad "key file of 31 bytes" "has 31 bytes, at least 32"
+  bad "key file of 31 bytes for a keyring with a passphrase" "is wrapped by 'passphrase'"
   (umask 077; head -c 32 /dev/urandom > "$KEYS/kek"); chown mysql:mysql "$KEYS/kek"
   bad "key file for a keyring with a passphrase" "is wrapped by 'passphrase'"
 
@@ -78,7 +78,7 @@ t_bad_input() {
   good_file; sed -i "s|$KEYS/keyring.ward|/nowhere/keyring.ward|" $CONFIG
   bad "folder missing" "the folder '/nowhere'"
   mkdir -p /root-folder; chmod 755 /root-folder; sed -i "s|/nowhere/|/root-folder/|" $CONFIG
-  bad "folder that belongs to root" "must be able to write the keyring's folder"
+  bad "folder that belongs to root" "its volume may not be mounted"
   # /readonly is mounted read-only by the harness.
   good_file; sed -i "s|$KEYS/keyring.ward|/readonly/keyring.ward|" $CONFIG
   bad "read-only file system" "KW-0004 ReadOnly"

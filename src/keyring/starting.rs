@@ -35,6 +35,7 @@ pub fn open(
     let deadline = Deadline::after(config.patience.start);
     let mut backoff = Backoff::up_to_a_second();
     let mut waits_for = None;
+    let mut waited: Option<Error> = None;
     loop {
         let error = match Keyring::open_by(config, environment, pool, deadline) {
             Ok(keyring) => {
@@ -46,7 +47,11 @@ pub fn open(
             Err(error) => error,
         };
         let Some(obstacle) = obstacle(&error, config, environment) else {
-            return Err(error);
+            return Err(match waited {
+                // The budget cut this attempt short; what was waited for is the reason.
+                Some(reason) if error.kind() == Kind::Timeout => give_up(reason, config),
+                _ => error,
+            });
         };
         if waits_for.as_ref() != Some(&obstacle) {
             say(&format!(
@@ -58,6 +63,7 @@ pub fn open(
         if !backoff.pause(&deadline) {
             return Err(give_up(error, config));
         }
+        waited = Some(error);
     }
 }
 
