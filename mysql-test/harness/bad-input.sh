@@ -81,7 +81,7 @@ t_bad_input() {
   bad "folder that belongs to root" "its volume may not be mounted"
   # /readonly is mounted read-only by the harness.
   good_file; sed -i "s|$KEYS/keyring.ward|/readonly/keyring.ward|" $CONFIG
-  bad "read-only file system" "KW-0004 ReadOnly"
+  bad "read-only file system" "its volume may not be mounted"
   good_file
   exec 9>>"$KEYS/keyring.ward.lock"; flock 9
   bad "locked by another process" "KW-0007 Locked"
