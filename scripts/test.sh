@@ -190,7 +190,7 @@ part_docs() {
   [ -n "${BOX:-}" ] || { build_library; box_start; }
   kms_stop
   KMS_ACCOUNT=111122223333 kms_put # the account of the examples
-  box_put "$REPO" README.md LICENSE-APACHE LICENSE-MIT CHANGELOG.md CONTRIBUTING.md docs contrib
+  box_put "$REPO" README.md LICENSE-APACHE LICENSE-MIT CHANGELOG.md CONTRIBUTING.md SECURITY.md docs contrib
   with_box docs env KW_MOTO="$KMS_MOTO" bash /kw/mysql-test/harness/docs-tests.sh
   kms_stop
 }
