@@ -59,10 +59,7 @@ struct Who {
 impl Who {
     fn am_i() -> Who {
         let (uid, gid) = super::identity::ids();
-        let mut groups = vec![0u32; 65_536];
-        // SAFETY: a place for as many numbers as are named.
-        let n = unsafe { libc::getgroups(groups.len() as i32, groups.as_mut_ptr()) };
-        groups.truncate(usize::try_from(n).unwrap_or(0));
+        let groups = crate::sys::groups();
         Who { uid, gid, groups }
     }
 
@@ -492,16 +489,19 @@ enum Listed {
 
 /// Whom the file's POSIX access list lets in besides its owner; `None`: it has none.
 fn access_list(file: &File) -> Option<Vec<Listed>> {
-    let mut list = vec![0u8; 65_536];
+    let name = c"system.posix_acl_access".as_ptr();
+    // SAFETY: a NUL-terminated name; without a place the call only tells the size.
+    let n = unsafe { libc::fgetxattr(file.as_raw_fd(), name, std::ptr::null_mut(), 0) };
+    // Where it grows in between, the second call fails, and the bits of the mode are what counts.
+    let mut list = vec![
+        0u8;
+        usize::try_from(n)
+            .ok()
+            .filter(|n| (1..=65_536).contains(n))?
+    ];
     // SAFETY: a NUL-terminated name, and a place of the stated size.
-    let n = unsafe {
-        libc::fgetxattr(
-            file.as_raw_fd(),
-            c"system.posix_acl_access".as_ptr(),
-            list.as_mut_ptr().cast(),
-            list.len(),
-        )
-    };
+    let n =
+        unsafe { libc::fgetxattr(file.as_raw_fd(), name, list.as_mut_ptr().cast(), list.len()) };
     list.truncate(usize::try_from(n).ok()?);
     parse_access_list(&list)
 }

@@ -13,10 +13,7 @@ const WHAT: &str = "folder";
 /// What to do where the keyring's volume is not there: the folder is what it will be mounted over, and belongs to whoever
 /// made it. `None`: the keyring is there, or there never was one.
 fn not_mounted(look: &Look<'_>, config: &Config) -> Option<String> {
-    let dir = look
-        .setup
-        .data_dir
-        .filter(|d| marker::is_there(d))?;
+    let dir = look.setup.data_dir.filter(|d| marker::is_there(d))?;
     let gone = config
         .path
         .symlink_metadata()

@@ -67,10 +67,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
 
 /// The token holds no keyring yet, and the data directory never had one.
 fn is_new_on_token(look: &Look<'_>, config: &Config, e: &Error) -> bool {
-    let marked = look
-        .setup
-        .data_dir
-        .is_some_and(|d| marker::is_there(d));
+    let marked = look.setup.data_dir.is_some_and(marker::is_there);
     let new = e.kind() == Kind::NotFound && !marked && !config.read_only;
     // A module, token or key that is not there is one as well.
     new && config.token_storage().is_some() && e.message().contains("holds no keyring")
