@@ -299,15 +299,25 @@ pub fn read_json(path: &Path, place: Place) -> Result<Option<json::Document>> {
 }
 
 fn read_json_here(path: &Path, place: Place) -> Result<Option<json::Document>> {
-    if identity::is_root() {
-        return read_json_as_root(path, place);
-    }
     let shown = format!("'{}'", path.display());
+    let opened = match identity::is_root() {
+        true => open_as_root(path, place, &shown)?,
+        false => open_as_account(path, place, &shown)?,
+    };
+    let Some(mut file) = opened else {
+        return Ok(None);
+    };
+    let text =
+        sys::read_bounded(&mut file, json::MAX_CONFIG).map_err(|e| Error::io(OP, &shown, e))?;
+    json::parse(&text, &shown).map(Some)
+}
+
+fn open_as_account(path: &Path, place: Place, shown: &str) -> Result<Option<File>> {
     let opened = match place {
         Place::WritableByServer => sys::open(path, sys::Access::Read),
         Place::Trusted => sys::open_following(path),
     };
-    let (mut file, meta) = match opened {
+    let (file, meta) = match opened {
         Ok(opened) => opened,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
@@ -321,34 +331,28 @@ fn read_json_here(path: &Path, place: Place) -> Result<Option<json::Document>> {
                 .hint(format!("Run: chmod o-w {shown}")),
         );
     }
-    let text =
-        sys::read_bounded(&mut file, json::MAX_CONFIG).map_err(|e| Error::io(OP, &shown, e))?;
-    json::parse(&text, &shown).map(Some)
+    Ok(Some(file))
 }
 
 /// Root believes what nobody else can have written: as whom it goes on, and which files it makes, stands there.
-fn read_json_as_root(path: &Path, place: Place) -> Result<Option<json::Document>> {
-    let shown = format!("'{}'", path.display());
+fn open_as_root(path: &Path, place: Place, shown: &str) -> Result<Option<File>> {
     if place == Place::WritableByServer
         && path.symlink_metadata().is_ok_and(|meta| meta.is_symlink())
     {
         let why = format!("{shown} is a symbolic link, which is not followed");
         return Err(Error::new(Kind::Permission, OP, why));
     }
-    let absolute = std::path::absolute(path).map_err(|e| Error::io(OP, &shown, e))?;
-    let mut file = match trusted::open(&absolute, trusted::Rule::Settings, OP) {
-        Ok(found) => found.file,
-        Err(e) if e.kind() == Kind::NotFound => return Ok(None),
-        Err(e) if e.kind() == Kind::Permission => return Err(e.hint(NAME_THE_ACCOUNT)),
-        Err(e) => return Err(e),
-    };
-    let text =
-        sys::read_bounded(&mut file, json::MAX_CONFIG).map_err(|e| Error::io(OP, &shown, e))?;
-    json::parse(&text, &shown).map(Some)
+    let absolute = std::path::absolute(path).map_err(|e| Error::io(OP, shown, e))?;
+    match trusted::open(&absolute, trusted::Rule::Settings, OP) {
+        Ok(found) => Ok(Some(found.file)),
+        Err(e) if e.kind() == Kind::NotFound => Ok(None),
+        Err(e) if e.kind() == Kind::Permission => Err(e.hint(NAME_THE_ACCOUNT)),
+        Err(e) => Err(e),
+    }
 }
 
 /// What root does where a file is not its own.
-pub(super) const NAME_THE_ACCOUNT: &str = "Root takes no word of a file that somebody else can change. Name the account that runs mysqld, --user, or run \
+const NAME_THE_ACCOUNT: &str = "Root takes no word of a file that somebody else can change. Name the account that runs mysqld, --user, or run \
      this as that account; or make the file and the folders above it root's, writable by nobody else.";
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use super::{Layer, OPTIONS, ValueKind, find_option, layers, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::os::{identity, trusted};
-use std::fs::OpenOptions;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -158,7 +158,8 @@ impl Reader {
     fn roots_text(&mut self, path: &Path) -> std::result::Result<Option<Text>, Unread> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
         match trusted::open(&absolute, trusted::Rule::Settings, super::OP) {
-            Ok(_) => read_text(path),
+            // What was looked at is what is read: the path is not gone once more.
+            Ok(found) => text_of(found.file, &found.meta).map(Some),
             Err(e) if e.kind() == Kind::NotFound => Ok(None),
             Err(e) => {
                 if e.kind() == Kind::Permission {
@@ -328,7 +329,12 @@ fn read_text(path: &Path) -> std::result::Result<Option<Text>, Unread> {
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC)
         .open(path)?;
     let meta = file.metadata()?;
-    is_text(&meta)?;
+    text_of(file, &meta).map(Some)
+}
+
+/// The text of an open file.
+fn text_of(file: File, meta: &Metadata) -> std::result::Result<Text, Unread> {
+    is_text(meta)?;
     if meta.is_file() && meta.mode() & 0o002 != 0 {
         return Err(Unread::Ignored(
             "it is world-writable and therefore ignored, as the server ignores it".into(),
@@ -341,11 +347,11 @@ fn read_text(path: &Path) -> std::result::Result<Option<Text>, Unread> {
         return Err(Unread::Ignored(why));
     }
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Some((text, meta.uid() == 0)))
+    Ok((text, meta.uid() == 0))
 }
 
 /// It has an end, and nobody has to write it first.
-fn is_text(meta: &std::fs::Metadata) -> std::result::Result<(), Unread> {
+fn is_text(meta: &Metadata) -> std::result::Result<(), Unread> {
     let kind = meta.file_type();
     let is_null = kind.is_char_device() && meta.rdev() == libc::makedev(1, 3);
     if kind.is_file() || is_null {

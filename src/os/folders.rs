@@ -4,6 +4,7 @@
 //! Everything is done on descriptors that were opened without following somebody else's link, never on a path again. It
 //! must never touch a folder that exists, nor make one where somebody else than root could put something in the way.
 
+use super::MAX_LINKS;
 use super::identity::Account;
 use crate::error::{Error, Result};
 use std::collections::VecDeque;
@@ -19,8 +20,6 @@ const OP: &str = "make the folder";
 /// What `owner` gets, and what stays root's on the way to it: it must be able to pass.
 const MODE: u32 = 0o750;
 const MODE_ON_THE_WAY: u32 = 0o755;
-/// As many links as the kernel follows.
-const MAX_LINKS: usize = 40;
 /// What the child that may remove the folders is told.
 const KEEP: u8 = b'k';
 const REMOVE: u8 = b'r';

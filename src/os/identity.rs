@@ -4,7 +4,7 @@
 //! has been given up never comes back: there is no guard that ends. It must never go on with
 //! rights that were not checked by reading them back.
 
-use super::lookup;
+use super::{MAX_LINKS, lookup, trusted};
 use crate::error::{Error, Kind, Result};
 use std::cell::Cell;
 use std::fmt;
@@ -14,8 +14,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 const OP: &str = "take on the account's rights";
-/// As many links as the kernel follows.
-const MAX_LINKS: usize = 40;
 /// More groups than this no system gives (NGROUPS_MAX).
 pub const MAX_GROUPS: usize = 65_536;
 
@@ -162,14 +160,8 @@ fn account(uid: u32, gid: u32) -> Account {
 /// who made it has chosen what is behind it, and may have chosen somebody else's.
 fn decider(folder: &Path) -> Result<(u32, u32)> {
     let fail = |e| Error::io("find the owner", format!("'{}'", folder.display()), e);
-    let names = |path: &Path| {
-        path.components()
-            .map(|c| c.as_os_str().to_os_string())
-            .rev()
-            .collect()
-    };
-    let mut rest: Vec<std::ffi::OsString> = names(&std::path::absolute(folder).map_err(fail)?);
-    let mut at = std::path::PathBuf::from("/");
+    let mut rest = trusted::components(std::path::absolute(folder).map_err(fail)?.as_os_str());
+    let mut at = PathBuf::from("/");
     let mut found = at.symlink_metadata().map_err(fail)?;
     let mut links = 0;
     while let Some(name) = rest.pop() {
@@ -183,13 +175,18 @@ fn decider(folder: &Path) -> Result<(u32, u32)> {
             Err(e) => return Err(fail(e)),
         };
         if meta.is_symlink() {
-            links += 1;
-            if meta.uid() != 0 || links > MAX_LINKS {
+            if meta.uid() != 0 {
                 return Ok((meta.uid(), meta.gid()));
             }
-            // An absolute target begins with the root, which replaces where the way has come to.
-            let target: Vec<_> = names(&std::fs::read_link(&next).map_err(fail)?);
-            rest.extend(target);
+            links += 1;
+            if links > MAX_LINKS {
+                return Err(fail(std::io::Error::from_raw_os_error(libc::ELOOP)));
+            }
+            let target = std::fs::read_link(&next).map_err(fail)?;
+            if target.is_absolute() {
+                at = PathBuf::from("/");
+            }
+            rest.extend(trusted::components(target.as_os_str()));
         } else if meta.is_dir() {
             (at, found) = (next, meta);
         } else {

@@ -25,6 +25,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+/// As many symbolic links on one way as the kernel follows.
+const MAX_LINKS: usize = 40;
+
 /// A descriptor of this process as a file of its own, whoever may open what it leads to.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 //! (`..data`), in folders that everybody may write but that are sticky. It must never open a file that it has
 //! not looked at, never wait for a FIFO, and never follow a link that somebody else could have made.
 
+use super::MAX_LINKS;
 use super::denied::Blocked;
 use crate::error::{Error, Kind, Result};
 use std::ffi::{CString, OsStr, OsString};
@@ -15,8 +16,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// As many links as the kernel follows.
-const MAX_LINKS: usize = 40;
 /// More components than this no honest path has.
 const MAX_STEPS: usize = 1024;
 const LOOK: i32 = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
@@ -459,7 +458,7 @@ impl Walk<'_> {
 }
 
 /// The components of a path, the last one first.
-fn components(path: &OsStr) -> Vec<OsString> {
+pub(super) fn components(path: &OsStr) -> Vec<OsString> {
     path.as_bytes()
         .rsplit(|b| *b == b'/')
         .filter(|name| !name.is_empty() && *name != b".")
@@ -489,21 +488,34 @@ enum Listed {
 
 /// Whom the file's POSIX access list lets in besides its owner; `None`: it has none.
 fn access_list(file: &File) -> Option<Vec<Listed>> {
-    let name = c"system.posix_acl_access".as_ptr();
-    // SAFETY: a NUL-terminated name; without a place the call only tells the size.
-    let n = unsafe { libc::fgetxattr(file.as_raw_fd(), name, std::ptr::null_mut(), 0) };
-    // Where it grows in between, the second call fails, and the bits of the mode are what counts.
-    let mut list = vec![
-        0u8;
-        usize::try_from(n)
-            .ok()
-            .filter(|n| (1..=65_536).contains(n))?
-    ];
-    // SAFETY: a NUL-terminated name, and a place of the stated size.
-    let n =
-        unsafe { libc::fgetxattr(file.as_raw_fd(), name, list.as_mut_ptr().cast(), list.len()) };
-    list.truncate(usize::try_from(n).ok()?);
-    parse_access_list(&list)
+    const NAME: &std::ffi::CStr = c"system.posix_acl_access";
+    let fd = file.as_raw_fd();
+    // A descriptor that only looks (a program's) is asked by its name.
+    let by_name = CString::new(format!("/proc/self/fd/{fd}")).ok()?;
+    let ask = |place: *mut libc::c_void, length: usize| {
+        // SAFETY: NUL-terminated names, and a place of the stated size; without one the call only tells the size.
+        unsafe {
+            match libc::fgetxattr(fd, NAME.as_ptr(), place, length) {
+                -1 if io::Error::last_os_error().raw_os_error() == Some(libc::EBADF) => {
+                    libc::getxattr(by_name.as_ptr(), NAME.as_ptr(), place, length)
+                }
+                n => n,
+            }
+        }
+    };
+    loop {
+        let size = usize::try_from(ask(std::ptr::null_mut(), 0)).ok()?;
+        let mut list = vec![0u8; size];
+        match usize::try_from(ask(list.as_mut_ptr().cast(), size)) {
+            Ok(n) => {
+                list.truncate(n);
+                return parse_access_list(&list);
+            }
+            // It has grown in between: without it the bits of the mode would count, which are only its mask.
+            Err(_) if io::Error::last_os_error().raw_os_error() == Some(libc::ERANGE) => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// Version 2: tag, rights, id, little-endian (acl(5), linux/posix_acl_xattr.h).

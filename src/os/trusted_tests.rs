@@ -239,3 +239,33 @@ fn a_program_need_not_be_readable_and_may_have_links() {
             .contains("could be exchanged")
     );
 }
+
+/// The bits of the mode are only the mask of an access list, and a program is open in a way that does not tell of it.
+#[test]
+fn an_access_list_lets_nobody_write_a_program() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = write(&dir.path().join("program"), 0o755);
+    // Owner, user 54321, group, mask, others: tag, rights, id.
+    let entries: [(u16, u16, u32); 5] = [
+        (0x01, 7, u32::MAX),
+        (0x02, 7, 54_321),
+        (0x04, 5, u32::MAX),
+        (0x10, 7, u32::MAX),
+        (0x20, 5, u32::MAX),
+    ];
+    let mut list = 2u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in entries {
+        list.extend([tag.to_le_bytes(), rights.to_le_bytes()].concat());
+        list.extend(id.to_le_bytes());
+    }
+    let path = CString::new(program.to_str().unwrap()).unwrap();
+    let name = c"system.posix_acl_access".as_ptr();
+    // SAFETY: NUL-terminated names, and the list with its size.
+    let set = unsafe { libc::setxattr(path.as_ptr(), name, list.as_ptr().cast(), list.len(), 0) };
+    if set != 0 {
+        println!("SKIPPED: this file system has no access lists");
+        return;
+    }
+    let e = open(&program, Rule::Program, OP).map(drop).unwrap_err();
+    assert!(e.to_string().contains("lets user 54321 get at it"), "{e}");
+}

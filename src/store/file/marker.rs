@@ -409,7 +409,7 @@ pub struct Reset {
     pub path: PathBuf,
     /// Where it is now: to be moved back if the reset was a mistake.
     pub kept: PathBuf,
-    /// The last record that it knew (generation and number); `None` where it was damaged.
+    /// The last record that it knew (generation and number); `None` where it was damaged or could not be read.
     pub knew: Option<(u64, u64)>,
 }
 
@@ -441,10 +441,10 @@ pub fn reset(data_dir: &Path) -> Result<Reset> {
         }
         Err(std::fs::TryLockError::Error(e)) => return Err(fail(e)),
     }
-    let knew = read_slots(&file)
-        .map_err(fail)?
-        .newest()
-        .map(|slot| (slot.at.generation, slot.at.sequence));
+    // One that can't be read is put aside all the same.
+    let marker = read_slots(&file).ok();
+    let newest = marker.as_ref().and_then(Marker::newest);
+    let knew = newest.map(|slot| (slot.at.generation, slot.at.sequence));
     let kept = sys::beside(&path, ".old");
     std::fs::rename(&path, &kept).map_err(fail)?;
     Ok(Reset { path, kept, knew })
