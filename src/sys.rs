@@ -175,6 +175,32 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Most files of one suffix beside a path.
+pub const MOST_BESIDE: u32 = 99;
+
+/// A file beside `path` under a name that nothing has: with the suffix, else with `.2` to `.99` behind it. `make` makes the file, which fails with AlreadyExists where there is one.
+///
+/// # Errors
+/// The system's; AlreadyExists: all of them are there.
+pub fn make_beside<T>(
+    path: &Path,
+    suffix: &str,
+    mut make: impl FnMut(&Path) -> io::Result<T>,
+) -> io::Result<(PathBuf, T)> {
+    for n in 1..=MOST_BESIDE {
+        let name = match n {
+            1 => beside(path, suffix),
+            n => beside(path, &format!("{suffix}.{n}")),
+        };
+        match make(&name) {
+            Ok(made) => return Ok((name, made)),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
 /// How [`open`] opens a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {

@@ -11,7 +11,9 @@ use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::SecretPool;
 use keyring_ward::store::Mode;
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 fn with_keys(n: usize) -> Place {
     let place = Place::new();
@@ -22,6 +24,28 @@ fn with_keys(n: usize) -> Place {
             .unwrap();
     }
     place
+}
+
+/// Mounts a file over another one; gives the place in the form that its unmounting wants. `None`: that is not allowed here,
+/// and it was said. By system calls: a program that is started would hold the locks of the other tests for a moment.
+fn bind_mount(from: &Path, to: &Path) -> Option<CString> {
+    let path = |p: &Path| CString::new(p.to_str().unwrap()).unwrap();
+    let (from, to) = (path(from), path(to));
+    // SAFETY: NUL-terminated strings that live through the call.
+    let mounted = unsafe {
+        libc::mount(
+            from.as_ptr(),
+            to.as_ptr(),
+            std::ptr::null(),
+            libc::MS_BIND,
+            std::ptr::null(),
+        )
+    };
+    if mounted != 0 {
+        eprintln!("SKIPPED: this container may not mount");
+        return None;
+    }
+    Some(to)
 }
 
 #[test]
@@ -843,22 +867,9 @@ fn one_file_in_two_folders_as_root() {
     let (place, other) = (with_keys(2), Place::new());
     std::fs::copy(place.key_file(), other.key_file()).unwrap();
     common::write_secret(&other.keyring_file(), b"");
-    let path = |p: &Place| std::ffi::CString::new(p.keyring_file().to_str().unwrap()).unwrap();
-    let (from, to) = (path(&place), path(&other));
-    // SAFETY: NUL-terminated strings that live through the call.
-    let mounted = unsafe {
-        libc::mount(
-            from.as_ptr(),
-            to.as_ptr(),
-            std::ptr::null(),
-            libc::MS_BIND,
-            std::ptr::null(),
-        )
-    };
-    if mounted != 0 {
-        eprintln!("SKIPPED: this container may not mount");
+    let Some(to) = bind_mount(&place.keyring_file(), &other.keyring_file()) else {
         return;
-    }
+    };
     let first = place.open().unwrap();
     let second = other.open().map(drop);
     let held = keyring_ward::store::file::lock::Lock::is_held(&other.keyring_file());
@@ -1332,22 +1343,9 @@ fn rewrites_as_root() {
     assert_eq!((meta.uid(), meta.gid()), (12345, 54321));
     drop(keyring);
 
-    // By system calls: a program that is started would hold the locks of the other tests for a moment.
-    let file = std::ffi::CString::new(place.keyring_file().to_str().unwrap()).unwrap();
-    // SAFETY: NUL-terminated strings that live through the call.
-    let mounted = unsafe {
-        libc::mount(
-            file.as_ptr(),
-            file.as_ptr(),
-            std::ptr::null(),
-            libc::MS_BIND,
-            std::ptr::null(),
-        )
-    };
-    if mounted != 0 {
-        eprintln!("SKIPPED: this container may not mount");
+    let Some(file) = bind_mount(&place.keyring_file(), &place.keyring_file()) else {
         return;
-    }
+    };
     let keyring = place.open().unwrap();
     let refused = keyring.compact().unwrap_err().to_string();
     // A rewrite that pays by itself is tried once, said in a warning, and the write itself is done.

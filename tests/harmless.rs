@@ -278,6 +278,21 @@ fn state_but_for_the_lock(place: &Place) -> Vec<(PathBuf, u64, std::time::System
     all
 }
 
+/// With an incomplete record that the marker does not know: a server would cut it off.
+fn torn() -> Place {
+    let place = filled();
+    let (three, marker) = (place.read(), std::fs::read(place.marker_file()).unwrap());
+    place
+        .open()
+        .unwrap()
+        .generate(b"torn", b"", b"AES", 32)
+        .unwrap();
+    let four = place.read();
+    place.write(&four[..(three.len() + four.len()) / 2]);
+    std::fs::write(place.marker_file(), &marker).unwrap();
+    place
+}
+
 /// A second keyring to import from, and its configuration; and a key file.
 fn beside() -> (Place, String, String) {
     let other = Place::new();
@@ -361,18 +376,7 @@ fn a_dry_run_writes_nothing_at_all() {
     let _turn = turn();
     let (_other, source, new) = beside();
     for named in [false, true] {
-        let place = filled();
-        let three = place.read();
-        let marker = std::fs::read(place.marker_file()).unwrap();
-        place
-            .open()
-            .unwrap()
-            .generate(b"torn", b"", b"AES", 32)
-            .unwrap();
-        let four = place.read();
-        // An incomplete record that the marker does not know: a server would cut it off.
-        place.write(&four[..(three.len() + four.len()) / 2]);
-        std::fs::write(place.marker_file(), &marker).unwrap();
+        let place = torn();
         write_secret(&place.dir.path().join("keyring.ward.new"), b"left over");
         // As after a change of the configuration: the file is under the second KEK.
         let first = text(&place.dir.path().join("first"));
@@ -413,19 +417,6 @@ fn a_dry_run_writes_nothing_at_all() {
 fn an_incomplete_end_is_cut_off_only_where_it_is_known_or_said() {
     let _turn = turn();
     let (_other, source, new) = beside();
-    let torn = || {
-        let place = filled();
-        let (three, marker) = (place.read(), std::fs::read(place.marker_file()).unwrap());
-        place
-            .open()
-            .unwrap()
-            .generate(b"torn", b"", b"AES", 32)
-            .unwrap();
-        let four = place.read();
-        place.write(&four[..(three.len() + four.len()) / 2]);
-        std::fs::write(place.marker_file(), &marker).unwrap();
-        place
-    };
     let number = writing(&new, &source).len();
     for at in 0..number {
         let place = torn();

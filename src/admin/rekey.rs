@@ -45,8 +45,8 @@ pub fn could_rekey<'a>(
 ) -> Result<usize> {
     let target = target.into();
     let keyring = open_dry(&target)?;
-    keyring.check_storage(std::slice::from_ref(kek))?;
     if generate {
+        keyring.check_storage(std::slice::from_ref(kek))?;
         check_makeable(kek)?;
     } else {
         let checked = keyring.check_new_kek(kek);
@@ -93,8 +93,8 @@ pub fn rekey<'a>(
     let mut undo = Undo::new();
     // Locked and opened before anything is made.
     let keyring = open_alone(&target)?;
-    keyring.check_storage(std::slice::from_ref(kek))?;
     if generate {
+        keyring.check_storage(std::slice::from_ref(kek))?;
         outcome.made = Some(make_kek(kek, config.patience, &mut undo)?);
     }
     keyring
@@ -157,18 +157,14 @@ fn is_as_before(config: &Config, generation: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Layer, find_option};
+    use crate::config::Layer;
     use crate::error::Kind;
     use crate::store::file::lock::Lock;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
     fn config(values: &[(&str, &str)]) -> Config {
-        let mut layer = Layer::from_origin("test");
-        for (name, value) in values {
-            layer.set(find_option(|o| o.name == *name).unwrap(), *value);
-        }
-        layer.finish().unwrap()
+        Layer::of("test", values).finish().unwrap()
     }
 
     fn of_file(path: &Path, kek: &Path) -> Config {

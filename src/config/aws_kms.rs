@@ -360,22 +360,19 @@ fn parse_context(text: &str) -> std::result::Result<Vec<(String, String)>, Strin
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KekConfig, find_option};
+    use super::super::KekConfig;
     use super::*;
 
     const ARN: &str =
         "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
     fn finish(changes: &[(&str, &str)]) -> Result<Vec<AwsKmsConfig>> {
-        let mut layer = Layer::from_origin("test");
         let base = [
             ("backend", "aws_kms"),
             ("path", "/k/f"),
             ("aws_kms_key_id", ARN),
         ];
-        for (name, value) in base.iter().chain(changes) {
-            layer.set(find_option(|o| o.name == *name).unwrap(), *value);
-        }
+        let layer = Layer::of("test", base.iter().chain(changes));
         let keks = layer.finish()?.keks;
         Ok(keks
             .into_iter()

@@ -119,15 +119,11 @@ fn refused(name: &str, global: &str, local: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{find_option, json};
+    use super::super::json;
     use super::*;
 
     fn layer(origin: &str, values: &[(&str, &str)]) -> Layer {
-        let mut layer = Layer::from_origin(origin);
-        for (name, value) in values {
-            layer.set(find_option(|o| o.name == *name).unwrap(), *value);
-        }
-        layer
+        Layer::of(origin, values)
     }
 
     #[test]

@@ -68,20 +68,47 @@ const EXECUTABLES: [&str; 4] = [
 ];
 const DATA_DIR: &str = "/var/lib/mysql";
 
+/// Where a server's files lie, as far as what is said of it, its option files and the usual places tell.
+struct Whereabouts {
+    server: ServerOptions,
+    mysqld: Option<PathBuf>,
+    /// The plugin directory that is named.
+    named: Option<PathBuf>,
+    /// The one that is compiled in.
+    usual: Option<PathBuf>,
+}
+
+impl Whereabouts {
+    fn of(places: &Places) -> Whereabouts {
+        let server = ServerOptions::read(&places.command_line);
+        let mysqld = places.mysqld.clone();
+        let mysqld = mysqld.or_else(|| executable(server.base_dir.as_deref()));
+        Whereabouts {
+            named: (places.plugin_dir.clone()).or_else(|| server.plugin_dir.clone()),
+            usual: usual_plugin_dir(server.base_dir.as_deref(), mysqld.as_deref()),
+            server,
+            mysqld,
+        }
+    }
+
+    fn plugin_dir(&self) -> Option<PathBuf> {
+        self.named.clone().or_else(|| self.usual.clone())
+    }
+
+    fn data_dir(&self, places: &Places) -> Option<PathBuf> {
+        // A plugin directory that is not the usual one belongs to another server than the usual data.
+        let is_usual = self.named.is_none() || self.named == self.usual;
+        let of_usual = || Some(PathBuf::from(DATA_DIR)).filter(|d| is_usual && d.is_dir());
+        let given = places.data_dir.clone();
+        given
+            .or_else(|| self.server.data_dir.clone())
+            .or_else(of_usual)
+    }
+}
+
 /// The data directory alone: whose owner says with which rights everything else is looked at. Reads option files only.
 pub fn data_dir(places: &Places) -> Option<PathBuf> {
-    let server = ServerOptions::read(&places.command_line);
-    let mysqld = places
-        .mysqld
-        .clone()
-        .or_else(|| executable(server.base_dir.as_deref()));
-    let usual = usual_plugin_dir(server.base_dir.as_deref(), mysqld.as_deref());
-    let plugin_dir = places.plugin_dir.clone().or(server.plugin_dir);
-    // A plugin directory that is not the usual one belongs to another server than the usual data.
-    let is_usual = plugin_dir.is_none() || plugin_dir == usual;
-    let of_usual = || Some(PathBuf::from(DATA_DIR)).filter(|d| is_usual && d.is_dir());
-    let given = places.data_dir.clone().or(server.data_dir);
-    given.or_else(of_usual)
+    Whereabouts::of(places).data_dir(places)
 }
 
 /// Option files that root did not read because somebody else could have written them.
@@ -92,13 +119,8 @@ pub fn strangers(places: &Places) -> Vec<PathBuf> {
 /// Every path of a keyring that option files and the JSON file in the plugin directory name, whichever of them counts.
 /// Where root asks, these are files that nobody else can have written.
 pub fn paths(places: &Places) -> Vec<PathBuf> {
-    let server = ServerOptions::read(&places.command_line);
-    let mysqld = places.mysqld.clone();
-    let mysqld = mysqld.or_else(|| executable(server.base_dir.as_deref()));
-    let plugin_dir = places.plugin_dir.clone().or(server.plugin_dir.clone());
-    let plugin_dir =
-        plugin_dir.or_else(|| usual_plugin_dir(server.base_dir.as_deref(), mysqld.as_deref()));
-    let json = plugin_dir.and_then(|dir| {
+    let at = Whereabouts::of(places);
+    let json = at.plugin_dir().and_then(|dir| {
         let file = dir.join(discover::JSON_NAME);
         discover::read_json(&file, discover::Place::Trusted).ok()?
     });
@@ -106,7 +128,7 @@ pub fn paths(places: &Places) -> Vec<PathBuf> {
     [
         json.map(|json| json.layer),
         group.layer().ok(),
-        Some(server.layer()),
+        Some(at.server.layer()),
     ]
     .into_iter()
     .flatten()
@@ -116,18 +138,9 @@ pub fn paths(places: &Places) -> Vec<PathBuf> {
 
 /// Looks at a server's files.
 pub fn find(places: &Places) -> Found {
-    let server = ServerOptions::read(&places.command_line);
-    let mysqld = places
-        .mysqld
-        .clone()
-        .or_else(|| executable(server.base_dir.as_deref()));
-    let usual = usual_plugin_dir(server.base_dir.as_deref(), mysqld.as_deref());
-    let plugin_dir = places
-        .plugin_dir
-        .clone()
-        .or_else(|| server.plugin_dir.clone())
-        .or(usual);
-    let data_dir = data_dir(places);
+    let at = Whereabouts::of(places);
+    let (plugin_dir, data_dir) = (at.plugin_dir(), at.data_dir(places));
+    let Whereabouts { server, mysqld, .. } = at;
     let manifest = manifest::read(mysqld.as_deref(), data_dir.as_deref());
     let serves = serves(&manifest, &server, plugin_dir.as_deref());
     let component = || match &plugin_dir {
@@ -278,14 +291,8 @@ mod tests {
 
     fn path(found: &Found) -> String {
         let mut layer = found.layer.as_ref().unwrap().clone();
-        let mut rest = Layer::default();
-        for (name, value) in [("backend", "file"), ("file_key_file", "/k")] {
-            rest.set(
-                super::super::find_option(|o| o.name == name).unwrap(),
-                value,
-            );
-        }
-        layer.overlay(rest);
+        let rest = [("backend", "file"), ("file_key_file", "/k")];
+        layer.overlay(Layer::of("test", &rest));
         layer.finish().unwrap().path.display().to_string()
     }
 

@@ -930,15 +930,26 @@ fn edit_distance(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn layer(values: &[(&str, &str)]) -> Layer {
-        let mut layer = Layer::from_origin("test");
+impl Layer {
+    /// These options, by their names, for tests.
+    pub(crate) fn of<'a>(
+        origin: &str,
+        values: impl IntoIterator<Item = &'a (&'a str, &'a str)>,
+    ) -> Layer {
+        let mut layer = Layer::from_origin(origin);
         for (name, value) in values {
             layer.set(find_option(|o| o.name == *name).unwrap(), *value);
         }
         layer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(values: &[(&str, &str)]) -> Layer {
+        Layer::of("test", values)
     }
 
     const GOOD: [(&str, &str); 3] = [

@@ -277,11 +277,10 @@ impl Pkcs11Config {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KekConfig, find_option};
+    use super::super::KekConfig;
     use super::*;
 
     fn finish(changes: &[(&str, &str)]) -> Result<Pkcs11Config> {
-        let mut layer = Layer::from_origin("test");
         let base = [
             ("backend", "pkcs11"),
             ("path", "/k/f"),
@@ -290,9 +289,7 @@ mod tests {
             ("pkcs11_key_label", "k"),
             ("pkcs11_pin_file", "/k/pin"),
         ];
-        for (name, value) in base.iter().chain(changes) {
-            layer.set(find_option(|o| o.name == *name).unwrap(), *value);
-        }
+        let layer = Layer::of("test", base.iter().chain(changes));
         match layer.finish()?.keks.remove(0) {
             KekConfig::Pkcs11(config) => Ok(*config),
             other => panic!("{other:?}"),

@@ -124,11 +124,7 @@ mod tests {
     use std::ffi::OsString;
 
     fn layer(values: &[(&str, &str)]) -> Layer {
-        let mut layer = Layer::from_origin("test");
-        for (name, value) in values {
-            layer.set(find_option(|o| o.name == *name).unwrap(), *value);
-        }
-        layer
+        Layer::of("test", values)
     }
 
     /// What is written, read again.

@@ -102,23 +102,27 @@ struct Found {
     warning: Option<String>,
 }
 
+/// A sentence about an account of which only its numbers are known.
+fn unknown(account: &Account) -> Option<String> {
+    if account.name.is_some() || account.is_root() {
+        return None;
+    }
+    Some(format!(
+        "The system does not know {account}, or did not tell of it in time: the keyring is read with the rights of this user \
+         and the group {} alone.",
+        account.gid
+    ))
+}
+
 /// The owner of the data directory; where there is none yet, or it is root's, the account that the server was told
-/// to become; in a tool the owner of the keyring's folder.
+/// to become, in a tool the owner of the keyring's folder.
 fn find(
     instance_dir: Option<&Path>,
     config: &(dyn Fn() -> Result<Config> + Send + Sync),
 ) -> Result<Found> {
-    let found = |account: Account| {
-        Found {
-        warning: (account.name.is_none() && !account.is_root()).then(|| {
-            format!(
-                "The system does not know {account}, or did not tell of it in time: the keyring is read with the rights of \
-                 this user and the group {} alone.",
-                account.gid
-            )
-        }),
+    let found = |account: Account| Found {
+        warning: unknown(&account),
         account,
-    }
     };
     let owner = match instance_dir.filter(|dir| dir.is_dir()) {
         Some(dir) => Some(identity::owner_of(dir)?).filter(|owner| !owner.is_root()),

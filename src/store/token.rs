@@ -78,18 +78,8 @@ impl TokenStore {
         sink: &mut dyn FnMut(ReadChange) -> Result<u64>,
     ) -> Result<TokenStore> {
         let (_, path) = sys::resolve(options.path, OP)?;
-        let lock = match options.mode {
-            Mode::DryRun => Lock::acquire_existing(&path)?.map(Arc::new),
-            Mode::ReadWrite => {
-                let inherited = options.predecessor.as_ref().and_then(Handover::lock);
-                let usable = |l: &Arc<Lock>| l.is_for(&path) && l.still_there();
-                Some(match inherited.filter(usable) {
-                    Some(lock) => lock,
-                    None => Arc::new(Lock::acquire(&path)?),
-                })
-            }
-            Mode::ReadOnly | Mode::Snapshot => None,
-        };
+        let inherited = options.predecessor.as_ref().and_then(Handover::lock);
+        let lock = Lock::for_mode(&path, options.mode, inherited)?;
         let mut store = TokenStore {
             objects: Objects::new(config.clone()),
             path,

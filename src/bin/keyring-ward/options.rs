@@ -294,21 +294,13 @@ impl Keyring {
         if let Some(user) = &self.user {
             return os::lookup::named(user).map(Some);
         }
-        let is_a_servers = self.is_a_servers(self.is_named(hsm));
-        let data_dir = match is_a_servers {
-            true => locate::data_dir(&self.places()),
-            false => self.datadir.clone(),
-        };
-        if let Some(dir) = data_dir.filter(|dir| dir.is_dir()) {
-            let owner = identity::owner_of(&dir)?;
-            if !owner.is_root() {
-                return Ok(Some(owner));
-            }
+        if let Some(owner) = self.owner_of_data(hsm)? {
+            return Ok(Some(owner));
         }
         if let Some(path) = self.direct_but_for_the_secret().path() {
             return identity::owner_of_nearest(&path).map(Some);
         }
-        let files = match (&self.config, is_a_servers) {
+        let files = match (&self.config, self.is_a_servers(self.is_named(hsm))) {
             (Some(file), _) => vec![file.clone()],
             (None, true) => locate::strangers(&self.places()),
             (None, false) => Vec::new(),
@@ -321,17 +313,22 @@ impl Keyring {
             .transpose()
     }
 
-    /// Whose the server is, or else the keyring, for somebody who is not root. `None`: that is not known.
-    pub fn owner(&self, hsm: bool) -> Option<Account> {
+    /// Whose the data directory is, unless it is root's or not known.
+    fn owner_of_data(&self, hsm: bool) -> Result<Option<Account>> {
         let data_dir = match self.is_a_servers(self.is_named(hsm)) {
             true => locate::data_dir(&self.places()),
             false => self.datadir.clone(),
         };
-        let of_data = data_dir.filter(|dir| dir.is_dir());
-        let of_data = of_data.and_then(|dir| identity::owner_of(&dir).ok());
-        of_data
-            .filter(|owner| !owner.is_root())
-            .or_else(|| identity::owner_of_nearest(&self.place(hsm)?).ok())
+        match data_dir.filter(|dir| dir.is_dir()) {
+            Some(dir) => Ok(Some(identity::owner_of(&dir)?).filter(|owner| !owner.is_root())),
+            None => Ok(None),
+        }
+    }
+
+    /// Whose the server is, or else the keyring, for somebody who is not root. `None`: that is not known.
+    pub fn owner(&self, hsm: bool) -> Option<Account> {
+        let of_data = self.owner_of_data(hsm).ok().flatten();
+        of_data.or_else(|| identity::owner_of_nearest(&self.place(hsm)?).ok())
     }
 
     /// The data directory that this keyring's server may have: that which is named, else the usual one.

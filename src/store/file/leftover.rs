@@ -5,9 +5,6 @@
 
 use super::*;
 
-/// Most left-overs that are kept of one second.
-const MOST: u32 = 99;
-
 impl FileStore {
     /// Removes what an interrupted rewrite left. The caller holds the lock, and the keyring at its path is good. Where
     /// nothing is there, the left-over is put aside instead.
@@ -31,20 +28,9 @@ impl FileStore {
 
 /// Gives a file a name that nothing has.
 fn put_aside(file: &Path) -> io::Result<PathBuf> {
-    let base = format!(".left-{}", sys::unix_seconds());
-    for n in 1..=MOST {
-        let suffix = match n {
-            1 => base.clone(),
-            n => format!("{base}.{n}"),
-        };
-        let aside = sys::beside(file, &suffix);
-        match sys::rename_noreplace(file, &aside) {
-            Ok(()) => return Ok(aside),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Err(io::ErrorKind::AlreadyExists.into())
+    let suffix = format!(".left-{}", sys::unix_seconds());
+    let made = sys::make_beside(file, &suffix, |aside| sys::rename_noreplace(file, aside));
+    made.map(|(aside, ())| aside)
 }
 
 #[cfg(test)]

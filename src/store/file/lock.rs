@@ -7,11 +7,13 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::os::denied;
+use crate::store::Mode;
 use crate::sys::{self, Access};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const OP: &str = "lock the keyring file";
@@ -38,13 +40,13 @@ impl Lock {
     /// Locked: somebody else holds it. Permission, ReadOnly, Io: the lock file can't be made.
     pub fn acquire(keyring: &Path) -> Result<Lock> {
         let path = Lock::path_for(keyring);
-        let (mut file, meta) = sys::open(&path, Access::Create).map_err(|e| {
+        let (file, meta) = sys::open(&path, Access::Create).map_err(|e| {
             denied::folder_or(OP, &path, e, |e| {
                 let hint = refused(&path, &e);
                 Error::io(OP, format!("'{}'", path.display()), e).hint(hint)
             })
         })?;
-        take(&mut file, &path)?;
+        take(&file, &path)?;
         let lock = Lock {
             file,
             path,
@@ -53,6 +55,27 @@ impl Lock {
         };
         lock.refresh_pid();
         Ok(lock)
+    }
+
+    /// The lock that opening a keyring in this mode needs: the one that is handed over, if it is of this keyring and still
+    /// there, else a new one.
+    ///
+    /// # Errors
+    /// As [`Lock::acquire`].
+    pub fn for_mode(
+        keyring: &Path,
+        mode: Mode,
+        inherited: Option<Arc<Lock>>,
+    ) -> Result<Option<Arc<Lock>>> {
+        let usable = |lock: &Arc<Lock>| lock.is_for(keyring) && lock.still_there();
+        match mode {
+            Mode::ReadWrite => match inherited.filter(usable) {
+                Some(lock) => Ok(Some(lock)),
+                None => Lock::acquire(keyring).map(|lock| Some(Arc::new(lock))),
+            },
+            Mode::DryRun => Ok(Lock::acquire_existing(keyring)?.map(Arc::new)),
+            Mode::ReadOnly | Mode::Snapshot => Ok(None),
+        }
     }
 
     /// Removes a lock file that was made for nothing. One that somebody holds stays, and nobody can take it meanwhile.
@@ -71,7 +94,7 @@ impl Lock {
     /// As [`Lock::acquire`].
     pub fn acquire_existing(keyring: &Path) -> Result<Option<Lock>> {
         let path = Lock::path_for(keyring);
-        let (mut file, meta) = match sys::open(&path, Access::ReadWrite) {
+        let (file, meta) = match sys::open(&path, Access::ReadWrite) {
             Ok(opened) => opened,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => {
@@ -79,7 +102,7 @@ impl Lock {
                     .hint("The account of mysqld must own it, mode 0600."));
             }
         };
-        take(&mut file, &path)?;
+        take(&file, &path)?;
         Ok(Some(Lock {
             file,
             path,
@@ -96,9 +119,9 @@ impl Lock {
     pub fn is_held(keyring: &Path) -> Result<Option<String>> {
         let path = Lock::path_for(keyring);
         match sys::open(&path, Access::Read) {
-            Ok((mut file, meta)) => {
+            Ok((file, meta)) => {
                 if let Some(taker) = taker(meta.ino()) {
-                    return Ok(Some(taker.unwrap_or_else(|| holder(&mut file))));
+                    return Ok(Some(taker.unwrap_or_else(|| holder(&file))));
                 }
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
@@ -139,15 +162,23 @@ impl Lock {
 }
 
 /// Locks an open lock file without waiting.
-fn take(file: &mut File, path: &Path) -> Result<()> {
+fn take(file: &File, path: &Path) -> Result<()> {
+    take_or_say(file, path, || format!("is held by {}", holder(file)))
+}
+
+/// Locks an open file without waiting; `why` says who has it.
+fn take_or_say(file: &File, path: &Path, why: impl FnOnce() -> String) -> Result<()> {
+    let shown = path.display();
     match file.try_lock() {
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
-            let who = holder(file);
-            let why = format!("'{}' is held by {who}", path.display());
+            let why = format!("'{shown}' {}", why());
             Err(Error::new(Kind::Locked, OP, why).hint(STOP_THE_OTHER))
         }
-        Err(TryLockError::Error(e)) => Err(cannot_lock(path, e)),
+        Err(TryLockError::Error(e)) => {
+            Err(Error::io(OP, format!("'{shown}'"), e)
+                .hint("The file system must support flock()."))
+        }
     }
 }
 
@@ -166,19 +197,13 @@ impl Hold {
     pub(super) fn take(path: &Path, file: &File) -> Result<Hold> {
         let fail = |e| Error::io(OP, format!("'{}'", path.display()), e);
         let meta = file.metadata().map_err(fail)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let who = taker(meta.ino()).flatten().unwrap_or_else(another);
-                let why = format!(
-                    "'{}' itself is held by {who}, though its lock file is not: it is mounted under another path as \
-                     well, or its lock file was removed",
-                    path.display()
-                );
-                return Err(Error::new(Kind::Locked, OP, why).hint(STOP_THE_OTHER));
-            }
-            Err(TryLockError::Error(e)) => return Err(cannot_lock(path, e)),
-        }
+        take_or_say(file, path, || {
+            let who = taker(meta.ino()).flatten().unwrap_or_else(another);
+            format!(
+                "itself is held by {who}, though its lock file is not: it is mounted under another path as well, or its lock \
+                 file was removed"
+            )
+        })?;
         Ok(Hold {
             _file: file.try_clone().map_err(fail)?,
             inode: (meta.dev(), meta.ino()),
@@ -189,10 +214,6 @@ impl Hold {
     pub(super) fn inode(&self) -> (u64, u64) {
         self.inode
     }
-}
-
-fn cannot_lock(path: &Path, e: std::io::Error) -> Error {
-    Error::io(OP, format!("'{}'", path.display()), e).hint("The file system must support flock().")
 }
 
 fn another() -> String {
@@ -231,7 +252,7 @@ fn refused(path: &Path, e: &std::io::Error) -> String {
 }
 
 /// The holder as its file names it.
-fn holder(file: &mut File) -> String {
+fn holder(file: &File) -> String {
     let mut text = String::new();
     let _ = file.take(20).read_to_string(&mut text);
     let pid: String = text.chars().filter(char::is_ascii_digit).collect();

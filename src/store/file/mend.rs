@@ -5,9 +5,6 @@
 
 use super::*;
 
-/// Most tears that are kept beside one keyring file, per end of it.
-const MOST: u32 = 99;
-
 impl FileStore {
     /// The tool's own refusal: a server must start and says what it cut; a command can ask first. `known`: a marker knows
     /// this keyring, so that an acknowledged record is none that is torn.
@@ -77,28 +74,21 @@ fn what_is_known(bound: &Bound, last: u64) -> String {
 
 /// Writes the torn bytes durably to a new file beside the keyring; gives its path.
 fn save(path: &Path, folder: &Path, base: &str, torn: &[u8]) -> io::Result<PathBuf> {
-    for n in 1..=MOST {
-        let suffix = match n {
-            1 => base.to_string(),
-            n => format!("{base}.{n}"),
-        };
-        let aside = sys::beside(path, &suffix);
-        let file = match sys::open(&aside, Access::CreateNew) {
-            Ok((file, _)) => file,
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
-            Err(e) => return Err(e),
-        };
-        let written = file
-            .write_all_at(torn, 0)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| sys::sync_folder(folder));
-        if let Err(e) = written {
-            let _ = std::fs::remove_file(&aside);
-            return Err(e);
-        }
-        return Ok(aside);
+    let made = sys::make_beside(path, base, |aside| sys::open(aside, Access::CreateNew));
+    let (aside, (file, _)) = made.map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => io::Error::other(format!(
+            "{} files '{base}…' lie beside it already",
+            sys::MOST_BESIDE
+        )),
+        _ => e,
+    })?;
+    let written = file
+        .write_all_at(torn, 0)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| sys::sync_folder(folder));
+    if let Err(e) = written {
+        let _ = std::fs::remove_file(&aside);
+        return Err(e);
     }
-    Err(io::Error::other(format!(
-        "{MOST} files '{base}…' lie beside it already"
-    )))
+    Ok(aside)
 }

@@ -274,17 +274,9 @@ impl FileStore {
             prepared: None,
             warnings: Vec::new(),
         };
-        if store.mode == Mode::DryRun {
-            store.lock = Lock::acquire_existing(&store.path)?.map(Arc::new);
-        } else if store.mode == Mode::ReadWrite {
-            let inherited = options.predecessor.as_ref().and_then(|p| p.lock.clone());
-            store.lock = Some(
-                match inherited.filter(|l| l.is_for(&store.path) && l.still_there()) {
-                    Some(lock) => lock,
-                    None => Arc::new(Lock::acquire(&store.path)?),
-                },
-            );
-        }
+        let predecessor = options.predecessor.as_ref();
+        let inherited = predecessor.and_then(Handover::lock);
+        store.lock = Lock::for_mode(&store.path, store.mode, inherited)?;
         let marker = match &store.data_dir {
             Some(dir) => marker::read(dir)?,
             None => None,
@@ -292,7 +284,6 @@ impl FileStore {
         let (tool, there) = (store.by_tool.is_some(), marker.is_some());
         let dir = store.data_dir.as_deref();
         store.keeper = dir.and_then(|dir| Keeper::of(dir, store.mode, tool, there));
-        let predecessor = options.predecessor.as_ref();
         match access::open(&store.path, store.mode) {
             Ok(access::Opened {
                 file,
