@@ -3,7 +3,6 @@
 //! It must never carry key bytes, passphrases or PINs: contexts are built from names, paths,
 //! offsets and the operating system's errors only.
 
-use crate::wire::{Reader, Wire, Writer};
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
@@ -92,25 +91,6 @@ impl Kind {
     }
 }
 
-/// A text that came from outside (a file's header before it is authenticated, an answer of a service), for a
-/// message: on one line, bounded, and nothing in it that a terminal or a log would obey.
-pub fn clean(text: &str) -> String {
-    text.chars()
-        .take(600)
-        .map(|c| if obeyed(c) { ' ' } else { c })
-        .collect()
-}
-
-/// Control characters, and those that end a line or turn the direction of writing.
-fn obeyed(c: char) -> bool {
-    let invisible = [
-        '\u{200e}'..='\u{200f}',
-        '\u{2028}'..='\u{202e}',
-        '\u{2066}'..='\u{2069}',
-    ];
-    c.is_control() || invisible.iter().any(|range| range.contains(&c))
-}
-
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -118,22 +98,22 @@ pub type Result<T> = std::result::Result<T, Error>;
 ///
 /// It is one pointer wide, so that `Result`s on the fetch path stay small.
 #[derive(Debug)]
-pub struct Error(Box<Inner>);
+pub struct Error(pub(crate) Box<Inner>);
 
 #[derive(Debug)]
-struct Inner {
-    kind: Kind,
+pub(crate) struct Inner {
+    pub(crate) kind: Kind,
     /// A constant, unless it came from a child of this process.
-    op: Cow<'static, str>,
-    context: String,
-    hint: Option<String>,
-    source: Option<io::Error>,
-    standing: Standing,
+    pub(crate) op: Cow<'static, str>,
+    pub(crate) context: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) source: Option<io::Error>,
+    pub(crate) standing: Standing,
 }
 
 /// What an error is to those who look after the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+pub(crate) enum Standing {
     Trouble,
     Refused,
     Expected,
@@ -252,50 +232,6 @@ impl fmt::Display for Error {
     }
 }
 
-impl Wire for Error {
-    fn put(&self, out: &mut Writer) {
-        let e = &self.0;
-        out.u32(e.kind.number().into());
-        out.bytes(e.op.as_bytes());
-        e.context.put(out);
-        e.hint.put(out);
-        // The system's number, or where there is none its text.
-        let source = e.source.as_ref();
-        let number = source.and_then(io::Error::raw_os_error);
-        number.map(i32::cast_unsigned).put(out);
-        source.map(io::Error::to_string).put(out);
-        out.u8(e.standing as u8);
-    }
-
-    fn take(from: &mut Reader<'_>) -> Option<Error> {
-        let number = from.u32()?;
-        let kind = Kind::ALL
-            .into_iter()
-            .find(|k| u32::from(k.number()) == number)?;
-        let op = String::take(from)?;
-        let (context, hint) = (Wire::take(from)?, Wire::take(from)?);
-        let number: Option<u32> = Wire::take(from)?;
-        let text: Option<String> = Wire::take(from)?;
-        let source = match number {
-            Some(number) => Some(io::Error::from_raw_os_error(number.cast_signed())),
-            None => text.map(io::Error::other),
-        };
-        Some(Error(Box::new(Inner {
-            kind,
-            op: Cow::Owned(op),
-            context,
-            hint,
-            source,
-            standing: match from.u8()? {
-                0 => Standing::Trouble,
-                1 => Standing::Refused,
-                2 => Standing::Expected,
-                _ => return None,
-            },
-        })))
-    }
-}
-
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0
@@ -322,13 +258,6 @@ mod tests {
             "KW-0008 WrongKek: Could not open the keyring: the passphrase does not fit. \
              Check the passphrase file."
         );
-    }
-
-    #[test]
-    fn a_text_from_outside_is_one_harmless_line() {
-        let text = "a\n2026 [Note] b\u{1b}[2J\u{9b}c\u{202e}d\u{2028}é🔑";
-        assert_eq!(clean(text), "a 2026 [Note] b [2J c d é🔑");
-        assert_eq!(clean(&"x".repeat(10_000)).len(), 600);
     }
 
     #[test]

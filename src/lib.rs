@@ -3,9 +3,10 @@
 //! One shared library that MySQL loads as a component (manifest) or as a keyring plugin. The core
 //! (everything but [`mysql`]) is synchronous, knows nothing of MySQL and is tested without it.
 //!
-//! Dependencies point one way: `mysql` and the tool → [`admin`] → [`keyring`] → [`store`],
-//! [`kek`], [`envelope`] → [`secret`], [`error`], [`config`]. `unsafe` lives in `mysql/`,
-//! `secret.rs`, `sys.rs` and `os/` only; the lints deny it elsewhere.
+//! Dependencies point one way: `mysql` and the tool → [`admin`] → [`keyring`] → [`store`] → [`kek`] → [`format`],
+//! [`envelope`] → [`config`], [`net`] → [`key`], [`secret_source`], [`os`], [`secret`], [`text`], [`error`]; `tests/house.rs`
+//! has the whole order and holds the house to it. `unsafe` lives in `mysql/`, `os/` and `secret.rs` only; the lints deny it
+//! elsewhere.
 
 pub mod admin;
 pub mod config;
@@ -13,8 +14,10 @@ pub mod deadline;
 pub mod envelope;
 pub mod error;
 mod fault;
+pub mod format;
 pub mod json;
 pub mod kek;
+pub mod key;
 pub mod keyring;
 #[allow(unsafe_code)]
 pub mod mysql;
@@ -24,10 +27,9 @@ pub mod os;
 pub mod panics;
 #[allow(unsafe_code)]
 pub mod secret;
+pub mod secret_source;
 pub mod store;
-#[allow(unsafe_code)]
-pub mod sys;
-mod wire;
+pub mod text;
 
 /// Every block of memory is wiped when it is freed: what an HTTP or TLS library saw of a data key is in buffers that
 /// it does not wipe. Secrets of our own are in [`secret`]'s pages besides.

@@ -5,8 +5,8 @@
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
+use crate::os::file;
 use crate::os::identity;
-use crate::sys;
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
@@ -317,8 +317,8 @@ fn certificates(path: &Path) -> Result<Vec<u8>> {
         Error::io(OP, shown.clone(), e)
             .hint("ca_file must be a file in PEM that the account of mysqld can read.")
     };
-    let (mut file, _) = sys::open_following(path).map_err(io)?;
-    let pem = sys::read_bounded(&mut file, MAX_CERTIFICATES).map_err(io)?;
+    let (mut file, _) = file::open_following(path).map_err(io)?;
+    let pem = file::read_bounded(&mut file, MAX_CERTIFICATES).map_err(io)?;
     let bad = |why: String| {
         Error::new(Kind::Config, OP, format!("{shown}: {why}"))
             .hint("ca_file must hold certificates in PEM (-----BEGIN CERTIFICATE-----).")

@@ -9,7 +9,7 @@ use keyring_ward::admin::edit::{self, Moving};
 use keyring_ward::admin::import::{Source, import};
 use keyring_ward::admin::{export, inspect};
 use keyring_ward::error::Kind;
-use keyring_ward::store::file::lock::Lock;
+use keyring_ward::store::lock::Lock;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;

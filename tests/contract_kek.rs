@@ -5,11 +5,13 @@
 mod common;
 
 use common::write_secret;
-use keyring_ward::config::{KekConfig, SecretRef};
+use keyring_ward::config::KekConfig;
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::Kind;
-use keyring_ward::kek::{Budget, Kek, Stanza, Unwrapped, from_config, open_dek};
+use keyring_ward::format::stanza::Stanza;
+use keyring_ward::kek::{Budget, Kek, Unwrapped, from_config, open_dek};
 use keyring_ward::secret::SecretPool;
+use keyring_ward::secret_source::SecretRef;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;

@@ -14,7 +14,8 @@ mod kms_proxy;
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Kind, Result};
-use keyring_ward::kek::{Budget, Kek, Stanza, Unwrapped, from_config};
+use keyring_ward::format::stanza::Stanza;
+use keyring_ward::kek::{Budget, Kek, Unwrapped, from_config};
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
 use kms_proxy::{Proxy, Request, Tls, call};
@@ -1107,7 +1108,7 @@ fn a_region_that_does_not_fit_is_told_before_anything_is_asked() {
 
 fn sha256_hex(bytes: &[u8]) -> String {
     use sha2::Digest;
-    keyring_ward::config::hex(&sha2::Sha256::digest(bytes))
+    keyring_ward::text::hex(&sha2::Sha256::digest(bytes))
 }
 
 fn hmac(key: &[u8], text: &str) -> Vec<u8> {
@@ -1147,7 +1148,7 @@ fn signature(request: &Request, secret: &str) -> String {
         .fold(format!("AWS4{secret}").into_bytes(), |key, part| {
             hmac(&key, part)
         });
-    keyring_ward::config::hex(&hmac(&key, &to_sign))
+    keyring_ward::text::hex(&hmac(&key, &to_sign))
 }
 
 const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";

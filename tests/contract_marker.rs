@@ -11,7 +11,7 @@ use keyring_ward::error::Kind;
 use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::SecretPool;
 use keyring_ward::store::MarkerSays;
-use keyring_ward::store::file::marker::{SLOT, SLOT_DISTANCE};
+use keyring_ward::store::marker::{SLOT, SLOT_DISTANCE};
 use std::path::Path;
 
 /// A keyring file and its marker, as a backup of each would hold them.

@@ -872,7 +872,7 @@ fn one_file_in_two_folders_as_root() {
     };
     let first = place.open().unwrap();
     let second = other.open().map(drop);
-    let held = keyring_ward::store::file::lock::Lock::is_held(&other.keyring_file());
+    let held = keyring_ward::store::lock::Lock::is_held(&other.keyring_file());
     drop(first);
     let after = other.open().map(|keyring| keyring.list().len());
     // SAFETY: as above.
@@ -1131,7 +1131,8 @@ mod model {
 /// one unless it was to be kept.
 #[test]
 fn rekey_keeps_the_keys_and_changes_kek_and_dek() {
-    use keyring_ward::config::{KekConfig, SecretRef};
+    use keyring_ward::config::KekConfig;
+    use keyring_ward::secret_source::SecretRef;
     for keep_dek in [false, true] {
         let place = Place::new();
         let keyring = place.open().unwrap();
@@ -1371,8 +1372,8 @@ fn rewrites_as_root() {
 /// Nothing has authenticated a header whose DEK no KEK opens: its texts may not write lines into the log.
 #[test]
 fn texts_of_a_header_that_nobody_wrote_are_harmless() {
-    use keyring_ward::kek::Stanza;
-    use keyring_ward::store::file::{
+    use keyring_ward::format::stanza::Stanza;
+    use keyring_ward::format::{
         layout::{Header, finish_header},
         lineage::Lineage,
     };

@@ -53,8 +53,8 @@ fn a_write_without_room_leaves_nothing_behind() {
 /// An import of any number of keys is all of them or none, wherever the disk is full.
 #[test]
 fn many_keys_are_stored_at_once_or_not_at_all() {
-    use keyring_ward::keyring::id::KeyId;
-    use keyring_ward::keyring::record::KeyRecord;
+    use keyring_ward::key::id::KeyId;
+    use keyring_ward::key::record::KeyRecord;
     let _turn = turn();
     for n in [2u8, 3, 10, 15, 16, 40] {
         let place = Place::new();

@@ -4,8 +4,8 @@
 mod common;
 
 use common::{Place, content, write_secret};
-use keyring_ward::keyring::id::KeyId;
-use keyring_ward::keyring::record::KeyRecord;
+use keyring_ward::key::id::KeyId;
+use keyring_ward::key::record::KeyRecord;
 use serde_json::Value;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -458,7 +458,7 @@ fn an_incomplete_end_is_cut_off_only_where_it_is_known_or_said() {
             let mut keks = place.config();
             if command == "rekey" {
                 keks.keks = vec![keyring_ward::config::KekConfig::KeyFile(
-                    keyring_ward::config::SecretRef::File(new.clone().into()),
+                    keyring_ward::secret_source::SecretRef::File(new.clone().into()),
                 )];
             }
             // What was written is marked where the marker was named, so that an older copy is known at once.

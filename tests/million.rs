@@ -7,9 +7,9 @@ mod common;
 
 use common::Place;
 use keyring_ward::admin::import::{Source, import};
+use keyring_ward::key::id::KeyId;
+use keyring_ward::key::record::KeyRecord;
 use keyring_ward::keyring::Keyring;
-use keyring_ward::keyring::id::KeyId;
-use keyring_ward::keyring::record::KeyRecord;
 use std::io::Write;
 use std::time::{Duration, Instant};
 

@@ -8,11 +8,11 @@ mod common;
 use common::{Place, content};
 use keyring_ward::config::{Config, Limits};
 use keyring_ward::error::{Kind, Result};
+use keyring_ward::format::layout::{FRAME_OVERHEAD, padded};
+use keyring_ward::key::id::KeyId;
+use keyring_ward::key::record::KeyRecord;
 use keyring_ward::keyring::Keyring;
-use keyring_ward::keyring::id::KeyId;
-use keyring_ward::keyring::record::KeyRecord;
 use keyring_ward::secret::SecretPool;
-use keyring_ward::store::file::layout::{FRAME_OVERHEAD, padded};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

@@ -8,7 +8,7 @@ use keyring_ward::config::Config;
 use keyring_ward::error::Kind;
 use keyring_ward::keyring::{Environment, Keyring, starting};
 use keyring_ward::secret::SecretPool;
-use keyring_ward::store::file::lock::Lock;
+use keyring_ward::store::lock::Lock;
 use std::sync::mpsc;
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use common::{Place, content};
 use keyring_ward::config::Config;
 use keyring_ward::error::Kind;
 use keyring_ward::keyring::Keyring;
-use keyring_ward::store::file::lock::Lock;
+use keyring_ward::store::lock::Lock;
 use std::path::PathBuf;
 
 fn with_a_key() -> (Place, Keyring) {

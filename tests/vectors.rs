@@ -9,9 +9,10 @@
 mod common;
 
 use common::{Place, write_secret};
-use keyring_ward::config::{Config, KekConfig, SecretRef};
+use keyring_ward::config::{Config, KekConfig};
 use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::SecretPool;
+use keyring_ward::secret_source::SecretRef;
 use std::path::PathBuf;
 
 fn folder() -> PathBuf {
@@ -78,8 +79,8 @@ mod make {
     use super::*;
     use keyring_ward::deadline::Deadline;
     use keyring_ward::envelope::{FileKeys, Position};
+    use keyring_ward::format::layout;
     use keyring_ward::kek;
-    use keyring_ward::store::file::layout;
     use std::time::Duration;
 
     struct Maker {

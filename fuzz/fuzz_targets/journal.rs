@@ -8,12 +8,12 @@
 
 use arbitrary::Arbitrary;
 use keyring_ward::envelope::{FileKeys, Position};
-use keyring_ward::kek::Stanza;
-use keyring_ward::keyring::id::KeyId;
-use keyring_ward::keyring::record::{Change, KeyRecord, ReadChange};
+use keyring_ward::format::stanza::Stanza;
+use keyring_ward::key::id::KeyId;
+use keyring_ward::key::record::{Change, KeyRecord, ReadChange};
 use keyring_ward::secret::SecretPool;
-use keyring_ward::store::file::layout::{self, Header};
-use keyring_ward::store::file::lineage::{Ancestor, Lineage};
+use keyring_ward::format::layout::{self, Header};
+use keyring_ward::format::lineage::{Ancestor, Lineage};
 use keyring_ward::store::file::scan::{chain_value, scan};
 use keyring_ward::store::file::torn::Bound;
 use keyring_ward::store::file::window::Window;
@@ -149,7 +149,7 @@ fn journal(keys: &[Key], damage: &[Damage]) {
     let mut starts = vec![start];
     for key in keys.iter().take(12) {
         let Ok(id) = KeyId::new(&key.name, &key.owner) else { continue };
-        let kind = keyring_ward::keyring::id::TYPES[usize::from(key.kind % 4)];
+        let kind = keyring_ward::key::id::TYPES[usize::from(key.kind % 4)];
         let Ok(material) = POOL.copy(&key.material) else { return };
         let Ok(record) = KeyRecord::new(id, kind.as_bytes(), material, 5, 3) else { continue };
         let change = if key.put { Change::Put(&record) } else { Change::Remove(&record) };

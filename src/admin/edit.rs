@@ -7,8 +7,8 @@ use super::inspect::meaning;
 use super::{Target, open_alone, open_dry};
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
+use crate::key::id::{KeyId, printable};
 use crate::keyring::Keyring;
-use crate::keyring::id::{KeyId, printable};
 use crate::os::signals;
 
 const REOWN: &str = "give the keys to another account";

@@ -4,11 +4,11 @@
 
 use super::Target;
 use super::undo::Undo;
-use crate::config::hex;
 use crate::error::{Error, Kind, Result};
+use crate::os::file::{self, Access};
 use crate::os::signals;
 use crate::secret::SecretPool;
-use crate::sys::{self, Access};
+use crate::text::hex;
 use std::io::Write;
 use std::path::Path;
 
@@ -54,12 +54,12 @@ pub fn component_json<'a>(target: impl Into<Target<'a>>, to: &Path) -> Result<us
     };
     signals::check(OP)?;
     let mut undo = Undo::new();
-    let (mut file, _) = sys::open(to, Access::CreateNew).map_err(fail)?;
+    let (mut file, _) = file::open(to, Access::CreateNew).map_err(fail)?;
     undo.file(to, &file);
     file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .and_then(|()| std::path::absolute(to))
-        .and_then(|path| sys::sync_folder(path.parent().unwrap_or(Path::new("/"))))
+        .and_then(|path| file::sync_folder(path.parent().unwrap_or(Path::new("/"))))
         .map_err(fail)?;
     undo.keep();
     Ok(keys.len())

@@ -3,15 +3,17 @@
 //! It must never change what exists, and never leave a part of what it makes.
 
 use super::undo::Undo;
-use crate::config::{Config, KekConfig, Patience, SecretRef, hex};
+use crate::config::{Config, KekConfig, Patience};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::kek::pkcs11::survey;
 use crate::keyring::{Environment, Keyring};
+use crate::os::file::{self, Access};
 use crate::os::signals;
 use crate::secret::SecretPool;
-use crate::store::file::lock::Lock;
-use crate::sys::{self, Access};
+use crate::secret_source::SecretRef;
+use crate::store::lock::Lock;
+use crate::text::hex;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -253,7 +255,7 @@ fn make_secret(path: &Path, as_text: bool, undo: &mut Undo) -> Result<Made> {
         _ => Error::io("make the secret file", format!("'{}'", path.display()), e),
     };
     let secret = SecretPool::new().random(32)?;
-    let (mut file, _) = sys::open(path, Access::CreateNew).map_err(fail)?;
+    let (mut file, _) = file::open(path, Access::CreateNew).map_err(fail)?;
     undo.file(path, &file);
     let written = if as_text {
         let mut text = SecretPool::new().zeroed(2 * secret.len() + 1)?;
@@ -267,6 +269,6 @@ fn make_secret(path: &Path, as_text: bool, undo: &mut Undo) -> Result<Made> {
         file.write_all(&secret)
     };
     written.and_then(|()| file.sync_all()).map_err(fail)?;
-    sys::sync_folder(path.parent().unwrap_or(Path::new("/"))).map_err(fail)?;
+    file::sync_folder(path.parent().unwrap_or(Path::new("/"))).map_err(fail)?;
     Ok(Made::Secret(path.to_path_buf()))
 }

@@ -1,10 +1,10 @@
 //! `status`, `list` and `verify`: a look at a keyring file without a lock, beside a running server.
 
-use crate::config::{Config, hex};
+use crate::config::Config;
 use crate::error::Result;
 use crate::keyring::Keyring;
 use crate::secret::SecretPool;
-use crate::sys;
+use crate::text::hex;
 use serde_json::{Map, Value};
 
 /// One key, without its material.
@@ -91,7 +91,7 @@ pub fn list(config: &Config) -> Result<(Report, Vec<KeyLine>)> {
         .list()
         .iter()
         .map(|key| KeyLine {
-            created: sys::utc(key.created_at),
+            created: crate::text::utc(key.created_at),
             meaning: meaning(key.id.name(), key.id.owner()),
             name: key.id.name().escape_ascii().to_string(),
             owner: key.id.owner().escape_ascii().to_string(),

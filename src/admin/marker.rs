@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::keyring::Keyring;
 use crate::secret::SecretPool;
 use crate::store::MarkerSays;
-use crate::store::file::marker;
+use crate::store::marker;
 use std::path::Path;
 
 /// Puts the marker of a data directory aside, whose server must not run.

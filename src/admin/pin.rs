@@ -4,11 +4,11 @@
 //! administrator's files, so it tells the fingerprint and waits until it stands there; whatever ends the waiting leaves the
 //! old file in force. It must never let a file come under a DEK that a configuration does not admit.
 
-use crate::config::hex;
 use crate::deadline::Deadline;
-use crate::envelope::FINGERPRINT;
 use crate::error::{Error, Kind, Result};
+use crate::key::limits::FINGERPRINT;
 use crate::os::signals;
+use crate::text::hex;
 use std::time::Duration;
 
 const OP: &str = "make a new DEK";

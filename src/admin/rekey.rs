@@ -7,12 +7,13 @@ use super::init::{Made, check_makeable, make_kek, or_generate};
 use super::pin::Pin;
 use super::undo::Undo;
 use super::{Target, open_alone, open_dry};
-use crate::config::{Config, KekConfig, hex};
+use crate::config::{Config, KekConfig};
 use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::keyring::Keyring;
 use crate::os::signals;
 use crate::secret::SecretPool;
+use crate::text::hex;
 use std::mem::ManuallyDrop;
 
 const OP: &str = "put the keyring under another KEK";
@@ -159,7 +160,7 @@ mod tests {
     use super::*;
     use crate::config::Layer;
     use crate::error::Kind;
-    use crate::store::file::lock::Lock;
+    use crate::store::lock::Lock;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 

@@ -3,7 +3,7 @@
 //! Owns the list of what was made. It must never remove what the command did not make: a file or folder is removed only
 //! while it is the very one. Whoever makes the secret of a KEK must keep it (`keep`) before a keyring may depend on it.
 
-use crate::sys;
+use crate::os::file;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ impl Drop for Undo {
                     let there = std::fs::symlink_metadata(&path);
                     if there.is_ok_and(|m| (m.dev(), m.ino()) == inode) {
                         let _ = std::fs::remove_file(&path);
-                        let _ = path.parent().map(sys::sync_folder);
+                        let _ = path.parent().map(file::sync_folder);
                     }
                 }
                 Thing::Folder(path) => {

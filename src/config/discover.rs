@@ -7,8 +7,8 @@
 use super::server::ServerOptions;
 use super::{Config, Layer, OP, arguments, json, layers, option_file};
 use crate::error::{Error, Kind, Result};
+use crate::os::file;
 use crate::os::{denied, identity, trusted};
-use crate::sys;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -34,7 +34,7 @@ impl CommandLine {
     /// This process's. Must be called before the server changes its working directory.
     pub fn of_this_process() -> CommandLine {
         let read =
-            File::open("/proc/self/cmdline").and_then(|mut f| sys::read_bounded(&mut f, 4 << 20));
+            File::open("/proc/self/cmdline").and_then(|mut f| file::read_bounded(&mut f, 4 << 20));
         let args = match read {
             Ok(bytes) => bytes
                 .split(|b| *b == 0)
@@ -308,14 +308,14 @@ fn read_json_here(path: &Path, place: Place) -> Result<Option<json::Document>> {
         return Ok(None);
     };
     let text =
-        sys::read_bounded(&mut file, json::MAX_CONFIG).map_err(|e| Error::io(OP, &shown, e))?;
+        file::read_bounded(&mut file, json::MAX_CONFIG).map_err(|e| Error::io(OP, &shown, e))?;
     json::parse(&text, &shown).map(Some)
 }
 
 fn open_as_account(path: &Path, place: Place, shown: &str) -> Result<Option<File>> {
     let opened = match place {
-        Place::WritableByServer => sys::open(path, sys::Access::Read),
-        Place::Trusted => sys::open_following(path),
+        Place::WritableByServer => file::open(path, file::Access::Read),
+        Place::Trusted => file::open_following(path),
     };
     let (file, meta) = match opened {
         Ok(opened) => opened,

@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(
             config.keks,
             [crate::config::KekConfig::KeyFile(
-                crate::config::SecretRef::Credential("kek".into())
+                crate::secret_source::SecretRef::Credential("kek".into())
             )]
         );
     }

@@ -4,7 +4,7 @@
 //! local manifest counts only where the global one says `read_local_manifest`, and then instead of it; a file that is
 //! empty or can't be opened is none; anything else that is not as expected ends the start.
 
-use crate::sys;
+use crate::os::file;
 use serde_json::Value;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ pub enum Manifest {
 
 /// The manifest's name beside a server's executable.
 pub fn path_beside(mysqld: &Path) -> PathBuf {
-    sys::beside(mysqld, ".my")
+    file::beside(mysqld, ".my")
 }
 
 /// Reads the manifest that counts for this executable and this data directory.
@@ -74,8 +74,8 @@ fn read_one(path: &Path, global: bool) -> (bool, Manifest) {
         (false, Manifest::Broken { path, why })
     };
     let nothing = |why: String| (false, Manifest::Nothing(why));
-    let text = match sys::open_following(path) {
-        Ok((mut file, _)) => match sys::read_bounded(&mut file, MAX_MANIFEST) {
+    let text = match file::open_following(path) {
+        Ok((mut file, _)) => match file::read_bounded(&mut file, MAX_MANIFEST) {
             Ok(text) => text,
             Err(e) => return broken(e.to_string()),
         },

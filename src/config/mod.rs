@@ -19,12 +19,11 @@ pub mod written;
 pub use aws_kms::{AwsKmsConfig, KmsKey};
 pub use pkcs11::{KeyChoice, Mechanism, Pkcs11Config, Storage, TokenChoice};
 
-use crate::envelope::FINGERPRINT;
 use crate::error::{Error, Kind, Result};
-use crate::secret::SecretBytes;
-use std::fmt;
+use crate::key::limits::FINGERPRINT;
+use crate::secret_source::{Held, SecretRef};
+use crate::text::{from_hex, nearest, shorten};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 const OP: &str = "read the configuration";
@@ -52,77 +51,6 @@ impl Backend {
             Backend::File => "file",
             Backend::Pkcs11 => "pkcs11",
             Backend::AwsKms => "aws_kms",
-        }
-    }
-}
-
-/// Where a secret comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretRef {
-    /// A file with an absolute path.
-    File(PathBuf),
-    /// A systemd credential: the file of this name in `$CREDENTIALS_DIRECTORY`.
-    Credential(String),
-    /// Already read, from a descriptor or a prompt of the tool.
-    Held(Held),
-}
-
-/// A secret that the tool has asked for. Neither printed nor compared by content.
-#[derive(Clone)]
-pub struct Held(Arc<SecretBytes>);
-
-impl Held {
-    /// Holds a secret.
-    pub fn new(secret: SecretBytes) -> Held {
-        Held(Arc::new(secret))
-    }
-
-    /// The secret.
-    pub fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Held")
-    }
-}
-impl PartialEq for Held {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-impl Eq for Held {}
-
-impl SecretRef {
-    /// Reads an absolute path or `credential:NAME`. `origin` names where it stands, for messages.
-    ///
-    /// # Errors
-    /// Config: it is neither.
-    pub fn parse(text: &str, origin: &str) -> Result<SecretRef> {
-        match text.strip_prefix("credential:") {
-            Some(name) => Ok(SecretRef::Credential(name.into())),
-            None if text.starts_with('/') => Ok(SecretRef::File(text.into())),
-            None => Err(Error::new(
-                Kind::Config,
-                OP,
-                format!(
-                    "'{}' is neither an absolute path nor credential:NAME (in {origin})",
-                    shorten(text)
-                ),
-            )
-            .hint("Give the path from the root on.")),
-        }
-    }
-}
-
-impl fmt::Display for SecretRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SecretRef::File(path) => write!(f, "'{}'", path.display()),
-            SecretRef::Credential(name) => write!(f, "credential '{name}'"),
-            SecretRef::Held(_) => write!(f, "what was given"),
         }
     }
 }
@@ -868,31 +796,6 @@ fn parse_fingerprints(text: &str) -> std::result::Result<Vec<[u8; FINGERPRINT]>,
     each.collect()
 }
 
-/// The bytes that pairs of hexadecimal digits stand for; `None`: other text, nothing, or more than `most`.
-pub(crate) fn from_hex(text: &str, most: usize) -> Option<Vec<u8>> {
-    let fits = !text.is_empty() && text.len().is_multiple_of(2) && text.len() <= 2 * most;
-    if !fits || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    (0..text.len())
-        .step_by(2)
-        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok())
-        .collect()
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// Values in messages: control characters escaped, at most 100 characters.
-fn shorten(text: &str) -> String {
-    text.chars()
-        .take(100)
-        .flat_map(char::escape_debug)
-        .collect()
-}
-
 /// The error for an unknown name, with the nearest known one as a suggestion.
 fn unknown<'a>(name: &str, origin: &str, known: impl Iterator<Item = &'a str>) -> Error {
     let hint = match nearest(name, known) {
@@ -905,28 +808,6 @@ fn unknown<'a>(name: &str, origin: &str, known: impl Iterator<Item = &'a str>) -
         format!("'{}' is not an option (in {origin})", shorten(name)),
     )
     .hint(hint)
-}
-
-/// What may have been meant by a name that nobody knows.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let name = name.to_ascii_lowercase();
-    let near = known.map(|k| (edit_distance(&name, k), k)).min();
-    near.filter(|(distance, _)| *distance <= 3).map(|(_, k)| k)
-}
-
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

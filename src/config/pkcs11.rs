@@ -2,7 +2,7 @@
 
 use super::{Layer, OP, SecretRef, shorten};
 use crate::error::{Error, Kind, Result};
-use crate::sys;
+use crate::os::file;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -80,9 +80,14 @@ impl fmt::Display for KeyChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.label, &self.id) {
             (Some(label), None) => write!(f, "key '{}'", shorten(label)),
-            (None, Some(id)) => write!(f, "key with id {}", super::hex(id)),
+            (None, Some(id)) => write!(f, "key with id {}", crate::text::hex(id)),
             (Some(label), Some(id)) => {
-                write!(f, "key '{}' with id {}", shorten(label), super::hex(id))
+                write!(
+                    f,
+                    "key '{}' with id {}",
+                    shorten(label),
+                    crate::text::hex(id)
+                )
             }
             (None, None) => write!(f, "no key"),
         }
@@ -270,7 +275,7 @@ impl Pkcs11Config {
             pin,
             mechanism,
             token_random,
-            refused_pin: sys::beside(path, ".refused-pin"),
+            refused_pin: file::beside(path, ".refused-pin"),
         })
     }
 }

@@ -10,6 +10,7 @@ mod local_wrap;
 pub use local_wrap::{LOCAL_BLOB, WrapKeys, unwrap_local, wrap_local};
 
 use crate::error::{Error, Kind, Result};
+use crate::key::limits::FINGERPRINT;
 use crate::secret::{SecretBytes, SecretPool, fill_random, wipe_stack};
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
@@ -31,8 +32,6 @@ pub const SALT: usize = 32;
 pub const MAC: usize = 32;
 /// Length of a file id in bytes.
 pub const FILE_ID: usize = 16;
-/// Length of a DEK's fingerprint in bytes.
-pub const FINGERPRINT: usize = 16;
 
 /// The keys of one generation of a keyring file, derived from the DEK and the header's salt.
 pub struct FileKeys {

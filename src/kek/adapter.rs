@@ -5,12 +5,13 @@
 //! permission, a PIN, a wrong key): only what may pass by itself, which providers report as
 //! [`Kind::Unreachable`].
 
-use super::{Budget, Contact, Kek, Stanza, Unwrapped, away};
+use super::{Budget, Contact, Kek, Unwrapped, away};
 use crate::deadline::{Backoff, Deadline};
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
+use crate::format::stanza::Stanza;
+use crate::os::wire::Wire;
 use crate::secret::SecretPool;
-use crate::wire::Wire;
 use std::sync::{Mutex, PoisonError};
 
 /// A remote KEK with retries and counters.

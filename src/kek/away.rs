@@ -4,14 +4,15 @@
 //! module may leave threads or hang, a name lookup may not end, and no thread may be there when the server
 //! changes its user (docs/adr/0010). Owns the bytes in which an answer comes back. Providers know nothing of it.
 
-use super::{Stanza, Unwrapped};
+use super::Unwrapped;
 use crate::deadline::Deadline;
 use crate::error::Result;
+use crate::format::stanza::Stanza;
 use crate::kek::pkcs11::objects::Object;
 use crate::os::child::{self, Question};
 use crate::os::identity;
+use crate::os::wire::{Reader, Wire, Writer};
 use crate::secret::SecretPool;
-use crate::wire::{Reader, Wire, Writer};
 
 /// The longest answer of a KEK in bytes.
 pub(crate) const MOST: usize = 1 << 20;

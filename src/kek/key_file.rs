@@ -2,13 +2,14 @@
 //!
 //! It must never use the file's bytes as a key directly, and never accept a short file.
 
-use super::secret_file::{self, Warnings};
-use super::{Budget, Kek, Stanza, Unwrapped, local};
-use crate::config::SecretRef;
+use super::{Budget, Kek, Unwrapped, local};
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY, WrapKeys, hkdf};
 use crate::error::{Error, Kind, Result};
+use crate::format::stanza::Stanza;
 use crate::secret::{SecretBytes, SecretPool, fill_random, wipe_stack};
+use crate::secret_source::SecretRef;
+use crate::secret_source::{self, Warnings};
 
 /// The provider's name in stanzas.
 pub const PROVIDER: &str = "key_file";
@@ -35,7 +36,7 @@ impl KeyFile {
 
     fn read(&self, pool: &SecretPool) -> Result<SecretBytes> {
         let mut warnings = Vec::new();
-        let bytes = secret_file::read_warned(pool, OP, &self.source, &mut warnings)?;
+        let bytes = secret_source::read_warned(pool, OP, &self.source, &mut warnings)?;
         self.warnings.add(warnings);
         if bytes.len() < MIN_KEY_FILE {
             return Err(Error::new(

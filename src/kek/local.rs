@@ -1,8 +1,9 @@
 //! What the local providers share: a stanza around keys that were derived here.
 
-use super::{Stanza, Unwrapped};
+use super::Unwrapped;
 use crate::envelope::{FILE_ID, WrapKeys, unwrap_local, wrap_local};
 use crate::error::Result;
+use crate::format::stanza::Stanza;
 use crate::secret::SecretPool;
 
 /// Wraps a part under derived keys; the whole DEK under one KEK.

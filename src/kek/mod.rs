@@ -12,58 +12,16 @@ pub mod key_file;
 mod local;
 pub mod passphrase;
 pub mod pkcs11;
-pub mod secret_file;
 
-use crate::config::{KekConfig, SecretRef};
+use crate::config::KekConfig;
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY, equal};
-use crate::error::{Error, Kind, Result, clean};
+use crate::error::{Error, Kind, Result};
+use crate::format::stanza::Stanza;
 use crate::secret::{SecretBytes, SecretPool};
-use crate::sys;
-
-/// One part of the DEK, wrapped by one KEK; with one KEK the part is the whole.
-/// `docs/format.md` specifies the bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stanza {
-    /// The provider that made it, e.g. `passphrase`.
-    pub provider: String,
-    /// How it wraps, e.g. `argon2id+aes-256-gcm`.
-    pub mechanism: String,
-    /// Which key of the provider; empty for local KEKs. For information only.
-    pub key_ref: String,
-    /// Group, index and threshold for several KEKs; 0, 0 and 1 with one.
-    pub group: u8,
-    /// See `group`.
-    pub index: u8,
-    /// See `group`.
-    pub threshold: u8,
-    /// The mechanism's public parameters.
-    pub params: Vec<u8>,
-    /// The commitment to the wrapping key; zeroes where the mechanism has none.
-    pub commitment: [u8; KEY],
-    /// The wrapped part.
-    pub blob: Vec<u8>,
-}
-
-impl Stanza {
-    /// What the wrap authenticates: the file and every field but commitment and blob.
-    pub fn associated_data(&self, file_id: &[u8; FILE_ID]) -> Vec<u8> {
-        let mut data = b"keyring-ward/1 stanza".to_vec();
-        data.extend_from_slice(file_id);
-        let fields = [
-            self.provider.as_bytes(),
-            self.mechanism.as_bytes(),
-            self.key_ref.as_bytes(),
-            &[self.group, self.index, self.threshold],
-            &self.params,
-        ];
-        for field in fields {
-            data.extend_from_slice(&(field.len() as u32).to_le_bytes());
-            data.extend_from_slice(field);
-        }
-        data
-    }
-}
+use crate::secret_source;
+use crate::secret_source::SecretRef;
+use crate::text::clean;
 
 /// What became of a stanza.
 pub enum Unwrapped {
@@ -93,7 +51,7 @@ impl Contact {
     pub fn note(&mut self, error: Option<&Error>) {
         self.calls += 1;
         match error {
-            None => self.last_success = Some(sys::unix_seconds()),
+            None => self.last_success = Some(crate::os::unix_seconds()),
             Some(e) => {
                 self.errors += 1;
                 self.last_error = Some(e.to_string());
@@ -245,10 +203,10 @@ pub fn same_secret(pool: &SecretPool, old: &KekConfig, new: &KekConfig) -> Resul
         return Ok(false);
     };
     // The old one was read to open the keyring; where it has gone since, it is not the new one.
-    let Ok(old) = secret_file::read(pool, OP, old) else {
+    let Ok(old) = secret_source::read(pool, OP, old) else {
         return Ok(false);
     };
-    let new = secret_file::read(pool, OP, new)?;
+    let new = secret_source::read(pool, OP, new)?;
     Ok(equal(line(&old), line(&new)))
 }
 

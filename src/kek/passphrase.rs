@@ -3,13 +3,14 @@
 //! Owns the parameters and their bounds. It must never keep the passphrase or what was derived
 //! from it beyond one call.
 
-use super::secret_file::{self, Warnings};
-use super::{Budget, Kek, Stanza, Unwrapped, local};
-use crate::config::SecretRef;
+use super::{Budget, Kek, Unwrapped, local};
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY, WrapKeys};
 use crate::error::{Error, Kind, Result};
+use crate::format::stanza::Stanza;
 use crate::secret::{SecretBytes, SecretPool, fill_random, wipe_stack};
+use crate::secret_source::SecretRef;
+use crate::secret_source::{self, Warnings};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use zeroize::Zeroize;
 
@@ -91,7 +92,7 @@ impl Passphrase {
 
     fn read(&self, pool: &SecretPool) -> Result<SecretBytes> {
         let mut warnings = Vec::new();
-        let text = secret_file::line(pool, OP, &self.source, &mut warnings)?;
+        let text = secret_source::line(pool, OP, &self.source, &mut warnings)?;
         if is_short(&text) {
             warnings.push(format!(
                 "The passphrase in {} is shorter than {MIN_NEW} characters: whoever has the keyring file can guess it. \
@@ -266,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_short_one_is_not_taken_for_a_new_keyring_but_opens_an_old_one() {
-        use crate::config::Held;
+        use crate::secret_source::Held;
         let pool = SecretPool::new();
         for (text, short) in [
             ("x", true),

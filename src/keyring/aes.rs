@@ -4,8 +4,8 @@
 //! These modes authenticate nothing; they exist for compatibility and are used for nothing else
 //! in this crate.
 
-use super::record::KeyRecord;
 use crate::error::{Error, Kind, Result};
+use crate::key::record::KeyRecord;
 use crate::secret::{SecretBytes, SecretPool, wipe_stack};
 use aes::Aes256;
 use aes::cipher::block_padding::{NoPadding, Pkcs7};

@@ -5,26 +5,25 @@
 //! lock while it waits for a disk.
 
 pub mod aes;
-pub mod id;
-pub mod record;
+
 mod sizes;
 pub mod starting;
 pub mod tool;
 
-use crate::config::{Config, KekConfig, SecretRef};
+use crate::config::{Config, KekConfig};
 use crate::deadline::Deadline;
-use crate::envelope::FINGERPRINT;
 use crate::error::{Error, Kind, Result};
 use crate::kek;
+use crate::key::id::{KeyId, KeyIdBuf, check_generated_length, check_length, check_type};
+use crate::key::limits::FINGERPRINT;
+use crate::key::record::{Change, KeyRecord, ReadChange};
 use crate::secret::{SecretBytes, SecretPool};
-use crate::store::file::{ByTool, FileStore, Handover, OpenOptions};
+use crate::secret_source::SecretRef;
+use crate::store::file::{ByTool, FileStore, OpenOptions};
 use crate::store::token::TokenStore;
-use crate::store::{Mode, Store, StoreInfo};
-use crate::sys;
+use crate::store::{Handover, Journal, Mode, Store, StoreInfo};
 use crossbeam_utils::sync::ShardedLock;
-use id::{KeyId, KeyIdBuf, check_generated_length, check_length, check_type};
 use indexmap::IndexSet;
-use record::{Change, KeyRecord, ReadChange};
 use sizes::{Sizes, size};
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -208,10 +207,10 @@ impl Keyring {
                 .into_iter()
                 .for_each(|sentence| store.warn(sentence));
         }
-        if store.opened_by_an_old_kek() {
+        let old = store.info().opened_by;
+        if let Some(journal) = store.journal().filter(|j| j.opened_by_an_old_kek()) {
             let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
-            let old = store.info().opened_by;
-            let adopted = store.adopt(&live, deadline);
+            let adopted = journal.adopt(&live, deadline);
             store.warn(match adopted {
                 Ok(()) => format!(
                     "The keyring was opened by {old}. Its DEK is now wrapped by {} as well; keyring-ward rekey drops the old wrap.",
@@ -242,10 +241,13 @@ impl Keyring {
     /// As [`Keyring::open`]; Tampered where the file does not hold what this keyring holds.
     pub fn reload(&self, config: &Config, environment: &Environment) -> Result<Keyring> {
         let mut store = self.store();
-        if store.needs_rescue() && config.path == self.config.path && !config.read_only {
+        if let Some(journal) = store.journal().filter(|j| j.needs_rescue())
+            && config.path == self.config.path
+            && !config.read_only
+        {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
             let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
-            store.rewrite(&live)?;
+            journal.rewrite(&live)?;
         }
         let predecessor = store.handover();
         let deadline = budget(config, environment);
@@ -286,7 +288,11 @@ impl Keyring {
         if self.cached {
             return Ok(Some(known));
         }
-        match self.store().fetch(&known.id)? {
+        let store = self.store();
+        let Some(store) = store.on_demand() else {
+            return Ok(Some(known));
+        };
+        match store.fetch(&known.id)? {
             Some(record) => Ok(Some(Arc::new(record))),
             None => Err(Error::new(
                 Kind::Tampered,
@@ -350,7 +356,7 @@ impl Keyring {
         check_type(key_type).map_err(|e| e.context(format!("for the key {id:?}")))?;
         let mut store = self.writer()?;
         self.check_absent(&id)?;
-        let created_at = sys::unix_seconds();
+        let created_at = crate::os::unix_seconds();
         let record = KeyRecord::new(
             id,
             key_type,
@@ -412,14 +418,14 @@ impl Keyring {
             *after.entry(record.id.owner()).or_default() += size(record);
         }
         self.check_room(&after)?;
-        if !store.rewrites_at_once() || records.len() < 2 {
-            return self.append_each(&mut **store, records);
-        }
-        {
-            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-            let mut live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
-            live.extend(&records);
-            store.rewrite(&live)?;
+        match store.journal() {
+            Some(journal) if records.len() > 1 => {
+                let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+                let mut live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
+                live.extend(&records);
+                journal.rewrite(&live)?;
+            }
+            _ => return self.append_each(&mut **store, records),
         }
         let mut sizes = self.sizes();
         for record in &records {
@@ -528,25 +534,26 @@ impl Keyring {
 
     /// Rewrites the file when that pays. What was changed before is durable whatever becomes of it.
     fn tidy(&self, store: &mut dyn Store) {
-        if store.wants_rewrite() {
+        if store.journal().is_some_and(|j| j.wants_rewrite()) {
             self.compact_now(store);
         }
     }
 
     /// Rewrites the file where a change fits only then.
     fn make_room(&self, store: &mut dyn Store, change: &Change<'_>) {
-        if store.is_crowded(change) {
+        if store.journal().is_some_and(|j| j.is_crowded(change)) {
             self.compact_now(store);
         }
     }
 
     fn compact_now(&self, store: &mut dyn Store) {
-        {
-            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-            let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
-            if let Err(e) = store.rewrite(&live) {
-                store.warn(format!("The keyring file could not be compacted. {e}"));
-            }
+        let Some(journal) = store.journal() else {
+            return;
+        };
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
+        if let Err(e) = journal.rewrite(&live) {
+            store.warn(format!("The keyring file could not be compacted. {e}"));
         }
     }
 
@@ -570,7 +577,12 @@ impl Keyring {
         if self.cached {
             return Ok(self.list());
         }
-        let all = self.store().fetch_all()?.into_iter();
+        let store = self.store();
+        let Some(on_demand) = store.on_demand() else {
+            return Ok(self.list());
+        };
+        let all = on_demand.fetch_all()?.into_iter();
+        drop(store);
         let all: Map = all.map(|record| Entry(Arc::new(record))).collect();
         let whole = |key: Arc<KeyRecord>| {
             let found = all.get(key.id.as_bytes()).map(|entry| entry.0.clone());
@@ -635,7 +647,7 @@ impl Keyring {
                 "it exists already",
             ));
         }
-        store.rewrite(&[])
+        store.begin()
     }
 
     /// Whether the KEK's secret is good enough for a keyring that somebody makes on purpose.
@@ -654,7 +666,9 @@ impl Keyring {
     /// # Errors
     /// ReadOnly, Io.
     pub fn compact(&self) -> Result<()> {
-        self.with_live(|store, live| store.rewrite(live))
+        // Nothing is dead where there is no journal.
+        self.with_live(|journal, live| journal.rewrite(live))
+            .unwrap_or_else(|| self.writer().map(drop))
     }
 
     /// Writes the whole file anew under other KEKs, with a new DEK unless `keep_dek`: whoever held
@@ -679,12 +693,13 @@ impl Keyring {
     ) -> Result<()> {
         self.check_storage(keks)?;
         let keks: Vec<_> = keks.iter().map(kek::from_config).collect();
-        self.with_live(|store, live| {
+        self.with_live(|journal, live| {
             if !keep_dek {
-                allowed(&store.prepare_dek(&keks)?)?;
+                allowed(&journal.prepare_dek(&keks)?)?;
             }
-            store.rekey(live, keks, keep_dek)
+            journal.rekey(live, keks, keep_dek)
         })
+        .unwrap_or_else(|| Err(on_the_token()))
     }
 
     /// A reload has put another keyring in this one's place: what it refuses, that one takes.
@@ -731,7 +746,11 @@ impl Keyring {
             ))
         };
         let deadline = Deadline::after(self.config.patience.call);
-        if self.store().is_under(&*new, deadline)? {
+        let under = match self.store().journal() {
+            Some(journal) => journal.is_under(&*new, deadline)?,
+            None => false,
+        };
+        if under {
             return same(format!(
                 "the keyring is under the {} already",
                 new.describe()
@@ -749,13 +768,27 @@ impl Keyring {
         Ok(())
     }
 
-    /// Writers wait until `f` is done, readers don't.
-    fn with_live(&self, f: impl FnOnce(&mut dyn Store, &[&KeyRecord]) -> Result<()>) -> Result<()> {
-        let mut store = self.writer()?;
+    /// Writers wait until `f` is done, readers don't. `None`: the store has no journal.
+    fn with_live(
+        &self,
+        f: impl FnOnce(&mut dyn Journal, &[&KeyRecord]) -> Result<()>,
+    ) -> Option<Result<()>> {
+        let mut store = match self.writer() {
+            Ok(store) => store,
+            Err(e) => return Some(Err(e)),
+        };
+        let journal = store.journal()?;
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
-        f(&mut **store, &live)
+        Some(f(journal, &live))
     }
+}
+
+fn on_the_token() -> Error {
+    let why = "the keys are objects on the token";
+    Error::new(Kind::InvalidInput, "change the KEK", why).hint(
+        "They are moved instead: keyring-ward init makes a keyring under the new KEK, import --from-config brings the keys (docs/pkcs11.md).",
+    )
 }
 
 /// The server finds out by asking; an account wanted what it asked for.

@@ -3,11 +3,11 @@
 //! Owns the decision whether a new key fits. It must never refuse a removal, nor an opening: what is there stays,
 //! whatever the limits have become. Bytes are those of a key's record in the file.
 
-use super::id::KeyId;
-use super::record::{Change, KeyRecord};
 use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
-use crate::store::file::layout::frame_length;
+use crate::format::layout::frame_length;
+use crate::key::id::KeyId;
+use crate::key::record::{Change, KeyRecord};
 use std::collections::HashMap;
 
 const OP: &str = "add the key";

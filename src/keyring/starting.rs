@@ -6,13 +6,13 @@
 
 use super::{Environment, Keyring};
 use crate::config::Config;
-use crate::config::SecretRef;
 use crate::deadline::{Backoff, Deadline};
 use crate::error::{Error, Kind, Result};
-use crate::kek::secret_file::credential_path;
 use crate::os::identity;
 use crate::secret::SecretPool;
-use crate::store::file::marker;
+use crate::secret_source::SecretRef;
+use crate::secret_source::credential_path;
+use crate::store::marker;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;

@@ -4,7 +4,7 @@
 //! pointer is valid for its length) is the server's contract, stated per function.
 
 use crate::error::{Error, Kind, Result};
-use crate::keyring::record::KeyRecord;
+use crate::key::record::KeyRecord;
 use std::ffi::c_char;
 use std::sync::Arc;
 

@@ -12,13 +12,12 @@ use crate::config::Config;
 use crate::config::discover::CommandLine;
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
-use crate::keyring::id::list_short_first;
-use crate::keyring::record::KeyRecord;
+use crate::key::id::list_short_first;
+use crate::key::record::KeyRecord;
 use crate::keyring::{Environment, Keyring, starting};
 use crate::os::{self, identity};
 use crate::secret::SecretPool;
 use crate::store::Mode;
-use crate::sys;
 use arc_swap::{ArcSwapOption, Guard};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -105,7 +104,7 @@ extern "C" fn in_child() {
 /// nothing.
 pub fn learn_about_process() {
     STATE.process.get_or_init(|| {
-        sys::at_fork_in_child(in_child);
+        crate::os::at_fork_in_child(in_child);
         crate::panics::be_silent();
         CommandLine::of_this_process()
     });

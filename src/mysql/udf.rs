@@ -9,10 +9,9 @@ use super::registry::{self, Registry};
 use super::{abi, guard, ptr, state};
 use crate::admin::inspect;
 use crate::admin::pin::admits;
-use crate::config::hex;
-use crate::envelope::FINGERPRINT;
 use crate::error::{Error, Kind, Result};
-use crate::sys;
+use crate::key::limits::FINGERPRINT;
+use crate::text::hex;
 use serde_json::{Value, json};
 use std::ffi::{CStr, c_char, c_ulong};
 use std::sync::atomic::Ordering;
@@ -215,7 +214,7 @@ fn status() -> Result<Value> {
     let store = status.store;
     let contact = store.contact.map(|c| {
         json!({
-            "calls": c.calls, "errors": c.errors, "last_success": c.last_success.map(sys::utc),
+            "calls": c.calls, "errors": c.errors, "last_success": c.last_success.map(crate::text::utc),
             "last_error": c.last_error,
         })
     });

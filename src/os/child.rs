@@ -7,8 +7,8 @@
 use super::identity::{self, Account};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
+use crate::os::wire::{Reader, Wire, Writer};
 use crate::secret::{SecretBytes, SecretPool};
-use crate::wire::{Reader, Wire, Writer};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};

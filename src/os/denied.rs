@@ -60,7 +60,7 @@ impl Blocked {
 pub fn blocked(file: &Path) -> Option<Blocked> {
     let denied = |e: &std::io::Error| e.kind() == ErrorKind::PermissionDenied;
     folder(file).or_else(|| {
-        crate::sys::open_following(file)
+        crate::os::file::open_following(file)
             .is_err_and(|e| denied(&e))
             .then(|| Blocked::new(file, false, file.metadata().ok().as_ref()))
     })

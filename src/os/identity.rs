@@ -14,6 +14,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 const OP: &str = "take on the account's rights";
+/// The effective group of this process and its supplementary ones.
+pub fn groups() -> Vec<u32> {
+    // SAFETY: with no places the call only counts.
+    let count = unsafe { libc::getgroups(0, std::ptr::null_mut()) };
+    let mut groups: Vec<libc::gid_t> = vec![0; usize::try_from(count).unwrap_or(0)];
+    // SAFETY: the list has as many places as the call is told.
+    let count = unsafe { libc::getgroups(count, groups.as_mut_ptr()) };
+    groups.truncate(usize::try_from(count).unwrap_or(0));
+    // SAFETY: getegid has no arguments, no failure and no side effect.
+    groups.push(unsafe { libc::getegid() });
+    groups
+}
+
 /// More groups than this no system gives (NGROUPS_MAX).
 pub const MAX_GROUPS: usize = 65_536;
 

@@ -7,14 +7,17 @@
 pub(crate) mod child;
 pub mod command;
 pub mod denied;
+pub mod file;
 pub mod folders;
 pub mod identity;
 pub mod library;
 pub mod lookup;
+pub mod pkcs11;
 pub mod reach;
 pub mod running;
 pub mod signals;
 pub mod trusted;
+pub(crate) mod wire;
 
 use crate::error::{Error, Kind, Result};
 use std::ffi::{CStr, OsStr};
@@ -23,7 +26,7 @@ use std::io;
 use std::os::fd::FromRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// As many symbolic links on one way as the kernel follows.
 const MAX_LINKS: usize = 40;
@@ -101,4 +104,35 @@ pub fn threads_beyond(before: Option<usize>) -> usize {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Now, in seconds since 1970.
+pub fn unix_seconds() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs() as i64)
+}
+
+/// Runs `f` in the child of every later `fork()`. `f` must be async-signal-safe: it may set
+/// atomics and nothing else.
+pub fn at_fork_in_child(f: extern "C" fn()) {
+    // SAFETY: `f` is a plain function of a library that is never unmapped (`-z nodelete`).
+    unsafe {
+        libc::pthread_atfork(
+            None,
+            None,
+            Some(std::mem::transmute::<extern "C" fn(), unsafe extern "C" fn()>(f)),
+        );
+    }
+}
+
+/// How many bytes this process may lock in memory; `None`: as many as it likes.
+pub fn locked_memory_limit() -> Option<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: limit is a place for the answer.
+    let rc = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+    (rc == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
 }

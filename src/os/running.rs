@@ -3,7 +3,7 @@
 //! InnoDB locks its files while it runs (fcntl). It must never be asked inside a server: closing such a file gives the
 //! process's own locks on it back.
 
-use crate::sys;
+use crate::os::file;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -23,7 +23,7 @@ pub fn is_initialised(data_dir: &Path) -> bool {
 /// The dictionary can't be opened, so nobody knows.
 pub fn server_of(data_dir: &Path) -> io::Result<Option<u32>> {
     // The account may have put anything there.
-    locker(&sys::open(&data_dir.join(DICTIONARY), sys::Access::Read)?.0)
+    locker(&file::open(&data_dir.join(DICTIONARY), file::Access::Read)?.0)
 }
 
 /// The groups of a process that runs as the user `uid`: those of its account, and what an orchestrator has added.
@@ -59,7 +59,7 @@ mod tests {
         let (me, uid) = (std::process::id(), crate::os::identity::effective_uid());
         let mut groups = groups_of(me, uid).unwrap();
         groups.sort_unstable();
-        let mut all = sys::groups();
+        let mut all = crate::os::identity::groups();
         all.sort_unstable();
         all.dedup();
         assert!(groups.iter().all(|g| all.contains(g)), "{groups:?} {all:?}");

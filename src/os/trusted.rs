@@ -58,7 +58,7 @@ struct Who {
 impl Who {
     fn am_i() -> Who {
         let (uid, gid) = super::identity::ids();
-        let groups = crate::sys::groups();
+        let groups = crate::os::identity::groups();
         Who { uid, gid, groups }
     }
 

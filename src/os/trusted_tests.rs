@@ -207,7 +207,7 @@ fn a_folder_that_can_not_be_passed_is_named() {
             assert!(said.contains(&part), "{part}: {said}");
         }
         let e = crate::os::identity::run_as(&account, || {
-            crate::sys::resolve(&at(way).join("x/y"), OP).map(drop)
+            crate::os::file::resolve(&at(way).join("x/y"), OP).map(drop)
         });
         let said = e.unwrap_err().to_string();
         assert!(

@@ -4,12 +4,14 @@
 //! unwrapped, and never give keys of a header that is not authentic, whose DEK is not the pinned one, or that belongs
 //! to another data directory.
 
-use super::file::layout::{self, ParsedHeader};
-use super::file::marker;
+use super::marker;
 use crate::deadline::Deadline;
-use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, KEY, MAC, equal, fingerprint};
+use crate::envelope::{FILE_ID, FileKeys, KEY, MAC, equal, fingerprint};
 use crate::error::{Error, Kind, Result};
-use crate::kek::{self, Kek, Stanza};
+use crate::format::layout::{self, ParsedHeader};
+use crate::format::stanza::Stanza;
+use crate::kek::{self, Kek};
+use crate::key::limits::FINGERPRINT;
 use crate::secret::{SecretBytes, SecretPool};
 use std::path::Path;
 

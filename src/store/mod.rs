@@ -5,14 +5,19 @@
 
 pub mod file;
 mod header;
+pub mod lock;
+pub mod marker;
 pub mod token;
 
 use crate::deadline::Deadline;
-use crate::envelope::{FILE_ID, FINGERPRINT};
+use crate::envelope::FILE_ID;
 use crate::error::Result;
 use crate::kek::{Contact, Kek};
-use crate::keyring::id::KeyId;
-use crate::keyring::record::{Change, KeyRecord};
+use crate::key::id::KeyId;
+use crate::key::limits::FINGERPRINT;
+use crate::key::record::{Change, KeyRecord};
+use lock::Lock;
+use std::sync::Arc;
 
 /// How a store is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +47,7 @@ pub enum MarkerSays {
     /// The keyring holds its record, which has this number, or later ones.
     Fits(u64),
     /// An older copy, another branch, or another keyring: what a server says and refuses.
-    Misfit(std::sync::Arc<crate::error::Error>),
+    Misfit(Arc<crate::error::Error>),
 }
 
 /// What a store tells about itself.
@@ -82,7 +87,8 @@ pub struct StoreInfo {
     pub marker_failures: u64,
 }
 
-/// Sealed records on some medium. A store holds no keys in memory.
+/// Sealed records on some medium: what every store does. A store holds no keys in memory. What only some can do is a part
+/// of its own: [`Store::journal`], [`Store::on_demand`].
 pub trait Store: Send {
     /// Makes one change durable. When it returns `Ok` the change survives a power cut; when it
     /// returns an error the change is not to be published.
@@ -91,97 +97,32 @@ pub trait Store: Send {
     /// ReadOnly where writes are refused; Io and others with the reason.
     fn append(&mut self, change: &Change<'_>) -> Result<()>;
 
+    /// Makes an empty keyring durable where there is none.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    fn begin(&mut self) -> Result<()>;
+
     /// Mixes random bytes of where the keys live into `bytes`, which hold the operating system's.
     ///
     /// # Errors
     /// There is a generator, but it can't be reached.
-    fn mix_random(&self, _bytes: &mut [u8]) -> Result<()> {
-        Ok(())
-    }
+    fn mix_random(&self, bytes: &mut [u8]) -> Result<()>;
 
-    /// Reads one key from where the store keeps it, for keyrings that don't keep material in memory.
-    ///
-    /// # Errors
-    /// The store can't be reached or is damaged; a failure is never an absent key.
-    fn fetch(&self, id: &KeyId) -> Result<Option<KeyRecord>>;
+    /// What can be written anew as a whole; `None`: each record stands for itself.
+    fn journal(&mut self) -> Option<&mut dyn Journal>;
 
-    /// Reads all keys from there at once.
-    ///
-    /// # Errors
-    /// As [`Store::fetch`].
-    fn fetch_all(&self) -> Result<Vec<KeyRecord>>;
-
-    /// Writes everything anew from `live` and drops what is dead. Ends a state in which writes
-    /// are refused because of a failed sync.
-    ///
-    /// # Errors
-    /// As [`Store::append`]; the old content stays in force.
-    fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()>;
-
-    /// Writes everything anew under `keks` (the first one wraps), with a new DEK unless `keep_dek`.
-    /// A crash leaves either the old file or the new one.
-    ///
-    /// # Errors
-    /// As [`Store::rewrite`], and the KEK's own.
-    fn rekey(&mut self, live: &[&KeyRecord], keks: Vec<Box<dyn Kek>>, keep_dek: bool)
-    -> Result<()>;
-
-    /// Every wrap of the DEK is one that `kek` opens, so that a rekey to it would change nothing.
-    ///
-    /// # Errors
-    /// The KEK can't be read or reached.
-    fn is_under(&self, _kek: &dyn Kek, _deadline: Deadline) -> Result<bool> {
-        Ok(false)
-    }
-
-    /// Makes the DEK that the next [`Store::rekey`] without `keep_dek` takes, and gives its fingerprint; the same one
-    /// until then.
-    ///
-    /// # Errors
-    /// There is no file, or its DEK can't be changed; those of the KEK's generator.
-    fn prepare_dek(&mut self, keks: &[Box<dyn Kek>]) -> Result<[u8; FINGERPRINT]>;
-
-    /// It was opened by a KEK that is not the first one, and may be written.
-    fn opened_by_an_old_kek(&self) -> bool {
-        false
-    }
-
-    /// Wraps the DEK by the first KEK as well.
-    ///
-    /// # Errors
-    /// As [`Store::rewrite`], and the KEK's own; the store stays open under the old one.
-    fn adopt(&mut self, _live: &[&KeyRecord], _deadline: Deadline) -> Result<()> {
-        Ok(())
-    }
-
-    /// The dead records are worth a rewrite.
-    fn wants_rewrite(&self) -> bool;
-
-    /// The change does not fit as things are, but a rewrite would make room for it.
-    fn is_crowded(&self, _change: &Change<'_>) -> bool {
-        false
-    }
-
-    /// A rewrite makes any number of keys durable at once, all or none.
-    fn rewrites_at_once(&self) -> bool {
-        false
-    }
+    /// What reads single keys; `None`: all of them were read when it was opened, and live in memory.
+    fn on_demand(&self) -> Option<&dyn OnDemand>;
 
     /// What the store that takes this one's place needs to know.
-    fn handover(&self) -> file::Handover;
-
-    /// Only a complete rewrite from memory makes this store whole again: a sync has failed, or the
-    /// file is gone.
-    fn needs_rescue(&self) -> bool;
+    fn handover(&self) -> Handover;
 
     /// Another store has taken this one's place: no write is accepted any more.
     fn retire(&mut self);
 
     /// It was retired: what it refuses, its successor takes.
     fn is_retired(&self) -> bool;
-
-    /// Where the records are.
-    fn path(&self) -> &std::path::Path;
 
     /// The generation that new records are written in.
     fn generation(&self) -> u64;
@@ -194,4 +135,85 @@ pub trait Store: Send {
 
     /// Sentences for the log that came up while opening and writing.
     fn take_warnings(&mut self) -> Vec<String>;
+}
+
+/// Records in one piece that is written anew as a whole: any number of keys becomes durable at once, all or none.
+pub trait Journal {
+    /// Writes everything anew from `live` and drops what is dead. Ends a state in which writes
+    /// are refused because of a failed sync.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; the old content stays in force.
+    fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()>;
+
+    /// Writes everything anew under `keks` (the first one wraps), with a new DEK unless `keep_dek`.
+    /// A crash leaves either the old file or the new one.
+    ///
+    /// # Errors
+    /// As [`Journal::rewrite`], and the KEK's own.
+    fn rekey(&mut self, live: &[&KeyRecord], keks: Vec<Box<dyn Kek>>, keep_dek: bool)
+    -> Result<()>;
+
+    /// Every wrap of the DEK is one that `kek` opens, so that a rekey to it would change nothing.
+    ///
+    /// # Errors
+    /// The KEK can't be read or reached.
+    fn is_under(&self, kek: &dyn Kek, deadline: Deadline) -> Result<bool>;
+
+    /// Makes the DEK that the next [`Journal::rekey`] without `keep_dek` takes, and gives its fingerprint; the same one
+    /// until then.
+    ///
+    /// # Errors
+    /// There is no file, or its DEK can't be changed; those of the KEK's generator.
+    fn prepare_dek(&mut self, keks: &[Box<dyn Kek>]) -> Result<[u8; FINGERPRINT]>;
+
+    /// It was opened by a KEK that is not the first one, and may be written.
+    fn opened_by_an_old_kek(&self) -> bool;
+
+    /// Wraps the DEK by the first KEK as well.
+    ///
+    /// # Errors
+    /// As [`Journal::rewrite`], and the KEK's own; the store stays open under the old one.
+    fn adopt(&mut self, live: &[&KeyRecord], deadline: Deadline) -> Result<()>;
+
+    /// The dead records are worth a rewrite.
+    fn wants_rewrite(&self) -> bool;
+
+    /// The change does not fit as things are, but a rewrite would make room for it.
+    fn is_crowded(&self, change: &Change<'_>) -> bool;
+
+    /// Only a complete rewrite from memory makes this store whole again: a sync has failed, or the
+    /// file is gone.
+    fn needs_rescue(&self) -> bool;
+}
+
+/// Records that are read one by one from where they are, for keyrings that keep no material in memory.
+pub trait OnDemand {
+    /// Reads one key.
+    ///
+    /// # Errors
+    /// The store can't be reached or is damaged; a failure is never an absent key.
+    fn fetch(&self, id: &KeyId) -> Result<Option<KeyRecord>>;
+
+    /// Reads all keys at once.
+    ///
+    /// # Errors
+    /// As [`OnDemand::fetch`].
+    fn fetch_all(&self) -> Result<Vec<KeyRecord>>;
+}
+
+/// What an open store hands to the one that takes its place (RELOAD).
+#[derive(Clone)]
+pub struct Handover {
+    /// The lock on the path.
+    lock: Option<Arc<Lock>>,
+    /// What memory holds of a file.
+    file: Option<file::Held>,
+}
+
+impl Handover {
+    /// The lock that is handed over.
+    fn lock(&self) -> Option<Arc<Lock>> {
+        self.lock.clone()
+    }
 }

@@ -6,28 +6,31 @@
 //! destroying one object is one call of the token, so nothing is ever half done. It must never take an
 //! object that it can't open for an absent key, and never replace an object that it does not know.
 
-use super::file::lineage::{Lineage, SHORT};
-use super::file::lock::Lock;
-use super::file::marker::{self, Keeper, Marker, Slot, Survives};
+use super::file::OpenOptions;
 use super::file::waypoint::Waypoint;
-use super::file::{Handover, OpenOptions, layout};
 use super::header::{self, OpenHeader};
-use super::{MarkerSays, Mode, Store, StoreInfo};
+use super::lock::Lock;
+use super::marker::{self, Keeper, Marker, Slot, Survives};
+use super::{Handover, Journal, MarkerSays, Mode, OnDemand, Store, StoreInfo};
 use crate::config::Pkcs11Config;
 use crate::deadline::Deadline;
-use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, MAC, NONCE, Position, TAG, fingerprint};
-use crate::error::{Error, Kind, Result, clean};
+use crate::envelope::{FILE_ID, FileKeys, MAC, NONCE, Position, TAG, fingerprint};
+use crate::error::{Error, Kind, Result};
+use crate::format::layout;
+use crate::format::layout::Header;
+use crate::format::lineage::{Lineage, SHORT};
 use crate::kek::adapter::attempt;
 use crate::kek::away;
 use crate::kek::pkcs11::objects::{Object, Objects};
 use crate::kek::{Contact, Kek};
-use crate::keyring::record::{Change, KeyRecord, ReadChange};
+use crate::key::limits::FINGERPRINT;
+use crate::key::record::{Change, KeyRecord, ReadChange};
+use crate::os::file;
+use crate::os::wire::Wire;
 use crate::secret::{SecretBytes, SecretPool, fill_random};
-use crate::sys;
-use crate::wire::Wire;
-use layout::Header;
+use crate::text::clean;
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,7 +51,6 @@ struct Opened {
 /// See the module's documentation.
 pub struct TokenStore {
     objects: Objects,
-    path: PathBuf,
     mode: Mode,
     data_dir: Option<PathBuf>,
     keeper: Option<Keeper>,
@@ -77,12 +79,11 @@ impl TokenStore {
         config: &Pkcs11Config,
         sink: &mut dyn FnMut(ReadChange) -> Result<u64>,
     ) -> Result<TokenStore> {
-        let (_, path) = sys::resolve(options.path, OP)?;
+        let (_, path) = file::resolve(options.path, OP)?;
         let inherited = options.predecessor.as_ref().and_then(Handover::lock);
         let lock = Lock::for_mode(&path, options.mode, inherited)?;
         let mut store = TokenStore {
             objects: Objects::new(config.clone()),
-            path,
             mode: options.mode,
             keeper: None,
             data_dir: options.data_dir,
@@ -391,7 +392,7 @@ impl TokenStore {
     }
 
     /// The head of a new keyring.
-    fn begin(&mut self, deadline: Deadline) -> Result<()> {
+    fn write_head(&mut self, deadline: Deadline) -> Result<()> {
         let mut file_id = [0; FILE_ID];
         fill_random(&mut file_id)?;
         let dek = header::new_dek(&self.pool, &self.keks, deadline)?;
@@ -403,7 +404,7 @@ impl TokenStore {
             lineage: Lineage::default(),
             whole_to: 0,
             salt: [0; crate::envelope::SALT],
-            written_at: sys::unix_seconds(),
+            written_at: crate::os::unix_seconds(),
             stanzas: vec![stanza],
         };
         fill_random(&mut header.salt)?;
@@ -428,7 +429,7 @@ impl TokenStore {
         }
         let deadline = Deadline::after(self.patience);
         if self.opened.is_none() {
-            self.begin(deadline)?;
+            self.write_head(deadline)?;
         }
         let Some(opened) = &self.opened else {
             return Err(Error::new(Kind::Internal, WRITE, "it has no head"));
@@ -469,30 +470,11 @@ fn sequence_of(value: &[u8]) -> u64 {
 /// list a token's objects.
 fn label_of(opened: &Opened, id: &[u8]) -> String {
     let mac = opened.keys.label_mac(id);
-    format!("key {}", crate::config::hex(&mac[..20]))
+    format!("key {}", crate::text::hex(&mac[..20]))
 }
 
-fn not_here() -> Error {
-    Error::new(
-        Kind::InvalidInput,
-        "change the KEK",
-        "the keys are objects on the token",
-    )
-    .hint("They are moved instead: keyring-ward init makes a keyring under the new KEK, import --from-config brings the keys (docs/pkcs11.md).")
-}
-
-impl Store for TokenStore {
-    fn append(&mut self, change: &Change<'_>) -> Result<()> {
-        self.change(change)
-    }
-
-    fn mix_random(&self, bytes: &mut [u8]) -> Result<()> {
-        let deadline = Deadline::after(self.patience);
-        let mut keks = self.keks.iter();
-        keks.try_for_each(|kek| kek.mix_random(bytes, deadline))
-    }
-
-    fn fetch(&self, id: &crate::keyring::id::KeyId) -> Result<Option<KeyRecord>> {
+impl OnDemand for TokenStore {
+    fn fetch(&self, id: &crate::key::id::KeyId) -> Result<Option<KeyRecord>> {
         let Some(opened) = &self.opened else {
             return Ok(None);
         };
@@ -517,34 +499,38 @@ impl Store for TokenStore {
         self.each(&mut objects, &mut put, &mut |_| {})?;
         Ok(all)
     }
+}
 
-    fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()> {
+impl Store for TokenStore {
+    fn append(&mut self, change: &Change<'_>) -> Result<()> {
+        self.change(change)
+    }
+
+    fn mix_random(&self, bytes: &mut [u8]) -> Result<()> {
+        let deadline = Deadline::after(self.patience);
+        let mut keks = self.keks.iter();
+        keks.try_for_each(|kek| kek.mix_random(bytes, deadline))
+    }
+
+    fn begin(&mut self) -> Result<()> {
         self.check_writable()?;
-        if self.opened.is_none() && live.is_empty() {
-            return self.begin(Deadline::after(self.patience));
-        }
-        // Nothing is dead on a token: a removed key is gone.
-        Ok(())
+        self.write_head(Deadline::after(self.patience))
     }
 
-    fn rekey(&mut self, _: &[&KeyRecord], _: Vec<Box<dyn Kek>>, _: bool) -> Result<()> {
-        Err(not_here())
+    // Nothing is dead on a token: a removed key is gone.
+    fn journal(&mut self) -> Option<&mut dyn Journal> {
+        None
     }
 
-    fn prepare_dek(&mut self, _: &[Box<dyn Kek>]) -> Result<[u8; FINGERPRINT]> {
-        Err(not_here())
-    }
-
-    fn wants_rewrite(&self) -> bool {
-        false
+    fn on_demand(&self) -> Option<&dyn OnDemand> {
+        Some(self)
     }
 
     fn handover(&self) -> Handover {
-        Handover::of_lock(self.lock.clone())
-    }
-
-    fn needs_rescue(&self) -> bool {
-        false
+        Handover {
+            lock: self.lock.clone(),
+            file: None,
+        }
     }
 
     fn is_retired(&self) -> bool {
@@ -553,10 +539,6 @@ impl Store for TokenStore {
 
     fn retire(&mut self) {
         self.retired = true;
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
     }
 
     fn generation(&self) -> u64 {

@@ -4,11 +4,12 @@
 pub mod faults;
 pub mod services;
 
-use keyring_ward::config::{Backend, Config, KekConfig, Limits, Patience, SecretRef};
+use keyring_ward::config::{Backend, Config, KekConfig, Limits, Patience};
 use keyring_ward::error::Result;
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
-use keyring_ward::store::file::marker::{self, Slot};
+use keyring_ward::secret_source::SecretRef;
+use keyring_ward::store::marker::{self, Slot};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};

@@ -23,12 +23,13 @@
 //! ```
 #![allow(unsafe_code, clippy::unwrap_used, clippy::print_stdout)]
 
-use keyring_ward::config::{Backend, Config, KekConfig, Limits, Patience, SecretRef};
+use keyring_ward::config::{Backend, Config, KekConfig, Limits, Patience};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
-use keyring_ward::store::file::marker::{self, Slot};
+use keyring_ward::secret_source::SecretRef;
+use keyring_ward::store::marker::{self, Slot};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -496,7 +497,7 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
     use keyring_ward::kek;
     let pool = SecretPool::new();
     let bytes = std::fs::read(file).unwrap();
-    let parsed = keyring_ward::store::file::layout::parse_header(&bytes)?;
+    let parsed = keyring_ward::format::layout::parse_header(&bytes)?;
     let config = KekConfig::Passphrase(SecretRef::File(passphrase.into()));
     let keks = [kek::from_config(&config)];
     let header = &parsed.header;

@@ -3,9 +3,9 @@
 use super::Look;
 use crate::admin::inspect::list;
 use crate::config::Config;
+use crate::os::file::{self, Access};
 use crate::os::running::is_initialised;
-use crate::store::file::marker;
-use crate::sys::{self, Access};
+use crate::store::marker;
 use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -56,8 +56,8 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) {
 /// A small file's text. The account may have put anything in its place.
 fn text(path: &Path) -> Option<String> {
     const MOST: u64 = 65_536;
-    let (mut file, _) = sys::open(path, Access::Read).ok()?;
-    let bytes = sys::read_bounded(&mut file, MOST).ok()?;
+    let (mut file, _) = file::open(path, Access::Read).ok()?;
+    let bytes = file::read_bounded(&mut file, MOST).ok()?;
     String::from_utf8(bytes).ok()
 }
 
@@ -103,7 +103,7 @@ fn key_of(tablespace: &Path) -> Option<String> {
     const ENCRYPTION: u32 = 1 << 13;
     const UUID: usize = 36;
     let mut page = Vec::with_capacity(LARGEST_PAGE);
-    let (file, _) = sys::open(tablespace, Access::Read).ok()?;
+    let (file, _) = file::open(tablespace, Access::Read).ok()?;
     file.take(LARGEST_PAGE as u64).read_to_end(&mut page).ok()?;
     let number = |at: usize| Some(u32::from_be_bytes(page.get(at..at + 4)?.try_into().ok()?));
     if number(FLAGS)? & ENCRYPTION == 0 {

@@ -2,7 +2,7 @@
 
 use super::Look;
 use crate::config::Config;
-use crate::sys;
+use crate::os::file;
 use std::path::Path;
 
 const WHAT: &str = "disk";
@@ -17,7 +17,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) {
     let size = config.path.metadata().ok().map(|m| m.len());
     let wanted = size.unwrap_or(0) * 2 + (1 << 20);
     let shown = folder.display();
-    match sys::free_bytes(folder) {
+    match file::free_bytes(folder) {
         Ok(free) if size.is_none() && free < FIRST => look.fail(
             WHAT,
             format!("{free} bytes are free for '{shown}': the keyring can't be made"),

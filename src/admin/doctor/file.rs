@@ -2,9 +2,10 @@
 
 use super::Look;
 use crate::config::Config;
-use crate::store::file::lock::Lock;
-use crate::store::file::{access, marker};
-use crate::sys::{self, Access};
+use crate::os::file::{self, Access};
+use crate::store::file::access;
+use crate::store::lock::Lock;
+use crate::store::marker;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 
@@ -77,7 +78,7 @@ fn missing(look: &mut Look<'_>, config: &Config, shown: &str) {
 
 fn lock_file(look: &mut Look<'_>, config: &Config) {
     let path = Lock::path_for(&config.path);
-    match sys::open(&path, Access::ReadWrite) {
+    match file::open(&path, Access::ReadWrite) {
         Err(e) if e.kind() != ErrorKind::NotFound => {
             let owner = match path.symlink_metadata() {
                 Ok(meta) => format!(" belongs to user {}", meta.uid()),

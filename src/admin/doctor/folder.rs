@@ -2,9 +2,9 @@
 
 use super::Look;
 use crate::config::Config;
-use crate::store::file::lock::Lock;
-use crate::store::file::marker;
-use crate::sys;
+use crate::os::file;
+use crate::store::lock::Lock;
+use crate::store::marker;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 
@@ -91,7 +91,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
     }
     let tried = match config.read_only {
         true => Ok(()),
-        false => sys::could_create_in(folder),
+        false => file::could_create_in(folder),
     };
     match tried {
         Err(e) if e.kind() == std::io::ErrorKind::ReadOnlyFilesystem => look.fail(

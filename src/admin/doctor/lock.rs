@@ -3,7 +3,7 @@
 use super::Look;
 use crate::config::Config;
 use crate::os::running;
-use crate::store::file::lock::Lock;
+use crate::store::lock::Lock;
 use std::path::Path;
 
 const WHAT: &str = "lock";

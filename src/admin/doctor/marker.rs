@@ -4,7 +4,7 @@ use super::Look;
 use crate::admin::marker::opinion;
 use crate::config::Config;
 use crate::store::MarkerSays;
-use crate::store::file::marker;
+use crate::store::marker;
 
 const WHAT: &str = "marker";
 

@@ -167,14 +167,14 @@ pub fn how_to_reload(findings_of: Setup<'_>) -> &'static str {
 fn clock(look: &mut Look<'_>) {
     /// 2026-01-01
     const EARLIEST: i64 = 1_767_225_600;
-    let now = crate::sys::unix_seconds();
+    let now = crate::os::unix_seconds();
     match now < EARLIEST {
         true => look.warn(
             "clock",
-            format!("it is {} here", crate::sys::utc(now)),
+            format!("it is {} here", crate::text::utc(now)),
             "Set the clock.",
         ),
-        false => look.ok("clock", crate::sys::utc(now)),
+        false => look.ok("clock", crate::text::utc(now)),
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::{Look, Verdict};
 use crate::admin::inspect::inspect;
-use crate::config::{Config, KekConfig, SecretRef};
+use crate::config::{Config, KekConfig};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind};
 use crate::kek;
 use crate::secret::SecretPool;
-use crate::store::file::marker;
+use crate::secret_source::SecretRef;
+use crate::store::marker;
 
 const WHAT: &str = "opens";
 

@@ -2,8 +2,9 @@
 
 use super::Look;
 use crate::config::discover::JSON_NAME;
-use crate::config::{Config, KekConfig, SecretRef};
+use crate::config::{Config, KekConfig};
 use crate::os::{denied, identity, reach};
+use crate::secret_source::SecretRef;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 

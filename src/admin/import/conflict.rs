@@ -4,7 +4,7 @@
 
 use super::OP;
 use crate::error::{Error, Kind};
-use crate::keyring::id::KeyId;
+use crate::key::id::KeyId;
 use std::path::Path;
 
 /// `conflicts` of `all` keys are in the keyring `path` already with other material.

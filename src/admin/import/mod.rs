@@ -15,12 +15,12 @@ use super::{Target, open_alone, open_dry, open_to_look};
 use crate::config::Config;
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
+use crate::key::id::{KeyId, check_length, check_type};
+use crate::key::record::KeyRecord;
 use crate::keyring::Keyring;
-use crate::keyring::id::{KeyId, check_length, check_type};
-use crate::keyring::record::KeyRecord;
+use crate::os::file;
 use crate::os::signals;
 use crate::secret::{SecretBytes, SecretPool};
-use crate::sys;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -135,10 +135,10 @@ fn read_telling(
             let io = |e| Error::io(OP, format!("'{}'", path.display()), e);
             let mut file = match source {
                 Source::Open(_, file) => file.try_clone(),
-                _ => sys::open_following(path).map(|(file, _)| file),
+                _ => file::open_following(path).map(|(file, _)| file),
             }
             .map_err(io)?;
-            let bytes = sys::read_bounded(&mut file, MAX_SOURCE).map_err(io)?;
+            let bytes = file::read_bounded(&mut file, MAX_SOURCE).map_err(io)?;
             let parsed = if bytes.first() == Some(&b'{') {
                 parse_component_json(&bytes, pool).map(|k| ("component_keyring_file".into(), k))
             } else {
@@ -152,7 +152,7 @@ fn read_telling(
 /// Stores the keys at once, where the store can: many syncs would take minutes. Nothing is promised before that is
 /// over; a crash leaves the keyring as it was, or with all keys.
 fn store(keyring: &Keyring, new: &[&Found], progress: &mut dyn FnMut(usize, usize)) -> Result<()> {
-    let now = (sys::unix_seconds(), keyring.status().store.generation);
+    let now = (crate::os::unix_seconds(), keyring.status().store.generation);
     let mut records = Vec::with_capacity(new.len());
     for (i, key) in new.iter().enumerate() {
         progress(i, new.len());

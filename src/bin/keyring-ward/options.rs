@@ -5,12 +5,13 @@ use keyring_ward::admin::pin::Pinned;
 use keyring_ward::config::discover::{CommandLine, Place, read_json};
 use keyring_ward::config::locate::{self, Found, Places, find};
 use keyring_ward::config::written::Written;
-use keyring_ward::config::{Config, Held, Layer, find_option};
+use keyring_ward::config::{Config, Layer, find_option};
 use keyring_ward::error::{Error, Kind, Result};
-use keyring_ward::kek::secret_file::MAX_SECRET;
 use keyring_ward::os;
 use keyring_ward::os::identity::{self, Account};
 use keyring_ward::secret::SecretPool;
+use keyring_ward::secret_source::Held;
+use keyring_ward::secret_source::MAX_SECRET;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 

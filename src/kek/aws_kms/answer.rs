@@ -4,7 +4,6 @@
 
 use crate::config::aws_names::Text;
 use crate::error::{Error, Kind, Result};
-use crate::sys;
 use aws_credential_types::Credentials;
 use aws_smithy_types::date_time::{DateTime, Format};
 use serde_json::{Map, Value};
@@ -84,11 +83,11 @@ pub(super) fn read(bytes: &[u8], names: &Names, whose: &str) -> Result<Credentia
         let at = DateTime::from_str(expires, Format::DateTimeWithOffset).map_err(|_| {
             bad("is unusable: Expiration is not a time like 2026-01-31T12:00:00Z (RFC 3339)".into())
         })?;
-        if names.may_expire && at.secs() <= sys::unix_seconds() {
+        if names.may_expire && at.secs() <= crate::os::unix_seconds() {
             return Err(Error::new(
                 Kind::Denied,
                 OP,
-                format!("{whose} has expired, at {}", sys::utc(at.secs())),
+                format!("{whose} has expired, at {}", crate::text::utc(at.secs())),
             )
             .hint(
                 "Renew the credentials where they come from, and check the clock of this machine.",

@@ -4,10 +4,9 @@
 //! again; nothing that was refused does. It must never show credentials: AWS's own sentences name ARNs and
 //! access key ids, and are cleaned and cut.
 
-pub(super) use crate::error::clean;
 use crate::error::{Error, Kind};
 use crate::net::{LookupFailed, NoAnswer, TooLong};
-use crate::sys;
+pub(super) use crate::text::clean;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kms::primitives::{DateTime, DateTimeFormat};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -239,7 +238,7 @@ fn from_answer(
 /// By how many seconds this machine is ahead of the answer's Date.
 fn skew(date: &str) -> Option<i64> {
     let theirs = DateTime::from_str(date, DateTimeFormat::HttpDate).ok()?;
-    Some(sys::unix_seconds() - theirs.secs())
+    Some(crate::os::unix_seconds() - theirs.secs())
 }
 
 /// The error of a connection.
@@ -382,7 +381,7 @@ mod tests {
             Some(900),
         );
         assert!(text.to_string().contains("by 900 s"), "{text}");
-        let now = sys::unix_seconds();
+        let now = crate::os::unix_seconds();
         let date = DateTime::from_secs(now - 600)
             .fmt(DateTimeFormat::HttpDate)
             .unwrap();

@@ -15,11 +15,12 @@ mod source;
 mod sts;
 mod token_file;
 
-use super::{Budget, Kek, Stanza, Unwrapped};
+use super::{Budget, Kek, Unwrapped};
 use crate::config::AwsKmsConfig;
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY, LOCAL_BLOB, WrapKeys, hkdf, unwrap_local, wrap_local};
 use crate::error::{Error, Kind, Result};
+use crate::format::stanza::Stanza;
 use crate::net;
 use crate::secret::{SecretBytes, SecretPool, wipe_stack};
 use aws_sdk_kms::primitives::Blob;
@@ -74,7 +75,7 @@ impl AwsKmsKek {
     fn context(&self, file_id: &[u8; FILE_ID]) -> HashMap<String, String> {
         let mut context: HashMap<_, _> = self.config.context.iter().cloned().collect();
         context.insert("product".into(), "keyring-ward".into());
-        context.insert("file-id".into(), crate::config::hex(file_id));
+        context.insert("file-id".into(), crate::text::hex(file_id));
         context
     }
 }

@@ -5,12 +5,13 @@
 //! the config and credentials files"). It must never take a file that it can't read for one that is not there, and
 //! never show a value.
 
-use crate::config::{AwsKmsConfig, SecretRef};
+use crate::config::AwsKmsConfig;
 use crate::error::{Error, Kind, Result};
-use crate::kek::secret_file;
+use crate::os::file;
 use crate::os::trusted::{self, Rule, Trusted};
 use crate::secret::SecretPool;
-use crate::sys;
+use crate::secret_source;
+use crate::secret_source::SecretRef;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -139,7 +140,7 @@ impl Shared {
         }
         // Whoever writes it chooses the program that gives the credentials, or the account that is asked.
         let Trusted { mut file, .. } = trusted::open(path, Rule::Settings, OP)?;
-        let bytes = sys::read_bounded(&mut file, MAX_FILE)
+        let bytes = file::read_bounded(&mut file, MAX_FILE)
             .map_err(|e| Error::io(OP, format!("'{}'", path.display()), e))?;
         let bytes = Zeroizing::new(bytes);
         let bytes = pool.copy(&bytes)?;
@@ -159,7 +160,7 @@ impl Shared {
 
     /// The credentials file is read as any file with a secret.
     fn read_credentials(&mut self, pool: &SecretPool, source: &SecretRef) -> Result<()> {
-        let bytes = secret_file::read(pool, "read AWS's credentials file", source)?;
+        let bytes = secret_source::read(pool, "read AWS's credentials file", source)?;
         let label: Rc<str> = match source {
             SecretRef::File(path) => format!("'{}'", path.display()).into(),
             other => other.to_string().into(),

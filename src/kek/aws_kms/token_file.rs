@@ -4,8 +4,8 @@
 //! for all: who may read them is the cluster's decision. It must never take more than one line.
 
 use crate::error::{Error, Kind, Result};
+use crate::os::file;
 use crate::os::trusted::{self, Rule};
-use crate::sys;
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -28,7 +28,7 @@ pub(super) fn read(path: &str, named: &str) -> Result<Zeroizing<String>> {
     }
     let mut found =
         trusted::open(Path::new(path), Rule::Settings, OP).map_err(|e| e.context(named))?;
-    let bytes = sys::read_bounded(&mut found.file, MAX_TOKEN)
+    let bytes = file::read_bounded(&mut found.file, MAX_TOKEN)
         .map_err(|e| Error::io(OP, format!("'{path}' ({named})"), e))?;
     let bytes = Zeroizing::new(bytes);
     let text = std::str::from_utf8(&bytes).map_err(|_| bad(Kind::Config, "is not text"))?;

@@ -13,12 +13,14 @@ mod process;
 pub mod survey;
 mod token;
 
-use super::{Budget, Kek, Stanza, Unwrapped};
+use super::{Budget, Kek, Unwrapped};
 use crate::config::{Mechanism, Pkcs11Config};
 use crate::deadline::Deadline;
 use crate::envelope::FILE_ID;
-use crate::error::{Error, Kind, Result, clean};
+use crate::error::{Error, Kind, Result};
+use crate::format::stanza::Stanza;
 use crate::secret::SecretPool;
+use crate::text::clean;
 use mechanism::Wrapper;
 use std::sync::{Arc, Mutex, PoisonError};
 use token::LoggedIn;

@@ -4,8 +4,8 @@
 
 use super::{errors, process};
 use crate::error::{Error, Kind, Result};
+use crate::os::file;
 use crate::os::identity::{effective_uid, has_given_up_root};
-use crate::sys;
 use cryptoki::context::Pkcs11;
 use cryptoki::error::RvError;
 use std::io::Read;
@@ -38,7 +38,7 @@ impl Initialized {
             Pkcs11::new(&resolved)
                 .map_err(|e| errors::error(OP, &e).context(format!("'{}'", path.display())))
         })?;
-        let borrowed = match sys::pkcs11_initialize(&context, args) {
+        let borrowed = match crate::os::pkcs11::initialize(&context, args) {
             Ok(()) => false,
             Err(e) if errors::code(&e) == Some(RvError::CryptokiAlreadyInitialized) => {
                 !process::note_unfinished(&resolved, false)
@@ -104,7 +104,7 @@ pub(super) fn check(path: &Path) -> Result<PathBuf> {
             .hint("A module runs inside mysqld: it and every folder above it must belong to root and be writable by nobody else."));
         }
     }
-    let (mut file, _) = sys::open_following(&resolved).map_err(io)?;
+    let (mut file, _) = file::open_following(&resolved).map_err(io)?;
     let mut head = [0; 20];
     let read = file.read(&mut head).map_err(io)?;
     check_elf(&head[..read]).map_err(|why| {

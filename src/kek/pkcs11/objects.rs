@@ -7,7 +7,8 @@
 use super::{errors, with_login};
 use crate::config::Pkcs11Config;
 use crate::deadline::Deadline;
-use crate::error::{Error, Kind, Result, clean};
+use crate::error::{Error, Kind, Result};
+use crate::text::clean;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 

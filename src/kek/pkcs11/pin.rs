@@ -5,12 +5,13 @@
 //! token's serial number, and is not tried again until the PIN file holds another one. It must never
 //! write the PIN itself, and never keep a server from trying a PIN that was not refused.
 
-use crate::config::{Pkcs11Config, hex};
+use crate::config::Pkcs11Config;
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
-use crate::kek::secret_file;
+use crate::os::file::{self, Access};
 use crate::secret::{SecretBytes, SecretPool, fill_random, wipe_stack};
-use crate::sys::{self, Access};
+use crate::secret_source;
+use crate::text::hex;
 use argon2::{Algorithm, Argon2, Params, Version};
 use std::path::Path;
 
@@ -30,7 +31,7 @@ pub(super) fn read(
     config: &Pkcs11Config,
     warnings: &mut Vec<String>,
 ) -> Result<SecretBytes> {
-    let pin = secret_file::line(pool, OP, &config.pin, warnings)?;
+    let pin = secret_source::line(pool, OP, &config.pin, warnings)?;
     if pin.len() > MAX_PIN {
         return Err(Error::new(
             Kind::InvalidInput,
@@ -80,7 +81,7 @@ pub(super) fn remember(config: &Pkcs11Config, serial: &str, pin: &[u8]) -> Optio
         .and_then(|()| hash_of(&salt, serial, pin))
         .and_then(|hash| {
             let text = format!("{LABEL} {} {}\n", hex(&salt), hex(&hash));
-            sys::replace_file(&config.refused_pin, text.as_bytes()).map_err(|e| {
+            file::replace_file(&config.refused_pin, text.as_bytes()).map_err(|e| {
                 Error::io(
                     "remember the refused PIN",
                     format!("'{}'", config.refused_pin.display()),
@@ -118,21 +119,22 @@ fn hash_of(salt: &[u8; SALT], serial: &str, pin: &[u8]) -> Result<[u8; HASH]> {
 
 /// Salt and hash; `None`: nothing is remembered, or it can't be read (then the PIN is tried).
 fn load(path: &Path) -> Option<([u8; SALT], [u8; HASH])> {
-    let (mut file, _) = sys::open(path, Access::Read).ok()?;
-    let text = String::from_utf8(sys::read_bounded(&mut file, 256).ok()?).ok()?;
+    let (mut file, _) = file::open(path, Access::Read).ok()?;
+    let text = String::from_utf8(file::read_bounded(&mut file, 256).ok()?).ok()?;
     let mut words = text.split_ascii_whitespace();
     if words.next()? != LABEL {
         return None;
     }
-    let salt = crate::config::from_hex(words.next()?, SALT)?;
-    let hash = crate::config::from_hex(words.next()?, HASH)?;
+    let salt = crate::text::from_hex(words.next()?, SALT)?;
+    let hash = crate::text::from_hex(words.next()?, HASH)?;
     Some((salt.try_into().ok()?, hash.try_into().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{KeyChoice, SecretRef, Storage, TokenChoice};
+    use crate::config::{KeyChoice, Storage, TokenChoice};
+    use crate::secret_source::SecretRef;
     use std::os::unix::fs::PermissionsExt;
 
     fn config(dir: &Path) -> Pkcs11Config {

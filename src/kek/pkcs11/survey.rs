@@ -10,7 +10,8 @@ use super::{Pkcs11Kek, errors, process, with_login};
 use crate::config::{KeyChoice, Mechanism, Pkcs11Config};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
-use crate::kek::{Budget, Kek, Stanza, Unwrapped};
+use crate::format::stanza::Stanza;
+use crate::kek::{Budget, Kek, Unwrapped};
 use crate::secret::{SecretPool, fill_random};
 use cryptoki::mechanism::{Mechanism as CkMechanism, MechanismType};
 use cryptoki::object::{Attribute, KeyType, ObjectClass};
@@ -352,7 +353,7 @@ pub enum Outcome {
 pub fn test(config: &Pkcs11Config, deadline: Deadline) -> Result<Vec<Step>> {
     let mut random = [0; 6];
     fill_random(&mut random)?;
-    let tag = crate::config::hex(&random);
+    let tag = crate::text::hex(&random);
     with_login(config, false, deadline, |_, _, _| Ok(()))?;
     let mut steps = vec![Step {
         what: "module, token, login".into(),

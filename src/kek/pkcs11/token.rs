@@ -6,9 +6,10 @@
 
 use super::module::Initialized;
 use super::{errors, pin};
-use crate::config::{KeyChoice, Pkcs11Config, TokenChoice, hex};
+use crate::config::{KeyChoice, Pkcs11Config, TokenChoice};
 use crate::error::{Error, Kind, Result};
 use crate::secret::SecretPool;
+use crate::text::hex;
 use cryptoki::context::Pkcs11;
 use cryptoki::error::RvError;
 use cryptoki::mechanism::MechanismType;

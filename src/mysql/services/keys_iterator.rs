@@ -1,6 +1,6 @@
 //! `keyring_keys_metadata_iterator`: the names behind `performance_schema.keyring_keys`.
 
-use crate::keyring::record::KeyRecord;
+use crate::key::record::KeyRecord;
 use crate::mysql::{abi, cursor::Cursor, ptr, ptr::Handle, state};
 use std::ffi::{c_char, c_int};
 use std::sync::Arc;

@@ -4,7 +4,6 @@
 use crate::kek::Contact;
 use crate::mysql::{abi, cursor::Cursor, ptr, ptr::Handle, state};
 use crate::store::Mode;
-use crate::sys;
 use std::ffi::{c_char, c_int};
 
 /// The service's table.
@@ -108,7 +107,7 @@ pub fn rows() -> Vec<Row> {
 /// The last contact to a KEK that is not on this machine.
 fn contact(contact: &Contact) -> String {
     let when = contact.last_success.map_or("never".to_string(), |at| {
-        format!("{} s ago", (sys::unix_seconds() - at).max(0))
+        format!("{} s ago", (crate::os::unix_seconds() - at).max(0))
     });
     format!("{when}, {} calls, {} failed", contact.calls, contact.errors)
 }

@@ -1,6 +1,6 @@
 //! `keyring_writer`: store and remove.
 
-use crate::keyring::id::MAX_MATERIAL;
+use crate::key::id::MAX_MATERIAL;
 use crate::mysql::{abi, ptr, state};
 use std::ffi::{c_char, c_int, c_uchar};
 

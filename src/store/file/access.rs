@@ -5,8 +5,8 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::os::denied;
+use crate::os::file::{self, Access};
 use crate::store::Mode;
-use crate::sys::{self, Access};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -77,13 +77,13 @@ fn open_as(path: &Path, mode: Mode, account: &Account) -> Result<Opened> {
         })
     };
     if !matches!(mode, Mode::ReadWrite | Mode::DryRun) {
-        let (file, meta) = sys::open(path, Access::Read).map_err(fail)?;
+        let (file, meta) = file::open(path, Access::Read).map_err(fail)?;
         return plain(file, meta, None);
     }
-    match sys::open(path, Access::ReadWrite) {
+    match file::open(path, Access::ReadWrite) {
         // Root can write anything: the mode tells what is meant.
         Ok((_, meta)) if meta.mode() & 0o200 == 0 => {
-            let (file, meta) = sys::open(path, Access::Read).map_err(fail)?;
+            let (file, meta) = file::open(path, Access::Read).map_err(fail)?;
             let why = format!("{shown} has mode {:04o}", meta.mode() & 0o7777);
             plain(file, meta, Some(why))
         }
@@ -92,7 +92,7 @@ fn open_as(path: &Path, mode: Mode, account: &Account) -> Result<Opened> {
             if e.kind() == io::ErrorKind::PermissionDenied
                 || e.kind() == io::ErrorKind::ReadOnlyFilesystem =>
         {
-            let Ok((file, meta)) = sys::open(path, Access::Read) else {
+            let Ok((file, meta)) = file::open(path, Access::Read) else {
                 return Err(fail(e));
             };
             let why = format!(
@@ -117,7 +117,7 @@ impl Account {
     fn current() -> Account {
         Account {
             uid: crate::os::identity::effective_uid(),
-            groups: sys::groups(),
+            groups: crate::os::identity::groups(),
         }
     }
 }

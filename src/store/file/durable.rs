@@ -63,7 +63,7 @@ impl FileStore {
         file.sync_data()
             .or_else(pass(&[libc::EROFS, libc::EINVAL]))
             .and_then(|()| {
-                sys::sync_folder(&self.folder)
+                file::sync_folder(&self.folder)
                     .or_else(pass(&[libc::EROFS, libc::EINVAL, libc::EACCES]))
             })
             .map_err(|e| {

@@ -28,8 +28,8 @@ impl FileStore {
 
 /// Gives a file a name that nothing has.
 fn put_aside(file: &Path) -> io::Result<PathBuf> {
-    let suffix = format!(".left-{}", sys::unix_seconds());
-    let made = sys::make_beside(file, &suffix, |aside| sys::rename_noreplace(file, aside));
+    let suffix = format!(".left-{}", crate::os::unix_seconds());
+    let made = file::make_beside(file, &suffix, |aside| file::rename_noreplace(file, aside));
     made.map(|(aside, ())| aside)
 }
 

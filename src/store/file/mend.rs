@@ -74,18 +74,18 @@ fn what_is_known(bound: &Bound, last: u64) -> String {
 
 /// Writes the torn bytes durably to a new file beside the keyring; gives its path.
 fn save(path: &Path, folder: &Path, base: &str, torn: &[u8]) -> io::Result<PathBuf> {
-    let made = sys::make_beside(path, base, |aside| sys::open(aside, Access::CreateNew));
+    let made = file::make_beside(path, base, |aside| file::open(aside, Access::CreateNew));
     let (aside, (file, _)) = made.map_err(|e| match e.kind() {
         io::ErrorKind::AlreadyExists => io::Error::other(format!(
             "{} files '{base}…' lie beside it already",
-            sys::MOST_BESIDE
+            file::MOST_BESIDE
         )),
         _ => e,
     })?;
     let written = file
         .write_all_at(torn, 0)
         .and_then(|()| file.sync_all())
-        .and_then(|()| sys::sync_folder(folder));
+        .and_then(|()| file::sync_folder(folder));
     if let Err(e) = written {
         let _ = std::fs::remove_file(&aside);
         return Err(e);

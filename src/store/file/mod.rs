@@ -7,11 +7,7 @@
 
 pub mod access;
 mod durable;
-pub mod layout;
 mod leftover;
-pub mod lineage;
-pub mod lock;
-pub mod marker;
 mod mend;
 mod ours;
 mod room;
@@ -22,20 +18,21 @@ pub mod window;
 mod write;
 
 use super::header::{self, OpenHeader};
-use super::{MarkerSays, Mode, Store, StoreInfo};
+use super::{Handover, Journal as Rewritten, MarkerSays, Mode, OnDemand, Store, StoreInfo};
 use crate::config::Limits;
 use crate::deadline::Deadline;
-use crate::envelope::{FILE_ID, FINGERPRINT, FileKeys, MAC, fingerprint};
+use crate::envelope::{FILE_ID, FileKeys, MAC, fingerprint};
 use crate::error::{Error, Kind, Result};
+use crate::format::layout::{self, Header, ParsedHeader, frame_length};
+use crate::format::lineage::{Ancestor, short};
 use crate::kek::{Budget, Kek, Unwrapped};
-use crate::keyring::record::{Change, KeyRecord, ReadChange};
+use crate::key::limits::FINGERPRINT;
+use crate::key::record::{Change, KeyRecord, ReadChange};
+use crate::os::file::{self, Access};
 use crate::secret::{SecretBytes, SecretPool};
-use crate::sys::{self, Access};
+use crate::store::lock::{Hold, Lock};
+use crate::store::marker::{self, Keeper, Marker, Slot, Survives};
 use durable::Stamp;
-use layout::{Header, ParsedHeader, frame_length};
-use lineage::{Ancestor, short};
-use lock::{Hold, Lock};
-use marker::{Keeper, Marker, Slot, Survives};
 use scan::End;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -93,10 +90,9 @@ pub struct ByTool {
     pub cut_torn_end: bool,
 }
 
-/// What an open store hands to the one that takes its place (RELOAD).
+/// What an open file store hands over beside its lock.
 #[derive(Clone)]
-pub struct Handover {
-    lock: Option<Arc<Lock>>,
+pub(super) struct Held {
     hold: Option<Arc<Hold>>,
     last: Option<Remembered>,
     /// The operator removed the marker: another keyring may begin.
@@ -114,22 +110,7 @@ struct Remembered {
     failed: Option<(u64, u64)>,
 }
 
-impl Handover {
-    /// A lock alone: what a store without a journal hands over.
-    pub(super) fn of_lock(lock: Option<Arc<Lock>>) -> Handover {
-        Handover {
-            lock,
-            hold: None,
-            last: None,
-            given_up: false,
-        }
-    }
-
-    /// The lock that is handed over.
-    pub(super) fn lock(&self) -> Option<Arc<Lock>> {
-        self.lock.clone()
-    }
-
+impl Held {
     /// What memory holds and must not be lost: everything, unless the operator said so.
     fn held(&self) -> Option<&Remembered> {
         self.last.as_ref().filter(|_| !self.given_up)
@@ -248,7 +229,7 @@ impl FileStore {
     /// Locked, NotFound (marker without file), WrongKek, Tampered, UnsupportedVersion,
     /// Permission, Io, and the KEK's own errors.
     pub fn open(options: OpenOptions<'_>, sink: &mut Sink<'_>) -> Result<FileStore> {
-        let (folder, path) = sys::resolve(options.path, OP)?;
+        let (folder, path) = file::resolve(options.path, OP)?;
         let mut store = FileStore {
             lock: None,
             held: None,
@@ -276,6 +257,7 @@ impl FileStore {
         };
         let predecessor = options.predecessor.as_ref();
         let inherited = predecessor.and_then(Handover::lock);
+        let predecessor = predecessor.and_then(|p| p.file.as_ref());
         store.lock = Lock::for_mode(&store.path, store.mode, inherited)?;
         let marker = match &store.data_dir {
             Some(dir) => marker::read(dir)?,
@@ -326,7 +308,7 @@ impl FileStore {
     fn missing(
         &self,
         marker: Option<&Marker>,
-        predecessor: Option<&Handover>,
+        predecessor: Option<&Held>,
         deadline: Deadline,
     ) -> Result<()> {
         let path = self.path.display();
@@ -341,7 +323,7 @@ impl FileStore {
             )
             .hint(self.missing_hint(dir)));
         }
-        if predecessor.and_then(Handover::held).is_some() {
+        if predecessor.and_then(Held::held).is_some() {
             let why = format!("'{path}' does not exist, but this server's memory holds a keyring");
             return Err(Error::new(Kind::NotFound, OP, why).hint(BEGIN_ANEW));
         }
@@ -383,7 +365,7 @@ impl FileStore {
         pinned: &[[u8; FINGERPRINT]],
         deadline: Deadline,
         marker: Option<Marker>,
-        predecessor: Option<&Handover>,
+        predecessor: Option<&Held>,
         sink: &mut Sink<'_>,
     ) -> Result<()> {
         let place = format!("'{}'", self.path.display());
@@ -581,99 +563,14 @@ impl FileStore {
     }
 
     fn temporary(&self) -> PathBuf {
-        sys::beside(&self.path, ".new")
+        file::beside(&self.path, ".new")
     }
 }
 
-fn from_memory() -> Error {
-    let why = "keys of a keyring file are served from memory";
-    Error::new(Kind::Internal, "fetch the key", why)
-}
-
-impl Store for FileStore {
-    fn append(&mut self, change: &Change<'_>) -> Result<()> {
-        self.append_change(change)
-    }
-
-    fn fetch(&self, _: &crate::keyring::id::KeyId) -> Result<Option<KeyRecord>> {
-        Err(from_memory())
-    }
-
-    fn fetch_all(&self) -> Result<Vec<KeyRecord>> {
-        Err(from_memory())
-    }
-
-    fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()> {
-        self.rewrite_all(live)
-    }
-
-    fn rekey(
-        &mut self,
-        live: &[&KeyRecord],
-        keks: Vec<Box<dyn Kek>>,
-        keep_dek: bool,
-    ) -> Result<()> {
-        self.rekey_all(live, keks, keep_dek)
-    }
-
-    fn is_under(&self, kek: &dyn Kek, deadline: Deadline) -> Result<bool> {
-        let Some(journal) = &self.journal else {
-            return Ok(false);
-        };
-        let Header {
-            file_id, stanzas, ..
-        } = &journal.header;
-        let mut budget = Budget::new(deadline);
-        for stanza in stanzas {
-            match kek.unwrap(&self.pool, file_id, stanza, &mut budget) {
-                Ok(Unwrapped::Opened(_)) => {}
-                Ok(Unwrapped::NotMine | Unwrapped::WrongKey) => return Ok(false),
-                Err(e) if e.kind() == Kind::WrongKek => return Ok(false),
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(true)
-    }
-
-    fn wants_rewrite(&self) -> bool {
-        self.wants()
-    }
-
-    fn is_crowded(&self, change: &Change<'_>) -> bool {
-        self.is_crowded_for(change)
-    }
-
-    fn rewrites_at_once(&self) -> bool {
-        true
-    }
-
-    fn mix_random(&self, bytes: &mut [u8]) -> Result<()> {
-        match self.keks.first().filter(|kek| kek.supplies_material()) {
-            Some(kek) => kek.mix_random(bytes, Deadline::after(self.kek_patience)),
-            None => Ok(()),
-        }
-    }
-
-    fn opened_by_an_old_kek(&self) -> bool {
-        self.kek_in_use > 0 && self.mode == Mode::ReadWrite && self.journal.is_some()
-    }
-
-    fn adopt(&mut self, live: &[&KeyRecord], deadline: Deadline) -> Result<()> {
-        self.adopt_first_kek(live, deadline)
-    }
-
-    fn warn(&mut self, sentence: String) {
-        self.warnings.push(sentence);
-    }
-
-    fn take_warnings(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.warnings)
-    }
-
-    fn handover(&self) -> Handover {
+impl FileStore {
+    fn held_in_memory(&self) -> Held {
         let journal = self.journal.as_ref();
-        Handover {
-            lock: self.lock.clone(),
+        Held {
             hold: self.held.clone(),
             last: journal.map(|j| Remembered {
                 file_id: j.header.file_id,
@@ -689,33 +586,53 @@ impl Store for FileStore {
             given_up: self.keeper.as_ref().is_some_and(Keeper::was_removed),
         }
     }
+}
 
-    fn needs_rescue(&self) -> bool {
-        let lost = || {
-            // A marker that was removed, too, says that another keyring shall begin; one that could never be made or is
-            // not to be seen says nothing, and memory is what there is.
-            self.is_missing() && !self.keeper.as_ref().is_some_and(Keeper::was_removed)
-        };
-        matches!(
-            self.refusing,
-            Some(Refusing::Unsynced(_) | Refusing::Uncut(_))
-        ) || (self.journal.is_some() && self.mode == Mode::ReadWrite && lost())
+impl Store for FileStore {
+    fn append(&mut self, change: &Change<'_>) -> Result<()> {
+        self.append_change(change)
+    }
+
+    fn begin(&mut self) -> Result<()> {
+        self.rewrite_all(&[])
+    }
+
+    fn mix_random(&self, bytes: &mut [u8]) -> Result<()> {
+        match self.keks.first().filter(|kek| kek.supplies_material()) {
+            Some(kek) => kek.mix_random(bytes, Deadline::after(self.kek_patience)),
+            None => Ok(()),
+        }
+    }
+
+    fn journal(&mut self) -> Option<&mut dyn Rewritten> {
+        Some(self)
+    }
+
+    fn on_demand(&self) -> Option<&dyn OnDemand> {
+        None
+    }
+
+    fn warn(&mut self, sentence: String) {
+        self.warnings.push(sentence);
+    }
+
+    fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    fn handover(&self) -> Handover {
+        Handover {
+            lock: self.lock.clone(),
+            file: Some(self.held_in_memory()),
+        }
     }
 
     fn is_retired(&self) -> bool {
         matches!(self.refusing, Some(Refusing::Retired))
     }
 
-    fn prepare_dek(&mut self, keks: &[Box<dyn Kek>]) -> Result<[u8; FINGERPRINT]> {
-        self.next_dek(keks)
-    }
-
     fn retire(&mut self) {
         self.refusing = Some(Refusing::Retired);
-    }
-
-    fn path(&self) -> &Path {
-        &self.path
     }
 
     fn generation(&self) -> u64 {
@@ -761,5 +678,71 @@ impl Store for FileStore {
             }
         }
         info
+    }
+}
+
+impl Rewritten for FileStore {
+    fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()> {
+        self.rewrite_all(live)
+    }
+
+    fn rekey(
+        &mut self,
+        live: &[&KeyRecord],
+        keks: Vec<Box<dyn Kek>>,
+        keep_dek: bool,
+    ) -> Result<()> {
+        self.rekey_all(live, keks, keep_dek)
+    }
+
+    fn is_under(&self, kek: &dyn Kek, deadline: Deadline) -> Result<bool> {
+        let Some(journal) = &self.journal else {
+            return Ok(false);
+        };
+        let Header {
+            file_id, stanzas, ..
+        } = &journal.header;
+        let mut budget = Budget::new(deadline);
+        for stanza in stanzas {
+            match kek.unwrap(&self.pool, file_id, stanza, &mut budget) {
+                Ok(Unwrapped::Opened(_)) => {}
+                Ok(Unwrapped::NotMine | Unwrapped::WrongKey) => return Ok(false),
+                Err(e) if e.kind() == Kind::WrongKek => return Ok(false),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(true)
+    }
+
+    fn wants_rewrite(&self) -> bool {
+        self.wants()
+    }
+
+    fn is_crowded(&self, change: &Change<'_>) -> bool {
+        self.is_crowded_for(change)
+    }
+
+    fn opened_by_an_old_kek(&self) -> bool {
+        self.kek_in_use > 0 && self.mode == Mode::ReadWrite && self.journal.is_some()
+    }
+
+    fn adopt(&mut self, live: &[&KeyRecord], deadline: Deadline) -> Result<()> {
+        self.adopt_first_kek(live, deadline)
+    }
+
+    fn needs_rescue(&self) -> bool {
+        let lost = || {
+            // A marker that was removed, too, says that another keyring shall begin; one that could never be made or is
+            // not to be seen says nothing, and memory is what there is.
+            self.is_missing() && !self.keeper.as_ref().is_some_and(Keeper::was_removed)
+        };
+        matches!(
+            self.refusing,
+            Some(Refusing::Unsynced(_) | Refusing::Uncut(_))
+        ) || (self.journal.is_some() && self.mode == Mode::ReadWrite && lost())
+    }
+
+    fn prepare_dek(&mut self, keks: &[Box<dyn Kek>]) -> Result<[u8; FINGERPRINT]> {
+        self.next_dek(keks)
     }
 }

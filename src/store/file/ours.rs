@@ -4,9 +4,9 @@
 //! content with what the system says about a file: `cp` keeps the inode, and as records are padded, equal lengths are
 //! nothing rare. It changes nothing but what a failed write has left behind the end.
 
-use super::layout::{END_MARK, MAX_FRAME};
 use super::*;
 use crate::envelope::{MAC, TAG};
+use crate::format::layout::{END_MARK, MAX_FRAME};
 
 const WRITE: &str = "write the keyring file";
 /// What to do about a file that is not ours.
@@ -127,7 +127,7 @@ impl FileStore {
         &mut self,
         file: &File,
         meta: Metadata,
-        predecessor: Option<&Handover>,
+        predecessor: Option<&Held>,
     ) -> Result<Metadata> {
         // A reader takes no lock, nor does who may not write.
         if self.mode != Mode::ReadWrite || self.refusing.is_some() {

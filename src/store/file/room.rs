@@ -6,7 +6,7 @@
 //! shorter than the keys. So a removal always fits. It must never refuse one below the bound.
 
 use super::*;
-use layout::frame_length;
+use crate::format::layout::frame_length;
 
 /// Rewrites that don't help may take one part in so many of the time.
 const SHARE: u32 = 20;

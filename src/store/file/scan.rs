@@ -3,13 +3,13 @@
 //! It must never skip a frame, and touches nothing on disk. What an end that is not whole means is decided in
 //! `torn`, whether a remembered record was met in `waypoint`.
 
-use super::layout::{self, END_MARK, FRAME_HEADER, FrameHeader, MAX_BODY, damaged};
 use super::torn::{self, Bound, Tail, Verdict};
 use super::waypoint::Watch;
 use super::window::{LOOK, Window};
 use crate::envelope::{FileKeys, MAC, Position, TAG};
 use crate::error::{Error, Result};
-use crate::keyring::record::ReadChange;
+use crate::format::layout::{self, END_MARK, FRAME_HEADER, FrameHeader, MAX_BODY, damaged};
+use crate::key::record::ReadChange;
 use crate::secret::SecretPool;
 
 /// Where a journal ends.

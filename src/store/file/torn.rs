@@ -4,7 +4,7 @@
 //! most the last one frame incomplete, and only beyond what was acknowledged. It must never call torn what may be
 //! more than one frame, or what the marker knows; it reads no file and needs no key.
 
-use super::layout::{self, FRAME_HEADER, FRAME_MARK, MAX_FRAME, MIN_FRAME};
+use crate::format::layout::{self, FRAME_HEADER, FRAME_MARK, MAX_FRAME, MIN_FRAME};
 
 /// Disks write whole sectors; file systems write whole multiples of them.
 pub const SECTOR: u64 = 512;

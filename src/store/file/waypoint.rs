@@ -3,10 +3,10 @@
 //! Owns the difference between "the same file, further on", "an older copy" and "another branch". It must never
 //! take a copy that lacks the remembered record for the same file, and touches nothing on disk.
 
-use super::layout::ParsedHeader;
-use super::lineage::{self, SHORT, short};
 use super::scan::End;
 use crate::envelope::MAC;
+use crate::format::layout::ParsedHeader;
+use crate::format::lineage::{self, SHORT, short};
 use std::cmp::Ordering;
 
 /// A record that was seen: "the journal must contain this".
@@ -134,9 +134,9 @@ pub fn misfit(
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::Header;
-    use super::super::lineage::{Ancestor, Lineage};
     use super::*;
+    use crate::format::layout::Header;
+    use crate::format::lineage::{Ancestor, Lineage};
 
     fn end(sequence: u64) -> End {
         End {

@@ -3,8 +3,8 @@
 //! Owns the buffer between the file and `scan`. It must never hold more than `CAPACITY` bytes, whatever size a
 //! file claims to have: nobody has authenticated that size.
 
-use super::layout::MAX_FRAME;
 use crate::error::{Error, Kind, Result};
+use crate::format::layout::MAX_FRAME;
 use std::io::{self, Read};
 
 /// What is seen at once: a whole frame and one byte more, which tells whether it is the last one.

@@ -6,10 +6,10 @@
 use super::*;
 use crate::deadline::Deadline;
 use crate::envelope::{Position, RecordCipher, SALT};
+use crate::format::layout::{finish_header, plaintext_length, write_frame, write_plaintext};
+use crate::format::lineage::Lineage;
 use crate::secret::fill_random;
 use crate::store::header::{new_dek, wrap_dek};
-use layout::{finish_header, plaintext_length, write_frame, write_plaintext};
-use lineage::Lineage;
 use ours::Since;
 use scan::chain_value;
 use std::io::Write;
@@ -295,7 +295,7 @@ impl FileStore {
         // A KEK may have taken its time since this was asked.
         self.check_place(replace)?;
         fill_random(&mut header.salt)?;
-        header.written_at = sys::unix_seconds();
+        header.written_at = crate::os::unix_seconds();
         header.whole_to = header.base_sequence + live.len() as u64;
         let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
         self.sweep();
@@ -347,7 +347,7 @@ impl FileStore {
         live: &[&KeyRecord],
     ) -> Result<Whole> {
         let (mut file, _) =
-            sys::open(temporary, Access::CreateNew).map_err(|e| in_the_way(temporary, e))?;
+            file::open(temporary, Access::CreateNew).map_err(|e| in_the_way(temporary, e))?;
         let fail = |e| cannot_write(temporary, e);
         // Held before it has the keyring's name: whoever opens it by that finds it locked.
         let made = Hold::take(temporary, &file).and_then(|hold| {
@@ -421,7 +421,7 @@ impl FileStore {
     fn put_in_place(&self, temporary: &Path, replace: Option<Since>) -> io::Result<()> {
         match replace {
             Some(_) => std::fs::rename(temporary, &self.path),
-            None => sys::rename_noreplace(temporary, &self.path),
+            None => file::rename_noreplace(temporary, &self.path),
         }
     }
 }

@@ -5,9 +5,9 @@ use crate::options::{Keyring, file_config};
 use crate::warnings::warn;
 use keyring_ward::admin::import::{Source, import};
 use keyring_ward::error::Result;
+use keyring_ward::os::file;
 use keyring_ward::os::{identity, running, signals};
-use keyring_ward::store::file::lock::Lock;
-use keyring_ward::sys;
+use keyring_ward::store::lock::Lock;
 use serde_json::json;
 use std::fs::File;
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ impl Args {
     /// the shell would for `< FILE`, if its path leads nowhere else. Any other way to it is gone with the account's rights.
     fn opened_by_root(&self) -> Option<File> {
         let file = self.from.as_ref().filter(|_| identity::is_root())?;
-        sys::open_without_links(file).ok()
+        file::open_without_links(file).ok()
     }
 }
 

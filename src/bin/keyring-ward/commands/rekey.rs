@@ -7,9 +7,10 @@ use crate::options::{Asked, Keyring, SOMEWHERE, file_config, file_written, set};
 use keyring_ward::admin::pin::{Pin, Pinned};
 use keyring_ward::admin::rekey::{self, could_rekey, could_reseal, rekey};
 use keyring_ward::config::written::Written;
-use keyring_ward::config::{Config, KekConfig, Layer, SecretRef};
+use keyring_ward::config::{Config, KekConfig, Layer};
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::os::signals;
+use keyring_ward::secret_source::SecretRef;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

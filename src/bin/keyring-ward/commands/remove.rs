@@ -4,7 +4,7 @@ use super::{Aim, TornEnd, print, print_answer, print_would};
 use crate::options::Keyring;
 use keyring_ward::admin::edit::{could_remove, remove};
 use keyring_ward::error::Result;
-use keyring_ward::keyring::id::printable;
+use keyring_ward::key::id::printable;
 use keyring_ward::os::signals;
 
 /// Removes one key for ever. What it encrypted can't be read any more.

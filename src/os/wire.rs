@@ -3,7 +3,10 @@
 //! Owns the bytes of plain values; each type of ours has its own beside it. Reading is bounded by what is there
 //! and never panics: the child may have been broken off, or broken.
 
+use crate::error::{Error, Inner, Kind, Standing};
 use crate::secret::{SecretBytes, SecretPool};
+use std::borrow::Cow;
+use std::io;
 
 /// A value that a child can give to its parent.
 pub(crate) trait Wire: Sized {
@@ -180,7 +183,51 @@ impl<T: Wire> Wire for crate::error::Result<T> {
     fn take(from: &mut Reader<'_>) -> Option<Self> {
         match bool::take(from)? {
             true => T::take(from).map(Ok),
-            false => crate::error::Error::take(from).map(Err),
+            false => Error::take(from).map(Err),
         }
+    }
+}
+
+impl Wire for Error {
+    fn put(&self, out: &mut Writer) {
+        let e = &self.0;
+        out.u32(e.kind.number().into());
+        out.bytes(e.op.as_bytes());
+        e.context.put(out);
+        e.hint.put(out);
+        // The system's number, or where there is none its text.
+        let source = e.source.as_ref();
+        let number = source.and_then(io::Error::raw_os_error);
+        number.map(i32::cast_unsigned).put(out);
+        source.map(io::Error::to_string).put(out);
+        out.u8(e.standing as u8);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Option<Error> {
+        let number = from.u32()?;
+        let kind = Kind::ALL
+            .into_iter()
+            .find(|k| u32::from(k.number()) == number)?;
+        let op = String::take(from)?;
+        let (context, hint) = (Wire::take(from)?, Wire::take(from)?);
+        let number: Option<u32> = Wire::take(from)?;
+        let text: Option<String> = Wire::take(from)?;
+        let source = match number {
+            Some(number) => Some(io::Error::from_raw_os_error(number.cast_signed())),
+            None => text.map(io::Error::other),
+        };
+        Some(Error(Box::new(Inner {
+            kind,
+            op: Cow::Owned(op),
+            context,
+            hint,
+            source,
+            standing: match from.u8()? {
+                0 => Standing::Trouble,
+                1 => Standing::Refused,
+                2 => Standing::Expected,
+                _ => return None,
+            },
+        })))
     }
 }

@@ -7,8 +7,8 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::os::denied;
+use crate::os::file::{self, Access};
 use crate::store::Mode;
-use crate::sys::{self, Access};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
@@ -31,7 +31,7 @@ pub struct Lock {
 impl Lock {
     /// The lock file that belongs to a keyring file.
     pub fn path_for(keyring: &Path) -> PathBuf {
-        sys::beside(keyring, ".lock")
+        file::beside(keyring, ".lock")
     }
 
     /// Takes the lock without waiting.
@@ -40,7 +40,7 @@ impl Lock {
     /// Locked: somebody else holds it. Permission, ReadOnly, Io: the lock file can't be made.
     pub fn acquire(keyring: &Path) -> Result<Lock> {
         let path = Lock::path_for(keyring);
-        let (file, meta) = sys::open(&path, Access::Create).map_err(|e| {
+        let (file, meta) = file::open(&path, Access::Create).map_err(|e| {
             denied::folder_or(OP, &path, e, |e| {
                 let hint = refused(&path, &e);
                 Error::io(OP, format!("'{}'", path.display()), e).hint(hint)
@@ -80,7 +80,7 @@ impl Lock {
 
     /// Removes a lock file that was made for nothing. One that somebody holds stays, and nobody can take it meanwhile.
     pub fn remove_free(path: &Path) {
-        if let Ok((file, _)) = sys::open(path, Access::ReadWrite)
+        if let Ok((file, _)) = file::open(path, Access::ReadWrite)
             && file.try_lock().is_ok()
         {
             let _ = std::fs::remove_file(path);
@@ -94,7 +94,7 @@ impl Lock {
     /// As [`Lock::acquire`].
     pub fn acquire_existing(keyring: &Path) -> Result<Option<Lock>> {
         let path = Lock::path_for(keyring);
-        let (file, meta) = match sys::open(&path, Access::ReadWrite) {
+        let (file, meta) = match file::open(&path, Access::ReadWrite) {
             Ok(opened) => opened,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => {
@@ -118,7 +118,7 @@ impl Lock {
     /// The lock file is there and can't be opened.
     pub fn is_held(keyring: &Path) -> Result<Option<String>> {
         let path = Lock::path_for(keyring);
-        match sys::open(&path, Access::Read) {
+        match file::open(&path, Access::Read) {
             Ok((file, meta)) => {
                 if let Some(taker) = taker(meta.ino()) {
                     return Ok(Some(taker.unwrap_or_else(|| holder(&file))));
@@ -296,7 +296,7 @@ mod tests {
     fn a_file_has_one_holder_whatever_path_leads_to_it() {
         let dir = tempfile::tempdir().unwrap();
         let keyring = dir.path().join("k");
-        let open = || sys::open(&keyring, Access::Create).unwrap().0;
+        let open = || file::open(&keyring, Access::Create).unwrap().0;
         let first = open();
         let hold = Hold::take(&keyring, &first).unwrap();
         let me = format!("process {}", std::process::id());

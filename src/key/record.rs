@@ -142,7 +142,7 @@ impl KeyRecord {
     }
 
     /// The record without its secret, which stays on the token.
-    pub(super) fn on_token(self) -> KeyRecord {
+    pub(crate) fn on_token(self) -> KeyRecord {
         KeyRecord {
             material: Material::OnToken {
                 // check_length: at most 16,384.

@@ -6,11 +6,11 @@
 //! leaves an older bound. It must never name a record that is not on the disk yet, holds no secret, and a marker
 //! that can't be written must never fail a write.
 
-use super::waypoint::Waypoint;
+use super::file::waypoint::Waypoint;
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
+use crate::os::file::{self, Access};
 use crate::store::Mode;
-use crate::sys::{self, Access};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -191,7 +191,7 @@ pub fn read(data_dir: &Path) -> Result<Option<Marker>> {
         )
     };
     // A copy of the data directory by hard links is no reason to stop: nothing is written to what has two names.
-    match sys::open(&path, Access::ReadLinked) {
+    match file::open(&path, Access::ReadLinked) {
         Ok((file, _)) => read_slots(&file).map(Some).map_err(fail),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(fail(e)),
@@ -358,7 +358,7 @@ impl Keeper {
 
 impl Open {
     fn of(path: &Path, access: Access) -> io::Result<Open> {
-        let (file, meta) = sys::open(path, access)?;
+        let (file, meta) = file::open(path, access)?;
         // Refused only while somebody resets the marker.
         let _ = file.try_lock_shared();
         Ok(Open {
@@ -398,7 +398,7 @@ fn make(path: &Path, slot: &Slot) -> io::Result<Open> {
     let mut bytes = vec![0; SLOT_DISTANCE as usize + SLOT];
     bytes[..SLOT].copy_from_slice(&slot.bytes());
     bytes[SLOT_DISTANCE as usize..].copy_from_slice(&slot.bytes());
-    sys::replace_file(path, &bytes)?;
+    file::replace_file(path, &bytes)?;
     Open::of(path, Access::ReadWrite)
 }
 
@@ -428,7 +428,7 @@ pub fn reset(data_dir: &Path) -> Result<Reset> {
         };
         e.hint(hint)
     };
-    let (file, _) = sys::open(&path, Access::ReadLinked).map_err(fail)?;
+    let (file, _) = file::open(&path, Access::ReadLinked).map_err(fail)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(std::fs::TryLockError::WouldBlock) => {
@@ -445,7 +445,7 @@ pub fn reset(data_dir: &Path) -> Result<Reset> {
     let marker = read_slots(&file).ok();
     let newest = marker.as_ref().and_then(Marker::newest);
     let knew = newest.map(|slot| (slot.at.generation, slot.at.sequence));
-    let kept = sys::beside(&path, ".old");
+    let kept = file::beside(&path, ".old");
     std::fs::rename(&path, &kept).map_err(fail)?;
     Ok(Reset { path, kept, knew })
 }

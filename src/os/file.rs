@@ -1,33 +1,17 @@
-//! System calls that Rust has no safe wrapper for, and the file-opening rules built on them.
+//! Files: how they are opened, made, replaced and synced, and what of it Rust has no safe wrapper for.
 //!
 //! Owns the checks on every file that is opened (no symbolic link, regular, one link). It must never follow a
-//! symbolic link in the last path component. Whose rights are used is `os::identity`'s.
+//! symbolic link in the last path component. Whose rights are used is [`super::identity`]'s.
 
 use crate::error::{Error, Kind, Result};
 use crate::os::denied;
-use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
-use std::ffi::{CString, c_void};
+use std::ffi::CString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::FromRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::ptr::NonNull;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// The effective group of this process and its supplementary ones.
-pub fn groups() -> Vec<u32> {
-    // SAFETY: with no places the call only counts.
-    let count = unsafe { libc::getgroups(0, std::ptr::null_mut()) };
-    let mut groups: Vec<libc::gid_t> = vec![0; usize::try_from(count).unwrap_or(0)];
-    // SAFETY: the list has as many places as the call is told.
-    let count = unsafe { libc::getgroups(count, groups.as_mut_ptr()) };
-    groups.truncate(usize::try_from(count).unwrap_or(0));
-    // SAFETY: getegid has no arguments, no failure and no side effect.
-    groups.push(unsafe { libc::getegid() });
-    groups
-}
 
 /// Renames `from` to `to` unless `to` exists (EEXIST). File systems that can't do this in one
 /// step (EINVAL, ENOSYS) get a check and a plain rename: callers hold the keyring's lock.
@@ -56,46 +40,6 @@ pub fn rename_noreplace(from: &Path, to: &Path) -> io::Result<()> {
         },
         _ => Err(error),
     }
-}
-
-/// Runs `f` in the child of every later `fork()`. `f` must be async-signal-safe: it may set
-/// atomics and nothing else.
-pub fn at_fork_in_child(f: extern "C" fn()) {
-    // SAFETY: `f` is a plain function of a library that is never unmapped (`-z nodelete`).
-    unsafe {
-        libc::pthread_atfork(
-            None,
-            None,
-            Some(std::mem::transmute::<extern "C" fn(), unsafe extern "C" fn()>(f)),
-        );
-    }
-}
-
-/// C_Initialize with the operating system's locks and, for the modules that want one (NSS), a text as the
-/// reserved argument.
-///
-/// # Errors
-/// What the module answers; a text with a NUL character.
-pub fn pkcs11_initialize(module: &Pkcs11, args: Option<&str>) -> cryptoki::error::Result<()> {
-    let flags = CInitializeFlags::OS_LOCKING_OK;
-    let Some(args) = args else {
-        return module.initialize(CInitializeArgs::new(flags));
-    };
-    let text = CString::new(args).map_err(cryptoki::error::Error::NulError)?;
-    let Some(text_at) = NonNull::new(text.as_ptr().cast_mut().cast::<c_void>()) else {
-        return Err(cryptoki::error::Error::InvalidValue);
-    };
-    // SAFETY: a NUL-terminated text that lives until C_Initialize returns, which is how the modules that
-    // document such an argument read it; the administrator has configured it for this module.
-    let args = unsafe { CInitializeArgs::new_with_reserved(flags, text_at) };
-    module.initialize(args)
-}
-
-/// Now, in seconds since 1970.
-pub fn unix_seconds() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_secs() as i64)
 }
 
 /// Bytes that an account without privileges may still write to the file system of a folder.
@@ -147,25 +91,6 @@ pub fn could_create_in(folder: &Path) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
-}
-
-/// How many bytes this process may lock in memory; `None`: as many as it likes.
-pub fn locked_memory_limit() -> Option<u64> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: limit is a place for the answer.
-    let rc = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
-    (rc == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
-}
-
-/// A time in UTC for people (RFC 3339); empty where it is out of range.
-pub fn utc(seconds: i64) -> String {
-    use aws_smithy_types::date_time::{DateTime, Format};
-    DateTime::from_secs(seconds)
-        .fmt(Format::DateTime)
-        .unwrap_or_default()
 }
 
 /// The path of a file that belongs to `path` and lies beside it.

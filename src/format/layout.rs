@@ -6,9 +6,9 @@
 use super::lineage::{ANCESTOR, Ancestor, Lineage, MOST};
 use crate::envelope::{FILE_ID, KEY, MAC, NONCE, SALT, TAG};
 use crate::error::{Error, Kind, Result};
-use crate::kek::Stanza;
-use crate::keyring::id::{KeyId, MAX_MATERIAL, MAX_NAME_BYTES, MAX_TYPE};
-use crate::keyring::record::{Change, KeyRecord, MAX_PLAINTEXT, ReadChange};
+use crate::format::stanza::Stanza;
+use crate::key::id::{KeyId, MAX_MATERIAL, MAX_NAME_BYTES, MAX_TYPE};
+use crate::key::record::{Change, KeyRecord, MAX_PLAINTEXT, ReadChange};
 use crate::secret::SecretPool;
 
 /// The first eight bytes of every keyring file.

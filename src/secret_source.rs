@@ -1,19 +1,93 @@
-//! Reading a secret from a file or a systemd credential, straight into secret memory.
+//! Where a secret comes from ([`SecretRef`]), and reading it from a file or a systemd credential, straight into secret memory.
 //!
 //! Owns what such a file may be: who owns it and who may read it ([`trusted`] looks), how long it is, and for
 //! secrets that people write (passphrases, PINs) that it is one line. It must never copy the secret into ordinary
 //! memory.
 
-use crate::config::SecretRef;
 use crate::error::{Error, Kind, Result};
 use crate::os::trusted::{self, Rule, Trusted};
 use crate::secret::{SecretBytes, SecretPool};
+use crate::text::shorten;
+use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+const OP: &str = "read the configuration";
 
 /// Longest secret file in bytes.
 pub const MAX_SECRET: u64 = 65_536;
+
+/// Where a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretRef {
+    /// A file with an absolute path.
+    File(PathBuf),
+    /// A systemd credential: the file of this name in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+    /// Already read, from a descriptor or a prompt of the tool.
+    Held(Held),
+}
+
+/// A secret that the tool has asked for. Neither printed nor compared by content.
+#[derive(Clone)]
+pub struct Held(Arc<SecretBytes>);
+
+impl Held {
+    /// Holds a secret.
+    pub fn new(secret: SecretBytes) -> Held {
+        Held(Arc::new(secret))
+    }
+
+    /// The secret.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
+    }
+}
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+impl Eq for Held {}
+
+impl SecretRef {
+    /// Reads an absolute path or `credential:NAME`. `origin` names where it stands, for messages.
+    ///
+    /// # Errors
+    /// Config: it is neither.
+    pub fn parse(text: &str, origin: &str) -> Result<SecretRef> {
+        match text.strip_prefix("credential:") {
+            Some(name) => Ok(SecretRef::Credential(name.into())),
+            None if text.starts_with('/') => Ok(SecretRef::File(text.into())),
+            None => Err(Error::new(
+                Kind::Config,
+                OP,
+                format!(
+                    "'{}' is neither an absolute path nor credential:NAME (in {origin})",
+                    shorten(text)
+                ),
+            )
+            .hint("Give the path from the root on.")),
+        }
+    }
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretRef::File(path) => write!(f, "'{}'", path.display()),
+            SecretRef::Credential(name) => write!(f, "credential '{name}'"),
+            SecretRef::Held(_) => write!(f, "what was given"),
+        }
+    }
+}
 
 /// Full sentences about a secret, kept until the log asks for them; each once.
 #[derive(Default)]
@@ -186,8 +260,8 @@ pub fn credential_path(name: &str) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use super::Held;
     use super::*;
-    use crate::config::Held;
 
     fn of(text: &[u8]) -> Result<Vec<u8>> {
         let pool = SecretPool::new();

@@ -1,0 +1,93 @@
+//! Text: digits, times, and what a message may show of a text that came from outside.
+//!
+//! It must never see a secret: what it makes is for people.
+
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+
+/// A text that came from outside (a file's header before it is authenticated, an answer of a service), for a
+/// message: on one line, bounded, and nothing in it that a terminal or a log would obey.
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .take(600)
+        .map(|c| if obeyed(c) { ' ' } else { c })
+        .collect()
+}
+
+/// Control characters, and those that end a line or turn the direction of writing.
+fn obeyed(c: char) -> bool {
+    let invisible = [
+        '\u{200e}'..='\u{200f}',
+        '\u{2028}'..='\u{202e}',
+        '\u{2066}'..='\u{2069}',
+    ];
+    c.is_control() || invisible.iter().any(|range| range.contains(&c))
+}
+
+/// Values in messages: control characters escaped, at most 100 characters.
+pub fn shorten(text: &str) -> String {
+    text.chars()
+        .take(100)
+        .flat_map(char::escape_debug)
+        .collect()
+}
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    HEXLOWER.encode(bytes)
+}
+
+/// The bytes that pairs of hexadecimal digits stand for; `None`: other text, nothing, or more than `most`.
+pub fn from_hex(text: &str, most: usize) -> Option<Vec<u8>> {
+    if text.is_empty() || text.len() > 2 * most {
+        return None;
+    }
+    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()
+}
+
+/// A time in UTC for people (RFC 3339); empty where it is out of range.
+pub fn utc(seconds: i64) -> String {
+    use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+    OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_default()
+}
+
+/// What may have been meant by a name that nobody knows.
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let name: String = name
+        .chars()
+        .take(64)
+        .collect::<String>()
+        .to_ascii_lowercase();
+    let near = known.map(|k| (strsim::levenshtein(&name, k), k)).min();
+    near.filter(|(distance, _)| *distance <= 3).map(|(_, k)| k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_from_outside_is_one_harmless_line() {
+        let text = "a\n2026 [Note] b\u{1b}[2J\u{9b}c\u{202e}d\u{2028}é🔑";
+        assert_eq!(clean(text), "a 2026 [Note] b [2J c d é🔑");
+        assert_eq!(clean(&"x".repeat(10_000)).len(), 600);
+    }
+
+    #[test]
+    fn digits_there_and_back() {
+        assert_eq!(hex(&[0, 0xab, 0xff]), "00abff");
+        assert_eq!(from_hex("00AbFF", 3), Some(vec![0, 0xab, 0xff]));
+        for bad in ["", "0", "0g", "é0", "+1", "00000000"] {
+            assert_eq!(from_hex(bad, 3), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_are_rfc_3339() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(-1), "1969-12-31T23:59:59Z");
+        assert_eq!(utc(i64::MAX), "");
+    }
+}
