@@ -33,7 +33,7 @@ if [ "$remove" = yes ]; then
   rm -f $(files)
   rm -rf "$share/keyring-ward"
   note "removed; keyrings, secrets, configurations and the manifest are as they were"
-  note "a server that still names the library will not find its keys: move them first (docs/coming-from.md)"
+  note "a server that still names the library will not find its keys: move them first (docs/guide/coming-from.md)"
   exit 0
 fi
 [ "$(id -u)" = 0 ] || [ -n "$root" ] || die "this needs root; --root DIR installs below a folder"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The durability experiments of docs/durability.md, ours and the stock component beside each other.
+# The durability experiments of docs/proof/durability.md, ours and the stock component beside each other.
 #   scripts/torture.sh [--quick] [PART…]
 # Parts: syscalls powercut tears older control servercut serverfaults kill full copies replaced twoservers bitrot (all unless named).
 # It needs root: file systems are mounted from files and ended by ioctl. It runs in a root file system

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 
 /// What went wrong, in the terms an operator acts upon. The numbers are stable; they are
-/// explained in `docs/errors.md`.
+/// explained in `docs/reference/errors.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Kind {

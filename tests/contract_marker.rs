@@ -1,5 +1,5 @@
 //! The marker and the keyring file against each other: what is noticed after crashes, power cuts, restored copies and
-//! copies that two servers wrote to. The table in docs/durability.md is this file in words.
+//! copies that two servers wrote to. The table in docs/proof/durability.md is this file in words.
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -313,7 +313,7 @@ t_started_before_the_import() {
   stop_server
   said=$(keyring-ward import --config "$CONFIG" --from "$STOCK_FILE" 2>&1) && fail "imported over another key"
   case "$said" in *"Never remove one"*"reset-marker"*) ;; *) fail "the sentence: $said" ;; esac
-  # The way out, as the sentence and docs/coming-from.md say it.
+  # The way out, as the sentence and docs/guide/coming-from.md say it.
   start_server; sql -e "ALTER TABLE d.n ENCRYPTION='N'"; stop_server
   mv "$KEYS/keyring.ward" "$KEYS/keyring.ward.aside"
   keyring-ward init --config "$CONFIG" > /dev/null

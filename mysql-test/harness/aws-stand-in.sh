@@ -1,5 +1,5 @@
 #!/bin/bash
-# A stand-in for AWS's command line tool in the tests of docs/aws-kms.md: kms create-key and create-alias only, each option
+# A stand-in for AWS's command line tool in the tests of docs/guide/aws-kms.md: kms create-key and create-alias only, each option
 # that it does not know is an error. It sends them to the KMS server at AWS_ENDPOINT_URL.
 set -euo pipefail
 [ "$1" = kms ] || { echo "only kms" >&2; exit 252; }

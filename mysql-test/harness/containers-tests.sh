@@ -101,7 +101,7 @@ t_docker_secrets() {
   chown root:root /run/kw-source; chmod 444 /run/kw-source
   mount --bind /run/kw-source $SECRETS/passphrase
   start_server; disabled "everybody can get at it"
-  case "$(status_row Last_error)" in *"docs/containers.md"*) ;; *) fail "no word of the page: $(status_row Last_error)" ;; esac
+  case "$(status_row Last_error)" in *"docs/guide/containers.md"*) ;; *) fail "no word of the page: $(status_row Last_error)" ;; esac
   # With uid, gid and mode.
   chown mysql:mysql /run/kw-source; chmod 400 /run/kw-source
   sql -e "ALTER INSTANCE RELOAD KEYRING"; serves
@@ -268,10 +268,10 @@ t_a_keyring_in_the_data_directory() {
   log_has "The secret '$folder/p' lies in the data directory"
 }
 
-# The manifest of docs/containers.md: its own configuration, modes and groups, as the kubelet would carry them out.
+# The manifest of docs/guide/containers.md: its own configuration, modes and groups, as the kubelet would carry them out.
 t_the_manifest_of_the_page() {
   begin
-  local page=/kw/docs/containers.md manifest mode fs user mount path own
+  local page=/kw/docs/guide/containers.md manifest mode fs user mount path own
   manifest=$(awk '/^```yaml/ {n++} /^```$/ {inside=0} inside && n == 2 {print} /^```yaml/ {inside=1}' $page)
   value() { printf '%s\n' "$manifest" | sed -n "s/.*$1: *\([^,} ]*\).*/\1/p" | head -1; }
   mode=$(value defaultMode) fs=$(value fsGroup) user=$(value runAsUser) mount=$(value "name: passphrase, mountPath")

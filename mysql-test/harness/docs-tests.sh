@@ -5,7 +5,7 @@
 # needs something, the page says so.
 . /kw/mysql-test/harness/tests-lib.sh
 
-PAGES="README.md docs/install.md docs/coming-from.md docs/pkcs11.md docs/aws-kms.md docs/tool.md docs/configuration.md docs/containers.md"
+PAGES="README.md docs/guide/install.md docs/guide/coming-from.md docs/guide/pkcs11.md docs/guide/aws-kms.md docs/reference/tool.md docs/reference/configuration.md docs/guide/containers.md"
 export PATH=/usr/local/sbin:/usr/local/bin:$PATH
 
 # ---- the place -------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ run_page() {
 t_every_block_is_run_or_skipped_with_a_reason() {
   local page out=/tmp/kw-docs-check line kind argument where number known each blocks=0 skipped=0
   for page in $PAGES; do
-    [ -e "/kw/$page" ] || { [ "$page" = docs/containers.md ] && continue; fail "$page is missing"; }
+    [ -e "/kw/$page" ] || { [ "$page" = docs/guide/containers.md ] && continue; fail "$page is missing"; }
     rm -rf $out; mkdir -p $out
     awk -v out=$out -f /kw/mysql-test/harness/docs-blocks.awk "/kw/$page"
     known=$(awk -F'\t' '$2 == "scenarios" {print $3}' $out/steps)
@@ -235,7 +235,7 @@ END
 t_quoted_commands_have_the_options_that_they_name() {
   local page text command option help count=0 cache=/tmp/kw-docs-help
   rm -rf $cache; mkdir -p $cache
-  for page in /kw/README.md /kw/docs/*.md; do
+  for page in /kw/README.md /kw/docs/*/*.md /kw/docs/*.md; do
     tr '\n' ' ' < "$page" | grep -oE '`keyring-ward [^`]*`' | tr -d '`' | sort -u > /tmp/kw-docs-quoted || true
     while read -r _ text; do
       case "$text" in
@@ -259,7 +259,7 @@ t_quoted_commands_have_the_options_that_they_name() {
 # Files that a page names are there.
 t_files_and_pages_that_are_named_exist() {
   local page name count=0
-  for page in README.md $(cd /kw && ls docs/*.md); do
+  for page in README.md $(cd /kw && ls docs/*.md docs/*/*.md); do
     while read -r name; do
       count=$((count + 1))
       [ -e "/kw/$name" ] || fail "$page names $name, which is not there"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # What doctor says of a set-up, beside what a real server does with it, and again after the remedy that doctor names.
 # A failure of doctor is a keyring that is disabled, another one or none, or a server that does not start; anything else
-# is a server that serves: an encrypted table of before is read, and a new one is made. Prints the table of docs/tool.md.
+# is a server that serves: an encrypted table of before is read, and a new one is made. Prints the table of docs/reference/tool.md.
 #   doctor-tests.sh [WORDS]    only set-ups whose title has these words
 # shellcheck disable=SC2016  # preparations and remedies are evaluated later
 set -uo pipefail

@@ -263,7 +263,7 @@ t_tool_beside_the_server() {
   start_server; expect length "$(sql -e "SELECT keyring_key_length_fetch('k')")" 32
 }
 
-# No rekey moves a key onto the token or off it, and none says that it has; an import does, as docs/pkcs11.md says.
+# No rekey moves a key onto the token or off it, and none says that it has; an import does, as docs/guide/pkcs11.md says.
 t_moving_onto_the_token() {
   with_hsm softhsm
   start_server; encrypted_table; install_udf; sql < /kw/share/install.sql

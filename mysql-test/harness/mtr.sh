@@ -88,7 +88,7 @@ rewrite_suite() {
   done
   # The stock component's own log sentences stand in this result; ours go to standard error.
   sed -i '/^TIMESTAMP \[Note\] .* Component component_keyring_ward reported:/d' "$to/r/keyring_encryption_test.result"
-  # A request of an account that is refused is a warning of ours (docs/errors.md), and a warning fails a test of MySQL's.
+  # A request of an account that is refused is a warning of ours (docs/reference/errors.md), and a warning fails a test of MySQL's.
   sed -i '/^--source include\/keyring_tests/i --disable_query_log\nCALL mtr.add_suppression("KW-0001 NotFound: Could not remove the key");\n--enable_query_log' \
     "$to/t/keyring_udf_invalid_args.test"
   local test

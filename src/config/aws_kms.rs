@@ -14,7 +14,7 @@ use std::time::Duration;
 const MAX_TEXT: usize = 2048;
 /// Most pairs that an operator can add to the encryption context.
 const MAX_PAIRS: usize = 8;
-/// Longest these pairs may be in a stanza, with two bytes of length for each text (docs/format.md).
+/// Longest these pairs may be in a stanza, with two bytes of length for each text (docs/reference/format.md).
 const MAX_PARAMS: usize = 1024;
 /// Most keys that `previous_key_ids` names.
 const MAX_PREVIOUS: usize = 8;

@@ -255,7 +255,7 @@ pub fn nothing(component_dir: Option<&Path>, more: &[&str], command_line: &Comma
             option_file::GROUP
         ),
     )
-    .hint("Write one of them (docs/install.md), then reload the keyring or restart the server.")
+    .hint("Write one of them (docs/guide/install.md), then reload the keyring or restart the server.")
 }
 
 /// What stands in option files and was meant for us, it seems.

@@ -23,8 +23,9 @@ pub struct Document {
 pub fn parse(text: &[u8], origin: &str) -> Result<Document> {
     let bad = |why: String| Error::new(Kind::Config, OP, format!("{why} (in {origin})"));
     let value = crate::json::parse(text).map_err(|e| {
-        bad(format!("it is not valid JSON: {e}"))
-            .hint("Correct it, then reload the keyring (docs/tool.md) or restart the server.")
+        bad(format!("it is not valid JSON: {e}")).hint(
+            "Correct it, then reload the keyring (docs/reference/tool.md) or restart the server.",
+        )
     })?;
     let Value::Object(members) = value else {
         return Err(

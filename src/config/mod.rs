@@ -800,7 +800,7 @@ fn parse_fingerprints(text: &str) -> std::result::Result<Vec<[u8; FINGERPRINT]>,
 fn unknown<'a>(name: &str, origin: &str, known: impl Iterator<Item = &'a str>) -> Error {
     let hint = match nearest(name, known) {
         Some(k) => format!("Did you mean '{k}'?"),
-        None => "docs/configuration.md lists the names.".into(),
+        None => "docs/reference/configuration.md lists the names.".into(),
     };
     Error::new(
         Kind::Config,

@@ -3,7 +3,7 @@
 //! Owns the derivation of all keys from the DEK, the hedged nonce, the associated data of
 //! records, and the wrapping of a DEK part under a local key. It must never use a nonce that was
 //! not derived from the plaintext and its position, and never return plaintext that was not
-//! authenticated. The layouts are specified in `docs/format.md`.
+//! authenticated. The layouts are specified in `docs/reference/format.md`.
 
 mod local_wrap;
 

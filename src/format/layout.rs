@@ -1,6 +1,6 @@
 //! The byte layout of header, frames and records: parsing and writing side by side.
 //!
-//! Specified in `docs/format.md`. All integers are little-endian. It must never allocate by a
+//! Specified in `docs/reference/format.md`. All integers are little-endian. It must never allocate by a
 //! length that it has not bounded first, and never read a clock, a file or a key.
 
 use super::lineage::{ANCESTOR, Ancestor, Lineage, MOST};
@@ -232,7 +232,7 @@ pub fn parse_header(file: &[u8]) -> Result<ParsedHeader> {
             "read the keyring file",
             format!("this is a file of {whose}, not one of Keyring Ward"),
         )
-        .hint("Set path to a new file, and bring the keys of this one over: keyring-ward import --from THIS_FILE (docs/coming-from.md). Nothing was changed."));
+        .hint("Set path to a new file, and bring the keys of this one over: keyring-ward import --from THIS_FILE (docs/guide/coming-from.md). Nothing was changed."));
     }
     if file.is_empty() {
         return Err(tampered(0, "the file is empty, so it is not a keyring"));

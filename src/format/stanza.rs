@@ -5,7 +5,7 @@
 use crate::envelope::{FILE_ID, KEY};
 
 /// One part of the DEK, wrapped by one KEK; with one KEK the part is the whole.
-/// `docs/format.md` specifies the bytes.
+/// `docs/reference/format.md` specifies the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stanza {
     /// The provider that made it, e.g. `passphrase`.

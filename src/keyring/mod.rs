@@ -727,7 +727,7 @@ impl Keyring {
         Err(Error::new(Kind::Config, "change the KEK", why).hint(
             "Nothing was changed. rekey moves no key onto a token or off it. Make the new keyring: keyring-ward init --config \
              NEW.cnf, for a token with \"storage\": \"token\" in \"pkcs11\". Then bring the keys: keyring-ward import --config NEW.cnf \
-             --from-config OLD.cnf, and then keyring-ward reset-marker (docs/pkcs11.md).",
+             --from-config OLD.cnf, and then keyring-ward reset-marker (docs/guide/pkcs11.md).",
         ))
     }
 
@@ -787,7 +787,7 @@ impl Keyring {
 fn on_the_token() -> Error {
     let why = "the keys are objects on the token";
     Error::new(Kind::InvalidInput, "change the KEK", why).hint(
-        "They are moved instead: keyring-ward init makes a keyring under the new KEK, import --from-config brings the keys (docs/pkcs11.md).",
+        "They are moved instead: keyring-ward init makes a keyring under the new KEK, import --from-config brings the keys (docs/guide/pkcs11.md).",
     )
 }
 

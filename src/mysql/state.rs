@@ -281,7 +281,7 @@ fn last_load() -> Result<LastLoad> {
             "load the keyring",
             "the server has not loaded Keyring Ward as its keyring",
         )
-        .hint("Name it in the manifest, or by early-plugin-load (docs/install.md).")
+        .hint("Name it in the manifest, or by early-plugin-load (docs/guide/install.md).")
     })
 }
 

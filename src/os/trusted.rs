@@ -405,7 +405,7 @@ impl Walk<'_> {
         let why = format!("{} has mode {:04o}: {why}", self.shown(), mode & 0o7777);
         Error::new(Kind::Permission, self.op, why).hint(format!(
             "Run: chmod 600 '{}'. A secret of Docker gets uid, gid and mode 0400 where it is named, one of Kubernetes \
-             defaultMode 0440 and an fsGroup (docs/containers.md). Consider the secret as known and change it.",
+             defaultMode 0440 and an fsGroup (docs/guide/containers.md). Consider the secret as known and change it.",
             self.at.display()
         ))
     }

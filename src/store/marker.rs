@@ -56,7 +56,7 @@ impl Slot {
         self.boot == boot_id() && self.boot != BootId::default()
     }
 
-    /// The slot's bytes (docs/format.md).
+    /// The slot's bytes (docs/reference/format.md).
     pub fn bytes(&self) -> [u8; SLOT] {
         let mut out = [0; SLOT];
         let fields: [&[u8]; 7] = [

@@ -2,7 +2,7 @@
 //!
 //! One object `head` holds what a keyring file's header holds: file id, salt and the DEK, wrapped by the KEK
 //! on the same token. Every other object is one record, sealed under keys derived from that DEK; its
-//! associated data binds it to its label, so that objects can't be exchanged (docs/format.md). Creating or
+//! associated data binds it to its label, so that objects can't be exchanged (docs/reference/format.md). Creating or
 //! destroying one object is one call of the token, so nothing is ever half done. It must never take an
 //! object that it can't open for an absent key, and never replace an object that it does not know.
 

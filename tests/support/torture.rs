@@ -270,7 +270,7 @@ fn promise(place: &Place) -> Promise {
         kek: 1,
         ..Promise::default()
     };
-    // What was acknowledged after a power cut had begun promises nothing: docs/durability.md.
+    // What was acknowledged after a power cut had begun promises nothing: docs/proof/durability.md.
     let mut cut = false;
     for line in std::fs::read_to_string(place.stable.join("acks"))
         .unwrap()
@@ -492,7 +492,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Everything that must not leak: computed here anew from file and passphrase, as docs/format.md says.
+/// Everything that must not leak: computed here anew from file and passphrase, as docs/reference/format.md says.
 fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
     use keyring_ward::kek;
     let pool = SecretPool::new();

@@ -31,8 +31,9 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) {
         Some((file, configured)) => format!("'{}' ({})", file.display(), configured.display()),
         None => "FILE".into(),
     };
-    let bring =
-        format!("bring its keys first: keyring-ward import --from {from} (docs/coming-from.md)");
+    let bring = format!(
+        "bring its keys first: keyring-ward import --from {from} (docs/guide/coming-from.md)"
+    );
     if let Some((table, key)) = lacking(dir, &keys) {
         return look.fail(
             WHAT,

@@ -46,7 +46,7 @@ pub(super) fn check(look: &mut Look<'_>, server: &Found) {
         Serves::Another(name) => look.fail(
             WHAT,
             format!("'{shown}' makes {name} the server's keyring, not {COMPONENT}"),
-            format!("If anything is encrypted, bring its keys first (docs/coming-from.md). {write}"),
+            format!("If anything is encrypted, bring its keys first (docs/guide/coming-from.md). {write}"),
         ),
         Serves::Nothing => {
             let remedy = match (super::rights::blocked(look, &path), &server.server.off) {

@@ -34,7 +34,7 @@ fn of_the_server(path: &Path) -> String {
         "Nothing was changed. Both are needed: tables are under each. Never remove one. The server was started with this \
          keyring before it had the keys of the source. Start it with this keyring again. For every table that was made \
          since then, run: ALTER TABLE … ENCRYPTION='N'. Stop it, and move '{}' away, but keep it. Then run keyring-ward \
-         init, this import again, and keyring-ward reset-marker, and start the server (docs/coming-from.md).",
+         init, this import again, and keyring-ward reset-marker, and start the server (docs/guide/coming-from.md).",
         path.display()
     )
 }

@@ -1,7 +1,7 @@
 //! `keyring-ward`: everything that is done without a server, or before one starts.
 //!
 //! Owns the command line and what is printed. Exit codes: 0 done, 2 wrong usage, 3 a file whose end is cut off
-//! (`verify`), 10 + the error's number otherwise (docs/errors.md). It must never print key material or take a secret as an
+//! (`verify`), 10 + the error's number otherwise (docs/reference/errors.md). It must never print key material or take a secret as an
 //! argument.
 
 mod as_whom;

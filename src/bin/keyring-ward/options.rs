@@ -129,8 +129,9 @@ impl Asked {
 /// Reads NAME=VALUE; gives the option's index in `OPTIONS`.
 fn option(text: &str) -> std::result::Result<(usize, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
-    let index = find_option(|o| o.name == name)
-        .ok_or_else(|| format!("there is no option '{name}'; docs/configuration.md lists them"))?;
+    let index = find_option(|o| o.name == name).ok_or_else(|| {
+        format!("there is no option '{name}'; docs/reference/configuration.md lists them")
+    })?;
     Ok((index, value.into()))
 }
 
@@ -432,7 +433,7 @@ impl Keyring {
                 let layer = match layer {
                     Ok(layer) if layer.is_empty() && !named => Err(found
                         .nothing()
-                                .hint("Write one of them (docs/install.md). For another server name its --plugin-dir, --datadir or --defaults-file; or name the keyring itself: --config, or --path.")),
+                                .hint("Write one of them (docs/guide/install.md). For another server name its --plugin-dir, --datadir or --defaults-file; or name the keyring itself: --config, or --path.")),
                     layer => layer,
                 };
                 (layer, Some(found))

@@ -49,7 +49,7 @@ impl Names {
 pub(super) fn read(bytes: &[u8], names: &Names, whose: &str) -> Result<Credentials> {
     let bad = |why: String| {
         Error::new(Kind::Config, OP, format!("{whose} {why}")).hint(
-            "It must be one JSON object with AccessKeyId, SecretAccessKey and what else docs/aws-kms.md names. It is not shown, because secrets are in it.",
+            "It must be one JSON object with AccessKeyId, SecretAccessKey and what else docs/guide/aws-kms.md names. It is not shown, because secrets are in it.",
         )
     };
     if bytes.iter().all(u8::is_ascii_whitespace) {

@@ -70,11 +70,11 @@ fn by_code(code: &str) -> Option<(Kind, &'static str)> {
         ),
         "DisabledException" => (
             Kind::Denied,
-            "Run aws kms enable-key --key-id KEY, then reload the keyring (docs/tool.md).",
+            "Run aws kms enable-key --key-id KEY, then reload the keyring (docs/reference/tool.md).",
         ),
         "KMSInvalidStateException" => (
             Kind::Denied,
-            "Look at its state: aws kms describe-key --key-id KEY. When it is Enabled, reload the keyring (docs/tool.md).",
+            "Look at its state: aws kms describe-key --key-id KEY. When it is Enabled, reload the keyring (docs/reference/tool.md).",
         ),
         "AccessDeniedException"
         | "AccessDenied"
@@ -82,7 +82,7 @@ fn by_code(code: &str) -> Option<(Kind, &'static str)> {
         | "NotAuthorizedException"
         | "UnauthorizedOperation" => (
             Kind::Denied,
-            "Allow that action to that identity in the key's policy or in its IAM policy; conditions on the encryption context must fit (docs/aws-kms.md). For a role: its trust policy and external id.",
+            "Allow that action to that identity in the key's policy or in its IAM policy; conditions on the encryption context must fit (docs/guide/aws-kms.md). For a role: its trust policy and external id.",
         ),
         "IncorrectKeyException" => (
             Kind::WrongKek,
@@ -119,7 +119,7 @@ fn by_code(code: &str) -> Option<(Kind, &'static str)> {
         | "IDPCommunicationError" => (Kind::Unreachable, LATER),
         "ExpiredTokenException" | "ExpiredToken" | "TokenRefreshRequired" => (
             Kind::Denied,
-            "The credentials have expired: renew them where they come from, then reload the keyring (docs/tool.md).",
+            "The credentials have expired: renew them where they come from, then reload the keyring (docs/reference/tool.md).",
         ),
         "UnrecognizedClientException"
         | "InvalidClientTokenId"
@@ -317,7 +317,7 @@ pub(super) fn pending_deletion(asked: &Question<'_>, date: Option<DateTime>) -> 
             format!("the key is pending deletion; it will be destroyed {date}, and every keyring under it with it"),
         )
         .hint(format!(
-            "NOW run: aws kms cancel-key-deletion --key-id {0} && aws kms enable-key --key-id {0}; then reload the keyring (docs/tool.md).",
+            "NOW run: aws kms cancel-key-deletion --key-id {0} && aws kms enable-key --key-id {0}; then reload the keyring (docs/reference/tool.md).",
             asked.key
         ))
 }

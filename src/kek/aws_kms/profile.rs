@@ -125,7 +125,7 @@ pub(super) fn plan<'a>(shared: &'a Shared, name: &str) -> Result<Option<Plan<'a>
 
 fn bad(property: &Property, why: &str) -> Error {
     Error::new(Kind::Config, OP, format!("{property}: {why}"))
-        .hint("Correct it there; docs/aws-kms.md says what is read.")
+        .hint("Correct it there; docs/guide/aws-kms.md says what is read.")
 }
 
 /// Says what can't be done before something else is done instead.

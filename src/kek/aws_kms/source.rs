@@ -198,7 +198,7 @@ impl<'a> Sources<'a> {
                 .hint("Give the instance a role (instance profile); its metadata service may take a moment after boot, so it is tried again while there is time."),
             false => asked
                 .error(Kind::Denied, why)
-                .hint("It is the account and the environment of mysqld that count. See docs/aws-kms.md."),
+                .hint("It is the account and the environment of mysqld that count. See docs/guide/aws-kms.md."),
         }
     }
 

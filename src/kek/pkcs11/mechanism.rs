@@ -1,4 +1,4 @@
-//! How a token wraps the DEK: choosing the mechanism, and the four ways (docs/format.md).
+//! How a token wraps the DEK: choosing the mechanism, and the four ways (docs/reference/format.md).
 //!
 //! AES-GCM takes the stanza as associated data. Key wrap has none: there the token wraps a key of its own,
 //! made for this one stanza, which seals the DEK here, with the stanza as associated data and a

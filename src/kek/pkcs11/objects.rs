@@ -80,7 +80,7 @@ impl Objects {
                     format!("the token holds an object '{shown}' that this server does not know"),
                 )
                 .hint(
-                    "Reload the keyring (docs/tool.md) to read it. Two servers must not share a KEK with \
+                    "Reload the keyring (docs/reference/tool.md) to read it. Two servers must not share a KEK with \
                      storage token.",
                 ));
             }
