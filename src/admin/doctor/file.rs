@@ -3,7 +3,7 @@
 use super::Look;
 use crate::config::Config;
 use crate::os::file::{self, Access};
-use crate::store::file::access;
+use crate::store::file::access::{self, Opinion};
 use crate::store::lock::Lock;
 use crate::store::marker;
 use std::io::ErrorKind;
@@ -36,19 +36,25 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) {
                 format!("It must be a regular file with one name that mysqld's account owns, mode 0600. Restore it, or run: {own} && chmod 600 {shown}"),
             );
         }
-        Ok(sentences) if sentences.is_empty() => {
+        Ok(Opinion {
+            unwritable: None,
+            group_rights: None,
+        }) => {
             let bytes = config.path.metadata().map_or(0, |m| m.len());
             look.ok(WHAT, format!("{shown}, {bytes} bytes"));
         }
-        Ok(sentences) => {
-            let detail = sentences.join(" ");
-            let unless = match detail.contains("fsGroup") {
-                true => ". Not where your platform sets it so (Kubernetes' fsGroup).",
-                false => "",
+        Ok(Opinion {
+            unwritable,
+            group_rights,
+        }) => {
+            let unless = match group_rights {
+                Some(_) => ". Not where your platform sets it so (Kubernetes' fsGroup).",
+                None => "",
             };
+            let sentences: Vec<String> = unwritable.into_iter().chain(group_rights).collect();
             look.warn(
                 WHAT,
-                detail,
+                sentences.join(" "),
                 format!("Run: {own} && chmod 600 {shown}{unless}"),
             );
         }

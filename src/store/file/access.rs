@@ -33,12 +33,20 @@ pub(super) fn open(path: &Path, mode: Mode) -> Result<Opened> {
     open_as(path, mode, &Account::current())
 }
 
-/// What a server would say that opens the file to write it (or to read it only): sentences that are worth a warning.
-/// Nothing is written. This process must have the server's account.
+/// What is worth a warning about a keyring file that opens: full sentences.
+#[derive(Debug, Default)]
+pub struct Opinion {
+    /// It can't be written.
+    pub unwritable: Option<String>,
+    /// A group has rights to it, which a platform may mean so (Kubernetes' fsGroup).
+    pub group_rights: Option<String>,
+}
+
+/// What a server would say that opens the file to write it (or to read it only). Nothing is written. This process must have the server's account.
 ///
 /// # Errors
 /// As for a server.
-pub fn opinion(path: &Path, read_only: bool) -> Result<Vec<String>> {
+pub fn opinion(path: &Path, read_only: bool) -> Result<Opinion> {
     let mode = match read_only {
         true => Mode::ReadOnly,
         false => Mode::ReadWrite,
@@ -47,7 +55,10 @@ pub fn opinion(path: &Path, read_only: bool) -> Result<Vec<String>> {
     let unwritable = opened
         .not_writable
         .map(|why| format!("keys are served, but none can be made or removed: {why}"));
-    Ok(unwritable.into_iter().chain(opened.warning).collect())
+    Ok(Opinion {
+        unwritable,
+        group_rights: opened.warning,
+    })
 }
 
 fn open_as(path: &Path, mode: Mode, account: &Account) -> Result<Opened> {
