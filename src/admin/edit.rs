@@ -135,7 +135,7 @@ pub fn reown<'a>(
                 return Err(Error::new(
                     Kind::AlreadyExists,
                     REOWN,
-                    format!("{new:?} exists, and is another key"),
+                    format!("{new} exists, and is another key"),
                 )
                 .hint("Nothing was changed. Remove one of the two first."));
             }

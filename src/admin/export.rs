@@ -29,7 +29,7 @@ pub fn component_json<'a>(target: impl Into<Target<'a>>, to: &Path) -> Result<us
             Err(_) => Err(Error::new(
                 Kind::InvalidInput,
                 OP,
-                format!("{:?} is not text in UTF-8, which JSON can't hold", key.id),
+                format!("{} is not text in UTF-8, which JSON can't hold", key.id),
             )
             .hint("Use mysql_migrate_keyring, or remove that key first.")),
         };

@@ -58,9 +58,16 @@ impl KeyId {
     }
 }
 
-impl std::fmt::Debug for KeyId {
+/// For messages: see [`printable`].
+impl std::fmt::Display for KeyId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&printable(self.name(), self.owner()))
+    }
+}
+
+impl std::fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
     }
 }
 

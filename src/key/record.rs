@@ -104,7 +104,7 @@ impl KeyRecord {
             Material::OnToken { .. } => Err(Error::new(
                 Kind::Internal,
                 "use the key's material",
-                format!("that of {:?} is not in memory, only on the token", self.id),
+                format!("that of {} is not in memory, only on the token", self.id),
             )
             .hint("Please report this.")),
         }

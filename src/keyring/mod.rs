@@ -297,7 +297,7 @@ impl Keyring {
             None => Err(Error::new(
                 Kind::Tampered,
                 "fetch the key",
-                format!("{:?} has vanished from the token", known.id),
+                format!("{} has vanished from the token", known.id),
             )
             .hint("Somebody removed its object. Restore the token by the vendor's means.")),
         }
@@ -353,7 +353,7 @@ impl Keyring {
         material: impl FnOnce(&SecretPool, &dyn Store) -> Result<SecretBytes>,
     ) -> Result<()> {
         let id = KeyId::new(name, owner)?;
-        check_type(key_type).map_err(|e| e.context(format!("for the key {id:?}")))?;
+        check_type(key_type).map_err(|e| e.context(format!("for the key {id}")))?;
         let mut store = self.writer()?;
         self.check_absent(&id)?;
         let created_at = crate::os::unix_seconds();
@@ -384,7 +384,7 @@ impl Keyring {
         let e = Error::new(
             Kind::AlreadyExists,
             "add the key",
-            format!("{id:?} exists already"),
+            format!("{id} exists already"),
         );
         Err(asked_by(
             id,
@@ -515,7 +515,7 @@ impl Keyring {
         let id = KeyId::new(name, owner)?;
         let mut store = self.writer()?;
         let Some(record) = self.look_up(name, owner) else {
-            let why = format!("{id:?} does not exist");
+            let why = format!("{id} does not exist");
             return Err(asked_by(
                 &id,
                 Error::new(Kind::NotFound, "remove the key", why),
@@ -587,7 +587,7 @@ impl Keyring {
         let whole = |key: Arc<KeyRecord>| {
             let found = all.get(key.id.as_bytes()).map(|entry| entry.0.clone());
             found.ok_or_else(|| {
-                let why = format!("{:?} was removed meanwhile", key.id);
+                let why = format!("{} was removed meanwhile", key.id);
                 Error::new(Kind::Internal, "read all keys", why).hint("Try again.")
             })
         };
@@ -847,7 +847,7 @@ fn apply(map: &mut Map, sizes: &mut Sizes, change: ReadChange) -> Result<u64> {
         Error::new(
             Kind::Tampered,
             "read the keyring file",
-            format!("{id:?} {why}"),
+            format!("{id} {why}"),
         )
         .hint("Nothing was changed. Restore the file from a backup and report this.")
     };

@@ -33,6 +33,18 @@ pub enum Mode {
     Snapshot,
 }
 
+impl Mode {
+    /// The stable name, as it stands in the status.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::ReadWrite => "ReadWrite",
+            Mode::DryRun => "DryRun",
+            Mode::ReadOnly => "ReadOnly",
+            Mode::Snapshot => "Snapshot",
+        }
+    }
+}
+
 /// What the marker in the data directory says about the keyring, for who only looks (doctor): a server refuses
 /// what does not fit.
 #[derive(Clone, Debug, Default)]

@@ -219,7 +219,7 @@ impl TokenStore {
             let label = &object.label;
             if records.get(i + 1).is_some_and(|next| next.label == *label) {
                 warn(format!(
-                    "The {} holds several objects '{}' ({:?}): the newest counts, the others are left as they are.",
+                    "The {} holds several objects '{}' ({}): the newest counts, the others are left as they are.",
                     self.objects.place(),
                     clean(label),
                     record.id
@@ -447,7 +447,7 @@ impl TokenStore {
                 let label = label_of(opened, record.id.as_bytes());
                 if !self.attempt(deadline, || self.objects.remove(&label, deadline))? {
                     self.warnings.push(format!(
-                        "{:?} was on the token no more when it was removed.",
+                        "{} was no longer on the token when it was removed.",
                         record.id
                     ));
                 }

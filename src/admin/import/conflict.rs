@@ -13,7 +13,7 @@ pub(super) fn error(conflicts: &[&KeyId], all: usize, path: &Path) -> Error {
     let shown: Vec<String> = conflicts
         .iter()
         .take(SHOWN)
-        .map(|id| format!("{id:?}"))
+        .map(ToString::to_string)
         .collect();
     let more = if conflicts.len() > SHOWN { ", …" } else { "" };
     let why = format!(

@@ -47,7 +47,7 @@ impl Found {
     /// InvalidInput: name, type or length are outside our limits.
     pub fn new(name: &[u8], owner: &[u8], key_type: &[u8], material: SecretBytes) -> Result<Found> {
         let id = KeyId::new(name, owner)?;
-        let of = |e: Error| e.context(format!("the key {id:?}"));
+        let of = |e: Error| e.context(format!("the key {id}"));
         check_type(key_type).map_err(of)?;
         check_length(material.len()).map_err(of)?;
         let key_type = String::from_utf8_lossy(key_type).into_owned();
@@ -213,7 +213,7 @@ pub fn import<'a>(
     if !conflicts.is_empty() {
         return Err(conflict::error(&conflicts, keys.len(), &config.path));
     }
-    plan.new = new.iter().map(|k| format!("{:?}", k.id)).collect();
+    plan.new = new.iter().map(|k| k.id.to_string()).collect();
     let Some(keyring) = keyring.filter(|_| !dry_run) else {
         return Ok(plan);
     };
@@ -240,7 +240,7 @@ pub fn import<'a>(
             return Err(Error::new(
                 Kind::Internal,
                 OP,
-                format!("{:?} was stored, but is not read back", key.id),
+                format!("{} was stored, but is not read back", key.id),
             )
             .hint("Keep the source. Report this."));
         }
