@@ -19,6 +19,7 @@ pub mod json;
 pub mod kek;
 pub mod key;
 pub mod keyring;
+pub mod lifecycle;
 #[allow(unsafe_code)]
 pub mod mysql;
 pub mod net;

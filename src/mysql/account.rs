@@ -6,9 +6,10 @@
 //! root where there is another account.
 
 use super::log;
-use super::state::{command_line, is_in_server};
+use crate::config::discover::CommandLine;
 use crate::config::{Config, server};
 use crate::error::{Error, Kind, Result};
+use crate::lifecycle::environment::is_in_server;
 use crate::os::identity::{self, Account};
 use crate::os::{self, lookup};
 use std::path::Path;
@@ -38,6 +39,7 @@ impl Acting {
     /// Config, Permission: there is no such account, or its rights can't be taken on. Those of `work`.
     pub(super) fn load<T: Send>(
         &self,
+        command_line: &CommandLine,
         instance_dir: Option<&Path>,
         config: &(dyn Fn() -> Result<Config> + Send + Sync),
         work: impl FnOnce() -> Result<T> + Send,
@@ -47,7 +49,7 @@ impl Acting {
         }
         // Before anything of the account's is looked at.
         os::counted_threads(OP)?;
-        let found = find(instance_dir, config)?;
+        let found = find(command_line, instance_dir, config)?;
         if let Some(warning) = found.warning {
             log::warning(&warning);
         }
@@ -117,6 +119,7 @@ fn unknown(account: &Account) -> Option<String> {
 /// The owner of the data directory; where there is none yet, or it is root's, the account that the server was told
 /// to become, in a tool the owner of the keyring's folder.
 fn find(
+    command_line: &CommandLine,
     instance_dir: Option<&Path>,
     config: &(dyn Fn() -> Result<Config> + Send + Sync),
 ) -> Result<Found> {
@@ -128,14 +131,14 @@ fn find(
         Some(dir) => Some(identity::owner_of(dir)?).filter(|owner| !owner.is_root()),
         None => None,
     };
-    if !is_in_server() {
+    if !is_in_server(command_line) {
         // No folder of an account's is known: root reads only what nobody else can have written.
         return match owner {
             Some(owner) => Ok(found(owner)),
             None => identity::owner_of_nearest(&config()?.path).map(found),
         };
     }
-    let told = lookup::aside(owner.as_ref(), || server::user(command_line()));
+    let told = lookup::aside(owner.as_ref(), || server::user(command_line));
     let Some(owner) = owner else {
         let Some(name) = told? else {
             return Err(Error::new(

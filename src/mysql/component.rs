@@ -3,30 +3,17 @@
 //! Requires the registry only; everything else is acquired at run time and done without where it
 //! is missing (migration tools have almost nothing).
 
-use super::registry::Registry;
-use super::services;
-use super::state::Role;
-use super::{abi, counters, log, state};
-use crate::error::Result;
+use super::log::LOG;
+use super::state::{self, LIFECYCLE};
+use super::{abi, registry, services, status_variables};
+use crate::lifecycle::Role;
 use std::ffi::{CStr, c_int, c_void};
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// A table of pointers that only the server's loader reads.
 #[repr(transparent)]
 struct Table<T>(T);
 // SAFETY: the tables hold pointers to other constants and functions and are never written.
 unsafe impl<T> Sync for Table<T> {}
-
-/// The loader writes the acquired registry service into this before `init`.
-static REGISTRY: AtomicPtr<abi::kw_registry> = AtomicPtr::new(std::ptr::null_mut());
-
-/// The component is loaded, so it serves and the plugin stays passive.
-static LOADED: AtomicBool = AtomicBool::new(false);
-
-/// See [`LOADED`].
-pub(super) fn is_loaded() -> bool {
-    LOADED.load(Ordering::Acquire)
-}
 
 const fn provides<T>(name: &'static CStr, table: &'static T) -> abi::kw_component_provides {
     abi::kw_component_provides {
@@ -74,7 +61,9 @@ static PROVIDES: Table<[abi::kw_component_provides; 9]> = Table([
 static REQUIRES: Table<[abi::kw_component_requires; 2]> = Table([
     abi::kw_component_requires {
         name: c"registry".as_ptr(),
-        placeholder: (&raw const REGISTRY).cast_mut().cast::<*mut c_void>(),
+        placeholder: (&raw const registry::OF_COMPONENT)
+            .cast_mut()
+            .cast::<*mut c_void>(),
     },
     abi::kw_component_requires {
         name: std::ptr::null(),
@@ -132,10 +121,10 @@ guarded_fn! {
 guarded_fn! {
     fn init() -> c_int, failure = 1; {
         state::learn_about_process();
-        LOADED.store(true, Ordering::Release);
-        if let Some(registry) = registry() {
-            state::log().connect(registry, Role::Component);
-            counters::show(registry, true);
+        registry::set_component_is_loaded(true);
+        if let Some(registry) = registry::of_component() {
+            LOG.connect(registry, Role::Component);
+            status_variables::show(registry, true);
         }
         Ok(0)
     }
@@ -143,39 +132,13 @@ guarded_fn! {
 
 guarded_fn! {
     fn deinit() -> c_int, failure = 1; {
-        let registry = registry();
-        LOADED.store(false, Ordering::Release);
-        state::unload(Role::Component);
+        let registry = registry::of_component();
+        registry::set_component_is_loaded(false);
+        LIFECYCLE.unload(Role::Component);
         if let Some(registry) = registry {
-            counters::show(registry, false);
-            state::log().disconnect(registry, Role::Component);
+            status_variables::show(registry, false);
+            LOG.disconnect(registry, Role::Component);
         }
         Ok(0)
     }
-}
-
-/// The component registry, while the component is loaded.
-pub(super) fn registry() -> Option<Registry<'static>> {
-    let registry = REGISTRY.load(Ordering::Acquire);
-    // SAFETY: the loader put the registry service there before init, and keeps it until after deinit.
-    is_loaded().then(|| unsafe { Registry::new(registry) })?
-}
-
-/// Loads the component's configuration and keyring, or loads them anew.
-///
-/// # Errors
-/// See [`state::load`].
-pub(super) fn load(component_dir: &[u8], instance_dir: &[u8]) -> Result<()> {
-    let component_dir = state::directory(component_dir).unwrap_or_else(|| ".".into());
-    let instance_dir = state::directory(instance_dir);
-    let command_line = state::command_line();
-    let instance = instance_dir.clone();
-    state::load(Role::Component, instance_dir.as_deref(), move || {
-        crate::config::discover::component_config(&component_dir, instance.as_deref(), command_line)
-    })
-    .inspect(|()| {
-        if command_line.is_help_run() {
-            log::note("Keyring Ward stays idle: this run only prints help or validates options.");
-        }
-    })
 }

@@ -4,14 +4,13 @@
 //! errors into a log line and the function's failure value, and tends to the aftermath of a fork.
 
 use super::log;
-use super::state;
+use super::state::{self, LIFECYCLE};
 use crate::error::{Error, Result};
-use crate::panics;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs the body of an extern function. `failure` is what the server is told when it fails.
 pub fn run<T>(name: &'static str, failure: T, body: impl FnOnce() -> Result<T>) -> T {
-    let outcome = caught(name, || {
+    let outcome = LIFECYCLE.caught(name, || {
         state::after_fork();
         body()
     });
@@ -19,20 +18,6 @@ pub fn run<T>(name: &'static str, failure: T, body: impl FnOnce() -> Result<T>) 
         // Reporting must not bring a panic across the boundary either.
         let _ = catch_unwind(AssertUnwindSafe(|| report(&error)));
         failure
-    })
-}
-
-/// Runs `body`; a panic in it becomes an error, which the status rows tell as Last_error whatever else is there.
-///
-/// # Errors
-/// Those of `body`; Internal: it panicked.
-pub fn caught<T>(name: &'static str, body: impl FnOnce() -> Result<T>) -> Result<T> {
-    panics::try_caught(name, body).unwrap_or_else(|panic| {
-        let error = panic.hint(
-            "The call failed, the server goes on. Please report this with the lines around it in the error log.",
-        );
-        let _ = catch_unwind(AssertUnwindSafe(|| state::remember_defect(&error)));
-        Err(error)
     })
 }
 
@@ -58,11 +43,11 @@ pub(super) fn report(error: &Error) {
     match weight(error) {
         Weight::Note => log::note(&text),
         Weight::Warning => {
-            state::remember_refusal(error);
+            LIFECYCLE.remember_refusal(error);
             log::refusal(&text);
         }
         Weight::Error => {
-            state::remember_error(error);
+            LIFECYCLE.remember_error(error);
             log::error_limited(&text);
         }
     }
@@ -101,12 +86,14 @@ mod tests {
     #[test]
     fn a_panic_is_told_as_last_error_with_its_place() {
         state::learn_about_process();
-        let e = caught("test the guard", || -> Result<()> {
-            panic!("with a secret")
-        })
-        .unwrap_err();
+        let e = LIFECYCLE
+            .caught("test the guard", || -> Result<()> {
+                panic!("with a secret")
+            })
+            .unwrap_err();
         assert_eq!(e.kind(), Kind::Internal);
-        for text in [e.to_string(), state::last_error().unwrap()] {
+        let told = LIFECYCLE.last_errors();
+        for text in [e.to_string(), told[0].to_string()] {
             assert!(
                 text.contains("Could not test the guard") && text.contains("src/mysql/guard.rs:"),
                 "{text}"

@@ -5,7 +5,7 @@
 
 use super::abi;
 use super::registry::{Registry, Service};
-use super::state::{self, Role, lock};
+use crate::lifecycle::{Role, lock};
 use std::collections::VecDeque;
 use std::ffi::{CString, c_int};
 use std::ptr::{NonNull, null_mut};
@@ -25,9 +25,9 @@ const RECENT: usize = 16;
 /// Refused requests that are told within [`REPEAT`]: an account must not be able to fill the disk with them.
 const REFUSALS: u64 = 10;
 
-/// The log service; lives in the one static.
+/// The log service.
 #[derive(Default)]
-pub struct Log {
+pub(super) struct Log {
     service: AtomicPtr<abi::kw_simple_error_log>,
     /// Which role acquired the service, to be released by it.
     connected_by: Mutex<Option<Role>>,
@@ -39,7 +39,7 @@ pub struct Log {
 
 impl Log {
     /// An unconnected log.
-    pub const fn new() -> Log {
+    const fn new() -> Log {
         Log {
             service: AtomicPtr::new(null_mut()),
             connected_by: Mutex::new(None),
@@ -130,43 +130,46 @@ impl Log {
     }
 }
 
+/// The log of this process: the server has one.
+pub(super) static LOG: Log = Log::new();
+
 /// Something that needs an operator.
 pub fn error(text: &str) {
-    state::log().emit(1, text);
+    LOG.emit(1, text);
 }
 
 /// As [`error`], but the same line at most every ten seconds.
 pub fn error_limited(text: &str) {
-    if !state::log().is_repetition(text) {
+    if !LOG.is_repetition(text) {
         error(text);
     }
 }
 
 /// Something that an operator should know.
 pub fn warning(text: &str) {
-    if !state::log().is_repetition(text) {
-        state::log().emit(2, text);
+    if !LOG.is_repetition(text) {
+        LOG.emit(2, text);
     }
 }
 
 /// A request of an account that was refused. Not each of very many is told, but that there were more is.
 pub fn refusal(text: &str) {
-    if state::log().is_repetition(text) {
+    if LOG.is_repetition(text) {
         return;
     }
-    let (told, untold) = state::log().admit_refusal();
+    let (told, untold) = LOG.admit_refusal();
     if untold > 0 {
         let more = format!("{untold} more requests were refused and are not in this log.");
-        state::log().emit(2, &more);
+        LOG.emit(2, &more);
     }
     if told {
-        state::log().emit(2, text);
+        LOG.emit(2, text);
     }
 }
 
 /// Something for those who look closely.
 pub fn note(text: &str) {
-    state::log().emit(3, text);
+    LOG.emit(3, text);
 }
 
 #[cfg(test)]

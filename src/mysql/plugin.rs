@@ -5,15 +5,16 @@
 //! server's allocator, because the server frees it. While the component serves, this plugin stays
 //! passive: it opens nothing, and its functions answer from the component's keyring.
 
-use super::counters::{self, COUNTERS};
+use super::log::{self, LOG};
 use super::ptr::Handle;
-use super::registry::Registry;
-use super::{abi, component, log, ptr, state};
+use super::registry::{self, SERVICE_VERSION, with_plugins};
+use super::state::{self, LIFECYCLE};
+use super::{abi, ptr, status_variables};
 use crate::config::{Config, Layer, OPTIONS, ValueKind};
 use crate::error::{Error, Kind, Result};
 use crate::key::id::{MAX_MATERIAL, MAX_NAME_BYTES};
 use crate::key::record::KeyRecord;
-use crate::mysql::state::Role;
+use crate::lifecycle::Role;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::Arc;
@@ -25,8 +26,6 @@ const KEYRING_INTERFACE: c_int = 0x0101;
 const LICENSE_BSD: c_int = 2;
 /// Every plugin of a library that early-plugin-load names must carry this.
 const ALLOW_EARLY: u64 = 4;
-/// Value of a service pointer before the server has put the service there.
-const SERVICE_VERSION: usize = 0x0100;
 
 const VAR_BOOL: c_int = 1;
 const VAR_STR: c_int = 5;
@@ -42,9 +41,6 @@ pub static mut DESCRIPTOR_SIZE: c_int = size_of::<abi::kw_plugin>() as c_int;
 /// Filled by the server: its allocator.
 #[unsafe(export_name = "mysql_malloc_service")]
 pub static mut MALLOC_SERVICE: *const abi::kw_malloc_service = SERVICE_VERSION as *const _;
-/// Filled by the server: the way to the component registry.
-#[unsafe(export_name = "plugin_registry_service")]
-pub static mut REGISTRY_SERVICE: *const abi::kw_registry_service = SERVICE_VERSION as *const _;
 
 /// The plugins of this library.
 #[unsafe(export_name = "_mysql_plugin_declarations_")]
@@ -302,19 +298,19 @@ guarded_fn! {
     /// Never fails: a plugin that is not installed could not say that the keyring is disabled.
     fn init(_plugin: *mut c_void) -> c_int, failure = 0; {
         state::learn_about_process();
-        with_registry(|registry| state::log().connect(registry, Role::Plugin));
-        if component::is_loaded() {
+        with_plugins(|registry| LOG.connect(registry, Role::Plugin));
+        if registry::component_is_loaded() {
             log::warning(
                 "The plugin keyring_ward stays passive: the component component_keyring_ward \
                  serves the keys. Remove one of the two from the configuration.",
             );
             return Ok(0);
         }
-        with_registry(|registry| counters::show(registry, true));
+        with_plugins(|registry| status_variables::show(registry, true));
         SHOWN.store(true, Ordering::Release);
         // Plugins are initialised with the data directory as working directory.
         let data_dir = std::env::current_dir().ok();
-        let loaded = state::load(Role::Plugin, data_dir.as_deref(), configuration);
+        let loaded = LIFECYCLE.load(Role::Plugin, data_dir.as_deref(), configuration);
         if innodb_is_running() && loaded.is_ok() {
             log::warning(
                 "The plugin keyring_ward was loaded after InnoDB: after a crash the server could \
@@ -328,34 +324,14 @@ guarded_fn! {
 
 guarded_fn! {
     fn deinit(_plugin: *mut c_void) -> c_int, failure = 1; {
-        state::unload(Role::Plugin);
-        with_registry(|registry| {
+        LIFECYCLE.unload(Role::Plugin);
+        with_plugins(|registry| {
             if SHOWN.swap(false, Ordering::AcqRel) {
-                counters::show(registry, false);
+                status_variables::show(registry, false);
             }
-            state::log().disconnect(registry, Role::Plugin);
+            LOG.disconnect(registry, Role::Plugin);
         });
         Ok(0)
-    }
-}
-
-/// Runs `f` with the component registry; `None` where the server has not given us the way to it.
-pub(super) fn with_registry<R>(f: impl FnOnce(Registry<'_>) -> R) -> Option<R> {
-    // SAFETY: the server fills the pointer before init and leaves it until after deinit; until
-    // then it holds the version number, which is no address. The registry is used before its release.
-    unsafe {
-        let service = REGISTRY_SERVICE;
-        if service as usize == SERVICE_VERSION {
-            return None;
-        }
-        let service = service.as_ref()?;
-        let (acquire, release) = (service.acquire?, service.release?);
-        let table = acquire();
-        let result = Registry::new(table).map(f);
-        if !table.is_null() {
-            release(table);
-        }
-        result
     }
 }
 
@@ -432,7 +408,7 @@ guarded_fn! {
             (ptr::bytes(key_id), ptr::bytes(user_id), ptr::bytes(key_type), material)
         };
         let material = material?;
-        state::write(|keyring| keyring.store_key(id, owner, key_type, material)).map(|()| false)
+        LIFECYCLE.write(|keyring| keyring.store_key(id, owner, key_type, material)).map(|()| false)
     }
 }
 
@@ -450,8 +426,8 @@ guarded_fn! {
             ptr::write(key_type, null_mut(), "place for the key type")?;
             ptr::write(key, null_mut(), "place for the key")?;
             ptr::write(key_len, 0, "place for the length")?;
-            COUNTERS.fetched();
-            let found = state::fetch(ptr::bytes(key_id), ptr::bytes(user_id))?;
+            LIFECYCLE.counters.fetched();
+            let found = LIFECYCLE.fetch(ptr::bytes(key_id), ptr::bytes(user_id))?;
             if let Some(record) = found {
                 // The type first: if memory runs out for the key, nothing secret is left behind.
                 let type_memory = server_memory(record.key_type.as_bytes())?;
@@ -469,7 +445,7 @@ guarded_fn! {
     fn remove(key_id: *const c_char, user_id: *const c_char) -> bool, failure = true; {
         // SAFETY: the server passes NULL or NUL-terminated strings.
         let (id, owner) = unsafe { (ptr::bytes(key_id), ptr::bytes(user_id)) };
-        state::write(|keyring| keyring.remove(id, owner)).map(|()| false)
+        LIFECYCLE.write(|keyring| keyring.remove(id, owner)).map(|()| false)
     }
 }
 
@@ -483,7 +459,7 @@ guarded_fn! {
         // SAFETY: the server passes NULL or NUL-terminated strings.
         let (id, owner, key_type) =
             unsafe { (ptr::bytes(key_id), ptr::bytes(user_id), ptr::bytes(key_type)) };
-        state::write(|keyring| keyring.generate(id, owner, key_type, key_len)).map(|()| false)
+        LIFECYCLE.write(|keyring| keyring.generate(id, owner, key_type, key_len)).map(|()| false)
     }
 }
 
@@ -498,7 +474,7 @@ guarded_fn! {
     fn iterator_init(iterator: *mut *mut c_void) -> (), failure = (); {
         // SAFETY: the server passes a writable place.
         unsafe { ptr::write(iterator, null_mut(), "place for the iterator")? };
-        let names = Names { keys: state::names()?.into_iter() };
+        let names = Names { keys: LIFECYCLE.names()?.into_iter() };
         // SAFETY: as above.
         unsafe { ptr::write(iterator, names.into_raw().cast(), "place for the iterator") }
     }

@@ -1,13 +1,15 @@
 //! The server's component registry: the way to services of others.
 //!
-//! Owns acquiring and releasing them. It must never hand out a service whose table is not known, and never let one
+//! Owns the two places into which the server puts the way to it, one for each role, and acquiring and releasing
+//! services. It must never hand out a service whose table is not known, and never let one
 //! be used after its release: a `Service` borrows the registry and gives itself back.
 
-use super::{abi, component, plugin};
+use super::abi;
 use std::ffi::CStr;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// A service that we use: its table of functions and the name under which the server registers it.
 ///
@@ -107,11 +109,59 @@ impl<T: Table> Drop for Service<'_, T> {
     }
 }
 
+/// The server's component loader writes the acquired registry into this before the component's `init`.
+pub(super) static OF_COMPONENT: AtomicPtr<abi::kw_registry> = AtomicPtr::new(std::ptr::null_mut());
+/// The component is loaded: [`OF_COMPONENT`] may be used, the component serves and the plugin stays passive.
+static COMPONENT_IS_LOADED: AtomicBool = AtomicBool::new(false);
+
+/// Value of a plugin's service pointer before the server has put the service there.
+pub(super) const SERVICE_VERSION: usize = 0x0100;
+/// Filled by the server for the plugin: the way to the component registry.
+#[unsafe(export_name = "plugin_registry_service")]
+pub static mut OF_PLUGIN: *const abi::kw_registry_service = SERVICE_VERSION as *const _;
+
+/// The component says that it is loaded, or about to go.
+pub(super) fn set_component_is_loaded(loaded: bool) {
+    COMPONENT_IS_LOADED.store(loaded, Ordering::Release);
+}
+
+/// The component is loaded.
+pub(super) fn component_is_loaded() -> bool {
+    COMPONENT_IS_LOADED.load(Ordering::Acquire)
+}
+
+/// The component's registry, while the component is loaded.
+pub(super) fn of_component() -> Option<Registry<'static>> {
+    let registry = OF_COMPONENT.load(Ordering::Acquire);
+    // SAFETY: the loader put the registry service there before init, and keeps it until after deinit.
+    component_is_loaded().then(|| unsafe { Registry::new(registry) })?
+}
+
+/// Runs `f` with the registry by the plugin's way to it; `None` where the server has not given us that.
+pub(super) fn with_plugins<R>(f: impl FnOnce(Registry<'_>) -> R) -> Option<R> {
+    // SAFETY: the server fills the pointer before init and leaves it until after deinit; until
+    // then it holds the version number, which is no address. The registry is used before its release.
+    unsafe {
+        let service = OF_PLUGIN;
+        if service as usize == SERVICE_VERSION {
+            return None;
+        }
+        let service = service.as_ref()?;
+        let (acquire, release) = (service.acquire?, service.release?);
+        let table = acquire();
+        let result = Registry::new(table).map(f);
+        if !table.is_null() {
+            release(table);
+        }
+        result
+    }
+}
+
 /// Runs `f` with the registry, by whichever role is loaded; `None` where none is.
 pub(super) fn with<R>(f: impl FnOnce(Registry<'_>) -> R) -> Option<R> {
-    match component::registry() {
+    match of_component() {
         Some(registry) => Some(f(registry)),
-        None => plugin::with_registry(f),
+        None => with_plugins(f),
     }
 }
 
@@ -119,7 +169,7 @@ pub(super) fn with<R>(f: impl FnOnce(Registry<'_>) -> R) -> Option<R> {
 mod tests {
     use super::*;
     use std::ffi::{c_char, c_int};
-    use std::sync::atomic::{AtomicI32, Ordering};
+    use std::sync::atomic::AtomicI32;
 
     static HELD: AtomicI32 = AtomicI32::new(0);
     static LOG: abi::kw_simple_error_log = abi::kw_simple_error_log { emit: None };

@@ -4,13 +4,15 @@
 //! (share/install.sql). Each checks the server's privilege ENCRYPTION_KEY_ADMIN before anything else, and answers with
 //! JSON. They must never show key material, and never touch the server's own keyring lock.
 
-use super::counters::COUNTERS;
 use super::registry::{self, Registry};
-use super::{abi, guard, ptr, state};
+use super::state::LIFECYCLE;
+use super::{abi, guard, ptr};
 use crate::admin::inspect;
 use crate::admin::pin::admits;
 use crate::error::{Error, Kind, Result};
 use crate::key::limits::FINGERPRINT;
+use crate::lifecycle::counters::Timed;
+use crate::lifecycle::last_error;
 use crate::text::hex;
 use serde_json::{Value, json};
 use std::ffi::{CStr, c_char, c_ulong};
@@ -108,7 +110,7 @@ fn answer(
     work: fn() -> Result<Value>,
 ) -> Result<*mut c_char> {
     // A panic is answered as an error as well: NULL would say nothing.
-    let value = match guard::caught("answer a SQL function", work) {
+    let value = match LIFECYCLE.caught("answer a SQL function", work) {
         Ok(Value::Object(mut members)) => {
             members.insert("ok".into(), true.into());
             Value::Object(members)
@@ -204,10 +206,10 @@ sql_function! {
 }
 
 fn status() -> Result<Value> {
-    let Ok(keyring) = state::keyring() else {
+    let Ok(keyring) = LIFECYCLE.keyring() else {
         return Ok(json!({
-            "active": false, "version": crate::VERSION, "last_error": state::last_error(),
-            "errors": COUNTERS.errors.load(Ordering::Relaxed),
+            "active": false, "version": crate::VERSION, "last_error": last_error::text(&LIFECYCLE.last_errors()),
+            "errors": LIFECYCLE.counters.errors.load(Ordering::Relaxed),
         }));
     };
     let status = keyring.status();
@@ -238,16 +240,23 @@ fn status() -> Result<Value> {
         "kek_reference": store.key_ref,
         "kek_contact": contact,
         "writes_refused": store.refusing,
-        "fetches": COUNTERS.fetches(),
-        "writes": COUNTERS.writes.json(),
-        "loads": COUNTERS.loads.json(),
-        "errors": COUNTERS.errors.load(Ordering::Relaxed),
-        "last_error": state::last_error(),
+        "fetches": LIFECYCLE.counters.fetches(),
+        "writes": times(&LIFECYCLE.counters.writes),
+        "loads": times(&LIFECYCLE.counters.loads),
+        "errors": LIFECYCLE.counters.errors.load(Ordering::Relaxed),
+        "last_error": last_error::text(&LIFECYCLE.last_errors()),
     }))
 }
 
+fn times(of: &Timed) -> Value {
+    let now = of.now();
+    json!({
+        "calls": now.calls, "failed": now.failed, "microseconds": now.total, "longest": now.longest,
+    })
+}
+
 fn verify() -> Result<Value> {
-    let keyring = state::keyring()?;
+    let keyring = LIFECYCLE.keyring()?;
     let report = inspect::inspect(keyring.config())?;
     Ok(json!({
         "authentic": true, "complete": report.torn == 0, "torn_bytes": report.torn,
@@ -256,13 +265,13 @@ fn verify() -> Result<Value> {
 }
 
 fn reload() -> Result<Value> {
-    state::load_again()?;
-    Ok(json!({ "keys": state::keyring()?.len() }))
+    LIFECYCLE.load_again()?;
+    Ok(json!({ "keys": LIFECYCLE.keyring()?.len() }))
 }
 
 fn reseal() -> Result<Value> {
-    state::change(|keyring| {
-        let pinned = state::configuration()?.fingerprint;
+    LIFECYCLE.change(|keyring| {
+        let pinned = LIFECYCLE.configuration()?.fingerprint;
         keyring.rekey_if(&keyring.config().keks[..1], false, |new| {
             admit(&pinned, new)
         })?;
@@ -271,8 +280,8 @@ fn reseal() -> Result<Value> {
 }
 
 fn rekey() -> Result<Value> {
-    state::change(|keyring| {
-        let config = state::configuration()?;
+    LIFECYCLE.change(|keyring| {
+        let config = LIFECYCLE.configuration()?;
         if config.path != keyring.config().path || config.read_only {
             return Err(Error::new(
                 Kind::Config,
@@ -288,8 +297,8 @@ fn rekey() -> Result<Value> {
             admit(&config.fingerprint, new)
         })
     })?;
-    state::load_again()?;
-    done(&state::keyring()?.status())
+    LIFECYCLE.load_again()?;
+    done(&LIFECYCLE.keyring()?.status())
 }
 
 /// SQL can't change the configuration: the fingerprint is told, and the same DEK is taken by the next call.

@@ -3,7 +3,8 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::keyring::aes::{self, Mode};
-use crate::mysql::{abi, ptr, state};
+use crate::mysql::state::LIFECYCLE;
+use crate::mysql::{abi, ptr};
 use std::ffi::{c_char, c_int, c_uchar};
 
 /// The service's table.
@@ -49,13 +50,13 @@ struct Call {
 /// The server's contract: NULL or NUL-terminated strings, an initialisation vector of 16 bytes,
 /// input and output of the stated sizes, which may overlap only as a whole.
 unsafe fn serve(call: &Call, encrypt: bool) -> Result<c_int> {
-    let keyring = state::keyring()?;
+    let keyring = LIFECYCLE.keyring()?;
     // SAFETY: by the caller's contract.
     unsafe {
         let mode = Mode::parse(ptr::bytes(call.mode), call.block_bits)?;
         let iv = ptr::slice(call.iv, BLOCK, BLOCK, "initialisation vector")?;
         let input = ptr::slice(call.input, call.input_length, MAX_INPUT, "input")?;
-        let Some(key) = state::fetch(ptr::bytes(call.data_id), ptr::bytes(call.auth_id))? else {
+        let Some(key) = LIFECYCLE.fetch(ptr::bytes(call.data_id), ptr::bytes(call.auth_id))? else {
             return Err(
                 Error::new(Kind::NotFound, "use the key", "there is no such key").expected(),
             );

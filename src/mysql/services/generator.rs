@@ -1,6 +1,7 @@
 //! `keyring_generator`: make a key of random bytes.
 
-use crate::mysql::{abi, ptr, state};
+use crate::mysql::state::LIFECYCLE;
+use crate::mysql::{abi, ptr};
 use std::ffi::{c_char, c_int};
 
 /// The service's table.
@@ -19,6 +20,6 @@ guarded_fn! {
         // SAFETY: the server passes NULL or NUL-terminated strings.
         let (id, owner, key_type) =
             unsafe { (ptr::bytes(data_id), ptr::bytes(auth_id), ptr::bytes(data_type)) };
-        state::write(|keyring| keyring.generate(id, owner, key_type, data_size)).map(|()| 0)
+        LIFECYCLE.write(|keyring| keyring.generate(id, owner, key_type, data_size)).map(|()| 0)
     }
 }

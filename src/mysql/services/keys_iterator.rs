@@ -1,7 +1,8 @@
 //! `keyring_keys_metadata_iterator`: the names behind `performance_schema.keyring_keys`.
 
 use crate::key::record::KeyRecord;
-use crate::mysql::{abi, cursor::Cursor, ptr, ptr::Handle, state};
+use crate::mysql::state::LIFECYCLE;
+use crate::mysql::{abi, cursor::Cursor, ptr, ptr::Handle};
 use std::ffi::{c_char, c_int};
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ type Keys = Cursor<Arc<KeyRecord>>;
 guarded_fn! {
     fn init(out: *mut abi::kw_handle) -> c_int, failure = 1; {
         // SAFETY: the server passes a writable handle.
-        unsafe { Keys::begin(out, state::names)? };
+        unsafe { Keys::begin(out, || LIFECYCLE.names())? };
         Ok(0)
     }
 }

@@ -2,7 +2,9 @@
 //! Answers while the keyring is disabled, too: that is when they are needed.
 
 use crate::kek::Contact;
-use crate::mysql::{abi, cursor::Cursor, ptr, ptr::Handle, state};
+use crate::lifecycle::last_error;
+use crate::mysql::state::LIFECYCLE;
+use crate::mysql::{abi, cursor::Cursor, ptr, ptr::Handle};
 use crate::store::Mode;
 use std::ffi::{c_char, c_int};
 
@@ -26,12 +28,12 @@ type Row = (&'static str, String);
 pub fn rows() -> Vec<Row> {
     const NONE: &str = "None";
     let none = || NONE.to_string();
-    let keyring = state::keyring().ok();
+    let keyring = LIFECYCLE.keyring().ok();
     let status = keyring.as_ref().map(|k| k.status());
     let config = keyring
         .as_ref()
         .map(|k| k.config().clone())
-        .or_else(state::last_config);
+        .or_else(|| LIFECYCLE.last_config());
     let info = status.as_ref().map(|s| &s.store).filter(|s| s.exists);
     let mode = match status.as_ref().map(|s| s.mode) {
         Some(Mode::ReadWrite) => "No",
@@ -99,7 +101,9 @@ pub fn rows() -> Vec<Row> {
         ),
         (
             "Last_error",
-            error.or_else(state::last_error).unwrap_or_else(none),
+            error
+                .or_else(|| last_error::text(&LIFECYCLE.last_errors()))
+                .unwrap_or_else(none),
         ),
     ]
 }

@@ -1,7 +1,7 @@
 //! `keyring_reader_with_status`: fetch. Found, absent and failed stay three outcomes.
 
-use crate::mysql::counters::COUNTERS;
-use crate::mysql::{abi, ptr, state};
+use crate::mysql::state::LIFECYCLE;
+use crate::mysql::{abi, ptr};
 use std::ffi::{c_char, c_int, c_uchar};
 
 /// The service's table.
@@ -19,8 +19,8 @@ guarded_fn! {
         // SAFETY: the server passes NULL or NUL-terminated strings and a writable handle.
         unsafe {
             ptr::write(out, std::ptr::null_mut(), "place for the handle")?;
-            COUNTERS.fetched();
-            let key = state::fetch(ptr::bytes(data_id), ptr::bytes(auth_id))?;
+            LIFECYCLE.counters.fetched();
+            let key = LIFECYCLE.fetch(ptr::bytes(data_id), ptr::bytes(auth_id))?;
             if let Some(key) = key {
                 ptr::write(out, ptr::key_into_raw(key), "place for the handle")?;
             }

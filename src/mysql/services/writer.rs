@@ -1,7 +1,8 @@
 //! `keyring_writer`: store and remove.
 
 use crate::key::id::MAX_MATERIAL;
-use crate::mysql::{abi, ptr, state};
+use crate::mysql::state::LIFECYCLE;
+use crate::mysql::{abi, ptr};
 use std::ffi::{c_char, c_int, c_uchar};
 
 /// The service's table.
@@ -25,7 +26,7 @@ guarded_fn! {
             (ptr::bytes(data_id), ptr::bytes(auth_id), ptr::bytes(data_type), material)
         };
         let material = material?;
-        state::write(|keyring| keyring.store_key(id, owner, key_type, material)).map(|()| 0)
+        LIFECYCLE.write(|keyring| keyring.store_key(id, owner, key_type, material)).map(|()| 0)
     }
 }
 
@@ -34,6 +35,6 @@ guarded_fn! {
     fn remove(data_id: *const c_char, auth_id: *const c_char) -> c_int, failure = 1; {
         // SAFETY: the server passes NULL or NUL-terminated strings.
         let (id, owner) = unsafe { (ptr::bytes(data_id), ptr::bytes(auth_id)) };
-        state::write(|keyring| keyring.remove(id, owner)).map(|()| 0)
+        LIFECYCLE.write(|keyring| keyring.remove(id, owner)).map(|()| 0)
     }
 }

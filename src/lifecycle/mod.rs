@@ -1,0 +1,480 @@
+//! The life of a keyring in a process that serves it: load, reload, unload, and what is told of them.
+//!
+//! Owns the keyring that serves (swapped whole on a reload), the reason why there is none, and the policy of a load: the
+//! old keyring stays until the new one is open. It knows nothing of MySQL: what it needs of its process is a [`Host`]. It
+//! must never hold a lock while a disk is waited for, except the reload's own, which only other reloads wait for, and
+//! never write when it unloads.
+
+pub mod counters;
+pub mod environment;
+pub mod last_error;
+
+use crate::config::Config;
+use crate::config::discover::CommandLine;
+use crate::deadline::Deadline;
+use crate::error::{Error, Kind, Result};
+use crate::key::id::list_short_first;
+use crate::key::record::KeyRecord;
+use crate::keyring::{Keyring, starting};
+use crate::os::identity;
+use crate::panics;
+use crate::secret::SecretPool;
+use crate::store::Mode;
+use arc_swap::{ArcSwapOption, Guard};
+use counters::Counters;
+use last_error::{LastError, LastErrors};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Which role the keyring was opened in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Through the manifest and `keyring_load`.
+    Component,
+    /// As a keyring plugin.
+    Plugin,
+}
+
+/// Whom a line of the log is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Something that needs an operator.
+    Error,
+    /// Something that an operator should know.
+    Warning,
+    /// Something for those who look closely.
+    Note,
+}
+
+/// What a lifecycle needs of the process that it lives in.
+pub trait Host: Sync {
+    /// Writes a line into the log: full sentences.
+    fn log(&self, severity: Severity, text: &str);
+
+    /// How the process was started.
+    fn command_line(&self) -> &CommandLine;
+
+    /// Finds out whose rights a keyring of this configuration needs, and does `work` with them. No thread that `work` has
+    /// started exists when it returns.
+    ///
+    /// # Errors
+    /// There is no such account, or its rights can't be taken on. Those of `work`.
+    fn load<T: Send>(
+        &self,
+        instance_dir: Option<&Path>,
+        config: &(dyn Fn() -> Result<Config> + Send + Sync),
+        work: impl FnOnce() -> Result<T> + Send,
+    ) -> Result<T>;
+
+    /// Does `work` with the rights that the keyring was loaded with.
+    ///
+    /// # Errors
+    /// They can't be taken on. Those of `work`.
+    fn go_on<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T>;
+}
+
+/// How the configuration is found.
+type Finder = Arc<dyn Fn() -> Result<Config> + Send + Sync>;
+
+/// How the last load found what it loaded.
+#[derive(Clone)]
+struct LastLoad {
+    role: Role,
+    instance_dir: Option<PathBuf>,
+    config: Finder,
+}
+
+/// A keyring's life in one process.
+pub struct Lifecycle<H> {
+    /// The process that it lives in.
+    pub host: H,
+    /// Numbers and times of calls. They lie here as long as the lifecycle does: a server may read them by their address.
+    pub counters: Counters,
+    /// Readers neither lock nor count: each fetch of each connection comes by here.
+    keyring: ArcSwapOption<Keyring>,
+    /// Which role opened it: only that one closes it.
+    opened_by: Mutex<Option<Role>>,
+    /// Why there is no keyring, or what went wrong last.
+    last_errors: LastErrors,
+    /// The configuration that was last tried, for the status of a disabled keyring.
+    last_config: Mutex<Option<Config>>,
+    reloading: Mutex<()>,
+    /// A load was tried before.
+    tried: AtomicBool,
+    last_load: Mutex<Option<LastLoad>>,
+}
+
+/// The mutex's content, whatever happened to a thread that held it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The keyring as it is now; a reload meanwhile does not take it away.
+pub struct Current(Guard<Option<Arc<Keyring>>>);
+
+impl std::ops::Deref for Current {
+    type Target = Keyring;
+
+    fn deref(&self) -> &Keyring {
+        // `keyring` makes a Current only where there is one.
+        self.0.as_ref().expect("there is a keyring")
+    }
+}
+
+/// How long a change runs after keyrings that reloads replace.
+const LONGEST_CHASE: Duration = Duration::from_secs(10);
+
+impl<H: Host> Lifecycle<H> {
+    /// Nothing is loaded yet.
+    pub const fn new(host: H) -> Lifecycle<H> {
+        Lifecycle {
+            host,
+            counters: Counters::new(),
+            keyring: ArcSwapOption::const_empty(),
+            opened_by: Mutex::new(None),
+            last_errors: LastErrors::new(),
+            last_config: Mutex::new(None),
+            reloading: Mutex::new(()),
+            tried: AtomicBool::new(false),
+            last_load: Mutex::new(None),
+        }
+    }
+
+    /// The keyring that serves.
+    ///
+    /// # Errors
+    /// There is none; the reason is in the error.
+    #[inline]
+    pub fn keyring(&self) -> Result<Current> {
+        let current = self.keyring.load();
+        match current.is_some() {
+            true => Ok(Current(current)),
+            false => Err(self.disabled()),
+        }
+    }
+
+    #[cold]
+    fn disabled(&self) -> Error {
+        let reason = self.last_errors.text();
+        let reason = reason.as_deref().unwrap_or("it was not loaded");
+        let why = format!("the keyring is disabled: {}", reason.trim_end_matches('.'));
+        Error::new(Kind::Config, "serve the call", why)
+    }
+
+    /// The keyring is loaded.
+    pub fn is_active(&self) -> bool {
+        self.keyring.load().is_some()
+    }
+
+    /// Finds a key: see [`Keyring::fetch`].
+    ///
+    /// # Errors
+    /// There is no keyring, and those of fetching.
+    #[inline]
+    pub fn fetch(&self, name: &[u8], owner: &[u8]) -> Result<Option<Arc<KeyRecord>>> {
+        let keyring = self.keyring()?;
+        let current: &Keyring = &keyring;
+        self.host.go_on(|| current.fetch(name, owner))
+    }
+
+    /// All keys for the server's list of names, in an order in which none hides another one.
+    ///
+    /// # Errors
+    /// As [`Lifecycle::keyring`].
+    pub fn names(&self) -> Result<Vec<Arc<KeyRecord>>> {
+        let mut keys = self.keyring()?.list();
+        list_short_first(&mut keys, |key| &key.id);
+        Ok(keys)
+    }
+
+    /// Runs and counts a change to the keyring, and logs what came up.
+    ///
+    /// # Errors
+    /// There is no keyring, and those of `f`.
+    pub fn write(&self, f: impl Fn(&Keyring) -> Result<()> + Send + Sync) -> Result<()> {
+        self.counters.writes.run(|| {
+            self.change(|keyring| {
+                let result = f(keyring);
+                let keys = keyring.len() as u64;
+                self.counters.keys.store(keys, Ordering::Relaxed);
+                self.log_warnings(keyring);
+                result
+            })
+        })
+    }
+
+    /// Runs a change on the keyring that serves. One that a reload has replaced meanwhile refuses it untouched; it is done
+    /// on the new one then.
+    ///
+    /// # Errors
+    /// There is no keyring, and those of `f`.
+    pub fn change<T: Send>(&self, f: impl Fn(&Keyring) -> Result<T> + Send + Sync) -> Result<T> {
+        let deadline = Deadline::after(LONGEST_CHASE);
+        loop {
+            let keyring = self.keyring()?;
+            let current: &Keyring = &keyring;
+            match self.host.go_on(|| f(current)) {
+                Err(e)
+                    if e.kind() == Kind::ReadOnly && keyring.is_retired() && !deadline.passed() =>
+                {
+                    // The new one is there in a moment.
+                    if self.is_current(&keyring) {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn is_current(&self, keyring: &Keyring) -> bool {
+        let current = self.keyring.load();
+        let current = current.as_ref();
+        current.is_some_and(|c| std::ptr::eq(&raw const **c, keyring))
+    }
+
+    /// Opens the keyring, or opens it anew. On failure the keyring that worked stays.
+    ///
+    /// # Errors
+    /// What is wrong with configuration, KEK or file. It has been logged.
+    pub fn load(
+        &self,
+        role: Role,
+        instance_dir: Option<&Path>,
+        config: impl Fn() -> Result<Config> + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.load_by(LastLoad {
+            role,
+            instance_dir: instance_dir.map(Path::to_path_buf),
+            config: Arc::new(config),
+        })
+    }
+
+    /// Does again what the last load did.
+    ///
+    /// # Errors
+    /// As [`Lifecycle::load`]; Config where nothing was loaded yet.
+    pub fn load_again(&self) -> Result<()> {
+        self.load_by(self.last_load()?)
+    }
+
+    /// The configuration as it is found now.
+    ///
+    /// # Errors
+    /// Its own; Config where nothing was loaded yet.
+    pub fn configuration(&self) -> Result<Config> {
+        (self.last_load()?.config)()
+    }
+
+    /// The configuration that was tried last.
+    pub fn last_config(&self) -> Option<Config> {
+        lock(&self.last_config).clone()
+    }
+
+    fn last_load(&self) -> Result<LastLoad> {
+        lock(&self.last_load).clone().ok_or_else(|| {
+            Error::new(
+                Kind::Config,
+                "load the keyring",
+                "the server has not loaded Keyring Ward as its keyring",
+            )
+            .hint("Name it in the manifest, or by early-plugin-load (docs/guide/install.md).")
+        })
+    }
+
+    fn load_by(&self, how: LastLoad) -> Result<()> {
+        self.counters.loads.run(|| self.load_once(how))
+    }
+
+    fn load_once(&self, how: LastLoad) -> Result<()> {
+        let _one_at_a_time = lock(&self.reloading);
+        *lock(&self.last_load) = Some(how.clone());
+        lock(&self.opened_by).get_or_insert(how.role);
+        if self.host.command_line().is_help_run() {
+            self.last_errors
+                .stay_idle("This run of the server only prints help or validates options.");
+            return Ok(());
+        }
+        let old = self.keyring.load_full();
+        match self.open(&how, old.as_deref()) {
+            Ok(keyring) => {
+                self.serve(keyring, old.is_none());
+                Ok(())
+            }
+            Err(error) => {
+                self.tell_failure(&error, old.is_some(), how.role);
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the keyring with the rights that it needs.
+    fn open(&self, how: &LastLoad, old: Option<&Keyring>) -> Result<Keyring> {
+        // Only the start may wait as long as the start budget: later, the whole server waits with us.
+        let first = !self.tried.swap(true, Ordering::AcqRel);
+        let instance_dir = how.instance_dir.as_deref();
+        let open = || {
+            let config = (how.config)()?;
+            *lock(&self.last_config) = Some(config.clone());
+            let environment = environment::of(self.host.command_line(), instance_dir, first);
+            match old {
+                Some(old) => old.reload(&config, &environment),
+                None => starting::open(&config, &environment, &SecretPool::new(), |sentence| {
+                    self.host.log(Severity::Warning, sentence);
+                }),
+            }
+        };
+        self.host.load(instance_dir, &*how.config, || {
+            // A panic in it is a failed load like any other: the reason is told, and what follows from it.
+            self.caught("open the keyring", open)
+        })
+    }
+
+    /// Puts a keyring that was opened into service.
+    fn serve(&self, keyring: Keyring, is_first: bool) {
+        if identity::is_root() {
+            // The account may lock less memory than the process that it lies in.
+            keyring.pool().relock();
+        }
+        self.log_warnings(&keyring);
+        self.host.log(Severity::Note, &opened(&keyring));
+        // At any verbosity: whoever was told of the incident learns that it is over.
+        if is_first && self.last_errors.text().is_some() {
+            self.host.log(
+                Severity::Warning,
+                "The keyring is no longer disabled: it was opened, and serves.",
+            );
+        }
+        self.last_errors.forget();
+        drop(self.keyring.swap(Some(Arc::new(keyring))));
+        self.count_keys();
+    }
+
+    fn tell_failure(&self, error: &Error, serves: bool, role: Role) {
+        self.last_errors.remember_error(error);
+        self.host.log(Severity::Error, &error.to_string());
+        self.host.log(Severity::Error, consequence(serves, role));
+    }
+
+    /// Forgets the keyring if `role` opened it: files are closed, secrets wiped, nothing is written.
+    /// (INSTALL and UNINSTALL COMPONENT beside a serving plugin must not take its keys away.)
+    pub fn unload(&self, role: Role) {
+        let mut opened_by = lock(&self.opened_by);
+        if *opened_by != Some(role) {
+            return;
+        }
+        *opened_by = None;
+        *lock(&self.last_load) = None;
+        drop(self.keyring.swap(None));
+        self.count_keys();
+        self.last_errors.forget();
+    }
+
+    /// Brings the counters to what the keyring is now.
+    fn count_keys(&self) {
+        let keyring = self.keyring.load();
+        let (active, keys) = keyring.as_ref().map_or((0, 0), |k| (1, k.len() as u64));
+        self.counters.active.store(active, Ordering::Relaxed);
+        self.counters.keys.store(keys, Ordering::Relaxed);
+    }
+
+    /// Locks the keyring's pages again, for a child after a fork (`mlock` is not inherited).
+    pub fn relock(&self) {
+        if let Some(keyring) = self.keyring.load_full() {
+            keyring.pool().relock();
+        }
+    }
+
+    /// Runs `body`; a panic in it becomes an error, which the status tells whatever else is there.
+    ///
+    /// # Errors
+    /// Those of `body`; Internal: it panicked.
+    pub fn caught<T>(&self, name: &'static str, body: impl FnOnce() -> Result<T>) -> Result<T> {
+        panics::try_caught(name, body).unwrap_or_else(|panic| {
+            let error = panic.hint(
+                "The call failed, the server goes on. Please report this with the lines around it in the error log.",
+            );
+            let remember = || self.last_errors.remember_defect(&error);
+            let _ = catch_unwind(AssertUnwindSafe(remember));
+            Err(error)
+        })
+    }
+
+    /// Keeps an error of a call for the status.
+    pub fn remember_error(&self, error: &Error) {
+        self.counters.errors.fetch_add(1, Ordering::Relaxed);
+        // "The keyring is disabled: <reason>" must not wrap itself again and again.
+        if self.is_active() {
+            self.last_errors.remember_error(error);
+        }
+    }
+
+    /// Keeps a request of an account that was refused for the status.
+    pub fn remember_refusal(&self, error: &Error) {
+        if self.is_active() {
+            self.last_errors.remember_refusal(error);
+        }
+    }
+
+    /// What went wrong last, the most important first: a caught panic, then the last error; where there is neither, the
+    /// last request that was refused.
+    pub fn last_errors(&self) -> Vec<LastError> {
+        self.last_errors.list()
+    }
+
+    /// Logs what came up since the last call.
+    pub fn log_warnings(&self, keyring: &Keyring) {
+        for sentence in keyring.take_warnings() {
+            self.host.log(Severity::Warning, &sentence);
+        }
+    }
+}
+
+/// What follows from a load that failed.
+fn consequence(serves: bool, role: Role) -> &'static str {
+    match (serves, role) {
+        (true, _) => "The keyring that was loaded before goes on serving.",
+        (false, Role::Component) => {
+            "The keyring is disabled: encrypted tables can't be read until the cause is \
+             mended and ALTER INSTANCE RELOAD KEYRING (or a restart) succeeds. If the \
+             server refuses to start and advises innodb_force_recovery, do NOT use it, it \
+             loses data: mend the cause and start again."
+        }
+        (false, Role::Plugin) => {
+            "The keyring is disabled: encrypted tables can't be read until the cause is \
+             mended and SELECT keyring_ward_reload() (share/install.sql makes it) or a restart succeeds. If it refuses to start and advises \
+             innodb_force_recovery, do NOT use it, it loses data."
+        }
+    }
+}
+
+/// A sentence about a keyring that was opened.
+fn opened(keyring: &Keyring) -> String {
+    let status = keyring.status();
+    let mode = match status.mode {
+        Mode::ReadWrite => "",
+        Mode::ReadOnly => ", read-only",
+        Mode::Snapshot | Mode::DryRun => {
+            ", as a read-only snapshot beside the server that holds it"
+        }
+    };
+    let what = match status.store.exists {
+        true => format!(
+            "{} keys, generation {}",
+            status.keys, status.store.generation
+        ),
+        false => "not created yet, the first key creates it".to_string(),
+    };
+    format!(
+        "Keyring Ward {} opened '{}' ({what}{mode}) with the {}.",
+        crate::VERSION,
+        keyring.config().path.display(),
+        status.store.opened_by
+    )
+}
+
+#[cfg(test)]
+mod tests;
