@@ -3,7 +3,7 @@
 //! One shared library that MySQL loads as a component (manifest) or as a keyring plugin. The core
 //! (everything but [`mysql`]) is synchronous, knows nothing of MySQL and is tested without it.
 //!
-//! Dependencies point one way: `mysql` and the tool → [`admin`] → [`keyring`] → [`store`] → [`kek`] → [`format`],
+//! Dependencies point one way: `mysql` and the tool → [`admin`] → [`status`] → [`lifecycle`] → [`keyring`] → [`store`] → [`kek`] → [`format`],
 //! [`envelope`] → [`config`], [`net`] → [`key`], [`secret_source`], [`os`], [`secret`], [`text`], [`error`]; `tests/house.rs`
 //! has the whole order and holds the house to it. `unsafe` lives in `mysql/`, `os/` and `secret.rs` only; the lints deny it
 //! elsewhere.
@@ -29,6 +29,7 @@ pub mod panics;
 #[allow(unsafe_code)]
 pub mod secret;
 pub mod secret_source;
+pub mod status;
 pub mod store;
 pub mod text;
 

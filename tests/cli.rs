@@ -75,6 +75,53 @@ fn init_status_list_verify() {
 }
 
 #[test]
+fn metrics_tell_of_a_keyring_that_opens_and_of_one_that_does_not() {
+    let place = Place::new();
+    place.open().unwrap().create_empty().unwrap();
+    let other = place.dir.path().join("other");
+    std::fs::copy(place.key_file(), &other).unwrap();
+    std::fs::write(&other, [0x77; 32]).unwrap();
+    let path = place.keyring_file();
+    let status = |kek: &std::path::Path, more: &[&str]| {
+        let named = [
+            "status",
+            "--path",
+            path.to_str().unwrap(),
+            "--key-file",
+            kek.to_str().unwrap(),
+        ];
+        let out = tool(&[&named[..], more].concat());
+        (
+            out.status.code().unwrap(),
+            text(&out.stdout),
+            text(&out.stderr),
+        )
+    };
+    let (code, out, err) = status(&place.key_file(), &["--prometheus"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let has = |out: &str, line: &str| out.lines().any(|l| l == line);
+    assert!(has(&out, "# TYPE keyring_ward_up gauge"), "{out}");
+    for line in [
+        "keyring_ward_up 1",
+        "keyring_ward_keys 0",
+        "keyring_ward_generation 1",
+        "keyring_ward_last_error_number 0",
+    ] {
+        assert!(has(&out, line), "{line}: {out}");
+    }
+    assert!(out.contains("keyring_ward_info{version="), "{out}");
+    let (code, out, err) = status(&other, &["--prometheus"]);
+    assert_eq!(code, 18, "as without it: {err}");
+    assert!(err.starts_with("KW-0008 WrongKek"), "{err}");
+    assert!(has(&out, "keyring_ward_up 0"), "{out}");
+    assert!(has(&out, "keyring_ward_last_error_number 8"), "{out}");
+    assert!(!out.contains("keyring_ward_keys"), "{out}");
+    // One of the two: JSON is one document.
+    let (code, out, _) = status(&place.key_file(), &["--prometheus", "--json"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+}
+
+#[test]
 fn keys_are_listed_without_their_material() {
     let place = Place::new();
     let keyring = place.open().unwrap();

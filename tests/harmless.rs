@@ -515,7 +515,7 @@ fn the_tool_makes_no_marker() {
         assert_eq!(code, 0, "{err}");
         assert_eq!(place.marked().unwrap().at.generation, {
             let look = keyring_ward::admin::inspect::inspect(&place.config()).unwrap();
-            look.values["Generation"].as_u64().unwrap()
+            look.status.open.unwrap().store.generation
         });
     }
 }
@@ -841,7 +841,7 @@ fn every_error_is_json_where_that_is_asked_for() {
     let (code, out, err) = run(&place, "status", &["--json"]);
     assert_eq!((code, err.as_str()), (0, ""));
     let status: Value = serde_json::from_str(&out).unwrap();
-    for number in ["Generation", "Last_record", "Bytes", "Torn_bytes", "Keys"] {
+    for number in ["generation", "last_record", "bytes", "torn_bytes", "keys"] {
         assert!(status[number].is_u64(), "{number}: {status}");
     }
 }

@@ -242,7 +242,7 @@ t_tool_beside_the_server() {
   start_server; install_udf
   sql -e "SELECT keyring_key_generate('k','AES',32)" >/dev/null
   keyring-ward status --config "$CONFIG" > /tmp/kw-status
-  grep -q '^Mechanism *aes-gcm' /tmp/kw-status || fail "$(cat /tmp/kw-status)"
+  grep -q '^KEK_mechanism *aes-gcm' /tmp/kw-status || fail "$(cat /tmp/kw-status)"
   keyring-ward verify --config "$CONFIG"
   keyring-ward hsm list --module "$MODULE" | grep -q "Token 'ward'"
   keyring-ward hsm keys --config "$CONFIG" | grep -q "'kek'.*encrypts"

@@ -4,8 +4,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::keyring::Keyring;
 use crate::secret::SecretPool;
-use crate::text::hex;
-use serde_json::{Map, Value};
+use crate::status::Status;
 
 /// One key, without its material.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,16 +60,14 @@ pub fn meaning(name: &[u8], owner: &[u8]) -> String {
 /// A keyring file as it is now.
 #[derive(Debug)]
 pub struct Report {
-    /// Names and values for people.
-    pub rows: Vec<(&'static str, String)>,
-    /// The same for programs: numbers are numbers.
-    pub values: Map<String, Value>,
+    /// All that it tells of itself.
+    pub status: Status,
     /// Bytes of an incomplete record at the file's end: an interrupted write, or a copy that was cut off.
     pub torn: u64,
     /// How many keys there are.
     pub keys: usize,
-    /// What is worth a warning, e.g. an incomplete last record.
-    pub warnings: Vec<String>,
+    /// By which KEK it was opened, for people.
+    pub opened_by: String,
 }
 
 /// Reads and authenticates the whole file. This is what `verify` means.
@@ -122,45 +119,16 @@ fn settled(config: &Config) -> Result<(Report, Keyring)> {
     Ok((report, keyring))
 }
 
-/// A value for people.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
-}
-
 fn look(config: &Config) -> Result<(Report, Keyring)> {
     super::check_folder(config)?;
     let keyring = Keyring::open(config, &super::environment(true), &SecretPool::new())?;
-    let status = keyring.status();
-    let info = status.store;
-    let torn = info.torn;
-    let values: [(&'static str, Value); 12] = [
-        ("Backend", config.backend.name().into()),
-        ("Data_file", config.path.display().to_string().into()),
-        ("File_id", info.file_id.map(|id| hex(&id)).into()),
-        ("Generation", info.generation.into()),
-        ("Last_record", info.sequence.into()),
-        ("Bytes", info.bytes.into()),
-        ("Torn_bytes", torn.into()),
-        ("Keys", status.keys.into()),
-        ("Opened_by", info.opened_by.into()),
-        ("Mechanism", info.mechanism.into()),
-        ("KEK_reference", info.key_ref.into()),
-        ("Fingerprint", info.fingerprint.map(|f| hex(&f)).into()),
-    ];
-    let rows = values.iter().map(|(name, value)| (*name, shown(value)));
+    let status = Status::of_keyring(&keyring);
+    let open = status.open.as_ref();
     let report = Report {
-        rows: rows.collect(),
-        values: values
-            .map(|(n, v)| (n.to_string(), v))
-            .into_iter()
-            .collect(),
-        torn,
-        keys: status.keys,
-        warnings: keyring.take_warnings(),
+        torn: open.map_or(0, |open| open.store.torn),
+        keys: open.map_or(0, |open| open.keys),
+        opened_by: open.map_or(String::new(), |open| open.store.opened_by.clone()),
+        status,
     };
     Ok((report, keyring))
 }

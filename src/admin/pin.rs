@@ -23,6 +23,26 @@ pub fn admits(pinned: &[[u8; FINGERPRINT]], fingerprint: &[u8; FINGERPRINT]) -> 
     pinned.is_empty() || pinned.contains(fingerprint)
 }
 
+/// As [`Pin::admit`] for a server, which can't change its configuration: the fingerprint is told, and the next call takes the
+/// same DEK.
+///
+/// # Errors
+/// Config: the configuration does not name it.
+pub fn admit_at_once(pinned: &[[u8; FINGERPRINT]], new: &[u8; FINGERPRINT]) -> Result<()> {
+    if admits(pinned, new) {
+        return Ok(());
+    }
+    let why = format!(
+        "the configuration pins the DEK's fingerprint, and does not name that of the new one, {}",
+        hex(new)
+    );
+    Err(Error::new(Kind::Config, OP, why).hint(
+        "Add it to fingerprint in the configuration, beside the old one, and call the function again before the keyring is \
+         reloaded. Where variables of the plugin are the configuration, stop the server and use keyring-ward with --wait. \
+         Nothing was changed.",
+    ))
+}
+
 /// How the configurations are asked, and the operator is told.
 pub struct Pin<'a> {
     /// What the configurations pin now: the server's, and the one that is to take its place.

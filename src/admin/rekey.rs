@@ -1,15 +1,16 @@
-//! `rekey`: the keyring file under another KEK, with a new DEK.
+//! `rekey` and `reseal`: the keyring file under another KEK or under the same one, with a new DEK, by the tool or by a server.
 //!
 //! It must never call a KEK new that opened the file before, never take a secret that exists for one that it was told to
 //! make, and never take away a KEK that the file may be under.
 
 use super::init::{Made, check_makeable, make_kek, or_generate};
-use super::pin::Pin;
+use super::pin::{self, Pin};
 use super::undo::Undo;
 use super::{Target, open_alone, open_dry};
 use crate::config::{Config, KekConfig};
 use crate::deadline::Deadline;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use crate::key::limits::FINGERPRINT;
 use crate::keyring::Keyring;
 use crate::os::signals;
 use crate::secret::SecretPool;
@@ -27,6 +28,8 @@ pub struct Outcome {
     pub keys: usize,
     /// The file's generation now.
     pub generation: u64,
+    /// The KEK that opens it now, for people.
+    pub opened_by: String,
     /// The DEK's fingerprint now.
     pub fingerprint: String,
     /// The configuration pins a fingerprint that is not the DEK's: that of the old one.
@@ -105,21 +108,25 @@ pub fn rekey<'a>(
     let before = keyring.status().store;
     // From here on the file may be under the new KEK: even a panic must not take it away.
     let undo = ManuallyDrop::new(undo);
-    let admit = |new: &_| pin.admit(new);
-    let done = keyring.rekey_if(std::slice::from_ref(kek), keep_dek, admit);
+    let done = put_under(&keyring, kek, keep_dek, |new| pin.admit(new));
     let mut undo = ManuallyDrop::into_inner(undo);
-    if let Err(e) = done {
-        drop(keyring);
-        if is_as_before(config, before.generation) {
-            return Err(e);
+    match done {
+        Err(e) => {
+            drop(keyring);
+            if is_as_before(config, before.generation) {
+                return Err(e);
+            }
+            undo.keep();
+            Err(e.context("the file may be under the new KEK already, which was kept"))
         }
-        undo.keep();
-        return Err(e.context("the file may be under the new KEK already, which was kept"));
+        Ok(done) => {
+            undo.keep();
+            Ok(Outcome {
+                made: outcome.made,
+                ..done.beside(config)
+            })
+        }
     }
-    undo.keep();
-    outcome.same_key =
-        !before.key_ref.is_empty() && keyring.status().store.key_ref == before.key_ref;
-    Ok(told(outcome, &keyring, config))
 }
 
 /// Writes the file anew under the same KEK with a new DEK.
@@ -131,21 +138,80 @@ pub fn reseal<'a>(target: impl Into<Target<'a>>, pin: &Pin<'_>) -> Result<Outcom
     let config = target.config;
     let keyring = open_alone(&target)?;
     signals::check(OP)?;
-    keyring.rekey_if(&config.keks[..1], false, |new| pin.admit(new))?;
-    Ok(told(Outcome::default(), &keyring, config))
+    let done = put_under(&keyring, &config.keks[0], false, |new| pin.admit(new))?;
+    Ok(done.beside(config))
 }
 
-fn told(mut outcome: Outcome, keyring: &Keyring, config: &Config) -> Outcome {
-    let status = keyring.status();
-    let fingerprint = status.store.fingerprint;
-    outcome.keys = status.keys;
-    outcome.generation = status.store.generation;
-    outcome.fingerprint = fingerprint.map(|f| hex(&f)).unwrap_or_default();
-    outcome.pin_is_stale = config
-        .fingerprint
-        .iter()
-        .any(|pinned| Some(*pinned) != fingerprint);
-    outcome
+/// [`rekey`] of a keyring that serves, under the KEK that `config`, its configuration as it is now, names. The caller loads
+/// the keyring anew.
+///
+/// # Errors
+/// Config: it is not about this keyring, or does not admit the new DEK. As [`rekey`].
+pub fn rekey_serving(keyring: &Keyring, config: &Config) -> Result<Outcome> {
+    if config.path != keyring.config().path || config.read_only {
+        return Err(Error::new(
+            Kind::Config,
+            "rekey the keyring",
+            "the configuration names another path now, or read_only",
+        )
+        .hint(
+            "A rekey changes the KEK of this keyring. Use keyring_ward_reload() for another one.",
+        ));
+    }
+    let kek = &config.keks[0];
+    keyring.check_new_kek(kek)?;
+    put_under(keyring, kek, false, |new| {
+        pin::admit_at_once(&config.fingerprint, new)
+    })
+}
+
+/// [`reseal`] of a keyring that serves. `config` is its configuration as it is now.
+///
+/// # Errors
+/// Config: it does not admit the new DEK. As [`rekey`].
+pub fn reseal_serving(keyring: &Keyring, config: &Config) -> Result<Outcome> {
+    put_under(keyring, &keyring.config().keks[0], false, |new| {
+        pin::admit_at_once(&config.fingerprint, new)
+    })
+}
+
+/// Writes the file of an open keyring anew under `kek`, if `admit` says so of the new DEK.
+fn put_under(
+    keyring: &Keyring,
+    kek: &KekConfig,
+    keep_dek: bool,
+    admit: impl FnOnce(&[u8; FINGERPRINT]) -> Result<()>,
+) -> Result<Outcome> {
+    let before = keyring.status().store.key_ref;
+    keyring.rekey_if(std::slice::from_ref(kek), keep_dek, admit)?;
+    Ok(Outcome {
+        same_key: !before.is_empty() && keyring.status().store.key_ref == before,
+        ..Outcome::of(keyring)
+    })
+}
+
+impl Outcome {
+    /// What `keyring` is now.
+    pub fn of(keyring: &Keyring) -> Outcome {
+        let status = keyring.status();
+        let store = status.store;
+        Outcome {
+            keys: status.keys,
+            generation: store.generation,
+            opened_by: store.opened_by,
+            fingerprint: store.fingerprint.map(|f| hex(&f)).unwrap_or_default(),
+            ..Outcome::default()
+        }
+    }
+
+    /// Beside what `config` pins.
+    fn beside(self, config: &Config) -> Outcome {
+        let mut pinned = config.fingerprint.iter();
+        Outcome {
+            pin_is_stale: pinned.any(|pinned| hex(pinned) != self.fingerprint),
+            ..self
+        }
+    }
 }
 
 /// The file on the disk is still the old one: it opens with the old KEK and was not written anew.
@@ -211,6 +277,47 @@ mod tests {
             }
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_keyring_that_serves_goes_the_same_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let [path, old, new] = ["k.ward", "old", "new"].map(|name| dir.path().join(name));
+        for (kek, byte) in [(&old, 1), (&new, 2)] {
+            std::fs::write(kek, [byte; 32]).unwrap();
+            std::fs::set_permissions(kek, PermissionsExt::from_mode(0o600)).unwrap();
+        }
+        let before = of_file(&path, &old);
+        let mut now = of_file(&path, &new);
+        let environment = super::super::environment(false);
+        let keyring = Keyring::open(&before, &environment, &SecretPool::new()).unwrap();
+        keyring.generate(b"k", b"", b"AES", 32).unwrap();
+        let first = Outcome::of(&keyring).fingerprint;
+        // Another path, and the KEK that it is under already.
+        let elsewhere = of_file(&dir.path().join("other.ward"), &new);
+        let e = rekey_serving(&keyring, &elsewhere).unwrap_err();
+        assert_eq!(e.kind(), Kind::Config);
+        let e = rekey_serving(&keyring, &before).unwrap_err();
+        assert_eq!(e.kind(), Kind::InvalidInput);
+        // A pinned fingerprint: the new one is told, named, and taken.
+        now.fingerprint = keyring.status().store.fingerprint.into_iter().collect();
+        let e = rekey_serving(&keyring, &now).unwrap_err();
+        assert_eq!(e.kind(), Kind::Config);
+        assert_eq!(Outcome::of(&keyring).generation, 1, "nothing was changed");
+        let told = e.message();
+        let told = told.trim_end_matches('.').rsplit(' ').next().unwrap();
+        assert!(e.to_string().contains("call the function again"), "{e}");
+        let named = crate::text::from_hex(told, FINGERPRINT).unwrap();
+        now.fingerprint.push(named.try_into().unwrap());
+        let done = rekey_serving(&keyring, &now).unwrap();
+        assert_eq!((done.keys, done.generation), (1, 2));
+        assert_eq!(done.fingerprint, told);
+        assert!(done.opened_by.contains("new") && done.fingerprint != first);
+        now.fingerprint.clear();
+        let keyring = keyring.reload(&now, &environment).unwrap();
+        let done = reseal_serving(&keyring, &now).unwrap();
+        assert_eq!(done.generation, 3);
+        assert_ne!(done.fingerprint, told);
     }
 
     #[test]

@@ -7,16 +7,12 @@
 use super::registry::{self, Registry};
 use super::state::LIFECYCLE;
 use super::{abi, guard, ptr};
-use crate::admin::inspect;
-use crate::admin::pin::admits;
+use crate::admin::{inspect, rekey};
 use crate::error::{Error, Kind, Result};
-use crate::key::limits::FINGERPRINT;
-use crate::lifecycle::counters::Timed;
-use crate::lifecycle::last_error;
-use crate::text::hex;
+use crate::status::Status;
+use crate::status::fields::View;
 use serde_json::{Value, json};
 use std::ffi::{CStr, c_char, c_ulong};
-use std::sync::atomic::Ordering;
 
 /// The privilege that each function needs; the same one as for ALTER INSTANCE RELOAD KEYRING.
 const PRIVILEGE: &CStr = c"ENCRYPTION_KEY_ADMIN";
@@ -206,53 +202,7 @@ sql_function! {
 }
 
 fn status() -> Result<Value> {
-    let Ok(keyring) = LIFECYCLE.keyring() else {
-        return Ok(json!({
-            "active": false, "version": crate::VERSION, "last_error": last_error::text(&LIFECYCLE.last_errors()),
-            "errors": LIFECYCLE.counters.errors.load(Ordering::Relaxed),
-        }));
-    };
-    let status = keyring.status();
-    let store = status.store;
-    let contact = store.contact.map(|c| {
-        json!({
-            "calls": c.calls, "errors": c.errors, "last_success": c.last_success.map(crate::text::utc),
-            "last_error": c.last_error,
-        })
-    });
-    Ok(json!({
-        "active": true,
-        "version": crate::VERSION,
-        "backend": keyring.config().backend.name(),
-        "path": keyring.config().path.display().to_string(),
-        "mode": format!("{:?}", status.mode),
-        "keys": status.keys,
-        "generation": store.generation,
-        "record": store.sequence,
-        "bytes": store.bytes,
-        "live_bytes": store.live_bytes,
-        "dead_bytes": store.dead_bytes,
-        "marker_failures": store.marker_failures,
-        "file_id": store.file_id.map(|id| hex(&id)),
-        "fingerprint": store.fingerprint.map(|f| hex(&f)),
-        "opened_by": store.opened_by,
-        "mechanism": store.mechanism,
-        "kek_reference": store.key_ref,
-        "kek_contact": contact,
-        "writes_refused": store.refusing,
-        "fetches": LIFECYCLE.counters.fetches(),
-        "writes": times(&LIFECYCLE.counters.writes),
-        "loads": times(&LIFECYCLE.counters.loads),
-        "errors": LIFECYCLE.counters.errors.load(Ordering::Relaxed),
-        "last_error": last_error::text(&LIFECYCLE.last_errors()),
-    }))
-}
-
-fn times(of: &Timed) -> Value {
-    let now = of.now();
-    json!({
-        "calls": now.calls, "failed": now.failed, "microseconds": now.total, "longest": now.longest,
-    })
+    Ok(Status::of_lifecycle(&LIFECYCLE).json(View::Sql).into())
 }
 
 fn verify() -> Result<Value> {
@@ -260,7 +210,7 @@ fn verify() -> Result<Value> {
     let report = inspect::inspect(keyring.config())?;
     Ok(json!({
         "authentic": true, "complete": report.torn == 0, "torn_bytes": report.torn,
-        "keys": report.keys, "warnings": report.warnings,
+        "keys": report.keys, "warnings": report.status.warnings,
     }))
 }
 
@@ -270,57 +220,20 @@ fn reload() -> Result<Value> {
 }
 
 fn reseal() -> Result<Value> {
-    LIFECYCLE.change(|keyring| {
-        let pinned = LIFECYCLE.configuration()?.fingerprint;
-        keyring.rekey_if(&keyring.config().keks[..1], false, |new| {
-            admit(&pinned, new)
-        })?;
-        done(&keyring.status())
-    })
+    LIFECYCLE
+        .change(|keyring| rekey::reseal_serving(keyring, &LIFECYCLE.configuration()?))
+        .map(done)
 }
 
 fn rekey() -> Result<Value> {
-    LIFECYCLE.change(|keyring| {
-        let config = LIFECYCLE.configuration()?;
-        if config.path != keyring.config().path || config.read_only {
-            return Err(Error::new(
-                Kind::Config,
-                "rekey the keyring",
-                "the configuration names another path now, or read_only",
-            )
-            .hint(
-                "A rekey changes the KEK of this keyring. Use keyring_ward_reload() for another one.",
-            ));
-        }
-        keyring.check_new_kek(&config.keks[0])?;
-        keyring.rekey_if(&config.keks[..1], false, |new| {
-            admit(&config.fingerprint, new)
-        })
-    })?;
+    LIFECYCLE.change(|keyring| rekey::rekey_serving(keyring, &LIFECYCLE.configuration()?))?;
     LIFECYCLE.load_again()?;
-    done(&LIFECYCLE.keyring()?.status())
+    Ok(done(rekey::Outcome::of(&*LIFECYCLE.keyring()?)))
 }
 
-/// SQL can't change the configuration: the fingerprint is told, and the same DEK is taken by the next call.
-fn admit(pinned: &[[u8; FINGERPRINT]], new: &[u8; FINGERPRINT]) -> Result<()> {
-    if admits(pinned, new) {
-        return Ok(());
-    }
-    let why = format!(
-        "the configuration pins the DEK's fingerprint, and does not name that of the new one, {}",
-        hex(new)
-    );
-    Err(Error::new(Kind::Config, "make a new DEK", why).hint(
-        "Add it to fingerprint in the configuration, beside the old one, and call the function again before the keyring is \
-         reloaded. Where variables of the plugin are the configuration, stop the server and use keyring-ward with --wait. \
-         Nothing was changed.",
-    ))
-}
-
-fn done(status: &crate::keyring::Status) -> Result<Value> {
-    Ok(json!({
-        "keys": status.keys, "generation": status.store.generation,
-        "opened_by": status.store.opened_by,
-        "fingerprint": status.store.fingerprint.map(|f| hex(&f)),
-    }))
+fn done(outcome: rekey::Outcome) -> Value {
+    json!({
+        "keys": outcome.keys, "generation": outcome.generation,
+        "opened_by": outcome.opened_by, "fingerprint": outcome.fingerprint,
+    })
 }

@@ -50,14 +50,13 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
             return 0;
         }
     };
-    let by = report.rows.iter().find(|r| r.0 == "Opened_by");
-    let by = by.map(|r| r.1.to_string()).unwrap_or_default();
-    let mut detail = format!("{} keys, by {by}", report.keys);
-    let verdict = match report.warnings.is_empty() {
+    let mut detail = format!("{} keys, by {}", report.keys, report.opened_by);
+    let warnings = &report.status.warnings;
+    let verdict = match warnings.is_empty() {
         true => Verdict::Ok,
         false => Verdict::Warning,
     };
-    for warning in &report.warnings {
+    for warning in warnings {
         detail.push_str(". ");
         detail.push_str(warning);
     }

@@ -14,7 +14,8 @@ pub const INIT: &str = "Examples:
 
 pub const STATUS: &str = "Examples:
   keyring-ward status --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
-  keyring-ward status --plugin-dir /usr/lib/mysql/plugin --datadir /var/lib/mysql --json";
+  keyring-ward status --plugin-dir /usr/lib/mysql/plugin --datadir /var/lib/mysql --json
+  keyring-ward status --plugin-dir /usr/lib/mysql/plugin --datadir /var/lib/mysql --prometheus";
 
 pub const LIST: &str = "Examples:
   keyring-ward list --config /usr/lib/mysql/plugin/component_keyring_ward.cnf

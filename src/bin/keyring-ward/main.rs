@@ -34,7 +34,7 @@ enum Command {
     Init(commands::init::Args),
     /// Show what a keyring file is and how it opens.
     #[command(after_help = examples::STATUS)]
-    Status(options::Keyring),
+    Status(commands::status::Args),
     /// List the keys: names, owners, types and lengths, never their material.
     #[command(after_help = examples::LIST)]
     List(options::Keyring),
@@ -86,7 +86,8 @@ impl Command {
     /// The keyring that it is about, and whether that is an HSM.
     fn keyring(&self) -> Option<(&options::Keyring, bool)> {
         let keyring = match self {
-            Command::Status(keyring) | Command::List(keyring) | Command::Verify(keyring) => keyring,
+            Command::Status(args) => &args.keyring,
+            Command::List(keyring) | Command::Verify(keyring) => keyring,
             Command::Rekey(args) => args.keyring(),
             Command::Reseal(args) => &args.change.keyring,
             Command::Compact(args) => &args.keyring,
@@ -129,6 +130,7 @@ fn main() -> ExitCode {
     if json {
         warnings::keep();
     }
+    let metrics = matches!(&command, Command::Status(args) if args.prometheus);
     let whom = AsWhom::now(command.keyring());
     let work = || {
         command.take_on_account(&whom)?;
@@ -138,6 +140,9 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             let error = whom.explain(error);
+            if metrics {
+                commands::status::print_failure(&error);
+            }
             match cli.json {
                 true => print_error(&error.to_json()),
                 false => eprintln!("{error}"),
@@ -154,7 +159,7 @@ fn run(command: Command, json: bool) -> Result<ExitCode> {
     match command {
         Command::Verify(keyring) => return commands::verify::run(&keyring, json),
         Command::Init(args) => commands::init::run(&args, json),
-        Command::Status(keyring) => commands::status::run(&keyring, json),
+        Command::Status(args) => commands::status::run(&args, json),
         Command::List(keyring) => commands::list::run(&keyring, json),
         Command::Reseal(args) => commands::rekey::reseal(&args, json),
         Command::Doctor(args) => commands::doctor::run(&args, json),

@@ -1,11 +1,10 @@
 //! `keyring_component_metadata_query`: the rows of `performance_schema.keyring_component_status`.
 //! Answers while the keyring is disabled, too: that is when they are needed.
 
-use crate::kek::Contact;
-use crate::lifecycle::last_error;
 use crate::mysql::state::LIFECYCLE;
 use crate::mysql::{abi, cursor::Cursor, ptr, ptr::Handle};
-use crate::store::Mode;
+use crate::status::Status;
+use crate::status::fields::View;
 use std::ffi::{c_char, c_int};
 
 /// The service's table.
@@ -21,99 +20,9 @@ pub static TABLE: abi::kw_metadata_query = abi::kw_metadata_query {
 /// The column's width, in characters.
 const MAX_VALUE: usize = 1024;
 
-/// A row: name and value, without NUL characters.
-type Row = (&'static str, String);
-
 /// The rows as they are now.
-pub fn rows() -> Vec<Row> {
-    const NONE: &str = "None";
-    let none = || NONE.to_string();
-    let keyring = LIFECYCLE.keyring().ok();
-    let status = keyring.as_ref().map(|k| k.status());
-    let config = keyring
-        .as_ref()
-        .map(|k| k.config().clone())
-        .or_else(|| LIFECYCLE.last_config());
-    let info = status.as_ref().map(|s| &s.store).filter(|s| s.exists);
-    let mode = match status.as_ref().map(|s| s.mode) {
-        Some(Mode::ReadWrite) => "No",
-        Some(Mode::ReadOnly | Mode::Snapshot | Mode::DryRun) => "Yes",
-        None => match config.as_ref().map(|c| c.read_only) {
-            Some(true) => "Yes",
-            Some(false) => "No",
-            None => NONE,
-        },
-    };
-    let refusing = status.as_ref().and_then(|s| s.store.refusing.clone());
-    let error = refusing.map(|why| format!("KW-0004 ReadOnly: Writes are refused: {why}."));
-    vec![
-        ("Component_name", crate::COMPONENT.into()),
-        ("Author", "Keyring Ward".into()),
-        ("License", "Apache-2.0 OR MIT".into()),
-        ("Implementation_name", crate::COMPONENT.into()),
-        ("Version", crate::VERSION.into()),
-        (
-            "Component_status",
-            if keyring.is_some() {
-                "Active"
-            } else {
-                "Disabled"
-            }
-            .into(),
-        ),
-        (
-            "Backend",
-            config
-                .as_ref()
-                .map_or_else(none, |c| c.backend.name().into()),
-        ),
-        (
-            "Data_file",
-            config
-                .as_ref()
-                .map_or_else(none, |c| c.path.display().to_string()),
-        ),
-        ("Read_only", mode.into()),
-        (
-            "Generation",
-            info.map_or_else(none, |i| i.generation.to_string()),
-        ),
-        (
-            "Keys",
-            status.as_ref().map_or_else(none, |s| s.keys.to_string()),
-        ),
-        (
-            "Opened_by",
-            status
-                .as_ref()
-                .map_or_else(none, |s| s.store.opened_by.clone()),
-        ),
-        (
-            "KEK_mechanism",
-            info.map_or_else(none, |i| i.mechanism.clone()),
-        ),
-        (
-            "KEK_last_contact",
-            status
-                .as_ref()
-                .and_then(|s| s.store.contact.as_ref())
-                .map_or_else(none, contact),
-        ),
-        (
-            "Last_error",
-            error
-                .or_else(|| last_error::text(&LIFECYCLE.last_errors()))
-                .unwrap_or_else(none),
-        ),
-    ]
-}
-
-/// The last contact to a KEK that is not on this machine.
-fn contact(contact: &Contact) -> String {
-    let when = contact.last_success.map_or("never".to_string(), |at| {
-        format!("{} s ago", (crate::os::unix_seconds() - at).max(0))
-    });
-    format!("{when}, {} calls, {} failed", contact.calls, contact.errors)
+fn rows() -> Vec<(&'static str, String)> {
+    Status::of_lifecycle(&LIFECYCLE).rows(View::Rows, "None")
 }
 
 fn printable(value: &str) -> Vec<u8> {

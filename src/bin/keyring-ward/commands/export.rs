@@ -37,7 +37,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     if args.dry_run {
         let report = inspect(&aim.config)?;
         let keys = report.keys;
-        report.warnings.into_iter().for_each(warn);
+        report.status.warnings.into_iter().for_each(warn);
         print_would(
             json,
             &format!("write {keys} keys in clear text to '{}'", args.to.display()),

@@ -18,7 +18,7 @@ pub fn run(keyring: &Keyring, json: bool) -> Result<()> {
                 })
             })
             .collect();
-        print_json(&json!({ "keys": keys, "warnings": report.warnings }));
+        print_json(&json!({ "keys": keys, "warnings": report.status.warnings }));
         return Ok(());
     }
     print("NAME\tOWNER\tTYPE\tBYTES\tCREATED\tMEANING");
@@ -29,6 +29,7 @@ pub fn run(keyring: &Keyring, json: bool) -> Result<()> {
         ));
     }
     report
+        .status
         .warnings
         .iter()
         .for_each(|w| eprintln!("warning: {w}"));

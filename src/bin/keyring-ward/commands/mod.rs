@@ -150,7 +150,7 @@ pub fn print_answer(mut answer: serde_json::Value) {
 /// Prints names and values in two columns.
 pub fn print_rows(rows: &[(&str, String)]) {
     for (name, value) in rows {
-        print(&format!("{name:<12} {value}"));
+        print(&format!("{name:<13} {value}"));
     }
 }
 

@@ -20,11 +20,12 @@ pub fn run(keyring: &Keyring, json: bool) -> Result<ExitCode> {
     if json {
         print_json(&serde_json::json!({
             "file": file.to_string(), "authentic": true, "complete": report.torn == 0,
-            "torn_bytes": report.torn, "keys": keys, "warnings": report.warnings,
+            "torn_bytes": report.torn, "keys": keys, "warnings": report.status.warnings,
         }));
         return Ok(code);
     }
     report
+        .status
         .warnings
         .iter()
         .for_each(|w| eprintln!("warning: {w}"));

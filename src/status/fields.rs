@@ -1,0 +1,205 @@
+//! The status by names: rows and JSON.
+//!
+//! Owns the one table of names. A row is called by its name, the member of a JSON object by the same in lower case; docs/reference/status.md
+//! lists them, and a test compares. A name that is public must never get another meaning.
+
+use super::Status;
+use crate::kek::Contact;
+use crate::lifecycle::counters::Times;
+use crate::lifecycle::last_error::{self, LastError};
+use crate::text::hex;
+use serde_json::{Map, Value, json};
+
+/// Who looks at the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// `performance_schema.keyring_component_status`
+    Rows,
+    /// `keyring_ward_status()`
+    Sql,
+    /// `keyring-ward status`
+    Tool,
+}
+
+/// One thing that the status tells.
+pub struct Field {
+    /// The row's name.
+    pub name: &'static str,
+    /// What it is.
+    pub help: &'static str,
+    /// Who sees it.
+    pub seen_by: &'static [View],
+    /// The value for programs; null: there is none.
+    json: fn(&Status) -> Value,
+    /// The value in a row, where that is not the same; `None`: there is none.
+    row: Option<fn(&Status) -> Option<String>>,
+}
+
+impl Field {
+    /// The member's name in JSON.
+    pub fn member(&self) -> String {
+        self.name.to_ascii_lowercase()
+    }
+}
+
+const ROWS: &[View] = &[View::Rows];
+const SERVER: &[View] = &[View::Rows, View::Sql];
+const SQL: &[View] = &[View::Sql];
+const LOOKS: &[View] = &[View::Sql, View::Tool];
+const TOOL: &[View] = &[View::Tool];
+const ALL: &[View] = &[View::Rows, View::Sql, View::Tool];
+
+const fn field(
+    name: &'static str,
+    seen_by: &'static [View],
+    help: &'static str,
+    json: fn(&Status) -> Value,
+) -> Field {
+    Field {
+        name,
+        help,
+        seen_by,
+        json,
+        row: None,
+    }
+}
+
+const fn with_row(
+    name: &'static str,
+    seen_by: &'static [View],
+    help: &'static str,
+    json: fn(&Status) -> Value,
+    row: fn(&Status) -> Option<String>,
+) -> Field {
+    Field {
+        row: Some(row),
+        ..field(name, seen_by, help, json)
+    }
+}
+
+/// All that is told, in the order of the rows.
+#[rustfmt::skip]
+pub const FIELDS: [Field; 30] = [
+    field("Component_name", ROWS, "the component's name", |_| crate::COMPONENT.into()),
+    field("Author", ROWS, "the author", |_| "Keyring Ward".into()),
+    field("License", ROWS, "the licence", |_| "Apache-2.0 OR MIT".into()),
+    field("Implementation_name", ROWS, "the component's name", |_| crate::COMPONENT.into()),
+    field("Version", SERVER, "the library's version", |_| crate::VERSION.into()),
+    field("Component_status", SERVER, "`Active` while there is a keyring, else `Disabled`", |s| {
+        if s.open.is_some() { "Active".into() } else { "Disabled".into() }
+    }),
+    field("Backend", ALL, "the configured backend", |s| s.configured.as_ref().map(|c| c.backend).into()),
+    field("Data_file", ALL, "the keyring file", |s| s.configured.as_ref().map(|c| c.path.display().to_string()).into()),
+    field("Read_only", SERVER, "nothing can be written", |s| s.is_read_only().into()),
+    field("Mode", SQL, "how it is opened: `ReadWrite`, `ReadOnly`, or `Snapshot` beside a server that holds it",
+        |s| s.open.as_ref().map(|o| o.mode.name()).into()),
+    field("File_id", LOOKS, "which file it is", |s| s.store().and_then(|i| i.file_id).map(|id| hex(&id)).into()),
+    field("Generation", ALL, "how often the file was written anew; none before the first key", |s| s.created().map(|i| i.generation).into()),
+    field("Last_record", LOOKS, "the number of the last record", |s| s.store().map(|i| i.sequence).into()),
+    field("Bytes", LOOKS, "the file's size", |s| s.store().map(|i| i.bytes).into()),
+    field("Live_bytes", SQL, "of these, bytes of records that count", |s| s.store().map(|i| i.live_bytes).into()),
+    field("Dead_bytes", SQL, "of these, bytes of what was removed, which the next compaction drops", |s| s.store().map(|i| i.dead_bytes).into()),
+    field("Torn_bytes", TOOL, "bytes of an incomplete record at the end", |s| s.store().map(|i| i.torn).into()),
+    field("Keys", ALL, "how many keys there are", |s| s.open.as_ref().map(|o| o.keys).into()),
+    field("Opened_by", ALL, "the KEK that opened it, or would make it", |s| s.store().map(|i| i.opened_by.as_str()).into()),
+    field("KEK_mechanism", ALL, "how that KEK wraps the DEK", |s| s.created().map(|i| i.mechanism.as_str()).into()),
+    field("KEK_reference", LOOKS, "which key of the HSM or KMS it was; empty for secrets on this machine",
+        |s| s.store().map(|i| i.key_ref.as_str()).into()),
+    with_row("KEK_last_contact", SERVER, "the last contact to a KEK that is not on this machine: in JSON `calls`, `errors`, `last_success`, `last_error`",
+        |s| s.store().and_then(|i| i.contact.as_ref()).map(contact).into(),
+        |s| s.store().and_then(|i| i.contact.as_ref()).map(contact_row)),
+    field("Fingerprint", LOOKS, "the DEK's fingerprint", |s| s.store().and_then(|i| i.fingerprint).map(|f| hex(&f)).into()),
+    field("Marker_failures", SQL, "how often the marker could not be written", |s| s.store().map(|i| i.marker_failures).into()),
+    field("Writes_refused", SQL, "why writes are refused", |s| s.store().and_then(|i| i.refusing.as_deref()).into()),
+    field("Fetches", SQL, "fetches of keys", |s| s.served.map(|n| n.fetches).into()),
+    field("Writes", SQL, "generates, stores and removes: `calls`, of these `failed`, `microseconds` of all, `longest`", |s| s.served.map(|n| times(n.writes)).into()),
+    field("Loads", SQL, "loads and reloads, likewise", |s| s.served.map(|n| times(n.loads)).into()),
+    field("Errors", SQL, "errors that an operator should know of", |s| s.served.map(|n| n.errors).into()),
+    with_row("Last_error", SERVER, "what went wrong last: in JSON `number`, `kind`, `message`, `hint`, `time`, and in `also` what else is wrong. The row also tells that writes are refused",
+        |s| last_error(&s.last_errors),
+        |s| s.refusing().or_else(|| last_error::text(&s.last_errors))),
+];
+
+fn contact(of: &Contact) -> Value {
+    json!({
+        "calls": of.calls, "errors": of.errors, "last_success": of.last_success.map(crate::text::utc),
+        "last_error": of.last_error,
+    })
+}
+
+fn contact_row(of: &Contact) -> String {
+    let when = of.last_success.map_or("never".to_string(), |at| {
+        format!("{} s ago", (crate::os::unix_seconds() - at).max(0))
+    });
+    format!("{when}, {} calls, {} failed", of.calls, of.errors)
+}
+
+/// The most important one, and the text of others.
+fn last_error(all: &[LastError]) -> Value {
+    let Some((first, others)) = all.split_first() else {
+        return Value::Null;
+    };
+    let mut json = first.to_json();
+    json["also"] = last_error::text(others).into();
+    json
+}
+
+fn times(of: Times) -> Value {
+    json!({
+        "calls": of.calls, "failed": of.failed, "microseconds": of.total, "longest": of.longest,
+    })
+}
+
+/// A value for people; `None`: there is none.
+fn shown(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(true) => Some("Yes".into()),
+        Value::Bool(false) => Some("No".into()),
+        other => Some(other.to_string()),
+    }
+}
+
+impl Status {
+    /// Names and values for people, in the order of [`FIELDS`]; `none` stands where there is no value.
+    pub fn rows(&self, view: View, none: &str) -> Vec<(&'static str, String)> {
+        let seen = FIELDS.iter().filter(|f| f.seen_by.contains(&view));
+        let value = |f: &Field| match f.row {
+            Some(row) => row(self),
+            None => shown(&(f.json)(self)),
+        };
+        seen.map(|f| (f.name, value(f).unwrap_or_else(|| none.into())))
+            .collect()
+    }
+
+    /// The same for programs: numbers are numbers, and what there is no value of is null.
+    pub fn json(&self, view: View) -> Map<String, Value> {
+        let seen = FIELDS.iter().filter(|f| f.seen_by.contains(&view));
+        let mut members: Map<_, _> = seen.map(|f| (f.member(), (f.json)(self))).collect();
+        if view == View::Tool {
+            members.insert("warnings".into(), self.warnings.clone().into());
+        }
+        members
+    }
+}
+
+/// The table of docs/reference/status.md.
+pub fn table() -> String {
+    let mut out = "| row | member in JSON | where | what |\n|---|---|---|---|\n".to_string();
+    for f in &FIELDS {
+        let mut places = f.seen_by.iter().map(|view| match view {
+            View::Rows => "rows",
+            View::Sql => "SQL",
+            View::Tool => "tool",
+        });
+        let places = places.by_ref().collect::<Vec<_>>().join(", ");
+        out += &format!(
+            "| `{}` | `{}` | {places} | {} |\n",
+            f.name,
+            f.member(),
+            f.help
+        );
+    }
+    out
+}
