@@ -1,13 +1,13 @@
 //! The life of a keyring in a process that serves it: load, reload, unload, and what is told of them.
 //!
-//! Owns the keyring that serves (swapped whole on a reload), the reason why there is none, and the policy of a load: the
-//! old keyring stays until the new one is open. It knows nothing of MySQL: what it needs of its process is a [`Host`]. It
+//! Owns the keyring that serves (swapped whole on a reload) and the reason why there is none. It knows nothing of MySQL: what it needs of its process is a [`Host`]. It
 //! must never hold a lock while a disk is waited for, except the reload's own, which only other reloads wait for, and
 //! never write when it unloads.
 
 pub mod counters;
 pub mod environment;
 pub mod last_error;
+mod load;
 
 use crate::config::Config;
 use crate::config::discover::CommandLine;
@@ -15,16 +15,13 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::key::id::list_short_first;
 use crate::key::record::KeyRecord;
-use crate::keyring::{Keyring, starting};
-use crate::os::identity;
+use crate::keyring::Keyring;
 use crate::panics;
-use crate::secret::SecretPool;
-use crate::store::Mode;
 use arc_swap::{ArcSwapOption, Guard};
 use counters::Counters;
 use last_error::{LastError, LastErrors};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -76,17 +73,6 @@ pub trait Host: Sync {
     fn go_on<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T>;
 }
 
-/// How the configuration is found.
-type Finder = Arc<dyn Fn() -> Result<Config> + Send + Sync>;
-
-/// How the last load found what it loaded.
-#[derive(Clone)]
-struct LastLoad {
-    role: Role,
-    instance_dir: Option<PathBuf>,
-    config: Finder,
-}
-
 /// A keyring's life in one process.
 pub struct Lifecycle<H> {
     /// The process that it lives in.
@@ -104,7 +90,7 @@ pub struct Lifecycle<H> {
     reloading: Mutex<()>,
     /// A load was tried before.
     tried: AtomicBool,
-    last_load: Mutex<Option<LastLoad>>,
+    last_load: Mutex<Option<load::LastLoad>>,
 }
 
 /// The mutex's content, whatever happened to a thread that held it.
@@ -236,143 +222,6 @@ impl<H: Host> Lifecycle<H> {
         current.is_some_and(|c| std::ptr::eq(&raw const **c, keyring))
     }
 
-    /// Opens the keyring, or opens it anew. On failure the keyring that worked stays.
-    ///
-    /// # Errors
-    /// What is wrong with configuration, KEK or file. It has been logged.
-    pub fn load(
-        &self,
-        role: Role,
-        instance_dir: Option<&Path>,
-        config: impl Fn() -> Result<Config> + Send + Sync + 'static,
-    ) -> Result<()> {
-        self.load_by(LastLoad {
-            role,
-            instance_dir: instance_dir.map(Path::to_path_buf),
-            config: Arc::new(config),
-        })
-    }
-
-    /// Does again what the last load did.
-    ///
-    /// # Errors
-    /// As [`Lifecycle::load`]; Config where nothing was loaded yet.
-    pub fn load_again(&self) -> Result<()> {
-        self.load_by(self.last_load()?)
-    }
-
-    /// The configuration as it is found now.
-    ///
-    /// # Errors
-    /// Its own; Config where nothing was loaded yet.
-    pub fn configuration(&self) -> Result<Config> {
-        (self.last_load()?.config)()
-    }
-
-    /// The configuration that was tried last.
-    pub fn last_config(&self) -> Option<Config> {
-        lock(&self.last_config).clone()
-    }
-
-    fn last_load(&self) -> Result<LastLoad> {
-        lock(&self.last_load).clone().ok_or_else(|| {
-            Error::new(
-                Kind::Config,
-                "load the keyring",
-                "the server has not loaded Keyring Ward as its keyring",
-            )
-            .hint("Name it in the manifest, or by early-plugin-load (docs/guide/install.md).")
-        })
-    }
-
-    fn load_by(&self, how: LastLoad) -> Result<()> {
-        self.counters.loads.run(|| self.load_once(how))
-    }
-
-    fn load_once(&self, how: LastLoad) -> Result<()> {
-        let _one_at_a_time = lock(&self.reloading);
-        *lock(&self.last_load) = Some(how.clone());
-        lock(&self.opened_by).get_or_insert(how.role);
-        if self.host.command_line().is_help_run() {
-            self.last_errors
-                .stay_idle("This run of the server only prints help or validates options.");
-            return Ok(());
-        }
-        let old = self.keyring.load_full();
-        match self.open(&how, old.as_deref()) {
-            Ok(keyring) => {
-                self.serve(keyring, old.is_none());
-                Ok(())
-            }
-            Err(error) => {
-                self.tell_failure(&error, old.is_some(), how.role);
-                Err(error)
-            }
-        }
-    }
-
-    /// Opens the keyring with the rights that it needs.
-    fn open(&self, how: &LastLoad, old: Option<&Keyring>) -> Result<Keyring> {
-        // Only the start may wait as long as the start budget: later, the whole server waits with us.
-        let first = !self.tried.swap(true, Ordering::AcqRel);
-        let instance_dir = how.instance_dir.as_deref();
-        let open = || {
-            let config = (how.config)()?;
-            *lock(&self.last_config) = Some(config.clone());
-            let environment = environment::of(self.host.command_line(), instance_dir, first);
-            match old {
-                Some(old) => old.reload(&config, &environment),
-                None => starting::open(&config, &environment, &SecretPool::new(), |sentence| {
-                    self.host.log(Severity::Warning, sentence);
-                }),
-            }
-        };
-        self.host.load(instance_dir, &*how.config, || {
-            // A panic in it is a failed load like any other: the reason is told, and what follows from it.
-            self.caught("open the keyring", open)
-        })
-    }
-
-    /// Puts a keyring that was opened into service.
-    fn serve(&self, keyring: Keyring, is_first: bool) {
-        if identity::is_root() {
-            // The account may lock less memory than the process that it lies in.
-            keyring.pool().relock();
-        }
-        self.log_warnings(&keyring);
-        self.host.log(Severity::Note, &opened(&keyring));
-        // At any verbosity: whoever was told of the incident learns that it is over.
-        if is_first && self.last_errors.text().is_some() {
-            self.host.log(
-                Severity::Warning,
-                "The keyring is no longer disabled: it was opened, and serves.",
-            );
-        }
-        self.last_errors.forget();
-        drop(self.keyring.swap(Some(Arc::new(keyring))));
-        self.count_keys();
-    }
-
-    fn tell_failure(&self, error: &Error, serves: bool, role: Role) {
-        self.last_errors.remember_error(error);
-        self.host.log(Severity::Error, &error.to_string());
-        self.host.log(Severity::Error, consequence(serves, role));
-    }
-
-    /// Forgets the keyring if `role` opened it: files are closed, secrets wiped, nothing is written.
-    /// (INSTALL and UNINSTALL COMPONENT beside a serving plugin must not take its keys away.)
-    pub fn unload(&self, role: Role) {
-        let mut opened_by = lock(&self.opened_by);
-        if *opened_by != Some(role) {
-            return;
-        }
-        *opened_by = None;
-        *lock(&self.last_load) = None;
-        drop(self.keyring.swap(None));
-        self.count_keys();
-        self.last_errors.forget();
-    }
-
     /// Brings the counters to what the keyring is now.
     fn count_keys(&self) {
         let keyring = self.keyring.load();
@@ -431,49 +280,6 @@ impl<H: Host> Lifecycle<H> {
             self.host.log(Severity::Warning, &sentence);
         }
     }
-}
-
-/// What follows from a load that failed.
-fn consequence(serves: bool, role: Role) -> &'static str {
-    match (serves, role) {
-        (true, _) => "The keyring that was loaded before goes on serving.",
-        (false, Role::Component) => {
-            "The keyring is disabled: encrypted tables can't be read until the cause is \
-             mended and ALTER INSTANCE RELOAD KEYRING (or a restart) succeeds. If the \
-             server refuses to start and advises innodb_force_recovery, do NOT use it, it \
-             loses data: mend the cause and start again."
-        }
-        (false, Role::Plugin) => {
-            "The keyring is disabled: encrypted tables can't be read until the cause is \
-             mended and SELECT keyring_ward_reload() (share/install.sql makes it) or a restart succeeds. If it refuses to start and advises \
-             innodb_force_recovery, do NOT use it, it loses data."
-        }
-    }
-}
-
-/// A sentence about a keyring that was opened.
-fn opened(keyring: &Keyring) -> String {
-    let status = keyring.status();
-    let mode = match status.mode {
-        Mode::ReadWrite => "",
-        Mode::ReadOnly => ", read-only",
-        Mode::Snapshot | Mode::DryRun => {
-            ", as a read-only snapshot beside the server that holds it"
-        }
-    };
-    let what = match status.store.exists {
-        true => format!(
-            "{} keys, generation {}",
-            status.keys, status.store.generation
-        ),
-        false => "not created yet, the first key creates it".to_string(),
-    };
-    format!(
-        "Keyring Ward {} opened '{}' ({what}{mode}) with the {}.",
-        crate::VERSION,
-        keyring.config().path.display(),
-        status.store.opened_by
-    )
 }
 
 #[cfg(test)]

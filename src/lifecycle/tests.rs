@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::Layer;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 
 #[derive(Default)]
