@@ -4,8 +4,12 @@
 //! offsets and the operating system's errors only.
 
 use std::borrow::Cow;
+use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+
+/// What caused an error, with its type. It can be sent to another thread.
+pub type Cause = Box<dyn StdError + Send + Sync + 'static>;
 
 /// What went wrong, in the terms an operator acts upon. The numbers are stable; they are
 /// explained in `docs/reference/errors.md`.
@@ -94,7 +98,8 @@ impl Kind {
 /// The result of everything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An error: kind, operation, context, hint and the system's error where there is one.
+/// An error: kind, operation, context, hint and the typed cause where there is one: the system's error, that of a
+/// library or of the network.
 ///
 /// It is one pointer wide, so that `Result`s on the fetch path stay small.
 #[derive(Debug)]
@@ -107,7 +112,7 @@ pub(crate) struct Inner {
     pub(crate) op: Cow<'static, str>,
     pub(crate) context: String,
     pub(crate) hint: Option<String>,
-    pub(crate) source: Option<io::Error>,
+    pub(crate) source: Option<Cause>,
     pub(crate) standing: Standing,
 }
 
@@ -141,9 +146,13 @@ impl Error {
             io::ErrorKind::ReadOnlyFilesystem => Kind::ReadOnly,
             _ => Kind::Io,
         };
-        let mut error = Error::new(kind, op, context);
-        error.0.source = Some(source);
-        error
+        Error::new(kind, op, context).because(source)
+    }
+
+    /// Keeps what caused it, whose sentence then ends the message. It must be fit for people, and hold no secret.
+    pub fn because(mut self, source: impl Into<Cause>) -> Error {
+        self.0.source = Some(source.into());
+        self
     }
 
     /// Adds what the operator should do next: one or more full sentences.
@@ -232,12 +241,12 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0
             .source
-            .as_ref()
-            .map(|s| s as &(dyn std::error::Error + 'static))
+            .as_deref()
+            .map(|s| s as &(dyn StdError + 'static))
     }
 }
 
@@ -278,6 +287,16 @@ mod tests {
         assert_eq!(format!("KW-0011 Io: {}", parts.join(" ")), e.to_string());
         let bare = Error::new(Kind::Io, "x", "y").to_json();
         assert!(bare["hint"].is_null());
+    }
+
+    #[test]
+    fn a_cause_keeps_its_type_and_costs_no_room() {
+        let cause = String::from_utf8(vec![0xff]).unwrap_err();
+        let e = Error::new(Kind::Config, "read it", "'/f'").because(cause);
+        let source = StdError::source(&e).unwrap();
+        assert!(source.is::<std::string::FromUtf8Error>());
+        assert!(e.message().ends_with(&format!("'/f': {source}.")), "{e}");
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! anything is decrypted. AES-GCM alone does not commit to its key: without the commitment one
 //! crafted blob could be opened by many passphrases.
 
-use super::{KEY, NONCE, TAG, equal};
+use super::{KEY, NONCE, TAG, equal, hkdf};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{SecretBytes, SecretPool, fill_random, wipe_stack};
 use aes_gcm::aead::AeadInOut;
@@ -30,6 +30,24 @@ impl WrapKeys {
             ));
         }
         Ok(WrapKeys(derived))
+    }
+
+    /// The keys that a provider's secret gives: HKDF-SHA256 (RFC 5869) with the provider's name in its info, so that no
+    /// two providers derive the same keys from the same bytes. The secret must be random: this is no hash for passphrases.
+    ///
+    /// # Errors
+    /// No secret memory.
+    pub fn derive(
+        pool: &SecretPool,
+        secret: &[u8],
+        salt: &[u8],
+        provider: &str,
+    ) -> Result<WrapKeys> {
+        let mut out = pool.zeroed(2 * KEY)?;
+        let info = format!("keyring-ward/1 {provider}");
+        hkdf(secret, salt, info.as_bytes(), &mut out)?;
+        wipe_stack();
+        WrapKeys::new(out)
     }
 
     fn aead(&self) -> Aes256Gcm {

@@ -83,7 +83,7 @@ impl FileKeys {
 ///
 /// # Errors
 /// `out` is longer than HKDF can give (8,160 bytes).
-pub(crate) fn hkdf(ikm: &[u8], salt: &[u8], info: &[u8], out: &mut [u8]) -> Result<()> {
+fn hkdf(ikm: &[u8], salt: &[u8], info: &[u8], out: &mut [u8]) -> Result<()> {
     Hkdf::<Sha256>::new(Some(salt), ikm)
         .expand(info, out)
         .map_err(|_| Error::new(Kind::Internal, "derive a key", "too many bytes asked for"))

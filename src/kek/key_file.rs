@@ -4,10 +4,10 @@
 
 use super::{Budget, Kek, Unwrapped, local};
 use crate::deadline::Deadline;
-use crate::envelope::{FILE_ID, KEY, WrapKeys, hkdf};
+use crate::envelope::{FILE_ID, WrapKeys};
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::Stanza;
-use crate::secret::{SecretBytes, SecretPool, fill_random, wipe_stack};
+use crate::secret::{SecretBytes, SecretPool, fill_random};
 use crate::secret_source::SecretRef;
 use crate::secret_source::{self, Warnings};
 
@@ -54,10 +54,7 @@ impl KeyFile {
 
     fn derive(&self, pool: &SecretPool, salt: &[u8]) -> Result<WrapKeys> {
         let ikm = self.read(pool)?;
-        let mut out = pool.zeroed(2 * KEY)?;
-        hkdf(&ikm, salt, b"keyring-ward/1 key_file", &mut out)?;
-        wipe_stack();
-        WrapKeys::new(out)
+        WrapKeys::derive(pool, &ikm, salt, PROVIDER)
     }
 }
 

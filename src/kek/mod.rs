@@ -8,6 +8,7 @@
 pub(crate) mod adapter;
 pub(crate) mod away;
 pub mod aws_kms;
+mod data_key;
 pub mod key_file;
 mod local;
 pub mod passphrase;

@@ -3,7 +3,7 @@
 //! Owns the bytes of plain values; each type of ours has its own beside it. Reading is bounded by what is there
 //! and never panics: the child may have been broken off, or broken.
 
-use crate::error::{Error, Inner, Kind, Standing};
+use crate::error::{Cause, Error, Inner, Kind, Standing};
 use crate::secret::{SecretBytes, SecretPool};
 use std::borrow::Cow;
 use std::io;
@@ -195,11 +195,13 @@ impl Wire for Error {
         out.bytes(e.op.as_bytes());
         e.context.put(out);
         e.hint.put(out);
-        // The system's number, or where there is none its text.
-        let source = e.source.as_ref();
-        let number = source.and_then(io::Error::raw_os_error);
+        // The system's number, or where there is none its text: other types can't cross a pipe.
+        let source = e.source.as_deref();
+        let number = source
+            .and_then(|s| s.downcast_ref::<io::Error>())
+            .and_then(io::Error::raw_os_error);
         number.map(i32::cast_unsigned).put(out);
-        source.map(io::Error::to_string).put(out);
+        source.map(ToString::to_string).put(out);
         out.u8(e.standing as u8);
     }
 
@@ -213,8 +215,8 @@ impl Wire for Error {
         let number: Option<u32> = Wire::take(from)?;
         let text: Option<String> = Wire::take(from)?;
         let source = match number {
-            Some(number) => Some(io::Error::from_raw_os_error(number.cast_signed())),
-            None => text.map(io::Error::other),
+            Some(number) => Some(io::Error::from_raw_os_error(number.cast_signed()).into()),
+            None => text.map(Cause::from),
         };
         Some(Error(Box::new(Inner {
             kind,

@@ -15,14 +15,15 @@ mod source;
 mod sts;
 mod token_file;
 
+use super::data_key::{self, DataKey, DataKeys, MAX_CIPHERTEXT};
 use super::{Budget, Kek, Unwrapped};
 use crate::config::AwsKmsConfig;
 use crate::deadline::Deadline;
-use crate::envelope::{FILE_ID, KEY, LOCAL_BLOB, WrapKeys, hkdf, unwrap_local, wrap_local};
+use crate::envelope::{FILE_ID, KEY};
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::Stanza;
 use crate::net;
-use crate::secret::{SecretBytes, SecretPool, wipe_stack};
+use crate::secret::{SecretBytes, SecretPool};
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::DataKeySpec;
 use client::Session;
@@ -31,11 +32,6 @@ use std::collections::HashMap;
 
 /// The provider's name in stanzas.
 pub const PROVIDER: &str = "aws_kms";
-/// How it wraps.
-const MECHANISM: &str = "data-key+aes-256-gcm";
-/// Longest ciphertext that KMS gives (KMS API Reference, Decrypt: CiphertextBlob).
-const MAX_CIPHERTEXT: usize = 6144;
-
 /// A KEK in AWS KMS.
 pub struct AwsKmsKek {
     config: AwsKmsConfig,
@@ -80,25 +76,24 @@ impl AwsKmsKek {
     }
 }
 
-impl Kek for AwsKmsKek {
-    fn describe(&self) -> String {
-        format!(
-            "AWS KMS key '{}' ({})",
-            self.config.key,
-            self.config.place()
-        )
+impl DataKeys for AwsKmsKek {
+    fn provider(&self) -> &'static str {
+        PROVIDER
     }
 
-    fn wrap(
+    fn params(&self) -> Vec<u8> {
+        encode(&self.config.context)
+    }
+
+    fn new_data_key(
         &self,
         pool: &SecretPool,
         file_id: &[u8; FILE_ID],
-        part: &[u8],
         deadline: Deadline,
-    ) -> Result<Stanza> {
+    ) -> Result<DataKey> {
         const OP: &str = "get a data key from AWS KMS";
         let asked = self.question(OP, "kms:GenerateDataKey");
-        let (data_key, ciphertext, arn) = self.ask(OP, deadline, async |session| {
+        let (plaintext, ciphertext, key_ref) = self.ask(OP, deadline, async |session| {
             let answer = session
                 .kms
                 .generate_data_key()
@@ -120,50 +115,18 @@ impl Kek for AwsKmsKek {
             let arn = answer.key_id().unwrap_or_default().to_string();
             Ok((data_key, ciphertext, arn))
         })?;
-        if arn.len() > 2048 || !self.config.key.may_be(&arn) {
+        if key_ref.len() > 2048 || !self.config.key.may_be(&key_ref) {
             return Err(asked.odd_answer("the name of another key"));
         }
-        let mut stanza = Stanza {
-            provider: PROVIDER.into(),
-            mechanism: MECHANISM.into(),
-            key_ref: arn,
-            group: 0,
-            index: 0,
-            threshold: 1,
-            params: encode(&self.config.context),
-            commitment: [0; KEY],
-            blob: Vec::new(),
-        };
-        let keys = wrap_keys(pool, &data_key)?;
-        stanza.commitment = keys.commitment();
-        stanza.blob = wrap_local(&keys, &stanza.associated_data(file_id), part)?;
-        stanza.blob.extend_from_slice(&ciphertext);
-        Ok(stanza)
+        Ok(DataKey {
+            plaintext,
+            ciphertext,
+            key_ref,
+        })
     }
 
-    fn is_mine(&self, stanza: &Stanza) -> bool {
-        stanza.provider == PROVIDER
-    }
-
-    fn unwrap(
-        &self,
-        pool: &SecretPool,
-        file_id: &[u8; FILE_ID],
-        stanza: &Stanza,
-        budget: &mut Budget,
-    ) -> Result<Unwrapped> {
+    fn check(&self, stanza: &Stanza) -> Result<()> {
         const OP: &str = "open the keyring file";
-        if !self.is_mine(stanza) {
-            return Ok(Unwrapped::NotMine);
-        }
-        if stanza.mechanism != MECHANISM {
-            return Err(Error::new(
-                Kind::UnsupportedVersion,
-                OP,
-                format!("its stanza names the mechanism '{}', which this program does not know", errors::clean(&stanza.mechanism)),
-            )
-            .hint("It was written by a newer Keyring Ward. Install that version; nothing was changed."));
-        }
         let arn = errors::clean(&stanza.key_ref);
         if !self.config.key.may_be(&stanza.key_ref) {
             return Err(Error::new(
@@ -185,15 +148,20 @@ impl Kek for AwsKmsKek {
             )
             .hint("Put encryption_context back, or use keyring-ward rekey to wrap the DEK with another one. Nothing was changed."));
         }
-        let Some((wrapped, ciphertext)) = stanza.blob.split_at_checked(LOCAL_BLOB) else {
-            return Ok(Unwrapped::WrongKey);
-        };
-        if !(1..=MAX_CIPHERTEXT).contains(&ciphertext.len()) {
-            return Ok(Unwrapped::WrongKey);
-        }
-        const ASK: &str = "have AWS KMS decrypt the data key";
-        let asked = self.question(ASK, "kms:Decrypt");
-        let data_key = self.ask(ASK, budget.deadline(), async |session| {
+        Ok(())
+    }
+
+    fn open_data_key(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        stanza: &Stanza,
+        ciphertext: &[u8],
+        deadline: Deadline,
+    ) -> Result<SecretBytes> {
+        const OP: &str = "have AWS KMS decrypt the data key";
+        let asked = self.question(OP, "kms:Decrypt");
+        let data_key = self.ask(OP, deadline, async |session| {
             let answer = session
                 .kms
                 .decrypt()
@@ -207,24 +175,47 @@ impl Kek for AwsKmsKek {
                 Err(e) => Err(session.explain(&asked, e).await),
             }
         });
-        let data_key = data_key.map_err(|e| match e.kind() {
+        data_key.map_err(|e| match e.kind() {
             Kind::WrongKek if self.config.key.id().is_none() => e.context(format!(
-                "the alias points to another key now than when the DEK was wrapped ('{arn}')"
+                "the alias points to another key now than when the DEK was wrapped ('{}')",
+                errors::clean(&stanza.key_ref)
             )),
             _ => e,
-        })?;
-        let keys = wrap_keys(pool, &data_key)?;
-        let aad = stanza.associated_data(file_id);
-        let part = unwrap_local(pool, &keys, &aad, &stanza.commitment, wrapped)?;
-        match part {
-            Some(part) => Ok(Unwrapped::Opened(part)),
-            None => Err(Error::new(
-                Kind::Tampered,
-                OP,
-                "KMS gave the data key, but the DEK's wrap was changed",
-            )
-            .hint("Restore the file from a backup. Nothing was changed.")),
-        }
+        })
+    }
+}
+
+impl Kek for AwsKmsKek {
+    fn describe(&self) -> String {
+        format!(
+            "AWS KMS key '{}' ({})",
+            self.config.key,
+            self.config.place()
+        )
+    }
+
+    fn wrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        part: &[u8],
+        deadline: Deadline,
+    ) -> Result<Stanza> {
+        data_key::wrap(self, pool, file_id, part, deadline)
+    }
+
+    fn is_mine(&self, stanza: &Stanza) -> bool {
+        stanza.provider == PROVIDER
+    }
+
+    fn unwrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        stanza: &Stanza,
+        budget: &mut Budget,
+    ) -> Result<Unwrapped> {
+        data_key::unwrap(self, pool, file_id, stanza, budget.deadline())
     }
 
     fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()> {
@@ -268,14 +259,6 @@ impl Kek for AwsKmsKek {
     fn supplies_material(&self) -> bool {
         self.config.kms_random
     }
-}
-
-/// The keys that seal the DEK under a data key.
-fn wrap_keys(pool: &SecretPool, data_key: &[u8]) -> Result<WrapKeys> {
-    let mut out = pool.zeroed(2 * KEY)?;
-    hkdf(data_key, b"", b"keyring-ward/1 aws_kms", &mut out)?;
-    wipe_stack();
-    WrapKeys::new(out)
 }
 
 /// A data key straight into secret memory; the answer's buffer is wiped when it is freed.

@@ -5,14 +5,13 @@
 //! commitment. AES-CBC is authenticated by a second key before anything is decrypted. It must never
 //! return what was not authenticated, and never tell one failure of an unwrap from another.
 
+use super::PROVIDER;
 use super::errors;
 use super::token::{Key, LoggedIn, find_mac_key, find_rsa, mechanism_names, require_key};
 use crate::config::{Mechanism, Pkcs11Config};
-use crate::envelope::{
-    KEY, LOCAL_BLOB, NONCE, TAG, WrapKeys, equal, hkdf, unwrap_local, wrap_local,
-};
+use crate::envelope::{KEY, LOCAL_BLOB, NONCE, TAG, WrapKeys, equal, unwrap_local, wrap_local};
 use crate::error::{Error, Kind, Result};
-use crate::secret::{SecretBytes, SecretPool, fill_random, wipe_stack};
+use crate::secret::{SecretBytes, SecretPool, fill_random};
 use cryptoki::error::{Error as Ck, RvError};
 use cryptoki::mechanism::aead::GcmParams;
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource};
@@ -227,7 +226,7 @@ impl<'a> Wrapper<'a> {
                 let wrapped = self
                     .key_wrap(&inner)
                     .map_err(|e| self.no_sha256(&e).unwrap_or(failed(e)))?;
-                let keys = inner_keys(pool, &inner)?;
+                let keys = WrapKeys::derive(pool, &inner, b"", PROVIDER)?;
                 let Ok(length) = u16::try_from(wrapped.len()) else {
                     return Err(Error::new(
                         Kind::Internal,
@@ -323,7 +322,7 @@ impl<'a> Wrapper<'a> {
                 if inner.len() != KEY {
                     return Ok(None);
                 }
-                let keys = inner_keys(pool, &inner)?;
+                let keys = WrapKeys::derive(pool, &inner, b"", PROVIDER)?;
                 unwrap_local(pool, &keys, aad, commitment, sealed)?
             }
         };
@@ -558,14 +557,6 @@ fn split(blob: &[u8]) -> Option<(&[u8], &[u8])> {
     let length = usize::from(u16::from_le_bytes([length[0], length[1]]));
     let (wrapped, sealed) = rest.split_at_checked(length)?;
     (sealed.len() == LOCAL_BLOB).then_some((wrapped, sealed))
-}
-
-/// The keys that seal the DEK under a key that the token wraps.
-fn inner_keys(pool: &SecretPool, inner: &[u8]) -> Result<WrapKeys> {
-    let mut out = pool.zeroed(2 * KEY)?;
-    hkdf(inner, b"", b"keyring-ward/1 pkcs11", &mut out)?;
-    wipe_stack();
-    WrapKeys::new(out)
 }
 
 /// Codes that tokens give for a blob that is not authentic; some of them mean a fault as well.

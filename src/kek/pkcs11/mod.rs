@@ -13,14 +13,13 @@ mod process;
 pub mod survey;
 mod token;
 
-use super::{Budget, Kek, Unwrapped};
+use super::{Budget, Kek, Unwrapped, local};
 use crate::config::{Mechanism, Pkcs11Config};
 use crate::deadline::Deadline;
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::Stanza;
 use crate::secret::SecretPool;
-use crate::text::clean;
 use mechanism::Wrapper;
 use std::sync::{Arc, Mutex, PoisonError};
 use token::LoggedIn;
@@ -129,12 +128,7 @@ impl Kek for Pkcs11Kek {
             return Ok(Unwrapped::NotMine);
         }
         let Some(mechanism) = Mechanism::from_name(&stanza.mechanism) else {
-            return Err(Error::new(
-                Kind::UnsupportedVersion,
-                "read the PKCS#11 stanza",
-                format!("it names the mechanism '{}', which this program does not know", clean(&stanza.mechanism)),
-            )
-            .hint("It was written by a newer Keyring Ward. Install that version; nothing was changed."));
+            return Err(local::unknown_mechanism(stanza));
         };
         if self.config.mechanism.is_some_and(|m| m != mechanism) {
             return Err(Error::new(
