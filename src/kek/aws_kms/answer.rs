@@ -2,12 +2,13 @@
 //!
 //! Owns its reading, and the making of credentials from checked texts. It must never show a value of it.
 
+use super::credentials::Credentials;
 use crate::config::aws_names::Text;
 use crate::error::{Error, Kind, Result};
-use aws_credential_types::Credentials;
-use aws_smithy_types::date_time::{DateTime, Format};
 use serde_json::{Map, Value};
 use std::fmt::Display;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 const OP: &str = "use the AWS credentials";
 
@@ -80,14 +81,15 @@ pub(super) fn read(bytes: &[u8], names: &Names, whose: &str) -> Result<Credentia
     let expires = text(&members, "Expiration")
         .map_err(|why| bad(format!("is unusable: Expiration {why}")))?;
     if let Some(expires) = expires {
-        let at = DateTime::from_str(expires, Format::DateTimeWithOffset).map_err(|_| {
+        let at = OffsetDateTime::parse(expires, &Rfc3339).map_err(|_| {
             bad("is unusable: Expiration is not a time like 2026-01-31T12:00:00Z (RFC 3339)".into())
         })?;
-        if names.may_expire && at.secs() <= crate::os::unix_seconds() {
+        let at = at.unix_timestamp();
+        if names.may_expire && at <= crate::os::unix_seconds() {
             return Err(Error::new(
                 Kind::Denied,
                 OP,
-                format!("{whose} has expired, at {}", crate::text::utc(at.secs())),
+                format!("{whose} has expired, at {}", crate::text::utc(at)),
             )
             .hint(
                 "Renew the credentials where they come from, and check the clock of this machine.",
@@ -128,13 +130,10 @@ pub(super) fn make(
     if let Some((token, place)) = token {
         Text::Token.check(token, place)?;
     }
-    let token = token.map(|(token, _)| token.to_string());
     Ok(Credentials::new(
         id.0,
         secret.0,
-        token,
-        None,
-        "keyring-ward",
+        token.map(|(token, _)| token),
     ))
 }
 

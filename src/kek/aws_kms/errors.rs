@@ -5,30 +5,8 @@
 //! access key ids, and are cleaned and cut.
 
 use crate::error::{Error, Kind};
-use crate::net::{LookupFailed, NoAnswer, TooLong};
+use crate::net::{Answer, Cause, NetError};
 pub(super) use crate::text::clean;
-use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_kms::primitives::{DateTime, DateTimeFormat};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use std::cell::RefCell;
-use std::error::Error as StdError;
-
-/// Who is asked at the moment, for the message when an operation takes too long.
-pub(super) struct Step(RefCell<String>);
-
-impl Step {
-    pub(super) fn new(whom: String) -> Step {
-        Step(RefCell::new(whom))
-    }
-
-    pub(super) fn set(&self, whom: &str) {
-        *self.0.borrow_mut() = whom.to_string();
-    }
-
-    pub(super) fn whom(&self) -> String {
-        self.0.borrow().clone()
-    }
-}
 
 /// What was asked, for messages.
 pub(super) struct Question<'a> {
@@ -39,15 +17,17 @@ pub(super) struct Question<'a> {
     pub(super) key: &'a str,
     /// Endpoint or region.
     pub(super) place: String,
+    /// Who is asked: AWS KMS, STS.
+    pub(super) service: &'static str,
 }
 
 impl Question<'_> {
     pub(super) fn error(&self, kind: Kind, why: impl std::fmt::Display) -> Error {
-        Error::new(
-            kind,
-            self.op,
-            format!("{} for '{}' ({}): {why}", self.action, self.key, self.place),
-        )
+        Error::new(kind, self.op, format!("{}: {why}", self.shown()))
+    }
+
+    fn shown(&self) -> String {
+        format!("{} for '{}' ({})", self.action, self.key, self.place)
     }
 
     /// An answer that KMS can't give.
@@ -158,52 +138,31 @@ fn by_code(code: &str) -> Option<(Kind, &'static str)> {
     })
 }
 
-/// The error for a call that failed.
-pub(super) fn from_sdk<E>(asked: &Question<'_>, error: SdkError<E, HttpResponse>) -> Error
-where
-    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
-{
-    match &error {
-        SdkError::ServiceError(service) => {
-            let status = service.raw().status().as_u16();
-            let skew = service.raw().headers().get("date").and_then(skew);
-            let meta = service.err().meta();
-            from_answer(asked, status, meta.code(), meta.message(), skew)
-        }
-        SdkError::ResponseError(response) => {
-            let status = response.raw().status().as_u16();
-            from_answer(asked, status, None, None, None)
-        }
-        SdkError::TimeoutError(_) => asked
-            .error(Kind::Unreachable, "no answer in time")
-            .hint(NETWORK),
-        SdkError::DispatchFailure(failure) => match failure.as_connector_error() {
-            Some(e) => from_network(asked, e),
-            None => asked.error(Kind::Unreachable, "the connection failed").hint(NETWORK),
-        },
-        other => asked
-            .error(Kind::Config, format!("the request could not be made: {}", chain(other)))
-            .hint("Check region, endpoint_url, use_fips and use_dualstack: not every region has every endpoint."),
-    }
-}
-
 const NETWORK: &str =
     "Check network, firewall, endpoint_url and proxy; it is tried again while there is time.";
 
-/// "com.amazonaws.kms#NotFoundException" and "NotFoundException:" are both in use.
-pub(super) fn code(code: &str) -> &str {
-    let code = code.rsplit('#').next().unwrap_or(code);
-    code.split(':').next().unwrap_or(code)
+/// The error for an answer that is none: AWS's code decides, where there is none the HTTP status.
+pub(super) fn from_answer(
+    asked: &Question<'_>,
+    answer: &Answer,
+    code: Option<&str>,
+    message: Option<&str>,
+) -> Error {
+    let ahead = answer
+        .date()
+        .map(|theirs| crate::os::unix_seconds() - theirs);
+    explain(asked, answer.status(), code, message, ahead)
 }
 
-fn from_answer(
+/// `ahead`: by how many seconds this machine is ahead of the answer's Date.
+fn explain(
     asked: &Question<'_>,
     status: u16,
     code: Option<&str>,
     message: Option<&str>,
-    skew: Option<i64>,
+    ahead: Option<i64>,
 ) -> Error {
-    let code = code.map(|c| clean(self::code(c)));
+    let code = code.map(clean);
     let said = match (&code, message) {
         (Some(code), Some(message)) => format!("{code}: {}", clean(message)),
         (Some(code), None) => code.clone(),
@@ -227,7 +186,7 @@ fn from_answer(
         (None, _) => (Kind::Denied, "See KMS's documentation for this code."),
     };
     let error = asked.error(kind, said);
-    match skew.filter(|s| kind == Kind::Denied && s.abs() > 240) {
+    match ahead.filter(|s| kind == Kind::Denied && s.abs() > 240) {
         Some(seconds) => error.hint(format!(
             "The clock of this machine differs from AWS's by {seconds} s: set it (chronyc makestep)."
         )),
@@ -235,82 +194,52 @@ fn from_answer(
     }
 }
 
-/// By how many seconds this machine is ahead of the answer's Date.
-fn skew(date: &str) -> Option<i64> {
-    let theirs = DateTime::from_str(date, DateTimeFormat::HttpDate).ok()?;
-    Some(crate::os::unix_seconds() - theirs.secs())
-}
-
-/// The error of a connection.
-fn from_network(asked: &Question<'_>, error: &(dyn StdError + 'static)) -> Error {
-    let said = chain(error);
-    if let Some(tls) = find::<rustls::Error>(error) {
-        let hint = match tls {
-            rustls::Error::InvalidCertificate(_) => {
-                "The server's certificate is not accepted: check endpoint_url, the clock, the system's certificates (ca-certificates) and ca_file. Someone between may be pretending to be KMS."
-            }
-            _ => "TLS could not be agreed upon: check endpoint_url, proxy and what stands between.",
-        };
-        return asked.error(Kind::Config, said).hint(hint);
-    }
-    if find::<TooLong>(error).is_some() {
-        return asked.odd_answer("more than 1 MiB");
-    }
-    if find::<NoAnswer>(error).is_none() {
-        // It never came to a request.
-        return asked.error(Kind::Config, said).hint(
-            "Check region, endpoint_url, use_fips and use_dualstack: not every region has every endpoint.",
-        );
-    }
-    let hint = match find::<std::io::Error>(error).map(std::io::Error::kind) {
-        Some(std::io::ErrorKind::ConnectionRefused) => {
-            "Nothing listens there: check endpoint_url, proxy and firewall; it is tried again while there is time."
+/// The error of a request that got no answer. Its sentence is the network's.
+pub(super) fn from_net(asked: &Question<'_>, e: NetError) -> Error {
+    let hint = match e.cause() {
+        Cause::TooLarge(_) => return asked.odd_answer("more than 1 MiB"),
+        Cause::Timeout { .. } => {
+            let who = format!("{} ({}), {}", asked.service, asked.place, asked.action);
+            return Error::new(e.kind(), asked.op, who).because(e).hint(
+                "Check network, firewall, name resolution and proxy; it is tried again while there is time.",
+            );
         }
-        _ if find::<LookupFailed>(error).is_some() => {
+        Cause::Tls(rustls::Error::InvalidCertificate(_)) => {
+            "The server's certificate is not accepted: check endpoint_url, the clock, the system's certificates (ca-certificates) and ca_file. Someone between may be pretending to be KMS."
+        }
+        Cause::Tls(_) => {
+            "TLS could not be agreed upon: check endpoint_url, proxy and what stands between."
+        }
+        Cause::Dns { .. } => {
             "The name could not be resolved: check endpoint_url, region and the resolver (/etc/resolv.conf); it is tried again while there is time."
         }
+        Cause::Connect(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
+            "Nothing listens there: check endpoint_url, proxy and firewall; it is tried again while there is time."
+        }
+        Cause::BadUrl(_) | Cause::BadHeader(_) => PLACE,
         _ => NETWORK,
     };
-    asked.error(Kind::Unreachable, said).hint(hint)
+    Error::new(e.kind(), asked.op, asked.shown())
+        .because(e)
+        .hint(hint)
 }
 
-/// An error and its causes, each said once.
-pub(super) fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(e) = next.filter(|_| parts.len() < 12) {
-        let text = clean(&e.to_string());
-        if !parts.iter().any(|p| p.contains(&text)) {
-            parts.push(text);
-        }
-        next = e.source();
-    }
-    parts.join(": ")
+/// Options that name a host and choose another one.
+pub(super) fn place_of_nothing(region: &str) -> Error {
+    let why = format!(
+        "in the region '{region}': an endpoint is configured, and so is another kind of endpoint (use_fips or use_dualstack)"
+    );
+    Error::new(Kind::Config, "find the endpoint", why).hint(PLACE)
 }
 
-/// The first cause of this type. An io::Error hides what it wraps from `source`.
-fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    let mut next = Some(error);
-    while let Some(e) = next {
-        if let Some(found) = e.downcast_ref::<T>() {
-            return Some(found);
-        }
-        let inner = e
-            .downcast_ref::<std::io::Error>()
-            .and_then(|io| io.get_ref());
-        next = match inner {
-            Some(inner) => Some(inner as &(dyn StdError + 'static)),
-            None => e.source(),
-        };
-    }
-    None
-}
+const PLACE: &str = "Check region, endpoint_url, sts_endpoint_url, use_fips and use_dualstack: not every region has every endpoint.";
 
 /// The error of a key that is to be deleted.
-pub(super) fn pending_deletion(asked: &Question<'_>, date: Option<DateTime>) -> Error {
-    let date = date
-        .and_then(|d| d.fmt(DateTimeFormat::DateTime).ok())
-        .map_or_else(|| "soon".to_string(), |d| format!("on {d}"));
+pub(super) fn pending_deletion(asked: &Question<'_>, date: Option<i64>) -> Error {
+    let date = date.map_or_else(
+        || "soon".to_string(),
+        |d| format!("on {}", crate::text::utc(d)),
+    );
     asked
         .error(
             Kind::Denied,
@@ -338,17 +267,14 @@ mod tests {
             action: "kms:Decrypt",
             key: "alias/k",
             place: "eu-central-1".into(),
+            service: "AWS KMS",
         }
     }
 
     #[test]
     fn only_what_may_pass_is_unreachable() {
         for (code, status, kind) in [
-            (
-                Some("com.amazonaws.kms#NotFoundException"),
-                400,
-                Kind::NotFound,
-            ),
+            (Some("NotFoundException"), 400, Kind::NotFound),
             (Some("AccessDeniedException"), 400, Kind::Denied),
             (Some("DisabledException"), 400, Kind::Denied),
             (Some("IncorrectKeyException"), 400, Kind::WrongKek),
@@ -363,7 +289,7 @@ mod tests {
             (None, 403, Kind::Denied),
             (None, 502, Kind::Unreachable),
         ] {
-            let error = from_answer(&asked(), status, code, Some("text"), None);
+            let error = explain(&asked(), status, code, Some("text"), None);
             assert_eq!(error.kind(), kind, "{error}");
         }
     }
@@ -371,9 +297,9 @@ mod tests {
     #[test]
     fn external_text_is_cleaned_and_the_clock_is_named() {
         let long = "x\n\x1b".repeat(1000);
-        let text = from_answer(&asked(), 400, Some("X"), Some(&long), None).to_string();
+        let text = explain(&asked(), 400, Some("X"), Some(&long), None).to_string();
         assert!(text.len() < 1000 && !text.contains(char::is_control));
-        let text = from_answer(
+        let text = explain(
             &asked(),
             403,
             Some("InvalidSignatureException"),
@@ -381,16 +307,11 @@ mod tests {
             Some(900),
         );
         assert!(text.to_string().contains("by 900 s"), "{text}");
-        let now = crate::os::unix_seconds();
-        let date = DateTime::from_secs(now - 600)
-            .fmt(DateTimeFormat::HttpDate)
-            .unwrap();
-        assert!((595..=660).contains(&skew(&date).unwrap()));
     }
 
     #[test]
     fn a_pending_deletion_says_when_and_what_to_do() {
-        let text = pending_deletion(&asked(), Some(DateTime::from_secs(1_800_000_000))).to_string();
+        let text = pending_deletion(&asked(), Some(1_800_000_000)).to_string();
         assert!(
             text.contains("2027-01-15T08:00:00Z")
                 && text.contains("cancel-key-deletion --key-id alias/k")

@@ -4,16 +4,19 @@
 //! wait for one longer than the stated seconds, and never put an unchecked text into a URL or a header.
 
 use super::answer::{self, Names};
-use super::errors::{Step, chain, clean};
+use super::client::Net;
+use super::credentials::Credentials;
+use super::errors::clean;
 use super::source::variable;
 use super::token_file;
 use crate::config::aws_names::{Text, host, is_region};
+use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
-use crate::net::{Https, split_url};
-use aws_credential_types::Credentials;
+use crate::net::{Answer, Cause, Client, Method, NetError, Request, split_url};
 use serde_json::Value;
 use std::net::IpAddr;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 const OP: &str = "find AWS credentials";
 /// How long an instance's service may take for connecting and for answering: it is a hop away, or not there.
@@ -31,7 +34,7 @@ pub(super) enum Found {
 }
 
 /// A container's credentials: ECS and EKS Pod Identity.
-pub(super) async fn container(https: &Https, step: &Step) -> Result<Found> {
+pub(super) fn container(net: &Net) -> Result<Found> {
     const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
     const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
     let (name, url) = match (variable(RELATIVE)?, variable(FULL)?) {
@@ -53,24 +56,45 @@ pub(super) async fn container(https: &Https, step: &Step) -> Result<Found> {
         }
     };
     let shown = format!("the container's credential service {url} ({name})");
-    let mut headers = vec![("accept", "application/json".to_string())];
+    let mut request = Request::new(Method::Get, url.as_str()).header("accept", "application/json");
     if let Some(token) = container_token()? {
-        headers.push(("authorization", token.to_string()));
+        request = request.header("authorization", token.as_str());
     }
-    step.set(&shown);
-    let (status, body) = https
-        .ask_near("GET", &url, &headers, CONTAINER)
-        .await
-        .map_err(|e| away(&shown, &chain(&*e)))?;
-    if status != 200 {
-        return Err(refused(&shown, status, &body));
+    let answer = match ask(net, &request, CONTAINER, &shown)? {
+        Ok(answer) => answer,
+        Err(e) => return Err(away(&shown, e)),
+    };
+    if answer.status() != 200 {
+        return Err(refused(&shown, answer.status(), answer.body()));
     }
-    answer::read(&body, &Names::CONTAINER, &format!("the answer of {shown}"))
-        .map(Found::Credentials)
+    let whose = format!("the answer of {shown}");
+    answer::read(answer.body(), &Names::CONTAINER, &whose).map(Found::Credentials)
 }
 
-fn away(shown: &str, why: &str) -> Error {
-    Error::new(Kind::Unreachable, OP, format!("{shown}: {why}"))
+/// Asks what is near this machine: no proxy. Connecting and answering may take `limit` each; that there is no answer
+/// is an error of its own only where the operation's time is over.
+fn ask(
+    net: &Net,
+    request: &Request,
+    limit: Duration,
+    shown: &str,
+) -> Result<std::result::Result<Answer, NetError>> {
+    let client = match request.is_https() {
+        true => net.client.direct(limit),
+        false => Client::link_local(limit),
+    };
+    let end = Deadline::after((2 * limit).min(net.end.remaining()));
+    match client.send(request, end) {
+        Err(e) if matches!(e.cause(), Cause::Timeout { .. }) && net.end.passed() => {
+            Err(away(shown, e))
+        }
+        result => Ok(result),
+    }
+}
+
+fn away(shown: &str, why: impl Into<crate::error::Cause>) -> Error {
+    Error::new(Kind::Unreachable, OP, shown)
+        .because(why)
         .hint("It is tried again while there is time. No proxy is used for it.")
 }
 
@@ -123,7 +147,7 @@ fn may_be_asked(url: &str) -> std::result::Result<(), String> {
 }
 
 /// The text of the header Authorization.
-fn container_token() -> Result<Option<zeroize::Zeroizing<String>>> {
+fn container_token() -> Result<Option<Zeroizing<String>>> {
     const FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
     const VALUE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
     // "Bearer x" is a token too: one blank between two words.
@@ -182,33 +206,38 @@ impl Instance {
     }
 
     /// A text of the service; `Err`: why there is none.
-    async fn get(
+    fn get(
         &self,
-        https: &Https,
+        net: &Net,
         path: &str,
-    ) -> Result<std::result::Result<Vec<u8>, (u16, String)>> {
+    ) -> Result<std::result::Result<Zeroizing<Vec<u8>>, (u16, String)>> {
         let none =
             |status: u16, why: String| Ok(Err((status, format!("instance: {} {why}", self.base))));
-        let ttl = [("x-aws-ec2-metadata-token-ttl-seconds", "60".to_string())];
         let url = format!("{}/latest/api/token", self.base);
-        let (status, token) = match https.ask_near("PUT", &url, &ttl, INSTANCE).await {
+        let request =
+            Request::new(Method::Put, url).header("x-aws-ec2-metadata-token-ttl-seconds", "60");
+        let answer = match ask(net, &request, INSTANCE, &self.shown())? {
             Ok(answer) => answer,
-            Err(e) => return none(0, format!("did not answer ({})", chain(&*e))),
+            Err(e) => return none(0, format!("did not answer ({e})")),
         };
-        if status != 200 {
+        if answer.status() != 200 {
+            let status = answer.status();
             return none(status, format!("gave no token: HTTP status {status}"));
         }
-        let token = String::from_utf8_lossy(&token).trim().to_string();
+        let token = String::from_utf8_lossy(answer.body()).trim().to_string();
         Text::Token.check(
             &token,
             format!("the token of the instance's metadata service {}", self.base),
         )?;
-        let headers = [("x-aws-ec2-metadata-token", token)];
-        let url = format!("{}{path}", self.base);
-        match https.ask_near("GET", &url, &headers, INSTANCE).await {
-            Ok((200, body)) => Ok(Ok(body)),
-            Ok((status, _)) => none(status, format!("answered with HTTP status {status}")),
-            Err(e) => none(0, format!("did not answer ({})", chain(&*e))),
+        let request = Request::new(Method::Get, format!("{}{path}", self.base))
+            .header("x-aws-ec2-metadata-token", token);
+        match ask(net, &request, INSTANCE, &self.shown())? {
+            Ok(answer) if answer.status() == 200 => Ok(Ok(answer.into_body())),
+            Ok(answer) => {
+                let status = answer.status();
+                none(status, format!("answered with HTTP status {status}"))
+            }
+            Err(e) => none(0, format!("did not answer ({e})")),
         }
     }
 
@@ -217,34 +246,23 @@ impl Instance {
     }
 
     /// The instance's region.
-    pub(super) async fn region(
-        &self,
-        https: &Https,
-        step: &Step,
-    ) -> Result<std::result::Result<String, String>> {
-        step.set(&self.shown());
-        Ok(
-            match self
-                .get(https, "/latest/meta-data/placement/region")
-                .await?
-            {
-                Ok(body) => match String::from_utf8(body).map(|text| text.trim().to_string()) {
-                    Ok(text) if is_region(&text) => Ok(text),
-                    _ => Err(format!(
-                        "{} answered with something else than a region",
-                        self.shown()
-                    )),
-                },
-                Err((_, why)) => Err(why),
+    pub(super) fn region(&self, net: &Net) -> Result<std::result::Result<String, String>> {
+        Ok(match self.get(net, "/latest/meta-data/placement/region")? {
+            Ok(body) => match std::str::from_utf8(&body).map(|text| text.trim().to_string()) {
+                Ok(text) if is_region(&text) => Ok(text),
+                _ => Err(format!(
+                    "{} answered with something else than a region",
+                    self.shown()
+                )),
             },
-        )
+            Err((_, why)) => Err(why),
+        })
     }
 
     /// The credentials of the instance's role.
-    pub(super) async fn credentials(&self, https: &Https, step: &Step) -> Result<Found> {
+    pub(super) fn credentials(&self, net: &Net) -> Result<Found> {
         const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
-        step.set(&self.shown());
-        let role = match self.get(https, ROLES).await? {
+        let role = match self.get(net, ROLES)? {
             Ok(body) => body,
             Err((404, _)) => {
                 return Ok(Found::None(format!(
@@ -257,9 +275,9 @@ impl Instance {
         let role = String::from_utf8_lossy(&role).trim().to_string();
         Text::RoleName.check(&role, format!("the role's name that {} gave", self.shown()))?;
         let shown = format!("{} for the role '{role}'", self.shown());
-        let body = match self.get(https, &format!("{ROLES}{role}")).await? {
+        let body = match self.get(net, &format!("{ROLES}{role}"))? {
             Ok(body) => body,
-            Err((_, why)) => return Err(away(&shown, &why)),
+            Err((_, why)) => return Err(away(&shown, why)),
         };
         let value: Option<Value> = serde_json::from_slice(&body).ok();
         let code = value

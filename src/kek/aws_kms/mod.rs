@@ -6,11 +6,14 @@
 
 mod answer;
 mod client;
+mod credentials;
+mod endpoint;
 mod errors;
 mod metadata;
 mod process;
 mod profile;
 mod shared;
+mod sign;
 mod source;
 mod sts;
 mod token_file;
@@ -22,13 +25,11 @@ use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY};
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::Stanza;
-use crate::net;
 use crate::secret::{SecretBytes, SecretPool};
-use aws_sdk_kms::primitives::Blob;
-use aws_sdk_kms::types::DataKeySpec;
 use client::Session;
-use errors::{Question, Step};
-use std::collections::HashMap;
+use data_encoding::BASE64;
+use errors::Question;
+use serde_json::{Map, Value, json};
 
 /// The provider's name in stanzas.
 pub const PROVIDER: &str = "aws_kms";
@@ -44,18 +45,15 @@ impl AwsKmsKek {
     }
 
     /// One operation: credentials, one call, done.
-    fn ask<T>(
+    fn call(
         &self,
-        op: &'static str,
+        asked: &Question<'_>,
+        action: &str,
+        arguments: &Value,
         deadline: Deadline,
-        work: impl AsyncFnOnce(&Session) -> Result<T>,
-    ) -> Result<T> {
-        let step = Step::new(format!("AWS KMS ({})", self.config.place()));
-        let attempt = self.config.attempt_timeout;
-        let end = Deadline::after(attempt.min(deadline.remaining()));
-        net::run(op, || step.whom(), deadline, attempt, async {
-            work(&Session::begin(&self.config, end, &step).await?).await
-        })
+    ) -> Result<Map<String, Value>> {
+        let end = Deadline::after(self.config.attempt_timeout.min(deadline.remaining()));
+        Session::begin(&self.config, end)?.call(asked, action, arguments)
     }
 
     fn question(&self, op: &'static str, action: &'static str) -> Question<'_> {
@@ -64,15 +62,17 @@ impl AwsKmsKek {
             action,
             key: self.config.key.as_str(),
             place: self.config.place(),
+            service: "AWS KMS",
         }
     }
 
     /// What the wrapped data key is bound to; KMS checks it and CloudTrail shows it.
-    fn context(&self, file_id: &[u8; FILE_ID]) -> HashMap<String, String> {
-        let mut context: HashMap<_, _> = self.config.context.iter().cloned().collect();
-        context.insert("product".into(), "keyring-ward".into());
-        context.insert("file-id".into(), crate::text::hex(file_id));
-        context
+    fn context(&self, file_id: &[u8; FILE_ID]) -> Value {
+        let pairs = self.config.context.iter();
+        let mut context: Map<_, _> = pairs.map(|(n, v)| (n.clone(), json!(v))).collect();
+        context.insert("product".into(), json!("keyring-ward"));
+        context.insert("file-id".into(), json!(crate::text::hex(file_id)));
+        Value::Object(context)
     }
 }
 
@@ -93,28 +93,20 @@ impl DataKeys for AwsKmsKek {
     ) -> Result<DataKey> {
         const OP: &str = "get a data key from AWS KMS";
         let asked = self.question(OP, "kms:GenerateDataKey");
-        let (plaintext, ciphertext, key_ref) = self.ask(OP, deadline, async |session| {
-            let answer = session
-                .kms
-                .generate_data_key()
-                .key_id(self.config.key.as_str())
-                .key_spec(DataKeySpec::Aes256)
-                .set_encryption_context(Some(self.context(file_id)))
-                .send()
-                .await;
-            let answer = match answer {
-                Ok(answer) => answer,
-                Err(e) => return Err(session.explain(&asked, e).await),
-            };
-            let data_key = take_key(&asked, pool, answer.plaintext())?;
-            let ciphertext = answer.ciphertext_blob().map(|b| b.as_ref().to_vec());
-            let ciphertext = ciphertext
-                .filter(|c| (1..=MAX_CIPHERTEXT).contains(&c.len()))
-                .ok_or_else(|| asked.odd_answer("a ciphertext of an impossible length"))?;
-            // An emulator may answer with the id alone.
-            let arn = answer.key_id().unwrap_or_default().to_string();
-            Ok((data_key, ciphertext, arn))
-        })?;
+        let arguments = json!({
+            "KeyId": self.config.key.as_str(),
+            "KeySpec": "AES_256",
+            "EncryptionContext": self.context(file_id),
+        });
+        let answer = self.call(&asked, "GenerateDataKey", &arguments, deadline)?;
+        let plaintext = take_key(&asked, pool, &answer)?;
+        let ciphertext = text(&answer, "CiphertextBlob");
+        let ciphertext = ciphertext
+            .and_then(|c| BASE64.decode(c.as_bytes()).ok())
+            .filter(|c| (1..=MAX_CIPHERTEXT).contains(&c.len()))
+            .ok_or_else(|| asked.odd_answer("a ciphertext of an impossible length"))?;
+        // An emulator may answer with the id alone.
+        let key_ref = text(&answer, "KeyId").unwrap_or_default().to_string();
         if key_ref.len() > 2048 || !self.config.key.may_be(&key_ref) {
             return Err(asked.odd_answer("the name of another key"));
         }
@@ -161,20 +153,13 @@ impl DataKeys for AwsKmsKek {
     ) -> Result<SecretBytes> {
         const OP: &str = "have AWS KMS decrypt the data key";
         let asked = self.question(OP, "kms:Decrypt");
-        let data_key = self.ask(OP, deadline, async |session| {
-            let answer = session
-                .kms
-                .decrypt()
-                .key_id(self.config.key.as_str())
-                .ciphertext_blob(Blob::new(ciphertext))
-                .set_encryption_context(Some(self.context(file_id)))
-                .send()
-                .await;
-            match answer {
-                Ok(answer) => take_key(&asked, pool, answer.plaintext()),
-                Err(e) => Err(session.explain(&asked, e).await),
-            }
+        let arguments = json!({
+            "KeyId": self.config.key.as_str(),
+            "CiphertextBlob": BASE64.encode(ciphertext),
+            "EncryptionContext": self.context(file_id),
         });
+        let answer = self.call(&asked, "Decrypt", &arguments, deadline);
+        let data_key = answer.and_then(|answer| take_key(&asked, pool, &answer));
         data_key.map_err(|e| match e.kind() {
             Kind::WrongKek if self.config.key.id().is_none() => e.context(format!(
                 "the alias points to another key now than when the DEK was wrapped ('{}')",
@@ -233,25 +218,14 @@ impl Kek for AwsKmsKek {
         }
         let asked = self.question(OP, "kms:GenerateRandom");
         for part in bytes.chunks_mut(MOST) {
-            self.ask(OP, deadline, async |session| {
-                let answer = session
-                    .kms
-                    .generate_random()
-                    .number_of_bytes(part.len() as i32)
-                    .send()
-                    .await;
-                let answer = match answer {
-                    Ok(answer) => answer,
-                    Err(e) => return Err(session.explain(&asked, e).await),
-                };
-                match answer.plaintext().map(AsRef::as_ref) {
-                    Some(more) if more.len() == part.len() => {
-                        part.iter_mut().zip(more).for_each(|(a, b)| *a ^= b);
-                        Ok(())
-                    }
-                    _ => Err(asked.odd_answer("random bytes of another number")),
+            let arguments = json!({"NumberOfBytes": part.len()});
+            let answer = self.call(&asked, "GenerateRandom", &arguments, deadline)?;
+            match decode_secret(&SecretPool::new(), &answer)? {
+                Some(more) if more.len() == part.len() => {
+                    part.iter_mut().zip(&*more).for_each(|(a, b)| *a ^= b);
                 }
-            })?;
+                _ => return Err(asked.odd_answer("random bytes of another number")),
+            }
         }
         Ok(())
     }
@@ -261,15 +235,36 @@ impl Kek for AwsKmsKek {
     }
 }
 
-/// A data key straight into secret memory; the answer's buffer is wiped when it is freed.
-fn take_key(asked: &Question<'_>, pool: &SecretPool, key: Option<&Blob>) -> Result<SecretBytes> {
-    match key.map(AsRef::as_ref) {
-        Some(key) if key.len() == KEY => pool.copy(key),
-        Some(key) => Err(asked.odd_answer(&format!(
+fn text<'a>(answer: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    answer.get(name).and_then(Value::as_str)
+}
+
+/// The plaintext of an answer, straight into secret memory; the answer is wiped when it is freed, as all memory is.
+fn decode_secret(pool: &SecretPool, answer: &Map<String, Value>) -> Result<Option<SecretBytes>> {
+    let encoded = text(answer, "Plaintext").unwrap_or_default().as_bytes();
+    let Ok(room) = BASE64.decode_len(encoded.len()) else {
+        return Ok(None);
+    };
+    let mut decoded = pool.zeroed(room)?;
+    match BASE64.decode_mut(encoded, &mut decoded) {
+        Ok(length) => pool.copy(&decoded[..length]).map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The data key of an answer.
+fn take_key(
+    asked: &Question<'_>,
+    pool: &SecretPool,
+    answer: &Map<String, Value>,
+) -> Result<SecretBytes> {
+    match decode_secret(pool, answer)? {
+        Some(key) if key.len() == KEY => Ok(key),
+        Some(key) if !key.is_empty() => Err(asked.odd_answer(&format!(
             "a data key of {} bytes instead of {KEY}",
             key.len()
         ))),
-        None => Err(asked.odd_answer("no data key")),
+        _ => Err(asked.odd_answer("no data key")),
     }
 }
 
@@ -305,6 +300,38 @@ fn shown(pairs: &[(String, String)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_base64_of_the_right_length_is_a_data_key() {
+        let config = Question {
+            op: "ask",
+            action: "kms:Decrypt",
+            key: "k",
+            place: "here".into(),
+            service: "AWS KMS",
+        };
+        let pool = SecretPool::new();
+        let of = |value: Value| {
+            let answer = Map::from_iter([("Plaintext".to_string(), value)]);
+            take_key(&config, &pool, &answer)
+        };
+        assert_eq!(*of(json!(BASE64.encode(&[7; KEY]))).unwrap(), [7; KEY]);
+        for (bad, words) in [
+            (json!(BASE64.encode(&[7; 16])), "16 bytes instead of 32"),
+            (json!(BASE64.encode(&[7; 33])), "33 bytes instead of 32"),
+            (json!(""), "no data key"),
+            (json!("HIDDEN"), "no data key"),
+            (json!("HIDD!N=="), "no data key"),
+            (json!(7), "no data key"),
+        ] {
+            let e = of(bad).err().unwrap();
+            assert_eq!(e.kind(), Kind::Config);
+            assert!(
+                e.to_string().contains(words) && !e.to_string().contains("HIDD"),
+                "{e}"
+            );
+        }
+    }
 
     #[test]
     fn pairs_survive_the_stanza_and_bad_ones_do_no_harm() {

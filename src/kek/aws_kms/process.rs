@@ -4,6 +4,7 @@
 //! show its output, and never wait for it beyond the operation's deadline.
 
 use super::answer::{self, Names};
+use super::credentials::Credentials;
 use super::shared::Property;
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
@@ -11,7 +12,6 @@ use crate::os::command::{Ended, Failure, Program, run};
 use crate::os::identity;
 use crate::os::trusted::{self, Rule};
 use crate::secret::SecretPool;
-use aws_credential_types::Credentials;
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;

@@ -4,7 +4,9 @@
 //! our configuration names is the only source. It must never go on to the next source when one is there and fails.
 
 use super::answer;
-use super::errors::{Question, Step};
+use super::client::Net;
+use super::credentials::Credentials;
+use super::errors::Question;
 use super::metadata::{self, Found, Instance};
 use super::process;
 use super::profile::{Base, plan};
@@ -12,11 +14,7 @@ use super::shared::{Property, Shared};
 use super::sts::{Sts, Told};
 use crate::config::AwsKmsConfig;
 use crate::config::aws_names::{Text, is_region};
-use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
-use crate::net::Https;
-use aws_credential_types::Credentials;
-use aws_sdk_sts::config::Region;
 use std::cell::OnceCell;
 use std::fmt::Display;
 
@@ -43,25 +41,15 @@ pub(super) fn variable(name: &str) -> Result<Option<String>> {
 /// What one operation looks for credentials in.
 pub(super) struct Sources<'a> {
     config: &'a AwsKmsConfig,
-    https: &'a Https,
-    /// The end of the attempt.
-    end: Deadline,
-    step: &'a Step,
+    net: &'a Net,
     shared: OnceCell<Shared>,
 }
 
 impl<'a> Sources<'a> {
-    pub(super) fn new(
-        config: &'a AwsKmsConfig,
-        https: &'a Https,
-        end: Deadline,
-        step: &'a Step,
-    ) -> Sources<'a> {
+    pub(super) fn new(config: &'a AwsKmsConfig, net: &'a Net) -> Sources<'a> {
         Sources {
             config,
-            https,
-            end,
-            step,
+            net,
             shared: OnceCell::new(),
         }
     }
@@ -103,9 +91,9 @@ impl<'a> Sources<'a> {
     }
 
     /// The region: as configured, the key's, the environment's, the profile's, the instance's.
-    pub(super) async fn region(&self) -> Result<Region> {
+    pub(super) fn region(&self) -> Result<String> {
         if let Some(region) = self.config.known_region() {
-            return Ok(Region::new(region.to_string()));
+            return Ok(region.to_string());
         }
         for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
             if let Some(region) = variable(name)? {
@@ -118,10 +106,10 @@ impl<'a> Sources<'a> {
             return checked_region(property.value.to_string(), property);
         }
         let instance = match self.instance()? {
-            Ok(instance) => instance.region(self.https, self.step).await?,
+            Ok(instance) => instance.region(self.net)?,
             Err(why) => Err(why),
         };
-        instance.map(Region::new).map_err(|why| {
+        instance.map_err(|why| {
             Error::new(
                 Kind::Config,
                 "find the region of the KMS key",
@@ -135,13 +123,13 @@ impl<'a> Sources<'a> {
     }
 
     /// Credentials, and the roles that are assumed with them.
-    pub(super) async fn credentials(&self, region: &Region) -> Result<Credentials> {
-        let found = self.first(region).await?;
+    pub(super) fn credentials(&self, region: &str) -> Result<Credentials> {
+        let found = self.first(region)?;
         let Some((role, external_id)) = &self.config.role else {
             return Ok(found);
         };
         let (role_at, id_at) = ("role_arn in \"aws_kms\"", "external_id in \"aws_kms\"");
-        let sts = Sts::new(self.config, self.https, region, self.step).await?;
+        let sts = Sts::new(self.config, self.net, region)?;
         let role = Told {
             text: role,
             place: &role_at,
@@ -150,10 +138,10 @@ impl<'a> Sources<'a> {
             text,
             place: &id_at,
         });
-        sts.assume(found, role, external_id, None).await
+        sts.assume(found, role, external_id, None)
     }
 
-    async fn first(&self, region: &Region) -> Result<Credentials> {
+    fn first(&self, region: &str) -> Result<Credentials> {
         let mut looked = Vec::new();
         let alone = self.config.profile.is_some() || self.config.credentials_file.is_some();
         if !alone {
@@ -162,20 +150,20 @@ impl<'a> Sources<'a> {
                 None => looked.push("environment: AWS_ACCESS_KEY_ID is not set".to_string()),
             }
         }
-        match self.by_profile(region).await? {
+        match self.by_profile(region)? {
             Found::Credentials(found) => return Ok(found),
             Found::None(why) => looked.push(why),
         }
         if !alone {
-            match self.web_identity(region).await? {
+            match self.web_identity(region)? {
                 Found::Credentials(found) => return Ok(found),
                 Found::None(why) => looked.push(why),
             }
-            match metadata::container(self.https, self.step).await? {
+            match metadata::container(self.net)? {
                 Found::Credentials(found) => return Ok(found),
                 Found::None(why) => looked.push(why),
             }
-            match self.by_instance().await? {
+            match self.by_instance()? {
                 Found::Credentials(found) => return Ok(found),
                 Found::None(why) => looked.push(why),
             }
@@ -190,6 +178,7 @@ impl<'a> Sources<'a> {
             action: "credentials",
             key: self.config.key.as_str(),
             place: self.config.place(),
+            service: "AWS KMS",
         };
         let why = format!("none were found: {}", looked.join("; "));
         match super::errors::on_ec2() && !alone && asked_instance {
@@ -202,7 +191,7 @@ impl<'a> Sources<'a> {
         }
     }
 
-    async fn by_profile(&self, region: &Region) -> Result<Found> {
+    fn by_profile(&self, region: &str) -> Result<Found> {
         let (name, named_by) = self.profile()?;
         let shared = self.shared()?;
         let looked = match shared.looked.is_empty() {
@@ -224,40 +213,34 @@ impl<'a> Sources<'a> {
                 (&secret.value, secret),
                 token.map(|t| (t.value.as_str(), t as &dyn Display)),
             )?,
-            Base::Process(process) => {
-                self.step.set("the credential process");
-                process::credentials(process, self.end)?
-            }
+            Base::Process(process) => process::credentials(process, self.net.end)?,
             Base::WebIdentity {
                 role,
                 token_file,
                 session,
             } => {
-                let sts = Sts::new(self.config, self.https, region, self.step).await?;
-                sts.assume_with_token(told(role), told(token_file), session.map(told))
-                    .await?
+                let sts = Sts::new(self.config, self.net, region)?;
+                sts.assume_with_token(told(role), told(token_file), session.map(told))?
             }
-            Base::Named(source) => self.named(source).await?,
+            Base::Named(source) => self.named(source)?,
         };
         for step in plan.roles {
-            let sts = Sts::new(self.config, self.https, region, self.step).await?;
+            let sts = Sts::new(self.config, self.net, region)?;
             let (external_id, session) = (step.external_id.map(told), step.session.map(told));
-            found = sts
-                .assume(found, told(step.role), external_id, session)
-                .await?;
+            found = sts.assume(found, told(step.role), external_id, session)?;
         }
         Ok(Found::Credentials(found))
     }
 
     /// `credential_source`.
-    async fn named(&self, source: &Property) -> Result<Credentials> {
+    fn named(&self, source: &Property) -> Result<Credentials> {
         let found = match source.value.to_ascii_lowercase().as_str() {
             "environment" => environment()?.map_or_else(
                 || Found::None("AWS_ACCESS_KEY_ID is not set".into()),
                 Found::Credentials,
             ),
-            "ecscontainer" => metadata::container(self.https, self.step).await?,
-            "ec2instancemetadata" => self.by_instance().await?,
+            "ecscontainer" => metadata::container(self.net)?,
+            "ec2instancemetadata" => self.by_instance()?,
             _ => {
                 return Err(Error::new(
                     Kind::Config,
@@ -276,7 +259,7 @@ impl<'a> Sources<'a> {
         }
     }
 
-    async fn web_identity(&self, region: &Region) -> Result<Found> {
+    fn web_identity(&self, region: &str) -> Result<Found> {
         const FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
         let Some(file) = variable(FILE)? else {
             return Ok(Found::None(format!("web identity: {FILE} is not set")));
@@ -290,7 +273,7 @@ impl<'a> Sources<'a> {
             .hint("Set both, or neither.")
         })?;
         let session = variable("AWS_ROLE_SESSION_NAME")?;
-        let sts = Sts::new(self.config, self.https, region, self.step).await?;
+        let sts = Sts::new(self.config, self.net, region)?;
         let role = Told {
             text: &role,
             place: &"AWS_ROLE_ARN in the environment",
@@ -304,13 +287,12 @@ impl<'a> Sources<'a> {
             place: &"AWS_ROLE_SESSION_NAME in the environment",
         });
         sts.assume_with_token(role, file, session)
-            .await
             .map(Found::Credentials)
     }
 
-    async fn by_instance(&self) -> Result<Found> {
+    fn by_instance(&self) -> Result<Found> {
         match self.instance()? {
-            Ok(instance) => instance.credentials(self.https, self.step).await,
+            Ok(instance) => instance.credentials(self.net),
             Err(why) => Ok(Found::None(why)),
         }
     }
@@ -323,7 +305,7 @@ fn told(property: &Property) -> Told<'_> {
     }
 }
 
-fn checked_region(region: String, place: impl Display) -> Result<Region> {
+fn checked_region(region: String, place: impl Display) -> Result<String> {
     Text::Region.check(&region, &place)?;
     if !is_region(&region) {
         return Err(Error::new(
@@ -333,7 +315,7 @@ fn checked_region(region: String, place: impl Display) -> Result<Region> {
         )
         .hint("Use a name like eu-central-1."));
     }
-    Ok(Region::new(region))
+    Ok(region)
 }
 
 /// The keys in the environment.

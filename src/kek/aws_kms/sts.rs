@@ -3,21 +3,22 @@
 //! Owns the client for it. Every option that is about STS reaches every call here. It must never keep what it gets.
 
 use super::answer;
-use super::errors::{Question, Step, from_sdk};
+use super::client::Net;
+use super::credentials::Credentials;
+use super::endpoint::{self, Service};
+use super::errors::{Question, from_answer};
 use super::token_file;
 use crate::config::AwsKmsConfig;
 use crate::config::aws_names::Text;
-use crate::error::{Error, Kind, Result};
-use crate::net::Https;
-use aws_credential_types::Credentials;
-use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
-use aws_sdk_sts::config::retry::RetryConfig;
-use aws_sdk_sts::config::timeout::TimeoutConfig;
-use aws_sdk_sts::config::{BehaviorVersion, IdentityCache, Region, StalledStreamProtectionConfig};
+use crate::error::Result;
+use roxmltree::{Document, Node};
 use std::fmt::Display;
+use zeroize::Zeroizing;
 
+/// The version of its interface (AWS STS API Reference).
+const VERSION: &str = "2011-06-15";
 /// The shortest that STS gives: one call is made with it.
-const SECONDS: i32 = 900;
+const SECONDS: &str = "900";
 /// A session's name where nothing else is said.
 const SESSION: &str = "keyring-ward";
 
@@ -36,85 +37,33 @@ impl<'a> Told<'a> {
 
 /// Who asks STS, and where it is.
 pub(super) struct Sts<'a> {
-    config: &'a AwsKmsConfig,
-    https: &'a Https,
-    region: &'a Region,
-    step: &'a Step,
-    place: String,
+    net: &'a Net,
+    region: &'a str,
+    url: String,
 }
 
 impl<'a> Sts<'a> {
     /// Finds out where STS is. No call yet.
-    pub(super) async fn new(
-        config: &'a AwsKmsConfig,
-        https: &'a Https,
-        region: &'a Region,
-        step: &'a Step,
-    ) -> Result<Sts<'a>> {
-        let place = match &config.sts_endpoint_url {
-            Some(url) => url.clone(),
-            None => {
-                let params = Params::builder()
-                    .region(region.as_ref())
-                    .use_fips(config.use_fips)
-                    .use_dual_stack(config.use_dualstack)
-                    .build();
-                let none = |e: String| {
-                    Error::new(Kind::Config, "find the endpoint of STS", format!("in the region '{region}': {e}")).hint(
-                        "Check region, use_fips and use_dualstack (not every region has every endpoint), or set sts_endpoint_url.",
-                    )
-                };
-                let params = params.map_err(|e| none(e.to_string()))?;
-                let found = DefaultResolver::new();
-                let found = found.resolve_endpoint(&params).await;
-                found
-                    .map_err(|e| none(super::errors::chain(&*e)))?
-                    .url()
-                    .to_string()
-            }
-        };
+    pub(super) fn new(config: &AwsKmsConfig, net: &'a Net, region: &'a str) -> Result<Sts<'a>> {
         Ok(Sts {
-            config,
-            https,
+            net,
             region,
-            step,
-            place,
+            url: endpoint::url(Service::Sts, config, region)?,
         })
     }
 
-    fn client(&self, credentials: Option<Credentials>) -> aws_sdk_sts::Client {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(self.config.connect_timeout)
-            .build();
-        let mut sts = aws_sdk_sts::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(self.region.clone())
-            .identity_cache(IdentityCache::no_cache())
-            .http_client(self.https.client())
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts)
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .use_fips(self.config.use_fips)
-            .use_dual_stack(self.config.use_dualstack);
-        if let Some(credentials) = credentials {
-            sts = sts.credentials_provider(credentials);
-        }
-        sts.set_endpoint_url(self.config.sts_endpoint_url.clone());
-        aws_sdk_sts::Client::from_conf(sts.build())
-    }
-
     fn question<'q>(&self, action: &'static str, role: &'q str) -> Question<'q> {
-        self.step.set(&format!("STS ({})", self.place));
         Question {
             op: "get a role's credentials from STS",
             action,
             key: role,
-            place: self.place.clone(),
+            place: self.url.clone(),
+            service: "STS",
         }
     }
 
     /// Assumes a role with credentials.
-    pub(super) async fn assume(
+    pub(super) fn assume(
         &self,
         credentials: Credentials,
         role: Told<'_>,
@@ -126,22 +75,18 @@ impl<'a> Sts<'a> {
             .map(|t| t.checked(Text::ExternalId))
             .transpose()?;
         let session = session.map(|t| t.checked(Text::SessionName)).transpose()?;
+        let mut form = vec![
+            ("Action", "AssumeRole"),
+            ("RoleArn", arn),
+            ("RoleSessionName", session.unwrap_or(SESSION)),
+        ];
+        form.extend(external_id.map(|id| ("ExternalId", id)));
         let asked = self.question("sts:AssumeRole", arn);
-        let answer = self
-            .client(Some(credentials))
-            .assume_role()
-            .role_arn(arn)
-            .set_external_id(external_id.map(String::from))
-            .role_session_name(session.unwrap_or(SESSION))
-            .duration_seconds(SECONDS)
-            .send()
-            .await
-            .map_err(|e| from_sdk(&asked, e).context(role.place))?;
-        self.credentials(&asked, answer.credentials())
+        self.call(&asked, Some(&credentials), form, role.place)
     }
 
     /// Assumes a role with a web identity token.
-    pub(super) async fn assume_with_token(
+    pub(super) fn assume_with_token(
         &self,
         role: Told<'_>,
         token_file: Told<'_>,
@@ -152,31 +97,115 @@ impl<'a> Sts<'a> {
         let token = token_file::read(token_file.text, &token_file.place.to_string())?;
         let whose = format!("the token in '{}' ({})", token_file.text, token_file.place);
         Text::WebIdentity.check(&token, &whose)?;
+        let form = vec![
+            ("Action", "AssumeRoleWithWebIdentity"),
+            ("RoleArn", arn),
+            ("RoleSessionName", session.unwrap_or(SESSION)),
+            ("WebIdentityToken", &token),
+        ];
         let asked = self.question("sts:AssumeRoleWithWebIdentity", arn);
-        let answer = self
-            .client(None)
-            .assume_role_with_web_identity()
-            .role_arn(arn)
-            .role_session_name(session.unwrap_or(SESSION))
-            .web_identity_token(&**token)
-            .duration_seconds(SECONDS)
-            .send()
-            .await
-            .map_err(|e| from_sdk(&asked, e).context(whose))?;
-        self.credentials(&asked, answer.credentials())
+        self.call(&asked, None, form, &whose)
     }
 
-    fn credentials(
+    /// A call; `whose` stands before its error.
+    fn call(
         &self,
         asked: &Question<'_>,
-        found: Option<&aws_sdk_sts::types::Credentials>,
+        credentials: Option<&Credentials>,
+        mut form: Vec<(&str, &str)>,
+        whose: &dyn Display,
     ) -> Result<Credentials> {
-        let c = found.ok_or_else(|| asked.odd_answer("no credentials"))?;
-        let place = format!("the answer of STS ({})", self.place);
-        answer::make(
-            (c.access_key_id(), &place),
-            (c.secret_access_key(), &place),
-            Some((c.session_token(), &place)),
-        )
+        form.extend([("Version", VERSION), ("DurationSeconds", SECONDS)]);
+        let place = (Service::Sts, self.region, &*self.url);
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let body = encode(&form);
+        let answer = self
+            .net
+            .post(asked, place, credentials, &headers, body.as_bytes())
+            .map_err(|e| e.context(whose))?;
+        let text = std::str::from_utf8(answer.body()).unwrap_or_default();
+        let document = Document::parse(text).ok();
+        let root = document.as_ref().map(Document::root_element);
+        match root.filter(|_| (200..300).contains(&answer.status())) {
+            Some(root) => self.credentials(asked, root),
+            None => {
+                let of = |name| root.and_then(|root| inside(root, &["Error", name]));
+                let error = from_answer(asked, &answer, of("Code"), of("Message"));
+                Err(error.context(whose))
+            }
+        }
+    }
+
+    fn credentials(&self, asked: &Question<'_>, root: Node<'_, '_>) -> Result<Credentials> {
+        let of = |name| {
+            let result = root.children().find(Node::is_element)?;
+            inside(result, &["Credentials", name])
+        };
+        let found = (of("AccessKeyId"), of("SecretAccessKey"), of("SessionToken"));
+        let (Some(id), Some(secret), Some(token)) = found else {
+            return Err(asked.odd_answer("no credentials"));
+        };
+        let place = format!("the answer of STS ({})", self.url);
+        answer::make((id, &place), (secret, &place), Some((token, &place)))
+    }
+}
+
+/// The text of the element that lies so within `node`.
+fn inside<'a>(node: Node<'a, '_>, path: &[&str]) -> Option<&'a str> {
+    let found = path.iter().try_fold(node, |node, name| {
+        node.children().find(|n| n.tag_name().name() == *name)
+    });
+    found?.text()
+}
+
+/// A form (application/x-www-form-urlencoded). A token may be in it.
+fn encode(form: &[(&str, &str)]) -> Zeroizing<String> {
+    let mut out = Zeroizing::new(String::new());
+    for (name, value) in form {
+        if !out.is_empty() {
+            out.push('&');
+        }
+        out.push_str(name);
+        out.push('=');
+        for byte in value.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    out.push(char::from(byte));
+                }
+                _ => out.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_have_nothing_special_in_them() {
+        let form = [
+            ("Action", "AssumeRole"),
+            ("RoleArn", "arn:aws:iam::1:role/a+b c&d=é"),
+        ];
+        assert_eq!(
+            *encode(&form),
+            "Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fa%2Bb%20c%26d%3D%C3%A9"
+        );
+    }
+
+    #[test]
+    fn answers_are_read_by_their_structure() {
+        let text = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type>\
+                    <Code>AccessDenied</Code><Message>a &lt;b&gt;</Message></Error></ErrorResponse>";
+        let document = Document::parse(text).unwrap();
+        let root = document.root_element();
+        assert_eq!(inside(root, &["Error", "Code"]), Some("AccessDenied"));
+        assert_eq!(inside(root, &["Error", "Message"]), Some("a <b>"));
+        assert_eq!(inside(root, &["Code"]), None);
+        // No entities of its own: an answer can't grow while it is read.
+        let bomb = "<!DOCTYPE a [<!ENTITY b \"bbbb\">]><a>&b;</a>";
+        assert!(Document::parse(bomb).is_err());
     }
 }
