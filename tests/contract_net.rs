@@ -449,6 +449,7 @@ fn answers_are_bounded_and_lies_about_their_length_do_no_harm() {
     let e = plain("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhi").unwrap_err();
     assert!(matches!(e.cause(), Cause::Protocol(_)), "{e}");
     assert_eq!(e.kind(), Kind::Unreachable);
+    assert!(e.to_string().contains("error reading a body"), "{e}");
     let more = plain("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhidden").unwrap();
     assert_eq!(more.body(), b"hi");
     // No HTTP, an endless head, nothing.

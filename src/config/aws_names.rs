@@ -1,4 +1,4 @@
-//! What AWS's texts look like: each is checked before an SDK, a header or a URL sees it.
+//! What AWS's texts look like: each is checked before a request, a header or a URL sees it.
 //!
 //! Owns the one table of such texts with their bounds. It must never show the value of what it refuses: some are
 //! secrets, and all come from outside.

@@ -214,14 +214,10 @@ impl fmt::Display for Cause {
     }
 }
 
-/// hyper's error in our words; what it wraps is the system's.
+/// hyper's error (which part of the exchange failed), and the system's below it.
 fn protocol(e: &hyper::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match super::find::<io::Error>(e) {
-        Some(io) => write!(f, "the connection ended: {io}"),
-        None if e.is_incomplete_message() => {
-            f.write_str("the connection was closed before the answer was whole")
-        }
-        None if e.is_parse() => write!(f, "what came is no HTTP answer: {e}"),
+        Some(io) => write!(f, "{e}: {io}"),
         None => write!(f, "{e}"),
     }
 }

@@ -26,6 +26,9 @@ const CONTAINER: Duration = Duration::from_secs(2);
 /// What a container's service may be called by plain http: ECS, EKS Pod Identity.
 const CONTAINER_HOSTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
 
+/// A text of the instance's service, or the HTTP status (0: no answer) and why there is none.
+type Given = std::result::Result<Zeroizing<Vec<u8>>, (u16, String)>;
+
 /// What a source gave: credentials, or why it has none.
 pub(super) enum Found {
     Credentials(Credentials),
@@ -205,12 +208,8 @@ impl Instance {
         Ok(Ok(Instance { base }))
     }
 
-    /// A text of the service; `Err`: why there is none.
-    fn get(
-        &self,
-        net: &Net,
-        path: &str,
-    ) -> Result<std::result::Result<Zeroizing<Vec<u8>>, (u16, String)>> {
+    /// A text of the service.
+    fn get(&self, net: &Net, path: &str) -> Result<Given> {
         let none =
             |status: u16, why: String| Ok(Err((status, format!("instance: {} {why}", self.base))));
         let url = format!("{}/latest/api/token", self.base);

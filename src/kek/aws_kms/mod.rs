@@ -25,7 +25,7 @@ use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY};
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::Stanza;
-use crate::secret::{SecretBytes, SecretPool};
+use crate::secret::{SecretBytes, SecretPool, wipe_stack};
 use client::Session;
 use data_encoding::BASE64;
 use errors::Question;
@@ -246,7 +246,9 @@ fn decode_secret(pool: &SecretPool, answer: &Map<String, Value>) -> Result<Optio
         return Ok(None);
     };
     let mut decoded = pool.zeroed(room)?;
-    match BASE64.decode_mut(encoded, &mut decoded) {
+    let result = BASE64.decode_mut(encoded, &mut decoded);
+    wipe_stack();
+    match result {
         Ok(length) => pool.copy(&decoded[..length]).map(Some),
         Err(_) => Ok(None),
     }

@@ -4,6 +4,7 @@
 //! wiped. It must never sign a request for another host, region or service than the one that is asked.
 
 use super::credentials::Credentials;
+use crate::secret::wipe_stack;
 use crate::text::hex;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
@@ -58,11 +59,12 @@ pub(super) fn authorization(request: &Signed<'_>, credentials: &Credentials, dat
     for part in scope {
         key = Zeroizing::new(mac(&key, part).to_vec());
     }
+    let signature = hex(&mac(&key, &text));
+    wipe_stack();
     format!(
-        "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={names}, Signature={}",
+        "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={names}, Signature={signature}",
         credentials.access_key_id(),
         scope.join("/"),
-        hex(&mac(&key, &text))
     )
 }
 
