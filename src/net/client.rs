@@ -4,7 +4,7 @@
 //! call, and never make room for what an answer merely claims.
 
 use super::answer::Answer;
-use super::connect::{self, Connection, host_and_port};
+use super::connect::{self, Connection, MAX_HEAD, host_and_port};
 use super::error::{Cause, NetError, Step};
 use super::find;
 use super::proxy::{Proxies, Proxy};
@@ -24,15 +24,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// Most bytes of an answer's status and headers.
-pub(super) const MAX_HEAD: usize = 64 * 1024;
 /// Headers that every answer keeps.
 const KEPT: [&str; 2] = ["retry-after", "date"];
 /// How long the end of an operation waits for a name lookup that it no longer needs.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How a client is made.
-#[derive(Clone, Copy, Debug)]
+/// How a client is made. It is not shown: a proxy's password may be in it.
+#[derive(Clone, Copy)]
 pub struct Options<'a> {
     /// Authorities that are trusted beside the system's: a file in PEM.
     pub ca_file: Option<&'a Path>,

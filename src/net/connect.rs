@@ -27,6 +27,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
+/// Most bytes of an answer's status and headers.
+pub(super) const MAX_HEAD: usize = 64 * 1024;
+
 /// What is read and written on a connection.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
@@ -141,7 +144,7 @@ async fn tunnel(
             .insert(PROXY_AUTHORIZATION, value.clone());
     }
     let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(super::client::MAX_HEAD)
+        .max_buf_size(MAX_HEAD)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(away)?;

@@ -13,7 +13,7 @@ const OP: &str = "set up HTTPS";
 const MAX_URL: usize = 2048;
 
 /// What stands between this machine and a service.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Proxy<'a> {
     /// What HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say.
     Environment,

@@ -4,9 +4,9 @@
 //! wait for one longer than the stated seconds, and never put an unchecked text into a URL or a header.
 
 use super::answer::{self, Names};
-use super::client::Net;
 use super::credentials::Credentials;
 use super::errors::clean;
+use super::http::Net;
 use super::source::variable;
 use super::token_file;
 use crate::config::aws_names::{Text, host, is_region};

@@ -9,6 +9,7 @@ mod client;
 mod credentials;
 mod endpoint;
 mod errors;
+mod http;
 mod metadata;
 mod process;
 mod profile;

@@ -4,9 +4,9 @@
 //! our configuration names is the only source. It must never go on to the next source when one is there and fails.
 
 use super::answer;
-use super::client::Net;
 use super::credentials::Credentials;
 use super::errors::Question;
+use super::http::Net;
 use super::metadata::{self, Found, Instance};
 use super::process;
 use super::profile::{Base, plan};

@@ -3,10 +3,10 @@
 //! Owns the client for it. Every option that is about STS reaches every call here. It must never keep what it gets.
 
 use super::answer;
-use super::client::Net;
 use super::credentials::Credentials;
 use super::endpoint::{self, Service};
 use super::errors::{Question, from_answer};
+use super::http::Net;
 use super::token_file;
 use crate::config::AwsKmsConfig;
 use crate::config::aws_names::Text;
