@@ -445,6 +445,14 @@ fn answers_are_bounded_and_lies_about_their_length_do_no_harm() {
         .send(&small, Deadline::after(10 * SECOND))
         .unwrap_err();
     assert!(matches!(e.cause(), Cause::TooLarge(10)), "{e}");
+    // The limit itself is allowed, one byte more is not, although nothing announced it.
+    let ten = Server::saying(None, "HTTP/1.1 200 OK\r\n\r\n0123456789");
+    let of = |limit| {
+        let request = Request::new(Method::Get, ten.url("http")).at_most(limit);
+        client.send(&request, Deadline::after(10 * SECOND))
+    };
+    assert_eq!(of(10).unwrap().body(), b"0123456789");
+    assert!(matches!(of(9).unwrap_err().cause(), Cause::TooLarge(9)));
     // Less than was promised, and more.
     let e = plain("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhi").unwrap_err();
     assert!(matches!(e.cause(), Cause::Protocol(_)), "{e}");
