@@ -174,7 +174,7 @@ fn ten_thousand_keys_of_the_stock_component() {
     );
     let keyring = place.open().unwrap();
     let key = keyring.fetch(b"key9999", b"u@h").unwrap().unwrap();
-    assert_eq!(key.material().unwrap()[30..], [0x27, 0x0F]);
+    assert_eq!(key.material()[30..], [0x27, 0x0F]);
 }
 
 #[test]
@@ -209,12 +209,7 @@ fn a_user_is_renamed() {
     );
     let keyring = place.open().unwrap();
     assert_eq!(
-        keyring
-            .fetch(b"a", b"anna@%")
-            .unwrap()
-            .unwrap()
-            .material()
-            .unwrap(),
+        keyring.fetch(b"a", b"anna@%").unwrap().unwrap().material(),
         b"some text of ann's"
     );
     assert!(

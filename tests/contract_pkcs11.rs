@@ -319,7 +319,6 @@ fn rekey_to_the_token_and_back() {
             .unwrap()
             .unwrap()
             .material()
-            .unwrap()
             .to_vec()
     };
     let before = material(&keyring);
@@ -720,7 +719,7 @@ fn keys_on_the_token() {
                 keyring
                     .fetch(n, o)
                     .unwrap()
-                    .map(|r| (r.material().unwrap().to_vec(), r.key_type.to_string()))
+                    .map(|r| (r.material().to_vec(), r.key_type.to_string()))
             })
         };
         let before = all(&keyring);
@@ -744,7 +743,7 @@ fn keys_on_the_token() {
         assert_eq!(lengths, [0, 4, 32, 16_384], "cache {cache}");
         for key in keyring.list().iter().filter(|k| k.length() > 0) {
             assert_eq!(
-                key.material().is_ok(),
+                key.material().is_some(),
                 cache,
                 "no material is no empty material"
             );
@@ -765,12 +764,7 @@ fn keys_on_the_token() {
         drop(keyring);
         let keyring = open().unwrap();
         assert_eq!(
-            keyring
-                .fetch(b"s", b"u@h")
-                .unwrap()
-                .unwrap()
-                .material()
-                .unwrap(),
+            keyring.fetch(b"s", b"u@h").unwrap().unwrap().material(),
             b"again"
         );
         assert!(keyring.take_warnings().is_empty());
@@ -786,7 +780,7 @@ fn keys_on_the_token() {
             );
             let keyring = open().unwrap();
             let moved = keyring.fetch(b"s", to).unwrap().unwrap();
-            assert_eq!(moved.material().unwrap(), b"again", "cache {cache}");
+            assert_eq!(moved.material(), b"again", "cache {cache}");
         }
         let json = dir.path().join(format!("export-{cache}.json"));
         assert_eq!(export::component_json(&config, &json).unwrap(), 4);
@@ -1000,7 +994,6 @@ fn odd_objects_on_the_token() {
         .unwrap()
         .unwrap()
         .material()
-        .unwrap()
         .to_vec();
     drop(keyring);
     hsm.with_session("ward", |session| {
@@ -1017,12 +1010,7 @@ fn odd_objects_on_the_token() {
     let keyring = open(&config).unwrap();
     assert!(keyring.take_warnings().join("").contains("several objects"));
     assert_eq!(
-        keyring
-            .fetch(b"a", b"")
-            .unwrap()
-            .unwrap()
-            .material()
-            .unwrap()[..],
+        keyring.fetch(b"a", b"").unwrap().unwrap().material()[..],
         newest[..]
     );
     // A key that this server does not know of is not replaced.

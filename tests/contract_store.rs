@@ -93,7 +93,7 @@ fn keys_survive_reopening_with_all_their_parts() {
     assert_eq!(keyring.list().len(), 4);
     let key = keyring.fetch(b"a", b"u@h").unwrap().unwrap();
     assert_eq!(
-        (&*key.key_type, key.material().unwrap()),
+        (&*key.key_type, key.material()),
         ("secret", &b"material"[..])
     );
     assert!(keyring.fetch(b"gone", b"").unwrap().is_none());
@@ -109,7 +109,6 @@ fn limits_and_existing_keys() {
         .unwrap()
         .unwrap()
         .material()
-        .unwrap()
         .to_vec();
     let kind = |r: keyring_ward::error::Result<()>| r.unwrap_err().kind();
     assert_eq!(
@@ -157,12 +156,7 @@ fn limits_and_existing_keys() {
         "can't have been stored"
     );
     assert_eq!(
-        keyring
-            .fetch(b"k", b"")
-            .unwrap()
-            .unwrap()
-            .material()
-            .unwrap()[..],
+        keyring.fetch(b"k", b"").unwrap().unwrap().material()[..],
         material[..]
     );
     assert_eq!(keyring.list().len(), 1);
@@ -176,7 +170,6 @@ fn limits_and_existing_keys() {
             .unwrap()
             .unwrap()
             .material()
-            .unwrap()
             .is_empty()
     );
     keyring.remove(b"empty", b"").unwrap();
@@ -1083,7 +1076,7 @@ mod model {
                         if done.is_ok() {
                             let key = keyring.fetch(&[k + 1], b"o").unwrap().unwrap();
                             prop_assert_eq!(key.length(), usize::from(length));
-                            map.insert(vec![k + 1], key.material().unwrap().to_vec());
+                            map.insert(vec![k + 1], key.material().to_vec());
                         }
                     }
                     Op::Store(k, material) => {
@@ -1374,7 +1367,8 @@ fn rewrites_as_root() {
 fn texts_of_a_header_that_nobody_wrote_are_harmless() {
     use keyring_ward::format::stanza::Stanza;
     use keyring_ward::format::{
-        layout::{Header, finish_header},
+        features::Features,
+        header::{Header, finish_header},
         lineage::Lineage,
     };
     let place = Place::new();
@@ -1390,6 +1384,7 @@ fn texts_of_a_header_that_nobody_wrote_are_harmless() {
         blob: vec![0; 60],
     };
     let header = Header {
+        features: Features::default(),
         file_id: [1; 16],
         generation: 1,
         base_sequence: 0,

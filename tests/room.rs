@@ -8,7 +8,7 @@ mod common;
 use common::{Place, content};
 use keyring_ward::config::{Config, Limits};
 use keyring_ward::error::{Kind, Result};
-use keyring_ward::format::layout::{FRAME_OVERHEAD, padded};
+use keyring_ward::format::frame::{FRAME_OVERHEAD, padded};
 use keyring_ward::key::id::KeyId;
 use keyring_ward::key::record::KeyRecord;
 use keyring_ward::keyring::Keyring;
@@ -216,7 +216,7 @@ fn bytes_of(model: &Model, whose: impl Fn(u8) -> bool) -> u64 {
 
 /// What a key counts: its record in the file, with a name of one byte and the type AES.
 fn cost(owner: u8, length: u16) -> u64 {
-    let fields = 1 + 8 + 8 + 2 + 1 + 2 + OWNERS[usize::from(owner)].len() + 2 + 3 + 2;
+    let fields = 1 + 8 + 8 + 2 + 1 + 2 + OWNERS[usize::from(owner)].len() + 2 + 3 + 2 + 2;
     padded(FRAME_OVERHEAD + fields + usize::from(length)) as u64
 }
 

@@ -10,6 +10,7 @@ mod common;
 
 use common::{Place, write_secret};
 use keyring_ward::config::{Config, KekConfig};
+use keyring_ward::format::header::parse_header;
 use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::SecretPool;
 use keyring_ward::secret_source::SecretRef;
@@ -75,13 +76,85 @@ fn every_vector_gives_what_is_written_beside_it() {
     );
 }
 
+/// What a newer version has written and this one does not know is there after every kind of rewrite.
+#[test]
+fn what_is_kept_is_there_after_every_rewrite() {
+    let open = |place: &Place| {
+        let config = config(place, "kek");
+        Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap()
+    };
+    let look = |place: &Place, keyring: &Keyring| {
+        let features = parse_header(&place.read()).unwrap().header.features;
+        let key = keyring.fetch(b"k", b"").unwrap().unwrap();
+        let document = keyring.document("kept");
+        let document = document.map(|d| (d.content().to_vec(), d.extensions().clone()));
+        (
+            features,
+            key.extensions().clone(),
+            key.attributes().clone(),
+            document,
+        )
+    };
+    let (mut bits, mut tags) = (0, 0);
+    for name in ["unknown-compatible-bit-kept", "unknown-tag-127-kept"] {
+        let place = Place::new();
+        place.write(&std::fs::read(folder().join(format!("{name}.ward"))).unwrap());
+        let keyring = open(&place);
+        let before = look(&place, &keyring);
+        bits |= before.0.compatible;
+        tags += before.1.get(127).map_or(0, <[u8]>::len) + before.2.get(127).map_or(0, <[u8]>::len);
+        tags += before
+            .3
+            .iter()
+            .filter_map(|(_, list)| list.get(127))
+            .count();
+        keyring.compact().unwrap();
+        assert_eq!(look(&place, &keyring), before, "{name}: compact");
+        let keks = config(&place, "kek").keks;
+        keyring.rekey(&keks, true).unwrap();
+        assert_eq!(look(&place, &keyring), before, "{name}: rekey");
+        keyring.rekey(&keks, false).unwrap();
+        keyring.generate(b"other", b"", b"AES", 32).unwrap();
+        keyring.remove(b"other", b"").unwrap();
+        let old = keyring;
+        let keyring = old.reload(&config(&place, "kek"), &place.server()).unwrap();
+        assert_eq!(look(&place, &keyring), before, "{name}: reseal and RELOAD");
+        drop((old, keyring));
+        // A KEK of old: its wrap stays, and one by the new KEK comes to it.
+        let mut both = config(&place, "kek");
+        let new = place.dir.path().join("new-secret");
+        write_secret(&new, &[0x4d; 32]);
+        both.keks
+            .insert(0, KekConfig::KeyFile(SecretRef::File(new)));
+        let keyring = Keyring::open(&both, &place.server(), &SecretPool::new()).unwrap();
+        let header = parse_header(&place.read()).unwrap().header;
+        assert_eq!(header.stanzas.len(), 2, "{name}: adopted");
+        assert_eq!(look(&place, &keyring), before, "{name}: adopt");
+    }
+    assert_eq!(
+        (bits, tags),
+        (1 << 63 | 6, 4 + 4 + 1),
+        "there was something to keep"
+    );
+}
+
 mod make {
     use super::*;
     use keyring_ward::deadline::Deadline;
     use keyring_ward::envelope::{FileKeys, Position};
-    use keyring_ward::format::layout;
+    use keyring_ward::format::frame::{self, FRAME_OVERHEAD, GRAIN, padded};
+    use keyring_ward::format::header::{Header, finish_header, parse_header};
     use keyring_ward::kek;
+    use keyring_ward::key::extensions::Extensions;
     use std::time::Duration;
+
+    /// Where fields of a header stand: the required features, the file id, the generation, the number of earlier
+    /// generations, and, in a file that has none, the number of stanzas.
+    const FEATURES: usize = 20;
+    const FILE_ID: usize = 36;
+    const GENERATION: usize = 52;
+    const LINEAGE: usize = 116;
+    const STANZAS: usize = 118;
 
     struct Maker {
         lines: Vec<String>,
@@ -105,7 +178,7 @@ mod make {
 
     /// Replaces header bytes and mends the header's checksums, as an attacker can.
     fn forge_header(good: &[u8], change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
-        let length = layout::parse_header(good).unwrap().length;
+        let length = parse_header(good).unwrap().length;
         let mut header = good[..length].to_vec();
         change(&mut header);
         let crc = crc32fast::hash(&header[..16]);
@@ -145,26 +218,34 @@ mod make {
         for (name, bytes, text) in [
             (
                 "lineage-forged",
-                forged(once, 102, &[0; 4]),
+                forged(once, LINEAGE + 2, &[0; 4]),
                 "header is not authentic",
             ),
             (
                 "generation-forged",
-                forged(&often, 36, &[70]),
+                forged(&often, GENERATION, &[70]),
                 "header is not authentic",
             ),
-            ("lineage-of-a-new-file", forged(never, 100, &[1, 0]), bounds),
-            ("lineage-missing", forged(once, 100, &[0, 0]), bounds),
-            ("lineage-of-65", forged(&often, 100, &[65, 0]), bounds),
-            ("lineage-of-65535", forged(&often, 100, &[255; 2]), bounds),
+            (
+                "lineage-of-a-new-file",
+                forged(never, LINEAGE, &[1, 0]),
+                bounds,
+            ),
+            ("lineage-missing", forged(once, LINEAGE, &[0, 0]), bounds),
+            ("lineage-of-65", forged(&often, LINEAGE, &[65, 0]), bounds),
+            (
+                "lineage-of-65535",
+                forged(&often, LINEAGE, &[255; 2]),
+                bounds,
+            ),
             (
                 "lineage-beyond-the-file",
-                forged(once, 118, &[255; 8]),
+                forged(once, LINEAGE + 18, &[255; 8]),
                 bounds,
             ),
             (
                 "lineage-that-descends",
-                forged(&often, 118, &[255; 8]),
+                forged(&often, LINEAGE + 18, &[255; 8]),
                 bounds,
             ),
         ] {
@@ -196,6 +277,7 @@ mod make {
                 text.extend_from_slice(&(field.len() as u16).to_le_bytes());
                 text.extend_from_slice(field);
             }
+            text.extend_from_slice(&[0, 0]);
             pad(&mut text);
             m.add(
                 what,
@@ -207,10 +289,10 @@ mod make {
         }
         // A removal of "k", with more zeroes than its frame needs, with something else behind it, and in a frame of a
         // length that no frame has.
-        let removal = [2, 1, 0, b'k', 0, 0];
+        let removal = [2, 1, 0, b'k', 0, 0, 0, 0];
         let (mut long, mut other) = (removal.to_vec(), removal.to_vec());
         pad(&mut long);
-        long.extend_from_slice(&[0; layout::GRAIN]);
+        long.extend_from_slice(&[0; GRAIN]);
         pad(&mut other);
         *other.last_mut().unwrap() = 1;
         for (what, text, why) in [
@@ -228,12 +310,38 @@ mod make {
 
     /// Zeroes up to the next length that a frame may have.
     fn pad(text: &mut Vec<u8>) {
-        let frame = layout::padded(layout::FRAME_OVERHEAD + text.len());
-        text.resize(frame - layout::FRAME_OVERHEAD, 0);
+        let frame = padded(FRAME_OVERHEAD + text.len());
+        text.resize(frame - FRAME_OVERHEAD, 0);
     }
 
     /// A file without records, and one authentic record behind it.
-    fn with_record(empty: &[u8], mut text: Vec<u8>) -> Vec<u8> {
+    fn with_record(empty: &[u8], text: Vec<u8>) -> Vec<u8> {
+        with_records(empty, vec![text])
+    }
+
+    /// A file without records, and authentic records behind it.
+    fn with_records(empty: &[u8], texts: Vec<Vec<u8>>) -> Vec<u8> {
+        let parsed = parse_header(empty).unwrap();
+        let header = &parsed.header;
+        let keys = keys_of(empty);
+        let (mut file, mut previous) = (empty.to_vec(), parsed.mac);
+        for (sequence, mut text) in (header.base_sequence + 1..).zip(texts) {
+            let at = Position {
+                file_id: header.file_id,
+                generation: header.generation,
+                sequence,
+                previous,
+            };
+            let (nonce, tag) = keys.cipher().seal(&at, &mut text).unwrap();
+            frame::write_frame(&mut file, sequence, &nonce, &text, &tag);
+            previous = [0; 32];
+            previous[..16].copy_from_slice(&tag);
+        }
+        file
+    }
+
+    /// The keys of a file under `kek`.
+    fn keys_of(file: &[u8]) -> FileKeys {
         let pool = SecretPool::new();
         let place = Place::new();
         let keks: Vec<_> = config(&place, "kek")
@@ -241,22 +349,180 @@ mod make {
             .iter()
             .map(kek::from_config)
             .collect();
-        let parsed = layout::parse_header(empty).unwrap();
-        let header = &parsed.header;
+        let header = parse_header(file).unwrap().header;
         let deadline = Deadline::after(Duration::from_secs(60));
         let opened =
             kek::open_dek(&pool, &keks, &header.file_id, &header.stanzas, deadline).unwrap();
-        let keys = FileKeys::derive(&pool, &opened.dek, &header.salt).unwrap();
-        let at = Position {
-            file_id: header.file_id,
-            generation: header.generation,
-            sequence: header.base_sequence + 1,
-            previous: parsed.mac,
-        };
-        let (nonce, tag) = keys.cipher().seal(&at, &mut text).unwrap();
-        let mut file = empty.to_vec();
-        layout::write_frame(&mut file, at.sequence, &nonce, &text, &tag);
-        file
+        FileKeys::derive(&pool, &opened.dek, &header.salt).unwrap()
+    }
+
+    /// A file without records whose header says something else, and is authentic.
+    fn with_header(empty: &[u8], change: impl Fn(&mut Header)) -> Vec<u8> {
+        let mut header = parse_header(empty).unwrap().header;
+        change(&mut header);
+        let authenticated = header.authenticated_bytes().unwrap();
+        let mac = keys_of(empty).header_mac(&authenticated);
+        finish_header(authenticated, &mac)
+    }
+
+    /// A field behind its 16-bit length.
+    fn field(bytes: &[u8]) -> Vec<u8> {
+        [&(bytes.len() as u16).to_le_bytes(), bytes].concat()
+    }
+
+    /// A list of extensions: tags and bytes behind the length of all.
+    fn list(entries: &[(u8, &[u8])]) -> Vec<u8> {
+        let entry = |(tag, bytes): &(u8, &[u8])| [vec![*tag], field(bytes)].concat();
+        field(&entries.iter().map(entry).collect::<Vec<_>>().concat())
+    }
+
+    /// A record of these parts and the zeroes that it needs.
+    fn record(parts: &[&[u8]]) -> Vec<u8> {
+        let mut text = parts.concat();
+        pad(&mut text);
+        text
+    }
+
+    /// A new key "k" with these extensions.
+    fn put(extensions: &[u8]) -> Vec<u8> {
+        let fields = [&b"k"[..], b"", b"AES", &[7; 32]].map(field).concat();
+        record(&[&[1], &[0; 16], &fields, extensions])
+    }
+
+    /// All attributes of the key "k".
+    fn attributes(list: &[u8]) -> Vec<u8> {
+        record(&[&[3], &field(b"k"), &field(b""), list])
+    }
+
+    /// A document.
+    fn document(name: &[u8], length: usize, extensions: &[u8]) -> Vec<u8> {
+        let content = vec![b'c'; length];
+        let length = (length as u32).to_le_bytes();
+        record(&[&[4], &field(name), &length, &content, extensions])
+    }
+
+    /// What a newer version may write: kept where it is harmless to, else told by an error of its own.
+    fn room_to_grow(m: &mut Maker) {
+        let (newer, t) = ("UnsupportedVersion", "Tampered");
+        let empty = make("kek", |k| k.create_empty().unwrap());
+        let none = list(&[]);
+        m.add(
+            "unknown-required-bit",
+            &forge_header(&empty, |h| h[FEATURES + 7] = 0x80),
+            "kek",
+            newer,
+            "does not know (0x8000000000000000)",
+        );
+        m.add(
+            "compatible-bit-forged",
+            &forge_header(&empty, |h| h[FEATURES + 8] = 1),
+            "kek",
+            t,
+            "header is not authentic",
+        );
+        let compatible = with_header(&empty, |h| h.features.compatible = 1 << 63 | 6);
+        m.add(
+            "unknown-compatible-bit-kept",
+            &with_record(&compatible, put(&none)),
+            "kek",
+            "keys 1",
+            "",
+        );
+        let kept = list(&[(1, b"root@localhost"), (127, b"kept")]);
+        let all = vec![put(&kept), attributes(&kept), document(b"kept", 3, &kept)];
+        let file = with_records(&empty, all);
+        m.add("unknown-tag-127-kept", &file, "kek", "keys 1", "");
+        let restricts = list(&[(1, b"root@localhost"), (128, b"")]);
+        for (name, texts, text) in [
+            (
+                "unknown-operation",
+                vec![vec![5; 13]],
+                "operation that this program does not know (5;",
+            ),
+            (
+                "unknown-operation-0",
+                vec![vec![0; 13]],
+                "operation that this program does not know (0;",
+            ),
+            ("unknown-tag-128", vec![put(&restricts)], "(tag 128;"),
+            (
+                "unknown-tag-255",
+                vec![put(&list(&[(255, b"")]))],
+                "(tag 255;",
+            ),
+            (
+                "unknown-tag-128-of-attributes",
+                vec![put(&none), attributes(&restricts)],
+                "(tag 128;",
+            ),
+            (
+                "unknown-tag-128-of-a-document",
+                vec![document(b"d", 1, &restricts)],
+                "(tag 128;",
+            ),
+            (
+                "unknown-tag-128-of-a-removal",
+                vec![
+                    put(&none),
+                    record(&[&[2], &field(b"k"), &field(b""), &restricts]),
+                ],
+                "(tag 128;",
+            ),
+        ] {
+            m.add(name, &with_records(&empty, texts), "kek", newer, text);
+        }
+    }
+
+    /// Extensions, attributes and documents that break the rules.
+    fn extensions(m: &mut Maker) {
+        let (t, rules) = ("Tampered", "breaks the format's rules");
+        let empty = make("kek", |k| k.create_empty().unwrap());
+        let none = list(&[]);
+        let good = make("kek", |k| {
+            k.generate(b"k", b"", b"AES", 32).unwrap();
+            let noted = |text: &[u8]| Extensions::new([(9, text.to_vec())]).unwrap();
+            k.set_attributes(b"k", b"", noted(b"one")).unwrap();
+            k.put_document("one", &[1; 65_536]).unwrap();
+            k.put_document("two", b"2").unwrap();
+            k.compact().unwrap();
+            k.set_attributes(b"k", b"", noted(b"two")).unwrap();
+            k.put_document("two", b"").unwrap();
+        });
+        m.add("good-attributes-and-documents", &good, "kek", "keys 1", "");
+        let long = [3; 16_382];
+        let cut = [&[4, 0, 9, 2, 0][..], b"x"].concat();
+        for (name, text) in [
+            ("extension-cut", put(&cut)),
+            ("extension-without-length", put(&field(&[9]))),
+            ("extensions-beyond-the-record", put(&[255, 63, 9, 0, 0])),
+            (
+                "extensions-not-in-order",
+                put(&list(&[(9, b"a"), (8, b"b")])),
+            ),
+            ("extension-twice", put(&list(&[(9, b"a"), (9, b"a")]))),
+            ("extensions-too-long", put(&list(&[(9, &long)]))),
+            ("extensions-missing", put(&[])),
+            ("actor-empty", put(&list(&[(1, b"")]))),
+            ("actor-of-256-bytes", put(&list(&[(1, &[b'a'; 256])]))),
+            ("actor-not-utf-8", put(&list(&[(1, b"\xff")]))),
+            ("document-too-long", document(b"d", 65_537, &none)),
+            ("document-name-of-65-bytes", document(&[b'd'; 65], 1, &none)),
+            ("document-name-empty", document(b"", 1, &none)),
+            ("document-name-not-visible", document(b"a b", 1, &none)),
+        ] {
+            m.add(name, &with_record(&empty, text), "kek", t, rules);
+        }
+        let removal = record(&[&[2], &field(b"k"), &field(b""), &none]);
+        for (name, texts) in [
+            ("attributes-of-a-missing-key", vec![attributes(&none)]),
+            (
+                "attributes-of-a-removed-key",
+                vec![put(&none), removal, attributes(&none)],
+            ),
+        ] {
+            let file = with_records(&empty, texts);
+            m.add(name, &file, "kek", t, "has attributes but was never stored");
+        }
     }
 
     #[test]
@@ -319,7 +585,7 @@ mod make {
             "is wrapped by 'passphrase'",
         );
 
-        let length = layout::parse_header(&three).unwrap().length;
+        let length = parse_header(&three).unwrap().length;
         let frame = (three.len() - length) / 3;
         // The second name is one byte longer than the others.
         let (first, second, third) = (length, length + frame, three.len() - frame);
@@ -412,7 +678,7 @@ mod make {
         );
         m.add(
             "header-flipped",
-            &flip(&three, 40),
+            &flip(&three, FILE_ID + 20),
             "kek",
             t,
             "the header is damaged (checksum)",
@@ -429,42 +695,42 @@ mod make {
         );
         m.add(
             "generation-without-lineage",
-            &forge_header(&three, |h| h[36] ^= 2),
+            &forge_header(&three, |h| h[GENERATION] ^= 2),
             "kek",
             t,
             "exceed their limits",
         );
         m.add(
             "generation-zero",
-            &forge_header(&three, |h| h[36..44].fill(0)),
+            &forge_header(&three, |h| h[GENERATION..GENERATION + 8].fill(0)),
             "kek",
             t,
             "exceed their limits",
         );
         m.add(
             "file-id-forged",
-            &forge_header(&three, |h| h[20] ^= 1),
+            &forge_header(&three, |h| h[FILE_ID] ^= 1),
             "kek",
             "WrongKek",
             "is not the one",
         );
         m.add(
             "stanzas-seventeen",
-            &forge_header(&three, |h| h[102] = 17),
+            &forge_header(&three, |h| h[STANZAS] = 17),
             "kek",
             t,
             "exceed their limits",
         );
         m.add(
             "stanzas-none",
-            &forge_header(&three, |h| h[102] = 0),
+            &forge_header(&three, |h| h[STANZAS] = 0),
             "kek",
             t,
             "exceed their limits",
         );
         m.add(
             "stanza-length-huge",
-            &forge_header(&three, |h| h[107] = 0xff),
+            &forge_header(&three, |h| h[STANZAS + 5] = 0xff),
             "kek",
             t,
             "exceed their limits",
@@ -481,7 +747,7 @@ mod make {
         );
         // The parameters stand behind group, index, threshold, provider, mechanism, reference.
         let params =
-            104 + 4 + 3 + 2 + "passphrase".len() + 2 + "argon2id+aes-256-gcm".len() + 2 + 2;
+            STANZAS + 2 + 4 + 3 + 2 + "passphrase".len() + 2 + "argon2id+aes-256-gcm".len() + 2 + 2;
         m.add(
             "argon2-memory-4tib",
             &forge_header(&argon, |h| h[params..params + 4].fill(0xff)),
@@ -641,7 +907,7 @@ mod make {
             "start of a record is damaged",
         );
         // What a file is put in place with is synced before: none of it can be torn or missing.
-        let start = layout::parse_header(&rewritten).unwrap().length;
+        let start = parse_header(&rewritten).unwrap().length;
         let written = start + (rewritten.len() - start) / 2;
         for (name, cut, text) in [
             (
@@ -659,7 +925,7 @@ mod make {
         }
         m.add(
             "stanza-of-a-share",
-            &forge_header(&three, |h| h[110] = 2),
+            &forge_header(&three, |h| h[STANZAS + 8] = 2),
             "kek",
             t,
             "exceed their limits",
@@ -674,8 +940,8 @@ mod make {
         keyring.remove(b"old", b"").unwrap();
         keyring.compact().unwrap();
         let new = place.read();
-        let old_frame = &old[layout::parse_header(&old).unwrap().length..];
-        let base = layout::parse_header(&new).unwrap().header.base_sequence;
+        let old_frame = &old[parse_header(&old).unwrap().length..];
+        let base = parse_header(&new).unwrap().header.base_sequence;
         let spliced = [&new[..], old_frame].concat();
         let spliced = forge_frame(&spliced, new.len(), |f| {
             f[8..16].copy_from_slice(&(base + 1).to_le_bytes())
@@ -689,6 +955,8 @@ mod make {
         );
 
         names(&mut m);
+        room_to_grow(&mut m);
+        extensions(&mut m);
 
         m.lines.push(String::new());
         std::fs::write(folder().join("EXPECT.txt"), m.lines.join("\n")).unwrap();

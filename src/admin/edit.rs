@@ -8,6 +8,7 @@ use super::{Target, open_alone, open_dry};
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
 use crate::key::id::{KeyId, printable};
+use crate::key::info::KeyInfo;
 use crate::keyring::Keyring;
 use crate::os::signals;
 
@@ -126,7 +127,7 @@ pub fn reown<'a>(
         match keyring.fetch(new.name(), to)? {
             None => missing.push(true),
             Some(there)
-                if equal(there.material()?, key.material()?)
+                if equal(there.material(), key.material())
                     && there.key_type.eq_ignore_ascii_case(&key.key_type) =>
             {
                 missing.push(false);
@@ -142,7 +143,7 @@ pub fn reown<'a>(
         }
     }
     let new = moving.iter().zip(&missing).filter(|(_, missing)| **missing);
-    keyring.check_owner_room(to, new.map(|(key, _)| &***key))?;
+    keyring.check_owner_room(to, new.map(|(key, _)| &****key))?;
     let mut done = Reowned::default();
     for (key, missing) in moving.into_iter().zip(missing) {
         let name = key.id.name();
@@ -153,14 +154,26 @@ pub fn reown<'a>(
                     "{n} keys were moved. The same command moves the others."
                 )),
             })?;
-            if missing {
-                keyring.restore_moved(key.renamed(KeyId::new(name, to)?, keyring.pool())?)?;
+            let new = KeyId::new(name, to)?;
+            match missing {
+                true => keyring.restore_moved(key.renamed(new, keyring.pool())?)?,
+                // An interrupted run has moved the key, and perhaps not its attributes.
+                false => finish_attributes(&keyring, key, &new)?,
             }
             keyring.remove(name, from)?;
         }
         done.keys.push(printable(name, to));
     }
     Ok(done)
+}
+
+/// Gives the key `new`, which is there, the attributes of the one that it takes the place of, unless it has some.
+fn finish_attributes(keyring: &Keyring, old: &KeyInfo, new: &KeyId) -> Result<()> {
+    let there = keyring.fetch(new.name(), new.owner())?;
+    match there.is_some_and(|there| there.attributes().is_empty()) {
+        true => keyring.set_attributes(new.name(), new.owner(), old.attributes().clone()),
+        false => Ok(()),
+    }
 }
 
 /// An empty account is the server itself, whose keys are found by their empty owner only.

@@ -39,7 +39,7 @@ pub fn component_json<'a>(target: impl Into<Target<'a>>, to: &Path) -> Result<us
             quoted(key.id.owner())?,
             quoted(key.id.name())?,
             quoted(key.key_type.as_bytes())?,
-            hex(key.material()?).to_ascii_uppercase()
+            hex(key.material()).to_ascii_uppercase()
         ));
     }
     text.push_str("]}");

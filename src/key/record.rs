@@ -1,74 +1,51 @@
-//! A key in memory, and a change to the keyring.
+//! A key with its material, and a change to the keyring.
+//!
+//! Only what is a [`KeyRecord`] has material, and only a [`KeyRecord`] can be stored: that a key's material is not here is
+//! a type of its own ([`KeyInfo`]), never an empty key, which MySQL allows. It must never give material a `Debug`.
 
-use super::id::{KeyId, MAX_MATERIAL, MAX_NAME_BYTES, MAX_TYPE, check_length, check_type};
-use crate::error::{Error, Kind, Result};
+use super::document::Document;
+use super::extensions::Extensions;
+use super::id::{KeyId, check_length};
+use super::info::{KeyInfo, KeyType};
+use crate::error::Result;
 use crate::secret::{SecretBytes, SecretPool};
+use std::ops::Deref;
+use std::sync::Arc;
 
-/// Where a key's material is. That there is none here must never pass for an empty key, which MySQL allows.
-pub enum Material {
-    /// In memory.
-    Here(SecretBytes),
-    /// Only on the token that holds the key; so many bytes.
-    OnToken {
-        /// The length in bytes.
-        length: u16,
-    },
-}
+/// A key's secret itself: 0 to 16,384 bytes.
+pub struct Material(SecretBytes);
 
-/// A key's type as it was given, e.g. `AES` or `aes`. A million keys need no memory of its own for it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct KeyType {
-    length: u8,
-    text: [u8; LONGEST_TYPE],
-}
-
-/// Length of the longest name in [`super::id::TYPES`].
-const LONGEST_TYPE: usize = 6;
-
-impl KeyType {
-    /// A type after it is checked.
+impl Material {
+    /// Material after its length is checked.
     ///
     /// # Errors
-    /// InvalidInput: not one of [`super::id::TYPES`].
-    pub fn new(key_type: &[u8]) -> Result<KeyType> {
-        check_type(key_type)?;
-        let mut text = [0; LONGEST_TYPE];
-        text[..key_type.len()].copy_from_slice(key_type);
-        Ok(KeyType {
-            // check_type: at most LONGEST_TYPE.
-            length: key_type.len() as u8,
-            text,
-        })
+    /// InvalidInput: more than 16,384 bytes.
+    pub fn new(bytes: SecretBytes) -> Result<Material> {
+        check_length(bytes.len())?;
+        Ok(Material(bytes))
     }
 }
 
-impl std::ops::Deref for KeyType {
-    type Target = str;
+impl Deref for Material {
+    type Target = [u8];
 
-    fn deref(&self) -> &str {
-        // check_type admits ASCII only.
-        std::str::from_utf8(&self.text[..usize::from(self.length)]).unwrap_or_default()
+    fn deref(&self) -> &[u8] {
+        &self.0
     }
 }
 
-impl std::fmt::Display for KeyType {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self)
-    }
-}
-
-/// One key: identity, type, material and when it came to be. No `Debug`: it holds a secret.
+/// One key: what is known of it, and its material. No `Debug`: it holds a secret.
 pub struct KeyRecord {
-    /// Name and owner.
-    pub id: KeyId,
-    /// The type as it was given, e.g. `AES`.
-    pub key_type: KeyType,
-    /// The secret itself, at most 16,384 bytes, or where it is.
+    info: KeyInfo,
     material: Material,
-    /// Seconds since 1970, UTC.
-    pub created_at: i64,
-    /// The generation of the keyring file in which the key was stored first.
-    pub generation: u64,
+}
+
+impl Deref for KeyRecord {
+    type Target = KeyInfo;
+
+    fn deref(&self) -> &KeyInfo {
+        &self.info
+    }
 }
 
 impl KeyRecord {
@@ -83,110 +60,119 @@ impl KeyRecord {
         created_at: i64,
         generation: u64,
     ) -> Result<KeyRecord> {
-        check_length(material.len())?;
+        let material = Material::new(material)?;
+        let key_type = KeyType::new(key_type)?;
+        // Material: at most 16,384.
+        let length = material.len() as u16;
         Ok(KeyRecord {
-            id,
-            key_type: KeyType::new(key_type)?,
-            material: Material::Here(material),
-            created_at,
-            generation,
+            info: KeyInfo::new(id, key_type, length, created_at, generation),
+            material,
         })
     }
 
     /// The secret itself.
-    ///
-    /// # Errors
-    /// Internal: it is on the token only. [`super::Keyring::fetch`] and [`super::Keyring::list_with_material`] give
-    /// records that have it.
-    pub fn material(&self) -> Result<&[u8]> {
-        match &self.material {
-            Material::Here(bytes) => Ok(bytes),
-            Material::OnToken { .. } => Err(Error::new(
-                Kind::Internal,
-                "use the key's material",
-                format!("that of {} is not in memory, only on the token", self.id),
-            )
-            .hint("Please report this.")),
+    pub fn material(&self) -> &[u8] {
+        &self.material
+    }
+
+    /// The same with these extensions in its record.
+    pub fn with_extensions(self, extensions: Extensions) -> KeyRecord {
+        KeyRecord {
+            info: self.info.with_extensions(extensions),
+            ..self
         }
     }
 
-    /// Length of the secret in bytes, wherever it is.
-    pub fn length(&self) -> usize {
-        match &self.material {
-            Material::Here(bytes) => bytes.len(),
-            Material::OnToken { length } => usize::from(*length),
+    /// The same with these attributes; a list that says nothing removes them.
+    pub fn with_attributes(self, attributes: Extensions) -> KeyRecord {
+        KeyRecord {
+            info: self.info.with_attributes(attributes),
+            ..self
         }
     }
 
     /// The same key under another name or owner, with all else that is known of it.
     ///
     /// # Errors
-    /// As [`KeyRecord::material`]; no secret memory.
+    /// No secret memory.
     pub fn renamed(&self, id: KeyId, pool: &SecretPool) -> Result<KeyRecord> {
-        let material = Material::Here(pool.copy(self.material()?)?);
-        // Every field by name: one that is added later must not be forgotten here.
-        let KeyRecord {
-            id: _,
-            key_type,
-            material: _,
-            created_at,
-            generation,
-        } = self;
         Ok(KeyRecord {
-            id,
-            key_type: *key_type,
-            material,
-            created_at: *created_at,
-            generation: *generation,
+            info: self.info.renamed(id),
+            material: Material(pool.copy(&self.material)?),
         })
     }
 
-    /// The record without its secret, which stays on the token.
-    pub(crate) fn on_token(self) -> KeyRecord {
-        KeyRecord {
-            material: Material::OnToken {
-                // check_length: at most 16,384.
-                length: self.length() as u16,
-            },
-            ..self
+    /// What is known of it; the secret is wiped.
+    pub fn into_info(self) -> KeyInfo {
+        self.info
+    }
+}
+
+/// A key as memory knows it: with its material, or without it where the keyring keeps none in memory.
+#[derive(Clone)]
+pub enum KnownKey {
+    /// Its material is here.
+    Whole(Arc<KeyRecord>),
+    /// Its material is only where the keys live.
+    Info(Arc<KeyInfo>),
+}
+
+impl Deref for KnownKey {
+    type Target = KeyInfo;
+
+    fn deref(&self) -> &KeyInfo {
+        match self {
+            KnownKey::Whole(record) => record,
+            KnownKey::Info(info) => info,
         }
     }
 }
 
-/// One change to the keyring, as the journal keeps it.
+impl KnownKey {
+    /// The secret itself; `None`: it is not in memory.
+    pub fn material(&self) -> Option<&[u8]> {
+        match self {
+            KnownKey::Whole(record) => Some(record.material()),
+            KnownKey::Info(_) => None,
+        }
+    }
+}
+
+/// One change to the keys, which every store can keep.
 pub enum Change<'a> {
     /// A new key.
     Put(&'a KeyRecord),
     /// A key goes; its name and owner are written.
-    Remove(&'a KeyRecord),
+    Remove(&'a KeyInfo),
 }
 
-/// The same, as read back.
+/// A change as it was read back.
 pub enum ReadChange {
     /// A new key.
     Put(KeyRecord),
-    /// A key is gone.
+    /// A key is gone, with its attributes.
     Remove(KeyId),
+    /// All attributes that a key has from now on.
+    Attributes(KeyId, Extensions),
+    /// A document of our own, in place of the one that had its name.
+    Document(Document),
 }
 
-/// Largest plaintext of one record: fixed part, name, owner, type and material.
-pub const MAX_PLAINTEXT: usize =
-    1 + 8 + 8 + 3 * 2 + 2 * MAX_NAME_BYTES + MAX_TYPE + 2 + MAX_MATERIAL;
+impl ReadChange {
+    /// A rewrite keeps its record, unless a later change takes its place.
+    pub fn is_kept(&self) -> bool {
+        match self {
+            ReadChange::Put(_) => true,
+            ReadChange::Remove(_) => false,
+            ReadChange::Attributes(_, list) => !list.says_nothing(),
+            ReadChange::Document(document) => !document.is_removal(),
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
-    use super::super::id::TYPES;
     use super::*;
-
-    #[test]
-    fn every_type_fits_as_it_was_written() {
-        for name in TYPES {
-            for text in [name.to_string(), name.to_ascii_lowercase()] {
-                assert_eq!(&*KeyType::new(text.as_bytes()).unwrap(), text);
-            }
-        }
-        assert!(KeyType::new(b"SECRETS").is_err() && KeyType::new(b"").is_err());
-    }
 
     #[test]
     fn a_key_in_memory_is_small() {

@@ -91,7 +91,7 @@ pub fn apply(
         return Err(invalid(format!("it is of type {}, not AES", key.key_type)));
     }
     let mut aes_key = pool.zeroed(32)?;
-    let mut digest = Sha256::digest(key.material()?);
+    let mut digest = Sha256::digest(key.material());
     aes_key.copy_from_slice(&digest);
     zeroize::Zeroize::zeroize(&mut digest[..]);
     let result = transform(pool, &aes_key, mode, iv, padding, input, encrypt);

@@ -6,6 +6,8 @@
 
 pub mod aes;
 
+mod map;
+mod notes;
 mod sizes;
 pub mod starting;
 pub mod tool;
@@ -13,21 +15,22 @@ pub mod tool;
 use crate::config::{Config, KekConfig};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
+use crate::format::record::{Operation, key_length};
 use crate::kek;
+use crate::key::extensions::Extensions;
 use crate::key::id::{KeyId, KeyIdBuf, check_generated_length, check_length, check_type};
+use crate::key::info::KeyInfo;
 use crate::key::limits::FINGERPRINT;
-use crate::key::record::{Change, KeyRecord, ReadChange};
+use crate::key::record::{Change, KeyRecord, KnownKey};
 use crate::secret::{SecretBytes, SecretPool};
 use crate::secret_source::SecretRef;
 use crate::store::file::{ByTool, FileStore, OpenOptions};
 use crate::store::token::TokenStore;
-use crate::store::{Handover, Journal, Mode, Store, StoreInfo};
+use crate::store::{Handover, Journal, Live, Mode, Store, StoreInfo};
 use crossbeam_utils::sync::ShardedLock;
-use indexmap::IndexSet;
-use sizes::{Sizes, size};
-use std::borrow::Borrow;
+use map::Map;
+use sizes::Sizes;
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,29 +50,6 @@ pub struct Environment {
     pub snapshot_if_locked: bool,
 }
 
-/// A key in the map, found by its composite id.
-struct Entry(Arc<KeyRecord>);
-
-impl Borrow<[u8]> for Entry {
-    fn borrow(&self) -> &[u8] {
-        self.0.id.as_bytes()
-    }
-}
-impl Hash for Entry {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.id.as_bytes().hash(state);
-    }
-}
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.id == other.0.id
-    }
-}
-impl Eq for Entry {}
-
-// Each key's hash is kept beside it, so that growing reads no key again, and iteration goes through memory in order.
-type Map = IndexSet<Entry>;
-
 /// An open keyring.
 pub struct Keyring {
     /// Readers take the shard of their thread: they don't meet on one word of memory.
@@ -80,8 +60,6 @@ pub struct Keyring {
     pool: SecretPool,
     config: Config,
     mode: Mode,
-    /// Material is in memory; else the map knows which keys there are, and the store has the material.
-    cached: bool,
 }
 
 /// How a keyring is opened.
@@ -165,8 +143,8 @@ impl Keyring {
             )
             .hint("Set fingerprint to what keyring-ward init printed."));
         }
-        // It grows with what was authenticated: the file's size says nothing.
-        let mut map = Map::default();
+        let token = config.token_storage();
+        let mut map = Map::new(token.is_none_or(|(_, cache)| cache));
         let mut sizes = Sizes::default();
         let options = OpenOptions {
             path: &config.path,
@@ -183,23 +161,13 @@ impl Keyring {
             predecessor: how.predecessor,
             by_tool,
         };
-        let mut cached = true;
-        let mut store: Box<dyn Store> = match config.token_storage() {
+        let mut sink = |change| map.apply(&mut sizes, pool, change);
+        let mut store: Box<dyn Store> = match token {
             None => {
-                let mut sink = |change| apply(&mut map, &mut sizes, change);
                 let opened = FileStore::open(options, &mut sink);
                 Box::new(opened.map_err(|e| starting::or_not_mounted(e, config, environment))?)
             }
-            Some((pkcs11, cache)) => {
-                cached = cache;
-                let mut sink = |change| match change {
-                    ReadChange::Put(record) if !cache => {
-                        apply(&mut map, &mut sizes, ReadChange::Put(record.on_token()))
-                    }
-                    change => apply(&mut map, &mut sizes, change),
-                };
-                Box::new(TokenStore::open(options, pkcs11, &mut sink)?)
-            }
+            Some((pkcs11, _)) => Box::new(TokenStore::open(options, pkcs11, &mut sink)?),
         };
         let is_server = !environment.look_only && by_tool.is_none();
         if let (Some(dir), true) = (&environment.data_dir, is_server) {
@@ -208,8 +176,9 @@ impl Keyring {
                 .for_each(|sentence| store.warn(sentence));
         }
         let old = store.info().opened_by;
-        if let Some(journal) = store.journal().filter(|j| j.opened_by_an_old_kek()) {
-            let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
+        if let Some(journal) = store.journal().filter(|j| j.opened_by_an_old_kek())
+            && let Some(live) = map.live()
+        {
             let adopted = journal.adopt(&live, deadline);
             store.warn(match adopted {
                 Ok(()) => format!(
@@ -225,7 +194,6 @@ impl Keyring {
             map: ShardedLock::new(map),
             store: Mutex::new(store),
             sizes: Mutex::new(sizes),
-            cached,
             pool: pool.clone(),
             config: config.clone(),
             mode,
@@ -246,8 +214,9 @@ impl Keyring {
             && !config.read_only
         {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-            let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
-            journal.rewrite(&live)?;
+            if let Some(live) = map.live() {
+                journal.rewrite(&live)?;
+            }
         }
         let predecessor = store.handover();
         let deadline = budget(config, environment);
@@ -282,17 +251,14 @@ impl Keyring {
     /// # Errors
     /// The token that holds the keys can't be reached, or lacks one that it had.
     pub fn fetch(&self, name: &[u8], owner: &[u8]) -> Result<Option<Arc<KeyRecord>>> {
-        let Some(known) = self.look_up(name, owner) else {
-            return Ok(None);
+        let known = match self.look_up(name, owner) {
+            None => return Ok(None),
+            Some(KnownKey::Whole(record)) => return Ok(Some(record)),
+            Some(KnownKey::Info(info)) => info,
         };
-        if self.cached {
-            return Ok(Some(known));
-        }
         let store = self.store();
-        let Some(store) = store.on_demand() else {
-            return Ok(Some(known));
-        };
-        match store.fetch(&known.id)? {
+        let on_demand = store.on_demand().ok_or_else(nowhere)?;
+        match on_demand.fetch(&known.id)? {
             Some(record) => Ok(Some(Arc::new(record))),
             None => Err(Error::new(
                 Kind::Tampered,
@@ -304,11 +270,11 @@ impl Keyring {
     }
 
     /// The key as memory knows it.
-    fn look_up(&self, name: &[u8], owner: &[u8]) -> Option<Arc<KeyRecord>> {
+    fn look_up(&self, name: &[u8], owner: &[u8]) -> Option<KnownKey> {
         // A name outside the limits can't have been stored.
         let id = KeyIdBuf::new(name, owner).ok()?;
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        map.get(id.as_bytes()).map(|entry| entry.0.clone())
+        map.get(id.as_bytes())
     }
 
     /// Makes a new key of `length` random bytes.
@@ -401,7 +367,7 @@ impl Keyring {
         let mut store = self.writer()?;
         self.check_absent(&record.id)?;
         self.sizes()
-            .check_owner(&self.config.limits, record.id.owner(), size(&record))?;
+            .check_owner(&self.config.limits, record.id.owner(), key_length(&record))?;
         self.append(&mut **store, record)
     }
 
@@ -415,23 +381,31 @@ impl Keyring {
         let mut after: HashMap<&[u8], u64> = HashMap::new();
         for record in &records {
             self.check_absent(&record.id)?;
-            *after.entry(record.id.owner()).or_default() += size(record);
+            *after.entry(record.id.owner()).or_default() += key_length(record);
         }
         self.check_room(&after)?;
+        // A key and its attributes are two records.
+        let noted = records.iter().any(|r| !r.attributes().is_empty());
         match store.journal() {
-            Some(journal) if records.len() > 1 => {
+            None if noted => return Err(notes::only_in_a_file()),
+            Some(journal) if records.len() > 1 || noted => {
                 let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-                let mut live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
-                live.extend(&records);
+                let mut live = map.live().ok_or_else(nowhere)?;
+                live.keys.extend(&records);
                 journal.rewrite(&live)?;
             }
             _ => return self.append_each(&mut **store, records),
         }
         let mut sizes = self.sizes();
         for record in &records {
-            sizes.add(&record.id, size(record));
+            sizes.add(record.id.owner(), key_length(record));
         }
-        self.publish(|map| map.extend(records.into_iter().map(|r| Entry(Arc::new(r)))));
+        drop(sizes);
+        self.publish(|map| {
+            for record in records {
+                map.insert(record);
+            }
+        });
         Ok(())
     }
 
@@ -456,10 +430,10 @@ impl Keyring {
     pub fn check_owner_room<'a>(
         &self,
         owner: &[u8],
-        moving: impl Iterator<Item = &'a KeyRecord>,
+        moving: impl Iterator<Item = &'a KeyInfo>,
     ) -> Result<()> {
         let bytes = moving
-            .map(|key| size(key) - key.id.owner().len() as u64 + owner.len() as u64)
+            .map(|key| key_length(key) - key.id.owner().len() as u64 + owner.len() as u64)
             .sum();
         self.sizes().check_owner(&self.config.limits, owner, bytes)
     }
@@ -470,7 +444,7 @@ impl Keyring {
 
     fn put(&self, store: &mut dyn Store, record: KeyRecord) -> Result<()> {
         self.sizes()
-            .check(&self.config.limits, record.id.owner(), size(&record))?;
+            .check(&self.config.limits, record.id.owner(), key_length(&record))?;
         self.append(store, record)
     }
 
@@ -490,18 +464,21 @@ impl Keyring {
         Ok(())
     }
 
-    /// Durable first, then published.
+    /// Durable first, then published. Attributes are a change of their own behind the key: a crash between the two leaves
+    /// the key without them.
     fn append(&self, store: &mut dyn Store, record: KeyRecord) -> Result<()> {
-        self.make_room(store, &Change::Put(&record));
+        let (id, attributes) = (record.id.clone(), record.attributes().clone());
+        if !attributes.is_empty() && store.journal().is_none() {
+            return Err(notes::only_in_a_file());
+        }
+        let record = record.with_attributes(Extensions::default());
+        self.make_room(store, &Operation::Put(&record));
         store.append(&Change::Put(&record))?;
-        self.sizes().add(&record.id, size(&record));
-        let record = match self.cached {
-            true => record,
-            false => record.on_token(),
-        };
+        self.sizes().add(id.owner(), key_length(&record));
         self.publish(|map| {
-            map.insert(Entry(Arc::new(record)));
+            map.insert(record);
         });
+        self.set_attributes_in(store, &id, attributes)?;
         self.tidy(store);
         Ok(())
     }
@@ -515,17 +492,14 @@ impl Keyring {
         let id = KeyId::new(name, owner)?;
         let mut store = self.writer()?;
         let Some(record) = self.look_up(name, owner) else {
-            let why = format!("{id} does not exist");
-            return Err(asked_by(
-                &id,
-                Error::new(Kind::NotFound, "remove the key", why),
-            ));
+            return Err(asked_by(&id, not_found("remove the key", &id)));
         };
-        self.make_room(&mut **store, &Change::Remove(&record));
-        store.append(&Change::Remove(&record))?;
-        self.sizes().sub(&record.id, size(&record));
+        let change = Change::Remove(&record);
+        self.make_room(&mut **store, &Operation::from(&change));
+        store.append(&change)?;
+        self.sizes().sub(id.owner(), key_length(&record));
         self.publish(|map| {
-            map.swap_remove(id.as_bytes());
+            map.take(id.as_bytes());
         });
         drop(record);
         self.tidy(&mut **store);
@@ -540,7 +514,7 @@ impl Keyring {
     }
 
     /// Rewrites the file where a change fits only then.
-    fn make_room(&self, store: &mut dyn Store, change: &Change<'_>) {
+    fn make_room(&self, store: &mut dyn Store, change: &Operation<'_>) {
         if store.journal().is_some_and(|j| j.is_crowded(change)) {
             self.compact_now(store);
         }
@@ -551,7 +525,9 @@ impl Keyring {
             return;
         };
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
+        let Some(live) = map.live() else {
+            return;
+        };
         if let Err(e) = journal.rewrite(&live) {
             store.warn(format!("The keyring file could not be compacted. {e}"));
         }
@@ -563,9 +539,9 @@ impl Keyring {
     }
 
     /// All keys, in no particular order.
-    pub fn list(&self) -> Vec<Arc<KeyRecord>> {
+    pub fn list(&self) -> Vec<KnownKey> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        map.iter().map(|entry| entry.0.clone()).collect()
+        map.list()
     }
 
     /// All keys with their material, wherever it is kept: those of [`Keyring::list`] have none where the keyring
@@ -574,24 +550,22 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::fetch`].
     pub fn list_with_material(&self) -> Result<Vec<Arc<KeyRecord>>> {
-        if self.cached {
-            return Ok(self.list());
+        let keys = self.list();
+        let all_here = keys.iter().all(|key| key.material().is_some());
+        let mut read: HashMap<KeyId, KeyRecord> = HashMap::new();
+        if !all_here {
+            let store = self.store();
+            let all = store.on_demand().ok_or_else(nowhere)?.fetch_all()?;
+            read.extend(all.into_iter().map(|record| (record.id.clone(), record)));
         }
-        let store = self.store();
-        let Some(on_demand) = store.on_demand() else {
-            return Ok(self.list());
-        };
-        let all = on_demand.fetch_all()?.into_iter();
-        drop(store);
-        let all: Map = all.map(|record| Entry(Arc::new(record))).collect();
-        let whole = |key: Arc<KeyRecord>| {
-            let found = all.get(key.id.as_bytes()).map(|entry| entry.0.clone());
-            found.ok_or_else(|| {
-                let why = format!("{} was removed meanwhile", key.id);
+        let whole = |key| match key {
+            KnownKey::Whole(record) => Ok(record),
+            KnownKey::Info(info) => read.remove(&info.id).map(Arc::new).ok_or_else(|| {
+                let why = format!("{} was removed meanwhile", info.id);
                 Error::new(Kind::Internal, "read all keys", why).hint("Try again.")
-            })
+            }),
         };
-        self.list().into_iter().map(whole).collect()
+        keys.into_iter().map(whole).collect()
     }
 
     /// How many keys there are.
@@ -768,10 +742,11 @@ impl Keyring {
         Ok(())
     }
 
-    /// Writers wait until `f` is done, readers don't. `None`: the store has no journal.
+    /// Writers wait until `f` is done, readers don't. `None`: the store has no journal, or memory not all that belongs into
+    /// one.
     fn with_live(
         &self,
-        f: impl FnOnce(&mut dyn Journal, &[&KeyRecord]) -> Result<()>,
+        f: impl FnOnce(&mut dyn Journal, &Live<'_>) -> Result<()>,
     ) -> Option<Result<()>> {
         let mut store = match self.writer() {
             Ok(store) => store,
@@ -779,9 +754,18 @@ impl Keyring {
         };
         let journal = store.journal()?;
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        let live: Vec<&KeyRecord> = map.iter().map(|e| &*e.0).collect();
-        Some(f(journal, &live))
+        Some(f(journal, &map.live()?))
     }
+}
+
+fn not_found(op: &'static str, id: &KeyId) -> Error {
+    Error::new(Kind::NotFound, op, format!("{id} does not exist"))
+}
+
+/// The material of a key is neither in memory nor in a store that reads single keys.
+fn nowhere() -> Error {
+    let why = "its material is not in memory, and the store does not read single keys";
+    Error::new(Kind::Internal, "read a key", why).hint("Please report this.")
 }
 
 fn on_the_token() -> Error {
@@ -839,41 +823,6 @@ fn budget(config: &Config, environment: &Environment) -> Deadline {
         true => config.patience.start,
         false => config.patience.call,
     })
-}
-
-/// Applies a change that was read; gives the length of the frame that died by it.
-fn apply(map: &mut Map, sizes: &mut Sizes, change: ReadChange) -> Result<u64> {
-    let inconsistent = |id: &KeyId, why: &str| {
-        Error::new(
-            Kind::Tampered,
-            "read the keyring file",
-            format!("{id} {why}"),
-        )
-        .hint("Nothing was changed. Restore the file from a backup and report this.")
-    };
-    match change {
-        ReadChange::Put(record) => {
-            sizes.add(&record.id, size(&record));
-            map.try_reserve(1).map_err(|_| {
-                let why = format!("there is no memory for key number {}", map.len() + 1);
-                Error::new(Kind::Io, "read the keyring file", why)
-                    .hint("Give the process more memory. Nothing was changed.")
-            })?;
-            let record = Arc::new(record);
-            if !map.insert(Entry(record.clone())) {
-                return Err(inconsistent(&record.id, "is stored twice"));
-            }
-            Ok(0)
-        }
-        ReadChange::Remove(id) => match map.swap_take(id.as_bytes()) {
-            Some(entry) => {
-                let died = size(&entry.0);
-                sizes.sub(&id, died);
-                Ok(died)
-            }
-            None => Err(inconsistent(&id, "is removed but was never stored")),
-        },
-    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,12 @@
-//! How many bytes of keys there are, and how many there may be: in all, of each account, of the server itself.
+//! How many bytes of keys there are, and how many there may be: in all, of each account, of the server itself. A key's
+//! attributes count as the key does, documents as the server's own keys.
 //!
 //! Owns the decision whether a new key fits. It must never refuse a removal, nor an opening: what is there stays,
-//! whatever the limits have become. Bytes are those of a key's record in the file.
+//! whatever the limits have become. Bytes are those of the
+//! records in the file.
 
 use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
-use crate::format::layout::frame_length;
-use crate::key::id::KeyId;
-use crate::key::record::{Change, KeyRecord};
 use std::collections::HashMap;
 
 const OP: &str = "add the key";
@@ -21,16 +20,11 @@ pub struct Sizes {
     owners: HashMap<Box<[u8]>, u64>,
 }
 
-/// What a key counts.
-pub fn size(record: &KeyRecord) -> u64 {
-    frame_length(&Change::Put(record))
-}
-
 impl Sizes {
-    /// Counts a new key.
-    pub fn add(&mut self, id: &KeyId, bytes: u64) {
+    /// Counts bytes of an owner; an empty one is the server itself.
+    pub fn add(&mut self, owner: &[u8], bytes: u64) {
         self.all += bytes;
-        match id.owner() {
+        match owner {
             [] => self.own += bytes,
             owner => match self.owners.get_mut(owner) {
                 Some(sum) => *sum += bytes,
@@ -41,10 +35,9 @@ impl Sizes {
         }
     }
 
-    /// Counts a key no more.
-    pub fn sub(&mut self, id: &KeyId, bytes: u64) {
+    /// Counts bytes no more.
+    pub fn sub(&mut self, owner: &[u8], bytes: u64) {
         self.all = self.all.saturating_sub(bytes);
-        let owner = id.owner();
         if owner.is_empty() {
             self.own = self.own.saturating_sub(bytes);
         } else if let Some(sum) = self.owners.get_mut(owner) {
@@ -136,10 +129,6 @@ mod tests {
         file: 10_000,
     };
 
-    fn id(owner: &[u8]) -> KeyId {
-        KeyId::new(b"k", owner).unwrap()
-    }
-
     #[test]
     fn each_bound_to_the_byte() {
         let mut sizes = Sizes::default();
@@ -149,7 +138,7 @@ mod tests {
             "an account's"
         );
         for owner in [b"a", b"b"] {
-            sizes.add(&id(owner), 400);
+            sizes.add(owner, 400);
         }
         assert!(!ok(&sizes, b"a", 1), "full, and only that account");
         assert!(
@@ -160,7 +149,7 @@ mod tests {
             ok(&sizes, b"", 300) && !ok(&sizes, b"", 301),
             "the server has a reserve"
         );
-        sizes.sub(&id(b"a"), 400);
+        sizes.sub(b"a", 400);
         assert!(
             ok(&sizes, b"a", 400) && sizes.all == 400,
             "what goes makes room"
@@ -171,7 +160,7 @@ mod tests {
     #[test]
     fn a_lowered_bound_leaves_the_server_its_reserve() {
         let mut sizes = Sizes::default();
-        sizes.add(&id(b"a"), 5000);
+        sizes.add(b"a", 5000);
         let check = |sizes: &Sizes, owner, bytes| sizes.check(&LIMITS, owner, bytes);
         assert!(check(&sizes, b"", 100).is_ok());
         let full = check(&sizes, b"", 101).unwrap_err();

@@ -14,7 +14,7 @@ use crate::config::discover::CommandLine;
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::key::id::list_short_first;
-use crate::key::record::KeyRecord;
+use crate::key::record::{KeyRecord, KnownKey};
 use crate::keyring::Keyring;
 use crate::panics;
 use arc_swap::{ArcSwapOption, Guard};
@@ -170,7 +170,7 @@ impl<H: Host> Lifecycle<H> {
     ///
     /// # Errors
     /// As [`Lifecycle::keyring`].
-    pub fn names(&self) -> Result<Vec<Arc<KeyRecord>>> {
+    pub fn names(&self) -> Result<Vec<KnownKey>> {
         let mut keys = self.keyring()?.list();
         list_short_first(&mut keys, |key| &key.id);
         Ok(keys)

@@ -13,11 +13,10 @@ use super::{abi, ptr, status_variables};
 use crate::config::{Config, Layer, OPTIONS, ValueKind};
 use crate::error::{Error, Kind, Result};
 use crate::key::id::{MAX_MATERIAL, MAX_NAME_BYTES};
-use crate::key::record::KeyRecord;
+use crate::key::record::KnownKey;
 use crate::lifecycle::Role;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const KEYRING_PLUGIN: c_int = 10;
@@ -432,7 +431,7 @@ guarded_fn! {
                 // The type first: if memory runs out for the key, nothing secret is left behind.
                 let type_memory = server_memory(record.key_type.as_bytes())?;
                 ptr::write(key_type, type_memory.cast(), "place for the key type")?;
-                let memory = server_memory(record.material()?)?;
+                let memory = server_memory(record.material())?;
                 ptr::write(key, memory.cast(), "place for the key")?;
                 ptr::write(key_len, record.length(), "place for the length")?;
             }
@@ -465,7 +464,7 @@ guarded_fn! {
 
 /// An iteration over the keys' names.
 struct Names {
-    keys: std::vec::IntoIter<Arc<KeyRecord>>,
+    keys: std::vec::IntoIter<KnownKey>,
 }
 impl Handle for Names {}
 

@@ -8,7 +8,8 @@ use super::marker;
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, FileKeys, KEY, MAC, equal, fingerprint};
 use crate::error::{Error, Kind, Result};
-use crate::format::layout::{self, ParsedHeader};
+use crate::format::damage::damaged;
+use crate::format::header::{self, ParsedHeader};
 use crate::format::stanza::Stanza;
 use crate::kek::{self, Kek};
 use crate::key::limits::FINGERPRINT;
@@ -53,11 +54,11 @@ pub(super) struct OpenHeader {
 /// DEK is pinned. The KEKs' own errors.
 pub(super) fn open(bytes: &[u8], expected: &Expected<'_>) -> Result<OpenHeader> {
     let Expected { place, pool, .. } = *expected;
-    let damaged = |e: Error| match e.kind() {
+    let of_place = |e: Error| match e.kind() {
         Kind::Tampered => e.context(place).hint(expected.restore),
         _ => e.context(place),
     };
-    let parsed = layout::parse_header(bytes).map_err(damaged)?;
+    let parsed = header::parse_header(bytes).map_err(of_place)?;
     let header = &parsed.header;
     let opened = kek::open_dek(
         pool,
@@ -75,7 +76,7 @@ pub(super) fn open(bytes: &[u8], expected: &Expected<'_>) -> Result<OpenHeader> 
     let authenticated = &bytes[..parsed.length - MAC - 4];
     if !equal(&keys.header_mac(authenticated), &parsed.mac) {
         let why = "the header is not authentic: it was changed";
-        return Err(damaged(layout::damaged(0, why)));
+        return Err(of_place(damaged(0, why)));
     }
     let is = fingerprint(&opened.dek)?;
     if !expected.pinned.is_empty() && !expected.pinned.iter().any(|pinned| equal(&is, pinned)) {

@@ -12,7 +12,9 @@ pub mod token;
 use crate::deadline::Deadline;
 use crate::envelope::FILE_ID;
 use crate::error::Result;
+use crate::format::record::Operation;
 use crate::kek::{Contact, Kek};
+use crate::key::document::Document;
 use crate::key::id::KeyId;
 use crate::key::limits::FINGERPRINT;
 use crate::key::record::{Change, KeyRecord};
@@ -149,22 +151,50 @@ pub trait Store: Send {
     fn take_warnings(&mut self) -> Vec<String>;
 }
 
-/// Records in one piece that is written anew as a whole: any number of keys becomes durable at once, all or none.
+/// Everything that a keyring holds, with all material: what a rewrite writes.
+#[derive(Default)]
+pub struct Live<'a> {
+    /// The keys, each with its attributes.
+    pub keys: Vec<&'a KeyRecord>,
+    /// The documents.
+    pub documents: Vec<&'a Document>,
+}
+
+impl<'a> Live<'a> {
+    /// The records that it takes, in the order in which they are written.
+    pub fn operations(&self) -> impl Iterator<Item = Operation<'a>> {
+        let keys = self.keys.iter().flat_map(|key| {
+            let attributes = Operation::Attributes(&key.id, key.attributes());
+            [Operation::Put(key), attributes]
+        });
+        let documents = self.documents.iter().map(|d| Operation::Document(d));
+        keys.chain(documents).filter(Operation::is_kept)
+    }
+}
+
+/// Records in one piece that is written anew as a whole: any number of keys becomes durable at once, all or none. Only
+/// here is room for what is no key: attributes and documents.
 pub trait Journal {
+    /// Makes any change durable, as [`Store::append`] does for keys. `replaces`: bytes of the records that are dead from then
+    /// on.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    fn append_any(&mut self, change: &Operation<'_>, replaces: u64) -> Result<()>;
+
     /// Writes everything anew from `live` and drops what is dead. Ends a state in which writes
     /// are refused because of a failed sync.
     ///
     /// # Errors
     /// As [`Store::append`]; the old content stays in force.
-    fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()>;
+    fn rewrite(&mut self, live: &Live<'_>) -> Result<()>;
 
     /// Writes everything anew under `keks` (the first one wraps), with a new DEK unless `keep_dek`.
     /// A crash leaves either the old file or the new one.
     ///
     /// # Errors
     /// As [`Journal::rewrite`], and the KEK's own.
-    fn rekey(&mut self, live: &[&KeyRecord], keks: Vec<Box<dyn Kek>>, keep_dek: bool)
-    -> Result<()>;
+    fn rekey(&mut self, live: &Live<'_>, keks: Vec<Box<dyn Kek>>, keep_dek: bool) -> Result<()>;
 
     /// Every wrap of the DEK is one that `kek` opens, so that a rekey to it would change nothing.
     ///
@@ -186,13 +216,13 @@ pub trait Journal {
     ///
     /// # Errors
     /// As [`Journal::rewrite`], and the KEK's own; the store stays open under the old one.
-    fn adopt(&mut self, live: &[&KeyRecord], deadline: Deadline) -> Result<()>;
+    fn adopt(&mut self, live: &Live<'_>, deadline: Deadline) -> Result<()>;
 
     /// The dead records are worth a rewrite.
     fn wants_rewrite(&self) -> bool;
 
     /// The change does not fit as things are, but a rewrite would make room for it.
-    fn is_crowded(&self, change: &Change<'_>) -> bool;
+    fn is_crowded(&self, change: &Operation<'_>) -> bool;
 
     /// Only a complete rewrite from memory makes this store whole again: a sync has failed, or the
     /// file is gone.

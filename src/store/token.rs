@@ -16,9 +16,9 @@ use crate::config::Pkcs11Config;
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, FileKeys, MAC, NONCE, Position, TAG, fingerprint};
 use crate::error::{Error, Kind, Result};
-use crate::format::layout;
-use crate::format::layout::Header;
-use crate::format::lineage::{Lineage, SHORT};
+use crate::format::header::{Header, finish_header};
+use crate::format::lineage::SHORT;
+use crate::format::record::{Operation, put_plaintext_length, read_plaintext};
 use crate::kek::adapter::attempt;
 use crate::kek::away;
 use crate::kek::pkcs11::objects::{Object, Objects};
@@ -341,7 +341,9 @@ impl TokenStore {
         if !opened.keys.cipher().open(&at, &nonce, &tag, &mut text) {
             return Err(damaged("is not authentic: it was changed or exchanged"));
         }
-        match layout::read_plaintext(&self.pool, &text)? {
+        let change = read_plaintext(&self.pool, &text)
+            .map_err(|e| e.context(format!("the object '{}'", clean(&object.label))))?;
+        match change {
             Some(ReadChange::Put(record))
                 if label_of(opened, record.id.as_bytes()) == object.label =>
             {
@@ -353,9 +355,9 @@ impl TokenStore {
 
     fn seal(&self, opened: &Opened, record: &KeyRecord) -> Result<(String, Vec<u8>)> {
         let label = label_of(opened, record.id.as_bytes());
-        let change = Change::Put(record);
-        let mut text = self.pool.zeroed(layout::plaintext_length(&change))?;
-        layout::write_plaintext(&change, &mut text)?;
+        let put = Operation::Put(record);
+        let mut text = self.pool.zeroed(put.plaintext_length())?;
+        put.write(&mut text);
         let sequence = self
             .sequence
             .checked_add(1)
@@ -397,21 +399,13 @@ impl TokenStore {
         fill_random(&mut file_id)?;
         let dek = header::new_dek(&self.pool, &self.keks, deadline)?;
         let stanza = header::wrap_dek(&self.pool, &self.keks, &file_id, &dek, deadline)?;
-        let mut header = Header {
-            file_id,
-            generation: 1,
-            base_sequence: 0,
-            lineage: Lineage::default(),
-            whole_to: 0,
-            salt: [0; crate::envelope::SALT],
-            written_at: crate::os::unix_seconds(),
-            stanzas: vec![stanza],
-        };
+        let mut header = Header::first(file_id, stanza);
+        header.written_at = crate::os::unix_seconds();
         fill_random(&mut header.salt)?;
         let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
         let authenticated = header.authenticated_bytes()?;
         let mac = keys.header_mac(&authenticated);
-        let bytes = layout::finish_header(authenticated, &mac);
+        let bytes = finish_header(authenticated, &mac);
         self.attempt(deadline, || {
             self.objects.create(HEAD, bytes.clone(), deadline)
         })?;
@@ -443,15 +437,15 @@ impl TokenStore {
                 self.sequence += 1;
                 self.bytes += value.len() as u64;
             }
-            Change::Remove(record) => {
-                let label = label_of(opened, record.id.as_bytes());
+            Change::Remove(key) => {
+                let label = label_of(opened, key.id.as_bytes());
                 if !self.attempt(deadline, || self.objects.remove(&label, deadline))? {
                     self.warnings.push(format!(
                         "{} was no longer on the token when it was removed.",
-                        record.id
+                        key.id
                     ));
                 }
-                let text = layout::plaintext_length(&Change::Put(record));
+                let text = put_plaintext_length(key);
                 self.bytes = self.bytes.saturating_sub((text + OVERHEAD) as u64);
             }
         }
@@ -517,7 +511,7 @@ impl Store for TokenStore {
         self.write_head(Deadline::after(self.patience))
     }
 
-    // Nothing is dead on a token: a removed key is gone.
+    // Nothing is dead on a token: a removed key is gone. And its objects are keys: none is for attributes or documents.
     fn journal(&mut self) -> Option<&mut dyn Journal> {
         None
     }

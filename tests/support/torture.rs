@@ -133,7 +133,7 @@ impl Writer<'_> {
         match &result {
             Ok(()) => {
                 let key = self.keyring.fetch(name.as_bytes(), b"o").unwrap();
-                let hash = key.map(|k| hash(k.material().unwrap())).unwrap_or_default();
+                let hash = key.map(|k| hash(k.material())).unwrap_or_default();
                 self.acks.line(&format!("ok {what} {name} {hash}"));
                 self.acks.ok += 1;
             }
@@ -497,7 +497,7 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
     use keyring_ward::kek;
     let pool = SecretPool::new();
     let bytes = std::fs::read(file).unwrap();
-    let parsed = keyring_ward::format::layout::parse_header(&bytes)?;
+    let parsed = keyring_ward::format::header::parse_header(&bytes)?;
     let config = KekConfig::Passphrase(SecretRef::File(passphrase.into()));
     let keks = [kek::from_config(&config)];
     let header = &parsed.header;
@@ -550,7 +550,7 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
     for key in Keyring::open(&config, &environment, &pool)?.list() {
         let name = String::from_utf8_lossy(key.id.name()).into_owned();
         if names.contains(&name.as_str()) {
-            println!("{name} {}", hex(key.material()?));
+            println!("{name} {}", hex(key.material().unwrap()));
         }
     }
     Ok(())

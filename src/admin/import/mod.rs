@@ -15,6 +15,7 @@ use super::{Target, open_alone, open_dry, open_to_look};
 use crate::config::Config;
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
+use crate::key::extensions::Extensions;
 use crate::key::id::{KeyId, check_length, check_type};
 use crate::key::record::KeyRecord;
 use crate::keyring::Keyring;
@@ -38,6 +39,10 @@ pub struct Found {
     pub material: SecretBytes,
     /// When it was made, in seconds since 1970, and in which generation of its keyring file, where the source knows.
     pub made: Option<(i64, u64)>,
+    /// What its record says beside that, in a keyring of ours.
+    pub extensions: Extensions,
+    /// Its attributes in a keyring of ours.
+    pub attributes: Extensions,
 }
 
 impl Found {
@@ -56,19 +61,24 @@ impl Found {
             key_type,
             material,
             made: None,
+            extensions: Extensions::default(),
+            attributes: Extensions::default(),
         })
     }
 
     /// The key as it goes into a keyring; one whose age nobody knows is as old as the import.
     fn record(&self, keyring: &Keyring, now: (i64, u64)) -> Result<KeyRecord> {
         let (created_at, generation) = self.made.unwrap_or(now);
-        KeyRecord::new(
+        let record = KeyRecord::new(
             self.id.clone(),
             self.key_type.as_bytes(),
             keyring.pool().copy(&self.material)?,
             created_at,
             generation,
-        )
+        )?;
+        Ok(record
+            .with_extensions(self.extensions.clone())
+            .with_attributes(self.attributes.clone()))
     }
 }
 
@@ -118,10 +128,14 @@ fn read_telling(
                     key.id.name(),
                     key.id.owner(),
                     key.key_type.as_bytes(),
-                    pool.copy(key.material()?)?,
+                    pool.copy(key.material())?,
                 )?;
-                let made = Some((key.created_at, key.generation));
-                Ok(Found { made, ..found })
+                Ok(Found {
+                    made: Some((key.created_at, key.generation)),
+                    extensions: key.extensions().clone(),
+                    attributes: key.attributes().clone(),
+                    ..found
+                })
             });
             Ok((
                 format!(
@@ -204,7 +218,7 @@ pub fn import<'a>(
         };
         let twice = seen.insert(&key.id, key);
         match (here, twice) {
-            (Some(here), _) if same(here.material()?, &here.key_type) => plan.same += 1,
+            (Some(here), _) if same(here.material(), &here.key_type) => plan.same += 1,
             (None, Some(other)) if same(&other.material, &other.key_type) => {}
             (None, None) => new.push(key),
             _ => conflicts.push(&key.id),
@@ -233,7 +247,7 @@ pub fn import<'a>(
     for key in &keys {
         let there = check.fetch(key.id.name(), key.id.owner())?;
         let same = match there {
-            Some(there) => equal(there.material()?, &key.material),
+            Some(there) => equal(there.material(), &key.material),
             None => false,
         };
         if !same {

@@ -1,10 +1,9 @@
 //! `keyring_keys_metadata_iterator`: the names behind `performance_schema.keyring_keys`.
 
-use crate::key::record::KeyRecord;
+use crate::key::record::KnownKey;
 use crate::mysql::state::LIFECYCLE;
 use crate::mysql::{abi, cursor::Cursor, ptr, ptr::Handle};
 use std::ffi::{c_char, c_int};
-use std::sync::Arc;
 
 /// The service's table.
 pub static TABLE: abi::kw_keys_iterator = abi::kw_keys_iterator {
@@ -16,7 +15,7 @@ pub static TABLE: abi::kw_keys_iterator = abi::kw_keys_iterator {
     get: Some(get),
 };
 
-type Keys = Cursor<Arc<KeyRecord>>;
+type Keys = Cursor<KnownKey>;
 
 guarded_fn! {
     fn init(out: *mut abi::kw_handle) -> c_int, failure = 1; {
@@ -26,7 +25,7 @@ guarded_fn! {
     }
 }
 
-cursor_fns!(Arc<KeyRecord>);
+cursor_fns!(KnownKey);
 
 guarded_fn! {
     /// Lengths without NUL.

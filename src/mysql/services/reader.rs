@@ -64,7 +64,7 @@ guarded_fn! {
         // gets no NUL: the server's buffer has no room for one.
         unsafe {
             let key = ptr::key_borrow(reader)?;
-            ptr::fill(data, data_capacity, key.material()?, false, "key material")?;
+            ptr::fill(data, data_capacity, key.material(), false, "key material")?;
             ptr::fill(key_type.cast(), type_capacity, key.key_type.as_bytes(), false, "the key type")?;
             ptr::write(data_size, key.length(), "place for the length")?;
             ptr::write(type_size, key.key_type.len(), "place for the length")?;

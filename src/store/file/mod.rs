@@ -2,7 +2,7 @@
 //!
 //! Owns the keyring file, its lock and its marker. It must never replace a file that it could not
 //! open, never report a change as durable before fdatasync succeeded, and never go on writing
-//! after a sync has failed. `layout` has the bytes, `scan` reads, `write` writes, `ours` asks before that whether the
+//! after a sync has failed. `format` has the bytes, `scan` reads, `write` writes, `ours` asks before that whether the
 //! file is still ours, `mend` cuts a torn end off, `marker` remembers what was acknowledged.
 
 pub mod access;
@@ -18,16 +18,18 @@ pub mod window;
 mod write;
 
 use super::header::{self, OpenHeader};
-use super::{Handover, Journal as Rewritten, MarkerSays, Mode, OnDemand, Store, StoreInfo};
+use super::{Handover, Journal as Rewritten, Live, MarkerSays, Mode, OnDemand, Store, StoreInfo};
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, FileKeys, MAC, fingerprint};
 use crate::error::{Error, Kind, Result};
-use crate::format::layout::{self, Header, ParsedHeader, frame_length};
+use crate::format::damage;
+use crate::format::header::{Header, MAX_HEADER, MAX_STANZAS, ParsedHeader};
 use crate::format::lineage::{Ancestor, short};
+use crate::format::record::{Operation, key_length};
 use crate::kek::{Budget, Kek, Unwrapped};
 use crate::key::limits::FINGERPRINT;
-use crate::key::record::{Change, KeyRecord, ReadChange};
+use crate::key::record::{Change, ReadChange};
 use crate::os::file::{self, Access};
 use crate::secret::{SecretBytes, SecretPool};
 use crate::store::lock::{Hold, Lock};
@@ -375,14 +377,14 @@ impl FileStore {
         // The header first: nothing that it does not authenticate decides what is read and allocated.
         let mut bytes = Vec::new();
         (&mut file)
-            .take(layout::MAX_HEADER as u64)
+            .take(MAX_HEADER as u64)
             .read_to_end(&mut bytes)
             .map_err(io)?;
         let opened = header::open(
             &bytes,
             &header::Expected {
                 place: &place,
-                restore: layout::RESTORE,
+                restore: damage::RESTORE,
                 pool: &self.pool,
                 keks: &self.keks,
                 deadline,
@@ -425,14 +427,11 @@ impl FileStore {
             &keys,
             &mut watches,
             &bound,
-            &mut |change| {
-                let (length, is_put) = match &change {
-                    ReadChange::Put(record) => (frame_length(&Change::Put(record)), true),
-                    ReadChange::Remove(id) => (layout::removal_length(id), false),
-                };
+            &mut |change, length| {
+                let is_kept = change.is_kept();
                 let died = sink(change)?;
-                live = live + if is_put { length } else { 0 } - died;
-                dead += died + if is_put { 0 } else { length };
+                live = live + if is_kept { length } else { 0 } - died;
+                dead += died + if is_kept { 0 } else { length };
                 Ok(())
             },
         )
@@ -590,11 +589,15 @@ impl FileStore {
 
 impl Store for FileStore {
     fn append(&mut self, change: &Change<'_>) -> Result<()> {
-        self.append_change(change)
+        let replaces = match change {
+            Change::Put(_) => 0,
+            Change::Remove(key) => key_length(key),
+        };
+        self.append_change(&change.into(), replaces)
     }
 
     fn begin(&mut self) -> Result<()> {
-        self.rewrite_all(&[])
+        self.rewrite_all(&Live::default())
     }
 
     fn mix_random(&self, bytes: &mut [u8]) -> Result<()> {
@@ -682,16 +685,15 @@ impl Store for FileStore {
 }
 
 impl Rewritten for FileStore {
-    fn rewrite(&mut self, live: &[&KeyRecord]) -> Result<()> {
+    fn append_any(&mut self, change: &Operation<'_>, replaces: u64) -> Result<()> {
+        self.append_change(change, replaces)
+    }
+
+    fn rewrite(&mut self, live: &Live<'_>) -> Result<()> {
         self.rewrite_all(live)
     }
 
-    fn rekey(
-        &mut self,
-        live: &[&KeyRecord],
-        keks: Vec<Box<dyn Kek>>,
-        keep_dek: bool,
-    ) -> Result<()> {
+    fn rekey(&mut self, live: &Live<'_>, keks: Vec<Box<dyn Kek>>, keep_dek: bool) -> Result<()> {
         self.rekey_all(live, keks, keep_dek)
     }
 
@@ -718,7 +720,7 @@ impl Rewritten for FileStore {
         self.wants()
     }
 
-    fn is_crowded(&self, change: &Change<'_>) -> bool {
+    fn is_crowded(&self, change: &Operation<'_>) -> bool {
         self.is_crowded_for(change)
     }
 
@@ -726,7 +728,7 @@ impl Rewritten for FileStore {
         self.kek_in_use > 0 && self.mode == Mode::ReadWrite && self.journal.is_some()
     }
 
-    fn adopt(&mut self, live: &[&KeyRecord], deadline: Deadline) -> Result<()> {
+    fn adopt(&mut self, live: &Live<'_>, deadline: Deadline) -> Result<()> {
         self.adopt_first_kek(live, deadline)
     }
 

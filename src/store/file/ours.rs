@@ -6,7 +6,7 @@
 
 use super::*;
 use crate::envelope::{MAC, TAG};
-use crate::format::layout::{END_MARK, MAX_FRAME};
+use crate::format::frame::{END_MARK, MAX_FRAME};
 
 const WRITE: &str = "write the keyring file";
 /// What to do about a file that is not ours.

@@ -2,35 +2,31 @@
 //!
 //! Owns the bound on the file's length. How many bytes of keys there may be is decided above (`keyring::sizes`); here
 //! live and dead records count together, because a rewrite that fails (a full disk, a file that is mounted by itself)
-//! leaves the dead ones where they are. The rule: a new key leaves room for the removals of all keys, which are
-//! shorter than the keys. So a removal always fits. It must never refuse one below the bound.
+//! leaves the dead ones where they are. The rule: whatever is added leaves room for the removals of all that there is,
+//! which are no longer than what they remove (`format::record`). So a removal always fits. It must never refuse one below the bound.
 
 use super::*;
-use crate::format::layout::frame_length;
 
 /// Rewrites that don't help may take one part in so many of the time.
 const SHARE: u32 = 20;
 
 impl FileStore {
-    fn fits(&self, change: &Change<'_>, length: u64) -> bool {
-        let adds = frame_length(change);
+    fn fits(&self, change: &Operation<'_>, length: u64) -> bool {
+        let adds = change.frame_length();
         let limits = &self.limits;
-        match change {
-            Change::Remove(_) => length + adds <= limits.file,
-            Change::Put(record) => {
-                // What accounts leave free is for keys of the server.
-                let free = if record.id.owner().is_empty() {
-                    0
-                } else {
-                    2 * limits.reserve
-                };
-                length + self.live_bytes + 2 * adds + free <= limits.file
-            }
+        if !change.is_kept() {
+            return length + adds <= limits.file;
         }
+        // What accounts leave free is for keys of the server.
+        let free = match change.owner() {
+            [] => 0,
+            _ => 2 * limits.reserve,
+        };
+        length + self.live_bytes + 2 * adds + free <= limits.file
     }
 
     /// The change does not fit, and without the dead records it would.
-    pub(super) fn is_crowded_for(&self, change: &Change<'_>) -> bool {
+    pub(super) fn is_crowded_for(&self, change: &Operation<'_>) -> bool {
         let Some(journal) = &self.journal else {
             return false;
         };
@@ -43,7 +39,7 @@ impl FileStore {
     }
 
     /// Refuses a change that would make the file longer than a server reads.
-    pub(super) fn check_room(&self, change: &Change<'_>) -> Result<()> {
+    pub(super) fn check_room(&self, change: &Operation<'_>) -> Result<()> {
         let length = self.journal.as_ref().map_or(0, |j| j.end.offset);
         if self.fits(change, length) {
             return Ok(());

@@ -8,7 +8,10 @@ use super::waypoint::Watch;
 use super::window::{LOOK, Window};
 use crate::envelope::{FileKeys, MAC, Position, TAG};
 use crate::error::{Error, Result};
-use crate::format::layout::{self, END_MARK, FRAME_HEADER, FrameHeader, MAX_BODY, damaged};
+use crate::format::damage::damaged;
+use crate::format::frame::{END_MARK, FRAME_HEADER, FrameHeader, MAX_BODY, parse_frame_header};
+use crate::format::header::ParsedHeader;
+use crate::format::record::read_plaintext;
 use crate::key::record::ReadChange;
 use crate::secret::SecretPool;
 
@@ -25,20 +28,22 @@ pub struct End {
     pub torn: u64,
 }
 
-/// Reads all records of `journal`, which begins behind the header, and gives each change to `sink`.
+/// Reads all records of `journal`, which begins behind the header, and gives each change to `sink`, with its frame's
+/// length in bytes.
 ///
 /// `watches` see each record that is passed; nothing up to `bound` is taken for torn.
 ///
 /// # Errors
-/// Tampered: a record is damaged, out of sequence or not authentic. Io: the file can't be read. What `sink` returns.
+/// Tampered: a record is damaged, out of sequence or not authentic. UnsupportedVersion: an authentic one says what this
+/// program does not know. Io: the file can't be read. What `sink` returns.
 pub fn scan(
     pool: &SecretPool,
     journal: &mut Window<'_>,
-    header: &layout::ParsedHeader,
+    header: &ParsedHeader,
     keys: &FileKeys,
     watches: &mut [Watch],
     bound: &Bound,
-    sink: &mut dyn FnMut(ReadChange) -> Result<()>,
+    sink: &mut dyn FnMut(ReadChange, u64) -> Result<()>,
 ) -> Result<End> {
     let cipher = keys.cipher();
     let mut scratch = pool.zeroed(MAX_BODY)?;
@@ -92,9 +97,10 @@ pub fn scan(
             let why = "the record is not authentic: it was changed";
             return torn_end(end, rest, left, &bound, why);
         }
-        let change = layout::read_plaintext(pool, text)?
+        let change = read_plaintext(pool, text)
+            .map_err(|e| e.context(format!("record {expected} at byte {at}")))?
             .ok_or_else(|| damaged(at, "the record's content breaks the format's rules"))?;
-        sink(change)?;
+        sink(change, length as u64)?;
         end.offset += length as u64;
         end.sequence = expected;
         end.chain = chain_value(&frame.tag);
@@ -153,8 +159,7 @@ fn read_frame(rest: &[u8]) -> std::result::Result<WholeFrame<'_>, &'static str> 
     if rest.len() < FRAME_HEADER {
         return Err(SHORT);
     }
-    let header =
-        layout::parse_frame_header(rest).ok_or("the start of a record is damaged (checksum)")?;
+    let header = parse_frame_header(rest).ok_or("the start of a record is damaged (checksum)")?;
     let frame = rest.get(..header.frame_length()).ok_or(SHORT)?;
     let (body, tail) = frame[FRAME_HEADER..].split_at(header.body);
     let (tag, mark) = tail.split_at(TAG);

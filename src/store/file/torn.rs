@@ -4,7 +4,7 @@
 //! most the last one frame incomplete, and only beyond what was acknowledged. It must never call torn what may be
 //! more than one frame, or what the marker knows; it reads no file and needs no key.
 
-use crate::format::layout::{self, FRAME_HEADER, FRAME_MARK, MAX_FRAME, MIN_FRAME};
+use crate::format::frame::{self, FRAME_HEADER, FRAME_MARK, MAX_FRAME, MIN_FRAME};
 
 /// Disks write whole sectors; file systems write whole multiples of them.
 pub const SECTOR: u64 = 512;
@@ -54,7 +54,7 @@ pub fn judge(tail: &Tail<'_>, bound: &Bound) -> Verdict {
         return Verdict::Tampered(None);
     }
     let bytes = &tail.bytes[..length as usize];
-    match layout::parse_frame_header(bytes) {
+    match frame::parse_frame_header(bytes) {
         Some(header) => {
             let ours = tail.last.checked_add(1) == Some(header.sequence);
             let claimed = header.frame_length();
@@ -80,14 +80,14 @@ fn torn_if(torn: bool) -> Verdict {
 
 /// Bytes whose beginning was never written are one frame, not several.
 ///
-/// The number of bytes tells the number of frames (`layout::padded`): for sure where they are fewer than 1,105
+/// The number of bytes tells the number of frames (`frame::padded`): for sure where they are fewer than 1,105
 /// (17 of the shortest), with a chance of 1 in 512 to err beyond. So zeroes alone are believed up to a block: more
 /// than that no crash was seen to leave. And a file may end with a block: where the next one was not allocated yet,
 /// ext4 leaves the file so, with zeroes in place of the frame's first part.
 fn is_one_frame(tail: &Tail<'_>, bytes: &[u8]) -> bool {
     let zero = is_zero(bytes);
     let short = bytes.len() as u64 <= BLOCK;
-    let whole = layout::padded(bytes.len()) == bytes.len() && (short || !zero);
+    let whole = frame::padded(bytes.len()) == bytes.len() && (short || !zero);
     let part = zero && (bytes.len() < MIN_FRAME || short && tail.file_end.is_multiple_of(BLOCK));
     (whole || part) && !holds_a_frame(bytes)
 }
@@ -95,7 +95,7 @@ fn is_one_frame(tail: &Tail<'_>, bytes: &[u8]) -> bool {
 /// The start of a frame lies within `bytes`, behind their own start.
 fn holds_a_frame(bytes: &[u8]) -> bool {
     (1..bytes.len().saturating_sub(FRAME_HEADER - 1))
-        .any(|i| layout::parse_frame_header(&bytes[i..]).is_some())
+        .any(|i| frame::parse_frame_header(&bytes[i..]).is_some())
 }
 
 /// The sectors' shares of `bytes`, which begin at `offset` of the file.
@@ -132,10 +132,10 @@ mod tests {
 
     /// A frame of `length` bytes with the number `sequence`, free of zeroes in its text.
     fn frame(sequence: u64, length: usize) -> Vec<u8> {
-        assert_eq!(layout::padded(length), length);
+        assert_eq!(frame::padded(length), length);
         let mut out = Vec::new();
-        let text = vec![9; length - layout::FRAME_OVERHEAD];
-        layout::write_frame(&mut out, sequence, &[7; 12], &text, &[8; TAG]);
+        let text = vec![9; length - frame::FRAME_OVERHEAD];
+        frame::write_frame(&mut out, sequence, &[7; 12], &text, &[8; TAG]);
         out
     }
 
@@ -213,7 +213,7 @@ mod tests {
             assert!(torn(700, &vec![0; length]), "{length}");
         }
         // Every number of frames of every length; 50 of 145 bytes are fault S6.
-        for each in (MIN_FRAME..MAX_FRAME).filter(|n| layout::padded(*n) == *n) {
+        for each in (MIN_FRAME..MAX_FRAME).filter(|n| frame::padded(*n) == *n) {
             // From 702 on: from 700 four of 849 bytes end with a block, see below.
             for frames in 2..=MAX_FRAME / each {
                 let tail = vec![0; frames * each];

@@ -5,7 +5,7 @@
 
 use super::scan::End;
 use crate::envelope::MAC;
-use crate::format::layout::ParsedHeader;
+use crate::format::header::ParsedHeader;
 use crate::format::lineage::{self, SHORT, short};
 use std::cmp::Ordering;
 
@@ -135,7 +135,7 @@ pub fn misfit(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::layout::Header;
+    use crate::format::header::Header;
     use crate::format::lineage::{Ancestor, Lineage};
 
     fn end(sequence: u64) -> End {
@@ -160,6 +160,7 @@ mod tests {
         }
         let base = 10 * (generation - 1) + 1;
         let header = Header {
+            features: Default::default(),
             file_id: [1; 16],
             generation,
             base_sequence: base,

@@ -4,7 +4,7 @@
 //! file claims to have: nobody has authenticated that size.
 
 use crate::error::{Error, Kind, Result};
-use crate::format::layout::MAX_FRAME;
+use crate::format::frame::MAX_FRAME;
 use std::io::{self, Read};
 
 /// What is seen at once: a whole frame and one byte more, which tells whether it is the last one.

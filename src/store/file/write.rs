@@ -5,9 +5,9 @@
 
 use super::*;
 use crate::deadline::Deadline;
-use crate::envelope::{Position, RecordCipher, SALT};
-use crate::format::layout::{finish_header, plaintext_length, write_frame, write_plaintext};
-use crate::format::lineage::Lineage;
+use crate::envelope::{Position, RecordCipher};
+use crate::format::frame::{FRAME_OVERHEAD, write_frame};
+use crate::format::header::finish_header;
 use crate::secret::fill_random;
 use crate::store::header::{new_dek, wrap_dek};
 use ours::Since;
@@ -60,7 +60,8 @@ impl FileStore {
         }
     }
 
-    pub(super) fn append_change(&mut self, change: &Change<'_>) -> Result<()> {
+    /// Makes one change durable. `replaces`: bytes of the records that are dead from then on.
+    pub(super) fn append_change(&mut self, change: &Operation<'_>, replaces: u64) -> Result<()> {
         self.cut_again()?;
         self.check_writable()?;
         self.check_room(change)?;
@@ -68,14 +69,7 @@ impl FileStore {
             lock.refresh_pid();
         }
         let Some(journal) = &self.journal else {
-            let Change::Put(first) = change else {
-                return Err(Error::new(
-                    Kind::Internal,
-                    WRITE,
-                    "a removal from a keyring without file",
-                ));
-            };
-            return self.create(&[first]);
+            return self.create(&first(change)?);
         };
         self.check_path(journal, Since::OurLastWrite)?;
         let mut frame = Vec::new();
@@ -114,19 +108,17 @@ impl FileStore {
             journal.synced = Stamp::now(&journal.file);
         }
         self.mark(Survives::Kill);
-        match change {
-            Change::Put(_) => self.live_bytes += length,
-            Change::Remove(record) => {
-                let died = frame_length(&Change::Put(record));
-                self.live_bytes = self.live_bytes.saturating_sub(died);
-                self.dead_bytes += died + length;
-            }
+        match change.is_kept() {
+            true => self.live_bytes += length,
+            false => self.dead_bytes += length,
         }
+        self.live_bytes = self.live_bytes.saturating_sub(replaces);
+        self.dead_bytes += replaces;
         Ok(())
     }
 
-    /// The first write: a new file with a new DEK and the first key in it (none for `init`).
-    fn create(&mut self, first: &[&KeyRecord]) -> Result<()> {
+    /// The first write: a new file with a new DEK and the first record in it (none for `init`).
+    fn create(&mut self, first: &Live<'_>) -> Result<()> {
         let mut file_id = [0; FILE_ID];
         fill_random(&mut file_id)?;
         let deadline = Deadline::after(self.kek_patience);
@@ -134,20 +126,10 @@ impl FileStore {
         let stanza = wrap_dek(&self.pool, &self.keks, &file_id, &dek, deadline);
         self.collect_kek_warnings();
         let stanza = stanza?;
-        let header = Header {
-            file_id,
-            generation: 1,
-            base_sequence: 0,
-            lineage: Lineage::default(),
-            whole_to: 0,
-            salt: [0; SALT],
-            written_at: 0,
-            stanzas: vec![stanza],
-        };
-        self.write_whole(header, dek, first, None)
+        self.write_whole(Header::first(file_id, stanza), dek, first, None)
     }
 
-    pub(super) fn rewrite_all(&mut self, live: &[&KeyRecord]) -> Result<()> {
+    pub(super) fn rewrite_all(&mut self, live: &Live<'_>) -> Result<()> {
         let Some((header, replace)) = self.next_generation()? else {
             return self.create(live);
         };
@@ -169,7 +151,7 @@ impl FileStore {
     /// rename the old file is in force, from then on the new one.
     pub(super) fn rekey_all(
         &mut self,
-        live: &[&KeyRecord],
+        live: &Live<'_>,
         keks: Vec<Box<dyn Kek>>,
         keep_dek: bool,
     ) -> Result<()> {
@@ -221,16 +203,12 @@ impl FileStore {
 
     /// The DEK is wrapped by a KEK of old, which the configuration still names: wraps it by the first KEK as
     /// well, so that the next start does not need the old one. The old stanza stays until a rekey.
-    pub(super) fn adopt_first_kek(
-        &mut self,
-        live: &[&KeyRecord],
-        deadline: Deadline,
-    ) -> Result<()> {
+    pub(super) fn adopt_first_kek(&mut self, live: &Live<'_>, deadline: Deadline) -> Result<()> {
         let (Some((mut header, replace)), Some(journal)) = (self.next_generation()?, &self.journal)
         else {
             return Ok(());
         };
-        if header.stanzas.len() >= layout::MAX_STANZAS {
+        if header.stanzas.len() >= MAX_STANZAS {
             return Err(Error::new(
                 Kind::Config,
                 WRITE,
@@ -289,14 +267,14 @@ impl FileStore {
         &mut self,
         mut header: Header,
         dek: SecretBytes,
-        live: &[&KeyRecord],
+        live: &Live<'_>,
         replace: Option<Since>,
     ) -> Result<()> {
         // A KEK may have taken its time since this was asked.
         self.check_place(replace)?;
         fill_random(&mut header.salt)?;
         header.written_at = crate::os::unix_seconds();
-        header.whole_to = header.base_sequence + live.len() as u64;
+        header.whole_to = header.base_sequence + live.operations().count() as u64;
         let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
         self.sweep();
         let temporary = self.temporary();
@@ -344,7 +322,7 @@ impl FileStore {
         temporary: &Path,
         keys: &FileKeys,
         header: &Header,
-        live: &[&KeyRecord],
+        live: &Live<'_>,
     ) -> Result<Whole> {
         let (mut file, _) =
             file::open(temporary, Access::CreateNew).map_err(|e| in_the_way(temporary, e))?;
@@ -377,7 +355,7 @@ impl FileStore {
         file: &mut File,
         keys: &FileKeys,
         header: &Header,
-        live: &[&KeyRecord],
+        live: &Live<'_>,
         fail: &dyn Fn(io::Error) -> Error,
     ) -> Result<([u8; MAC], End, u64)> {
         let authenticated = header.authenticated_bytes()?;
@@ -391,9 +369,8 @@ impl FileStore {
             torn: 0,
         };
         let cipher = keys.cipher();
-        for record in live {
-            let put = Change::Put(record);
-            let (length, tag) = seal(&self.pool, &cipher, header, &end, &put, &mut bytes)?;
+        for record in live.operations() {
+            let (length, tag) = seal(&self.pool, &cipher, header, &end, &record, &mut bytes)?;
             end.offset += length;
             end.sequence += 1;
             end.chain = chain_value(&tag);
@@ -424,6 +401,23 @@ impl FileStore {
             None => file::rename_noreplace(temporary, &self.path),
         }
     }
+}
+
+/// What a keyring holds that begins with a change.
+fn first<'a>(change: &Operation<'a>) -> Result<Live<'a>> {
+    let mut live = Live::default();
+    match *change {
+        Operation::Put(key) => live.keys.push(key),
+        Operation::Document(document) if change.is_kept() => live.documents.push(document),
+        _ => {
+            return Err(Error::new(
+                Kind::Internal,
+                WRITE,
+                "a change to what a keyring without file does not hold",
+            ));
+        }
+    }
+    Ok(live)
 }
 
 /// A complete new file, on the disk and not in place yet.
@@ -471,7 +465,7 @@ fn seal(
     cipher: &RecordCipher<'_>,
     header: &Header,
     end: &End,
-    change: &Change<'_>,
+    change: &Operation<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(u64, [u8; crate::envelope::TAG])> {
     let sequence = end
@@ -484,10 +478,10 @@ fn seal(
         sequence,
         previous: end.chain,
     };
-    let mut text = pool.zeroed(plaintext_length(change))?;
-    write_plaintext(change, &mut text)?;
+    let mut text = pool.zeroed(change.plaintext_length())?;
+    change.write(&mut text);
     let (nonce, tag) = cipher.seal(&at, &mut text)?;
-    out.reserve(layout::FRAME_OVERHEAD + text.len());
+    out.reserve(FRAME_OVERHEAD + text.len());
     write_frame(out, sequence, &nonce, &text, &tag);
-    Ok(((layout::FRAME_OVERHEAD + text.len()) as u64, tag))
+    Ok(((FRAME_OVERHEAD + text.len()) as u64, tag))
 }

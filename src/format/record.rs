@@ -1,0 +1,357 @@
+//! The plaintext of a record: an operation, its fixed fields, its extensions, and zeroes up to the next length.
+//!
+//! Owns the list of operations and the lengths of their records, from which everybody reckons how many bytes are live and
+//! dead. What a newer version has written must never be taken for damage, nor be skipped.
+
+use super::damage::newer;
+use super::frame::{FRAME_OVERHEAD, padded};
+use super::reader::Reader;
+use crate::error::Result;
+use crate::key::document::{Document, MAX_DOCUMENT, MAX_DOCUMENT_NAME};
+use crate::key::extensions::{self, Extensions, FIRST_RESTRICTING, Flaw, MAX_EXTENSIONS};
+use crate::key::id::{KeyId, MAX_MATERIAL, MAX_NAME_BYTES, MAX_TYPE};
+use crate::key::info::KeyInfo;
+use crate::key::record::{Change, KeyRecord, ReadChange};
+use crate::secret::SecretPool;
+
+const PUT: u8 = 1;
+const REMOVE: u8 = 2;
+const ATTRIBUTES: u8 = 3;
+const DOCUMENT: u8 = 4;
+
+/// A field of the longest length behind its 16-bit length.
+const fn field(longest: usize) -> usize {
+    2 + longest
+}
+
+/// Name and owner.
+const MAX_ID: usize = 2 * field(MAX_NAME_BYTES);
+/// Largest put: creation time, generation, identity, type, material, extensions.
+const MAX_PUT: usize =
+    1 + 8 + 8 + MAX_ID + field(MAX_TYPE) + field(MAX_MATERIAL) + field(MAX_EXTENSIONS);
+/// Largest removal, and largest list of attributes.
+const MAX_OF_KEY: usize = 1 + MAX_ID + field(MAX_EXTENSIONS);
+/// Largest document: name, content behind its 32-bit length, extensions.
+const MAX_OF_DOCUMENT: usize =
+    1 + field(MAX_DOCUMENT_NAME) + 4 + MAX_DOCUMENT + field(MAX_EXTENSIONS);
+/// Largest plaintext of one record without the zeroes behind it, in bytes.
+pub const MAX_PLAINTEXT: usize = MAX_OF_DOCUMENT;
+const _: () = assert!(MAX_PUT <= MAX_PLAINTEXT && MAX_OF_KEY <= MAX_PLAINTEXT);
+/// Shortest plaintext of one record: the removal of a key with a name of one byte.
+pub const SHORTEST: usize = 1 + field(1) + field(0) + field(0);
+
+/// What a record does.
+#[derive(Clone, Copy)]
+pub enum Operation<'a> {
+    /// A new key, with its extensions; its attributes are a record of their own.
+    Put(&'a KeyRecord),
+    /// A key goes, with its attributes.
+    Remove(&'a KeyId, &'a Extensions),
+    /// All attributes of a key; a list that says nothing removes them.
+    Attributes(&'a KeyId, &'a Extensions),
+    /// A document in place of the one that has its name; one without content removes that.
+    Document(&'a Document),
+}
+
+impl<'a> From<&Change<'a>> for Operation<'a> {
+    fn from(change: &Change<'a>) -> Self {
+        match *change {
+            Change::Put(record) => Operation::Put(record),
+            Change::Remove(key) => Operation::remove(key, &extensions::NONE),
+        }
+    }
+}
+
+impl<'a> Operation<'a> {
+    /// The removal of a key. Extensions that would make it longer than the key's own record are left out: room is kept for
+    /// as many bytes as the keys have, so that every key can be removed.
+    pub fn remove(key: &'a KeyInfo, extensions: &'a Extensions) -> Operation<'a> {
+        let with = Operation::Remove(&key.id, extensions);
+        match with.frame_length() <= put_length(key) {
+            true => with,
+            false => Operation::Remove(&key.id, &extensions::NONE),
+        }
+    }
+
+    /// All attributes of a key. A list that removes those that there are is not longer than they are, for the same reason.
+    pub fn attributes(key: &'a KeyInfo, attributes: &'a Extensions) -> Operation<'a> {
+        let with = Operation::Attributes(&key.id, attributes);
+        match with.is_kept() || with.frame_length() <= attributes_length(key) {
+            true => with,
+            false => Operation::Attributes(&key.id, &extensions::NONE),
+        }
+    }
+
+    /// A rewrite keeps the record, unless a later one takes its place.
+    pub fn is_kept(&self) -> bool {
+        match self {
+            Operation::Put(_) => true,
+            Operation::Remove(..) => false,
+            Operation::Attributes(_, list) => !list.says_nothing(),
+            Operation::Document(document) => !document.is_removal(),
+        }
+    }
+
+    /// The owner whose bytes it adds to; documents are the server's own.
+    pub fn owner(&self) -> &'a [u8] {
+        match self {
+            Operation::Put(record) => record.id.owner(),
+            Operation::Remove(id, _) | Operation::Attributes(id, _) => id.owner(),
+            Operation::Document(_) => b"",
+        }
+    }
+
+    /// How long its fields are.
+    fn content_length(&self) -> usize {
+        match self {
+            Operation::Put(record) => put_content(record),
+            Operation::Remove(id, list) | Operation::Attributes(id, list) => of_key(id, list),
+            Operation::Document(document) => {
+                let content = 4 + document.content().len();
+                1 + field(document.name().len()) + content + field(document.extensions().length())
+            }
+        }
+    }
+
+    /// The length of its plaintext: its fields and the zeroes behind them.
+    pub fn plaintext_length(&self) -> usize {
+        padded(FRAME_OVERHEAD + self.content_length()) - FRAME_OVERHEAD
+    }
+
+    /// The length of the frame that holds it.
+    pub fn frame_length(&self) -> u64 {
+        padded(FRAME_OVERHEAD + self.content_length()) as u64
+    }
+
+    /// Writes its plaintext into `out`, which has exactly [`Operation::plaintext_length`] bytes, all of them zero.
+    pub fn write(&self, out: &mut [u8]) {
+        let mut w = Writer { out, at: 0 };
+        match self {
+            Operation::Put(record) => {
+                w.put(&[PUT]);
+                w.put(&record.created_at.to_le_bytes());
+                w.put(&record.generation.to_le_bytes());
+                w.id(&record.id);
+                w.field16(record.key_type.as_bytes());
+                w.field16(record.material());
+                w.list(record.extensions());
+            }
+            Operation::Remove(id, list) => {
+                w.put(&[REMOVE]);
+                w.id(id);
+                w.list(list);
+            }
+            Operation::Attributes(id, list) => {
+                w.put(&[ATTRIBUTES]);
+                w.id(id);
+                w.list(list);
+            }
+            Operation::Document(document) => {
+                w.put(&[DOCUMENT]);
+                w.field16(document.name().as_bytes());
+                w.put(&(document.content().len() as u32).to_le_bytes());
+                w.put(document.content());
+                w.list(document.extensions());
+            }
+        }
+    }
+}
+
+/// Writes fields one behind the other. Their lengths are bounded by their types.
+struct Writer<'a> {
+    out: &'a mut [u8],
+    at: usize,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.out[self.at..self.at + bytes.len()].copy_from_slice(bytes);
+        self.at += bytes.len();
+    }
+
+    fn field16(&mut self, bytes: &[u8]) {
+        self.put(&(bytes.len() as u16).to_le_bytes());
+        self.put(bytes);
+    }
+
+    fn id(&mut self, id: &KeyId) {
+        self.field16(id.name());
+        self.field16(id.owner());
+    }
+
+    fn list(&mut self, list: &Extensions) {
+        self.put(&(list.length() as u16).to_le_bytes());
+        for (tag, bytes) in list.iter() {
+            self.put(&[tag]);
+            self.field16(bytes);
+        }
+    }
+}
+
+fn put_content(key: &KeyInfo) -> usize {
+    let identity = field(key.id.name().len()) + field(key.id.owner().len());
+    let secret = field(key.key_type.len()) + field(key.length());
+    1 + 8 + 8 + identity + secret + field(key.extensions().length())
+}
+
+fn of_key(id: &KeyId, list: &Extensions) -> usize {
+    1 + field(id.name().len()) + field(id.owner().len()) + field(list.length())
+}
+
+/// The length of the plaintext that stores a key.
+pub fn put_plaintext_length(key: &KeyInfo) -> usize {
+    padded(FRAME_OVERHEAD + put_content(key)) - FRAME_OVERHEAD
+}
+
+/// The length of the frame that stores a key, without its attributes.
+pub fn put_length(key: &KeyInfo) -> u64 {
+    padded(FRAME_OVERHEAD + put_content(key)) as u64
+}
+
+/// The length of the frame that holds a key's attributes; 0: it has none.
+pub fn attributes_length(key: &KeyInfo) -> u64 {
+    match Operation::Attributes(&key.id, key.attributes()) {
+        kept if kept.is_kept() => kept.frame_length(),
+        _ => 0,
+    }
+}
+
+/// The length of all frames that a rewrite makes of a key.
+pub fn key_length(key: &KeyInfo) -> u64 {
+    put_length(key) + attributes_length(key)
+}
+
+/// Why a plaintext gives no change.
+enum No {
+    /// It breaks the format's rules.
+    Rules,
+    /// Only a newer version understands it.
+    Newer(String),
+}
+
+impl From<Flaw> for No {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::Rules(_) => No::Rules,
+            Flaw::Newer(tag) => No::Newer(format!(
+                "a record has an extension that restricts what may be done with it, and that this program does not know \
+                 (tag {tag}; of the tags from {FIRST_RESTRICTING} on it knows none)"
+            )),
+        }
+    }
+}
+
+/// Reads the plaintext of a change. `None`: it breaks the format's rules.
+///
+/// # Errors
+/// UnsupportedVersion: an operation, or an extension that restricts, which this program does not know. No secret memory.
+pub fn read_plaintext(pool: &SecretPool, text: &[u8]) -> Result<Option<ReadChange>> {
+    let fields = match read_fields(text) {
+        Ok(fields) => fields,
+        Err(No::Rules) => return Ok(None),
+        Err(No::Newer(why)) => return Err(newer(why)),
+    };
+    let extensions = fields.extensions;
+    Ok(match fields.what {
+        What::Put(put) => {
+            let Ok(id) = KeyId::new(put.name, put.owner) else {
+                return Ok(None);
+            };
+            let material = pool.copy(put.material)?;
+            let record = KeyRecord::new(id, put.key_type, material, put.created_at, put.generation);
+            (record.ok()).map(|record| ReadChange::Put(record.with_extensions(extensions)))
+        }
+        What::Remove(name, owner) => KeyId::new(name, owner).ok().map(ReadChange::Remove),
+        What::Attributes(name, owner) => {
+            let id = KeyId::new(name, owner).ok();
+            id.map(|id| ReadChange::Attributes(id, extensions))
+        }
+        What::Document(name, content) => {
+            let document = Document::new(name, pool.copy(content)?, extensions);
+            document.ok().map(ReadChange::Document)
+        }
+    })
+}
+
+struct Fields<'a> {
+    what: What<'a>,
+    extensions: Extensions,
+}
+
+enum What<'a> {
+    Put(PutFields<'a>),
+    Remove(&'a [u8], &'a [u8]),
+    Attributes(&'a [u8], &'a [u8]),
+    Document(&'a [u8], &'a [u8]),
+}
+
+struct PutFields<'a> {
+    created_at: i64,
+    generation: u64,
+    name: &'a [u8],
+    owner: &'a [u8],
+    key_type: &'a [u8],
+    material: &'a [u8],
+}
+
+fn read_fields(text: &[u8]) -> std::result::Result<Fields<'_>, No> {
+    let mut r = Reader::new(text, 0);
+    let operation = r.u8().ok_or(No::Rules)?;
+    let what = match operation {
+        PUT => read_put(&mut r).map(What::Put),
+        REMOVE => read_id(&mut r).map(|(name, owner)| What::Remove(name, owner)),
+        ATTRIBUTES => read_id(&mut r).map(|(name, owner)| What::Attributes(name, owner)),
+        DOCUMENT => read_document(&mut r).map(|(name, content)| What::Document(name, content)),
+        // What such a record looks like behind its first byte is not known, so nothing else of it is judged.
+        other => {
+            return Err(No::Newer(format!(
+                "a record has an operation that this program does not know ({other}; it knows 1 to {DOCUMENT})"
+            )));
+        }
+    };
+    let what = what.ok_or(No::Rules)?;
+    let list = read_list(&mut r).ok_or(No::Rules)?;
+    let rest = &text[r.at()..];
+    let shortest = padded(FRAME_OVERHEAD + r.at()) - FRAME_OVERHEAD;
+    if text.len() != shortest || rest.iter().any(|b| *b != 0) {
+        return Err(No::Rules);
+    }
+    let extensions = Extensions::sorted(list)?;
+    Ok(Fields { what, extensions })
+}
+
+fn read_id<'a>(r: &mut Reader<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    Some((r.field16(MAX_NAME_BYTES)?, r.field16(MAX_NAME_BYTES)?))
+}
+
+fn read_put<'a>(r: &mut Reader<'a>) -> Option<PutFields<'a>> {
+    let (created_at, generation) = (r.i64()?, r.u64()?);
+    let (name, owner) = read_id(r)?;
+    Some(PutFields {
+        created_at,
+        generation,
+        name,
+        owner,
+        key_type: r.field16(MAX_TYPE)?,
+        material: r.field16(MAX_MATERIAL)?,
+    })
+}
+
+fn read_document<'a>(r: &mut Reader<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    Some((r.field16(MAX_DOCUMENT_NAME)?, r.field32(MAX_DOCUMENT)?))
+}
+
+/// A list of extensions as it stands in a record; what it says is not judged yet.
+fn read_list(r: &mut Reader<'_>) -> Option<Vec<(u8, Box<[u8]>)>> {
+    let mut list = Reader::new(r.field16(MAX_EXTENSIONS)?, 0);
+    let mut entries = Vec::new();
+    while !list.done() {
+        let (tag, bytes) = (list.u8()?, list.field16(MAX_EXTENSIONS)?);
+        entries.push((tag, bytes.into()));
+    }
+    Some(entries)
+}
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;
