@@ -13,6 +13,7 @@ use keyring_ward::config::{Config, KekConfig, Storage, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::kek::pkcs11::survey::{self, Outcome};
+use keyring_ward::key::extensions::Extensions;
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
 use keyring_ward::secret_source::SecretRef;
@@ -756,6 +757,14 @@ fn keys_on_the_token() {
         let old = keyring;
         let keyring = old.reload(&config, &environment).unwrap();
         drop(old);
+        // A token has places for keys, and for nothing else.
+        let list = Extensions::new([(7, vec![1])]).unwrap();
+        let noted = keyring.set_attributes(b"s", b"u@h", list);
+        for refused in [noted, keyring.put_document("audit", b"x")] {
+            let e = refused.unwrap_err();
+            assert_eq!(e.kind(), Kind::InvalidInput);
+            assert!(e.to_string().contains("no place for attributes"), "{e}");
+        }
         keyring.remove(b"s", b"u@h").unwrap();
         assert!(keyring.fetch(b"s", b"u@h").unwrap().is_none());
         keyring

@@ -7,6 +7,8 @@ mod common;
 
 use common::{Place, content};
 use keyring_ward::error::Kind;
+use keyring_ward::format::header::parse_header;
+use keyring_ward::key::extensions::{ACTOR, Extensions};
 use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::SecretPool;
 use keyring_ward::store::Mode;
@@ -1047,6 +1049,12 @@ mod model {
         Compact,
         /// Cut the file within the last record, as a crash before the acknowledgement would.
         Tear,
+        /// All attributes of a key: a tag and so many bytes; 0: none.
+        Attributes(u8, u8, u16),
+        /// A document of so many bytes; 0: it goes.
+        Document(u8, u16),
+        /// A new DEK, or the same.
+        Rekey(bool),
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -1058,7 +1066,45 @@ mod model {
             1 => Just(Op::Reload),
             1 => Just(Op::Compact),
             1 => Just(Op::Tear),
+            4 => (0u8..12, 2u8..128, prop_oneof![Just(0), 1u16..3000]).prop_map(|(k, t, l)| Op::Attributes(k, t, l)),
+            3 => (0u8..4, prop_oneof![Just(0), any::<u16>()]).prop_map(|(d, l)| Op::Document(d, l)),
+            1 => any::<bool>().prop_map(Op::Rekey),
         ]
+    }
+
+    fn noted(tag: u8, length: u16) -> Extensions {
+        let entry = (length > 0).then(|| (tag, vec![tag; length.into()]));
+        Extensions::new(entry).unwrap()
+    }
+
+    /// Attributes and documents, as the keyring has them.
+    type Notes = (BTreeMap<Vec<u8>, Extensions>, BTreeMap<u8, Vec<u8>>);
+
+    fn notes(keyring: &Keyring) -> Notes {
+        let keys = keyring
+            .list()
+            .into_iter()
+            .filter(|k| !k.attributes().is_empty());
+        let documents = (0..4).filter_map(|d| {
+            let document = keyring.document(&format!("document-{d}"))?;
+            Some((d, document.content().to_vec()))
+        });
+        let attributes = keys.map(|k| (k.id.name().to_vec(), k.attributes().clone()));
+        (attributes.collect(), documents.collect())
+    }
+
+    /// What counts as live is what a rewrite writes, and all else of the file is dead.
+    fn check_bytes(place: &Place, keyring: &Keyring) {
+        let info = keyring.status().store;
+        if info.exists {
+            let header = parse_header(&place.read()).unwrap().length as u64;
+            assert_eq!(info.live_bytes + info.dead_bytes, info.bytes - header);
+            keyring.compact().unwrap();
+            let after = keyring.status().store;
+            let header = parse_header(&place.read()).unwrap().length as u64;
+            assert_eq!((after.live_bytes, after.dead_bytes), (info.live_bytes, 0));
+            assert_eq!(after.bytes - header, info.live_bytes);
+        }
     }
 
     proptest! {
@@ -1068,6 +1114,7 @@ mod model {
             let place = Place::new();
             let mut keyring = place.open().unwrap();
             let mut map: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+            let mut beside = Notes::default();
             for op in ops {
                 match op {
                     Op::Generate(k, length) => {
@@ -1087,6 +1134,30 @@ mod model {
                     Op::Remove(k) => {
                         let done = keyring.remove(&[k + 1], b"o");
                         prop_assert_eq!(done.is_ok(), map.remove(&vec![k + 1]).is_some());
+                        beside.0.remove(&vec![k + 1]);
+                    }
+                    Op::Attributes(k, tag, length) => {
+                        let list = noted(tag, length);
+                        let done = keyring.set_attributes(&[k + 1], b"o", list.clone());
+                        prop_assert_eq!(done.is_ok(), map.contains_key(&vec![k + 1]));
+                        match (done, length) {
+                            (Err(_), _) => {}
+                            (Ok(()), 0) => drop(beside.0.remove(&vec![k + 1])),
+                            (Ok(()), _) => drop(beside.0.insert(vec![k + 1], list)),
+                        }
+                    }
+                    Op::Document(d, length) => {
+                        let content = vec![d; length.into()];
+                        keyring.put_document(&format!("document-{d}"), &content).unwrap();
+                        match length {
+                            0 => drop(beside.1.remove(&d)),
+                            _ => drop(beside.1.insert(d, content)),
+                        }
+                    }
+                    Op::Rekey(keep_dek) => {
+                        if keyring.status().store.exists {
+                            keyring.rekey(&place.config().keks, keep_dek).unwrap();
+                        }
                     }
                     Op::Reopen => {
                         drop(keyring);
@@ -1113,11 +1184,183 @@ mod model {
                         keyring = place.open().unwrap();
                     }
                 }
+                prop_assert_eq!(&notes(&keyring), &beside);
                 let now: BTreeMap<_, _> = content(&keyring).into_iter().map(|(n, _, m)| (n, m)).collect();
                 prop_assert_eq!(&now, &map);
             }
+            check_bytes(&place, &keyring);
+            prop_assert_eq!(&notes(&keyring), &beside);
+            drop(keyring);
+            let keyring = place.open().unwrap();
+            check_bytes(&place, &keyring);
+            prop_assert_eq!(&notes(&keyring), &beside);
         }
     }
+}
+
+fn noted(tag: u8, bytes: &[u8]) -> Extensions {
+    Extensions::new([(tag, bytes.to_vec())]).unwrap()
+}
+
+/// Attributes belong to a key and go with it; who only says who asked removes them.
+#[test]
+fn attributes_come_and_go_with_their_key() {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    let e = keyring
+        .set_attributes(b"k", b"u@h", noted(5, b"x"))
+        .unwrap_err();
+    assert_eq!(e.kind(), Kind::NotFound);
+    assert!(!place.keyring_file().exists(), "nothing was written");
+    keyring.generate(b"k", b"u@h", b"AES", 32).unwrap();
+    keyring.generate(b"l", b"", b"AES", 32).unwrap();
+    let of = |keyring: &Keyring, name: &[u8], owner: &[u8]| {
+        let key = keyring.fetch(name, owner).unwrap();
+        key.map(|key| (key.attributes().clone(), key.material().to_vec()))
+    };
+    let (_, secret) = of(&keyring, b"k", b"u@h").unwrap();
+    // Nothing is written where there is nothing to remove.
+    let before = place.read();
+    keyring
+        .set_attributes(b"k", b"u@h", Extensions::default())
+        .unwrap();
+    assert_eq!(place.read(), before);
+    for list in [noted(5, b"x"), noted(6, &[1; 16_381])] {
+        keyring.set_attributes(b"k", b"u@h", list.clone()).unwrap();
+        assert_eq!(of(&keyring, b"k", b"u@h"), Some((list, secret.clone())));
+    }
+    keyring.set_attributes(b"l", b"", noted(5, b"x")).unwrap();
+    keyring
+        .set_attributes(b"l", b"", noted(ACTOR, &[b'a'; 255]))
+        .unwrap();
+    assert!(of(&keyring, b"l", b"").unwrap().0.is_empty());
+    // What a RELOAD reads is what was written; what was removed does not come back with a new key of that name.
+    let new = keyring.reload(&place.config(), &place.server()).unwrap();
+    assert_eq!(
+        of(&new, b"k", b"u@h"),
+        Some((noted(6, &[1; 16_381]), secret))
+    );
+    assert!(of(&new, b"l", b"").unwrap().0.is_empty());
+    new.remove(b"k", b"u@h").unwrap();
+    new.generate(b"k", b"u@h", b"AES", 32).unwrap();
+    assert!(of(&new, b"k", b"u@h").unwrap().0.is_empty());
+    drop((keyring, new));
+    assert!(
+        of(&place.open().unwrap(), b"k", b"u@h")
+            .unwrap()
+            .0
+            .is_empty()
+    );
+}
+
+/// A document may be the first thing that a keyring holds, and is replaced as a whole.
+#[test]
+fn documents_of_our_own() {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    keyring.put_document("audit", b"").unwrap();
+    assert!(!place.keyring_file().exists(), "there was none to remove");
+    let read = |keyring: &Keyring, name| keyring.document(name).map(|d| d.content().to_vec());
+    keyring.put_document("audit", &[1; 65_536]).unwrap();
+    keyring.put_document("audit", b"2").unwrap();
+    keyring.put_document("escrow", b"3").unwrap();
+    for (name, content) in [("", &b"x"[..]), ("a b", b"x"), ("audit", &[0; 65_537])] {
+        let e = keyring.put_document(name, content).unwrap_err();
+        assert_eq!(e.kind(), Kind::InvalidInput, "{name}");
+    }
+    assert!(keyring.is_empty(), "documents are no keys");
+    let new = keyring.reload(&place.config(), &place.server()).unwrap();
+    new.compact().unwrap();
+    new.put_document("escrow", b"").unwrap();
+    drop((keyring, new));
+    let keyring = place.open().unwrap();
+    assert_eq!(read(&keyring, "audit"), Some(b"2".to_vec()));
+    assert_eq!(read(&keyring, "escrow"), None);
+}
+
+/// Reown and an import bring along what is known of a key; a new owner that has the key already gets what it lacks.
+#[test]
+fn attributes_move_with_a_key() {
+    use keyring_ward::admin::edit::{Moving, reown};
+    use keyring_ward::admin::import::{Source, import};
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    for name in [b"k", b"l"] {
+        keyring.generate(name, b"u@h", b"AES", 32).unwrap();
+        keyring
+            .set_attributes(name, b"u@h", noted(7, name))
+            .unwrap();
+    }
+    // As an interrupted run leaves it: the key is there, its attributes are not.
+    let key = keyring.fetch(b"l", b"u@h").unwrap().unwrap();
+    keyring
+        .store_key(b"l", b"v@h", b"AES", key.material())
+        .unwrap();
+    drop((key, keyring));
+    reown(&place.config(), b"u@h", b"v@h", Moving::default()).unwrap();
+    let check = |place: &Place| {
+        let keyring = place.open().unwrap();
+        assert_eq!(keyring.len(), 2);
+        for name in [b"k", b"l"] {
+            let key = keyring.fetch(name, b"v@h").unwrap().unwrap();
+            assert_eq!(key.attributes(), &noted(7, name));
+        }
+    };
+    check(&place);
+    let other = Place::new();
+    import(
+        &other.config(),
+        &Source::Ward(&place.config()),
+        false,
+        &mut |_, _| {},
+    )
+    .unwrap();
+    check(&other);
+}
+
+/// Attributes count as their key does, documents as the server's own; what goes makes room, and going always fits.
+#[test]
+fn attributes_and_documents_are_bounded() {
+    let place = Place::new();
+    let mut config = place.config();
+    config.limits.per_owner = 2000;
+    config.limits.total = 20_000;
+    config.limits.reserve = 10_000;
+    let keyring = Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
+    keyring.generate(b"k", b"u@h", b"AES", 32).unwrap();
+    let e = keyring
+        .set_attributes(b"k", b"u@h", noted(5, &[0; 2000]))
+        .unwrap_err();
+    assert!(e.to_string().contains("max_owner_size"), "{e}");
+    keyring
+        .set_attributes(b"k", b"u@h", noted(5, &[0; 1300]))
+        .unwrap();
+    // The same again takes the place of the first.
+    keyring
+        .set_attributes(b"k", b"u@h", noted(6, &[0; 1300]))
+        .unwrap();
+    let e = keyring.generate(b"l", b"u@h", b"AES", 400).unwrap_err();
+    assert!(e.to_string().contains("max_owner_size"), "{e}");
+    keyring
+        .set_attributes(b"k", b"u@h", Extensions::default())
+        .unwrap();
+    keyring.generate(b"l", b"u@h", b"AES", 400).unwrap();
+    keyring.put_document("a", &[0; 25_000]).unwrap();
+    let e = keyring.put_document("b", &[0; 10_000]).unwrap_err();
+    assert_eq!(e.kind(), Kind::ReadOnly);
+    assert!(
+        e.to_string().contains("full for the server's own keys"),
+        "{e}"
+    );
+    keyring.put_document("a", b"").unwrap();
+    keyring.put_document("b", &[0; 10_000]).unwrap();
+    drop(keyring);
+    // What was counted is counted again after a start.
+    let keyring = Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
+    assert!(keyring.put_document("a", &[0; 25_000]).is_err());
+    keyring.put_document("b", b"").unwrap();
+    keyring.put_document("a", &[0; 25_000]).unwrap();
+    keyring.remove(b"k", b"u@h").unwrap();
 }
 
 /// A rewrite under another KEK: the same keys, the old KEK opens it no more, and the DEK is another

@@ -8,12 +8,18 @@
 
 use arbitrary::Arbitrary;
 use keyring_ward::envelope::{FileKeys, Position};
-use keyring_ward::format::stanza::Stanza;
-use keyring_ward::key::id::KeyId;
-use keyring_ward::key::record::{Change, KeyRecord, ReadChange};
-use keyring_ward::secret::SecretPool;
-use keyring_ward::format::layout::{self, Header};
+use keyring_ward::error::Kind;
+use keyring_ward::format::features::Features;
+use keyring_ward::format::frame::{FRAME_HEADER, MAX_FRAME, write_frame};
+use keyring_ward::format::header::{Header, MAGIC, PROLOGUE, VERSION, finish_header, parse_header};
 use keyring_ward::format::lineage::{Ancestor, Lineage};
+use keyring_ward::format::record::{Operation, read_plaintext};
+use keyring_ward::format::stanza::Stanza;
+use keyring_ward::key::document::Document;
+use keyring_ward::key::extensions::{Extensions, NONE};
+use keyring_ward::key::id::KeyId;
+use keyring_ward::key::record::{KeyRecord, ReadChange};
+use keyring_ward::secret::SecretPool;
 use keyring_ward::store::file::scan::{chain_value, scan};
 use keyring_ward::store::file::torn::Bound;
 use keyring_ward::store::file::window::Window;
@@ -32,7 +38,16 @@ struct Key {
     owner: Vec<u8>,
     material: Vec<u8>,
     kind: u8,
-    put: bool,
+    what: What,
+    extensions: Vec<(u8, Vec<u8>)>,
+}
+
+#[derive(Arbitrary, Debug)]
+enum What {
+    Put,
+    Remove,
+    Attributes,
+    Document,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -56,17 +71,17 @@ enum Input<'a> {
 
 /// Puts the checksums of prologue and header right.
 fn mend_header(bytes: &mut [u8]) {
-    if bytes.len() < layout::PROLOGUE {
+    if bytes.len() < PROLOGUE {
         return;
     }
-    bytes[..8].copy_from_slice(&layout::MAGIC);
-    bytes[8..12].copy_from_slice(&layout::VERSION.to_le_bytes());
+    bytes[..8].copy_from_slice(&MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
     let length = bytes.len() as u32;
     bytes[12..16].copy_from_slice(&length.to_le_bytes());
     let crc = crc(&bytes[..16]);
     bytes[16..20].copy_from_slice(&crc);
     let end = bytes.len() - 4;
-    if end >= layout::PROLOGUE {
+    if end >= PROLOGUE {
         let crc = self::crc(&bytes[..end]);
         bytes[end..].copy_from_slice(&crc);
     }
@@ -85,15 +100,15 @@ fn crc(bytes: &[u8]) -> [u8; 4] {
 }
 
 fn header(bytes: &[u8]) {
-    let Ok(parsed) = layout::parse_header(bytes) else { return };
+    let Ok(parsed) = parse_header(bytes) else { return };
     let again = parsed.header.authenticated_bytes().expect("what was read is within the limits");
-    let again = layout::finish_header(again, &parsed.mac);
+    let again = finish_header(again, &parsed.mac);
     assert_eq!(again, bytes[..parsed.length], "one header, one way to write it");
     // Whatever follows the header: no key of ours sealed it, so nothing may come out.
     let mut seen = 0;
     let mut behind = &bytes[parsed.length..];
     let mut window = Window::new(&mut behind, parsed.length as u64, (bytes.len() - parsed.length) as u64).expect("memory");
-    let result = scan(&POOL, &mut window, &parsed, &KEYS, &mut [], &Bound::default(), &mut |_| {
+    let result = scan(&POOL, &mut window, &parsed, &KEYS, &mut [], &Bound::default(), &mut |_, _| {
         seen += 1;
         Ok(())
     });
@@ -101,19 +116,40 @@ fn header(bytes: &[u8]) {
     assert_eq!(seen, 0, "a record that was never sealed");
 }
 
-fn plaintext(text: &[u8]) {
-    let Ok(Some(change)) = layout::read_plaintext(&POOL, text) else { return };
-    if let ReadChange::Put(record) = &change {
-        let change = Change::Put(record);
-        let mut again = vec![0; layout::plaintext_length(&change)];
-        layout::write_plaintext(&change, &mut again).expect("its material is here");
-        assert_eq!(again, text);
-    }
+fn written(operation: &Operation<'_>) -> Vec<u8> {
+    let mut text = vec![0; operation.plaintext_length()];
+    operation.write(&mut text);
+    text
 }
 
-/// What a change is, without its secrets' types.
+fn plaintext(text: &[u8]) {
+    let change = match read_plaintext(&POOL, text) {
+        Ok(Some(change)) => change,
+        Ok(None) => return,
+        Err(e) => return assert_eq!(e.kind(), Kind::UnsupportedVersion, "{e}"),
+    };
+    let again = match &change {
+        ReadChange::Put(record) => written(&Operation::Put(record)),
+        // Its extensions are not kept: the record is gone with the next rewrite.
+        ReadChange::Remove(id) => return assert!(written(&Operation::Remove(id, &NONE)).len() <= text.len()),
+        ReadChange::Attributes(id, list) => written(&Operation::Attributes(id, list)),
+        ReadChange::Document(document) => written(&Operation::Document(document)),
+    };
+    assert_eq!(again, text, "one record, one way to write it");
+}
+
+/// What a change is, without its secrets' types: its name, its secret, and what it says beside them.
 #[derive(PartialEq, Debug)]
-struct Seen(Vec<u8>, Option<Vec<u8>>);
+struct Seen(Vec<u8>, Option<Vec<u8>>, Extensions);
+
+fn seen(change: ReadChange) -> Seen {
+    match change {
+        ReadChange::Put(r) => Seen(r.id.as_bytes().to_vec(), Some(r.material().to_vec()), r.extensions().clone()),
+        ReadChange::Remove(id) => Seen(id.as_bytes().to_vec(), None, Extensions::default()),
+        ReadChange::Attributes(id, list) => Seen(id.as_bytes().to_vec(), None, list),
+        ReadChange::Document(d) => Seen(d.name().into(), Some(d.content().to_vec()), d.extensions().clone()),
+    }
+}
 
 fn journal(keys: &[Key], damage: &[Damage]) {
     let stanza = Stanza {
@@ -132,6 +168,7 @@ fn journal(keys: &[Key], damage: &[Damage]) {
         lineage.push(Ancestor { header: [5; 16], sequence, chain: [4; 16] });
     }
     let head = Header {
+        features: Features { required: 0, compatible: 0x0123_4567_89AB_CDEF },
         file_id: [7; 16],
         generation: 3,
         base_sequence: 40,
@@ -143,25 +180,45 @@ fn journal(keys: &[Key], damage: &[Damage]) {
     };
     let authenticated = head.authenticated_bytes().expect("within the limits");
     let mac = KEYS.header_mac(&authenticated);
-    let mut file = layout::finish_header(authenticated, &mac);
+    let mut file = finish_header(authenticated, &mac);
     let start = file.len();
-    let (mut chain, mut sequence, mut written) = (mac, head.base_sequence, Vec::new());
+    let (mut chain, mut sequence, mut all) = (mac, head.base_sequence, Vec::new());
     let mut starts = vec![start];
     for key in keys.iter().take(12) {
         let Ok(id) = KeyId::new(&key.name, &key.owner) else { continue };
         let kind = keyring_ward::key::id::TYPES[usize::from(key.kind % 4)];
+        let Ok(list) = Extensions::new(key.extensions.iter().cloned()) else { continue };
         let Ok(material) = POOL.copy(&key.material) else { return };
-        let Ok(record) = KeyRecord::new(id, kind.as_bytes(), material, 5, 3) else { continue };
-        let change = if key.put { Change::Put(&record) } else { Change::Remove(&record) };
+        let secret = Some(key.material.clone());
+        let expected = match key.what {
+            What::Put => Seen(id.as_bytes().to_vec(), secret, list.clone()),
+            What::Remove => Seen(id.as_bytes().to_vec(), None, Extensions::default()),
+            What::Attributes => Seen(id.as_bytes().to_vec(), None, list.clone()),
+            What::Document => Seen(key.name.to_vec(), secret, list.clone()),
+        };
+        let (record, document);
+        let operation = match key.what {
+            What::Put => {
+                let Ok(new) = KeyRecord::new(id.clone(), kind.as_bytes(), material, 5, 3) else { continue };
+                record = new.with_extensions(list);
+                Operation::Put(&record)
+            }
+            What::Remove => Operation::Remove(&id, &list),
+            What::Attributes => Operation::Attributes(&id, &list),
+            What::Document => {
+                let Ok(new) = Document::new(&key.name, material, list) else { continue };
+                document = new;
+                Operation::Document(&document)
+            }
+        };
         sequence += 1;
         let at = Position { file_id: head.file_id, generation: 3, sequence, previous: chain };
-        let mut text = vec![0; layout::plaintext_length(&change)];
-        layout::write_plaintext(&change, &mut text).expect("its material is here");
+        let mut text = written(&operation);
         let (nonce, tag) = KEYS.cipher().seal(&at, &mut text).expect("the cipher works");
-        layout::write_frame(&mut file, sequence, &nonce, &text, &tag);
+        write_frame(&mut file, sequence, &nonce, &text, &tag);
         chain = chain_value(&tag);
         starts.push(file.len());
-        written.push(Seen(record.id.as_bytes().to_vec(), key.put.then(|| key.material.clone())));
+        all.push(expected);
     }
     let intact = file.clone();
     let place = |at: u32, len: usize| start + at as usize % (len - start + 1).max(1);
@@ -194,38 +251,35 @@ fn journal(keys: &[Key], damage: &[Damage]) {
             Damage::MendFrame { at } => {
                 // The checksum of a frame's start is no secret: an attacker can make it right.
                 let at = starts[usize::from(*at) % starts.len()];
-                if let Some(frame) = file.get_mut(at..at + layout::FRAME_HEADER) {
-                    let end = layout::FRAME_HEADER - 4;
+                if let Some(frame) = file.get_mut(at..at + FRAME_HEADER) {
+                    let end = FRAME_HEADER - 4;
                     let crc = crc(&frame[..end]);
                     frame[end..].copy_from_slice(&crc);
                 }
             }
         }
     }
-    let parsed = layout::parse_header(&file).expect("the header is whole");
-    let mut seen = Vec::new();
+    let parsed = parse_header(&file).expect("the header is whole");
+    let mut got = Vec::new();
     let mut behind = &file[parsed.length..];
     let mut window = Window::new(&mut behind, parsed.length as u64, (file.len() - parsed.length) as u64).expect("memory");
-    let result = scan(&POOL, &mut window, &parsed, &KEYS, &mut [], &Bound::default(), &mut |change| {
-        seen.push(match change {
-            ReadChange::Put(r) => Seen(r.id.as_bytes().to_vec(), Some(r.material().expect("its material is here").to_vec())),
-            ReadChange::Remove(id) => Seen(id.as_bytes().to_vec(), None),
-        });
+    let result = scan(&POOL, &mut window, &parsed, &KEYS, &mut [], &Bound::default(), &mut |change, _| {
+        got.push(seen(change));
         Ok(())
     });
-    assert!(seen.len() <= written.len() && seen[..] == written[..seen.len()], "not a prefix");
+    assert!(got.len() <= all.len() && got[..] == all[..got.len()], "not a prefix");
     match result {
         Ok(end) => {
-            assert!(end.torn <= layout::MAX_FRAME as u64, "more than one frame is torn");
-            assert_eq!(end.offset as usize, starts[seen.len()]);
+            assert!(end.torn <= MAX_FRAME as u64, "more than one frame is torn");
+            assert_eq!(end.offset as usize, starts[got.len()]);
             assert_eq!(end.offset + end.torn, file.len() as u64);
             if file == intact {
-                assert_eq!((seen.len(), end.torn), (written.len(), 0));
+                assert_eq!((got.len(), end.torn), (all.len(), 0));
             }
         }
         Err(e) => {
             assert_ne!(file, intact, "{e}");
-            assert_eq!(e.kind(), keyring_ward::error::Kind::Tampered, "{e}");
+            assert_eq!(e.kind(), Kind::Tampered, "{e}");
         }
     }
 }
