@@ -171,7 +171,7 @@ pub fn reown<'a>(
 fn finish_attributes(keyring: &Keyring, old: &KeyInfo, new: &KeyId) -> Result<()> {
     let there = keyring.fetch(new.name(), new.owner())?;
     match there.is_some_and(|there| there.attributes().is_empty()) {
-        true => keyring.set_attributes(new.name(), new.owner(), old.attributes().clone()),
+        true => keyring.set_moved_attributes(new, old.attributes().clone()),
         false => Ok(()),
     }
 }

@@ -22,10 +22,27 @@ impl Keyring {
     pub fn set_attributes(&self, name: &[u8], owner: &[u8], attributes: Extensions) -> Result<()> {
         let id = KeyId::new(name, owner)?;
         let mut store = self.writer()?;
+        if let Some(key) = self.look_up(name, owner) {
+            let adds = Operation::Attributes(&id, &attributes);
+            let more = adds.frame_length().saturating_sub(attributes_length(&key));
+            if adds.is_kept() && more > 0 {
+                self.sizes().check(&self.config.limits, owner, more)?;
+            }
+        }
         self.set_attributes_in(&mut **store, &id, attributes)
     }
 
-    /// The same while the store is held.
+    /// The same for a key that takes the place of another one, which goes next: see [`Keyring::restore_moved`]. A keyring
+    /// that is full is no obstacle.
+    ///
+    /// # Errors
+    /// As [`Keyring::set_attributes`].
+    pub fn set_moved_attributes(&self, id: &KeyId, attributes: Extensions) -> Result<()> {
+        let mut store = self.writer()?;
+        self.set_attributes_in(&mut **store, id, attributes)
+    }
+
+    /// The same while the store is held, after the caller has seen to the limits.
     pub(super) fn set_attributes_in(
         &self,
         store: &mut dyn Store,
@@ -41,15 +58,10 @@ impl Keyring {
         let operation = Operation::attributes(&key, &attributes);
         let replaces = attributes_length(&key);
         let new = with_attributes(&key, attributes.clone(), &self.pool)?;
-        let (owner, adds) = (id.owner(), attributes_length(&new));
-        if adds > replaces {
-            let limits = &self.config.limits;
-            self.sizes().check(limits, owner, adds - replaces)?;
-        }
         self.append_note(store, &operation, replaces)?;
         let mut sizes = self.sizes();
-        sizes.sub(owner, replaces);
-        sizes.add(owner, adds);
+        sizes.sub(id.owner(), replaces);
+        sizes.add(id.owner(), attributes_length(&new));
         drop(sizes);
         self.publish(|map| map.replace(new));
         self.tidy(store);
