@@ -1,20 +1,32 @@
 #!/usr/bin/env bash
-# Everything that CI runs, part by part, ending with one line "N passed, N failed".
-#   scripts/test.sh              all parts
-#   scripts/test.sh PART…        some: fmt clippy doc bindings deny unit fuzz exports versions server root containers admin doctor docs hsm kms mtr suite torture
-#   scripts/test.sh --all        all parts, and MySQL's whole suite instead of its quick tests, with each backend
-# A part that can't run where it should is a failure, never a silent skip.
+# Every test, part by part, ending with the seconds of each part and one line "N passed, N failed".
+#   scripts/test.sh [ci]         every proof once: what CI runs
+#   scripts/test.sh quick        format, lints and the tests without a server: fmt clippy unit
+#   scripts/test.sh --all        every part with its long numbers: MySQL's whole suite with each backend instead of its
+#                                quick tests, more kills, the whole disk experiments, a million keys. Hours.
+#   scripts/test.sh PART…        some parts, with --all in their long form:
+#                                fmt clippy doc bindings deny unit fuzz exports versions
+#                                server root containers admin doctor docs hsm kms mtr suite torture
+# The last lines are kept in mysql-test/.work/results. A part that can't run where it should is a failure, never a silent
+# skip; with CI=true so is a test that would leave something out.
 . "$(dirname "$0")/lib.sh"
 cd "$REPO"
+QUICK_PARTS="fmt clippy unit"
+CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root containers admin doctor docs hsm kms mtr suite torture"
 PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
     --all) ALL=yes ;;
-    fmt | clippy | doc | bindings | deny | unit | fuzz | exports | versions | server | root | containers | admin | doctor | docs | hsm | kms | mtr | suite | torture) PARTS+=("$argument") ;;
-    *) wrong_usage ;;
+    # shellcheck disable=SC2206  # words
+    ci) PARTS+=($CI_PARTS) ;;
+    # shellcheck disable=SC2206
+    quick) PARTS+=($QUICK_PARTS) ;;
+    *) case " $CI_PARTS " in *" $argument "*) PARTS+=("$argument") ;; *) wrong_usage ;; esac ;;
   esac
 done
-[ ${#PARTS[@]} -gt 0 ] || PARTS=(fmt clippy doc bindings deny unit fuzz exports versions server root containers admin doctor docs hsm kms mtr suite torture)
+# shellcheck disable=SC2206
+[ ${#PARTS[@]} -gt 0 ] || PARTS=($CI_PARTS)
+export KW_LONG=$ALL
 mkdir -p "$WORK"
 TOOLS=$WORK/tools
 
@@ -150,7 +162,7 @@ with_box() { # with_box NAME COMMAND…
   set -e
   count_from "$log" "$rc"
 }
-part_server() { with_box server bash /kw/mysql-test/harness/server-tests.sh; }
+part_server() { with_box server env KW_LONG="$ALL" bash /kw/mysql-test/harness/server-tests.sh; }
 # Started by root: nothing is done with root's rights, no thread or child stays behind.
 part_root() {
   [ -n "${BOX:-}" ] || { build_library; box_start; }
@@ -165,7 +177,7 @@ part_containers() {
   with_box containers bash /kw/mysql-test/harness/containers-tests.sh
 }
 # Administration: SQL functions, import and export, kills of rekey and reseal.
-part_admin() { with_box admin bash /kw/mysql-test/harness/admin-tests.sh; }
+part_admin() { with_box admin env KW_LONG="$ALL" bash /kw/mysql-test/harness/admin-tests.sh; }
 # What doctor says of a hundred set-ups, beside what the server does.
 part_doctor() { with_box doctor bash /kw/mysql-test/harness/doctor-tests.sh; }
 # The backend pkcs11 over real modules.
@@ -206,11 +218,13 @@ part_suite() {
   fi
 }
 
-# The short form of the durability experiments, in a root file system of its own.
+# Durability experiments, in a root file system of their own: the ones without a server in their short form, with --all
+# every one of them with its long numbers.
 part_torture() {
-  local log=$WORK/torture.log rc=0
+  local log=$WORK/torture.log rc=0 what=(--quick syscalls powercut tears)
   box_stop
-  scripts/torture.sh --quick syscalls powercut tears 2>&1 | tee "$log" || rc=1
+  [ "$ALL" = no ] || what=()
+  scripts/torture.sh "${what[@]}" 2>&1 | tee "$log" || rc=1
   count_from "$log" "$rc"
 }
 
@@ -284,11 +298,13 @@ trap - EXIT
 prepared
 say "finished; no server is left"
 PASSED=0 FAILED=0
+: > "$WORK/results"
 for part in "${PARTS[@]}"; do
   # A part that ended before it could count has failed.
   read -r p f seconds < "$AT/$part.counts" 2>/dev/null || p=0 f=1 seconds=0
   PASSED=$((PASSED + p)) FAILED=$((FAILED + f))
-  printf '%5d s  %-10s %s\n' "$seconds" "$part" "$([ "$f" = 0 ] || echo "$f failed")"
+  printf '%5d s  %-10s %4d passed%s\n' "$seconds" "$part" "$p" "$([ "$f" = 0 ] || echo ", $f failed")" >> "$WORK/results"
 done
-echo "$PASSED passed, $FAILED failed"
+printf '%5d s  all together\n%s\n' "$SECONDS" "$PASSED passed, $FAILED failed" >> "$WORK/results"
+cat "$WORK/results"
 [ "$FAILED" = 0 ]

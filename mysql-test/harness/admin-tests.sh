@@ -409,7 +409,8 @@ t_server_migration_mode() {
 # ---- kills ---------------------------------------------------------------------------------------
 
 # rekey and reseal are killed at random moments: the old file opens or the new one, with every key.
-t_two_hundred_kills_of_rekey_and_reseal() {
+t_kills_of_rekey_and_reseal() {
+  local kills; kills=$(many 40 200)
   reset_all
   local dir=/tmp/kw-kills i opened wait
   rm -rf $dir; mkdir -p $dir
@@ -418,7 +419,7 @@ t_two_hundred_kills_of_rekey_and_reseal() {
   echo "{\"version\":\"1.0\",\"elements\":[${elements#,}]}" > $dir/keys.json
   keyring-ward import --path $dir/k --key-file $dir/a --from $dir/keys.json >/dev/null
   local now=a other=b done_=0 killed=0
-  for ((i = 0; killed < 200; i++)); do
+  for ((i = 0; killed < kills; i++)); do
     [ $i -lt 1000 ] || fail "only $killed of $i runs were killed"
     wait=$(awk -v s=$i 'BEGIN { srand(s * 7919 + 1); printf "%.4f", rand() * 0.025 }')
     if [ $((i % 2)) = 0 ]; then
