@@ -2,7 +2,8 @@
  *
  * This file owns the memory layout of the C interface, and nothing else. It is written from
  * facts (measured on MySQL 9.7, read of 8.0 and 8.4; tests/support/host/versions.rs has each with
- * its source) about x86-64 Linux, not from MySQL's headers; names are ours. bindgen turns it into src/mysql/abi.rs (`cargo build --features bindgen`).
+ * its source) about x86-64 Linux, not from MySQL's headers; names are ours. bindgen turns it into src/mysql/abi.rs
+ * (`cargo run --manifest-path tools/bindings/Cargo.toml`).
  * It must never contain a table whose layout changes between the supported versions.
  */
 #ifndef KEYRING_WARD_ABI_H
