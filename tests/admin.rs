@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Place, content, write_secret};
+use common::{Place, content, turn, write_secret};
 use keyring_ward::admin::edit::{self, Moving};
 use keyring_ward::admin::import::{Source, import};
 use keyring_ward::admin::{export, inspect};
@@ -13,19 +13,11 @@ use keyring_ward::store::lock::Lock;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const DRY: Moving = Moving {
     server_key: false,
     dry_run: true,
 };
-
-/// Tests take turns: a child that one of them starts inherits the open lock of another one's keyring for the moment
-/// before it becomes the tool, and a lock lives as long as its last descriptor.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn tool(arguments: &[&str]) -> (i32, String, String) {
     let out = Command::new(env!("CARGO_BIN_EXE_keyring-ward"))

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::Place;
+use common::{Place, turn};
 use std::process::{Command, Output};
 
 fn tool(args: &[&str]) -> Output {
@@ -20,6 +20,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn init_status_list_verify() {
+    let _turn = turn();
     let place = Place::new();
     let path = place.dir.path().join("new-folder/keyring.ward");
     let secret = place.dir.path().join("passphrase");
@@ -123,6 +124,7 @@ fn metrics_tell_of_a_keyring_that_opens_and_of_one_that_does_not() {
 
 #[test]
 fn keys_are_listed_without_their_material() {
+    let _turn = turn();
     let place = Place::new();
     let keyring = place.open().unwrap();
     keyring
@@ -157,6 +159,7 @@ fn keys_are_listed_without_their_material() {
 
 #[test]
 fn exit_codes_say_what_is_wrong() {
+    let _turn = turn();
     let place = Place::new();
     let keyring = place.open().unwrap();
     keyring.generate(b"k", b"", b"AES", 32).unwrap();
@@ -208,6 +211,7 @@ fn exit_codes_say_what_is_wrong() {
 /// Root has nobody's rights to take on there, and goes no further as root.
 #[test]
 fn a_marker_of_a_folder_that_is_not_there() {
+    let _turn = turn();
     let place = Place::new();
     let none = place.dir.path().join("none");
     let out = tool(&["reset-marker", "--datadir", none.to_str().unwrap()]);
@@ -219,6 +223,7 @@ fn a_marker_of_a_folder_that_is_not_there() {
 
 #[test]
 fn man_pages_replace_a_link_and_do_not_follow_it() {
+    let _turn = turn();
     let place = Place::new();
     let (victim, folder) = (place.dir.path().join("victim"), place.data_dir());
     std::fs::write(&victim, "kept").unwrap();
@@ -237,6 +242,7 @@ fn man_pages_replace_a_link_and_do_not_follow_it() {
 
 #[test]
 fn rekey_changes_the_kek_and_refuses_beside_a_server() {
+    let _turn = turn();
     let place = Place::new();
     let server = place.open().unwrap();
     server.generate(b"k", b"", b"AES", 32).unwrap();
@@ -300,6 +306,7 @@ fn rekey_changes_the_kek_and_refuses_beside_a_server() {
 /// the configured keyring is not touched.
 #[test]
 fn what_is_given_directly_wins_in_every_command() {
+    let _turn = turn();
     let arg = |p: std::path::PathBuf| p.to_str().unwrap().to_string();
     let filled = |kek: u8| {
         let place = Place::new();

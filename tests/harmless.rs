@@ -3,22 +3,15 @@
 
 mod common;
 
-use common::{Place, content, write_secret};
+use common::{Place, content, turn, write_secret};
 use keyring_ward::key::id::KeyId;
 use keyring_ward::key::record::KeyRecord;
 use serde_json::Value;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const INNODB: &[u8] = b"INNODBKey-01234567-89ab-cdef-0123-456789abcdef-3";
-
-/// Tests take turns: a child inherits the open lock of another one's keyring until it becomes the tool.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 fn filled() -> Place {
     let place = Place::new();

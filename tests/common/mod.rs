@@ -13,6 +13,24 @@ use keyring_ward::store::marker::{self, Slot};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Tests of one program that change what is the process's take turns: a limit on the size of files, and programs that
+/// are started, for a child has the open lock of another test's keyring until it becomes the tool, and a lock lives as
+/// long as its last descriptor. Nothing to wait for where each test is a process (nextest).
+pub fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says that a test leaves something out, and why; in CI (`CI` is set) that is a failure.
+pub fn left_out(why: &str) {
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "must not be left out in CI: {why}"
+    );
+    eprintln!("SKIPPED: {why}");
+}
 
 /// A folder with a key file, a place for a keyring file and a data directory.
 pub struct Place {

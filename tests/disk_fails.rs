@@ -1,17 +1,131 @@
-//! A failed fdatasync (design rule 11): nothing is published, writes are refused, reads are served,
-//! and only a complete rewrite ends it. The kernel itself makes the call fail: a seccomp filter on
-//! one thread.
+//! A disk that fails or is full, as the kernel itself has it: by a seccomp filter on one thread, and by the limit on the
+//! size of files, which is the process's; so every test here takes its turn.
+//!
+//! A write without room is not there, its bytes are cut off again, at once or later, and the keyring works on when there
+//! is room. After a failed fdatasync (design rule 11) nothing is published, writes are refused, reads are served, and
+//! only a complete rewrite ends it. It must hold no test that leaves the limit set or a call failing.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
-use common::faults::{while_failing, while_failing_with};
-use common::{Place, content};
+use common::faults::{limit_file_size, while_failing, while_failing_with};
+use common::{Place, content, turn};
 use keyring_ward::config::Config;
 use keyring_ward::error::Kind;
+use keyring_ward::key::id::KeyId;
+use keyring_ward::key::record::KeyRecord;
 use keyring_ward::keyring::Keyring;
 use keyring_ward::store::lock::Lock;
 use std::path::PathBuf;
+
+// ---- no room ---------------------------------------------------------------------------------------
+
+#[test]
+fn a_write_without_room_leaves_nothing_behind() {
+    let _turn = turn();
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    keyring.generate(b"first", b"", b"AES", 32).unwrap();
+    let before = place.read();
+    let keys = content(&keyring);
+    // Room for no byte, for a part of the record, for all but its last byte.
+    for room in [0, 1, 31, 32, 50, 100] {
+        limit_file_size(before.len() as u64 + room);
+        let failed = keyring.generate(b"second", b"", b"AES", 32);
+        limit_file_size(libc::RLIM_INFINITY);
+        assert_eq!(
+            failed.unwrap_err().kind(),
+            Kind::Io,
+            "room for {room} bytes"
+        );
+        assert_eq!(place.read(), before, "room for {room} bytes: cut off again");
+        assert_eq!(content(&keyring), keys, "nothing was published");
+    }
+    keyring.generate(b"second", b"", b"AES", 32).unwrap();
+    // A rewrite without room changes nothing either.
+    limit_file_size(100);
+    let failed = keyring.compact();
+    limit_file_size(libc::RLIM_INFINITY);
+    assert_eq!(failed.unwrap_err().kind(), Kind::Io);
+    assert!(!place.dir.path().join("keyring.ward.new").exists());
+    keyring.generate(b"third", b"", b"AES", 32).unwrap();
+    drop(keyring);
+    assert_eq!(place.open().unwrap().list().len(), 3);
+}
+
+/// An import of any number of keys is all of them or none, wherever the disk is full.
+#[test]
+fn many_keys_are_stored_at_once_or_not_at_all() {
+    let _turn = turn();
+    for n in [2u8, 3, 10, 15, 16, 40] {
+        let place = Place::new();
+        let keyring = place.open().unwrap();
+        keyring.generate(b"first", b"", b"AES", 32).unwrap();
+        let (before, keys) = (place.read(), content(&keyring));
+        let records = || {
+            let one = |i: u8| {
+                let id = KeyId::new(&[b'i', b'a' + i], b"u@h").unwrap();
+                let material = keyring.pool().copy(&[i; 32]).unwrap();
+                KeyRecord::new(id, b"AES", material, 1, 1).unwrap()
+            };
+            (0..n).map(one).collect::<Vec<_>>()
+        };
+        // Nothing fits, a part of a record, one record, half of all.
+        for room in [0, 50, 150, u64::from(n) * 60] {
+            limit_file_size(before.len() as u64 + room);
+            let stored = keyring.restore_all(records());
+            limit_file_size(libc::RLIM_INFINITY);
+            let e = stored.unwrap_err();
+            assert_eq!(content(&keyring), keys, "{n} keys, {room} bytes: {e}");
+            assert_eq!(place.read(), before, "{n} keys, {room} bytes");
+        }
+        keyring.restore_all(records()).unwrap();
+        drop(keyring);
+        assert_eq!(place.open().unwrap().len(), 1 + usize::from(n));
+    }
+}
+
+/// An exhausted quota can refuse the cut as well (seen on btrfs): nothing was synced, so the next
+/// write that can cut is enough.
+#[test]
+fn a_failed_write_that_cannot_be_cut_off_is_cut_off_later() {
+    let _turn = turn();
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    keyring.generate(b"first", b"", b"AES", 32).unwrap();
+    let whole = place.read();
+    let e = while_failing(libc::SYS_ftruncate, || {
+        limit_file_size(whole.len() as u64 + 40);
+        let failed = keyring.generate(b"lost", b"", b"AES", 32);
+        limit_file_size(libc::RLIM_INFINITY);
+        failed
+    })
+    .unwrap_err();
+    assert_eq!(e.kind(), Kind::Io, "{e}");
+    assert_eq!(
+        place.read().len(),
+        whole.len() + 40,
+        "half of a record is there"
+    );
+    let refused = while_failing(libc::SYS_ftruncate, || {
+        keyring.generate(b"x", b"", b"AES", 32)
+    });
+    let e = refused.unwrap_err();
+    assert_eq!(e.kind(), Kind::ReadOnly);
+    assert!(e.to_string().contains("tries again"), "{e}");
+    assert!(keyring.status().store.refusing.is_some());
+    // Killed now, the half record is a torn one: nothing that was acknowledged is lost.
+    keyring.generate(b"second", b"", b"AES", 32).unwrap();
+    assert!(keyring.status().store.refusing.is_none());
+    let keys = content(&keyring);
+    drop(keyring);
+    let keyring = place.open().unwrap();
+    assert_eq!(content(&keyring), keys);
+    assert_eq!(keyring.list().len(), 2);
+    assert!(keyring.take_warnings().is_empty(), "nothing torn");
+}
+
+// ---- a sync that fails -----------------------------------------------------------------------------
 
 fn with_a_key() -> (Place, Keyring) {
     let place = Place::new();
@@ -36,6 +150,7 @@ fn another_record(place: &Place) -> Vec<u8> {
 
 #[test]
 fn a_failed_fdatasync_refuses_writes_until_a_rewrite() {
+    let _turn = turn();
     let place = Place::new();
     let keyring = place.open().unwrap();
     keyring.generate(b"first", b"", b"AES", 32).unwrap();
@@ -82,6 +197,7 @@ fn a_failed_fdatasync_refuses_writes_until_a_rewrite() {
 
 #[test]
 fn a_failed_fsync_while_creating_or_compacting_publishes_nothing() {
+    let _turn = turn();
     let place = Place::new();
     let keyring = place.open().unwrap();
     let failed = while_failing(libc::SYS_fsync, || keyring.generate(b"k", b"", b"AES", 32));
@@ -97,6 +213,7 @@ fn a_failed_fsync_while_creating_or_compacting_publishes_nothing() {
 
 #[test]
 fn what_a_killed_server_left_is_synced_before_it_is_served() {
+    let _turn = turn();
     let place = Place::new();
     place
         .open()
@@ -113,6 +230,7 @@ fn what_a_killed_server_left_is_synced_before_it_is_served() {
 /// says nothing of what an earlier one has lost.
 #[test]
 fn a_reload_as_a_reader_serves_nothing_that_is_not_on_the_disk() {
+    let _turn = turn();
     let (place, keyring) = with_a_key();
     let server = place.server();
     let read_only = Config {
@@ -158,6 +276,7 @@ fn a_reload_as_a_reader_serves_nothing_that_is_not_on_the_disk() {
 /// The same bytes, written over the file by somebody else: they are not on the disk because ours were.
 #[test]
 fn bytes_that_somebody_else_wrote_are_synced_before_they_are_served() {
+    let _turn = turn();
     let (place, keyring) = with_a_key();
     let (config, server) = (place.config(), place.server());
     let reload =
@@ -179,6 +298,7 @@ fn bytes_that_somebody_else_wrote_are_synced_before_they_are_served() {
 /// else is.
 #[test]
 fn what_is_cut_off_later_is_what_the_failed_write_left() {
+    let _turn = turn();
     let (place, keyring) = with_a_key();
     let theirs = another_record(&place);
     let whole = place.read();
@@ -228,6 +348,7 @@ fn what_is_cut_off_later_is_what_the_failed_write_left() {
 /// After a failed sync the keyring is written anew by who has the lock, and not over another one's file.
 #[test]
 fn a_rescue_needs_the_lock_and_its_own_file() {
+    let _turn = turn();
     let (place, keyring) = with_a_key();
     let whole = place.read();
     let theirs = [&whole[..], &another_record(&place)].concat();
