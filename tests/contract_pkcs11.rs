@@ -152,6 +152,15 @@ impl Hsm {
 
     /// A configuration: the usual members, with `changes` laid over those of "pkcs11".
     fn config_with(&self, module: &Path, path: &Path, changes: &[(&str, &str)]) -> Config {
+        json::parse(self.json(module, path, changes).as_bytes(), "test")
+            .unwrap()
+            .layer
+            .finish()
+            .unwrap()
+    }
+
+    /// The same, as it stands in a file.
+    fn json(&self, module: &Path, path: &Path, changes: &[(&str, &str)]) -> String {
         let mut pkcs11 = serde_json::json!({
             "module": module, "token_label": "ward", "key_label": "kek", "pin_file": self.dir.join("pin"),
         });
@@ -161,11 +170,7 @@ impl Hsm {
         let text = serde_json::json!({
             "backend": "pkcs11", "path": path, "timeout": 2, "start_timeout": 2, "pkcs11": pkcs11,
         });
-        json::parse(text.to_string().as_bytes(), "test")
-            .unwrap()
-            .layer
-            .finish()
-            .unwrap()
+        text.to_string()
     }
 
     fn config(&self, path: &Path, changes: &[(&str, &str)]) -> Config {
@@ -659,6 +664,211 @@ fn what_is_wrong_with_tokens_and_keys() {
             .join("")
             .contains("slot numbers can change")
     );
+}
+
+/// What is spoilt, and what is said of it.
+struct BadInput<'a> {
+    name: &'a str,
+    module: &'a Path,
+    /// Members of "pkcs11" that are others.
+    changes: &'a [(&'a str, &'a str)],
+    /// What the PIN file has instead, and its mode.
+    pin: Option<(&'a [u8], u32)>,
+    /// What the shim does.
+    fault: &'a str,
+    kind: Kind,
+    words: &'a str,
+}
+
+impl Hsm {
+    /// What is wrong with a bad input's answers: the opening's and doctor's.
+    fn judge(&self, input: &BadInput<'_>, path: &Path) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let pin = self.dir.join("bad-pin");
+        let _ = std::fs::remove_file(&pin);
+        let mut changes = input.changes.to_vec();
+        if let Some((bytes, mode)) = input.pin {
+            std::fs::write(&pin, bytes).unwrap();
+            std::fs::set_permissions(&pin, PermissionsExt::from_mode(mode)).unwrap();
+        }
+        let pin = pin.to_str().unwrap();
+        if input.pin.is_some() || input.name.starts_with("PIN file missing") {
+            changes.push(("pin_file", pin));
+        }
+        let text = self.json(input.module, path, &changes);
+        let file = self.dir.join("bad.cnf");
+        std::fs::write(&file, &text).unwrap();
+        let config = self.config_with(input.module, path, &changes);
+        let before = std::fs::read(path).unwrap();
+        self.control(input.fault);
+        match open(&config) {
+            Ok(_) => wrong.push("it opened".into()),
+            Err(e) if e.kind() != input.kind || !e.to_string().contains(input.words) => {
+                wrong.push(format!("opening says: {e}"));
+            }
+            Err(_) => {}
+        }
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_keyring-ward"))
+            .args(["doctor", "--json", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        // A PIN that was refused is not tried again.
+        let told = said.contains(input.words) || said.contains("refused by this token before");
+        if out.status.code() != Some(15) || !told {
+            wrong.push(format!("doctor ends with {:?}: {said}", out.status.code()));
+        }
+        self.control("");
+        let _ = std::fs::remove_file(&pkcs11(&config).refused_pin);
+        if std::fs::read(path).unwrap() != before {
+            wrong.push("the keyring file was changed".into());
+        }
+        let name = |w| format!("{}: {w}", input.name);
+        wrong.into_iter().map(name).collect()
+    }
+}
+
+/// What is wrong with the module, the token, the key or the PIN: each says so, in the opening and in doctor, and the
+/// keyring is as it was. A few stand in hsm-tests.sh as well, under a server.
+#[test]
+fn every_bad_input_is_told_and_nothing_is_lost() {
+    let Some(hsm) = hsm() else { return };
+    let (_dir, path) = place();
+    let shim = hsm.shim();
+    hsm.make_kek(&hsm.shimmed(&path));
+    let keyring = open(&hsm.shimmed(&path)).unwrap();
+    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    drop(keyring);
+    let beside = |what: &str| shim.with_file_name(format!("bad-{what}-{}.so", std::process::id()));
+    let (arm, loose) = (beside("arm"), beside("loose"));
+    let mut other = std::fs::read(&shim).unwrap();
+    std::fs::write(&loose, &other).unwrap();
+    std::fs::set_permissions(&loose, PermissionsExt::from_mode(0o777)).unwrap();
+    other[18..20].copy_from_slice(&183u16.to_le_bytes()); // e_machine: AArch64
+    std::fs::write(&arm, &other).unwrap();
+    std::fs::set_permissions(&arm, PermissionsExt::from_mode(0o755)).unwrap();
+    let row = |name, kind, words| BadInput {
+        name,
+        module: &shim,
+        changes: &[],
+        pin: None,
+        fault: "",
+        kind,
+        words,
+    };
+    let module = |name, module, kind, words| BadInput {
+        module: Path::new(module),
+        ..row(name, kind, words)
+    };
+    let pin = |name, bytes, mode, kind, words| BadInput {
+        pin: Some((bytes, mode)),
+        ..row(name, kind, words)
+    };
+    let fault = |name, fault, kind, words| BadInput {
+        fault,
+        ..row(name, kind, words)
+    };
+    let change = |name, changes, kind, words| BadInput {
+        changes,
+        ..row(name, kind, words)
+    };
+    let libc = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+    let (arm_path, loose_path) = (arm.to_str().unwrap(), loose.to_str().unwrap());
+    let (absent_token, absent_key) = ([("token_label", "absent")], [("key_label", "absent")]);
+    let kwp = [("mechanism", "aes-kwp")];
+    let rows = [
+        module(
+            "module missing",
+            "/nowhere/module.so",
+            Kind::NotFound,
+            "No such file",
+        ),
+        module(
+            "not a PKCS#11 module",
+            libc,
+            Kind::Config,
+            "has no C_GetFunctionList",
+        ),
+        module(
+            "not a library",
+            "/etc/passwd",
+            Kind::Config,
+            "is not a shared library",
+        ),
+        module(
+            "another architecture",
+            arm_path,
+            Kind::Config,
+            "for another architecture",
+        ),
+        module(
+            "module writable by all",
+            loose_path,
+            Kind::Permission,
+            "others than its owner can change it",
+        ),
+        change(
+            "token missing",
+            &absent_token,
+            Kind::NotFound,
+            "no token 'absent'",
+        ),
+        change(
+            "key missing",
+            &absent_key,
+            Kind::NotFound,
+            "there is no AES key 'absent'",
+        ),
+        row("PIN file missing", Kind::NotFound, "No such file"),
+        pin("PIN empty", b"", 0o600, Kind::InvalidInput, "is empty"),
+        pin(
+            "PIN wrong",
+            b"99999999",
+            0o600,
+            Kind::Denied,
+            "CKR_PIN_INCORRECT",
+        ),
+        pin(
+            "PIN readable by all",
+            b"1234",
+            0o644,
+            Kind::Permission,
+            "mode 0644",
+        ),
+        fault("PIN locked", "Login a4", Kind::Denied, "CKR_PIN_LOCKED"),
+        fault("PIN expired", "Login a3", Kind::Denied, "CKR_PIN_EXPIRED"),
+        fault(
+            "token removed",
+            "GetTokenInfo e0",
+            Kind::Unreachable,
+            "CKR_TOKEN_NOT_PRESENT",
+        ),
+        fault(
+            "device error",
+            "DecryptInit 30",
+            Kind::Unreachable,
+            "CKR_DEVICE_ERROR",
+        ),
+        fault(
+            "no session left",
+            "OpenSession b1",
+            Kind::Unreachable,
+            "CKR_SESSION_COUNT",
+        ),
+        change(
+            "another mechanism pinned",
+            &kwp,
+            Kind::WrongKek,
+            "the configuration pins 'aes-kwp'",
+        ),
+    ];
+    let wrong: Vec<_> = rows.iter().flat_map(|row| hsm.judge(row, &path)).collect();
+    for file in [arm, loose] {
+        std::fs::remove_file(file).unwrap();
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(open(&hsm.shimmed(&path)).unwrap().list().len(), 1);
 }
 
 /// The configuration for keys on the token, with a KEK of its own.
