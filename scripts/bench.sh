@@ -26,7 +26,7 @@ kept=$REPO/bench/results/$(date -u +%Y-%m-%dT%H%M)-$commit.txt
 mkdir -p "${kept%/*}"
 {
   echo "scripts/bench.sh $* on $(uname -m), $(nproc) processors, $(date -u +%Y-%m-%dT%H:%M:%SZ), commit $commit"
-  awk -f "$REPO/scripts/bench.awk" "$log"
+  "$REPO/target/tools/debug/judge" bench "$log"
   grep '^RESULT' "$log"
 } > "$kept"
 grep -v '^RESULT' "$kept"

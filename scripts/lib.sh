@@ -74,6 +74,12 @@ build_library() {
   (cd "$REPO" && cargo build --release --locked)
 }
 
+# The program that judges what the harness sees: without a dependency, and with a folder of its own, so that it is there in
+# seconds and waits for no other build.
+build_judge() {
+  cargo build --locked -q --manifest-path "$REPO/tools/judge/Cargo.toml" --target-dir "$REPO/target/tools"
+}
+
 has_docker() {
   [ "${KW_NO_DOCKER:-}" = "" ] && command -v docker >/dev/null && docker info >/dev/null 2>&1
 }
@@ -269,7 +275,8 @@ box_start() {
     as_root mount -t tmpfs -o ro,size=1m readonly "$BOX/readonly"
   fi
   trap box_stop EXIT
-  box_put "$REPO" mysql-test scripts share tests/vectors target/release/libkeyring_ward.so target/release/keyring-ward
+  build_judge
+  box_put "$REPO" mysql-test scripts share tests/vectors target/release/libkeyring_ward.so target/release/keyring-ward target/tools/debug/judge
   box sh /kw/mysql-test/container/install-ward.sh /kw/target/release
 }
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs the commands of the documents as they are written, in a fresh place, as a reader would: docs-tests.sh [NAME…]
-# Every fenced block of the pages below is run, or skipped with a printed reason (docs-blocks.awk has the directives). A page
+# Every fenced block of the pages below is run, or skipped with a printed reason (tools/judge/src/blocks.rs has the directives). A page
 # names its scenarios at its head; a test is one scenario of one page. It must never mend what a page forgot: if a step
 # needs something, the page says so.
 . /kw/mysql-test/harness/tests-lib.sh
@@ -146,7 +146,7 @@ run_page() {
   local out=/tmp/kw-docs-blocks line kind argument where number rc word text ran=0
   fresh_place
   rm -rf $out; mkdir -p $out
-  awk -v out=$out -f /kw/mysql-test/harness/docs-blocks.awk "/kw/$1"
+  $JUDGE blocks $out "/kw/$1"
   while IFS=$'\t' read -r line kind argument where number <&3; do
     in_scope "$where" "$2" || continue
     case "$kind" in
@@ -183,7 +183,7 @@ t_every_block_is_run_or_skipped_with_a_reason() {
   for page in $PAGES; do
     [ -e "/kw/$page" ] || { [ "$page" = docs/guide/containers.md ] && continue; fail "$page is missing"; }
     rm -rf $out; mkdir -p $out
-    awk -v out=$out -f /kw/mysql-test/harness/docs-blocks.awk "/kw/$page"
+    $JUDGE blocks $out "/kw/$page"
     known=$(awk -F'\t' '$2 == "scenarios" {print $3}' $out/steps)
     while IFS=$'\t' read -r line kind argument where number; do
       case "$kind" in
@@ -202,33 +202,6 @@ t_every_block_is_run_or_skipped_with_a_reason() {
   done
   echo "    $blocks blocks are run, $skipped are skipped"
   [ $blocks -gt 15 ]
-}
-
-# What the extractor must never let pass: a block that nobody runs, a directive that reaches none.
-t_the_extractor_misses_nothing() {
-  local out=/tmp/kw-docs-check page=/tmp/kw-docs-page text expected
-  while IFS='|' read -r text expected; do
-    rm -rf $out; mkdir -p $out
-    printf '%b' "$text" > $page
-    awk -v out=$out -f /kw/mysql-test/harness/docs-blocks.awk $page
-    expect "$text" "$(cut -f1-4 $out/steps | tr '\t\n' ' ;')" "$expected"
-  done <<'END'
-```sh\nls\n```\n|1 sh - -;
-```\nls\n```\n|1 error nothing says what is to be done with this block (language '') -;
-```ini\n[a]\n```\n|1 error nothing says what is to be done with this block (language 'ini') -;
-<!-- run: in=a,b append=/etc/my.cnf -->\n```ini\n[a]\n```\n|2 append /etc/my.cnf a,b;
-<!-- run: in=a -->\n```sql\nSELECT 1\n```\n|2 sql - a;
-<!-- run: skip it takes an hour -->\n\n```sh\nls\n```\n|3 skip it takes an hour -;
-<!-- run: skip -->\n```sh\nls\n```\n|2 error nothing says what is to be done with this block (language 'sh') -;
-<!-- expect: x -->\nText.\n|2 error the directive of line 1 stands before no block -;
-<!-- run: sh -->\n|1 error the directive of line 1 stands before no block -;
-<!-- run: sh\n-->\n|1 error a directive that is not a line of its own, or not closed -;
-```sh\nls\n|1 sh - -;2 error the last block is not closed -;
-1. x\n   ```sh\n   ls\n   ```\n<!-- do: in=b restart -->\n|2 sh - -;5 do restart b;
-END
-  printf '1. x\n   ```sh\n   ls\n     -l\n   ```\n' > $page; awk -v out=$out -f /kw/mysql-test/harness/docs-blocks.awk $page
-  expect "an indented block" "$(cat $out/001)" "ls
-  -l"
 }
 
 # What sentences quote can't be run; that its commands and options exist can be looked at.

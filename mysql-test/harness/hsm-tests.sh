@@ -302,22 +302,8 @@ t_pin_leaves_no_trace() {
   start_as_mysql env --
   install_udf; encrypted_table
   sql -e "ALTER INSTANCE RELOAD KEYRING"
-  cat > /tmp/kw-search.pl <<'PERL'
-my ($pid, @needles) = @ARGV; my %found;
-open my $maps, "<", "/proc/$pid/maps" or die "maps: $!"; open my $mem, "<:raw", "/proc/$pid/mem" or die "mem: $!";
-while (<$maps>) {
-  my ($from, $to, $mode) = /^([0-9a-f]+)-([0-9a-f]+) (\S+)/ or next; next unless $mode =~ /r/ && !/\[v/;
-  ($from, $to) = (hex $from, hex $to);
-  for (my $at = $from; $at < $to; $at += 1 << 20) {
-    my $size = $to - $at < (1 << 20) + 64 ? $to - $at : (1 << 20) + 64;
-    sysseek $mem, $at, 0 or last; sysread $mem, my $bytes, $size or last;
-    for my $n (@needles) { my $i = -1; while (($i = index $bytes, $n, $i + 1) >= 0) { $found{$n}{$at + $i} = 1 } }
-  }
-}
-print join(" ", map { scalar keys %{$found{$_} || {}} } @needles), "\n";
-PERL
   # The search must be able to find something: the token's label is there.
-  local found; found=$(as_mysql perl /tmp/kw-search.pl "$SERVER" "$PIN" "token_label")
+  local found; found=$(as_mysql $JUDGE memory "$SERVER" "$PIN" "token_label")
   echo "    PIN in memory: ${found% *} places; a word of the configuration: ${found#* } places"
   [ "${found#* }" -gt 0 ] || fail "the search finds nothing at all"
   expect "places with the PIN" "${found% *}" 0
@@ -458,6 +444,7 @@ t_bad_input() {
   start_server; install_udf; encrypted_table; stop_server
   local sum; sum=$(sha256sum < "$KEYS/keyring.ward")
   START_TIMEOUT=2 pkcs11_config; cp "$CONFIG" /tmp/kw-good.cnf
+  mended() { cp /tmp/kw-good.cnf "$CONFIG"; faults ""; pin_file; rm -f "$KEYS/keyring.ward.refused-pin"; }
   bad() { # bad WHAT KIND TEXT: the configuration, file or fault is broken now
     start_server || fail "$1: the server did not start"
     expect "$1: status" "$(status_row Component_status)" Disabled
@@ -465,29 +452,31 @@ t_bad_input() {
     case "$error" in *"$2:"*"$3"*) ;; *) fail "$1: $error" ;; esac
     printf '    %-26s %s\n' "$1" "$(echo "$error" | cut -c1-230)"
     stop_server
-    cp /tmp/kw-good.cnf "$CONFIG"; faults ""; pin_file; rm -f "$KEYS/keyring.ward.refused-pin"
+    mended
     expect "$1: the keyring file" "$(sha256sum < "$KEYS/keyring.ward")" "$sum"
   }
+  # What is not of the server's own doing is a row of tests/contract_pkcs11.rs as well: here with --all alone.
+  rarely() { if [ "$(many no yes)" = yes ]; then bad "$@"; else mended; fi; }
   edit() { sed -i "$1" "$CONFIG"; }
   edit "s|$SHIM|/nowhere/module.so|"; bad "module missing" NotFound "No such file"
-  edit "s|$SHIM|/usr/lib/x86_64-linux-gnu/libz.so.1|"; bad "not a PKCS#11 module" Config "has no C_GetFunctionList"
-  edit "s|$SHIM|/etc/passwd|"; bad "not a library" Config "is not a shared library"
+  edit "s|$SHIM|/usr/lib/x86_64-linux-gnu/libz.so.1|"; rarely "not a PKCS#11 module" Config "has no C_GetFunctionList"
+  edit "s|$SHIM|/etc/passwd|"; rarely "not a library" Config "is not a shared library"
   head -c 18 $SHIM > /kw/arm.so; printf '\267\0' >> /kw/arm.so; tail -c +21 $SHIM >> /kw/arm.so
-  edit "s|$SHIM|/kw/arm.so|"; bad "another architecture" Config "for another architecture"
+  edit "s|$SHIM|/kw/arm.so|"; rarely "another architecture" Config "for another architecture"
   cp $SHIM /kw/open.so; chmod 777 /kw/open.so
-  edit "s|$SHIM|/kw/open.so|"; bad "module writable by all" Permission "others than its owner can change it"
-  edit 's|"token_label": "ward"|"token_label": "absent"|'; bad "token missing" NotFound "no token 'absent'"
+  edit "s|$SHIM|/kw/open.so|"; rarely "module writable by all" Permission "others than its owner can change it"
+  edit 's|"token_label": "ward"|"token_label": "absent"|'; rarely "token missing" NotFound "no token 'absent'"
   edit 's|"key_label": "kek"|"key_label": "absent"|'; bad "key missing" NotFound "there is no AES key 'absent'"
-  rm "$KEYS/pin"; bad "PIN file missing" NotFound "No such file"
-  pin_file ""; bad "PIN empty" InvalidInput "is empty"
+  rm "$KEYS/pin"; rarely "PIN file missing" NotFound "No such file"
+  pin_file ""; rarely "PIN empty" InvalidInput "is empty"
   pin_file 99999999; bad "PIN wrong" Denied "CKR_PIN_INCORRECT"
-  chmod 644 "$KEYS/pin"; bad "PIN readable by all" Permission "mode 0644"
-  faults "Login a4"; bad "PIN locked" Denied "CKR_PIN_LOCKED"
-  faults "Login a3"; bad "PIN expired" Denied "CKR_PIN_EXPIRED"
+  chmod 644 "$KEYS/pin"; rarely "PIN readable by all" Permission "mode 0644"
+  faults "Login a4"; rarely "PIN locked" Denied "CKR_PIN_LOCKED"
+  faults "Login a3"; rarely "PIN expired" Denied "CKR_PIN_EXPIRED"
   faults "GetTokenInfo e0"; bad "token removed" Unreachable "CKR_TOKEN_NOT_PRESENT"
-  faults "DecryptInit 30"; bad "device error" Unreachable "CKR_DEVICE_ERROR"
-  faults "OpenSession b1"; bad "no session left" Unreachable "CKR_SESSION_COUNT"
-  edit 's|"key_label"|"mechanism": "aes-kwp", "key_label"|'; bad "another mechanism pinned" WrongKek "the configuration pins 'aes-kwp'"
+  faults "DecryptInit 30"; rarely "device error" Unreachable "CKR_DEVICE_ERROR"
+  faults "OpenSession b1"; rarely "no session left" Unreachable "CKR_SESSION_COUNT"
+  edit 's|"key_label"|"mechanism": "aes-kwp", "key_label"|'; rarely "another mechanism pinned" WrongKek "the configuration pins 'aes-kwp'"
   start_server; expect row "$(row)" one; stop_server
   # The right label, but another key.
   as_mysql pkcs11-tool --module $SOFTHSM --token-label ward --login --pin $PIN --delete-object --type secrkey --label kek >/dev/null

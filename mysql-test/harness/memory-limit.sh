@@ -21,7 +21,7 @@ crafted() {
 
 # Puts the bytes on standard input in place of the keyring, as the server's own account would.
 put() { rm -f "$KEYS/keyring.ward"; (umask 077; cat > "$KEYS/keyring.ward"); chown mysql:mysql "$KEYS/keyring.ward"; }
-craft() { perl /kw/mysql-test/harness/craft.pl /var/cache/kw-good.ward /tmp/kw-crafted "$@" || fail craft; put < /tmp/kw-crafted; }
+craft() { $JUDGE craft /var/cache/kw-good.ward /tmp/kw-crafted "$@" || fail craft; put < /tmp/kw-crafted; }
 begin_limited() { # a server with the key k, under the limit
   with_component; start_server; install_udf
   sql -e "SELECT keyring_key_generate('k','AES',32), keyring_key_generate('l','AES',32)" >/dev/null

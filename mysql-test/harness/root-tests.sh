@@ -525,10 +525,8 @@ t_migration_tool_by_a_local_file() {
 # ---- proof by system calls -----------------------------------------------------------------------
 
 # What root did in a trace: "CALL PATH" lines, without the process's own pseudo-files.
-by_root() { perl /kw/mysql-test/harness/attribute-syscalls.pl --paths "$1" | sed -n 's/^0 //p' | grep -v ' /proc/self/\| /proc/thread-self/' | sort -u; }
-table() { perl /kw/mysql-test/harness/attribute-syscalls.pl "$1" | awk -v m="$M" '
-  { n[$2 " " ($1 == 0 ? "root" : $1 == m ? "account" : "nobody")] += $3; c[$2] = 1 }
-  END { for (i in c) printf "    %-12s %6d as root %6d as the account %6d as nobody\n", i, n[i " root"], n[i " account"], n[i " nobody"] }' | sort; }
+by_root() { $JUDGE syscalls --paths "$1" | sed -n 's/^0 //p' | grep -v ' /proc/self/\| /proc/thread-self/' | sort -u; }
+table() { $JUDGE syscalls --table "$M" "$1"; }
 
 t_strace_of_a_start() {
   with_passphrase
@@ -553,7 +551,7 @@ t_strace_of_a_start() {
   sed 's/^/    root, with the component only: /' /tmp/kw-more
   expect "what root does with the component only" "$more" ""
   grep -q "$KEYS/keyring.ward" /tmp/kw-with || fail "the trace does not show the keyring"
-  grep -q "^$M openat $KEYS/keyring.ward\$" <(perl /kw/mysql-test/harness/attribute-syscalls.pl --paths /tmp/kw-with) || fail "the keyring was not opened as the account"
+  grep -q "^$M openat $KEYS/keyring.ward\$" <($JUDGE syscalls --paths /tmp/kw-with) || fail "the keyring was not opened as the account"
 }
 
 # What the tool opens as root is root's alone, on the whole way; nothing else is done as root.
@@ -582,7 +580,7 @@ t_strace_of_the_tool() {
         *) grep -qx -- "$call" <<< "$allowed" || fail "$name: root does $call $path" ;;
       esac
     done < <(by_root /tmp/kw-tool)
-    grep -q "^$M openat" <(perl /kw/mysql-test/harness/attribute-syscalls.pl --paths /tmp/kw-tool) || fail "$name: nothing was opened as the account"
+    grep -q "^$M openat" <($JUDGE syscalls --paths /tmp/kw-tool) || fail "$name: nothing was opened as the account"
   }
   traced doctor "" doctor --plugin-dir $PLUGINS --datadir $DATA
   traced status "" status --config "$CONFIG"

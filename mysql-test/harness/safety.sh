@@ -47,8 +47,8 @@ leaks() {
   local label hex guarded elsewhere core told
   while read -r label hex; do
     read -r guarded elsewhere < <(awk -v l="$label" '$1 == l { print $2, $3 }' /tmp/kw-hunt)
-    core=$(HEX=$hex perl -0777 -e 'my $s = pack "H*", $ENV{HEX}; open F, "<:raw", $ARGV[0] or die; my ($n, $buf, $tail) = (0, "", ""); while (read F, $buf, 1<<24) { my $b = $tail . $buf; my $p = -1; while (($p = index $b, $s, $p + 1) >= 0) { $n++ } $tail = substr $b, -(length($s) - 1); } print $n' /tmp/kw-core.$SERVER)
-    told=$(cat "$LOG" /tmp/kw-rows /tmp/kw-tool /tmp/kw-said | HEX=$hex perl -0777 -ne 'my $s = pack "H*", $ENV{HEX}; my $n = () = /\Q$s\E|$ENV{HEX}/gi; print $n')
+    core=$($JUDGE count "$hex" /tmp/kw-core.$SERVER)
+    told=$($JUDGE told "$hex" "$LOG" /tmp/kw-rows /tmp/kw-tool /tmp/kw-said)
     echo "LEAK $label $guarded $elsewhere $core ${told:-0}"
     case $label in
       DEK | record_key | nonce_key | header_key | live) verdict "$label is in guarded memory only" $((guarded == 0 || elsewhere + core + ${told:-0})) ;;

@@ -8,6 +8,7 @@ DATA=/var/lib/mysql
 KEYS=/var/lib/mysql-keyring
 SOCKET=/run/mysqld/mysqld.sock
 LOG=/run/mysqld/error.log
+JUDGE=/kw/target/tools/debug/judge
 
 sql() { mysql -uroot -S "$SOCKET" --batch --skip-column-names "$@"; }
 fail() { echo "FAILED: $*" >&2; tail -5 "$LOG" 2>/dev/null >&2 || true; exit 1; }

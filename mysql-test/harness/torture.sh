@@ -35,11 +35,6 @@ syscall_template() { # syscall_template SCENARIO
 }
 command_of() { case $1 in new | torn) echo "scenario /t/d /t/s write" ;; *) echo "scenario /t/d /t/s $1" ;; esac; }
 
-# The calls that name the keyring's folder or the data directory: "name ordinal".
-calls_of() {
-  awk -F'(' '{ n[$1]++ } /[<"]\/t\/d[\/>"]/ { print $1, n[$1] }' "$1"
-}
-
 # In "rescue" the test itself removes the file; a kill before it is written anew from memory leaves none.
 removed_by_the_test() { [ "$1 $2" = "rescue KILL" ] && [ ! -e /t/d/keys/keyring.ward ]; }
 
@@ -49,9 +44,9 @@ part_syscalls() {
     syscall_template $scenario || { bad=$((bad + 1)); continue; }
     # shellcheck disable=SC2046
     strace -qq -y -e trace=%file,%desc -o /t.calls $T $(command_of $scenario) >/t.out || { cat /t.out; bad=$((bad + 1)); }
-    calls_of /t.calls > /t.list
-    [ $QUICK = no ] || awk '!seen[$1 int($2/4)]++' /t.list > /t.short
-    [ $QUICK = no ] || mv /t.short /t.list
+    # The calls that name the keyring's folder or the data directory: "name ordinal".
+    # shellcheck disable=SC2046
+    $JUDGE calls $(many --short "") /t.calls > /t.list
     calls=$((calls + $(wc -l < /t.list)))
     while read -r name n; do
       for error in EIO ENOSPC EDQUOT EROFS KILL; do
@@ -196,28 +191,9 @@ stream_sql() { # stream_sql PREFIX COUNT
     esac
   done
 }
-# Compares a dump with base + acknowledgements. Of the change after the last answer, and of the first
-# one that was answered with a failure, the outcome is unknown (a failed fdatasync); the stock component
-# is forgiven every failure. Answers after line LAST came after a power cut had begun: a real one leaves
-# nobody to answer, so they promise nothing (ext4's shutdown lets an fdatasync that it overtakes return 0:
-# see the control in servercut). Prints LOST, WRONG, BACK lines.
-compare() { # compare KEYRING BASE ACKS DUMP PREFIX [LAST]
-  awk -v prefix="$5" -v last="${6:-1000000000}" -v stock="$([ "$1" = file ] && echo 1 || echo 0)" '
-    function name_of(i) { return prefix (i % 4 == 3 ? i - 3 : i) }
-    FILENAME == ARGV[1] { want[$1] = $2; next }
-    FILENAME == ARGV[2] {
-      if (FNR > last) { unknown[name_of(n)] = 1; n++; next }
-      if ($1 == "ack") { if ($2 == "put") want[$3] = $4; else delete want[$3] }
-      else if ($1 == "NULL") { if (stock || !failed++) unknown[name_of(n)] = 1 }
-      else next
-      n++; next }
-    { have[$1] = $2 }
-    END {
-      if (!failed) unknown[name_of(n + 0)] = 1
-      for (k in want) if (!(k in have)) { if (!(k in unknown)) print "LOST " k } else if (have[k] != want[k]) print "WRONG " k
-      for (k in have) if (!(k in want) && !(k in unknown)) print "BACK " k
-    }' "$2" "$3" "$4"
-}
+# compare KEYRING BASE ACKS DUMP PREFIX [LAST]: what is lost, wrong or back, as LOST, WRONG, BACK lines
+# (tools/judge/src/compare.rs says what is forgiven).
+compare() { $JUDGE compare "$@"; }
 
 # One keyring, one size: kills at random points of a stream.
 kills() { # kills KEYRING KEYS ROUNDS
@@ -413,7 +389,7 @@ full_case() { # full_case KEYRING HOW
   [ "$keyring" != ward ] || echo "    said while full: $refused"
   kill_server; start_server
   dump > /tmp/kw-dump
-  bad=$(awk 'FILENAME==ARGV[1] {if ($1=="ok") want[$2]=$3; next} {have[$1]=$2} END {for (k in want) if (have[k]!=want[k]) n++; for (k in have) if (k ~ /^f/ && !(k in want)) m++; print n+0, m+0, length(want)}' /tmp/kw-full /tmp/kw-dump)
+  bad=$($JUDGE full /tmp/kw-full /tmp/kw-dump)
   local base; base=$(grep -c '^base' /tmp/kw-dump)
   result "full_$how" "$keyring" acknowledged=$ok failed=$failed "lost_extra_of='$bad'" base_left=$base works_again=$after status="$(status_row Component_status)"
   [ "$keyring" != ward ] || verdict "a full $how" $((! (failed > 0 && base == 200) || ${bad%% *} > 0 || $(echo "$bad" | cut -d' ' -f2) > 0 || $([ $after = never ] && echo 1 || echo 0)))
@@ -451,7 +427,7 @@ part_copies() {
       taken=$((taken + 1))
       case $keyring in
         ward) opened=$($T view /copy/k /stable 2>/tmp/kw-view | grep -c '^base') ;;
-        file) opened=$(perl -MJSON::PP -e 'local $/; my $j = eval { decode_json(<STDIN>) } or exit 0; print scalar grep { $_->{data_id} =~ /^base/ } @{$j->{elements}}' < /copy/k 2>/dev/null); opened=${opened:-0} ;;
+        file) opened=$($JUDGE stock /copy/k 2>/dev/null); opened=${opened:-0} ;;
       esac
       if [ "$opened" = 0 ]; then bad=$((bad + 1)); elif [ "$opened" != 200 ]; then short=$((short + 1)); fi
     done
@@ -559,7 +535,7 @@ part_bitrot() {
       step=$(many 40 1)
       for ((i = 0; i < size; i += step)); do
         case $how in
-          flip) cp /tmp/kw-whole /tmp/kw-x; perl -e 'open F, "+<", $ARGV[0]; seek F, $ARGV[1], 0; read F, $b, 1; seek F, $ARGV[1], 0; print F chr(ord($b) ^ (1 << ($ARGV[1] % 8)))' /tmp/kw-x $i ;;
+          flip) cp /tmp/kw-whole /tmp/kw-x; $JUDGE flip /tmp/kw-x $i ;;
           cut) head -c $i /tmp/kw-whole > /tmp/kw-x ;;
         esac
         if ! bitrot_read "$keyring" /tmp/kw-x > /tmp/kw-now; then refused=$((refused + 1))
