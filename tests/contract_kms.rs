@@ -34,16 +34,23 @@ const DEK: [u8; 32] = [9; 32];
 
 struct Server {
     address: SocketAddr,
-    /// Its standard input is open as long as this process lives, and so is the server.
-    _guard: Child,
+    /// Its standard input is open as long as this process lives, and so is the server. None where somebody else started it.
+    _guard: Option<Child>,
 }
 
 static MOTO: LazyLock<Option<Server>> = LazyLock::new(|| Server::start("moto"));
 static LOCALSTACK: LazyLock<Option<Server>> = LazyLock::new(|| Server::start("localstack"));
 
 impl Server {
-    /// `None` only where the servers are not installed and this is not CI.
+    /// The one that `KW_MOTO` or `KW_LOCALSTACK` names (HOST:PORT), else one of this program's own. `None` only where the
+    /// servers are not installed and this is not CI.
     fn start(name: &str) -> Option<Server> {
+        if let Ok(named) = std::env::var(format!("KW_{}", name.to_uppercase())) {
+            return Some(Server {
+                address: named.parse().unwrap(),
+                _guard: None,
+            });
+        }
         let home = std::env::var_os("KW_KMS").map_or_else(
             || Path::new(env!("CARGO_MANIFEST_DIR")).join("mysql-test/.work/kms"),
             PathBuf::from,
@@ -94,7 +101,7 @@ impl Server {
         }
         Some(Server {
             address,
-            _guard: guard,
+            _guard: Some(guard),
         })
     }
 

@@ -387,10 +387,11 @@ t_hsm_goes_away_and_comes_back() {
   expect status "$(status_row Component_status)" Active
   expect key "$(sql -e "SELECT keyring_key_length_fetch('k2')")" 32
   stop_server
-  # It comes while the start waits for it.
+  # It comes while the start waits for it: once the module was asked again, which the shim tells.
   hsm_off
-  START_TIMEOUT=30 pkcs11_config
-  (sleep 2; hsm_on) &
+  use_shim; START_TIMEOUT=30 pkcs11_config
+  asked_again() { [ "$(calls Initialize)" -ge 2 ]; }
+  (wait_for 25 asked_again && hsm_on) &
   local switch=$!
   start_server
   wait $switch
