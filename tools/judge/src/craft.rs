@@ -1,6 +1,6 @@
 //! Makes keyring files that ask for more than they may.
 //!
-//! Owns the places of Argon2id's parameters in a file, told from `docs/format.md` and not from the library. A crafted file's
+//! Owns the places of Argon2id's parameters in a file, told from `docs/reference/format.md` and not from the library. A crafted file's
 //! checksums are right: only the MAC, which nobody without the passphrase can make, is not.
 
 use crate::Result;
