@@ -33,7 +33,8 @@ TOOLS=$WORK/tools
 # What the parts with a server need is fetched while the first parts compile.
 box_image() { if has_docker; then ensure_base_image; else ensure_chroot; fi; }
 case " ${PARTS[*]} " in
-  *" unit "* | *" hsm "* | *" kms "* | *" docs "*) prepare_in_background box_image ensure_kms ensure_kryoptic ;;
+  *" hsm "* | *" kms "* | *" docs "*) prepare_in_background box_image ensure_kms ensure_kryoptic ;;
+  *" unit "*) prepare_in_background ensure_kms ;;
 esac
 
 # check NAME COMMAND…: one check, counted once.
