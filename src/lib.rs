@@ -3,8 +3,8 @@
 //! One shared library that MySQL loads as a component (manifest) or as a keyring plugin. The core
 //! (everything but [`mysql`]) is synchronous, knows nothing of MySQL and is tested without it.
 //!
-//! Dependencies point one way: `mysql` and the tool → [`admin`] → [`status`] → [`lifecycle`] → [`keyring`] → [`store`] → [`kek`] → [`format`],
-//! [`envelope`] → [`config`], [`net`] → [`key`], [`secret_source`], [`os`], [`secret`], [`text`], [`error`]; `tests/house.rs`
+//! Dependencies point one way: `mysql` and the tool → [`admin`] → [`status`] → [`lifecycle`] → [`keyring`] → [`store`] → [`config`] →
+//! [`kek`] → [`format`], [`envelope`] → [`net`], [`options`] → [`key`], [`secret_source`], [`os`], [`secret`], [`text`], [`error`]; `tests/house.rs`
 //! has the whole order and holds the house to it. `unsafe` lives in `mysql/`, `os/` and `secret.rs` only; the lints deny it
 //! elsewhere.
 
@@ -23,6 +23,7 @@ pub mod lifecycle;
 #[allow(unsafe_code)]
 pub mod mysql;
 pub mod net;
+pub mod options;
 #[allow(unsafe_code)]
 pub mod os;
 pub mod panics;

@@ -64,6 +64,40 @@ pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
     near.filter(|(distance, _)| *distance <= 3).map(|(_, k)| k)
 }
 
+/// The length of [`joined`].
+pub const fn total(pieces: &[&str]) -> usize {
+    let (mut total, mut i) = (0, 0);
+    while i < pieces.len() {
+        total += pieces[i].len();
+        i += 1;
+    }
+    total
+}
+
+/// One text behind the other, while the program is compiled; `N` is their [`total`].
+pub const fn joined<const N: usize>(pieces: &[&str]) -> [u8; N] {
+    let (mut out, mut at, mut i) = ([0; N], 0, 0);
+    while i < pieces.len() {
+        let piece = pieces[i].as_bytes();
+        let mut k = 0;
+        while k < piece.len() {
+            out[at] = piece[k];
+            at += 1;
+            k += 1;
+        }
+        i += 1;
+    }
+    out
+}
+
+/// What [`joined`] gave, as text.
+pub const fn as_text(bytes: &'static [u8]) -> &'static str {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => panic!("texts that are joined are text"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +116,13 @@ mod tests {
         for bad in ["", "0", "0g", "é0", "+1", "00000000"] {
             assert_eq!(from_hex(bad, 3), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn texts_are_joined_when_compiled() {
+        const PIECES: [&str; 3] = ["a, ", "", "é"];
+        const JOINED: [u8; total(&PIECES)] = joined(&PIECES);
+        assert_eq!(as_text(&JOINED), "a, é");
     }
 
     #[test]

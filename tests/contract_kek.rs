@@ -5,11 +5,12 @@
 mod common;
 
 use common::write_secret;
-use keyring_ward::config::KekConfig;
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::Kind;
 use keyring_ward::format::stanza::Stanza;
-use keyring_ward::kek::{Budget, Kek, Unwrapped, from_config, open_dek};
+use keyring_ward::kek::file::LocalConfig;
+use keyring_ward::kek::settings::Settings;
+use keyring_ward::kek::{Budget, Kek, Unwrapped, open_dek};
 use keyring_ward::secret::SecretPool;
 use keyring_ward::secret_source::SecretRef;
 use std::os::unix::fs::PermissionsExt;
@@ -27,11 +28,11 @@ struct Provider {
 
 const PROVIDERS: [Provider; 2] = [
     Provider {
-        make: |p| from_config(&KekConfig::Passphrase(SecretRef::File(p.into()))),
+        make: |p| LocalConfig::Passphrase(SecretRef::File(p.into())).kek(),
         secrets: [b"first passphrase\n", b"second passphrase\n"],
     },
     Provider {
-        make: |p| from_config(&KekConfig::KeyFile(SecretRef::File(p.into()))),
+        make: |p| LocalConfig::KeyFile(SecretRef::File(p.into())).kek(),
         secrets: [&[1; 32], &[2; 48]],
     },
 ];

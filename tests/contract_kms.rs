@@ -15,7 +15,7 @@ use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Kind, Result};
 use keyring_ward::format::stanza::Stanza;
-use keyring_ward::kek::{Budget, Kek, Unwrapped, from_config};
+use keyring_ward::kek::{Budget, Kek, Unwrapped};
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
 use kms_proxy::{Proxy, Request, Tls, call};
@@ -169,7 +169,7 @@ impl Place {
     }
 
     fn kek(&self, url: &str, key: &str, more: Value) -> Box<dyn Kek> {
-        from_config(&self.config(url, key, more).keks[0])
+        self.config(url, key, more).keks[0].kek()
     }
 }
 

@@ -9,10 +9,12 @@ use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
 use keyring_ward::admin::{edit, export, import, inspect};
-use keyring_ward::config::{Config, KekConfig, Storage, json};
+use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
+use keyring_ward::kek::file::LocalConfig;
 use keyring_ward::kek::pkcs11::survey::{self, Outcome};
+use keyring_ward::kek::pkcs11::{Pkcs11Config, Storage, TokenChoice};
 use keyring_ward::key::extensions::Extensions;
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
@@ -207,11 +209,8 @@ impl Hsm {
     }
 }
 
-fn pkcs11(config: &Config) -> &keyring_ward::config::Pkcs11Config {
-    match &config.keks[0] {
-        KekConfig::Pkcs11(c) => c,
-        other => panic!("{other:?}"),
-    }
+fn pkcs11(config: &Config) -> &Pkcs11Config {
+    config.keks[0].settings_of().unwrap()
 }
 
 fn soon() -> Deadline {
@@ -318,7 +317,7 @@ fn rekey_to_the_token_and_back() {
     let on_token = hsm.config(&path, &[]);
     hsm.make_kek(&on_token);
     let mut local = on_token.clone();
-    local.keks = vec![KekConfig::KeyFile(SecretRef::File(hsm.dir.join("kek")))];
+    local.keks = vec![LocalConfig::KeyFile(SecretRef::File(hsm.dir.join("kek"))).into()];
     let keyring = open(&local).unwrap();
     keyring.generate(b"k", b"", b"AES", 32).unwrap();
     let material = |keyring: &Keyring| {
@@ -374,9 +373,7 @@ fn a_wrong_pin_is_tried_once() {
         .generate(b"k", b"", b"AES", 32)
         .unwrap();
     hsm.write_secret("wrong-pin", b"9999");
-    let KekConfig::Pkcs11(c) = &mut config.keks[0] else {
-        unreachable!()
-    };
+    let c: &mut Pkcs11Config = config.keks[0].settings_of_mut().unwrap();
     c.pin = SecretRef::File(hsm.dir.join("wrong-pin"));
     hsm.calls();
     let logins = || hsm.calls().iter().filter(|c| *c == "C_Login").count();
@@ -655,10 +652,8 @@ fn what_is_wrong_with_tokens_and_keys() {
     let by_slot = survey::look(&hsm.module, None, soon()).unwrap();
     let slot = by_slot.slots.iter().find(|s| s.label == "ward").unwrap();
     let mut config = hsm.config(&path.with_extension("slot"), &[]);
-    let KekConfig::Pkcs11(c) = &mut config.keks[0] else {
-        unreachable!()
-    };
-    c.token = keyring_ward::config::TokenChoice::Slot(slot.slot);
+    let c: &mut Pkcs11Config = config.keks[0].settings_of_mut().unwrap();
+    c.token = TokenChoice::Slot(slot.slot);
     let keyring = open(&config).unwrap();
     assert!(
         keyring
@@ -876,9 +871,7 @@ fn every_bad_input_is_told_and_nothing_is_lost() {
 /// The configuration for keys on the token, with a KEK of its own.
 fn on_token(hsm: &Hsm, module: &Path, path: &Path, kek: &str, cache: bool) -> Config {
     let mut config = hsm.config_with(module, path, &[("key_label", kek), ("storage", "token")]);
-    let KekConfig::Pkcs11(c) = &mut config.keks[0] else {
-        unreachable!()
-    };
+    let c: &mut Pkcs11Config = config.keks[0].settings_of_mut().unwrap();
     c.storage = Storage::Token { cache };
     hsm.make_kek(&config);
     config

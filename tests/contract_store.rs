@@ -1370,13 +1370,13 @@ fn attributes_and_documents_are_bounded() {
 /// one unless it was to be kept.
 #[test]
 fn rekey_keeps_the_keys_and_changes_kek_and_dek() {
-    use keyring_ward::config::KekConfig;
+    use keyring_ward::kek::file::LocalConfig;
     use keyring_ward::secret_source::SecretRef;
     for keep_dek in [false, true] {
         let place = Place::new();
         let keyring = place.open().unwrap();
         let new_file = place.dir.path().join("new-kek");
-        let new_kek = [KekConfig::KeyFile(SecretRef::File(new_file.clone()))];
+        let new_kek = [LocalConfig::KeyFile(SecretRef::File(new_file.clone())).into()];
         // Without a file there is nothing to rekey; without the new secret nothing changes.
         assert_eq!(
             keyring.rekey(&new_kek, keep_dek).unwrap_err().kind(),

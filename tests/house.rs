@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may use those before it, and none behind it; `lib.rs` holds two names only.
-const ROOMS: [&str; 23] = [
+const ROOMS: [&str; 24] = [
     "fault",
     "json",
     "text",
@@ -22,10 +22,11 @@ const ROOMS: [&str; 23] = [
     "secret_source",
     "key",
     "net",
-    "config",
+    "options",
     "envelope",
     "format",
     "kek",
+    "config",
     "store",
     "keyring",
     "lifecycle",

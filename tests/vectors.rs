@@ -9,8 +9,9 @@
 mod common;
 
 use common::{Place, write_secret};
-use keyring_ward::config::{Config, KekConfig};
+use keyring_ward::config::Config;
 use keyring_ward::format::header::parse_header;
+use keyring_ward::kek::file::LocalConfig;
 use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::SecretPool;
 use keyring_ward::secret_source::SecretRef;
@@ -25,8 +26,8 @@ fn config(place: &Place, secret: &str) -> Config {
     write_secret(&path, &std::fs::read(folder().join(secret)).unwrap());
     let mut config = place.config();
     config.keks = vec![match secret {
-        "passphrase" => KekConfig::Passphrase(SecretRef::File(path)),
-        _ => KekConfig::KeyFile(SecretRef::File(path)),
+        "passphrase" => LocalConfig::Passphrase(SecretRef::File(path)).into(),
+        _ => LocalConfig::KeyFile(SecretRef::File(path)).into(),
     }];
     config
 }
@@ -347,7 +348,7 @@ mod make {
         let keks: Vec<_> = config(&place, "kek")
             .keks
             .iter()
-            .map(kek::from_config)
+            .map(|kek| kek.kek())
             .collect();
         let header = parse_header(file).unwrap().header;
         let deadline = Deadline::after(Duration::from_secs(60));

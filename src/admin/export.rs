@@ -3,10 +3,10 @@
 //! The result is in clear text: it is made for the caller's eyes only (mode 0600), and never over a file that exists.
 
 use super::Target;
-use super::undo::Undo;
 use crate::error::{Error, Kind, Result};
 use crate::os::file::{self, Access};
 use crate::os::signals;
+use crate::os::undo::Undo;
 use crate::secret::SecretPool;
 use crate::text::hex;
 use std::io::Write;

@@ -12,7 +12,6 @@ pub mod inspect;
 pub mod marker;
 pub mod pin;
 pub mod rekey;
-pub mod undo;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};

@@ -3,9 +3,8 @@
 //! It must never call a KEK new that opened the file before, never take a secret that exists for one that it was told to
 //! make, and never take away a KEK that the file may be under.
 
-use super::init::{Made, check_makeable, make_kek, or_generate};
+use super::init::or_generate;
 use super::pin::{self, Pin};
-use super::undo::Undo;
 use super::{Target, open_alone, open_dry};
 use crate::config::{Config, KekConfig};
 use crate::deadline::Deadline;
@@ -13,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::key::limits::FINGERPRINT;
 use crate::keyring::Keyring;
 use crate::os::signals;
+use crate::os::undo::Undo;
 use crate::secret::SecretPool;
 use crate::text::hex;
 use std::mem::ManuallyDrop;
@@ -22,8 +22,8 @@ const OP: &str = "put the keyring under another KEK";
 /// What `rekey` did.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// The new KEK was made.
-    pub made: Option<Made>,
+    /// The new KEK was made: full sentences about it.
+    pub made: Option<String>,
     /// How many keys the file holds.
     pub keys: usize,
     /// The file's generation now.
@@ -51,7 +51,7 @@ pub fn could_rekey<'a>(
     let keyring = open_dry(&target)?;
     if generate {
         keyring.check_storage(std::slice::from_ref(kek))?;
-        check_makeable(kek)?;
+        kek.check_makeable()?;
     } else {
         let checked = keyring.check_new_kek(kek);
         checked
@@ -74,7 +74,7 @@ pub fn could_reseal<'a>(target: impl Into<Target<'a>>) -> Result<usize> {
 
 fn probe(config: &Config, kek: &KekConfig) -> Result<()> {
     let deadline = Deadline::after(config.patience.call);
-    crate::kek::from_config(kek).probe(&SecretPool::new(), deadline)
+    kek.kek().probe(&SecretPool::new(), deadline)
 }
 
 /// Writes the file of `config` anew under `kek`. Until the last step the old file is in force, from
@@ -99,7 +99,7 @@ pub fn rekey<'a>(
     let keyring = open_alone(&target)?;
     if generate {
         keyring.check_storage(std::slice::from_ref(kek))?;
-        outcome.made = Some(make_kek(kek, config.patience, &mut undo)?);
+        outcome.made = Some(kek.make(config.patience.call, &mut undo)?);
     }
     keyring
         .check_new_kek(kek)

@@ -5,7 +5,7 @@
 //! open a secret or a keyring.
 
 use super::server::ServerOptions;
-use super::{Config, Layer, OP, arguments, json, layers, option_file};
+use super::{Config, Layer, OP, arguments, json, lesser, option_file};
 use crate::error::{Error, Kind, Result};
 use crate::os::file;
 use crate::os::{denied, identity, trusted};
@@ -211,7 +211,7 @@ pub fn component_layer(
                     )
                     .hint("It belongs into the global file only."));
                 }
-                layers::refuse_weaker(&layer, &local.layer)?;
+                lesser::refuse_weaker(&layer, &local.layer)?;
                 layer.overlay(local.layer);
             }
         }

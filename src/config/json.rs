@@ -1,6 +1,7 @@
 //! The JSON reader: `component_keyring_ward.cnf`.
 
-use super::{Layer, OP, OPTIONS, ValueKind, find_option, unknown};
+use super::options::unknown;
+use super::{Layer, OP, OPTIONS, ValueKind, find_option};
 use crate::error::{Error, Kind, Result};
 use serde_json::Value;
 
@@ -54,9 +55,7 @@ pub fn parse(text: &[u8], origin: &str) -> Result<Document> {
     Ok(document)
 }
 
-/// Options of several values: a list of strings, or one string in which commas separate them.
-const LISTS: [&str; 2] = ["fingerprint", "aws_kms_previous_key_ids"];
-
+/// Several values: a list of strings, or one string in which commas separate them.
 fn list(items: &[Value]) -> Option<String> {
     let texts = items.iter().map(|item| {
         let text = item.as_str().map(str::trim);
@@ -89,21 +88,19 @@ fn read_member(
         );
     };
     let text = match (OPTIONS[index].kind, value) {
-        (ValueKind::Text, Value::String(text)) => text.clone(),
-        (ValueKind::Text, Value::Array(items)) if LISTS.contains(&OPTIONS[index].name) => {
-            list(items).ok_or_else(|| {
-                let why = format!(
-                    "'{}' is not a list of strings without commas (in {origin})",
-                    at.1
-                );
-                Error::new(Kind::Config, OP, why)
-            })?
-        }
+        (ValueKind::Text | ValueKind::List, Value::String(text)) => text.clone(),
+        (ValueKind::List, Value::Array(items)) => list(items).ok_or_else(|| {
+            let why = format!(
+                "'{}' is not a list of strings without commas (in {origin})",
+                at.1
+            );
+            Error::new(Kind::Config, OP, why)
+        })?,
         (ValueKind::Bool, Value::Bool(flag)) => flag.to_string(),
         (ValueKind::Number, Value::Number(number)) => number.to_string(),
         (kind, _) => {
             let wanted = match kind {
-                ValueKind::Text => "a string in quotes",
+                ValueKind::Text | ValueKind::List => "a string in quotes",
                 ValueKind::Bool => "true or false",
                 ValueKind::Number => "a number",
             };
@@ -134,9 +131,12 @@ mod tests {
         assert!(config.read_only);
         assert_eq!(
             config.keks,
-            [crate::config::KekConfig::KeyFile(
-                crate::secret_source::SecretRef::Credential("kek".into())
-            )]
+            [
+                crate::kek::file::LocalConfig::KeyFile(
+                    crate::secret_source::SecretRef::Credential("kek".into())
+                )
+                .into()
+            ]
         );
     }
 

@@ -4,7 +4,8 @@
 //! `!include`, `!includedir`; world-writable files are ignored, as the server ignores them. It
 //! must never fail on a file or group that is not ours: what the server would refuse is noted for doctor.
 
-use super::{Layer, OPTIONS, ValueKind, find_option, layers, unknown};
+use super::options::unknown;
+use super::{Layer, OPTIONS, ValueKind, find_option, lesser};
 use crate::error::{Error, Kind, Result};
 use crate::os::{identity, trusted};
 use std::fs::{File, Metadata, OpenOptions};
@@ -87,7 +88,7 @@ impl Reader {
         let groups = self.groups.join("] and [");
         let mut layer = Layer::from_origin(format!("the group [{groups}] of my.cnf"));
         for line in &self.lines {
-            layers::refuse_weaker_line(&self.lines, line)?;
+            lesser::refuse_weaker_line(&self.lines, line)?;
             option(&mut layer, line)?;
         }
         Ok(layer)

@@ -6,7 +6,9 @@
 use super::arguments;
 use super::discover::CommandLine;
 use super::option_file::Line;
-use super::{Layer, OPTIONS, ValueKind, find_option, nearest, parse_bool};
+use super::{Layer, OPTIONS, find_option};
+use crate::options::parse_bool;
+use crate::text::nearest;
 use std::path::{Path, PathBuf};
 
 /// The groups that a server of 9.7 reads.
@@ -130,16 +132,16 @@ impl ServerOptions {
             let Some(index) = find_option(|o| o.name == line.name) else {
                 continue;
             };
-            match (OPTIONS[index].name, OPTIONS[index].kind, &line.value) {
+            match (OPTIONS[index].name, &line.value) {
                 // The server's own booleans: what it does not know is OFF.
-                ("read_only", _, value) => {
+                ("read_only", value) => {
                     let on = value.as_deref().is_none_or(|v| parse_bool(v) == Some(true));
                     layer.set(index, on.to_string());
                 }
-                (_, ValueKind::Bool | ValueKind::Text | ValueKind::Number, Some(value)) => {
+                (_, Some(value)) => {
                     layer.set(index, value.clone());
                 }
-                (_, _, None) => {}
+                (_, None) => {}
             }
         }
         layer

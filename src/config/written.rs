@@ -3,8 +3,9 @@
 //! Follows the list of options, so that none of them can be forgotten. It must never leave out an option that makes a
 //! difference, and never hold a secret.
 
-use super::{Config, Layer, OPTIONS, ValueKind, find_option, parse_bool, parse_size};
+use super::{Config, Layer, OPTIONS, ValueKind, find_option};
 use crate::error::Result;
+use crate::options::{parse_bool, parse_size};
 use serde_json::{Map, Value};
 
 /// Options with their values, in the order of the list of options.
@@ -43,7 +44,7 @@ impl Written {
             let value = match option.kind {
                 ValueKind::Bool => parse_bool(text).map(Value::from),
                 ValueKind::Number => parse_size(text).map(Value::from),
-                ValueKind::Text => None,
+                ValueKind::Text | ValueKind::List => None,
             };
             let (group, member) = option.json;
             (group, member, value.unwrap_or_else(|| text.clone().into()))

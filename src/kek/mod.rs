@@ -1,6 +1,6 @@
 //! KEKs: what wraps the DEK.
 //!
-//! Owns the trait [`Kek`], the [`Stanza`] that a KEK writes and reads, the registry of providers,
+//! Owns the trait [`Kek`], the [`Stanza`] that a KEK writes and reads, the table of providers ([`drivers`]),
 //! and the search for the stanza that a configured KEK opens. A provider must never write a
 //! retry, a timeout or a lock of its own, and never take a reference (endpoint, module, key)
 //! from the file: only KEKs that the configuration names are tried.
@@ -9,19 +9,24 @@ pub(crate) mod adapter;
 pub(crate) mod away;
 pub mod aws_kms;
 mod data_key;
-pub mod key_file;
+pub mod drivers;
+pub mod file;
 mod local;
-pub mod passphrase;
+mod make;
 pub mod pkcs11;
+pub mod settings;
+#[cfg(feature = "toy-provider")]
+#[path = "../../tests/support/toy/mod.rs"]
+mod toy;
 
-use crate::config::KekConfig;
+pub use settings::KekConfig;
+
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY, equal};
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::Stanza;
 use crate::secret::{SecretBytes, SecretPool};
 use crate::secret_source;
-use crate::secret_source::SecretRef;
 use crate::text::clean;
 
 /// What became of a stanza.
@@ -174,33 +179,13 @@ impl Budget {
     }
 }
 
-/// The KEK that a configuration entry describes. This is the registry: a new provider is a row.
-pub fn from_config(config: &KekConfig) -> Box<dyn Kek> {
-    match config {
-        KekConfig::Passphrase(source) => Box::new(passphrase::Passphrase::new(source.clone())),
-        KekConfig::KeyFile(source) => Box::new(key_file::KeyFile::new(source.clone())),
-        KekConfig::Pkcs11(config) => Box::new(adapter::Adapter::new(pkcs11::Pkcs11Kek::new(
-            config.as_ref().clone(),
-        ))),
-        KekConfig::AwsKms(config) => Box::new(adapter::Adapter::new(aws_kms::AwsKmsKek::new(
-            config.as_ref().clone(),
-        ))),
-    }
-}
-
 /// Both KEKs are made of the same secret of this machine, whatever kind of KEK it is used as.
 ///
 /// # Errors
 /// The second one can't be read.
 pub fn same_secret(pool: &SecretPool, old: &KekConfig, new: &KekConfig) -> Result<bool> {
     const OP: &str = "compare the secrets";
-    fn source(kek: &KekConfig) -> Option<&SecretRef> {
-        match kek {
-            KekConfig::Passphrase(source) | KekConfig::KeyFile(source) => Some(source),
-            KekConfig::Pkcs11(_) | KekConfig::AwsKms(_) => None,
-        }
-    }
-    let (Some(old), Some(new)) = (source(old), source(new)) else {
+    let (Some(old), Some(new)) = (old.own_secret(), new.own_secret()) else {
         return Ok(false);
     };
     // The old one was read to open the keyring; where it has gone since, it is not the new one.

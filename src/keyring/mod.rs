@@ -150,7 +150,7 @@ impl Keyring {
             path: &config.path,
             mode,
             data_dir: environment.data_dir.clone(),
-            keks: config.keks.iter().map(kek::from_config).collect(),
+            keks: config.keks.iter().map(|kek| kek.kek()).collect(),
             deadline,
             kek_patience: config.patience.call,
             fingerprint: config.fingerprint.clone(),
@@ -630,7 +630,7 @@ impl Keyring {
     /// InvalidInput, with what to take instead.
     pub fn check_new_secret(&self) -> Result<()> {
         match self.config.keks.first() {
-            Some(kek) => kek::from_config(kek).check_new(&self.pool),
+            Some(kek) => kek.kek().check_new(&self.pool),
             None => Ok(()),
         }
     }
@@ -666,7 +666,7 @@ impl Keyring {
         allowed: impl FnOnce(&[u8; FINGERPRINT]) -> Result<()>,
     ) -> Result<()> {
         self.check_storage(keks)?;
-        let keks: Vec<_> = keks.iter().map(kek::from_config).collect();
+        let keks: Vec<_> = keks.iter().map(|kek| kek.kek()).collect();
         self.with_live(|journal, live| {
             if !keep_dek {
                 allowed(&journal.prepare_dek(&keks)?)?;
@@ -712,7 +712,7 @@ impl Keyring {
     /// InvalidInput: it is the same. The KEK's own errors.
     pub fn check_new_kek(&self, kek: &KekConfig) -> Result<()> {
         self.check_storage(std::slice::from_ref(kek))?;
-        let new = kek::from_config(kek);
+        let new = kek.kek();
         new.check_new(&self.pool)?;
         let same = |why: String| {
             Err(Error::new(Kind::InvalidInput, "change the KEK", why).hint(
@@ -828,7 +828,8 @@ fn budget(config: &Config, environment: &Environment) -> Deadline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Backend, Limits, Patience};
+    use crate::config::{Limits, Patience};
+    use crate::kek::file::LocalConfig;
     use std::os::unix::fs::PermissionsExt;
 
     /// A writer panics after its record is on disk: the file holds a key that memory does not.
@@ -839,11 +840,10 @@ mod tests {
         std::fs::write(&kek, [9; 32]).unwrap();
         std::fs::set_permissions(&kek, PermissionsExt::from_mode(0o600)).unwrap();
         let config = Config {
-            backend: Backend::File,
             path: dir.path().join("k.ward"),
             read_only: false,
             fingerprint: Vec::new(),
-            keks: vec![KekConfig::KeyFile(SecretRef::File(kek))],
+            keks: vec![LocalConfig::KeyFile(SecretRef::File(kek)).into()],
             patience: Patience::default(),
             limits: Limits::default(),
             origin: "test".into(),

@@ -10,11 +10,13 @@ use super::ptr::Handle;
 use super::registry::{self, SERVICE_VERSION, with_plugins};
 use super::state::{self, LIFECYCLE};
 use super::{abi, ptr, status_variables};
-use crate::config::{Config, Layer, OPTIONS, ValueKind};
+use crate::config::{Config, Layer, OPTIONS, ValueKind, place_of};
 use crate::error::{Error, Kind, Result};
+use crate::kek::drivers::UNDER;
 use crate::key::id::{MAX_MATERIAL, MAX_NAME_BYTES};
 use crate::key::record::KnownKey;
 use crate::lifecycle::Role;
+use crate::text::{joined, total};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +43,9 @@ pub static mut DESCRIPTOR_SIZE: c_int = size_of::<abi::kw_plugin>() as c_int;
 #[unsafe(export_name = "mysql_malloc_service")]
 pub static mut MALLOC_SERVICE: *const abi::kw_malloc_service = SERVICE_VERSION as *const _;
 
+const ABOUT: [&str; 3] = ["An encrypted keyring under ", UNDER, "\0"];
+static DESCRIPTION: [u8; total(&ABOUT)] = joined(&ABOUT);
+
 /// The plugins of this library.
 #[unsafe(export_name = "_mysql_plugin_declarations_")]
 pub static mut DECLARATIONS: [abi::kw_plugin; 2] = [
@@ -49,7 +54,7 @@ pub static mut DECLARATIONS: [abi::kw_plugin; 2] = [
         info: (&raw mut KEYRING).cast(),
         name: c"keyring_ward".as_ptr(),
         author: c"Keyring Ward".as_ptr(),
-        descr: c"An encrypted keyring under a passphrase, a key file, an HSM or AWS KMS".as_ptr(),
+        descr: (&raw const DESCRIPTION).cast(),
         license: LICENSE_BSD,
         init: Some(init),
         check_uninstall: None,
@@ -89,140 +94,42 @@ static mut KEYRING: abi::kw_plugin_keyring = abi::kw_plugin_keyring {
     iterator_get_key: Some(iterator_get_key),
 };
 
-/// The place of `read_only`, the one variable that is not text, in `config::OPTIONS`.
-const READ_ONLY_PLACE: usize = 2;
+/// The place of `read_only`, the one variable that is not text (to the server numbers are text, and so are booleans whose
+/// default is not false; we check them), in `config::OPTIONS`.
+const READ_ONLY_PLACE: usize = place_of("read_only");
 const TEXTS: usize = OPTIONS.len() - 1;
 
-/// Names and comments of the text variables (to the server numbers are text, and so are booleans whose
-/// default is not false; we check them), in the order
-/// of `config::OPTIONS` without `read_only`; a test compares.
-const TEXT_NAMES: [(&CStr, &CStr); TEXTS] = [
-    (c"backend", c"Where keys live: file, pkcs11 or aws_kms"),
-    (c"path", c"The keyring file, an absolute path"),
-    (
-        c"fingerprint",
-        c"The DEK that the file must have, as keyring-ward status shows it; several, separated by commas",
-    ),
-    (
-        c"file_passphrase_file",
-        c"The file that holds the passphrase, or credential:NAME",
-    ),
-    (
-        c"file_key_file",
-        c"The file of at least 32 random bytes, or credential:NAME",
-    ),
-    (
-        c"start_timeout",
-        c"Seconds that a KEK may take while the server starts",
-    ),
-    (c"timeout", c"Seconds that a KEK may take at any other time"),
-    (
-        c"max_size",
-        c"Bytes that all keys together may take before keys of accounts are refused",
-    ),
-    (
-        c"max_owner_size",
-        c"Bytes that the keys of one account may take",
-    ),
-    (c"pkcs11_module", c"The PKCS#11 module, an absolute path"),
-    (
-        c"pkcs11_module_args",
-        c"What C_Initialize gets, for modules that need it (NSS)",
-    ),
-    (c"pkcs11_token_label", c"The token's label"),
-    (
-        c"pkcs11_token_serial",
-        c"The token's serial number, instead of its label",
-    ),
-    (
-        c"pkcs11_slot",
-        c"The slot's number, instead of label and serial; may change",
-    ),
-    (c"pkcs11_key_label", c"The label of the KEK on the token"),
-    (
-        c"pkcs11_key_id",
-        c"The CKA_ID of the KEK on the token, hexadecimal",
-    ),
-    (
-        c"pkcs11_pin_file",
-        c"The file that holds the user PIN, or credential:NAME",
-    ),
-    (
-        c"pkcs11_mechanism",
-        c"How the DEK is wrapped, instead of the best that the token has",
-    ),
-    (
-        c"pkcs11_random",
-        c"Where a new DEK comes from: token (and system) or system",
-    ),
-    (
-        c"pkcs11_storage",
-        c"Where sealed keys live: file (beside the KEK on the token) or token",
-    ),
-    (
-        c"pkcs11_cache",
-        c"With storage token: keep keys in memory too (true), or ask the token each time",
-    ),
-    (
-        c"aws_kms_key_id",
-        c"The KMS key: id, ARN, alias/NAME or alias ARN",
-    ),
-    (
-        c"aws_kms_previous_key_ids",
-        c"Keys that may open the keyring as well, separated by commas",
-    ),
-    (
-        c"aws_kms_region",
-        c"The key's region, where its ARN does not tell",
-    ),
-    (
-        c"aws_kms_endpoint_url",
-        c"KMS's endpoint, e.g. of a VPC, instead of the region's public one",
-    ),
-    (
-        c"aws_kms_sts_endpoint_url",
-        c"The endpoint of STS, for role_arn",
-    ),
-    (c"aws_kms_profile", c"The profile in AWS's shared files"),
-    (
-        c"aws_kms_credentials_file",
-        c"AWS's shared credentials file, or credential:NAME, instead of the environment's",
-    ),
-    (c"aws_kms_role_arn", c"The role to assume"),
-    (
-        c"aws_kms_external_id",
-        c"The external id that the role asks for",
-    ),
-    (c"aws_kms_use_fips", c"Use FIPS endpoints"),
-    (
-        c"aws_kms_use_dualstack",
-        c"Use endpoints with IPv4 and IPv6",
-    ),
-    (
-        c"aws_kms_proxy",
-        c"http://HOST:PORT of a proxy, instead of the environment's",
-    ),
-    (
-        c"aws_kms_ca_file",
-        c"Certificates in PEM that are trusted besides the system's",
-    ),
-    (
-        c"aws_kms_connect_timeout",
-        c"Seconds that a connection may take",
-    ),
-    (
-        c"aws_kms_attempt_timeout",
-        c"Seconds that one attempt may take",
-    ),
-    (
-        c"aws_kms_encryption_context",
-        c"More pairs of the encryption context: NAME=VALUE,NAME=VALUE",
-    ),
-    (
-        c"aws_kms_random",
-        c"Where new keys come from: system, or aws_kms (and system), a call for each key",
-    ),
-];
+/// Name and comment of each variable, each with the NUL that C wants behind it.
+const WORDS: [&str; 4 * OPTIONS.len()] = {
+    let mut words = ["\0"; 4 * OPTIONS.len()];
+    let mut i = 0;
+    while i < OPTIONS.len() {
+        words[4 * i] = OPTIONS[i].name;
+        words[4 * i + 2] = OPTIONS[i].help;
+        i += 1;
+    }
+    words
+};
+static C_WORDS: [u8; total(&WORDS)] = joined(&WORDS);
+
+/// The word of this place in [`WORDS`] as C has it.
+const fn c_word(place: usize) -> *const c_char {
+    let (before, _) = WORDS.split_at(place);
+    (&raw const C_WORDS)
+        .cast::<c_char>()
+        .wrapping_add(total(before))
+}
+
+/// The head of an option's variable.
+const fn head(option: usize, kind: c_int) -> abi::kw_sysvar_head {
+    abi::kw_sysvar_head {
+        flags: kind | VAR_FIXED,
+        name: c_word(4 * option),
+        comment: c_word(4 * option + 2),
+        check: null_mut(),
+        update: null_mut(),
+    }
+}
 
 /// Where the server puts the text variables' values.
 static mut TEXT_VALUES: [*mut c_char; TEXTS] = [null_mut(); TEXTS];
@@ -239,14 +146,9 @@ static mut TEXT_VARIABLES: [abi::kw_sysvar_str; TEXTS] = {
 };
 
 const fn text_variable(i: usize) -> abi::kw_sysvar_str {
+    let option = if i < READ_ONLY_PLACE { i } else { i + 1 };
     abi::kw_sysvar_str {
-        head: abi::kw_sysvar_head {
-            flags: VAR_STR | VAR_FIXED,
-            name: TEXT_NAMES[i].0.as_ptr(),
-            comment: TEXT_NAMES[i].1.as_ptr(),
-            check: null_mut(),
-            update: null_mut(),
-        },
+        head: head(option, VAR_STR),
         value: (&raw mut TEXT_VALUES).cast::<*mut c_char>().wrapping_add(i),
         def: null_mut(),
     }
@@ -254,13 +156,7 @@ const fn text_variable(i: usize) -> abi::kw_sysvar_str {
 
 static mut READ_ONLY_VALUE: bool = false;
 static mut READ_ONLY: abi::kw_sysvar_bool = abi::kw_sysvar_bool {
-    head: abi::kw_sysvar_head {
-        flags: VAR_BOOL | VAR_FIXED,
-        name: c"read_only".as_ptr(),
-        comment: c"Accept no writes".as_ptr(),
-        check: null_mut(),
-        update: null_mut(),
-    },
+    head: head(READ_ONLY_PLACE, VAR_BOOL),
     value: &raw mut READ_ONLY_VALUE,
     def: false,
 };
@@ -552,6 +448,17 @@ mod tests {
             })
             .collect();
         assert_eq!(variables(), expected);
+    }
+
+    #[test]
+    fn the_description_names_what_a_keyring_is_under() {
+        let text = CStr::from_bytes_with_nul(&DESCRIPTION).unwrap();
+        let text = text.to_str().unwrap();
+        let of_old = "An encrypted keyring under a passphrase, a key file, an HSM";
+        assert!(
+            text.starts_with(of_old) && text.contains("AWS KMS"),
+            "{text}"
+        );
     }
 
     #[test]

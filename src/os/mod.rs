@@ -17,6 +17,7 @@ pub mod reach;
 pub mod running;
 pub mod signals;
 pub mod trusted;
+pub mod undo;
 pub(crate) mod wire;
 
 use crate::error::{Error, Kind, Result};

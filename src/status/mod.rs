@@ -81,7 +81,7 @@ impl Served {
 impl Configured {
     fn of(config: &Config) -> Configured {
         Configured {
-            backend: config.backend.name(),
+            backend: config.backend(),
             path: config.path.clone(),
             read_only: config.read_only,
         }

@@ -4,8 +4,9 @@
 pub mod faults;
 pub mod services;
 
-use keyring_ward::config::{Backend, Config, KekConfig, Limits, Patience};
+use keyring_ward::config::{Config, Limits, Patience};
 use keyring_ward::error::Result;
+use keyring_ward::kek::file::LocalConfig;
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
 use keyring_ward::secret_source::SecretRef;
@@ -61,11 +62,10 @@ impl Place {
 
     pub fn config(&self) -> Config {
         Config {
-            backend: Backend::File,
             path: self.keyring_file(),
             read_only: false,
             fingerprint: Vec::new(),
-            keks: vec![KekConfig::KeyFile(SecretRef::File(self.key_file()))],
+            keks: vec![LocalConfig::KeyFile(SecretRef::File(self.key_file())).into()],
             patience: Patience::default(),
             limits: Limits::default(),
             origin: "test".into(),

@@ -23,9 +23,11 @@
 //! ```
 #![allow(unsafe_code, clippy::unwrap_used, clippy::print_stdout)]
 
-use keyring_ward::config::{Backend, Config, KekConfig, Limits, Patience};
+use keyring_ward::config::{Config, KekConfig, Limits, Patience};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
+use keyring_ward::kek::file::LocalConfig;
+use keyring_ward::kek::settings::Settings;
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
 use keyring_ward::secret_source::SecretRef;
@@ -50,12 +52,12 @@ struct Place {
 
 impl Place {
     fn kek(&self, number: u8) -> KekConfig {
-        KekConfig::KeyFile(SecretRef::File(self.stable.join(format!("kek{number}"))))
+        let file = self.stable.join(format!("kek{number}"));
+        LocalConfig::KeyFile(SecretRef::File(file)).into()
     }
 
     fn config(&self, kek: u8) -> Config {
         Config {
-            backend: Backend::File,
             path: self.dir.join("keys/keyring.ward"),
             read_only: false,
             fingerprint: Vec::new(),
@@ -498,8 +500,8 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
     let pool = SecretPool::new();
     let bytes = std::fs::read(file).unwrap();
     let parsed = keyring_ward::format::header::parse_header(&bytes)?;
-    let config = KekConfig::Passphrase(SecretRef::File(passphrase.into()));
-    let keks = [kek::from_config(&config)];
+    let config = LocalConfig::Passphrase(SecretRef::File(passphrase.into()));
+    let keks = [config.kek()];
     let header = &parsed.header;
     let opened = kek::open_dek(
         &pool,
@@ -531,11 +533,10 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
     assert_eq!(wrap[32..], stanza.commitment, "this is the wrapping key");
     println!("wrapping_key {}", hex(&wrap[..32]));
     let config = Config {
-        backend: Backend::File,
         path: file.into(),
         read_only: false,
         fingerprint: Vec::new(),
-        keks: vec![config],
+        keks: vec![config.into()],
         patience: Patience::default(),
         limits: Limits::default(),
         origin: "torture".into(),

@@ -17,7 +17,7 @@ pub(super) fn check<'a>(look: &mut Look<'a>) -> Option<&'a Config> {
                 WHAT,
                 format!(
                     "backend {}, from {}{read_only}",
-                    config.backend.name(),
+                    config.backend(),
                     config.origin
                 ),
             );

@@ -2,10 +2,9 @@
 
 use super::{Look, Verdict};
 use crate::admin::inspect::inspect;
-use crate::config::{Config, KekConfig};
+use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind};
-use crate::kek;
 use crate::secret::SecretPool;
 use crate::secret_source::SecretRef;
 use crate::store::marker;
@@ -24,7 +23,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
     }
     if config.token_storage().is_none() && config.path.symlink_metadata().is_err() {
         if let Some(kek) = config.keks.first() {
-            let kek = kek::from_config(kek);
+            let kek = kek.kek();
             match kek.probe(&SecretPool::new(), Deadline::after(config.patience.call)) {
                 Ok(()) => look.ok("KEK", format!("{} answers", kek.describe())),
                 Err(e) => look.error("KEK", &e),
@@ -78,16 +77,11 @@ fn unknown_credential(config: &Config) -> Option<&str> {
     if std::env::var_os("CREDENTIALS_DIRECTORY").is_some() {
         return None;
     }
-    let of = |source: &'_ SecretRef| matches!(source, SecretRef::Credential(_));
-    config.keks.iter().find_map(|kek| {
-        let source = match kek {
-            KekConfig::Passphrase(source) | KekConfig::KeyFile(source) => Some(source),
-            KekConfig::Pkcs11(pkcs11) => Some(&pkcs11.pin),
-            KekConfig::AwsKms(kms) => kms.credentials_file.as_ref(),
-        };
-        match source.filter(|s| of(s)) {
-            Some(SecretRef::Credential(name)) => Some(name.as_str()),
-            _ => None,
-        }
-    })
+    config
+        .secrets()
+        .into_iter()
+        .find_map(|source| match source {
+            SecretRef::Credential(name) => Some(name.as_str()),
+            SecretRef::File(_) | SecretRef::Held(_) => None,
+        })
 }

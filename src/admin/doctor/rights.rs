@@ -12,27 +12,14 @@ const WHAT: &str = "rights";
 
 /// Every file that the configuration names besides the keyring, which has a check of its own.
 pub(super) fn needed_files(config: &Config) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut secret = |source: &SecretRef| {
-        if let SecretRef::File(path) = source {
-            files.push(path.clone());
-        }
+    let of = |kek: &KekConfig| {
+        let secrets = kek.secrets().into_iter().filter_map(|source| match source {
+            SecretRef::File(path) => Some(path.clone()),
+            SecretRef::Credential(_) | SecretRef::Held(_) => None,
+        });
+        secrets.chain(kek.files()).collect::<Vec<_>>()
     };
-    for kek in &config.keks {
-        match kek {
-            KekConfig::Passphrase(source) | KekConfig::KeyFile(source) => secret(source),
-            KekConfig::Pkcs11(pkcs11) => {
-                secret(&pkcs11.pin);
-                secret(&SecretRef::File(pkcs11.module.clone()));
-            }
-            KekConfig::AwsKms(kms) => {
-                kms.credentials_file.iter().for_each(&mut secret);
-                let ca = kms.ca_file.clone().map(|f| SecretRef::File(f.into()));
-                ca.iter().for_each(&mut secret);
-            }
-        }
-    }
-    files
+    config.keks.iter().flat_map(of).collect()
 }
 
 pub(super) fn check(look: &mut Look<'_>, config: &Config) {

@@ -3,7 +3,7 @@
 //! Owns its reading, and the making of credentials from checked texts. It must never show a value of it.
 
 use super::credentials::Credentials;
-use crate::config::aws_names::Text;
+use super::names::Text;
 use crate::error::{Error, Kind, Result};
 use serde_json::{Map, Value};
 use std::fmt::Display;

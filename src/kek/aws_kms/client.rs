@@ -3,12 +3,12 @@
 //! Owns KMS's JSON protocol (KMS API Reference): a POST to `/`, the action in X-Amz-Target. It must never keep
 //! credentials beyond the operation.
 
+use super::AwsKmsConfig;
 use super::credentials::Credentials;
 use super::endpoint::{self, Service};
 use super::errors::{Question, from_answer, pending_deletion};
 use super::http::Net;
 use super::source::Sources;
-use crate::config::AwsKmsConfig;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::net::Answer;

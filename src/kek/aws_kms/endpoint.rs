@@ -3,8 +3,8 @@
 //! Owns the one table of partitions (AWS General Reference, "AWS service endpoints"; the same names as in AWS's SDKs). It
 //! must never make a host of a text that was not checked as a region.
 
+use super::AwsKmsConfig;
 use super::errors::place_of_nothing;
-use crate::config::AwsKmsConfig;
 use crate::error::Result;
 
 /// How the regions of a partition begin, the domain of its hosts, and that of those with IPv6. Others are in the first.

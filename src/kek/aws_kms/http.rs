@@ -3,11 +3,11 @@
 //! Owns the client of one operation and its end. It must never send a request to another host than the one it is signed
 //! for.
 
+use super::AwsKmsConfig;
 use super::credentials::Credentials;
 use super::endpoint::Service;
 use super::errors::{Question, from_net};
 use super::sign::{Signed, amz_date, authorization};
-use crate::config::AwsKmsConfig;
 use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::net::{Answer, Client, Method, Options, Proxy, Request, split_url};

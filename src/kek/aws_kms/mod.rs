@@ -6,11 +6,13 @@
 
 mod answer;
 mod client;
+mod config;
 mod credentials;
 mod endpoint;
 mod errors;
 mod http;
 mod metadata;
+mod names;
 mod process;
 mod profile;
 mod shared;
@@ -19,9 +21,10 @@ mod source;
 mod sts;
 mod token_file;
 
+pub use config::{AwsKmsConfig, DRIVER, KmsKey};
+
 use super::data_key::{self, DataKey, DataKeys, MAX_CIPHERTEXT};
 use super::{Budget, Kek, Unwrapped};
-use crate::config::AwsKmsConfig;
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY};
 use crate::error::{Error, Kind, Result};

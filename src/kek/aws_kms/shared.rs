@@ -5,7 +5,7 @@
 //! the config and credentials files"). It must never take a file that it can't read for one that is not there, and
 //! never show a value.
 
-use crate::config::AwsKmsConfig;
+use super::AwsKmsConfig;
 use crate::error::{Error, Kind, Result};
 use crate::os::file;
 use crate::os::trusted::{self, Rule, Trusted};

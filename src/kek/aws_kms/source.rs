@@ -3,17 +3,17 @@
 //! Owns the order: environment, shared files, web identity, container, instance. A profile or a credentials file that
 //! our configuration names is the only source. It must never go on to the next source when one is there and fails.
 
+use super::AwsKmsConfig;
 use super::answer;
 use super::credentials::Credentials;
 use super::errors::Question;
 use super::http::Net;
 use super::metadata::{self, Found, Instance};
+use super::names::{Text, is_region};
 use super::process;
 use super::profile::{Base, plan};
 use super::shared::{Property, Shared};
 use super::sts::{Sts, Told};
-use crate::config::AwsKmsConfig;
-use crate::config::aws_names::{Text, is_region};
 use crate::error::{Error, Kind, Result};
 use std::cell::OnceCell;
 use std::fmt::Display;

@@ -2,14 +2,14 @@
 //!
 //! Owns the client for it. Every option that is about STS reaches every call here. It must never keep what it gets.
 
+use super::AwsKmsConfig;
 use super::answer;
 use super::credentials::Credentials;
 use super::endpoint::{self, Service};
 use super::errors::{Question, from_answer};
 use super::http::Net;
+use super::names::Text;
 use super::token_file;
-use crate::config::AwsKmsConfig;
-use crate::config::aws_names::Text;
 use crate::error::Result;
 use roxmltree::{Document, Node};
 use std::fmt::Display;

@@ -8,7 +8,7 @@
 use super::PROVIDER;
 use super::errors;
 use super::token::{Key, LoggedIn, find_mac_key, find_rsa, mechanism_names, require_key};
-use crate::config::{Mechanism, Pkcs11Config};
+use super::{Mechanism, Pkcs11Config};
 use crate::envelope::{KEY, LOCAL_BLOB, NONCE, TAG, WrapKeys, equal, unwrap_local, wrap_local};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{SecretBytes, SecretPool, fill_random};

@@ -4,6 +4,7 @@
 //! ended. Nothing of the module lives between two operations. It must never take module, token or key
 //! from the keyring file, only from the configuration, and never try a refused PIN again.
 
+mod config;
 mod errors;
 mod mechanism;
 mod module;
@@ -13,8 +14,9 @@ mod process;
 pub mod survey;
 mod token;
 
+pub use config::{DRIVER, KeyChoice, Mechanism, Pkcs11Config, Storage, TokenChoice};
+
 use super::{Budget, Kek, Unwrapped, local};
-use crate::config::{Mechanism, Pkcs11Config};
 use crate::deadline::Deadline;
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};

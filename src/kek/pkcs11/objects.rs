@@ -4,8 +4,8 @@
 //! CKA_LABEL. It must never touch an object of another application, and never replace or remove one that
 //! it was not told to.
 
+use super::Pkcs11Config;
 use super::{errors, with_login};
-use crate::config::Pkcs11Config;
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::text::clean;

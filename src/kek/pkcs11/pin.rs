@@ -5,7 +5,7 @@
 //! token's serial number, and is not tried again until the PIN file holds another one. It must never
 //! write the PIN itself, and never keep a server from trying a PIN that was not refused.
 
-use crate::config::Pkcs11Config;
+use super::Pkcs11Config;
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
 use crate::os::file::{self, Access};
@@ -133,7 +133,7 @@ fn load(path: &Path) -> Option<([u8; SALT], [u8; HASH])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{KeyChoice, Storage, TokenChoice};
+    use crate::kek::pkcs11::{KeyChoice, Storage, TokenChoice};
     use crate::secret_source::SecretRef;
     use std::os::unix::fs::PermissionsExt;
 

@@ -6,8 +6,8 @@
 use super::mechanism::{Wrapper, ability, mac_label};
 use super::module::Initialized;
 use super::token::{self, LoggedIn};
+use super::{KeyChoice, Mechanism, Pkcs11Config};
 use super::{Pkcs11Kek, errors, process, with_login};
-use crate::config::{KeyChoice, Mechanism, Pkcs11Config};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::Stanza;

@@ -5,8 +5,8 @@
 //! object that is not the KEK.
 
 use super::module::Initialized;
+use super::{KeyChoice, Pkcs11Config, TokenChoice};
 use super::{errors, pin};
-use crate::config::{KeyChoice, Pkcs11Config, TokenChoice};
 use crate::error::{Error, Kind, Result};
 use crate::secret::SecretPool;
 use crate::text::hex;

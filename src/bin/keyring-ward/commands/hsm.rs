@@ -3,9 +3,10 @@
 use super::{print, print_json};
 use crate::examples;
 use crate::options::Keyring;
-use keyring_ward::config::{Config, KekConfig, Pkcs11Config};
+use keyring_ward::config::Config;
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
+use keyring_ward::kek::pkcs11::Pkcs11Config;
 use keyring_ward::kek::pkcs11::survey::{self, Outcome};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -103,12 +104,12 @@ fn list(args: &List, json: bool) -> Result<()> {
 }
 
 fn pkcs11(config: &Config) -> Result<&Pkcs11Config> {
-    match &config.keks[0] {
-        KekConfig::Pkcs11(pkcs11) => Ok(pkcs11),
-        _ => Err(Error::new(
+    match config.keks.first().and_then(|kek| kek.settings_of()) {
+        Some(pkcs11) => Ok(pkcs11),
+        None => Err(Error::new(
             Kind::Config,
             "use the token",
-            format!("the backend is {}", config.backend.name()),
+            format!("the backend is {}", config.backend()),
         )
         .hint("Name a module: --module and the token's options, or a configuration with the backend pkcs11.")),
     }

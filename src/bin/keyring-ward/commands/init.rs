@@ -1,6 +1,6 @@
 //! `keyring-ward init`
 
-use super::{print, print_configuration, print_json, print_made, print_would};
+use super::{print, print_configuration, print_json, print_would};
 use crate::options::Keyring;
 use keyring_ward::admin::init::{init, would_init};
 use keyring_ward::error::Result;
@@ -70,7 +70,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         print(&format!("Made the folder '{}'.", folder.display()));
     }
     if let Some(made) = &outcome.made {
-        print_made(made);
+        print(made);
     }
     print(&format!("Made {keyring}."));
     if config.token_storage().is_some() {

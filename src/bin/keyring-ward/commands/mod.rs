@@ -18,7 +18,6 @@ pub mod verify;
 use crate::options::{self, Keyring};
 use crate::warnings;
 use keyring_ward::admin::Target;
-use keyring_ward::admin::init::Made;
 use keyring_ward::config::Config;
 use keyring_ward::config::written::Written;
 use keyring_ward::error::Result;
@@ -151,21 +150,6 @@ pub fn print_answer(mut answer: serde_json::Value) {
 pub fn print_rows(rows: &[(&str, String)]) {
     for (name, value) in rows {
         print(&format!("{name:<13} {value}"));
-    }
-}
-
-/// Says what was made for a KEK, and what it is worth.
-pub fn print_made(made: &Made) {
-    match made {
-        Made::Secret(path) => print(&format!(
-            "Made the secret '{}'. Keep a copy of it apart from the database's backups: without \
-             it the keyring can't be opened.",
-            path.display()
-        )),
-        Made::Key(key) => print(&format!(
-            "Made the key {key} on the token. It can't leave the HSM: without the token, or a backup of it by \
-             the vendor's means, the keyring can't be opened."
-        )),
     }
 }
 

@@ -1,14 +1,13 @@
 //! `keyring-ward rekey`
 
-use super::{
-    Aim, Change, TornEnd, print, print_answer, print_configuration, print_made, print_would,
-};
+use super::{Aim, Change, TornEnd, print, print_answer, print_configuration, print_would};
 use crate::options::{Asked, Keyring, SOMEWHERE, file_config, file_written, set};
 use keyring_ward::admin::pin::{Pin, Pinned};
 use keyring_ward::admin::rekey::{self, could_rekey, could_reseal, rekey};
 use keyring_ward::config::written::Written;
 use keyring_ward::config::{Config, KekConfig, Layer};
 use keyring_ward::error::{Error, Kind, Result};
+use keyring_ward::kek::file::LocalConfig;
 use keyring_ward::os::signals;
 use keyring_ward::secret_source::SecretRef;
 use std::path::{Path, PathBuf};
@@ -132,8 +131,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         fd: args.new_passphrase_fd,
         prompt: args.new_passphrase_prompt,
     };
-    let kek = if let Some(held) = asked.read("New passphrase: ", true)? {
-        KekConfig::Passphrase(SecretRef::Held(held))
+    let kek: KekConfig = if let Some(held) = asked.read("New passphrase: ", true)? {
+        LocalConfig::Passphrase(SecretRef::Held(held)).into()
     } else {
         match (
             &args.new_passphrase_file,
@@ -141,9 +140,11 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
             &args.new_config,
         ) {
             (Some(file), _, _) => {
-                KekConfig::Passphrase(SecretRef::parse(file, "--new-passphrase-file")?)
+                LocalConfig::Passphrase(SecretRef::parse(file, "--new-passphrase-file")?).into()
             }
-            (_, Some(file), _) => KekConfig::KeyFile(SecretRef::parse(file, "--new-key-file")?),
+            (_, Some(file), _) => {
+                LocalConfig::KeyFile(SecretRef::parse(file, "--new-key-file")?).into()
+            }
             (_, _, file) => {
                 let mut new = file_config(file.as_deref().unwrap_or(Path::new("")))?;
                 if new.path != config.path {
@@ -189,7 +190,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         return Ok(());
     }
     if let Some(made) = &done.made {
-        print_made(made);
+        print(made);
     }
     let dek = if args.keep_dek {
         "the same DEK"

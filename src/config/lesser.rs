@@ -5,8 +5,9 @@
 //! never refuse what only adds.
 
 use super::option_file::{self, Line};
-use super::{Layer, OP, OPTIONS, OptionSpec, ValueKind, find_option, parse_bool};
+use super::{Layer, OP, OPTIONS, OptionSpec, ValueKind, find_option};
 use crate::error::{Error, Kind, Result};
+use crate::options::parse_bool;
 
 /// What differs between the instances of one configuration, and decides about no key: a keyring under another path
 /// must open with the administrator's KEK, and have the fingerprint that is pinned.
@@ -21,7 +22,7 @@ fn is_of_a_kek(option: &OptionSpec) -> bool {
 fn is_harmless(option: &OptionSpec, named: &str, lesser: &str) -> bool {
     let same = match option.kind {
         ValueKind::Bool => parse_bool(named) == parse_bool(lesser),
-        ValueKind::Text | ValueKind::Number => named == lesser,
+        ValueKind::Text | ValueKind::List | ValueKind::Number => named == lesser,
     };
     // A lesser file may forbid writes, but not allow them again.
     let forbids = option.name == "read_only" && parse_bool(lesser) == Some(true);

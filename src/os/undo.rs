@@ -1,9 +1,9 @@
 //! The way back of a command: what it has made goes again unless the command ends well.
 //!
 //! Owns the list of what was made. It must never remove what the command did not make: a file or folder is removed only
-//! while it is the very one. Whoever makes the secret of a KEK must keep it (`keep`) before a keyring may depend on it.
+//! while it is the very one. Whoever makes what something else will depend on must keep it (`keep`) before that.
 
-use crate::os::file;
+use super::file;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

@@ -3,12 +3,135 @@
 //! Credentials have no place here: they come from the environment that AWS's SDKs share. It must never
 //! accept a plain http endpoint that is not on this machine: KMS answers with data keys.
 
-use super::aws_names::{Text, check_endpoint, host, is_region};
-use super::{Layer, OP, SecretRef, parse_bool, shorten};
+use super::names::{Text, check_endpoint, host, is_region};
 use crate::error::{Error, Kind, Result};
+use crate::kek::adapter::Adapter;
+use crate::kek::drivers::Driver;
+use crate::kek::settings::{KekConfig, Settings};
+use crate::kek::{Kek, aws_kms, make};
 use crate::net::split_url;
+use crate::options::{OptionSpec, Section, ValueKind};
+use crate::secret_source::SecretRef;
+use crate::text::shorten;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
+
+/// The row.
+pub const DRIVER: Driver = Driver {
+    name: NAME,
+    under: "AWS KMS",
+    options: OPTIONS,
+    instead: &[],
+    read,
+    page: "aws-kms.md",
+    example: "--option aws_kms_key_id=alias/mysql --option aws_kms_region=eu-central-1 --user mysql",
+};
+const NAME: &str = "aws_kms";
+const OPTIONS: &[OptionSpec] = &[
+    OptionSpec::of(
+        NAME,
+        "aws_kms_key_id",
+        ValueKind::Text,
+        "The KMS key: id, ARN, alias/NAME or alias ARN",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_previous_key_ids",
+        ValueKind::List,
+        "Keys that may open the keyring as well, separated by commas",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_region",
+        ValueKind::Text,
+        "The key's region, where its ARN does not tell",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_endpoint_url",
+        ValueKind::Text,
+        "KMS's endpoint, e.g. of a VPC, instead of the region's public one",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_sts_endpoint_url",
+        ValueKind::Text,
+        "The endpoint of STS, for role_arn",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_profile",
+        ValueKind::Text,
+        "The profile in AWS's shared files",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_credentials_file",
+        ValueKind::Text,
+        "AWS's shared credentials file, or credential:NAME, instead of the environment's",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_role_arn",
+        ValueKind::Text,
+        "The role to assume",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_external_id",
+        ValueKind::Text,
+        "The external id that the role asks for",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_use_fips",
+        ValueKind::Bool,
+        "Use FIPS endpoints",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_use_dualstack",
+        ValueKind::Bool,
+        "Use endpoints with IPv4 and IPv6",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_proxy",
+        ValueKind::Text,
+        "http://HOST:PORT of a proxy, instead of the environment's",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_ca_file",
+        ValueKind::Text,
+        "Certificates in PEM that are trusted besides the system's",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_connect_timeout",
+        ValueKind::Number,
+        "Seconds that a connection may take",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_attempt_timeout",
+        ValueKind::Number,
+        "Seconds that one attempt may take",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_encryption_context",
+        ValueKind::Text,
+        "More pairs of the encryption context: NAME=VALUE,NAME=VALUE",
+    ),
+    OptionSpec::of(
+        NAME,
+        "aws_kms_random",
+        ValueKind::Text,
+        "Where new keys come from: system, or aws_kms (and system), a call for each key",
+    ),
+];
 
 /// Longest text of an option, in bytes. KMS takes key ids of up to 2,048 characters.
 const MAX_TEXT: usize = 2048;
@@ -124,194 +247,195 @@ impl fmt::Display for KmsKey {
     }
 }
 
-impl AwsKmsConfig {
-    /// Reads the options of the backend: the key first, then the previous ones.
-    pub(super) fn read(layer: &Layer, origin: &str) -> Result<Vec<AwsKmsConfig>> {
-        let bad = |why: String, hint: &str| {
-            Error::new(Kind::Config, OP, format!("{why} (in {origin})")).hint(hint)
-        };
-        let bounded = |name: &str| match layer.given(name) {
-            Some(text) if text.len() > MAX_TEXT || text.chars().any(char::is_control) => Err(bad(
-                format!("{name} has more than {MAX_TEXT} bytes or control characters"),
-                "Correct it.",
-            )),
-            text => Ok(text.map(String::from)),
-        };
-        let flag = |name: &str| match layer.given(name) {
-            None => Ok(false),
-            Some(text) => parse_bool(text).ok_or_else(|| {
-                bad(
-                    format!("'{}' is not a value for {name}", shorten(text)),
-                    "Use true or false.",
-                )
-            }),
-        };
-        let key = |text: &str| {
-            KmsKey::parse(text).ok_or_else(|| {
-                bad(
-                    format!("'{}' is not the name of a KMS key", shorten(text)),
-                    "Use a key id, a key ARN, alias/NAME or an alias ARN, as aws kms list-keys and list-aliases show them.",
-                )
+/// Reads the section: the key first, then the previous ones.
+fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
+    let first = AwsKmsConfig::read(section)?;
+    let others: Vec<KekConfig> = previous_keys(section)?
+        .into_iter()
+        .map(|key| {
+            KekConfig::new(AwsKmsConfig {
+                region: key
+                    .region()
+                    .map(String::from)
+                    .or_else(|| first.region.clone())
+                    .or_else(|| first.key.region().map(String::from)),
+                key,
+                previous: true,
+                kms_random: false,
+                ..first.clone()
             })
-        };
-        let Some(text) = layer.given("aws_kms_key_id") else {
-            return Err(bad(
-                "the aws_kms backend has no key".into(),
-                "Set key_id in \"aws_kms\" (my.cnf: aws_kms_key_id) to a symmetric KMS key.",
-            ));
-        };
-        let primary = key(text)?;
-        let previous: Vec<KmsKey> = match bounded("aws_kms_previous_key_ids")? {
-            None => Vec::new(),
-            Some(list) => list
-                .split(',')
-                .map(|one| key(one.trim()))
-                .collect::<Result<_>>()?,
-        };
-        if previous.len() > MAX_PREVIOUS {
-            return Err(bad(
-                format!("previous_key_ids names {} keys", previous.len()),
-                "Name no more than eight; run keyring-ward rekey to do without the old ones.",
-            ));
-        }
-        let region = bounded("aws_kms_region")?;
-        if let Some(region) = &region {
-            if !is_region(region) {
-                return Err(bad(
-                    format!("'{}' is not a region", shorten(region)),
-                    "Use a name like eu-central-1.",
-                ));
-            }
-            if let Some(of_key) = primary.region().filter(|r| r != region) {
-                return Err(bad(
-                    format!("the key is in {of_key}, but region is {region}"),
-                    "Leave region out, or name the key's replica there, if it is a multi-Region key.",
-                ));
-            }
-        }
-        let endpoint = |name: &str| match bounded(name)? {
-            None => Ok(None),
-            Some(url) => match check_endpoint(&url) {
-                Ok(()) => Ok(Some(url)),
-                Err(hint) => Err(bad(
-                    format!("'{}' is not a value for {name}", shorten(&url)),
-                    hint,
-                )),
-            },
-        };
-        let proxy = bounded("aws_kms_proxy")?;
-        if let Some(url) = &proxy
-            && (host(url).is_none() || !matches!(split_url(url), Some(("http", _))))
-        {
-            // Not shown: it may hold a password.
-            return Err(bad(
-                "the value of proxy is not a proxy".into(),
-                "Use http://HOST:PORT. A proxy that wants a password is given by HTTPS_PROXY in the environment of mysqld.",
-            ));
-        }
-        let ca_file = bounded("aws_kms_ca_file")?;
-        if let Some(path) = ca_file.as_deref().filter(|p| !p.starts_with('/')) {
-            return Err(bad(
-                format!("'{}' is not an absolute path", shorten(path)),
-                "Give the path of ca_file from the root on.",
-            ));
-        }
-        let role_arn = bounded("aws_kms_role_arn")?;
-        let external_id = bounded("aws_kms_external_id")?;
-        let profile = bounded("aws_kms_profile")?;
-        for (name, kind, text) in [
-            ("external_id", Text::ExternalId, &external_id),
-            ("profile", Text::Profile, &profile),
-        ] {
-            if let Some(fault) = text.as_deref().and_then(|t| kind.fault(t)) {
-                return Err(bad(format!("{name} {fault}"), "Correct it."));
-            }
-        }
-        let role = match (role_arn, external_id) {
-            (Some(role), _) if Text::Role.fault(&role).is_some() => {
-                return Err(bad(
-                    format!("'{}' is not the ARN of a role", shorten(&role)),
-                    "Use arn:aws:iam::ACCOUNT:role/NAME.",
-                ));
-            }
-            (Some(role), id) => Some((role, id)),
-            (None, Some(_)) => {
-                return Err(bad(
-                    "external_id is given without role_arn".into(),
-                    "Set role_arn to the role that asks for it, or leave external_id out.",
-                ));
-            }
-            (None, None) => None,
-        };
-        let random = match layer.given("aws_kms_random") {
-            None | Some("system") => false,
-            Some("aws_kms") => true,
-            Some(text) => {
-                return Err(bad(
-                    format!("'{}' is not a value for random", shorten(text)),
-                    "Use system, or aws_kms: a call for each generated key.",
-                ));
-            }
-        };
-        let credentials_file = match bounded("aws_kms_credentials_file")? {
-            None => None,
-            Some(text) => Some(SecretRef::parse(&text, origin)?),
-        };
-        let context = match bounded("aws_kms_encryption_context")? {
-            None => Vec::new(),
-            Some(text) => parse_context(&text).map_err(|why| {
-                bad(
-                    format!("encryption_context {why}"),
-                    "Use NAME=VALUE,NAME=VALUE. The pairs product and file-id are always there.",
-                )
-            })?,
-        };
-        let first = AwsKmsConfig {
-            key: primary,
+        })
+        .collect();
+    let mut all = vec![KekConfig::new(first)];
+    all.extend(others);
+    Ok(all)
+}
+
+/// What no text may be: too long, or not on one line.
+fn fault(text: &str) -> Option<(String, &'static str)> {
+    (text.len() > MAX_TEXT || text.chars().any(char::is_control)).then(|| {
+        let fault = format!("has more than {MAX_TEXT} bytes or control characters");
+        (fault, "Correct it.")
+    })
+}
+
+fn key(section: &Section<'_>, text: &str) -> Result<KmsKey> {
+    KmsKey::parse(text).ok_or_else(|| {
+        section.mistake(
+            format!("'{}' is not the name of a KMS key", shorten(text)),
+            "Use a key id, a key ARN, alias/NAME or an alias ARN, as aws kms list-keys and list-aliases show them.",
+        )
+    })
+}
+
+fn primary_key(section: &Section<'_>) -> Result<KmsKey> {
+    match section.given("key_id") {
+        Some(text) => key(section, text),
+        None => Err(section.mistake(
+            "the aws_kms backend has no key",
+            "Set key_id in \"aws_kms\" (my.cnf: aws_kms_key_id) to a symmetric KMS key.",
+        )),
+    }
+}
+
+fn previous_keys(section: &Section<'_>) -> Result<Vec<KmsKey>> {
+    let list = section.text("previous_key_ids", fault)?;
+    let names = list.iter().flat_map(|list| list.split(','));
+    let keys: Vec<KmsKey> = names
+        .map(|name| key(section, name.trim()))
+        .collect::<Result<_>>()?;
+    if keys.len() > MAX_PREVIOUS {
+        return Err(section.mistake(
+            format!("previous_key_ids names {} keys", keys.len()),
+            "Name no more than eight; run keyring-ward rekey to do without the old ones.",
+        ));
+    }
+    Ok(keys)
+}
+
+fn region(section: &Section<'_>, key: &KmsKey) -> Result<Option<String>> {
+    let Some(region) = section.text("region", fault)? else {
+        return Ok(None);
+    };
+    if !is_region(&region) {
+        return Err(section.mistake(
+            format!("'{}' is not a region", shorten(&region)),
+            "Use a name like eu-central-1.",
+        ));
+    }
+    if let Some(of_key) = key.region().filter(|r| *r != region) {
+        return Err(section.mistake(
+            format!("the key is in {of_key}, but region is {region}"),
+            "Leave region out, or name the key's replica there, if it is a multi-Region key.",
+        ));
+    }
+    Ok(Some(region))
+}
+
+fn endpoint(section: &Section<'_>, member: &str) -> Result<Option<String>> {
+    let Some(url) = section.text(member, fault)? else {
+        return Ok(None);
+    };
+    match check_endpoint(&url) {
+        Ok(()) => Ok(Some(url)),
+        Err(hint) => Err(section.no_value(member, &url, hint)),
+    }
+}
+
+fn proxy(section: &Section<'_>) -> Result<Option<String>> {
+    let proxy = section.text("proxy", fault)?;
+    if let Some(url) = &proxy
+        && (host(url).is_none() || !matches!(split_url(url), Some(("http", _))))
+    {
+        // Not shown: it may hold a password.
+        return Err(section.mistake(
+            "the value of proxy is not a proxy",
+            "Use http://HOST:PORT. A proxy that wants a password is given by HTTPS_PROXY in the environment of mysqld.",
+        ));
+    }
+    Ok(proxy)
+}
+
+fn ca_file(section: &Section<'_>) -> Result<Option<String>> {
+    let ca_file = section.text("ca_file", fault)?;
+    match ca_file.as_deref().filter(|path| !path.starts_with('/')) {
+        Some(path) => Err(section.mistake(
+            format!("'{}' is not an absolute path", shorten(path)),
+            "Give the path of ca_file from the root on.",
+        )),
+        None => Ok(ca_file),
+    }
+}
+
+/// A name that goes into a request.
+fn named(section: &Section<'_>, member: &str, kind: Text) -> Result<Option<String>> {
+    let text = section.text(member, fault)?;
+    match text.as_deref().and_then(|text| kind.fault(text)) {
+        Some(fault) => Err(section.mistake(format!("{member} {fault}"), "Correct it.")),
+        None => Ok(text),
+    }
+}
+
+fn role(section: &Section<'_>) -> Result<Option<(String, Option<String>)>> {
+    let external_id = named(section, "external_id", Text::ExternalId)?;
+    match (section.text("role_arn", fault)?, external_id) {
+        (Some(role), _) if Text::Role.fault(&role).is_some() => Err(section.mistake(
+            format!("'{}' is not the ARN of a role", shorten(&role)),
+            "Use arn:aws:iam::ACCOUNT:role/NAME.",
+        )),
+        (Some(role), id) => Ok(Some((role, id))),
+        (None, Some(_)) => Err(section.mistake(
+            "external_id is given without role_arn",
+            "Set role_arn to the role that asks for it, or leave external_id out.",
+        )),
+        (None, None) => Ok(None),
+    }
+}
+
+fn context(section: &Section<'_>) -> Result<Vec<(String, String)>> {
+    let Some(text) = section.text("encryption_context", fault)? else {
+        return Ok(Vec::new());
+    };
+    parse_context(&text).map_err(|why| {
+        section.mistake(
+            format!("encryption_context {why}"),
+            "Use NAME=VALUE,NAME=VALUE. The pairs product and file-id are always there.",
+        )
+    })
+}
+
+impl AwsKmsConfig {
+    /// Reads the options of the key that wraps.
+    fn read(section: &Section<'_>) -> Result<AwsKmsConfig> {
+        let key = primary_key(section)?;
+        let sources = [("system", false), ("aws_kms", true)];
+        let random = "Use system, or aws_kms: a call for each generated key.";
+        section.text("credentials_file", fault)?;
+        let config = AwsKmsConfig {
             previous: false,
-            region,
-            endpoint_url: endpoint("aws_kms_endpoint_url")?,
-            sts_endpoint_url: endpoint("aws_kms_sts_endpoint_url")?,
-            profile,
-            credentials_file,
-            role,
-            use_fips: flag("aws_kms_use_fips")?,
-            use_dualstack: flag("aws_kms_use_dualstack")?,
-            proxy,
-            ca_file,
-            connect_timeout: layer.seconds(
-                "aws_kms_connect_timeout",
-                Duration::from_secs(3),
-                origin,
-            )?,
-            attempt_timeout: layer.seconds(
-                "aws_kms_attempt_timeout",
-                Duration::from_secs(5),
-                origin,
-            )?,
-            context,
-            kms_random: random,
+            region: region(section, &key)?,
+            key,
+            proxy: proxy(section)?,
+            ca_file: ca_file(section)?,
+            profile: named(section, "profile", Text::Profile)?,
+            role: role(section)?,
+            kms_random: section.choice("random", &sources, random)?.unwrap_or(false),
+            credentials_file: section.secret("credentials_file")?,
+            context: context(section)?,
+            endpoint_url: endpoint(section, "endpoint_url")?,
+            sts_endpoint_url: endpoint(section, "sts_endpoint_url")?,
+            use_fips: section.flag("use_fips")?,
+            use_dualstack: section.flag("use_dualstack")?,
+            connect_timeout: section.seconds("connect_timeout", Duration::from_secs(3))?,
+            attempt_timeout: section.seconds("attempt_timeout", Duration::from_secs(5))?,
         };
-        if first.endpoint_url.is_some() && (first.use_fips || first.use_dualstack) {
-            return Err(bad(
-                "use_fips or use_dualstack is given with endpoint_url".into(),
+        if config.endpoint_url.is_some() && (config.use_fips || config.use_dualstack) {
+            return Err(section.mistake(
+                "use_fips or use_dualstack is given with endpoint_url",
                 "An endpoint of your own is what it is: leave them out, or leave endpoint_url out.",
             ));
         }
-        let others = previous.into_iter().map(|key| AwsKmsConfig {
-            region: key
-                .region()
-                .map(String::from)
-                .or_else(|| first.region.clone())
-                .or_else(|| first.key.region().map(String::from)),
-            key,
-            previous: true,
-            kms_random: false,
-            ..first.clone()
-        });
-        let mut all: Vec<AwsKmsConfig> = others.collect();
-        all.insert(0, first);
-        Ok(all)
+        Ok(config)
     }
 
     /// For messages: where this key is asked for.
@@ -326,6 +450,31 @@ impl AwsKmsConfig {
     /// The region, as far as the configuration tells.
     pub fn known_region(&self) -> Option<&str> {
         self.region.as_deref().or_else(|| self.key.region())
+    }
+}
+
+impl Settings for AwsKmsConfig {
+    fn driver(&self) -> &'static Driver {
+        &DRIVER
+    }
+
+    fn kek(&self) -> Box<dyn Kek> {
+        Box::new(Adapter::new(aws_kms::AwsKmsKek::new(self.clone())))
+    }
+
+    fn secrets(&self) -> Vec<&SecretRef> {
+        self.credentials_file.iter().collect()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.ca_file.iter().map(PathBuf::from).collect()
+    }
+
+    fn check_makeable(&self) -> Result<()> {
+        let why = "a key in AWS KMS can't be made by this tool";
+        Err(Error::new(Kind::InvalidInput, make::OP, why).hint(
+            "Make it where its policy is kept: aws kms create-key. Then leave --generate out.",
+        ))
     }
 }
 
@@ -360,7 +509,6 @@ fn parse_context(text: &str) -> std::result::Result<Vec<(String, String)>, Strin
 
 #[cfg(test)]
 mod tests {
-    use super::super::KekConfig;
     use super::*;
 
     const ARN: &str =
@@ -372,15 +520,10 @@ mod tests {
             ("path", "/k/f"),
             ("aws_kms_key_id", ARN),
         ];
-        let layer = Layer::of("test", base.iter().chain(changes));
-        let keks = layer.finish()?.keks;
-        Ok(keks
-            .into_iter()
-            .map(|kek| match kek {
-                KekConfig::AwsKms(config) => *config,
-                other => panic!("{other:?}"),
-            })
-            .collect())
+        let values = base.iter().chain(changes);
+        let keks = crate::kek::drivers::read_of_tests(&DRIVER, values)?;
+        let config = |kek: &KekConfig| kek.settings_of::<AwsKmsConfig>().unwrap().clone();
+        Ok(keks.iter().map(config).collect())
     }
 
     #[test]
@@ -491,7 +634,6 @@ mod tests {
                 "neither an absolute path",
             ),
             ("aws_kms_profile", "a\nb", "control characters"),
-            ("pkcs11_module", "/m", "an option of the backend pkcs11"),
         ] {
             let mut changes = vec![(name, value)];
             if let Some(name) = name.strip_suffix("+endpoint") {

@@ -1,0 +1,282 @@
+//! From values to a checked configuration: [`Layer::finish`].
+//!
+//! Owns the checks of the general options, and which section counts; a section's own are its driver's. It must never let
+//! through what nobody meant.
+
+use super::options::{GENERAL, OPTIONS};
+use super::{Config, Layer, Limits, OP, Patience};
+use crate::error::{Error, Kind, Result};
+use crate::kek::drivers::{DRIVERS, Driver, NAMES, of_name};
+use crate::key::limits::FINGERPRINT;
+use crate::options::{OptionSpec, Section, parse_bool};
+use crate::text::{from_hex, shorten};
+use std::path::{Path, PathBuf};
+
+/// More than one is needed only while a DEK is changed.
+const MAX_FINGERPRINTS: usize = 16;
+/// Largest `max_size`. Keys, their removals and the reserves fit a file several times.
+const MAX_TOTAL: u64 = 1 << 30;
+/// Smallest `max_owner_size`: a few of the longest keys.
+const MIN_TOTAL: u64 = 64 << 10;
+
+impl Layer {
+    /// The typed, checked configuration.
+    ///
+    /// # Errors
+    /// Config: something is missing, contradictory or malformed.
+    pub fn finish(self) -> Result<Config> {
+        let origin = self.origins.join(", ");
+        let nowhere = Path::new("");
+        let general = self.section(GENERAL, &origin, nowhere);
+        let driver = self.driver(&general)?;
+        let path = self.checked_path(&general)?;
+        let read_only = match self.get("read_only") {
+            None => false,
+            Some(text) => parse_bool(text)
+                .ok_or_else(|| general.no_value("read_only", text, "Use true or false."))?,
+        };
+        let fingerprint = self.pinned()?;
+        let default = Patience::default();
+        let patience = Patience {
+            start: general.seconds("start_timeout", default.start)?,
+            call: general.seconds("timeout", default.call)?,
+        };
+        let (default, bounds) = (Limits::default(), (MIN_TOTAL, MAX_TOTAL));
+        let limits = Limits {
+            total: general.bytes("max_size", default.total, bounds)?,
+            per_owner: general.bytes("max_owner_size", default.per_owner, bounds)?,
+            ..default
+        };
+        self.only_options_of(driver, &general)?;
+        let keks = match &self.held {
+            Some(held) if held.driver().name == driver.name => vec![held.clone()],
+            _ => (driver.read)(&self.section(driver.options, &origin, &path))?,
+        };
+        Ok(Config {
+            path,
+            read_only,
+            fingerprint,
+            keks,
+            patience,
+            limits,
+            origin,
+        })
+    }
+
+    /// The values of these options.
+    fn section<'a>(
+        &'a self,
+        options: &'static [OptionSpec],
+        origin: &'a str,
+        path: &'a Path,
+    ) -> Section<'a> {
+        let given = OPTIONS.iter().zip(&self.values);
+        let given = given.filter_map(|(option, value)| Some((option.name, value.as_deref()?)));
+        Section::new(options, given, origin, path)
+    }
+
+    /// The driver that `backend` names.
+    fn driver(&self, general: &Section<'_>) -> Result<&'static Driver> {
+        match self.get("backend") {
+            Some(text) => of_name(text).ok_or_else(|| {
+                general.mistake(
+                    format!("'{}' is not a backend", shorten(text)),
+                    format!(
+                        "This version has {} backends: {NAMES}.",
+                        how_many(DRIVERS.len())
+                    ),
+                )
+            }),
+            None => Err(general.mistake("no backend is named", format!("Set backend to {NAMES}."))),
+        }
+    }
+
+    fn checked_path(&self, general: &Section<'_>) -> Result<PathBuf> {
+        let Some(path) = self.path() else {
+            return Err(general.mistake(
+                "no path is given for the keyring file",
+                "Set path to an absolute path outside the data directory.",
+            ));
+        };
+        if !path.is_absolute() || path.file_name().is_none() || path.as_os_str().len() > 4096 {
+            return Err(general.mistake(
+                format!(
+                    "the path '{}' is not an absolute path of a file",
+                    shorten(&path.display().to_string())
+                ),
+                "Give the path from the root on: the server changes its working directory.",
+            ));
+        }
+        Ok(path)
+    }
+
+    /// The fingerprints that it pins.
+    ///
+    /// # Errors
+    /// Config: one of them is none, or they are too many.
+    pub fn pinned(&self) -> Result<Vec<[u8; FINGERPRINT]>> {
+        parse_fingerprints(self.get("fingerprint").unwrap_or_default()).map_err(|why| {
+            let why = format!("{why} (in {})", self.origins.join(", "));
+            Error::new(Kind::Config, OP, why).hint(
+                "Use the 32 hexadecimal digits that keyring-ward status shows; several, separated by commas.",
+            )
+        })
+    }
+
+    /// An option of another backend than the one that is chosen is a mistake worth a word: whoever wrote
+    /// it believes that it counts.
+    fn only_options_of(&self, driver: &Driver, general: &Section<'_>) -> Result<()> {
+        for option in &OPTIONS {
+            if let (Some(section), Some(_)) = (option.json.0, self.given(option.name))
+                && section != driver.name
+            {
+                return Err(general.mistake(
+                    format!(
+                        "{} is an option of the backend {section}, but the backend is {}",
+                        option.name, driver.name
+                    ),
+                    "Remove it, or choose the other backend.",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A small number in words.
+fn how_many(number: usize) -> String {
+    const WORDS: [&str; 12] = [
+        "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+        "twelve",
+    ];
+    let word = number.checked_sub(1).and_then(|i| WORDS.get(i));
+    word.map_or_else(|| number.to_string(), |word| word.to_string())
+}
+
+/// None, one or several fingerprints; an error is the beginning of a sentence.
+fn parse_fingerprints(text: &str) -> std::result::Result<Vec<[u8; FINGERPRINT]>, String> {
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+    if parts.len() > MAX_FINGERPRINTS {
+        return Err(format!(
+            "{} fingerprints are pinned, at most {MAX_FINGERPRINTS} may be",
+            parts.len()
+        ));
+    }
+    let one = |part: &&str| from_hex(part, FINGERPRINT)?.try_into().ok();
+    let each = parts
+        .iter()
+        .map(|part| one(part).ok_or_else(|| format!("'{}' is not a fingerprint", shorten(part))));
+    each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kek::file::LocalConfig;
+    use crate::secret_source::SecretRef;
+
+    fn layer(values: &[(&str, &str)]) -> Layer {
+        Layer::of("test", values)
+    }
+
+    const GOOD: [(&str, &str); 3] = [
+        ("backend", "file"),
+        ("path", "/k/f"),
+        ("file_passphrase_file", "/p"),
+    ];
+
+    #[test]
+    fn complete() {
+        let config = layer(&GOOD).finish().unwrap();
+        assert_eq!(
+            config.keks,
+            [LocalConfig::Passphrase(SecretRef::File("/p".into())).into()]
+        );
+        assert!(!config.read_only);
+    }
+
+    #[test]
+    fn each_mistake_has_its_sentence() {
+        for (name, value, sentence) in [
+            ("backend", "", "is not a backend"),
+            ("backend", "pkcs12", "'pkcs12' is not a backend"),
+            ("path", "", "no path"),
+            ("path", "k", "not an absolute path"),
+            ("path", "/", "not an absolute path"),
+            ("read_only", "maybe", "not a value for read_only"),
+            ("timeout", "0", "not a value for timeout"),
+            ("timeout", "-1", "not a value for timeout"),
+            ("start_timeout", "3601", "not a value for start_timeout"),
+            ("max_size", "0", "not a value for max_size"),
+            ("max_size", "65535", "not a value for max_size"),
+            ("max_size", "1025M", "not a value for max_size"),
+            (
+                "max_size",
+                "99999999999999999999G",
+                "not a value for max_size",
+            ),
+            ("max_size", "M", "not a value for max_size"),
+            ("max_size", "+1G é", "not a value for max_size"),
+            ("max_owner_size", "-1", "not a value for max_owner_size"),
+            ("pkcs11_module", "/m", "is an option of the backend pkcs11"),
+            ("fingerprint", "xyz", "not a fingerprint"),
+            (
+                "fingerprint",
+                "00112233445566778899aabbccddeeff,",
+                "not a fingerprint",
+            ),
+            (
+                "fingerprint",
+                "00112233445566778899aabbccddeeff 00112233445566778899aabbccddeeff",
+                "not a fingerprint",
+            ),
+            ("file_passphrase_file", "p", "neither an absolute path"),
+            ("file_passphrase_file", "", "has no KEK"),
+            (
+                "file_key_file",
+                "/k",
+                "both a passphrase file and a key file",
+            ),
+        ] {
+            let mut l = layer(&GOOD);
+            l.overlay(layer(&[(name, value)]));
+            let message = l.finish().unwrap_err().to_string();
+            assert!(message.contains(sentence), "{name}={value}: {message}");
+        }
+    }
+
+    #[test]
+    fn sizes_as_the_server_writes_them() {
+        assert_eq!(layer(&GOOD).finish().unwrap().limits, Limits::default());
+        for (text, bytes) in [
+            ("65536", 65536),
+            ("64k", 65536),
+            ("3M", 3 << 20),
+            ("1G", 1 << 30),
+        ] {
+            let mut l = layer(&GOOD);
+            l.overlay(layer(&[("max_size", text), ("max_owner_size", text)]));
+            let limits = l.finish().unwrap().limits;
+            assert_eq!((limits.total, limits.per_owner), (bytes, bytes), "{text}");
+        }
+        let Limits { reserve, file, .. } = Limits::default();
+        // After a rewrite the file is header and live keys; the removals of all must fit, and the reserves.
+        assert!(2 * (MAX_TOTAL + 2 * reserve) + 2 * reserve + (1 << 17) <= file);
+    }
+
+    #[test]
+    fn an_option_of_another_backend_is_a_mistake() {
+        let pkcs11 = [("backend", "pkcs11"), ("file_key_file", "/x")];
+        let aws_kms = [("backend", "aws_kms"), ("pkcs11_module", "/m")];
+        for (values, other) in [(pkcs11, "file"), (aws_kms, "pkcs11")] {
+            let mut l = layer(&GOOD[1..2]);
+            l.overlay(layer(&values));
+            let message = l.finish().unwrap_err().to_string();
+            let sentence = format!("an option of the backend {other}");
+            assert!(message.contains(&sentence), "{message}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The list of options: the general ones, and those of every driver.
+//!
+//! Owns the list that JSON, option files, plugin variables and the tool are read with. It must never name a provider.
+
+use super::OP;
+use crate::error::{Error, Kind};
+use crate::kek::drivers::{DRIVERS, NAMES, count_options};
+use crate::options::{OptionSpec, ValueKind, same};
+use crate::text::{as_text, joined, nearest, shorten, total};
+
+/// What `backend` is for.
+const BACKEND_HELP: &str = {
+    const PIECES: [&str; 2] = ["Where keys live: ", NAMES];
+    const BYTES: [u8; total(&PIECES)] = joined(&PIECES);
+    as_text(&BYTES)
+};
+
+/// The options that no provider has.
+pub const GENERAL: &[OptionSpec] = &[
+    OptionSpec::general("backend", ValueKind::Text, BACKEND_HELP).about("Required"),
+    OptionSpec::general("path", ValueKind::Text, "The keyring file, an absolute path").about("the keyring file, absolute. Required. Its folder must exist; put it outside the data directory"),
+    OptionSpec::general("read_only", ValueKind::Bool, "Accept no writes").about("accept no writes, take no lock, touch nothing on disk. The file must exist. Default false"),
+    OptionSpec::general("fingerprint", ValueKind::List, "The DEK that the file must have, as keyring-ward status shows it; several, separated by commas").about("32 hexadecimal digits from `keyring-ward status`, or a list of such (JSON: an array; else separated by commas): open no other keyring than these. Optional"),
+    OptionSpec::general("start_timeout", ValueKind::Number, "Seconds that a KEK may take while the server starts").about("seconds that the server's start may wait: for a KEK on another machine, attempts and all, and for a lock that the old server still holds, a volume that is not mounted yet or a secret that is not there yet; 1 to 3,600, default 60"),
+    OptionSpec::general("timeout", ValueKind::Number, "Seconds that a KEK may take at any other time").about("the same at any other time; default 10. The whole server waits as long during a RELOAD"),
+    OptionSpec::general("max_size", ValueKind::Number, "Bytes that all keys together may take before keys of accounts are refused").about("bytes that all keys together may take; beyond it keys of accounts are refused. 65,536 to 1,073,741,824, default 268,435,456 (256 MiB, about two million AES keys); `256M` in option files"),
+    OptionSpec::general("max_owner_size", ValueKind::Number, "Bytes that the keys of one account may take").about("bytes that the keys of one account may take; default 16,777,216 (16 MiB)"),
+];
+
+/// How many options this version has.
+const COUNT: usize = GENERAL.len() + count_options();
+
+/// Every option of this version, once: the general ones, then those of each driver.
+pub const OPTIONS: [OptionSpec; COUNT] = {
+    let mut all = [GENERAL[0]; COUNT];
+    let (mut count, mut i) = (0, 0);
+    while i < GENERAL.len() {
+        all[count] = GENERAL[i];
+        count += 1;
+        i += 1;
+    }
+    let mut d = 0;
+    while d < DRIVERS.len() {
+        let mut i = 0;
+        while i < DRIVERS[d].options.len() {
+            all[count] = DRIVERS[d].options[i];
+            count += 1;
+            i += 1;
+        }
+        d += 1;
+    }
+    all
+};
+
+/// The place in [`OPTIONS`] of an option that must be there, while the program is compiled.
+pub const fn place_of(name: &str) -> usize {
+    let mut i = 0;
+    while !same(OPTIONS[i].name, name) {
+        i += 1;
+    }
+    i
+}
+
+/// The index of an option by a test on its specification.
+pub fn find_option(test: impl Fn(&OptionSpec) -> bool) -> Option<usize> {
+    OPTIONS.iter().position(test)
+}
+
+/// The error for an unknown name, with the nearest known one as a suggestion.
+pub(super) fn unknown<'a>(name: &str, origin: &str, known: impl Iterator<Item = &'a str>) -> Error {
+    let hint = match nearest(name, known) {
+        Some(k) => format!("Did you mean '{k}'?"),
+        None => "docs/reference/configuration.md lists the names.".into(),
+    };
+    Error::new(
+        Kind::Config,
+        OP,
+        format!("'{}' is not an option (in {origin})", shorten(name)),
+    )
+    .hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggestions() {
+        let e = unknown("file_pasphrase_file", "x", OPTIONS.iter().map(|o| o.name));
+        assert!(
+            e.to_string()
+                .contains("Did you mean 'file_passphrase_file'?"),
+            "{e}"
+        );
+        let e = unknown("zzzzzzzzzzz", "x", OPTIONS.iter().map(|o| o.name));
+        assert!(e.to_string().contains("configuration.md"), "{e}");
+    }
+}
