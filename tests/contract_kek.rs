@@ -26,7 +26,7 @@ struct Provider {
     secrets: [&'static [u8]; 2],
 }
 
-const PROVIDERS: [Provider; 2] = [
+const PROVIDERS: &[Provider] = &[
     Provider {
         make: |p| LocalConfig::Passphrase(SecretRef::File(p.into())).kek(),
         secrets: [b"first passphrase\n", b"second passphrase\n"],
@@ -35,7 +35,22 @@ const PROVIDERS: [Provider; 2] = [
         make: |p| LocalConfig::KeyFile(SecretRef::File(p.into())).kek(),
         secrets: [&[1; 32], &[2; 48]],
     },
+    #[cfg(feature = "toy-provider")]
+    Provider {
+        make: toy,
+        secrets: [b"first token\n", b"second token\n"],
+    },
 ];
+
+#[cfg(feature = "toy-provider")]
+fn toy(token: &Path) -> Box<dyn Kek> {
+    let token = token.display();
+    let text = format!(
+        r#"{{ "backend": "toy", "path": "/k", "toy": {{ "key": "k", "token_file": "{token}" }} }}"#
+    );
+    let layer = keyring_ward::config::json::parse(text.as_bytes(), "f");
+    layer.unwrap().layer.finish().unwrap().keks[0].kek()
+}
 
 fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(20))

@@ -19,6 +19,7 @@ mod marker;
 mod memory;
 mod opens;
 mod options;
+mod provider;
 mod rights;
 
 pub use library::try_library;
@@ -137,6 +138,7 @@ pub fn doctor(setup: Setup<'_>) -> Vec<Finding> {
     options::data_directory(&mut look);
     if let Some(config) = configuration::check(&mut look) {
         rights::check(&mut look, config);
+        provider::check(&mut look, config);
         if folder::check(&mut look, config) {
             file::check(&mut look, config);
             let keys = opens::check(&mut look, config);

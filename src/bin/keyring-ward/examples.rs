@@ -1,16 +1,22 @@
 //! Examples of each command: the end of its help, and a section of its man page. A test parses each of them.
 
+use keyring_ward::kek::drivers::{DRIVERS, Driver};
+
 /// Of `keyring-ward` itself.
 pub const ALL: &str = "Examples:
   keyring-ward init --path /var/lib/mysql-keyring/keyring.ward --passphrase-file /var/lib/mysql-keyring/passphrase --generate --user mysql
   keyring-ward doctor --plugin-dir /usr/lib/mysql/plugin --datadir /var/lib/mysql
   keyring-ward status --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --json";
 
-/// A keyring, a secret and the configuration to print.
-pub const INIT: &str = "Examples:
-  keyring-ward init --path /var/lib/mysql-keyring/keyring.ward --passphrase-file /var/lib/mysql-keyring/passphrase --generate --user mysql
-  keyring-ward init --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --dry-run
-  keyring-ward init --path /var/lib/mysql-keyring/keyring.ward --module /usr/lib/softhsm/libsofthsm2.so --token-label ward --key-label kek --pin-file /var/lib/mysql-keyring/pin --generate";
+/// A keyring, its KEK and the configuration to print: one for each driver.
+pub fn init() -> String {
+    const PATH: &str = "/var/lib/mysql-keyring/keyring.ward";
+    const DRY: &str = "--config /usr/lib/mysql/plugin/component_keyring_ward.cnf --dry-run";
+    let of = |driver: &&Driver| format!("  keyring-ward init --path {PATH} {}", driver.example);
+    let mut lines: Vec<String> = DRIVERS.iter().map(of).collect();
+    lines.insert(1, format!("  keyring-ward init {DRY}"));
+    format!("Examples:\n{}", lines.join("\n"))
+}
 
 pub const STATUS: &str = "Examples:
   keyring-ward status --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
@@ -85,6 +91,7 @@ pub const RESET_MARKER: &str = "Examples:
 #[cfg(test)]
 mod tests {
     use clap::{CommandFactory, Parser};
+    use keyring_ward::kek::drivers::DRIVERS;
 
     /// Checks the examples of a command and of those below it; gives their number.
     fn check(command: &clap::Command) -> usize {
@@ -106,5 +113,16 @@ mod tests {
     #[test]
     fn every_command_has_examples_that_it_understands() {
         assert!(check(&crate::Cli::command()) > 25);
+    }
+
+    #[test]
+    fn the_example_of_each_driver_is_a_whole_configuration_of_it() {
+        for driver in DRIVERS {
+            let example = format!("keyring-ward init --path /k/f {}", driver.example);
+            let cli = crate::Cli::try_parse_from(example.split(' ')).unwrap();
+            let (keyring, _) = cli.command.keyring().unwrap();
+            let config = keyring.config().unwrap();
+            assert_eq!(config.backend(), driver.name);
+        }
     }
 }

@@ -30,7 +30,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Make the folder, the secret file (with --generate) and an empty keyring file.
-    #[command(after_help = examples::INIT)]
+    #[command(after_help = examples::init())]
     Init(commands::init::Args),
     /// Show what a keyring file is and how it opens.
     #[command(after_help = examples::STATUS)]

@@ -7,6 +7,7 @@ use keyring_ward::config::locate::{self, Found, Places, find};
 use keyring_ward::config::written::Written;
 use keyring_ward::config::{Config, Layer, find_option};
 use keyring_ward::error::{Error, Kind, Result};
+use keyring_ward::kek::drivers::NAMES;
 use keyring_ward::os;
 use keyring_ward::os::identity::{self, Account};
 use keyring_ward::secret::SecretPool;
@@ -138,8 +139,8 @@ fn option(text: &str) -> std::result::Result<(usize, String), String> {
 /// A KEK on a PKCS#11 token, as in the configuration.
 #[derive(Args)]
 pub struct Pkcs11 {
-    /// file, pkcs11 or aws_kms (default: pkcs11 where --module is given)
-    #[arg(long, value_name = "NAME")]
+    // Its help names every driver.
+    #[arg(long, value_name = "NAME", help = format!("{NAMES} (default: pkcs11 where --module is given)"))]
     backend: Option<String>,
     /// The PKCS#11 module
     #[arg(long, value_name = "FILE")]

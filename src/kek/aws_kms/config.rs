@@ -24,7 +24,7 @@ pub const DRIVER: Driver = Driver {
     options: OPTIONS,
     instead: &[],
     read,
-    page: "aws-kms.md",
+    page: "guide/aws-kms.md",
     example: "--option aws_kms_key_id=alias/mysql --option aws_kms_region=eu-central-1 --user mysql",
 };
 const NAME: &str = "aws_kms";

@@ -24,7 +24,7 @@ pub const DRIVER: Driver = Driver {
     options: OPTIONS,
     instead: &[&["pkcs11_token_label", "pkcs11_token_serial", "pkcs11_slot"]],
     read: |section| Ok(vec![KekConfig::new(Pkcs11Config::read(section)?)]),
-    page: "pkcs11.md",
+    page: "guide/pkcs11.md",
     example: "--module /usr/lib/softhsm/libsofthsm2.so --token-label ward --key-label kek --pin-file /var/lib/mysql-keyring/pin --generate",
 };
 const NAME: &str = "pkcs11";

@@ -1,6 +1,7 @@
 //! `keyring-ward completions` and the man pages, both made from the command line's own description.
 
 use clap::CommandFactory;
+use keyring_ward::config::{OPTIONS, OptionSpec};
 use keyring_ward::error::{Error, Result};
 use std::fs::File;
 use std::io::Write;
@@ -57,7 +58,25 @@ fn pages(command: &clap::Command, folder: &Path) -> std::io::Result<()> {
         }
         text.extend_from_slice(b".fi\n");
     }
+    if command.get_name() == "keyring-ward" {
+        text.extend_from_slice(configuration().as_bytes());
+    }
     put(folder, &page.get_filename(), &text)
+}
+
+/// Every option of the configuration, for the page of the tool itself.
+fn configuration() -> String {
+    let escaped = |text: &str| text.replace('\\', "\\e").replace('-', "\\-");
+    let of = |option: &OptionSpec| {
+        let (name, help) = (escaped(option.name), escaped(option.help));
+        format!(".TP\n\\fB{name}\\fR\n\\&{help}.\n")
+    };
+    let options: String = OPTIONS.iter().map(of).collect();
+    let ways = escaped(
+        "By these names in the group [keyring_ward] of an option file and by --option; with keyring_ward_ before them they are \
+         the plugin's variables.",
+    );
+    format!(".SH CONFIGURATION\n{ways}\n{options}")
 }
 
 /// Puts a file of that name into the folder, in the place of one that is there. What is written to is always new: a link
