@@ -97,7 +97,10 @@ fn wraps_and_unwraps_for_one_file_and_one_secret() {
             |s| s.commitment[31] ^= 1,
             |s| s.key_ref.push('x'),
             |s| s.threshold = 2,
-            |s| *s.params.last_mut().unwrap() ^= 1,
+            |s| match s.params.last_mut() {
+                Some(last) => *last ^= 1,
+                None => s.params.push(1),
+            },
             |s| s.blob.push(0),
         ];
         for (i, change) in changes.iter().enumerate() {

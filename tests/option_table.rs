@@ -14,7 +14,10 @@ const END: &str = "<!-- options: end -->\n";
 
 #[test]
 fn the_reference_names_every_option() {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/configuration.md");
+    let page = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/docs/reference/configuration.md"
+    );
     let text = std::fs::read_to_string(page).unwrap();
     let (before, rest) = text.split_once(BEGIN).unwrap();
     let (there, after) = rest.split_once(END).unwrap();

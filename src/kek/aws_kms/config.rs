@@ -3,17 +3,19 @@
 //! Credentials have no place here: they come from the environment that AWS's SDKs share. It must never
 //! accept a plain http endpoint that is not on this machine: KMS answers with data keys.
 
+use super::context;
+use super::key::KmsKey;
 use super::names::{Text, check_endpoint, host, is_region};
+use super::options::{NAME, OPTIONS};
 use crate::error::{Error, Kind, Result};
 use crate::kek::adapter::Adapter;
 use crate::kek::drivers::Driver;
 use crate::kek::settings::{KekConfig, Settings};
 use crate::kek::{Kek, aws_kms, make};
 use crate::net::split_url;
-use crate::options::{OptionSpec, Section, ValueKind};
+use crate::options::Section;
 use crate::secret_source::SecretRef;
 use crate::text::shorten;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,118 +29,9 @@ pub const DRIVER: Driver = Driver {
     page: "guide/aws-kms.md",
     example: "--option aws_kms_key_id=alias/mysql --option aws_kms_region=eu-central-1 --user mysql",
 };
-const NAME: &str = "aws_kms";
-const OPTIONS: &[OptionSpec] = &[
-    OptionSpec::of(
-        NAME,
-        "aws_kms_key_id",
-        ValueKind::Text,
-        "The KMS key: id, ARN, alias/NAME or alias ARN",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_previous_key_ids",
-        ValueKind::List,
-        "Keys that may open the keyring as well, separated by commas",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_region",
-        ValueKind::Text,
-        "The key's region, where its ARN does not tell",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_endpoint_url",
-        ValueKind::Text,
-        "KMS's endpoint, e.g. of a VPC, instead of the region's public one",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_sts_endpoint_url",
-        ValueKind::Text,
-        "The endpoint of STS, for role_arn",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_profile",
-        ValueKind::Text,
-        "The profile in AWS's shared files",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_credentials_file",
-        ValueKind::Text,
-        "AWS's shared credentials file, or credential:NAME, instead of the environment's",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_role_arn",
-        ValueKind::Text,
-        "The role to assume",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_external_id",
-        ValueKind::Text,
-        "The external id that the role asks for",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_use_fips",
-        ValueKind::Bool,
-        "Use FIPS endpoints",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_use_dualstack",
-        ValueKind::Bool,
-        "Use endpoints with IPv4 and IPv6",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_proxy",
-        ValueKind::Text,
-        "http://HOST:PORT of a proxy, instead of the environment's",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_ca_file",
-        ValueKind::Text,
-        "Certificates in PEM that are trusted besides the system's",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_connect_timeout",
-        ValueKind::Number,
-        "Seconds that a connection may take",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_attempt_timeout",
-        ValueKind::Number,
-        "Seconds that one attempt may take",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_encryption_context",
-        ValueKind::Text,
-        "More pairs of the encryption context: NAME=VALUE,NAME=VALUE",
-    ),
-    OptionSpec::of(
-        NAME,
-        "aws_kms_random",
-        ValueKind::Text,
-        "Where new keys come from: system, or aws_kms (and system), a call for each key",
-    ),
-];
 
 /// Longest text of an option, in bytes. KMS takes key ids of up to 2,048 characters.
 const MAX_TEXT: usize = 2048;
-/// Most pairs that an operator can add to the encryption context.
-const MAX_PAIRS: usize = 8;
-/// Longest these pairs may be in a stanza, with two bytes of length for each text (docs/reference/format.md).
-const MAX_PARAMS: usize = 1024;
 /// Most keys that `previous_key_ids` names.
 const MAX_PREVIOUS: usize = 8;
 
@@ -177,74 +70,6 @@ pub struct AwsKmsConfig {
     pub context: Vec<(String, String)>,
     /// A new DEK and generated keys mix KMS's random bytes with the system's.
     pub kms_random: bool,
-}
-
-/// How a key is named: id, ARN, alias or alias ARN (KMS Developer Guide, "Key identifiers").
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KmsKey(String);
-
-impl KmsKey {
-    /// Reads one of the four forms.
-    pub fn parse(text: &str) -> Option<KmsKey> {
-        let resource = match text.strip_prefix("arn:") {
-            None => text,
-            Some(rest) => {
-                let mut parts = rest.splitn(5, ':');
-                let (partition, service) = (parts.next()?, parts.next()?);
-                let (region, account) = (parts.next()?, parts.next()?);
-                let resource = parts.next()?;
-                let ours = partition.starts_with("aws")
-                    && service == "kms"
-                    && is_region(region)
-                    && account.len() == 12
-                    && account.bytes().all(|b| b.is_ascii_digit())
-                    && (resource.starts_with("alias/") || resource.starts_with("key/"));
-                ours.then_some(resource.strip_prefix("key/").unwrap_or(resource))?
-            }
-        };
-        let fits = match resource.strip_prefix("alias/") {
-            Some(name) => {
-                (1..=250).contains(&name.len())
-                    && name
-                        .bytes()
-                        .all(|b| b.is_ascii_alphanumeric() || b"/_-".contains(&b))
-            }
-            None => {
-                let digits = resource.strip_prefix("mrk-").unwrap_or(resource);
-                (32..=36).contains(&digits.len())
-                    && digits.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
-            }
-        };
-        fits.then(|| KmsKey(text.into()))
-    }
-
-    /// As it is configured.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The region in the ARN.
-    pub fn region(&self) -> Option<&str> {
-        self.0.strip_prefix("arn:")?.split(':').nth(2)
-    }
-
-    /// The id without ARN; `None` for an alias, which may point to any key.
-    pub fn id(&self) -> Option<&str> {
-        let resource = self.0.rsplit(':').next()?;
-        (!resource.starts_with("alias/")).then(|| resource.strip_prefix("key/").unwrap_or(resource))
-    }
-
-    /// `arn` may be this key. A multi-Region key has the same id in each of its regions.
-    pub fn may_be(&self, arn: &str) -> bool {
-        let other = arn.rsplit('/').next().unwrap_or(arn);
-        self.id().is_none_or(|id| id == other)
-    }
-}
-
-impl fmt::Display for KmsKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// Reads the section: the key first, then the previous ones.
@@ -392,11 +217,11 @@ fn role(section: &Section<'_>) -> Result<Option<(String, Option<String>)>> {
     }
 }
 
-fn context(section: &Section<'_>) -> Result<Vec<(String, String)>> {
+fn added_context(section: &Section<'_>) -> Result<Vec<(String, String)>> {
     let Some(text) = section.text("encryption_context", fault)? else {
         return Ok(Vec::new());
     };
-    parse_context(&text).map_err(|why| {
+    context::parse(&text).map_err(|why| {
         section.mistake(
             format!("encryption_context {why}"),
             "Use NAME=VALUE,NAME=VALUE. The pairs product and file-id are always there.",
@@ -421,7 +246,7 @@ impl AwsKmsConfig {
             role: role(section)?,
             kms_random: section.choice("random", &sources, random)?.unwrap_or(false),
             credentials_file: section.secret("credentials_file")?,
-            context: context(section)?,
+            context: added_context(section)?,
             endpoint_url: endpoint(section, "endpoint_url")?,
             sts_endpoint_url: endpoint(section, "sts_endpoint_url")?,
             use_fips: section.flag("use_fips")?,
@@ -478,35 +303,6 @@ impl Settings for AwsKmsConfig {
     }
 }
 
-fn parse_context(text: &str) -> std::result::Result<Vec<(String, String)>, String> {
-    let mut pairs = Vec::new();
-    for pair in text.split(',') {
-        let (name, value) = pair
-            .split_once('=')
-            .map(|(name, value)| (name.trim(), value.trim()))
-            .filter(|(name, value)| {
-                (1..=128).contains(&name.len()) && (1..=256).contains(&value.len())
-            })
-            .ok_or_else(|| format!("has no NAME=VALUE in '{}'", shorten(pair)))?;
-        if ["product", "file-id"].contains(&name) || name.starts_with("aws:") {
-            return Err(format!("names '{}', which is reserved", shorten(name)));
-        }
-        pairs.push((name.to_string(), value.to_string()));
-    }
-    pairs.sort();
-    if pairs.windows(2).any(|two| two[0].0 == two[1].0) {
-        return Err("names a pair twice".into());
-    }
-    if pairs.len() > MAX_PAIRS {
-        return Err(format!("has more than {MAX_PAIRS} pairs"));
-    }
-    let bytes = |(name, value): &(String, String)| 4 + name.len() + value.len();
-    if pairs.iter().map(bytes).sum::<usize>() > MAX_PARAMS {
-        return Err("is longer than 1,000 bytes".into());
-    }
-    Ok(pairs)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -524,34 +320,6 @@ mod tests {
         let keks = crate::kek::drivers::read_of_tests(&DRIVER, values)?;
         let config = |kek: &KekConfig| kek.settings_of::<AwsKmsConfig>().unwrap().clone();
         Ok(keks.iter().map(config).collect())
-    }
-
-    #[test]
-    fn the_four_forms_of_a_key() {
-        let id = "1234abcd-12ab-34cd-56ef-1234567890ab";
-        let key = KmsKey::parse(ARN).unwrap();
-        assert_eq!((key.region(), key.id()), (Some("eu-central-1"), Some(id)));
-        assert!(key.may_be(ARN) && KmsKey::parse(id).unwrap().may_be(ARN));
-        let mrk = KmsKey::parse("mrk-1234abcd12ab34cd56ef1234567890ab").unwrap();
-        assert!(!mrk.may_be(ARN));
-        assert!(
-            mrk.may_be(
-                "arn:aws:kms:us-east-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab"
-            )
-        );
-        let alias = KmsKey::parse("arn:aws-cn:kms:cn-north-1:111122223333:alias/db/prod").unwrap();
-        assert_eq!((alias.region(), alias.id()), (Some("cn-north-1"), None));
-        assert!(alias.may_be(ARN) && KmsKey::parse("alias/x").unwrap().may_be(ARN));
-        for bad in [
-            "",
-            "x",
-            "alias/",
-            "alias/a b",
-            "arn:aws:kms::1:key/x",
-            "arn:aws:s3:::bucket",
-        ] {
-            assert_eq!(KmsKey::parse(bad), None, "{bad}");
-        }
     }
 
     #[test]

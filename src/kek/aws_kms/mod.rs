@@ -7,12 +7,15 @@
 mod answer;
 mod client;
 mod config;
+mod context;
 mod credentials;
 mod endpoint;
 mod errors;
 mod http;
+mod key;
 mod metadata;
 mod names;
+mod options;
 mod process;
 mod profile;
 mod shared;
@@ -21,7 +24,8 @@ mod source;
 mod sts;
 mod token_file;
 
-pub use config::{AwsKmsConfig, DRIVER, KmsKey};
+pub use config::{AwsKmsConfig, DRIVER};
+pub use key::KmsKey;
 
 use super::data_key::{self, DataKey, DataKeys, MAX_CIPHERTEXT};
 use super::{Budget, Kek, Unwrapped};

@@ -1,5 +1,6 @@
 //! The options of the backend `pkcs11`: which module, which token, which key, and how.
 
+use super::options::{NAME, OPTIONS};
 use super::survey;
 use crate::deadline::Deadline;
 use crate::error::Result;
@@ -8,7 +9,7 @@ use crate::kek::drivers::Driver;
 use crate::kek::make::exists_already;
 use crate::kek::settings::{KekConfig, Settings};
 use crate::kek::{Kek, pkcs11};
-use crate::options::{OptionSpec, Section, ValueKind, parse_bool};
+use crate::options::{Section, parse_bool};
 use crate::os::file;
 use crate::os::undo::Undo;
 use crate::secret_source::SecretRef;
@@ -27,81 +28,6 @@ pub const DRIVER: Driver = Driver {
     page: "guide/pkcs11.md",
     example: "--module /usr/lib/softhsm/libsofthsm2.so --token-label ward --key-label kek --pin-file /var/lib/mysql-keyring/pin --generate",
 };
-const NAME: &str = "pkcs11";
-const OPTIONS: &[OptionSpec] = &[
-    OptionSpec::of(
-        NAME,
-        "pkcs11_module",
-        ValueKind::Text,
-        "The PKCS#11 module, an absolute path",
-    ),
-    OptionSpec::of(
-        NAME,
-        "pkcs11_module_args",
-        ValueKind::Text,
-        "What C_Initialize gets, for modules that need it (NSS)",
-    ),
-    OptionSpec::of(
-        NAME,
-        "pkcs11_token_label",
-        ValueKind::Text,
-        "The token's label",
-    ),
-    OptionSpec::of(
-        NAME,
-        "pkcs11_token_serial",
-        ValueKind::Text,
-        "The token's serial number, instead of its label",
-    ),
-    OptionSpec::of(
-        NAME,
-        "pkcs11_slot",
-        ValueKind::Number,
-        "The slot's number, instead of label and serial; may change",
-    ),
-    OptionSpec::of(
-        NAME,
-        "pkcs11_key_label",
-        ValueKind::Text,
-        "The label of the KEK on the token",
-    ),
-    OptionSpec::of(
-        NAME,
-        "pkcs11_key_id",
-        ValueKind::Text,
-        "The CKA_ID of the KEK on the token, hexadecimal",
-    ),
-    OptionSpec::of(
-        NAME,
-        "pkcs11_pin_file",
-        ValueKind::Text,
-        "The file that holds the user PIN, or credential:NAME",
-    ),
-    OptionSpec::of(
-        NAME,
-        "pkcs11_mechanism",
-        ValueKind::Text,
-        "How the DEK is wrapped, instead of the best that the token has",
-    ),
-    OptionSpec::of(
-        NAME,
-        "pkcs11_random",
-        ValueKind::Text,
-        "Where a new DEK comes from: token (and system) or system",
-    ),
-    OptionSpec::of(
-        NAME,
-        "pkcs11_storage",
-        ValueKind::Text,
-        "Where sealed keys live: file (beside the KEK on the token) or token",
-    ),
-    OptionSpec::of(
-        NAME,
-        "pkcs11_cache",
-        ValueKind::Bool,
-        "With storage token: keep keys in memory too (true), or ask the token each time",
-    ),
-];
 
 /// Longest label that is accepted, in bytes. PKCS#11 gives a token's label 32.
 const MAX_LABEL: usize = 255;

@@ -9,6 +9,7 @@ mod errors;
 mod mechanism;
 mod module;
 pub(crate) mod objects;
+mod options;
 mod pin;
 mod process;
 pub mod survey;
