@@ -123,6 +123,8 @@ part_unit() {
   note "cargo test: $p passed, $f failed"
   PASSED=$((PASSED + p)) FAILED=$((FAILED + f))
   if [ "$rc" != 0 ] && [ "$f" = 0 ]; then FAILED=$((FAILED + 1)); tail -30 "$log"; fi
+  check "a provider that is only its folder and its row is found everywhere" \
+    cargo test --locked -q --features toy-provider --test toy --test contract_kek
 }
 
 # cargo runs one test program after the other. Those that wait for servers and modules more than they compute run beside the

@@ -70,7 +70,7 @@ fn the_general_sentences_name_it() {
     layer.set(find_option(|o| o.name == "backend").unwrap(), "tow");
     let e = layer.finish().unwrap_err().to_string();
     assert!(
-        e.contains("four backends: file, pkcs11, aws_kms or toy"),
+        e.contains("four backends: file, pkcs11, aws_kms and toy"),
         "{e}"
     );
 }

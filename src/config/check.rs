@@ -81,10 +81,7 @@ impl Layer {
             Some(text) => of_name(text).ok_or_else(|| {
                 general.mistake(
                     format!("'{}' is not a backend", shorten(text)),
-                    format!(
-                        "This version has {} backends: {NAMES}.",
-                        how_many(DRIVERS.len())
-                    ),
+                    format!("This version has {}.", all_backends()),
                 )
             }),
             None => Err(general.mistake("no backend is named", format!("Set backend to {NAMES}."))),
@@ -143,8 +140,16 @@ impl Layer {
     }
 }
 
+/// "three backends: file, pkcs11 and aws_kms"
+fn all_backends() -> String {
+    let names = DRIVERS.iter().map(|driver| driver.name);
+    let before: Vec<&str> = names.clone().take(DRIVERS.len() - 1).collect();
+    let (how_many, last) = (in_words(DRIVERS.len()), names.last().unwrap_or_default());
+    format!("{how_many} backends: {} and {last}", before.join(", "))
+}
+
 /// A small number in words.
-fn how_many(number: usize) -> String {
+fn in_words(number: usize) -> String {
     const WORDS: [&str; 12] = [
         "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
         "twelve",
@@ -265,6 +270,14 @@ mod tests {
         let Limits { reserve, file, .. } = Limits::default();
         // After a rewrite the file is header and live keys; the removals of all must fit, and the reserves.
         assert!(2 * (MAX_TOTAL + 2 * reserve) + 2 * reserve + (1 << 17) <= file);
+    }
+
+    #[test]
+    #[cfg(not(feature = "toy-provider"))]
+    fn the_backends_are_named_and_counted() {
+        let message = layer(&[("backend", "pkcs12")]).finish().unwrap_err();
+        let end = "This version has three backends: file, pkcs11 and aws_kms.";
+        assert!(message.to_string().ends_with(end), "{message}");
     }
 
     #[test]
