@@ -142,10 +142,12 @@ impl Layer {
 
 /// "three backends: file, pkcs11 and aws_kms"
 fn all_backends() -> String {
-    let names = DRIVERS.iter().map(|driver| driver.name);
-    let before: Vec<&str> = names.clone().take(DRIVERS.len() - 1).collect();
-    let (how_many, last) = (in_words(DRIVERS.len()), names.last().unwrap_or_default());
-    format!("{how_many} backends: {} and {last}", before.join(", "))
+    let names: Vec<&str> = DRIVERS.iter().map(|driver| driver.name).collect();
+    let how_many = in_words(names.len());
+    match names.split_last() {
+        Some((last, before)) => format!("{how_many} backends: {} and {last}", before.join(", ")),
+        None => format!("{how_many} backends"),
+    }
 }
 
 /// A small number in words.
