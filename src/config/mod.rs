@@ -104,11 +104,16 @@ impl Config {
 
     /// The token that holds the keys themselves, if one does, and whether they are kept in memory too.
     pub fn token_storage(&self) -> Option<(&Pkcs11Config, bool)> {
-        self.keks.first().and_then(|kek| kek.token_storage())
+        self.keks.first().and_then(token_storage)
     }
 
     /// Every secret that opening the keyring reads on this machine.
     pub fn secrets(&self) -> Vec<&SecretRef> {
         self.keks.iter().flat_map(|kek| kek.secrets()).collect()
     }
+}
+
+/// The token that would hold the keys under this KEK, see [`Config::token_storage`].
+pub fn token_storage(kek: &KekConfig) -> Option<(&Pkcs11Config, bool)> {
+    kek.settings_of::<Pkcs11Config>()?.token_storage()
 }

@@ -3,9 +3,8 @@
 //! Owns what the rest may know of a provider before it is configured. A new provider is its folder and its row here
 //! (docs/adding-a-provider.md); nothing else may name it.
 
-use super::settings::KekConfig;
-use crate::error::Result;
-use crate::options::{OptionSpec, Section};
+pub use super::settings::Driver;
+
 use crate::text::{as_text, joined, total};
 
 /// Every provider, in the order in which people are told of them.
@@ -16,25 +15,6 @@ pub const DRIVERS: &[&Driver] = &[
     #[cfg(feature = "toy-provider")]
     &super::toy::DRIVER,
 ];
-
-/// A provider's row.
-#[derive(Debug)]
-pub struct Driver {
-    /// The name: the value of `backend`, the object in JSON, and what its options' flat names begin with.
-    pub name: &'static str,
-    /// What a keyring is under then, for the end of "An encrypted keyring under".
-    pub under: &'static str,
-    /// Its options, all of its own section ([`OptionSpec::of`]).
-    pub options: &'static [OptionSpec],
-    /// Names of options of which one is given instead of the others.
-    pub instead: &'static [&'static [&'static str]],
-    /// Checks its section; gives one KEK or more, of which the first one wraps and any opens.
-    pub read: fn(&Section<'_>) -> Result<Vec<KekConfig>>,
-    /// Its page in docs/, for the reference of the options; empty where that says all.
-    pub page: &'static str,
-    /// What stands behind `keyring-ward init --path FILE` to make a keyring under it.
-    pub example: &'static str,
-}
 
 /// The driver of this name.
 pub fn of_name(name: &str) -> Option<&'static Driver> {
@@ -89,7 +69,8 @@ pub const UNDER: &str = {
 pub(crate) fn read_of_tests<'a>(
     driver: &Driver,
     values: impl IntoIterator<Item = &'a (&'a str, &'a str)>,
-) -> Result<Vec<KekConfig>> {
+) -> crate::error::Result<Vec<super::KekConfig>> {
+    use crate::options::Section;
     let last: std::collections::HashMap<&str, &str> = values.into_iter().copied().collect();
     let given = driver.options.iter();
     let given = given.filter_map(|o| Some((o.name, *last.get(o.name)?)));

@@ -1,12 +1,11 @@
-//! One configured KEK ([`KekConfig`]): what a provider has made of its section.
+//! What a provider is to the rest: its row ([`Driver`]), and one configured KEK ([`KekConfig`]), made of its section.
 //!
 //! Owns the questions that the rest asks of it ([`Settings`]), each answered in the provider's folder. It must never
 //! hold a secret: secrets are referenced.
 
 use super::Kek;
-use super::drivers::Driver;
-use super::pkcs11::Pkcs11Config;
 use crate::error::{Error, Kind, Result};
+use crate::options::{OptionSpec, Section};
 use crate::os::undo::Undo;
 use crate::secret_source::SecretRef;
 use std::any::Any;
@@ -14,6 +13,25 @@ use std::fmt::Debug;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// A provider's row.
+#[derive(Debug)]
+pub struct Driver {
+    /// The name: the value of `backend`, the object in JSON, and what its options' flat names begin with.
+    pub name: &'static str,
+    /// What a keyring is under then, for the end of "An encrypted keyring under".
+    pub under: &'static str,
+    /// Its options, all of its own section ([`OptionSpec::of`]).
+    pub options: &'static [OptionSpec],
+    /// Names of options of which one is given instead of the others.
+    pub instead: &'static [&'static [&'static str]],
+    /// Checks its section; gives one KEK or more, of which the first one wraps and any opens.
+    pub read: fn(&Section<'_>) -> Result<Vec<KekConfig>>,
+    /// Its page in docs/, for the reference of the options; empty where that says all.
+    pub page: &'static str,
+    /// What stands behind `keyring-ward init --path FILE` to make a keyring under it.
+    pub example: &'static str,
+}
 
 /// What a provider's section says, checked. Everything but [`driver`](Settings::driver) and [`kek`](Settings::kek) has
 /// an answer that does for a provider with nothing of the kind.
@@ -44,11 +62,6 @@ pub trait Settings: Any + Debug + Send + Sync + Value {
     /// Anybody could have wrapped a DEK with it, so that only a pinned fingerprint says which is ours.
     fn needs_fingerprint(&self) -> bool {
         false
-    }
-
-    /// The token that holds the keys themselves, if one does, and whether they are kept in memory too.
-    fn token_storage(&self) -> Option<(&Pkcs11Config, bool)> {
-        None
     }
 
     /// Whether [`make`](Settings::make) could make it, as far as that shows on this machine.

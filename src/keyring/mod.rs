@@ -12,7 +12,7 @@ mod sizes;
 pub mod starting;
 pub mod tool;
 
-use crate::config::{Config, KekConfig};
+use crate::config::{Config, KekConfig, token_storage};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::format::record::{Operation, key_length};
@@ -686,9 +686,7 @@ impl Keyring {
     /// # Errors
     /// Config: they would belong onto a token, or off it.
     pub fn check_storage(&self, keks: &[KekConfig]) -> Result<()> {
-        let to_token = keks
-            .first()
-            .is_some_and(|kek| kek.token_storage().is_some());
+        let to_token = keks.first().is_some_and(|kek| token_storage(kek).is_some());
         let why = match (self.config.token_storage().is_some(), to_token) {
             (false, true) => {
                 "the keys are in a file, and the new configuration keeps them on the token (storage)"

@@ -5,9 +5,8 @@
 pub mod key_file;
 pub mod passphrase;
 
-use super::drivers::Driver;
 use super::make;
-use super::settings::{KekConfig, Settings};
+use super::settings::{Driver, KekConfig, Settings};
 use super::{Budget, Kek, Unwrapped, local};
 use crate::error::Result;
 use crate::options::{OptionSpec, Section, ValueKind};

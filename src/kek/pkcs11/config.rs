@@ -5,9 +5,8 @@ use super::survey;
 use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::kek::adapter::Adapter;
-use crate::kek::drivers::Driver;
 use crate::kek::make::exists_already;
-use crate::kek::settings::{KekConfig, Settings};
+use crate::kek::settings::{Driver, KekConfig, Settings};
 use crate::kek::{Kek, pkcs11};
 use crate::options::{Section, parse_bool};
 use crate::os::file;
@@ -161,6 +160,14 @@ impl Mechanism {
 }
 
 impl Pkcs11Config {
+    /// The token holds the keys themselves: it, and whether they are kept in memory too.
+    pub fn token_storage(&self) -> Option<(&Pkcs11Config, bool)> {
+        match self.storage {
+            Storage::Token { cache } => Some((self, cache)),
+            Storage::File => None,
+        }
+    }
+
     fn read(section: &Section<'_>) -> Result<Pkcs11Config> {
         let module = module(section)?;
         let token = token(section)?;
@@ -306,13 +313,6 @@ impl Settings for Pkcs11Config {
 
     fn needs_fingerprint(&self) -> bool {
         self.mechanism == Some(Mechanism::RsaOaep)
-    }
-
-    fn token_storage(&self) -> Option<(&Pkcs11Config, bool)> {
-        match self.storage {
-            Storage::Token { cache } => Some((self, cache)),
-            Storage::File => None,
-        }
     }
 
     fn check_makeable(&self) -> Result<()> {

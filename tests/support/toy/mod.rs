@@ -4,8 +4,7 @@
 //! with the feature `toy-provider` only. It must never be in a library that is used.
 
 use super::adapter::Adapter;
-use super::drivers::Driver;
-use super::settings::{KekConfig, Remark, Settings};
+use super::settings::{Driver, KekConfig, Remark, Settings};
 use super::{Budget, Kek, Unwrapped, make};
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY, WrapKeys, hkdf, unwrap_local, wrap_local};
