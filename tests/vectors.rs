@@ -126,7 +126,7 @@ fn what_is_kept_is_there_after_every_rewrite() {
         let new = place.dir.path().join("new-secret");
         write_secret(&new, &[0x4d; 32]);
         both.keks
-            .insert(0, KekConfig::KeyFile(SecretRef::File(new)));
+            .insert(0, LocalConfig::KeyFile(SecretRef::File(new)).into());
         let keyring = Keyring::open(&both, &place.server(), &SecretPool::new()).unwrap();
         let header = parse_header(&place.read()).unwrap().header;
         assert_eq!(header.stanzas.len(), 2, "{name}: adopted");

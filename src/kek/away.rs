@@ -8,7 +8,6 @@ use super::Unwrapped;
 use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::format::stanza::Stanza;
-use crate::kek::pkcs11::objects::Object;
 use crate::os::child::{self, Question};
 use crate::os::identity;
 use crate::os::wire::{Reader, Wire, Writer};
@@ -97,24 +96,11 @@ impl Wire for Unwrapped {
     }
 }
 
-impl Wire for Object {
-    fn put(&self, out: &mut Writer) {
-        self.label.put(out);
-        out.bytes(&self.value);
-    }
-
-    fn take(from: &mut Reader<'_>) -> Option<Object> {
-        Some(Object {
-            label: Wire::take(from)?,
-            value: from.bytes()?.to_vec(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::{Error, Kind};
+    use crate::kek::pkcs11::objects::Object;
     use std::time::Duration;
 
     fn back<T: Wire>(value: &T) -> T {

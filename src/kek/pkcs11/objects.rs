@@ -8,6 +8,7 @@ use super::Pkcs11Config;
 use super::{errors, with_login};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
+use crate::os::wire::{Reader, Wire, Writer};
 use crate::text::clean;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
@@ -168,4 +169,18 @@ fn read_one(session: &Session, handle: ObjectHandle) -> Result<Object> {
         .hint("Look at the object with the vendor's tools. Nothing was changed."));
     };
     Ok(Object { label, value })
+}
+
+impl Wire for Object {
+    fn put(&self, out: &mut Writer) {
+        self.label.put(out);
+        out.bytes(&self.value);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Option<Object> {
+        Some(Object {
+            label: Wire::take(from)?,
+            value: from.bytes()?.to_vec(),
+        })
+    }
 }

@@ -5,14 +5,14 @@
 
 use super::adapter::Adapter;
 use super::settings::{Driver, KekConfig, Remark, Settings};
-use super::{Budget, Kek, Unwrapped, make};
+use super::{Budget, Kek, Unwrapped, local, make};
 use crate::deadline::Deadline;
-use crate::envelope::{FILE_ID, KEY, WrapKeys, hkdf, unwrap_local, wrap_local};
+use crate::envelope::{FILE_ID, WrapKeys};
 use crate::error::Result;
 use crate::format::stanza::Stanza;
 use crate::options::{OptionSpec, Section, ValueKind};
 use crate::os::undo::Undo;
-use crate::secret::{SecretBytes, SecretPool, wipe_stack};
+use crate::secret::SecretPool;
 use crate::secret_source::{self, SecretRef};
 use std::time::Duration;
 
@@ -114,15 +114,7 @@ impl ToyKek {
     /// What a real provider asks its service for, until `deadline`.
     fn wrap_keys(&self, pool: &SecretPool, _deadline: Deadline) -> Result<WrapKeys> {
         let token = secret_source::line(pool, "read the token", &self.0.token, &mut Vec::new())?;
-        let mut out = pool.zeroed(2 * KEY)?;
-        hkdf(
-            &token,
-            self.0.key.as_bytes(),
-            b"keyring-ward/1 toy",
-            &mut out,
-        )?;
-        wipe_stack();
-        WrapKeys::new(out)
+        WrapKeys::derive(pool, &token, self.0.key.as_bytes(), NAME)
     }
 }
 
@@ -139,19 +131,7 @@ impl Kek for ToyKek {
         deadline: Deadline,
     ) -> Result<Stanza> {
         let keys = self.wrap_keys(pool, deadline)?;
-        let mut stanza = Stanza {
-            provider: NAME.into(),
-            mechanism: MECHANISM.into(),
-            key_ref: self.0.key.clone(),
-            group: 0,
-            index: 0,
-            threshold: 1,
-            params: Vec::new(),
-            commitment: keys.commitment(),
-            blob: Vec::new(),
-        };
-        stanza.blob = wrap_local(&keys, &stanza.associated_data(file_id), part)?;
-        Ok(stanza)
+        local::wrap(&keys, (NAME, MECHANISM), Vec::new(), file_id, part)
     }
 
     fn is_mine(&self, stanza: &Stanza) -> bool {
@@ -168,11 +148,11 @@ impl Kek for ToyKek {
         if !self.is_mine(stanza) {
             return Ok(Unwrapped::NotMine);
         }
+        if stanza.mechanism != MECHANISM {
+            return Err(local::unknown_mechanism(stanza));
+        }
         let keys = self.wrap_keys(pool, budget.deadline())?;
-        let aad = stanza.associated_data(file_id);
-        let part: Option<SecretBytes> =
-            unwrap_local(pool, &keys, &aad, &stanza.commitment, &stanza.blob)?;
-        Ok(part.map_or(Unwrapped::WrongKey, Unwrapped::Opened))
+        local::unwrap(pool, &keys, file_id, stanza)
     }
 
     fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()> {
