@@ -3,8 +3,8 @@
 //! Owns their lengths. The length of every frame tells how many frames some bytes are, which `torn` builds on. It must
 //! never give a frame's start whose checksum or length is wrong.
 
+use super::limits::{MAX_PLAINTEXT, SHORTEST};
 use super::reader::Reader;
-use super::record::{MAX_PLAINTEXT, SHORTEST};
 use crate::envelope::{NONCE, TAG};
 
 /// First bytes of a frame; none is zero.

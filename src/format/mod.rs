@@ -7,6 +7,7 @@ pub mod damage;
 pub mod features;
 pub mod frame;
 pub mod header;
+pub mod limits;
 pub mod lineage;
 mod reader;
 pub mod record;

@@ -5,6 +5,7 @@
 
 use super::damage::newer;
 use super::frame::{FRAME_OVERHEAD, padded};
+use super::limits::field;
 use super::reader::Reader;
 use crate::error::Result;
 use crate::key::document::{Document, MAX_DOCUMENT, MAX_DOCUMENT_NAME};
@@ -18,27 +19,6 @@ const PUT: u8 = 1;
 const REMOVE: u8 = 2;
 const ATTRIBUTES: u8 = 3;
 const DOCUMENT: u8 = 4;
-
-/// A field of the longest length behind its 16-bit length.
-const fn field(longest: usize) -> usize {
-    2 + longest
-}
-
-/// Name and owner.
-const MAX_ID: usize = 2 * field(MAX_NAME_BYTES);
-/// Largest put: creation time, generation, identity, type, material, extensions.
-const MAX_PUT: usize =
-    1 + 8 + 8 + MAX_ID + field(MAX_TYPE) + field(MAX_MATERIAL) + field(MAX_EXTENSIONS);
-/// Largest removal, and largest list of attributes.
-const MAX_OF_KEY: usize = 1 + MAX_ID + field(MAX_EXTENSIONS);
-/// Largest document: name, content behind its 32-bit length, extensions.
-const MAX_OF_DOCUMENT: usize =
-    1 + field(MAX_DOCUMENT_NAME) + 4 + MAX_DOCUMENT + field(MAX_EXTENSIONS);
-/// Largest plaintext of one record without the zeroes behind it, in bytes.
-pub const MAX_PLAINTEXT: usize = MAX_OF_DOCUMENT;
-const _: () = assert!(MAX_PUT <= MAX_PLAINTEXT && MAX_OF_KEY <= MAX_PLAINTEXT);
-/// Shortest plaintext of one record: the removal of a key with a name of one byte.
-pub const SHORTEST: usize = 1 + field(1) + field(0) + field(0);
 
 /// What a record does.
 #[derive(Clone, Copy)]

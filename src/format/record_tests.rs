@@ -1,6 +1,7 @@
 //! Unit tests of a record's plaintext.
 
 use super::super::frame::MAX_BODY;
+use super::super::limits::MAX_PLAINTEXT;
 use super::*;
 use crate::error::Kind;
 use crate::secret::SecretBytes;
