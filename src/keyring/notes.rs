@@ -3,8 +3,9 @@
 //! Owns the order "durable first, then published" for them. It must never drop what it does not know: whoever changes
 //! attributes begins with those that there are.
 
+use super::Keyring;
+use super::changes::{asked_by, not_found};
 use super::map::{document_length, with_attributes};
-use super::{Keyring, asked_by, not_found};
 use crate::error::{Error, Kind, Result};
 use crate::format::record::{Operation, attributes_length};
 use crate::key::document::Document;

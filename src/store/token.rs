@@ -30,6 +30,7 @@ use crate::os::wire::Wire;
 use crate::secret::{SecretBytes, SecretPool, fill_random};
 use crate::text::clean;
 use sha2::{Digest, Sha256};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -251,11 +252,9 @@ impl TokenStore {
             ));
         }
         if self.mode != Mode::ReadWrite {
-            return Err(self.wrong(
-                Kind::NotFound,
-                "it holds no keyring",
-                "A keyring that is opened read-only must exist.",
-            ));
+            return Err(Error::new(Kind::NotFound, OP, self.objects.place())
+                .because(NoKeyring)
+                .hint("A keyring that is opened read-only must exist."));
         }
         let probed = self
             .keks
@@ -452,6 +451,19 @@ impl TokenStore {
         Ok(())
     }
 }
+
+/// The token was reached and read, and nothing on it is a keyring: the cause of that NotFound, which a module, a token or a
+/// key that is not there has as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoKeyring;
+
+impl fmt::Display for NoKeyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it holds no keyring")
+    }
+}
+
+impl std::error::Error for NoKeyring {}
 
 const RESTORE: &str = "Nothing was changed. Restore the token from a backup by the vendor's means.";
 

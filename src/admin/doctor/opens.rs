@@ -8,6 +8,7 @@ use crate::error::{Error, Kind};
 use crate::secret::SecretPool;
 use crate::secret_source::SecretRef;
 use crate::store::marker;
+use crate::store::token::NoKeyring;
 
 const WHAT: &str = "opens";
 
@@ -68,8 +69,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
 fn is_new_on_token(look: &Look<'_>, config: &Config, e: &Error) -> bool {
     let marked = look.setup.data_dir.is_some_and(marker::is_there);
     let new = e.kind() == Kind::NotFound && !marked && !config.read_only;
-    // A module, token or key that is not there is one as well.
-    new && config.token_storage().is_some() && e.message().contains("holds no keyring")
+    new && std::error::Error::source(e).is_some_and(|cause| cause.is::<NoKeyring>())
 }
 
 /// A systemd credential that this process was not given.

@@ -1,0 +1,280 @@
+//! Changes: keys that come and go.
+//!
+//! Owns the order "durable first, then published", and that a change fits. It must never publish what is not on disk.
+
+use super::*;
+
+impl Keyring {
+    /// Makes a new key of `length` random bytes.
+    ///
+    /// # Errors
+    /// AlreadyExists, InvalidInput, ReadOnly, Io.
+    pub fn generate(
+        &self,
+        name: &[u8],
+        owner: &[u8],
+        key_type: &[u8],
+        length: usize,
+    ) -> Result<()> {
+        check_generated_length(length)?;
+        self.add(name, owner, key_type, |pool, store| {
+            let mut material = pool.random(length)?;
+            store.mix_random(&mut material)?;
+            Ok(material)
+        })
+    }
+
+    /// Stores a key that the caller has.
+    ///
+    /// # Errors
+    /// AlreadyExists, InvalidInput, ReadOnly, Io.
+    pub fn store_key(
+        &self,
+        name: &[u8],
+        owner: &[u8],
+        key_type: &[u8],
+        material: &[u8],
+    ) -> Result<()> {
+        check_length(material.len())?;
+        self.add(name, owner, key_type, |pool, _| pool.copy(material))
+    }
+
+    pub(super) fn add(
+        &self,
+        name: &[u8],
+        owner: &[u8],
+        key_type: &[u8],
+        material: impl FnOnce(&SecretPool, &dyn Store) -> Result<SecretBytes>,
+    ) -> Result<()> {
+        let id = KeyId::new(name, owner)?;
+        check_type(key_type).map_err(|e| e.context(format!("for the key {id}")))?;
+        let mut store = self.writer()?;
+        self.check_absent(&id)?;
+        let created_at = crate::os::unix_seconds();
+        let record = KeyRecord::new(
+            id,
+            key_type,
+            material(&self.pool, &**store)?,
+            created_at,
+            store.generation(),
+        )?;
+        self.put(&mut **store, record)
+    }
+
+    /// Stores a key with all that is known of it: one that comes from another keyring or from another account.
+    ///
+    /// # Errors
+    /// As [`Keyring::store_key`].
+    pub fn restore(&self, record: KeyRecord) -> Result<()> {
+        let mut store = self.writer()?;
+        self.check_absent(&record.id)?;
+        self.put(&mut **store, record)
+    }
+
+    pub(super) fn check_absent(&self, id: &KeyId) -> Result<()> {
+        if self.look_up(id.name(), id.owner()).is_none() {
+            return Ok(());
+        }
+        let e = Error::new(
+            Kind::AlreadyExists,
+            "add the key",
+            format!("{id} exists already"),
+        );
+        Err(asked_by(
+            id,
+            e.hint("Remove it first, or choose another name."),
+        ))
+    }
+
+    /// Stores a key that takes the place of another one, which goes next: reown moves it to another account. A
+    /// keyring that is full is no obstacle.
+    ///
+    /// # Errors
+    /// As [`Keyring::store_key`].
+    pub fn restore_moved(&self, record: KeyRecord) -> Result<()> {
+        let mut store = self.writer()?;
+        self.check_absent(&record.id)?;
+        self.sizes()
+            .check_owner(&self.config.limits, record.id.owner(), key_length(&record))?;
+        self.append(&mut **store, record)
+    }
+
+    /// Stores all keys or none, by writing the whole keyring anew; a crash leaves what was or all of it. A token takes
+    /// them one by one.
+    ///
+    /// # Errors
+    /// As [`Keyring::store_key`]; nothing was changed, unless the keys are on a token: the hint says how many it has.
+    pub fn restore_all(&self, records: Vec<KeyRecord>) -> Result<()> {
+        let mut store = self.writer()?;
+        let mut after: HashMap<&[u8], u64> = HashMap::new();
+        for record in &records {
+            self.check_absent(&record.id)?;
+            *after.entry(record.id.owner()).or_default() += key_length(record);
+        }
+        self.check_room(&after)?;
+        // A key and its attributes are two records.
+        let noted = records.iter().any(|r| !r.attributes().is_empty());
+        match store.journal() {
+            None if noted => return Err(notes::only_in_a_file()),
+            Some(journal) if records.len() > 1 || noted => {
+                let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+                let mut live = map.live().ok_or_else(nowhere)?;
+                live.keys.extend(&records);
+                journal.rewrite(&live)?;
+            }
+            _ => return self.append_each(&mut **store, records),
+        }
+        let mut sizes = self.sizes();
+        for record in &records {
+            sizes.add(record.id.owner(), key_length(record));
+        }
+        drop(sizes);
+        self.publish(|map| {
+            for record in records {
+                map.insert(record);
+            }
+        });
+        Ok(())
+    }
+
+    /// Whether new keys fit: so many bytes of each owner.
+    ///
+    /// # Errors
+    /// InvalidInput, ReadOnly: they don't.
+    pub(super) fn check_room(&self, new: &HashMap<&[u8], u64>) -> Result<()> {
+        let sizes = self.sizes();
+        for (owner, bytes) in new {
+            sizes.check_owner(&self.config.limits, owner, *bytes)?;
+        }
+        let all: u64 = new.values().sum();
+        let owned = new.keys().find(|owner| !owner.is_empty());
+        sizes.check_total(&self.config.limits, owned.is_none(), all)
+    }
+
+    /// Whether keys that go from one account to another fit there.
+    ///
+    /// # Errors
+    /// InvalidInput: they don't.
+    pub fn check_owner_room<'a>(
+        &self,
+        owner: &[u8],
+        moving: impl Iterator<Item = &'a KeyInfo>,
+    ) -> Result<()> {
+        let bytes = moving
+            .map(|key| key_length(key) - key.id.owner().len() as u64 + owner.len() as u64)
+            .sum();
+        self.sizes().check_owner(&self.config.limits, owner, bytes)
+    }
+
+    pub(super) fn sizes(&self) -> MutexGuard<'_, Sizes> {
+        self.sizes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn put(&self, store: &mut dyn Store, record: KeyRecord) -> Result<()> {
+        self.sizes()
+            .check(&self.config.limits, record.id.owner(), key_length(&record))?;
+        self.append(store, record)
+    }
+
+    pub(super) fn append_each(&self, store: &mut dyn Store, records: Vec<KeyRecord>) -> Result<()> {
+        let all = records.len();
+        for (done, record) in records.into_iter().enumerate() {
+            self.append(store, record).map_err(|e| match done {
+                0 => e,
+                _ => {
+                    let advice = e.advice().unwrap_or_default().to_string();
+                    e.hint(format!(
+                        "{done} of {all} keys were stored before that one; the same again stores the others. {advice}"
+                    ))
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Durable first, then published. Attributes are a change of their own behind the key: a crash between the two leaves
+    /// the key without them.
+    pub(super) fn append(&self, store: &mut dyn Store, record: KeyRecord) -> Result<()> {
+        let (id, attributes) = (record.id.clone(), record.attributes().clone());
+        if !attributes.is_empty() && store.journal().is_none() {
+            return Err(notes::only_in_a_file());
+        }
+        let record = record.with_attributes(Extensions::default());
+        self.make_room(store, &Operation::Put(&record));
+        store.append(&Change::Put(&record))?;
+        self.sizes().add(id.owner(), key_length(&record));
+        self.publish(|map| {
+            map.insert(record);
+        });
+        self.set_attributes_in(store, &id, attributes)?;
+        self.tidy(store);
+        Ok(())
+    }
+
+    /// Removes a key: it is never returned again and gone from our memory (handles that the
+    /// server still holds apart). Its sealed bytes stay in the file until the next rewrite.
+    ///
+    /// # Errors
+    /// NotFound, ReadOnly, Io.
+    pub fn remove(&self, name: &[u8], owner: &[u8]) -> Result<()> {
+        let id = KeyId::new(name, owner)?;
+        let mut store = self.writer()?;
+        let Some(record) = self.look_up(name, owner) else {
+            return Err(asked_by(&id, not_found("remove the key", &id)));
+        };
+        let change = Change::Remove(&record);
+        self.make_room(&mut **store, &Operation::from(&change));
+        store.append(&change)?;
+        self.sizes().sub(id.owner(), key_length(&record));
+        self.publish(|map| {
+            map.take(id.as_bytes());
+        });
+        drop(record);
+        self.tidy(&mut **store);
+        Ok(())
+    }
+
+    /// Rewrites the file when that pays. What was changed before is durable whatever becomes of it.
+    pub(super) fn tidy(&self, store: &mut dyn Store) {
+        if store.journal().is_some_and(|j| j.wants_rewrite()) {
+            self.compact_now(store);
+        }
+    }
+
+    /// Rewrites the file where a change fits only then.
+    pub(super) fn make_room(&self, store: &mut dyn Store, change: &Operation<'_>) {
+        if store.journal().is_some_and(|j| j.is_crowded(change)) {
+            self.compact_now(store);
+        }
+    }
+
+    pub(super) fn compact_now(&self, store: &mut dyn Store) {
+        let Some(journal) = store.journal() else {
+            return;
+        };
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(live) = map.live() else {
+            return;
+        };
+        if let Err(e) = journal.rewrite(&live) {
+            store.warn(format!("The keyring file could not be compacted. {e}"));
+        }
+    }
+
+    pub(super) fn publish(&self, change: impl FnOnce(&mut Map)) {
+        crate::fault::point("publish");
+        change(&mut self.map.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+pub(super) fn not_found(op: &'static str, id: &KeyId) -> Error {
+    Error::new(Kind::NotFound, op, format!("{id} does not exist"))
+}
+
+/// The server finds out by asking; an account wanted what it asked for.
+pub(super) fn asked_by(id: &KeyId, error: Error) -> Error {
+    match id.owner() {
+        b"" => error.expected(),
+        _ => error.refused(),
+    }
+}

@@ -1,0 +1,161 @@
+//! What is done to a keyring as a whole: made, compacted, brought under another KEK.
+//!
+//! It must never bring a keyring under a DEK that the configuration does not admit, nor move keys onto a token or off it.
+
+use super::*;
+
+impl Keyring {
+    /// Makes the file of a keyring that has none yet.
+    ///
+    /// # Errors
+    /// AlreadyExists, and all errors of a first write.
+    pub fn create_empty(&self) -> Result<()> {
+        let mut store = self.writer()?;
+        if store.info().exists {
+            return Err(Error::new(
+                Kind::AlreadyExists,
+                "create the keyring",
+                "it exists already",
+            ));
+        }
+        store.begin()
+    }
+
+    /// Whether the KEK's secret is good enough for a keyring that somebody makes on purpose.
+    ///
+    /// # Errors
+    /// InvalidInput, with what to take instead.
+    pub fn check_new_secret(&self) -> Result<()> {
+        match self.config.keks.first() {
+            Some(kek) => kek.kek().check_new(&self.pool),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the whole file anew and drops dead records.
+    ///
+    /// # Errors
+    /// ReadOnly, Io.
+    pub fn compact(&self) -> Result<()> {
+        // Nothing is dead where there is no journal.
+        self.with_live(|journal, live| journal.rewrite(live))
+            .unwrap_or_else(|| self.writer().map(drop))
+    }
+
+    /// Writes the whole file anew under other KEKs, with a new DEK unless `keep_dek`: whoever held
+    /// the old KEK and an old copy could open every later file otherwise.
+    ///
+    /// # Errors
+    /// NotFound: there is no file yet. ReadOnly, Io, and the KEK's own errors.
+    pub fn rekey(&self, keks: &[KekConfig], keep_dek: bool) -> Result<()> {
+        self.rekey_if(keks, keep_dek, |_| Ok(()))
+    }
+
+    /// The same, if `allowed` says so of the new DEK's fingerprint: where the configuration pins fingerprints, a file
+    /// under one that it does not name would not open again. A DEK that was not allowed is kept for the next call.
+    ///
+    /// # Errors
+    /// As [`Keyring::rekey`]; those of `allowed`, and nothing was changed then.
+    pub fn rekey_if(
+        &self,
+        keks: &[KekConfig],
+        keep_dek: bool,
+        allowed: impl FnOnce(&[u8; FINGERPRINT]) -> Result<()>,
+    ) -> Result<()> {
+        self.check_storage(keks)?;
+        let keks: Vec<_> = keks.iter().map(|kek| kek.kek()).collect();
+        self.with_live(|journal, live| {
+            if !keep_dek {
+                allowed(&journal.prepare_dek(&keks)?)?;
+            }
+            journal.rekey(live, keks, keep_dek)
+        })
+        .unwrap_or_else(|| Err(on_the_token()))
+    }
+
+    /// A reload has put another keyring in this one's place: what it refuses, that one takes.
+    pub fn is_retired(&self) -> bool {
+        self.store().is_retired()
+    }
+
+    /// Checks that the keys stay where they are under `keks`: a rekey writes them nowhere else.
+    ///
+    /// # Errors
+    /// Config: they would belong onto a token, or off it.
+    pub fn check_storage(&self, keks: &[KekConfig]) -> Result<()> {
+        let to_token = keks.first().is_some_and(|kek| token_storage(kek).is_some());
+        let why = match (self.config.token_storage().is_some(), to_token) {
+            (false, true) => {
+                "the keys are in a file, and the new configuration keeps them on the token (storage)"
+            }
+            (true, false) => {
+                "the keys are on the token, and the new configuration keeps them in a file (storage)"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::new(Kind::Config, "change the KEK", why).hint(
+            "Nothing was changed. rekey moves no key onto a token or off it. Make the new keyring: keyring-ward init --config \
+             NEW.cnf, for a token with \"storage\": \"token\" in \"pkcs11\". Then bring the keys: keyring-ward import --config NEW.cnf \
+             --from-config OLD.cnf, and then keyring-ward reset-marker (docs/guide/pkcs11.md).",
+        ))
+    }
+
+    /// Checks that `kek` is another one than that which the file is under. After a leak "under the new KEK" must be
+    /// true, so what counts is whether it opens the file, not what it is called.
+    ///
+    /// # Errors
+    /// InvalidInput: it is the same. The KEK's own errors.
+    pub fn check_new_kek(&self, kek: &KekConfig) -> Result<()> {
+        self.check_storage(std::slice::from_ref(kek))?;
+        let new = kek.kek();
+        new.check_new(&self.pool)?;
+        let same = |why: String| {
+            Err(Error::new(Kind::InvalidInput, "change the KEK", why).hint(
+                "Nothing was changed. Name another secret or key (--generate makes one). For a new DEK under the same KEK use reseal.",
+            ))
+        };
+        let deadline = Deadline::after(self.config.patience.call);
+        let under = match self.store().journal() {
+            Some(journal) => journal.is_under(&*new, deadline)?,
+            None => false,
+        };
+        if under {
+            return same(format!(
+                "the keyring is under the {} already",
+                new.describe()
+            ));
+        }
+        // As passphrase and as key file the same secret makes two KEKs, and a leak opens both.
+        for old in &self.config.keks {
+            if kek::same_secret(&self.pool, old, kek)? {
+                return same(format!(
+                    "the {} holds the secret that the keyring is under",
+                    new.describe()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writers wait until `f` is done, readers don't. `None`: the store has no journal, or memory not all that belongs into
+    /// one.
+    pub(super) fn with_live(
+        &self,
+        f: impl FnOnce(&mut dyn Journal, &Live<'_>) -> Result<()>,
+    ) -> Option<Result<()>> {
+        let mut store = match self.writer() {
+            Ok(store) => store,
+            Err(e) => return Some(Err(e)),
+        };
+        let journal = store.journal()?;
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        Some(f(journal, &map.live()?))
+    }
+}
+
+fn on_the_token() -> Error {
+    let why = "the keys are objects on the token";
+    Error::new(Kind::InvalidInput, "change the KEK", why).hint(
+        "They are moved instead: keyring-ward init makes a keyring under the new KEK, import --from-config brings the keys (docs/guide/pkcs11.md).",
+    )
+}
