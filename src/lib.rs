@@ -4,7 +4,7 @@
 //! (everything but [`mysql`]) is synchronous, knows nothing of MySQL and is tested without it.
 //!
 //! Dependencies point one way: `mysql` and the tool → [`admin`] → [`status`] → [`lifecycle`] → [`keyring`] → [`store`] → [`config`] →
-//! [`kek`] → [`format`], [`envelope`] → [`net`], [`options`] → [`key`], [`secret_source`], [`os`], [`secret`], [`text`], [`error`]; `tests/house.rs`
+//! [`kek`] → [`format`](mod@format), [`envelope`] → [`net`], [`options`] → [`key`], [`secret_source`], [`os`], [`secret`], [`text`], [`error`]; `tests/house.rs`
 //! has the whole order and holds the house to it. `unsafe` lives in `mysql/`, `os/` and `secret.rs` only; the lints deny it
 //! elsewhere.
 

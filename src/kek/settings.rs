@@ -40,7 +40,7 @@ pub trait Settings: Any + Debug + Send + Sync + Value {
     fn driver(&self) -> &'static Driver;
 
     /// The KEK. Nothing is read or reached yet. One that is not on this machine comes in an
-    /// [`Adapter`](super::adapter::Adapter).
+    /// `Adapter`.
     fn kek(&self) -> Box<dyn Kek>;
 
     /// Every secret that using the KEK reads on this machine: a start waits for them, and they should not lie in the data
