@@ -25,7 +25,7 @@ t_sql_functions() {
   sql -e "DO keyring_key_generate('k','AES',32)"
   local key; key=$(sql -e "SELECT HEX(keyring_key_fetch('k'))")
   local status; status=$(call status)
-  expect active "$(member "$status" active)" true
+  expect component_status "$(member "$status" component_status)" Active
   expect backend "$(member "$status" backend)" file
   expect keys "$(member "$status" keys)" "$(status_row Keys)"
   case "$status" in *"$key"*) fail "the key is in the status" ;; esac
