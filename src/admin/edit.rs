@@ -9,6 +9,7 @@ use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
 use crate::key::id::{KeyId, printable};
 use crate::key::info::KeyInfo;
+use crate::key::record::KeyRecord;
 use crate::keyring::Keyring;
 use crate::os::signals;
 
@@ -128,7 +129,8 @@ pub fn reown<'a>(
             None => missing.push(true),
             Some(there)
                 if equal(there.material(), key.material())
-                    && there.key_type.eq_ignore_ascii_case(&key.key_type) =>
+                    && there.key_type.eq_ignore_ascii_case(&key.key_type)
+                    && knows_as_much(&there, key) =>
             {
                 missing.push(false);
             }
@@ -148,23 +150,39 @@ pub fn reown<'a>(
     for (key, missing) in moving.into_iter().zip(missing) {
         let name = key.id.name();
         if !how.dry_run {
-            signals::check(REOWN).map_err(|e| match done.keys.len() {
-                0 => e,
-                n => e.hint(format!(
-                    "{n} keys were moved. The same command moves the others."
-                )),
-            })?;
-            let new = KeyId::new(name, to)?;
-            match missing {
-                true => keyring.restore_moved(key.renamed(new, keyring.pool())?)?,
-                // An interrupted run has moved the key, and perhaps not its attributes.
-                false => finish_attributes(&keyring, key, &new)?,
-            }
-            keyring.remove(name, from)?;
+            signals::check(REOWN)
+                .and_then(|()| move_key(&keyring, key, to, missing))
+                .map_err(|e| match done.keys.len() {
+                    0 => e,
+                    n => {
+                        let advice = e.advice().unwrap_or_default().to_string();
+                        e.hint(format!(
+                            "{n} keys were moved. The same command moves the others. {advice}"
+                        ))
+                    }
+                })?;
         }
         done.keys.push(printable(name, to));
     }
     Ok(done)
+}
+
+/// Moves one key to another account, whose room was looked at before.
+fn move_key(keyring: &Keyring, key: &KeyRecord, to: &[u8], missing: bool) -> Result<()> {
+    let new = KeyId::new(key.id.name(), to)?;
+    match missing {
+        true => keyring.restore_moved(key.renamed(new, keyring.pool())?)?,
+        // An interrupted run has moved the key, and perhaps not its attributes.
+        false => finish_attributes(keyring, key, &new)?,
+    }
+    keyring.remove(key.id.name(), key.id.owner())
+}
+
+/// Nothing that is known of `old` is lost when `there` takes its place: an interrupted run has moved the key, and perhaps not
+/// its attributes.
+fn knows_as_much(there: &KeyInfo, old: &KeyInfo) -> bool {
+    let (ours, theirs) = (there.attributes(), old.attributes());
+    there.extensions() == old.extensions() && (ours.is_empty() || ours == theirs)
 }
 
 /// Gives the key `new`, which is there, the attributes of the one that it takes the place of, unless it has some.
@@ -220,4 +238,113 @@ pub fn compact<'a>(target: impl Into<Target<'a>>) -> Result<(u64, u64)> {
     }
     keyring.compact()?;
     Ok((before.bytes, keyring.status().store.bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Layer};
+    use crate::key::extensions::Extensions;
+    use crate::secret::SecretPool;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    fn config(dir: &Path, name: &str) -> Config {
+        let kek = dir.join("kek");
+        if !kek.exists() {
+            std::fs::write(&kek, [9; 32]).unwrap();
+            std::fs::set_permissions(&kek, PermissionsExt::from_mode(0o600)).unwrap();
+        }
+        let (path, kek) = (
+            dir.join(name).display().to_string(),
+            kek.display().to_string(),
+        );
+        let values = [
+            ("backend", "file"),
+            ("path", &*path),
+            ("file_key_file", &*kek),
+        ];
+        Layer::of("test", &values).finish().unwrap()
+    }
+    fn open(config: &Config) -> Keyring {
+        Keyring::open(
+            config,
+            &crate::admin::environment(false),
+            &SecretPool::new(),
+        )
+        .unwrap()
+    }
+    fn noted() -> Extensions {
+        Extensions::new([(7, b"x".to_vec())]).unwrap()
+    }
+
+    #[test]
+    fn reown_does_not_stop_half_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(dir.path(), "k.ward");
+        let keyring = open(&config);
+        for name in [b"k1", b"k2"] {
+            keyring.generate(name, b"a@b", b"AES", 939 - 1).unwrap();
+        }
+        drop(keyring);
+        config.limits.per_owner = 2100;
+        let done = reown(&config, b"a@b", b"longer@b", Moving::default()).map(drop);
+        let keys: Vec<String> = open(&config)
+            .list()
+            .iter()
+            .map(|k| k.id.to_string())
+            .collect();
+        let moved = keys.iter().filter(|k| k.contains("longer")).count();
+        assert!(moved == 0 || done.is_ok(), "half-way: {keys:?}");
+    }
+
+    #[test]
+    fn reown_does_not_stop_half_way_with_attributes() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(dir.path(), "k.ward");
+        let keyring = open(&config);
+        for name in [b"k1", b"k2", b"k3"] {
+            keyring.generate(name, b"a@b", b"AES", 32).unwrap();
+            keyring.set_attributes(name, b"a@b", noted()).unwrap();
+        }
+        let size: u64 = keyring
+            .list()
+            .iter()
+            .map(|k| crate::format::record::key_length(k))
+            .sum();
+        drop(keyring);
+        let to = b"account@a.longer.host.example.org";
+        config.limits.per_owner = size + 3 * 30 + 10;
+        let done = reown(&config, b"a@b", to, Moving::default()).map(drop);
+        let keys: Vec<String> = open(&config)
+            .list()
+            .iter()
+            .map(|k| k.id.to_string())
+            .collect();
+        let moved = keys.iter().filter(|k| k.contains("longer")).count();
+        assert!(moved == 0 || done.is_ok(), "half-way: {keys:?}");
+    }
+
+    #[test]
+    fn reown_loses_nothing_that_is_known_of_a_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path(), "k.ward");
+        let keyring = open(&config);
+        let said = |tag: u8| Extensions::new([(tag, b"x".to_vec())]).unwrap();
+        let material = SecretPool::new().copy(&[3; 32]).unwrap();
+        let id = KeyId::new(b"k", b"a@b").unwrap();
+        let record = crate::key::record::KeyRecord::new(id, b"AES", material, 5, 1).unwrap();
+        keyring
+            .restore(record.with_extensions(said(9)).with_attributes(said(7)))
+            .unwrap();
+        keyring.store_key(b"k", b"c@d", b"AES", &[3; 32]).unwrap();
+        keyring.set_attributes(b"k", b"c@d", said(8)).unwrap();
+        drop(keyring);
+        let done = reown(&config, b"a@b", b"c@d", Moving::default());
+        let keyring = open(&config);
+        let key = keyring.fetch(b"k", b"c@d").unwrap().unwrap();
+        assert!(
+            done.is_err() || key.attributes().get(7).is_some() && key.extensions().get(9).is_some()
+        );
+    }
 }

@@ -8,8 +8,8 @@ const READ: &str = "read the keyring file";
 /// How a damaged file is mended.
 pub const RESTORE: &str = "Nothing was changed. Restore the file from a backup.";
 /// What to do about a keyring of a newer version.
-const NEWER: &str =
-    "It was written by a newer Keyring Ward. Install that version; nothing was changed.";
+const NEWER: &str = "It was written by a newer Keyring Ward. Install that version; nothing was changed. If no newer version has written it, \
+     restore the file from a backup.";
 
 /// A file is damaged at byte `at`.
 pub fn damaged(at: u64, why: impl std::fmt::Display) -> Error {

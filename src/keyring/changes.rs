@@ -160,9 +160,13 @@ impl Keyring {
         owner: &[u8],
         moving: impl Iterator<Item = &'a KeyInfo>,
     ) -> Result<()> {
-        let bytes = moving
-            .map(|key| key_length(key) - key.id.owner().len() as u64 + owner.len() as u64)
-            .sum();
+        let mut bytes = 0;
+        for key in moving {
+            // Exactly: records are padded, and the owner stands in each record of a key.
+            let mut moved = key.clone();
+            moved.id = KeyId::new(key.id.name(), owner)?;
+            bytes += key_length(&moved);
+        }
         self.sizes().check_owner(&self.config.limits, owner, bytes)
     }
 

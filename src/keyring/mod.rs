@@ -273,4 +273,34 @@ mod tests {
         keyring.remove(b"b", b"").unwrap();
         keyring.generate(b"b", b"", b"AES", 16).unwrap();
     }
+
+    #[test]
+    fn a_keyring_is_not_begun_over_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let kek = dir.path().join("kek");
+        std::fs::write(&kek, [9; 32]).unwrap();
+        std::fs::set_permissions(&kek, PermissionsExt::from_mode(0o600)).unwrap();
+        let config = Config {
+            path: dir.path().join("k.ward"),
+            read_only: false,
+            fingerprint: Vec::new(),
+            keks: vec![LocalConfig::KeyFile(SecretRef::File(kek)).into()],
+            patience: Patience::default(),
+            limits: Limits::default(),
+            origin: "test".into(),
+        };
+        let environment = Environment {
+            data_dir: None,
+            look_only: false,
+            starting: false,
+            making: false,
+            snapshot_if_locked: false,
+        };
+        let keyring = Keyring::open(&config, &environment, &SecretPool::new()).unwrap();
+        keyring.generate(b"a", b"", b"AES", 32).unwrap();
+        let said = keyring.store().begin().unwrap_err();
+        assert_eq!(said.kind(), Kind::AlreadyExists);
+        let keyring = keyring.reload(&config, &environment).unwrap();
+        assert_eq!(keyring.list().len(), 1);
+    }
 }

@@ -82,6 +82,11 @@ impl Client {
         }
     }
 
+    /// This client, never through a proxy.
+    pub fn without_proxy(&self) -> Client {
+        self.direct(self.connect)
+    }
+
     /// Sends a request and reads the whole answer, within `deadline`. Whatever the status, an answer is an answer;
     /// redirects are not followed. It blocks the calling thread.
     ///

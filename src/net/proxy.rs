@@ -82,11 +82,28 @@ fn check_environment() -> Result<()> {
     Ok(())
 }
 
+/// The library takes it for a proxy, instead of passing it by.
+fn is_understood(url: &str) -> bool {
+    let any = http::Uri::from_static("https://any.invalid");
+    Matcher::builder()
+        .all(url)
+        .build()
+        .intercept(&any)
+        .is_some()
+}
+
 /// `http://` or `https://` and a host, with a port, user and password as one likes.
 fn is_proxy(url: &str) -> bool {
     let scheme_first = split_url(url).is_some_and(|(s, _)| ["http", "https"].contains(&s));
     let bare = !url.contains("://") && !url.starts_with('/');
-    (scheme_first || bare) && url.len() <= MAX_URL && url.bytes().all(|b| b.is_ascii_graphic())
+    // What is behind the host, or a password with these characters in it, the library reads otherwise than it is meant.
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let plain = !rest.trim_end_matches('/').contains(['/', '?', '#']);
+    (scheme_first || bare)
+        && plain
+        && is_understood(url)
+        && url.len() <= MAX_URL
+        && url.bytes().all(|b| b.is_ascii_graphic())
 }
 
 #[cfg(test)]
@@ -108,6 +125,13 @@ mod tests {
             "socks5://proxy",
             "http://a b",
             "/proxy",
+            "proxy:3128/",
+            "proxy:80/x",
+            "http://[::1:3128",
+            "http://u:p|w@proxy",
+            "http://u:p#w@proxy:3128",
+            "http://u:p?w@proxy:3128",
+            "http://u:1/w@proxy:3128",
         ] {
             assert!(!is_proxy(bad), "{bad:?}");
         }

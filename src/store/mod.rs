@@ -11,7 +11,7 @@ pub mod token;
 
 use crate::deadline::Deadline;
 use crate::envelope::FILE_ID;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::format::record::Operation;
 use crate::kek::{Contact, Kek};
 use crate::key::document::Document;
@@ -114,7 +114,7 @@ pub trait Store: Send {
     /// Makes an empty keyring durable where there is none.
     ///
     /// # Errors
-    /// As [`Store::append`].
+    /// As [`Store::append`]; AlreadyExists: there is one.
     fn begin(&mut self) -> Result<()>;
 
     /// Mixes random bytes of where the keys live into `bytes`, which hold the operating system's.
@@ -170,6 +170,15 @@ impl<'a> Live<'a> {
         let documents = self.documents.iter().map(|d| Operation::Document(d));
         keys.chain(documents).filter(Operation::is_kept)
     }
+}
+
+/// A keyring is never begun over another one.
+fn already_there() -> Error {
+    Error::new(
+        Kind::AlreadyExists,
+        "create the keyring",
+        "it exists already",
+    )
 }
 
 /// Records in one piece that is written anew as a whole: any number of keys becomes durable at once, all or none. Only

@@ -520,6 +520,9 @@ impl Store for TokenStore {
 
     fn begin(&mut self) -> Result<()> {
         self.check_writable()?;
+        if self.opened.is_some() {
+            return Err(crate::store::already_there());
+        }
         self.write_head(Deadline::after(self.patience))
     }
 

@@ -154,6 +154,14 @@ pub(super) fn from_answer(
     explain(asked, answer.status(), code, message, ahead)
 }
 
+/// Some services answer a wrong signature with what should have been signed, the session token among it (seen in public
+/// reports of others than KMS and STS): no word of that.
+fn without_headers(message: &str) -> &str {
+    message
+        .find("The Canonical String")
+        .map_or(message, |at| message[..at].trim_end())
+}
+
 /// `ahead`: by how many seconds this machine is ahead of the answer's Date.
 fn explain(
     asked: &Question<'_>,
@@ -164,7 +172,7 @@ fn explain(
 ) -> Error {
     let code = code.map(clean);
     let said = match (&code, message) {
-        (Some(code), Some(message)) => format!("{code}: {}", clean(message)),
+        (Some(code), Some(message)) => format!("{code}: {}", clean(without_headers(message))),
         (Some(code), None) => code.clone(),
         (None, _) => format!("HTTP status {status} without an AWS error code"),
     };
@@ -316,5 +324,19 @@ mod tests {
             text.contains("2027-01-15T08:00:00Z")
                 && text.contains("cancel-key-deletion --key-id alias/k")
         );
+    }
+
+    #[test]
+    fn a_refused_signature_shows_no_session_token() {
+        let said = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.\n\nThe Canonical String for this request should have been\n'POST\n/\n\ncontent-type:application/x-amz-json-1.1\nhost:kms.eu-central-1.amazonaws.com\nx-amz-date:20260101T000000Z\nx-amz-security-token:HIDDENTOKEN\nx-amz-target:TrentService.Decrypt\n'";
+        let text = explain(
+            &asked(),
+            400,
+            Some("InvalidSignatureException"),
+            Some(said),
+            None,
+        )
+        .to_string();
+        assert!(!text.contains("HIDDENTOKEN"), "{text}");
     }
 }

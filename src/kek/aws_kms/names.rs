@@ -118,6 +118,11 @@ pub fn is_region(text: &str) -> bool {
 pub fn check_endpoint(url: &str) -> std::result::Result<(), &'static str> {
     const FORM: &str = "Use https://HOST or https://HOST:PORT.";
     let (scheme, here) = endpoint(url).ok_or(FORM)?;
+    // Requests go to `/`, which is what is signed.
+    let path = url.splitn(4, '/').nth(3).unwrap_or_default();
+    if !path.is_empty() {
+        return Err(FORM);
+    }
     match scheme {
         "https" => Ok(()),
         "http" if here => Ok(()),
@@ -210,7 +215,7 @@ mod tests {
         for good in [
             "https://kms.eu-central-1.amazonaws.com",
             "http://127.0.0.1:4566",
-            "http://[::1]:80/x",
+            "http://[::1]:80",
             "https://localhost/",
         ] {
             assert_eq!(check_endpoint(good), Ok(()), "{good}");
@@ -222,6 +227,7 @@ mod tests {
             "https://a b",
             "https://a\r",
             "https://a:x",
+            "https://a/x",
             "https://a:65536",
             "https://[::1",
             "https://[::1]x",

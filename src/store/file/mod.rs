@@ -597,6 +597,9 @@ impl Store for FileStore {
     }
 
     fn begin(&mut self) -> Result<()> {
+        if self.journal.is_some() {
+            return Err(crate::store::already_there());
+        }
         self.rewrite_all(&Live::default())
     }
 
