@@ -77,6 +77,7 @@ fn init_status_list_verify() {
 
 #[test]
 fn metrics_tell_of_a_keyring_that_opens_and_of_one_that_does_not() {
+    let _turn = turn();
     let place = Place::new();
     place.open().unwrap().create_empty().unwrap();
     let other = place.dir.path().join("other");
