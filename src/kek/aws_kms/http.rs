@@ -19,6 +19,8 @@ pub(super) struct Net {
     pub(super) client: Client,
     /// The end of the attempt.
     pub(super) end: Deadline,
+    /// The configuration names a proxy.
+    through: bool,
 }
 
 impl Net {
@@ -32,7 +34,11 @@ impl Net {
             },
             connect: config.connect_timeout,
         })?;
-        Ok(Net { client, end })
+        Ok(Net {
+            client,
+            end,
+            through: config.proxy.is_some(),
+        })
     }
 
     /// A POST to `/` of a service. `headers` are signed as well; without credentials nothing is.
@@ -71,8 +77,9 @@ impl Net {
                 .header("authorization", value)
                 .header("x-amz-date", date);
         }
-        // Plain http is for this machine alone (`names::check_endpoint`): a proxy would read the data key.
-        let answer = match request.is_https() {
+        // Plain http is for this machine alone (`names::check_endpoint`): a proxy of the environment, which nobody has named for
+        // it, would read the data key.
+        let answer = match request.is_https() || self.through {
             true => self.client.send(&request, self.end),
             false => self.client.without_proxy().send(&request, self.end),
         };
