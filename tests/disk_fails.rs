@@ -329,7 +329,7 @@ fn what_is_cut_off_later_is_what_the_failed_write_left() {
     let mut other = whole.clone();
     *other.last_mut().unwrap() ^= 1;
     for (there, what) in [
-        ([&whole[..], &[0; 100_000]].concat(), "somebody else wrote"),
+        ([&whole[..], &[0; 20_000]].concat(), "somebody else wrote"),
         (whole[..whole.len() - 1].to_vec(), "somebody else wrote"),
         (other, "was replaced under the running server"),
     ] {

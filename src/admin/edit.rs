@@ -243,39 +243,21 @@ pub fn compact<'a>(target: impl Into<Target<'a>>) -> Result<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Layer};
+    use crate::admin::fixture::{config, noted, open};
+    use crate::config::Config;
     use crate::key::extensions::Extensions;
     use crate::secret::SecretPool;
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::Path;
 
-    fn config(dir: &Path, name: &str) -> Config {
-        let kek = dir.join("kek");
-        if !kek.exists() {
-            std::fs::write(&kek, [9; 32]).unwrap();
-            std::fs::set_permissions(&kek, PermissionsExt::from_mode(0o600)).unwrap();
-        }
-        let (path, kek) = (
-            dir.join(name).display().to_string(),
-            kek.display().to_string(),
-        );
-        let values = [
-            ("backend", "file"),
-            ("path", &*path),
-            ("file_key_file", &*kek),
-        ];
-        Layer::of("test", &values).finish().unwrap()
-    }
-    fn open(config: &Config) -> Keyring {
-        Keyring::open(
-            config,
-            &crate::admin::environment(false),
-            &SecretPool::new(),
-        )
-        .unwrap()
-    }
-    fn noted() -> Extensions {
-        Extensions::new([(7, b"x".to_vec())]).unwrap()
+    /// Moves the keys of a@b to `to`, whose name has "longer" in it.
+    fn all_or_none_moves(config: &Config, to: &[u8]) {
+        let done = reown(config, b"a@b", to, Moving::default()).map(drop);
+        let keys: Vec<String> = open(config)
+            .list()
+            .iter()
+            .map(|k| k.id.to_string())
+            .collect();
+        let moved = keys.iter().filter(|k| k.contains("longer")).count();
+        assert!(moved == 0 || done.is_ok(), "half-way: {keys:?}");
     }
 
     #[test]
@@ -288,14 +270,7 @@ mod tests {
         }
         drop(keyring);
         config.limits.per_owner = 2100;
-        let done = reown(&config, b"a@b", b"longer@b", Moving::default()).map(drop);
-        let keys: Vec<String> = open(&config)
-            .list()
-            .iter()
-            .map(|k| k.id.to_string())
-            .collect();
-        let moved = keys.iter().filter(|k| k.contains("longer")).count();
-        assert!(moved == 0 || done.is_ok(), "half-way: {keys:?}");
+        all_or_none_moves(&config, b"longer@b");
     }
 
     #[test]
@@ -315,14 +290,7 @@ mod tests {
         drop(keyring);
         let to = b"account@a.longer.host.example.org";
         config.limits.per_owner = size + 3 * 30 + 10;
-        let done = reown(&config, b"a@b", to, Moving::default()).map(drop);
-        let keys: Vec<String> = open(&config)
-            .list()
-            .iter()
-            .map(|k| k.id.to_string())
-            .collect();
-        let moved = keys.iter().filter(|k| k.contains("longer")).count();
-        assert!(moved == 0 || done.is_ok(), "half-way: {keys:?}");
+        all_or_none_moves(&config, to);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 pub mod doctor;
 pub mod edit;
 pub mod export;
+#[cfg(test)]
+mod fixture;
 pub mod import;
 pub mod init;
 pub mod inspect;

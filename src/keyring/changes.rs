@@ -210,7 +210,12 @@ impl Keyring {
         self.publish(|map| {
             map.insert(record);
         });
-        self.set_attributes_in(store, &id, attributes)?;
+        self.set_attributes_in(store, &id, attributes).map_err(|e| {
+            e.hint(format!(
+                "The key {id} itself is stored, without its attributes. Mend the cause, remove the key and store it again, or \
+                 repeat the command that moved it."
+            ))
+        })?;
         self.tidy(store);
         Ok(())
     }

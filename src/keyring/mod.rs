@@ -15,6 +15,7 @@ pub mod starting;
 pub mod tool;
 mod whole;
 
+pub use notes::only_in_a_file;
 use opening::budget;
 pub use place::lies_in;
 
@@ -77,7 +78,7 @@ struct How {
 }
 
 /// What a keyring tells about itself.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Status {
     /// The store's part.
     pub store: StoreInfo,
@@ -222,15 +223,13 @@ mod tests {
     use crate::kek::file::LocalConfig;
     use std::os::unix::fs::PermissionsExt;
 
-    /// A writer panics after its record is on disk: the file holds a key that memory does not.
-    #[test]
-    fn after_a_panic_in_a_writer_only_a_reload_allows_writes() {
-        let dir = tempfile::tempdir().unwrap();
-        let kek = dir.path().join("kek");
+    /// A keyring with one key in a folder of its own, and how it was opened.
+    fn opened(dir: &Path) -> (Keyring, Config, Environment) {
+        let kek = dir.join("kek");
         std::fs::write(&kek, [9; 32]).unwrap();
         std::fs::set_permissions(&kek, PermissionsExt::from_mode(0o600)).unwrap();
         let config = Config {
-            path: dir.path().join("k.ward"),
+            path: dir.join("k.ward"),
             read_only: false,
             fingerprint: Vec::new(),
             keks: vec![LocalConfig::KeyFile(SecretRef::File(kek)).into()],
@@ -247,6 +246,14 @@ mod tests {
         };
         let keyring = Keyring::open(&config, &environment, &SecretPool::new()).unwrap();
         keyring.generate(b"a", b"", b"AES", 32).unwrap();
+        (keyring, config, environment)
+    }
+
+    /// A writer panics after its record is on disk: the file holds a key that memory does not.
+    #[test]
+    fn after_a_panic_in_a_writer_only_a_reload_allows_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (keyring, config, environment) = opened(dir.path());
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut store = keyring.store();
             let id = KeyId::new(b"b", b"").unwrap();
@@ -277,27 +284,7 @@ mod tests {
     #[test]
     fn a_keyring_is_not_begun_over_another() {
         let dir = tempfile::tempdir().unwrap();
-        let kek = dir.path().join("kek");
-        std::fs::write(&kek, [9; 32]).unwrap();
-        std::fs::set_permissions(&kek, PermissionsExt::from_mode(0o600)).unwrap();
-        let config = Config {
-            path: dir.path().join("k.ward"),
-            read_only: false,
-            fingerprint: Vec::new(),
-            keks: vec![LocalConfig::KeyFile(SecretRef::File(kek)).into()],
-            patience: Patience::default(),
-            limits: Limits::default(),
-            origin: "test".into(),
-        };
-        let environment = Environment {
-            data_dir: None,
-            look_only: false,
-            starting: false,
-            making: false,
-            snapshot_if_locked: false,
-        };
-        let keyring = Keyring::open(&config, &environment, &SecretPool::new()).unwrap();
-        keyring.generate(b"a", b"", b"AES", 32).unwrap();
+        let (keyring, config, environment) = opened(dir.path());
         let said = keyring.store().begin().unwrap_err();
         assert_eq!(said.kind(), Kind::AlreadyExists);
         let keyring = keyring.reload(&config, &environment).unwrap();

@@ -118,7 +118,7 @@ impl Keyring {
 }
 
 /// The error about attributes and documents of a keyring that has no place for them.
-pub(super) fn only_in_a_file() -> Error {
+pub fn only_in_a_file() -> Error {
     let why = "the keys are objects on the token, which has no place for attributes and documents";
     Error::new(
         Kind::InvalidInput,

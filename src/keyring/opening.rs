@@ -99,21 +99,7 @@ impl Keyring {
                 .into_iter()
                 .for_each(|sentence| store.warn(sentence));
         }
-        let old = store.info().opened_by;
-        if let Some(journal) = store.journal().filter(|j| j.opened_by_an_old_kek())
-            && let Some(live) = map.live()
-        {
-            let adopted = journal.adopt(&live, deadline);
-            store.warn(match adopted {
-                Ok(()) => format!(
-                    "The keyring was opened by {old}. Its DEK is now wrapped by {} as well; keyring-ward rekey drops the old wrap.",
-                    store.info().opened_by
-                ),
-                Err(e) => format!(
-                    "The keyring was opened by {old}, and could not be brought under the configured KEK: {e} It goes on as it is."
-                ),
-            });
-        }
+        adopt_old(&mut *store, &map, deadline);
         Ok(Keyring {
             map: ShardedLock::new(map),
             store: Mutex::new(store),
@@ -150,6 +136,27 @@ impl Keyring {
         store.retire();
         Ok(new)
     }
+}
+
+/// Brings what an old KEK has opened under the first one as well.
+fn adopt_old(store: &mut dyn Store, map: &Map, deadline: Deadline) {
+    if !store.journal().is_some_and(|j| j.opened_by_an_old_kek()) {
+        return;
+    }
+    let old = store.info().opened_by;
+    let (Some(journal), Some(live)) = (store.journal(), map.live()) else {
+        return;
+    };
+    let adopted = journal.adopt(&live, deadline);
+    store.warn(match adopted {
+        Ok(()) => format!(
+            "The keyring was opened by {old}. Its DEK is now wrapped by {} as well; keyring-ward rekey drops the old wrap.",
+            store.info().opened_by
+        ),
+        Err(e) => format!(
+            "The keyring was opened by {old}, and could not be brought under the configured KEK: {e} It goes on as it is."
+        ),
+    });
 }
 
 /// How long all KEKs together may take now.

@@ -10,15 +10,7 @@ impl Keyring {
     /// # Errors
     /// AlreadyExists, and all errors of a first write.
     pub fn create_empty(&self) -> Result<()> {
-        let mut store = self.writer()?;
-        if store.info().exists {
-            return Err(Error::new(
-                Kind::AlreadyExists,
-                "create the keyring",
-                "it exists already",
-            ));
-        }
-        store.begin()
+        self.writer()?.begin()
     }
 
     /// Whether the KEK's secret is good enough for a keyring that somebody makes on purpose.
@@ -39,7 +31,7 @@ impl Keyring {
     pub fn compact(&self) -> Result<()> {
         // Nothing is dead where there is no journal.
         self.with_live(|journal, live| journal.rewrite(live))
-            .unwrap_or_else(|| self.writer().map(drop))
+            .unwrap_or_else(|| self.writer()?.check_writable())
     }
 
     /// Writes the whole file anew under other KEKs, with a new DEK unless `keep_dek`: whoever held

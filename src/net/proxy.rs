@@ -38,10 +38,7 @@ impl Proxies {
                 Matcher::from_env()
             }
             Proxy::Url(url) => {
-                let matcher = Matcher::builder().all(url).build();
-                // What the library does not understand it would pass by without a word.
-                let any = http::Uri::from_static("https://any.invalid");
-                if !is_proxy(url) || matcher.intercept(&any).is_none() {
+                if !is_proxy(url) {
                     return Err(Error::new(
                         Kind::Config,
                         OP,
@@ -49,7 +46,7 @@ impl Proxies {
                     )
                     .hint("Use http://HOST:PORT."));
                 }
-                matcher
+                Matcher::builder().all(url).build()
             }
         };
         Ok(Proxies(Some(Arc::new(matcher))))

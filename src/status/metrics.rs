@@ -3,9 +3,10 @@
 //! Owns the metrics' names, types and units, which alert rules name: docs/reference/status.md lists them, and a test compares. It must
 //! never give two samples of one series, and never a metric whose value is not known.
 
-use super::{Open, Served, Status};
+use super::{Served, Status};
 use crate::error::Kind;
 use crate::kek::Contact;
+use crate::keyring;
 use crate::store::{Mode, StoreInfo};
 use crate::text::hex;
 use std::fmt::Write;
@@ -114,7 +115,7 @@ fn seconds(microseconds: u64) -> Option<String> {
     Some(format!("{whole}.{rest:06}"))
 }
 
-fn open(status: &Status, of: fn(&Open) -> usize) -> Option<String> {
+fn open(status: &Status, of: fn(&keyring::Status) -> usize) -> Option<String> {
     status.open.as_ref().and_then(|open| whole(of(open)))
 }
 

@@ -9,7 +9,7 @@ pub mod metrics;
 
 use crate::config::Config;
 use crate::error::{Error, Kind};
-use crate::keyring::Keyring;
+use crate::keyring::{self, Keyring};
 use crate::lifecycle::counters::{Counters, Times};
 use crate::lifecycle::last_error::LastError;
 use crate::lifecycle::{Host, Lifecycle};
@@ -23,7 +23,7 @@ pub struct Status {
     /// What is configured; `None`: no configuration was found.
     pub configured: Option<Configured>,
     /// The open keyring; `None`: it is disabled.
-    pub open: Option<Open>,
+    pub open: Option<keyring::Status>,
     /// The numbers of the process that serves it; `None`: it was opened for a look.
     pub served: Option<Served>,
     /// What went wrong last, the most important first.
@@ -41,17 +41,6 @@ pub struct Configured {
     pub path: PathBuf,
     /// Nothing may be written.
     pub read_only: bool,
-}
-
-/// What an open keyring tells.
-#[derive(Clone, Debug)]
-pub struct Open {
-    /// How it is opened.
-    pub mode: Mode,
-    /// How many keys there are.
-    pub keys: usize,
-    /// What its store tells: file, sizes, KEK, marker.
-    pub store: StoreInfo,
 }
 
 /// What a process that serves a keyring counts, since it was started.
@@ -88,20 +77,9 @@ impl Configured {
     }
 }
 
-impl Open {
-    fn of(keyring: &Keyring) -> Open {
-        let status = keyring.status();
-        Open {
-            mode: status.mode,
-            keys: status.keys,
-            store: status.store,
-        }
-    }
-
-    /// The store, where the keyring was created already.
-    fn created(&self) -> Option<&StoreInfo> {
-        Some(&self.store).filter(|store| store.exists)
-    }
+/// The store, where the keyring was created already.
+fn created(open: &keyring::Status) -> Option<&StoreInfo> {
+    Some(&open.store).filter(|store| store.exists)
 }
 
 impl Status {
@@ -109,7 +87,7 @@ impl Status {
     pub fn of_keyring(keyring: &Keyring) -> Status {
         Status {
             configured: Some(Configured::of(keyring.config())),
-            open: Some(Open::of(keyring)),
+            open: Some(keyring.status()),
             warnings: keyring.take_warnings(),
             ..Status::default()
         }
@@ -124,7 +102,7 @@ impl Status {
                 Some(keyring) => Some(Configured::of(keyring.config())),
                 None => last_config(),
             },
-            open: keyring.as_ref().map(|keyring| Open::of(keyring)),
+            open: keyring.as_ref().map(|keyring| keyring.status()),
             served: Some(Served::now(&lifecycle.counters)),
             last_errors: lifecycle.last_errors(),
             warnings: Vec::new(),
@@ -144,7 +122,7 @@ impl Status {
     }
 
     fn created(&self) -> Option<&StoreInfo> {
-        self.open.as_ref().and_then(Open::created)
+        self.open.as_ref().and_then(created)
     }
 
     /// Nothing can be written, whatever the reason: what the configuration says where no keyring is open.

@@ -25,7 +25,7 @@ fn serving() -> Status {
     };
     Status {
         configured: Some(configured()),
-        open: Some(Open {
+        open: Some(keyring::Status {
             mode: Mode::ReadWrite,
             keys: 7,
             store: StoreInfo {

@@ -111,6 +111,12 @@ pub trait Store: Send {
     /// ReadOnly where writes are refused; Io and others with the reason.
     fn append(&mut self, change: &Change<'_>) -> Result<()>;
 
+    /// Whether a change would be refused whatever it is.
+    ///
+    /// # Errors
+    /// ReadOnly, with the reason.
+    fn check_writable(&self) -> Result<()>;
+
     /// Makes an empty keyring durable where there is none.
     ///
     /// # Errors

@@ -371,27 +371,6 @@ impl TokenStore {
         Ok((label, value))
     }
 
-    fn check_writable(&self) -> Result<()> {
-        if self.mode != Mode::ReadWrite {
-            return Err(Error::new(Kind::ReadOnly, WRITE, "it is opened read-only")
-                .hint("Set read_only to false and run ALTER INSTANCE RELOAD KEYRING."));
-        }
-        if self.retired {
-            return Err(
-                Error::new(Kind::ReadOnly, WRITE, "it was reloaded meanwhile").hint("Try again."),
-            );
-        }
-        if !self.lock.as_ref().is_some_and(|l| l.still_there()) {
-            return Err(Error::new(
-                Kind::ReadOnly,
-                WRITE,
-                "the lock file was removed under the running server",
-            )
-            .hint("Run ALTER INSTANCE RELOAD KEYRING."));
-        }
-        Ok(())
-    }
-
     /// The head of a new keyring.
     fn write_head(&mut self, deadline: Deadline) -> Result<()> {
         let mut file_id = [0; FILE_ID];
@@ -508,6 +487,27 @@ impl OnDemand for TokenStore {
 }
 
 impl Store for TokenStore {
+    fn check_writable(&self) -> Result<()> {
+        if self.mode != Mode::ReadWrite {
+            return Err(Error::new(Kind::ReadOnly, WRITE, "it is opened read-only")
+                .hint("Set read_only to false and run ALTER INSTANCE RELOAD KEYRING."));
+        }
+        if self.retired {
+            return Err(
+                Error::new(Kind::ReadOnly, WRITE, "it was reloaded meanwhile").hint("Try again."),
+            );
+        }
+        if !self.lock.as_ref().is_some_and(|l| l.still_there()) {
+            return Err(Error::new(
+                Kind::ReadOnly,
+                WRITE,
+                "the lock file was removed under the running server",
+            )
+            .hint("Run ALTER INSTANCE RELOAD KEYRING."));
+        }
+        Ok(())
+    }
+
     fn append(&mut self, change: &Change<'_>) -> Result<()> {
         self.change(change)
     }

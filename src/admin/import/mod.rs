@@ -18,11 +18,11 @@ use crate::error::{Error, Kind, Result};
 use crate::key::extensions::Extensions;
 use crate::key::id::{KeyId, check_length, check_type};
 use crate::key::record::KeyRecord;
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, only_in_a_file};
 use crate::os::file;
 use crate::os::signals;
 use crate::secret::{SecretBytes, SecretPool};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 const OP: &str = "import the keys";
@@ -177,6 +177,14 @@ fn store(keyring: &Keyring, new: &[&Found], progress: &mut dyn FnMut(usize, usiz
     keyring.restore_all(records)
 }
 
+/// What an import does not bring of a key that is here already.
+fn leaves_behind(key: &Found, what: &str) -> String {
+    format!(
+        "{} is here already: the import leaves {what} behind.",
+        key.id
+    )
+}
+
 /// Brings the keys of `source` into the keyring of `config`, which is made where it does not exist, and reads them
 /// back. With `dry_run` nothing is written. `progress` hears how many of how many new keys are stored.
 ///
@@ -207,6 +215,8 @@ pub fn import<'a>(
     };
     let mut seen: HashMap<&KeyId, &Found> = HashMap::with_capacity(keys.len());
     let mut new = Vec::new();
+    // Here already, without what is known of them there.
+    let mut noted: Vec<&Found> = Vec::new();
     let mut conflicts = Vec::new();
     for key in &keys {
         let here = match &keyring {
@@ -218,7 +228,22 @@ pub fn import<'a>(
         };
         let twice = seen.insert(&key.id, key);
         match (here, twice) {
-            (Some(here), _) if same(here.material(), &here.key_type) => plan.same += 1,
+            (Some(here), _) if same(here.material(), &here.key_type) => {
+                plan.same += 1;
+                if key.extensions != *here.extensions() {
+                    (target.warn)(leaves_behind(key, "the extensions of its record"));
+                }
+                match here.attributes().is_empty() {
+                    true if !key.attributes.is_empty() => noted.push(key),
+                    false if key.attributes != *here.attributes() => {
+                        (target.warn)(leaves_behind(
+                            key,
+                            "its attributes, because it has others here",
+                        ));
+                    }
+                    _ => {}
+                }
+            }
             (None, Some(other)) if same(&other.material, &other.key_type) => {}
             (None, None) => new.push(key),
             _ => conflicts.push(&key.id),
@@ -226,6 +251,10 @@ pub fn import<'a>(
     }
     if !conflicts.is_empty() {
         return Err(conflict::error(&conflicts, keys.len(), &config.path));
+    }
+    let mut brings = new.iter().chain(&noted);
+    if config.token_storage().is_some() && brings.any(|key| !key.attributes.is_empty()) {
+        return Err(only_in_a_file());
     }
     plan.new = new.iter().map(|k| k.id.to_string()).collect();
     let Some(keyring) = keyring.filter(|_| !dry_run) else {
@@ -241,13 +270,21 @@ pub fn import<'a>(
         let _ = std::fs::remove_file(&config.path);
     }
     stored?;
+    for key in &noted {
+        keyring.set_attributes(key.id.name(), key.id.owner(), key.attributes.clone())?;
+    }
+    let written: HashSet<&KeyId> = new.iter().map(|key| &key.id).collect();
     // From the disk, not from memory.
     drop(keyring);
     let check = Keyring::open(config, &super::environment(true), &pool)?;
     for key in &keys {
         let there = check.fetch(key.id.name(), key.id.owner())?;
         let same = match there {
-            Some(there) => equal(there.material(), &key.material),
+            Some(there) => {
+                let told =
+                    there.extensions() == &key.extensions && there.attributes() == &key.attributes;
+                equal(there.material(), &key.material) && (told || !written.contains(&key.id))
+            }
             None => false,
         };
         if !same {
@@ -260,4 +297,44 @@ pub fn import<'a>(
         }
     }
     Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::fixture::{config, noted, open};
+
+    #[test]
+    fn what_is_known_of_a_key_that_is_here_comes_or_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let [from, to] = ["from.ward", "to.ward"].map(|name| config(dir.path(), name));
+        let (source, target) = (open(&from), open(&to));
+        source.generate(b"k", b"", b"AES", 32).unwrap();
+        source.set_attributes(b"k", b"", noted()).unwrap();
+        let key = source.fetch(b"k", b"").unwrap().unwrap();
+        target.store_key(b"k", b"", b"AES", key.material()).unwrap();
+        drop((source, target));
+        let plan = import(&to, &Source::Ward(&from), false, &mut |_, _| {}).unwrap();
+        assert_eq!((plan.same, plan.new.len()), (1, 0));
+        let target = open(&to);
+        let brought = target.fetch(b"k", b"").unwrap().unwrap();
+        assert_eq!(brought.attributes(), &noted());
+        // It has others of its own: they stay, and the import says so.
+        let others = Extensions::new([(8, b"y".to_vec())]).unwrap();
+        target.set_attributes(b"k", b"", others.clone()).unwrap();
+        drop(target);
+        let said = std::cell::RefCell::new(Vec::new());
+        let warn = |sentence| said.borrow_mut().push(sentence);
+        let telling = Target {
+            warn: &warn,
+            ..Target::from(&to)
+        };
+        import(telling, &Source::Ward(&from), false, &mut |_, _| {}).unwrap();
+        let there = open(&to).fetch(b"k", b"").unwrap().unwrap();
+        assert_eq!(there.attributes(), &others);
+        assert!(
+            said.borrow().iter().any(|s| s.contains("its attributes")),
+            "{said:?}"
+        );
+    }
 }

@@ -209,6 +209,8 @@ pub struct FileStore {
     held: Option<Arc<Hold>>,
     journal: Option<Journal>,
     refusing: Option<Refusing>,
+    /// The length of the last frame that was to be appended: a write that failed has left no more.
+    tried: u64,
     live_bytes: u64,
     dead_bytes: u64,
     /// No rewrite is tried before the dead bytes reach this.
@@ -250,6 +252,7 @@ impl FileStore {
             last_rewrite: None,
             journal: None,
             refusing: None,
+            tried: 0,
             live_bytes: 0,
             dead_bytes: 0,
             rewrite_from: write::MIN_DEAD,
@@ -594,6 +597,10 @@ impl Store for FileStore {
             Change::Remove(key) => key_length(key),
         };
         self.append_change(&change.into(), replaces)
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        self.check_writes()
     }
 
     fn begin(&mut self) -> Result<()> {

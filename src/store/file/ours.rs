@@ -6,7 +6,7 @@
 
 use super::*;
 use crate::envelope::{MAC, TAG};
-use crate::format::frame::{END_MARK, MAX_FRAME};
+use crate::format::frame::END_MARK;
 
 const WRITE: &str = "write the keyring file";
 /// What to do about a file that is not ours.
@@ -19,7 +19,7 @@ const PUT_BACK: &str = "Nothing was written; keys are served from memory. Put th
 pub(super) enum Since {
     /// Not at all: that was a write which succeeded.
     OurLastWrite,
-    /// By what a write left that failed, or whose sync did; and a disk that can't be read is no reason to leave keys in
+    /// By what the last append may have left, which failed, or whose sync did; and a disk that can't be read is no reason to leave keys in
     /// memory alone.
     AFailedWrite,
 }
@@ -80,7 +80,7 @@ impl FileStore {
         }
         let more = match since {
             Since::OurLastWrite => 0,
-            Since::AFailedWrite => MAX_FRAME as u64,
+            Since::AFailedWrite => self.tried,
         };
         if !(end..=end + more).contains(&meta.len()) {
             return Err(refuse(format!(

@@ -30,7 +30,7 @@ impl FileStore {
         })
     }
 
-    fn check_writable(&self) -> Result<()> {
+    pub(super) fn check_writes(&self) -> Result<()> {
         let path = self.path.display();
         if self.mode != Mode::ReadWrite {
             return Err(Error::new(
@@ -63,7 +63,7 @@ impl FileStore {
     /// Makes one change durable. `replaces`: bytes of the records that are dead from then on.
     pub(super) fn append_change(&mut self, change: &Operation<'_>, replaces: u64) -> Result<()> {
         self.cut_again()?;
-        self.check_writable()?;
+        self.check_writes()?;
         self.check_room(change)?;
         if let Some(lock) = &self.lock {
             lock.refresh_pid();
@@ -83,6 +83,7 @@ impl FileStore {
         )?;
         let at = journal.end.offset;
         let path = self.path.display();
+        self.tried = length;
         if let Err(e) = journal.file.write_all_at(&frame, at) {
             // It never reached fdatasync: what was written of it can be cut off again.
             if let Err(cut) = journal.file.set_len(at) {
@@ -98,7 +99,7 @@ impl FileStore {
             let why =
                 format!("fdatasync of '{path}' failed ({e}), so it is unknown what the disk holds");
             self.refusing = Some(Refusing::Unsynced(why));
-            return self.check_writable().map_err(|e| e.with_kind(Kind::Io));
+            return self.check_writes().map_err(|e| e.with_kind(Kind::Io));
         }
         crate::fault::point("append");
         if let Some(journal) = &mut self.journal {
@@ -239,7 +240,7 @@ impl FileStore {
             Some(Refusing::Retired) => false,
         };
         if !rescue || self.mode != Mode::ReadWrite || self.journal.is_none() {
-            self.check_writable()?;
+            self.check_writes()?;
         }
         let Some(journal) = &self.journal else {
             return Ok(None);
@@ -309,7 +310,7 @@ impl FileStore {
                 self.path.display()
             );
             self.refusing = Some(Refusing::Unsynced(why));
-            return self.check_writable().map_err(|e| e.with_kind(Kind::Io));
+            return self.check_writes().map_err(|e| e.with_kind(Kind::Io));
         }
         self.refusing = None;
         self.mark(Survives::PowerCut);
