@@ -46,18 +46,19 @@ install_packages() {
   ) 9>"$WORK/apt.lock"
 }
 
-# prepare_in_background FUNCTION…: runs them one after the other beside what follows, their output in a file. Each
-# must be one that does nothing where its work is done; prepared() waits, and then calling it again shows a failure.
-prepare_in_background() {
+# in_background NAME FUNCTION…: runs them one after the other beside what follows, their output in a file of this name. Each
+# must be one that does nothing where its work is done; ready NAME waits, in any process of this script, and then calling the
+# function again shows a failure. What has the lock is what runs: it is gone when that is, however it ends.
+in_background() {
+  local name=$1; shift
   mkdir -p "$WORK"
-  (set +e; for each; do ("$each"); done) >"$WORK/prepare.log" 2>&1 </dev/null &
-  PREPARING=$!
+  exec 8>"$WORK/$name.lock"
+  flock 8
+  (set +e; for each; do ("$each"); done) >"$WORK/$name.log" 2>&1 </dev/null &
+  exec 8>&-
+  BACKGROUND="${BACKGROUND:-} $name"
 }
-prepared() {
-  [ -n "${PREPARING:-}" ] || return 0
-  wait "$PREPARING" || true
-  PREPARING=
-}
+ready() { case " ${BACKGROUND:-} " in *" $1 "*) flock -s "$WORK/$1.lock" true ;; esac; }
 
 # What was built is there, and nothing that it is made of is newer. Without cargo what is there is taken.
 is_built() {
@@ -155,7 +156,7 @@ ensure_chroot() { # leaves the root file system in $WORK/root-<stamp>
 # fetched here and compiled in a root of sid. Leaves $WORK/libkryoptic_pkcs11.so.
 KRYOPTIC=1.5.4
 ensure_kryoptic() {
-  prepared
+  ready fetched
   local library=$WORK/libkryoptic_pkcs11.so image=keyring-ward/kryoptic:$KRYOPTIC made
   [ ! -e "$library" ] || return 0
   if has_docker && docker image inspect "$image" >/dev/null 2>&1; then :; else
@@ -196,7 +197,7 @@ ensure_kryoptic() {
 
 # Installs two real KMS servers, moto and LocalStack, into $WORK/kms (Python, from PyPI).
 ensure_kms() {
-  prepared
+  ready fetched
   local to=$WORK/kms
   [ -e "$to/moto/bin/moto_server" ] && [ -e "$to/localstack/bin/localstack" ] && return 0
   say "installing the KMS servers moto and LocalStack (two minutes, once)"
@@ -251,7 +252,7 @@ kms_put() {
 
 # Starts a fresh box with Keyring Ward installed. Sets BOX.
 box_start() {
-  prepared
+  ready fetched
   mkdir -p "$WORK"
   if has_docker; then
     ensure_base_image

@@ -13,6 +13,8 @@
 cd "$REPO"
 QUICK_PARTS="fmt clippy unit"
 CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root containers admin doctor docs hsm kms mtr suite torture"
+# Those that need a server. Long ones first, so that the last one to end is short; those that need examples not at once.
+IN_BOXES="doctor server mtr hsm kms admin torture docs containers root suite"
 PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
@@ -32,10 +34,13 @@ TOOLS=$WORK/tools
 
 # What the parts with a server need is fetched while the first parts compile.
 box_image() { if has_docker; then ensure_base_image; else ensure_chroot; fi; }
-case " ${PARTS[*]} " in
-  *" hsm "* | *" kms "* | *" docs "*) prepare_in_background box_image ensure_kms ensure_kryoptic ;;
-  *" unit "*) prepare_in_background ensure_kms ;;
-esac
+has_part() { local part; for part; do case " ${PARTS[*]} " in *" $part "*) return 0 ;; esac; done; return 1; }
+fetch=()
+# shellcheck disable=SC2086  # words
+if has_part $IN_BOXES; then fetch+=(box_image); fi
+if has_part unit kms docs; then fetch+=(ensure_kms); fi
+if has_part hsm; then fetch+=(ensure_kryoptic); fi
+[ ${#fetch[@]} = 0 ] || in_background fetched "${fetch[@]}"
 
 # check NAME COMMAND…: one check, counted once.
 check() {
@@ -76,8 +81,8 @@ part_bindings() {
 
 part_deny() {
   if [ ! -x "$TOOLS/bin/cargo-deny" ]; then
-    note "building cargo-deny (three minutes, once)"
-    cargo install -q --locked cargo-deny@0.20.2 --root "$TOOLS" --target-dir "$WORK/deny-target"
+    note "building cargo-deny (two minutes, once)"
+    cargo install -q --locked --debug cargo-deny@0.20.2 --root "$TOOLS" --target-dir "$WORK/deny-target"
     rm -rf "$WORK/deny-target"
   fi
   # Offline, it wants every crate of the lock file, those of other features and platforms as well.
@@ -268,9 +273,8 @@ part_torture() {
 # ---- what runs, and beside what ---------------------------------------------------------------------
 
 # Parts that need a server wait more than they compute: some of them run beside each other and beside the compiler, each
-# part with a box of its own. Long ones first, so that the last one to end is short; those that need examples not at once.
-IN_BOXES="server doctor mtr hsm kms admin torture docs containers root suite"
-LANES=${KW_LANES:-3}
+# part with a box of its own.
+LANES=${KW_LANES:-4}
 AT=$WORK/lanes
 
 run_part() { # run_part PART: its counts and seconds go into files of its name
@@ -284,6 +288,7 @@ run_part() { # run_part PART: its counts and seconds go into files of its name
 # Takes parts until there are none. What a part prints is shown in one piece when it ends.
 lane() {
   local part
+  ready built; ready fetched
   for part; do
     mkdir "$AT/$part.taken" 2>/dev/null || continue
     # Not behind || or if: there the shell would go on after an error.
@@ -308,23 +313,21 @@ end_lanes() {
 
 rm -rf "$AT"; mkdir -p "$AT"
 boxed=() others=()
-for part in $IN_BOXES; do case " ${PARTS[*]} " in *" $part "*) boxed+=("$part") ;; esac; done
+for part in $IN_BOXES; do if has_part "$part"; then boxed+=("$part"); fi; done
 for part in "${PARTS[@]}"; do case " $IN_BOXES " in *" $part "*) ;; *) others+=("$part") ;; esac; done
 LANE_PIDS=()
 if [ ${#boxed[@]} -gt 0 ]; then
-  build_library
-  prepared
-  box_image
+  in_background built build_library
   for ((i = 0; i < LANES && i < ${#boxed[@]}; i++)); do
     lane "${boxed[@]}" & LANE_PIDS+=($!)
   done
   trap end_lanes EXIT
 fi
 # What several parts need is compiled once, before they wait for each other.
-case " ${PARTS[*]} " in *" unit "* | *" hsm "* | *" kms "* | *" docs "* | *" root "* | *" torture "*)
+if has_part unit hsm kms docs root torture; then
   # What does not build fails in the part that needs it, which is counted.
-  (cd "$REPO" && cargo build --locked -q --examples) || note "the examples do not build" ;;
-esac
+  (cd "$REPO" && cargo build --locked -q --examples) || note "the examples do not build"
+fi
 for part in "${others[@]}"; do
   set +e
   (set -e; run_part "$part")
@@ -332,7 +335,7 @@ for part in "${others[@]}"; do
 done
 for pid in "${LANE_PIDS[@]}"; do wait "$pid" || true; done
 trap - EXIT
-prepared
+ready fetched
 say "finished; no server is left"
 PASSED=0 FAILED=0
 : > "$WORK/results"

@@ -126,6 +126,25 @@ t_a_name_server_that_never_answers() {
 
 # ---- with whose rights ---------------------------------------------------------------------------
 
+# A KMS that refuses whatever it is asked, at once: what is tested is who asks, and a time that is too short for a busy machine
+# would test the machine. Sets REFUSING (its URL) and REFUSER (its process).
+refusing_kms() {
+  rm -f /tmp/kw-refusing
+  perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 0, Listen => 8) or die $!;
+    $| = 1; print $s->sockport, "\n"; my $no = q({"__type":"AccessDeniedException","message":"refused"});
+    while (my $c = $s->accept) { my $n = 0; while (<$c>) { $n = $1 if /^content-length: *(\d+)/i; last if /^\r?$/ } read $c, my $body, $n;
+      print $c "HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-amz-json-1.1\r\nConnection: close\r\nContent-Length: ", length $no, "\r\n\r\n$no" }' \
+    > /tmp/kw-refusing 2>&1 &
+  REFUSER=$!
+  wait_for 30 grep -qx '[0-9]*' /tmp/kw-refusing || fail "no KMS: $(cat /tmp/kw-refusing)"
+  REFUSING=http://127.0.0.1:$(cat /tmp/kw-refusing)
+}
+refused_config() {
+  echo "{ \"backend\": \"aws_kms\", \"path\": \"$KEYS/keyring.ward\", \"start_timeout\": 60, \"timeout\": 60, \"aws_kms\": {
+    \"key_id\": \"arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab\",
+    \"endpoint_url\": \"$REFUSING\" } }" > "$CONFIG"
+}
+
 # What credential_process is: user, groups and capabilities, written by itself.
 t_credential_process_is_the_account() {
   reset_all; component_manifest; fresh_data
@@ -138,9 +157,7 @@ t_credential_process_is_the_account() {
 printf '{"Version":1,"AccessKeyId":"AKIDEXAMPLE","SecretAccessKey":"x"}'
 END
   chmod 755 $dir/who; chmod 600 $dir/config; chown mysql:mysql $dir/*
-  echo "{ \"backend\": \"aws_kms\", \"path\": \"$KEYS/keyring.ward\", \"start_timeout\": 2, \"timeout\": 2, \"aws_kms\": {
-    \"key_id\": \"arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab\",
-    \"endpoint_url\": \"http://127.0.0.1:9\" } }" > "$CONFIG"
+  refusing_kms; refused_config
   export AWS_CONFIG_FILE=$dir/config AWS_EC2_METADATA_DISABLED=true
   local groups zero="CapPrm:	0000000000000000CapEff:	0000000000000000CapAmb:	0000000000000000"
   groups=$(id -G mysql | tr ' ' '\n' | sort -n | tr '\n' ' ')
@@ -157,7 +174,7 @@ END
     keyring-ward $command >/dev/null 2>&1 || true
     is_the_account "keyring-ward $command"
   done
-  gpasswd -d mysql kw-extra >/dev/null
+  kill $REFUSER; gpasswd -d mysql kw-extra >/dev/null
 }
 
 # A folder of the account's with a credential_process that says in /tmp/kw-spy what it got of root: its terminal (and types into
@@ -176,9 +193,7 @@ print $out "terminal: @typed\n", map { "env: $_=$ENV{$_}\n" } sort keys %ENV;
 print '{"Version":1,"AccessKeyId":"AKIDEXAMPLE","SecretAccessKey":"x"}';
 END
   chmod 755 $SPY/spy; chmod 600 $SPY/config; chown -R mysql:mysql $SPY
-  echo "{ \"backend\": \"aws_kms\", \"path\": \"$KEYS/keyring.ward\", \"start_timeout\": 2, \"timeout\": 2, \"aws_kms\": {
-    \"key_id\": \"arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab\",
-    \"endpoint_url\": \"http://127.0.0.1:9\" } }" > "$CONFIG"
+  refusing_kms; refused_config
   export AWS_CONFIG_FILE=$SPY/config AWS_EC2_METADATA_DISABLED=true
 }
 # What the spy saw of a command that root starts on a terminal of its own.
@@ -198,7 +213,11 @@ t_nobody_types_into_roots_terminal() {
   case $(on_a_terminal setpriv --reuid mysql --regid mysql --clear-groups $SPY/spy) in *open*) ;; *) fail "the spy sees no terminal: $(cat /tmp/kw-spy)" ;; esac
   expect "init" "$(on_a_terminal keyring-ward init --config "$CONFIG" --user mysql)" ""
   expect "doctor" "$(on_a_terminal keyring-ward doctor --plugin-dir $PLUGINS --datadir $DATA)" ""
-  expect "mysqld" "$(on_a_terminal timeout 20 mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --skip-networking --mysqlx=OFF --log-error=$LOG)" ""
+  # A server ends when the spy has written.
+  # shellcheck disable=SC2016
+  expect "mysqld" "$(on_a_terminal bash -c '"$@" & for _ in $(seq 600); do [ -s /tmp/kw-spy ] && break; sleep 0.1; done; kill $!; wait' bash \
+    mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --skip-networking --mysqlx=OFF --log-error=$LOG)" ""
+  kill $REFUSER
   wait_for 60 no_servers || fail "the server is still there"
 }
 
@@ -245,6 +264,7 @@ t_roots_environment_is_not_for_the_accounts_program() {
   stop_server
   as_mysql keyring-ward init --config "$CONFIG" >/dev/null 2>&1 || true
   grep -q "VAULT_TOKEN=hidden" /tmp/kw-spy || fail "the account's own environment is its own"
+  kill $REFUSER
 }
 
 # Without /proc it can't be seen what this process is, nor which threads it has.
@@ -492,7 +512,8 @@ t_the_account_is_chosen_by_roots_word() {
     printf '%s\n' '!includedir /srv/kw-inst' > /srv/kw-sys/my.cnf
     local file
     for file in /srv/kw-inst/my.cnf /srv/kw-sys/my.cnf; do
-      expect "the account by $file with $dir" "$(keyring-ward doctor --defaults-file=$file 2>&1 | grep -oE 'account: .*user [0-9]+' | grep -oE '[0-9]+$')" "$M"
+      said=$(keyring-ward doctor --defaults-file=$file 2>&1) || true
+      grep -qE "account: .*user $M," <<< "$said" || fail "the account by $file with $dir is not $M: $said"
     done
   done
   rm /srv/kw-sys/my.cnf

@@ -24,12 +24,13 @@ encrypted_table() {
 row() { sql -e "SELECT b FROM d.t WHERE a=1"; }
 
 # Starts the server as the account mysql itself, behind a command (strace, a limit).
+# shellcheck disable=SC2086
 start_as_mysql() { # start_as_mysql COMMAND… -- OPTION…
   local before=()
   while [ "$1" != -- ]; do before+=("$1"); shift; done; shift
   : > "$LOG"; chown mysql:mysql "$LOG"
   setpriv --reuid mysql --regid mysql --init-groups "${before[@]}" mysqld --no-defaults --datadir=$DATA \
-    --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid --skip-networking --mysqlx=OFF --log-error=$LOG "$@" &
+    --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid --skip-networking --mysqlx=OFF $SMALL --log-error=$LOG "$@" &
   SERVER=$!
   wait_for 90 mysqladmin -uroot -S $SOCKET ping
 }
