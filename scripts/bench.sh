@@ -1,21 +1,31 @@
 #!/usr/bin/env bash
 # Ours, the stock component and the disk's floor in one run: medians, p99, ratios, targets.
 #   scripts/bench.sh [--quick] [MEASURE…]
+#   scripts/bench.sh [--quick] --against LIBRARY   fetch and generate beside another build of this library, in turn
 # Measures: writes fetches starts million (all unless named). The result is kept in bench/results.
 # Runs in a root file system of its own under mysql-test/.work, in real-time priority (a busy machine
 # rounds waits for the disk up otherwise). Nothing else should run meanwhile. Fifteen minutes.
 . "$(dirname "$0")/lib.sh"
 export KW_NO_DOCKER=1
-for argument; do case "$argument" in --quick | writes | fetches | starts | million) ;; *) wrong_usage ;; esac; done
+MEASURES=() OTHER=
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --quick | writes | fetches | starts | million) MEASURES+=("$1") ;;
+    --against) OTHER=${2:-}; [ -f "$OTHER" ] || die "--against wants a library of another build."; MEASURES+=(against); shift ;;
+    *) wrong_usage ;;
+  esac
+  shift
+done
 build_library
 (cd "$REPO" && cargo build --locked --example torture --example floor_udf)
 box_start
 box_put "$REPO" target/debug/examples/torture target/debug/examples/libfloor_udf.so
 box install -m 0755 /kw/target/debug/examples/libfloor_udf.so /usr/lib/mysql/plugin/
+[ -z "$OTHER" ] || as_root cp "$OTHER" "$BOX/kw/other.so"
 say "measuring"
 log=$WORK/bench.log
 as_root chroot "$BOX" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME=/root \
-  chrt -r 1 bash /kw/mysql-test/harness/bench.sh "$@" > "$log" 2>&1 || { tail -20 "$log"; die "the bench failed, see $log"; }
+  chrt -r 1 bash /kw/mysql-test/harness/bench.sh "${MEASURES[@]}" > "$log" 2>&1 || { tail -20 "$log"; die "the bench failed, see $log"; }
 grep -q '^bench finished' "$log" || { tail -20 "$log"; die "the bench did not finish, see $log"; }
 box_stop
 say "results: microseconds; memory in bytes for each key"
@@ -25,7 +35,7 @@ commit=$(git -C "$REPO" rev-parse --short HEAD 2>/dev/null || echo unknown)
 kept=$REPO/bench/results/$(date -u +%Y-%m-%dT%H%M)-$commit.txt
 mkdir -p "${kept%/*}"
 {
-  echo "scripts/bench.sh $* on $(uname -m), $(nproc) processors, $(date -u +%Y-%m-%dT%H:%M:%SZ), commit $commit"
+  echo "scripts/bench.sh ${MEASURES[*]} on $(uname -m), $(nproc) processors, $(date -u +%Y-%m-%dT%H:%M:%SZ), commit $commit"
   "$REPO/target/tools/debug/judge" bench "$log"
   grep '^RESULT' "$log"
 } > "$kept"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # The measurements of scripts/bench.sh, inside the box. Prints lines "RESULT <measure> <keyring>
 # <keys> <p50> <p99> <samples>", times in microseconds, memory in bytes for each key.
-#   bench.sh [--quick] [writes] [fetches] [starts] [million]
+#   bench.sh [--quick] [writes] [fetches] [starts] [million] [against]
 # Times are taken inside the server by SYSDATE(6), the median of an empty call is subtracted.
 set -uo pipefail
 . /kw/mysql-test/harness/torture-lib.sh
@@ -164,20 +164,24 @@ bench_writes() { # bench_writes KEYRING KEYS
   result reload "$keyring" "$keys" $(percentiles < /tmp/kw-reloads)
 }
 
+# What a fetch takes, three times, where so many clients share so many fetches.
+fetches_timed() { # fetches_timed CLIENTS FETCHES
+  local i client pids before
+  for i in 1 2 3; do
+    pids=
+    before=$(date +%s%N)
+    for ((client = 0; client < $1; client++)); do sql -e "DO BENCHMARK($(($2 / $1)), keyring_key_fetch('hot'))" & pids="$pids $!"; done
+    # shellcheck disable=SC2086
+    wait $pids
+    echo $((($(date +%s%N) - before) * 1000 / $2)) | awk '{ print $1 / 1e6 }'
+  done
+}
+
 bench_fetches() { # bench_fetches KEYRING KEYS
   local keyring=$1 keys=$2 n before i client clients pids
-  n=$(many 100000 1000000)
   for clients in 1 2 4 8; do
-    for i in 1 2 3; do
-      pids=
-      before=$(date +%s%N)
-      for ((client = 0; client < clients; client++)); do sql -e "DO BENCHMARK($((n / clients)), keyring_key_fetch('hot'))" & pids="$pids $!"; done
-      # shellcheck disable=SC2086
-      wait $pids
-      echo $((($(date +%s%N) - before) * 1000 / n))
-    done | awk '{ print $1 / 1e6 }' > /tmp/kw-fetches
     # shellcheck disable=SC2046
-    result "fetch_${clients}_clients" "$keyring" "$keys" $(sed 's/$//' /tmp/kw-fetches | awk '{ print $1 * 1 }' | percentiles)
+    result "fetch_${clients}_clients" "$keyring" "$keys" $(fetches_timed "$clients" "$(many 100000 1000000)" | percentiles)
   done
   sql -e "SET sql_log_bin=0; DELETE FROM kw.t WHERE what='fetch'; CALL kw.fetches($(many 500 2000))"; report fetch "$keyring" "$keys"
   sql -e "CREATE TABLE IF NOT EXISTS kw.stop (a INT); DELETE FROM kw.t WHERE what='fetch'"
@@ -232,7 +236,35 @@ bench_starts() { # bench_starts KEYS
   done
 }
 
+# Another build of ours (/kw/other.so) instead of the stock component: in turn, so that both meet the same moods of the disk.
+bench_against() {
+  local keys=1000 round library
+  cp -a $PLUGINS/component_keyring_ward.so /tmp/kw-ward.so
+  rm -f /tmp/kw-against-*
+  for ((round = 0; round < $(many 2 8); round++)); do
+    for library in ward other; do
+      case $library in ward) cat /tmp/kw-ward.so ;; other) cat /kw/other.so ;; esac > $PLUGINS/component_keyring_ward.so
+      reset_all; use_keyring ward; fresh_data
+      start_server || fail "start with the library '$library'"
+      install_udf; procedures
+      sql -e "CALL kw.fill($keys,'base'); DO keyring_key_generate('hot','AES',32); SET sql_log_bin=0; CALL kw.writes($(many 20 150))"
+      samples generate >> /tmp/kw-against-generate-$library
+      samples floor >> /tmp/kw-against-floor-$library
+      fetches_timed 1 "$(many 100000 1000000)" >> /tmp/kw-against-fetch-$library
+      stop_server
+    done
+  done
+  cat /tmp/kw-ward.so > $PLUGINS/component_keyring_ward.so
+  for library in ward other; do
+    for round in fetch generate floor; do
+      # shellcheck disable=SC2046
+      result against_$round $library $keys $(percentiles < /tmp/kw-against-$round-$library)
+    done
+  done
+}
+
 trap stop_server EXIT
+if wanted against; then bench_against; stop_server; fi
 for keys in $LEVELS; do
   if wanted writes || wanted fetches; then
     bench_keyring ward "$keys"

@@ -67,6 +67,7 @@ pub fn table(log: &str) -> String {
     table.head();
     table.writes();
     table.fetches();
+    table.against();
     table.starts();
     for keys in ["20000", "1000000"] {
         table.million(keys);
@@ -307,6 +308,24 @@ impl<'a> Table<'a> {
                     ratio: ratio(number(ours[1]), number(stock[1])),
                     target: Some("0.10"),
                 });
+            }
+        }
+    }
+
+    /// Another build of ours instead of the stock component, in turn in one run.
+    fn against(&mut self) {
+        for (measure, name) in [
+            ("against_fetch", "fetch / the other library's"),
+            ("against_generate", "generate / the other library's"),
+            ("against_floor", "append + fdatasync, in each turn"),
+        ] {
+            for keys in LEVELS {
+                if self.has(measure, "ward", keys) {
+                    let ours = self.figures(measure, "ward", keys);
+                    let other = self.figures(measure, "other", keys);
+                    let target = (measure != "against_floor").then_some("1.03");
+                    self.beside(name, keys, ours, other, target);
+                }
             }
         }
     }
