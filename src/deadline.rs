@@ -32,6 +32,15 @@ impl Deadline {
         self.remaining().is_zero()
     }
 
+    /// A part of it: a third of what is left. So whoever comes next has two thirds.
+    pub fn third(&self) -> Deadline {
+        let third = Deadline::after(self.remaining() / 3);
+        Deadline {
+            at: third.at.min(self.at),
+            ..third
+        }
+    }
+
     /// The whole budget, for messages.
     pub fn total(&self) -> Duration {
         self.total

@@ -7,7 +7,7 @@ mod common;
 use common::write_secret;
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::Kind;
-use keyring_ward::format::stanza::Stanza;
+use keyring_ward::format::stanza::{Holder, Part, Share, Stanza};
 use keyring_ward::kek::file::LocalConfig;
 use keyring_ward::kek::settings::Settings;
 use keyring_ward::kek::{Budget, Kek, Unwrapped, open_dek};
@@ -52,6 +52,58 @@ fn toy(token: &Path) -> Box<dyn Kek> {
     layer.unwrap().layer.finish().unwrap().keks[0].kek()
 }
 
+fn holder(kek: &str, share: Option<Share>) -> Holder {
+    let kek = kek.into();
+    Holder { kek, share }
+}
+
+/// What a stanza says of its holder is bound: another KEK's name, another split, another number, another threshold.
+#[test]
+fn a_part_is_bound_to_its_holder() {
+    let pool = SecretPool::new();
+    let share = Share {
+        split: [4; 16],
+        threshold: 2,
+        shares: 3,
+        number: 1,
+    };
+    let of = |change: fn(&mut Share)| {
+        let mut other = share;
+        change(&mut other);
+        Some(holder("a", Some(other)))
+    };
+    let others = [
+        None,
+        Some(holder("a", None)),
+        Some(holder("b", Some(share))),
+        of(|s| s.split[15] ^= 1),
+        of(|s| s.threshold = 3),
+        of(|s| s.shares = 4),
+        of(|s| s.number = 2),
+    ];
+    for provider in PROVIDERS {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        write_secret(&path, provider.secrets[0]);
+        let kek = (provider.make)(&path);
+        for own in [of(|_| ()), Some(holder("a", None)), None] {
+            let part = match &own {
+                Some(own) => Part::of(own, &DEK),
+                None => Part::whole(&DEK),
+            };
+            let stanza = kek.wrap(&pool, &FILE, &part, soon()).unwrap();
+            assert_eq!(stanza.holder, own);
+            assert_eq!(unwrap(&*kek, &FILE, &stanza), Ok(Some(DEK.to_vec())));
+            for other in others.iter().filter(|other| **other != own) {
+                let mut bad = stanza.clone();
+                bad.holder.clone_from(other);
+                let opened = unwrap(&*kek, &FILE, &bad);
+                assert_ne!(opened, Ok(Some(DEK.to_vec())), "{own:?} as {other:?}");
+            }
+        }
+    }
+}
+
 fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(20))
 }
@@ -73,7 +125,7 @@ fn wraps_and_unwraps_for_one_file_and_one_secret() {
         write_secret(&path, provider.secrets[0]);
         let kek = (provider.make)(&path);
         kek.probe(&pool, soon()).unwrap();
-        let stanza = kek.wrap(&pool, &FILE, &DEK, soon()).unwrap();
+        let stanza = kek.wrap(&pool, &FILE, &Part::whole(&DEK), soon()).unwrap();
         assert_eq!(unwrap(&*kek, &FILE, &stanza), Ok(Some(DEK.to_vec())));
         assert_eq!(
             unwrap(&*kek, &[8; 16], &stanza),
@@ -82,11 +134,12 @@ fn wraps_and_unwraps_for_one_file_and_one_secret() {
         );
         assert_ne!(
             stanza,
-            kek.wrap(&pool, &FILE, &DEK, soon()).unwrap(),
+            kek.wrap(&pool, &FILE, &Part::whole(&DEK), soon()).unwrap(),
             "never the same twice"
         );
         assert!(
-            kek.wrap(&pool, &FILE, &DEK[1..], soon()).is_err(),
+            kek.wrap(&pool, &FILE, &Part::whole(&DEK[1..]), soon())
+                .is_err(),
             "exactly 32 bytes"
         );
 
@@ -96,7 +149,7 @@ fn wraps_and_unwraps_for_one_file_and_one_secret() {
             |s| s.blob[20] ^= 1,
             |s| s.commitment[31] ^= 1,
             |s| s.key_ref.push('x'),
-            |s| s.threshold = 2,
+            |s| s.holder = Some(holder("a", None)),
             |s| match s.params.last_mut() {
                 Some(last) => *last ^= 1,
                 None => s.params.push(1),
@@ -126,7 +179,7 @@ fn another_providers_stanza_is_wrong_kek_and_says_so() {
     write_secret(&path, b"a secret that both of them accept");
     for (a, b) in [(0, 1), (1, 0)] {
         let stanza = (PROVIDERS[a].make)(&path)
-            .wrap(&pool, &FILE, &DEK, soon())
+            .wrap(&pool, &FILE, &Part::whole(&DEK), soon())
             .unwrap();
         let kek = (PROVIDERS[b].make)(&path);
         assert!(matches!(
@@ -199,7 +252,7 @@ fn details_of_the_providers() {
     // One line end is not part of a passphrase; anything else is refused before it is tried.
     let kek = (PROVIDERS[0].make)(&path);
     write_secret(&path, b"pass phrase");
-    let stanza = kek.wrap(&pool, &FILE, &DEK, soon()).unwrap();
+    let stanza = kek.wrap(&pool, &FILE, &Part::whole(&DEK), soon()).unwrap();
     for (text, opens) in [
         (&b"pass phrase\n"[..], Ok(true)),
         (b"pass phrase\r\n", Ok(true)),

@@ -14,7 +14,7 @@ mod kms_proxy;
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Kind, Result};
-use keyring_ward::format::stanza::Stanza;
+use keyring_ward::format::stanza::{Holder, Part, Stanza};
 use keyring_ward::kek::{Budget, Kek, Unwrapped};
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
@@ -178,7 +178,7 @@ fn soon() -> Deadline {
 }
 
 fn wrap(kek: &dyn Kek) -> Result<Stanza> {
-    kek.wrap(&SecretPool::new(), &FILE, &DEK, soon())
+    kek.wrap(&SecretPool::new(), &FILE, &Part::whole(&DEK), soon())
 }
 
 fn unwrap_for(kek: &dyn Kek, file: &[u8; 16], stanza: &Stanza) -> Result<Option<Vec<u8>>> {
@@ -275,7 +275,10 @@ fn the_contract_holds_for_every_form_of_a_key_on_both_servers() {
                     ..stanza.clone()
                 },
                 Stanza {
-                    threshold: 2,
+                    holder: Some(Holder {
+                        kek: "a".into(),
+                        share: None,
+                    }),
                     ..stanza.clone()
                 },
                 Stanza {
@@ -1012,7 +1015,7 @@ fn another_key_takes_over_and_the_old_one_stays_until_a_rekey() {
     drop(open(&config(&old, json!({}))).unwrap());
     // A rekey leaves the configured one.
     let keyring = open(&both).unwrap();
-    keyring.rekey(&both.keks[..1], false).unwrap();
+    keyring.rekey(&both.keks, false).unwrap();
     drop(keyring);
     assert!(
         open(&config(&new, json!({})))

@@ -317,7 +317,7 @@ fn rekey_to_the_token_and_back() {
     let on_token = hsm.config(&path, &[]);
     hsm.make_kek(&on_token);
     let mut local = on_token.clone();
-    local.keks = vec![LocalConfig::KeyFile(SecretRef::File(hsm.dir.join("kek"))).into()];
+    local.keks = LocalConfig::KeyFile(SecretRef::File(hsm.dir.join("kek"))).into();
     let keyring = open(&local).unwrap();
     keyring.generate(b"k", b"", b"AES", 32).unwrap();
     let material = |keyring: &Keyring| {

@@ -1376,7 +1376,9 @@ fn rekey_keeps_the_keys_and_changes_kek_and_dek() {
         let place = Place::new();
         let keyring = place.open().unwrap();
         let new_file = place.dir.path().join("new-kek");
-        let new_kek = [LocalConfig::KeyFile(SecretRef::File(new_file.clone())).into()];
+        let new_kek = keyring_ward::config::KekList::from(LocalConfig::KeyFile(SecretRef::File(
+            new_file.clone(),
+        )));
         // Without a file there is nothing to rekey; without the new secret nothing changes.
         assert_eq!(
             keyring.rekey(&new_kek, keep_dek).unwrap_err().kind(),
@@ -1409,7 +1411,7 @@ fn rekey_keeps_the_keys_and_changes_kek_and_dek() {
         drop(keyring);
         assert_eq!(place.open().map(drop).unwrap_err().kind(), Kind::WrongKek);
         let mut config = place.config();
-        config.keks = new_kek.to_vec();
+        config.keks = new_kek.clone();
         let keyring = Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
         assert_eq!(content(&keyring), keys);
     }
@@ -1622,9 +1624,7 @@ fn texts_of_a_header_that_nobody_wrote_are_harmless() {
         provider: provider.into(),
         mechanism: "m\n\u{1b}[2J".into(),
         key_ref: "r\n\u{1b}[2J".into(),
-        group: 0,
-        index: 0,
-        threshold: 1,
+        holder: None,
         params: Vec::new(),
         commitment: [0; 32],
         blob: vec![0; 60],

@@ -450,12 +450,10 @@ fn an_incomplete_end_is_cut_off_only_where_it_is_known_or_said() {
             assert_eq!(warning.contains("never acknowledged"), known, "{warning}");
             let mut keks = place.config();
             if command == "rekey" {
-                keks.keks = vec![
-                    keyring_ward::kek::file::LocalConfig::KeyFile(
-                        keyring_ward::secret_source::SecretRef::File(new.clone().into()),
-                    )
-                    .into(),
-                ];
+                keks.keks = keyring_ward::kek::file::LocalConfig::KeyFile(
+                    keyring_ward::secret_source::SecretRef::File(new.clone().into()),
+                )
+                .into();
             }
             // What was written is marked where the marker was named, so that an older copy is known at once.
             let look = keyring_ward::admin::marker::opinion(&keks, &place.data_dir()).unwrap();

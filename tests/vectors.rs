@@ -9,7 +9,7 @@
 mod common;
 
 use common::{Place, write_secret};
-use keyring_ward::config::Config;
+use keyring_ward::config::{Config, KekConfig};
 use keyring_ward::format::header::parse_header;
 use keyring_ward::kek::file::LocalConfig;
 use keyring_ward::keyring::Keyring;
@@ -25,10 +25,10 @@ fn config(place: &Place, secret: &str) -> Config {
     let path = place.dir.path().join("secret");
     write_secret(&path, &std::fs::read(folder().join(secret)).unwrap());
     let mut config = place.config();
-    config.keks = vec![match secret {
+    config.keks = match secret {
         "passphrase" => LocalConfig::Passphrase(SecretRef::File(path)).into(),
         _ => LocalConfig::KeyFile(SecretRef::File(path)).into(),
-    }];
+    };
     config
 }
 
@@ -125,8 +125,9 @@ fn what_is_kept_is_there_after_every_rewrite() {
         let mut both = config(&place, "kek");
         let new = place.dir.path().join("new-secret");
         write_secret(&new, &[0x4d; 32]);
-        both.keks
-            .insert(0, LocalConfig::KeyFile(SecretRef::File(new)).into());
+        let new = KekConfig::from(LocalConfig::KeyFile(SecretRef::File(new)));
+        let old = both.keks.all_keys().cloned();
+        both.keks = std::iter::once(new).chain(old).collect::<Vec<_>>().into();
         let keyring = Keyring::open(&both, &place.server(), &SecretPool::new()).unwrap();
         let header = parse_header(&place.read()).unwrap().header;
         assert_eq!(header.stanzas.len(), 2, "{name}: adopted");
@@ -347,7 +348,7 @@ mod make {
         let place = Place::new();
         let keks: Vec<_> = config(&place, "kek")
             .keks
-            .iter()
+            .all_keys()
             .map(|kek| kek.kek())
             .collect();
         let header = parse_header(file).unwrap().header;

@@ -23,7 +23,7 @@ fn check(result: Result<Config>) {
         Ok(config) => {
             assert!(config.path.is_absolute());
             // One, and with aws_kms up to eight previous ones.
-            assert!((1..=9).contains(&config.keks.len()));
+            assert!((1..=16).contains(&config.keks.len()));
         }
         Err(e) => {
             assert_eq!(e.kind(), Kind::Config, "{e}");

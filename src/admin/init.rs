@@ -2,7 +2,7 @@
 //!
 //! It must never change what exists, and never leave a part of what it makes.
 
-use crate::config::{Config, KekConfig};
+use crate::config::{Config, KekList, NamedKek};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::keyring::{Environment, Keyring};
@@ -14,6 +14,7 @@ use crate::store::lock::Lock;
 use crate::text::hex;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const OP: &str = "set the keyring up";
 
@@ -55,7 +56,7 @@ pub fn init(config: &Config, generate: bool, folder_is_new: bool) -> Result<Outc
         undo.other(move || Lock::remove_free(&lock));
     }
     if generate {
-        let made = config.keks[0].make(config.patience.call, &mut undo)?;
+        let made = make(&config.keks, config.patience.call, &mut undo)?;
         outcome.made = Some(made);
     }
     let environment = Environment {
@@ -67,7 +68,7 @@ pub fn init(config: &Config, generate: bool, folder_is_new: bool) -> Result<Outc
     };
     let mut config = config.clone();
     config.read_only = false;
-    let generatable = |e| or_generate(e, &config.keks[0]);
+    let generatable = |e| or_generate(e, &config.keks);
     let keyring = Keyring::open(&config, &environment, &SecretPool::new()).map_err(generatable)?;
     signals::check(OP)?;
     keyring.check_new_secret()?;
@@ -75,6 +76,7 @@ pub fn init(config: &Config, generate: bool, folder_is_new: bool) -> Result<Outc
     undo.keep();
     outcome.warnings = keyring.take_warnings();
     outcome.warnings.extend(in_data_directories(&config));
+    outcome.warnings.extend(config.keks.remarks());
     outcome.fingerprint = keyring
         .status()
         .store
@@ -138,27 +140,60 @@ pub fn would_init(config: &Config, generate: bool) -> Result<()> {
     if std::fs::symlink_metadata(&config.path).is_ok() {
         return Err(exists(config));
     }
-    match config.keks.first() {
-        Some(kek) if generate => kek.check_makeable(),
-        Some(kek) => {
-            let (new, pool) = (kek.kek(), SecretPool::new());
-            let deadline = Deadline::after(config.patience.call);
-            let tried = new.check_new(&pool);
-            tried
-                .and_then(|()| new.probe(&pool, deadline))
-                .map_err(|e| or_generate(e, kek))
+    let to_make = match generate {
+        true => to_make(&config.keks)?,
+        false => Vec::new(),
+    };
+    let pool = SecretPool::new();
+    let mut there = config.keks.iter().filter(|kek| !to_make.contains(kek));
+    there.try_for_each(|kek| {
+        let (new, deadline) = (kek.kek(), Deadline::after(config.patience.call));
+        let tried = new.check_new(&pool);
+        tried
+            .and_then(|()| new.probe(&pool, deadline))
+            .map_err(|e| or_generate(e, &config.keks))
+    })
+}
+
+/// The KEKs that `--generate` makes: the only one; of a list those that this tool can make and that are not there.
+///
+/// # Errors
+/// None can be made: what keeps the first one from it.
+pub(super) fn to_make(keks: &KekList) -> Result<Vec<&NamedKek>> {
+    let mut first = None;
+    let mut found = Vec::new();
+    for kek in keks.iter() {
+        match kek.check_makeable() {
+            Ok(()) => found.push(kek),
+            Err(e) => first = first.or(Some(e)),
         }
-        None => Ok(()),
+    }
+    match (found.is_empty(), first) {
+        (true, Some(e)) => Err(e),
+        _ => Ok(found),
     }
 }
 
+/// Makes them; the sentences about it.
+///
+/// # Errors
+/// As [`to_make`]; what keeps one from being made.
+pub(super) fn make(keks: &KekList, patience: Duration, undo: &mut Undo) -> Result<String> {
+    let made: Result<Vec<String>> = (to_make(keks)?.into_iter())
+        .map(|kek| kek.make(patience, undo))
+        .collect();
+    Ok(made?.join("\n"))
+}
+
 /// The error about a new KEK, with what makes a secret that is not there.
-pub(super) fn or_generate(e: Error, kek: &KekConfig) -> Error {
-    match kek.own_secret() {
-        Some(SecretRef::File(path)) if e.kind() == Kind::NotFound && !path.exists() => {
+pub(super) fn or_generate(e: Error, keks: &KekList) -> Error {
+    let missing =
+        |kek: &NamedKek| matches!(kek.own_secret(), Some(SecretRef::File(path)) if !path.exists());
+    match e.kind() == Kind::NotFound && keks.iter().any(missing) {
+        true => {
             e.hint("Add --generate to make one, or name one that is there. Nothing was changed.")
         }
-        _ => e,
+        false => e,
     }
 }
 

@@ -11,6 +11,7 @@ mod fixture;
 pub mod import;
 pub mod init;
 pub mod inspect;
+pub mod keks;
 pub mod marker;
 pub mod pin;
 pub mod rekey;

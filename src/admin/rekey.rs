@@ -3,10 +3,10 @@
 //! It must never call a KEK new that opened the file before, never take a secret that exists for one that it was told to
 //! make, and never take away a KEK that the file may be under.
 
-use super::init::or_generate;
+use super::init::{make, or_generate, to_make};
 use super::pin::{self, Pin};
 use super::{Target, open_alone, open_dry};
-use crate::config::{Config, KekConfig};
+use crate::config::{Config, KekList, NamedKek};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::key::limits::FINGERPRINT;
@@ -44,19 +44,19 @@ pub struct Outcome {
 /// As [`rekey`].
 pub fn could_rekey<'a>(
     target: impl Into<Target<'a>>,
-    kek: &KekConfig,
+    keks: &KekList,
     generate: bool,
 ) -> Result<usize> {
     let target = target.into();
     let keyring = open_dry(&target)?;
     if generate {
-        keyring.check_storage(std::slice::from_ref(kek))?;
-        kek.check_makeable()?;
+        keyring.check_storage(keks)?;
+        to_make(keks)?;
     } else {
-        let checked = keyring.check_new_kek(kek);
+        let checked = keyring.check_new_keks(keks);
         checked
-            .and_then(|()| probe(target.config, kek))
-            .map_err(|e| or_generate(e, kek))?;
+            .and_then(|()| probe(target.config, keks))
+            .map_err(|e| or_generate(e, keks))?;
     }
     Ok(keyring.len())
 }
@@ -68,25 +68,30 @@ pub fn could_rekey<'a>(
 pub fn could_reseal<'a>(target: impl Into<Target<'a>>) -> Result<usize> {
     let target = target.into();
     let keyring = open_dry(&target)?;
-    probe(target.config, &target.config.keks[0])?;
+    probe(target.config, &target.config.keks)?;
     Ok(keyring.len())
 }
 
-fn probe(config: &Config, kek: &KekConfig) -> Result<()> {
-    let deadline = Deadline::after(config.patience.call);
-    kek.kek().probe(&SecretPool::new(), deadline)
+/// All of them have to be there.
+pub(super) fn probe(config: &Config, keks: &KekList) -> Result<()> {
+    let pool = SecretPool::new();
+    let one = |kek: &NamedKek| {
+        let deadline = Deadline::after(config.patience.call);
+        kek.kek().probe(&pool, deadline)
+    };
+    keks.iter().try_for_each(one)
 }
 
-/// Writes the file of `config` anew under `kek`. Until the last step the old file is in force, from
-/// then on the new one: a crash never leaves neither. `generate`: the secret file or the key on the token is made;
-/// it goes again if the file does not come under it.
+/// Writes the file of `config` anew under `keks`, all of them. Until the last step the old file is in force, from
+/// then on the new one: a crash never leaves neither. `generate`: the secret file or the key on the token is made,
+/// of a list each that can be made and is not there; it goes again if the file does not come under it.
 ///
 /// # Errors
 /// Locked: a server holds the file. AlreadyExists: what `generate` should make is there. InvalidInput: the file is
-/// under `kek` already. Config: a configuration does not admit the new DEK. All errors of opening and writing a keyring.
+/// under `keks` already. Config: a configuration does not admit the new DEK. All errors of opening and writing a keyring.
 pub fn rekey<'a>(
     target: impl Into<Target<'a>>,
-    kek: &KekConfig,
+    keks: &KekList,
     keep_dek: bool,
     generate: bool,
     pin: &Pin<'_>,
@@ -98,17 +103,17 @@ pub fn rekey<'a>(
     // Locked and opened before anything is made.
     let keyring = open_alone(&target)?;
     if generate {
-        keyring.check_storage(std::slice::from_ref(kek))?;
-        outcome.made = Some(kek.make(config.patience.call, &mut undo)?);
+        keyring.check_storage(keks)?;
+        outcome.made = Some(make(keks, config.patience.call, &mut undo)?);
     }
     keyring
-        .check_new_kek(kek)
-        .map_err(|e| or_generate(e, kek))?;
+        .check_new_keks(keks)
+        .map_err(|e| or_generate(e, keks))?;
     signals::check(OP)?;
     let before = keyring.status().store;
     // From here on the file may be under the new KEK: even a panic must not take it away.
     let undo = ManuallyDrop::new(undo);
-    let done = put_under(&keyring, kek, keep_dek, |new| pin.admit(new));
+    let done = put_under(&keyring, keks, keep_dek, |new| pin.admit(new));
     let mut undo = ManuallyDrop::into_inner(undo);
     match done {
         Err(e) => {
@@ -138,7 +143,7 @@ pub fn reseal<'a>(target: impl Into<Target<'a>>, pin: &Pin<'_>) -> Result<Outcom
     let config = target.config;
     let keyring = open_alone(&target)?;
     signals::check(OP)?;
-    let done = put_under(&keyring, &config.keks[0], false, |new| pin.admit(new))?;
+    let done = put_under(&keyring, &config.keks, false, |new| pin.admit(new))?;
     Ok(done.beside(config))
 }
 
@@ -158,9 +163,8 @@ pub fn rekey_serving(keyring: &Keyring, config: &Config) -> Result<Outcome> {
             "A rekey changes the KEK of this keyring. Use keyring_ward_reload() for another one.",
         ));
     }
-    let kek = &config.keks[0];
-    keyring.check_new_kek(kek)?;
-    put_under(keyring, kek, false, |new| {
+    keyring.check_new_keks(&config.keks)?;
+    put_under(keyring, &config.keks, false, |new| {
         pin::admit_at_once(&config.fingerprint, new)
     })
 }
@@ -170,22 +174,22 @@ pub fn rekey_serving(keyring: &Keyring, config: &Config) -> Result<Outcome> {
 /// # Errors
 /// Config: it does not admit the new DEK. As [`rekey`].
 pub fn reseal_serving(keyring: &Keyring, config: &Config) -> Result<Outcome> {
-    put_under(keyring, &keyring.config().keks[0], false, |new| {
+    put_under(keyring, &keyring.config().keks, false, |new| {
         pin::admit_at_once(&config.fingerprint, new)
     })
 }
 
-/// Writes the file of an open keyring anew under `kek`, if `admit` says so of the new DEK.
-fn put_under(
+/// Writes the file of an open keyring anew under `keks`, if `admit` says so of the new DEK.
+pub(super) fn put_under(
     keyring: &Keyring,
-    kek: &KekConfig,
+    keks: &KekList,
     keep_dek: bool,
     admit: impl FnOnce(&[u8; FINGERPRINT]) -> Result<()>,
 ) -> Result<Outcome> {
     let before = keyring.status().store.key_ref;
-    keyring.rekey_if(std::slice::from_ref(kek), keep_dek, admit)?;
+    keyring.rekey_if(keks, keep_dek, admit)?;
     Ok(Outcome {
-        same_key: !before.is_empty() && keyring.status().store.key_ref == before,
+        same_key: !keks.listed && !before.is_empty() && keyring.status().store.key_ref == before,
         ..Outcome::of(keyring)
     })
 }
@@ -205,7 +209,7 @@ impl Outcome {
     }
 
     /// Beside what `config` pins.
-    fn beside(self, config: &Config) -> Outcome {
+    pub(super) fn beside(self, config: &Config) -> Outcome {
         let mut pinned = config.fingerprint.iter();
         Outcome {
             pin_is_stale: pinned.any(|pinned| hex(pinned) != self.fingerprint),
@@ -268,8 +272,8 @@ mod tests {
             tell: &|_| (),
         };
         for generate in [true, false] {
-            let dry = could_rekey(&file, &token.keks[0], generate).map(drop);
-            let wet = rekey(&file, &token.keks[0], false, generate, &pin).map(drop);
+            let dry = could_rekey(&file, &token.keks, generate).map(drop);
+            let wet = rekey(&file, &token.keks, false, generate, &pin).map(drop);
             for refused in [dry, wet] {
                 let e = refused.unwrap_err();
                 assert_eq!(e.kind(), Kind::Config);
@@ -334,7 +338,7 @@ mod tests {
         assert!(!Lock::path_for(&path).exists(), "nothing is left of it");
         super::super::init::init(&file, true, false).unwrap();
         let other = of_file(&path, &dir.path().join("other"));
-        says(could_rekey(&file, &other.keks[0], false).unwrap_err());
+        says(could_rekey(&file, &other.keks, false).unwrap_err());
         // With a keyring that needs the old one, a new secret is no help.
         std::fs::remove_file(&kek).unwrap();
         let e = could_reseal(&file).unwrap_err();

@@ -4,7 +4,7 @@
 //! through what nobody meant.
 
 use super::options::{GENERAL, OPTIONS};
-use super::{Config, Layer, Limits, OP, Patience};
+use super::{Config, KekList, Layer, Limits, OP, Patience, keks};
 use crate::error::{Error, Kind, Result};
 use crate::kek::drivers::{DRIVERS, Driver, NAMES, of_name};
 use crate::key::limits::FINGERPRINT;
@@ -28,8 +28,11 @@ impl Layer {
         let origin = self.origins.join(", ");
         let nowhere = Path::new("");
         let general = self.section(GENERAL, &origin, nowhere);
-        let driver = self.driver(&general)?;
+        if !self.has_list() {
+            self.driver(&general)?;
+        }
         let path = self.checked_path(&general)?;
+        self.no_config_file(&general)?;
         let read_only = match self.get("read_only") {
             None => false,
             Some(text) => parse_bool(text)
@@ -47,11 +50,7 @@ impl Layer {
             per_owner: general.bytes("max_owner_size", default.per_owner, bounds)?,
             ..default
         };
-        self.only_options_of(driver, &general)?;
-        let keks = match &self.held {
-            Some(held) if held.driver().name == driver.name => vec![held.clone()],
-            _ => (driver.read)(&self.section(driver.options, &origin, &path))?,
-        };
+        let keks = self.kek_list(&general, (&origin, &path))?;
         Ok(Config {
             path,
             read_only,
@@ -61,6 +60,62 @@ impl Layer {
             limits,
             origin,
         })
+    }
+
+    /// The KEKs stand in a list.
+    fn has_list(&self) -> bool {
+        self.given("keks").is_some() || !self.keks.is_empty()
+    }
+
+    /// The KEKs: a list, or the one that `backend` and its section name.
+    fn kek_list(&self, general: &Section<'_>, (origin, path): (&str, &Path)) -> Result<KekList> {
+        if !self.has_list() {
+            let driver = self.driver(general)?;
+            self.only_options_of(driver, general)?;
+            if self.given("threshold").is_some() {
+                let why = "threshold is for several KEKs, and keks names none";
+                return Err(general.mistake(why, "Take it out, or name the KEKs in keks."));
+            }
+            return Ok(match &self.held {
+                Some(held) if held.driver().name == driver.name => held.clone().into(),
+                _ => (driver.read)(&self.section(driver.options, origin, path))?.into(),
+            });
+        }
+        let short = OPTIONS.iter().find(|option| {
+            let of_one = option.json.0.is_some() || option.name == "backend";
+            of_one && self.given(option.name).is_some()
+        });
+        if let Some(option) = short {
+            let why = format!("both keks and {} name KEKs", option.name);
+            return Err(general.mistake(
+                why,
+                "Keep one of the two: the list, or backend and its section for one KEK.",
+            ));
+        }
+        if self.keks.is_empty() {
+            return Err(general.mistake(
+                "keks names KEKs, but nothing says what they are",
+                "In my.cnf each has a group [keyring_ward_kek_NAME]; as plugin name a JSON file: loose_keyring_ward_config_file.",
+            ));
+        }
+        let given = |name| self.given(name);
+        keks::read(
+            &self.keks,
+            given("threshold"),
+            given("region"),
+            (origin, path),
+        )
+    }
+
+    /// Who reads it takes it out.
+    fn no_config_file(&self, general: &Section<'_>) -> Result<()> {
+        match self.given("config_file") {
+            None => Ok(()),
+            Some(_) => Err(general.mistake(
+                "config_file is a variable of the plugin only",
+                "The component's JSON file is component_keyring_ward.cnf in the plugin directory; the tool's is --config.",
+            )),
+        }
     }
 
     /// The values of these options.
@@ -200,7 +255,7 @@ mod tests {
         let config = layer(&GOOD).finish().unwrap();
         assert_eq!(
             config.keks,
-            [LocalConfig::Passphrase(SecretRef::File("/p".into())).into()]
+            LocalConfig::Passphrase(SecretRef::File("/p".into())).into()
         );
         assert!(!config.read_only);
     }

@@ -7,8 +7,10 @@
 use super::server::ServerOptions;
 use super::{Config, Layer, OP, arguments, json, lesser, option_file};
 use crate::error::{Error, Kind, Result};
+use crate::options::parse_bool;
 use crate::os::file;
 use crate::os::{denied, identity, trusted};
+use crate::text::shorten;
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -272,6 +274,41 @@ fn mistaken(near_groups: &[String], command_line: &CommandLine) -> String {
         ),
         false => near,
     }
+}
+
+/// What the plugin's variables say, with the file that `config_file` names below them.
+///
+/// # Errors
+/// Config: the file does not exist, or is none that the plugin can have. Those of reading it.
+pub fn plugin_layer(mut variables: Layer) -> Result<Layer> {
+    let Some(file) = variables.take("config_file").filter(|f| !f.is_empty()) else {
+        return Ok(variables);
+    };
+    let shown = format!("'{}'", shorten(&file));
+    let bad = |why: String, hint: &str| Err(Error::new(Kind::Config, OP, why).hint(hint));
+    let path = Path::new(&file);
+    if !path.is_absolute() {
+        let why = format!("{shown}, which config_file names, is not an absolute path");
+        return bad(
+            why,
+            "Give the path from the root on: the server changes its working directory.",
+        );
+    }
+    let Some(document) = read_json(path, Place::Trusted)? else {
+        let why = format!("{shown}, which config_file names, does not exist");
+        return bad(why, "Write it, or correct loose_keyring_ward_config_file.");
+    };
+    if document.read_local_config {
+        let why = format!("read_local_config stands in {shown}");
+        return bad(why, "It is the component's: take it out.");
+    }
+    let mut layer = document.layer;
+    // A variable that is false is one that nobody has set.
+    if variables.get("read_only").and_then(parse_bool) == Some(false) {
+        variables.take("read_only");
+    }
+    layer.overlay(variables);
+    Ok(layer)
 }
 
 /// Who can write the folder of a configuration file.

@@ -1,8 +1,11 @@
 //! The JSON reader: `component_keyring_ward.cnf`.
 
+use super::keks::{MAX_KEKS, RawKek};
 use super::options::unknown;
 use super::{Layer, OP, OPTIONS, ValueKind, find_option};
 use crate::error::{Error, Kind, Result};
+use crate::kek::drivers::provider_of_name;
+use crate::text::shorten;
 use serde_json::Value;
 
 /// Largest configuration file in bytes.
@@ -38,7 +41,9 @@ pub fn parse(text: &[u8], origin: &str) -> Result<Document> {
         read_local_config: false,
     };
     for (name, value) in &members {
-        if name == "read_local_config" {
+        if name == "keks" && value.is_array() {
+            document.layer.set_keks(read_keks(value, origin)?);
+        } else if name == "read_local_config" {
             document.read_local_config = value
                 .as_bool()
                 .ok_or_else(|| bad("read_local_config is neither true nor false".into()))?;
@@ -53,6 +58,72 @@ pub fn parse(text: &[u8], origin: &str) -> Result<Document> {
         }
     }
     Ok(document)
+}
+
+/// The list of KEKs.
+fn read_keks(value: &Value, origin: &str) -> Result<Vec<RawKek>> {
+    let bad = |why: String, hint: &str| {
+        Err(Error::new(Kind::Config, OP, format!("{why} (in {origin})")).hint(hint))
+    };
+    let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    if !(1..=MAX_KEKS).contains(&items.len()) {
+        let why = format!(
+            "{} KEKs are configured, 1 to {MAX_KEKS} may be",
+            items.len()
+        );
+        return bad(why, "Correct the list keks.");
+    }
+    let mut keks = Vec::new();
+    for item in items {
+        let Some(Value::String(name)) = item.get("name") else {
+            let hint =
+                "Each is an object: {\"name\": …, \"provider\": …, and the provider's options}.";
+            return bad("a KEK of keks has no name".into(), hint);
+        };
+        let mut kek = RawKek {
+            name: name.clone(),
+            values: Vec::new(),
+            origin: origin.into(),
+        };
+        let members = item.as_object().into_iter().flatten();
+        for (member, value) in members.filter(|(member, _)| *member != "name") {
+            let Some(text) = text_of(&kek_member_kind(member, item), value) else {
+                let why = format!(
+                    "the value of '{}', of the KEK '{}', has a wrong type",
+                    shorten(member),
+                    shorten(name)
+                );
+                return bad(
+                    why,
+                    "Write texts in quotes, numbers, true and false without.",
+                );
+            };
+            kek.set(member, text);
+        }
+        keks.push(kek);
+    }
+    Ok(keks)
+}
+
+/// What a member of a KEK takes. One that is not known is a text: its name is what is wrong with it.
+fn kek_member_kind(member: &str, kek: &Value) -> ValueKind {
+    let provider = kek.get("provider").and_then(Value::as_str);
+    let options = provider
+        .and_then(provider_of_name)
+        .map_or(&[][..], |d| d.options);
+    let option = options.iter().find(|option| option.json.1 == member);
+    option.map_or(ValueKind::Text, |option| option.kind)
+}
+
+/// A value as text; `None`: it is of another type.
+fn text_of(kind: &ValueKind, value: &Value) -> Option<String> {
+    match (kind, value) {
+        (ValueKind::Text | ValueKind::List, Value::String(text)) => Some(text.clone()),
+        (ValueKind::List, Value::Array(items)) => list(items),
+        (ValueKind::Bool, Value::Bool(flag)) => Some(flag.to_string()),
+        (ValueKind::Number, Value::Number(number)) => Some(number.to_string()),
+        _ => None,
+    }
 }
 
 /// Several values: a list of strings, or one string in which commas separate them.
@@ -88,16 +159,16 @@ fn read_member(
         );
     };
     let text = match (OPTIONS[index].kind, value) {
-        (ValueKind::Text | ValueKind::List, Value::String(text)) => text.clone(),
-        (ValueKind::List, Value::Array(items)) => list(items).ok_or_else(|| {
+        (kind, value) if text_of(&kind, value).is_some() => {
+            text_of(&kind, value).unwrap_or_default()
+        }
+        (ValueKind::List, Value::Array(_)) => {
             let why = format!(
                 "'{}' is not a list of strings without commas (in {origin})",
                 at.1
             );
-            Error::new(Kind::Config, OP, why)
-        })?,
-        (ValueKind::Bool, Value::Bool(flag)) => flag.to_string(),
-        (ValueKind::Number, Value::Number(number)) => number.to_string(),
+            return Err(Error::new(Kind::Config, OP, why));
+        }
         (kind, _) => {
             let wanted = match kind {
                 ValueKind::Text | ValueKind::List => "a string in quotes",
@@ -131,12 +202,10 @@ mod tests {
         assert!(config.read_only);
         assert_eq!(
             config.keks,
-            [
-                crate::kek::file::LocalConfig::KeyFile(
-                    crate::secret_source::SecretRef::Credential("kek".into())
-                )
-                .into()
-            ]
+            crate::kek::file::LocalConfig::KeyFile(crate::secret_source::SecretRef::Credential(
+                "kek".into()
+            ))
+            .into()
         );
     }
 

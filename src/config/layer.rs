@@ -2,6 +2,7 @@
 //!
 //! Owns what the readers find before it is checked. It must never judge a value.
 
+use super::keks::RawKek;
 use super::options::{OPTIONS, place_of};
 use crate::kek::KekConfig;
 use crate::kek::drivers::DRIVERS;
@@ -14,15 +15,21 @@ use crate::secret_source::{Held, SecretRef};
 pub struct Layer {
     pub(super) values: [Option<String>; OPTIONS.len()],
     pub(super) origins: Vec<String>,
+    /// The KEKs of a list; `keks` among the values has their names.
+    pub(super) keks: Vec<RawKek>,
     /// A secret that the tool has asked for: the KEK, whatever the values say of one.
     pub(super) held: Option<KekConfig>,
 }
+
+/// The options of a list of KEKs.
+const LIST: [&str; 3] = ["keks", "threshold", "region"];
 
 impl Default for Layer {
     fn default() -> Self {
         Layer {
             values: std::array::from_fn(|_| None),
             origins: Vec::new(),
+            keks: Vec::new(),
             held: None,
         }
     }
@@ -77,6 +84,13 @@ impl Layer {
             .find_map(|option| option.json.0)
             .or(held);
         let backend = direct.given("backend").or(section).map(str::to_string);
+        if backend.is_some() {
+            // One KEK in the place of all that are configured.
+            self.keks.clear();
+            for name in LIST {
+                self.values[place_of(name)] = None;
+            }
+        }
         for (value, option) in self.values.iter_mut().zip(&OPTIONS) {
             let section = option.json.0;
             let of_another =
@@ -102,6 +116,13 @@ impl Layer {
             })
     }
 
+    /// Takes the KEKs of a list, and their names.
+    pub(super) fn set_keks(&mut self, keks: Vec<RawKek>) {
+        let names: Vec<&str> = keks.iter().map(|kek| kek.name.as_str()).collect();
+        self.values[place_of("keks")] = Some(names.join(","));
+        self.keks = keks;
+    }
+
     /// Lays `over` on top.
     pub fn overlay(&mut self, over: Layer) {
         for (mine, theirs) in self.values.iter_mut().zip(over.values) {
@@ -110,7 +131,16 @@ impl Layer {
             }
         }
         self.origins.extend(over.origins);
+        if !over.keks.is_empty() {
+            self.keks = over.keks;
+        }
         self.held = over.held.or(self.held.take());
+    }
+
+    /// Takes a value out.
+    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+        let index = OPTIONS.iter().position(|o| o.name == name)?;
+        self.values[index].take()
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -173,13 +203,13 @@ mod tests {
         let config = over(layer(&[("file_key_file", "/k2"), ("path", "/q")])).unwrap();
         assert_eq!(
             config.keks,
-            [LocalConfig::KeyFile(SecretRef::File("/k2".into())).into()]
+            LocalConfig::KeyFile(SecretRef::File("/k2".into())).into()
         );
         assert_eq!(config.path, std::path::PathBuf::from("/q"));
         let config = over(layer(&[("path", "/q")])).unwrap();
         assert_eq!(
             config.keks,
-            [LocalConfig::Passphrase(SecretRef::File("/p".into())).into()]
+            LocalConfig::Passphrase(SecretRef::File("/p".into())).into()
         );
         // Another backend: what is configured for the old one is not in its way.
         let config = over(layer(&[

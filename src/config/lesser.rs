@@ -4,18 +4,23 @@
 //! add to the administrator's: what that one names stays, and where it names a KEK, the whole KEK is its own. It must
 //! never refuse what only adds.
 
-use super::option_file::{self, Line};
+use super::keks::RawKek;
+use super::option_file::{self, KekLine, Line};
 use super::{Layer, OP, OPTIONS, OptionSpec, ValueKind, find_option};
 use crate::error::{Error, Kind, Result};
 use crate::options::parse_bool;
+use crate::text::shorten;
 
 /// What differs between the instances of one configuration, and decides about no key: a keyring under another path
 /// must open with the administrator's KEK, and have the fingerprint that is pinned.
-const FREE: [&str; 3] = ["path", "start_timeout", "timeout"];
+const FREE: [&str; 4] = ["path", "region", "start_timeout", "timeout"];
+/// Which KEKs there are and how many of them are needed, beside the sections of backends.
+const OF_A_LIST: [&str; 2] = ["keks", "threshold"];
 
-/// The option belongs to a backend's section: it says which KEK, where it is, or with which credentials.
+/// The option belongs to a backend's section or to a list of KEKs: it says which KEK, where it is, with which credentials,
+/// or that others are enough.
 fn is_of_a_kek(option: &OptionSpec) -> bool {
-    option.json.0.is_some()
+    option.json.0.is_some() || OF_A_LIST.contains(&option.name)
 }
 
 /// The lesser value takes nothing back.
@@ -39,6 +44,11 @@ pub(super) fn refuse_weaker(global: &Layer, local: &Layer) -> Result<()> {
         .zip(&global.values)
         .find(|(option, value)| is_of_a_kek(option) && value.is_some());
     let origins = (global.origins.join(", "), local.origins.join(", "));
+    let said = |kek: &RawKek| (kek.name.clone(), kek.values.clone());
+    let same = || global.keks.iter().map(said).eq(local.keks.iter().map(said));
+    if !global.keks.is_empty() && !local.keks.is_empty() && !same() {
+        return Err(refused("keks", &origins.0, &origins.1));
+    }
     for (i, option) in OPTIONS.iter().enumerate() {
         let Some(lesser) = &local.values[i] else {
             continue;
@@ -94,6 +104,48 @@ pub(super) fn refuse_weaker_line(all: &[Line], line: &Line) -> Result<()> {
     match roots.find_map(|l| Some((of_kek(l)?, &l.origin))) {
         Some((kek, origin)) if is_of_a_kek(option) => Err(adds(option, kek, origin, &line.origin)),
         _ => Ok(()),
+    }
+}
+
+/// The same for a line of a KEK's group: it may add nothing where a file of root's names a KEK, or a part of one.
+///
+/// # Errors
+/// Config, with both places.
+pub(super) fn refuse_weaker_kek_line(
+    all: &[Line],
+    of_keks: &[KekLine],
+    line: &KekLine,
+) -> Result<()> {
+    let KekLine { kek, line } = line;
+    if line.from_root {
+        return Ok(());
+    }
+    let value = |l: &Line| l.value.clone().unwrap_or_else(|| "true".into());
+    let roots = of_keks.iter().filter(|k| k.line.from_root);
+    let mut twins = roots
+        .clone()
+        .filter(|k| k.kek == *kek && k.line.name == line.name);
+    if twins.any(|k| value(&k.line) == value(line)) {
+        return Ok(());
+    }
+    let of_kek = |l: &&Line| {
+        let option = find_option(|o| o.name == l.name).map(|i| &OPTIONS[i]);
+        l.from_root && option.is_some_and(is_of_a_kek)
+    };
+    let named = (roots.map(|k| &k.line).next()).or_else(|| all.iter().find(of_kek));
+    match named {
+        None => Ok(()),
+        Some(root) => {
+            let name = format!("{} of the KEK '{}'", line.name, shorten(kek));
+            let why = format!(
+                "{} names {name}, but the KEKs are those that {} names",
+                line.origin, root.origin
+            );
+            Err(Error::new(Kind::Config, OP, why).hint(
+                "Where the administrator's file names a part of a KEK, a file that the account of mysqld can write may add \
+                 none: it could exchange the KEK. Put all of the KEKs' options into one of the two files.",
+            ))
+        }
     }
 }
 

@@ -128,7 +128,7 @@ pub fn paths(places: &Places) -> Vec<PathBuf> {
     [
         json.map(|json| json.layer),
         group.layer().ok(),
-        Some(at.server.layer()),
+        discover::plugin_layer(at.server.layer()).ok(),
     ]
     .into_iter()
     .flatten()
@@ -152,11 +152,11 @@ pub fn find(places: &Places) -> Found {
     };
     let layer = match serves {
         Serves::Component => component(),
-        Serves::Plugin => Ok(server.layer()),
+        Serves::Plugin => discover::plugin_layer(server.layer()),
         // Not (yet) loaded: whatever is configured.
-        _ => component().map(|layer| match layer.is_empty() {
-            true => server.layer(),
-            false => layer,
+        _ => component().and_then(|layer| match layer.is_empty() {
+            true => discover::plugin_layer(server.layer()),
+            false => Ok(layer),
         }),
     };
     Found {

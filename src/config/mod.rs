@@ -8,6 +8,7 @@ pub mod arguments;
 mod check;
 pub mod discover;
 pub mod json;
+pub mod keks;
 mod layer;
 mod lesser;
 pub mod locate;
@@ -19,6 +20,7 @@ pub mod written;
 
 pub use crate::kek::KekConfig;
 pub use crate::options::{OptionSpec, ValueKind};
+pub use keks::{KekList, NamedKek};
 pub use layer::Layer;
 pub use options::{GENERAL, OPTIONS, find_option, place_of};
 
@@ -81,8 +83,8 @@ pub struct Config {
     pub read_only: bool,
     /// The DEK that the file must have: one of these, where any is pinned.
     pub fingerprint: Vec<[u8; FINGERPRINT]>,
-    /// The KEKs: the first one wraps, any of them opens.
-    pub keks: Vec<KekConfig>,
+    /// The KEKs.
+    pub keks: KekList,
     /// How long KEKs may take.
     pub patience: Patience,
     /// How much it takes.
@@ -92,24 +94,30 @@ pub struct Config {
 }
 
 impl Config {
-    /// The backend's name: that of the driver whose the KEKs are; empty without a KEK.
+    /// The backend's name: that of the only KEK's driver; `keks` for a list of KEKs; empty without a KEK.
     pub fn backend(&self) -> &'static str {
-        self.keks.first().map_or("", |kek| kek.driver().name)
+        match self.keks.first() {
+            Some(_) if self.keks.listed => "keks",
+            Some(kek) => kek.driver().name,
+            None => "",
+        }
     }
 
     /// A KEK with which anybody could have wrapped a DEK, so that only a pinned fingerprint says which is ours.
     pub fn needs_fingerprint(&self) -> bool {
-        self.keks.iter().any(|kek| kek.needs_fingerprint())
+        let mut keys = self.keks.tried().flat_map(NamedKek::keys);
+        keys.any(|key| key.needs_fingerprint())
     }
 
     /// The token that holds the keys themselves, if one does, and whether they are kept in memory too.
     pub fn token_storage(&self) -> Option<(&Pkcs11Config, bool)> {
-        self.keks.first().and_then(token_storage)
+        let kek = self.keks.first().filter(|_| !self.keks.listed);
+        kek.and_then(|kek| token_storage(kek))
     }
 
     /// Every secret that opening the keyring reads on this machine.
     pub fn secrets(&self) -> Vec<&SecretRef> {
-        self.keks.iter().flat_map(|kek| kek.secrets()).collect()
+        self.keks.secrets()
     }
 }
 

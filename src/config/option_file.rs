@@ -4,6 +4,7 @@
 //! `!include`, `!includedir`; world-writable files are ignored, as the server ignores them. It
 //! must never fail on a file or group that is not ours: what the server would refuse is noted for doctor.
 
+use super::keks::{MAX_KEKS, RawKek};
 use super::options::unknown;
 use super::{Layer, OPTIONS, ValueKind, find_option, lesser};
 use crate::error::{Error, Kind, Result};
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// The group that is ours.
 pub const GROUP: &str = "keyring_ward";
+/// What the group of one KEK of a list begins with; its name follows.
+pub const KEK_GROUP: &str = "keyring_ward_kek_";
 const MAX_FILE: u64 = 1 << 20;
 const MAX_DEPTH: usize = 10;
 const MAX_FILES: usize = 256;
@@ -36,15 +39,29 @@ pub struct Line {
     pub from_root: bool,
 }
 
+/// A line of a KEK's own group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KekLine {
+    /// The KEK's name.
+    pub kek: String,
+    /// The line.
+    pub line: Line,
+}
+
 /// Reads option files one after the other and keeps the lines of its groups in their order.
 pub struct Reader {
     groups: Vec<String>,
+    suffix: String,
+    /// The KEK whose group is read now.
+    kek: Option<String>,
     cwd: PathBuf,
     files: usize,
     /// The file that is read now is root's.
     from_root: bool,
     /// What was found; of two lines with one name the later counts.
     pub lines: Vec<Line>,
+    /// The same of the groups of KEKs, if our own group is asked for.
+    pub kek_lines: Vec<KekLine>,
     /// Files that were ignored, and why.
     pub ignored: Vec<String>,
     /// What a server refuses to start with, and where it stands.
@@ -68,6 +85,9 @@ impl Reader {
             .flat_map(|s| groups.iter().map(move |g| format!("{g}{s}")));
         Reader {
             groups: plain.chain(suffixed).collect(),
+            suffix: suffix.unwrap_or_default().into(),
+            kek: None,
+            kek_lines: Vec::new(),
             cwd: cwd.to_path_buf(),
             files: 0,
             from_root: false,
@@ -91,7 +111,49 @@ impl Reader {
             lesser::refuse_weaker_line(&self.lines, line)?;
             option(&mut layer, line)?;
         }
+        for line in &self.kek_lines {
+            lesser::refuse_weaker_kek_line(&self.lines, &self.kek_lines, line)?;
+        }
+        if let Some(names) = layer.given("keks").map(str::to_string) {
+            layer.set_keks(self.keks(&names)?);
+        }
         Ok(layer)
+    }
+
+    /// The KEKs of these names, as their groups say.
+    fn keks(&self, names: &str) -> Result<Vec<RawKek>> {
+        let names: Vec<&str> = names.split(',').map(str::trim).collect();
+        if names.len() > MAX_KEKS {
+            let why = format!("keks names {} KEKs, at most {MAX_KEKS} may be", names.len());
+            return Err(Error::new(Kind::Config, super::OP, why).hint("Take some out of keks."));
+        }
+        let one = |name: &&str| {
+            let group = format!("[{KEK_GROUP}{name}]");
+            let mut kek = RawKek {
+                name: (*name).into(),
+                values: Vec::new(),
+                origin: format!("the group {group} of my.cnf"),
+            };
+            for KekLine { line, .. } in self.kek_lines.iter().filter(|l| l.kek == *name) {
+                kek.set(
+                    &line.name,
+                    line.value.clone().unwrap_or_else(|| "true".into()),
+                );
+            }
+            kek
+        };
+        Ok(names.iter().map(one).collect())
+    }
+
+    /// The KEK that a group is about, where our own group is asked for.
+    fn kek_of(&self, group: &str) -> Option<String> {
+        let ours = self.groups.iter().any(|g| g == GROUP);
+        let name = group.strip_prefix(KEK_GROUP).filter(|_| ours)?;
+        let name = match self.suffix.is_empty() {
+            true => name,
+            false => name.strip_suffix(&self.suffix).unwrap_or(name),
+        };
+        Some(name.into())
     }
 
     /// Reads one file. A file that does not exist says nothing.
@@ -177,6 +239,7 @@ impl Reader {
 
     fn parse(&mut self, text: &str, path: &Path, depth: usize) {
         let (mut ours, mut any) = (false, false);
+        self.kek = None;
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with(['#', ';']) {
@@ -190,7 +253,8 @@ impl Reader {
                     self.refuse("a group without ]", &origin());
                 }
                 let name = group.split(']').next().unwrap_or("").trim();
-                ours = self.groups.iter().any(|g| g == name);
+                self.kek = self.kek_of(name);
+                ours = self.kek.is_some() || self.groups.iter().any(|g| g == name);
                 let is_near = !ours && name.replace('-', "_").eq_ignore_ascii_case(GROUP);
                 if is_near && self.near_groups.len() < MAX_FILES {
                     self.near_groups.push(format!("[{name}] in {}", origin()));
@@ -239,7 +303,7 @@ impl Reader {
     }
 
     fn line(&mut self, line: &str, origin: String) {
-        if self.lines.len() >= MAX_LINES {
+        if self.lines.len() + self.kek_lines.len() >= MAX_LINES {
             return;
         }
         let (name, value) = match line.split_once('=') {
@@ -251,13 +315,17 @@ impl Reader {
             Some(rest) => (true, rest.to_string()),
             None => (false, name),
         };
-        self.lines.push(Line {
+        let line = Line {
             name,
             loose,
             value,
             origin,
             from_root: self.from_root,
-        });
+        };
+        match self.kek.clone() {
+            Some(kek) => self.kek_lines.push(KekLine { kek, line }),
+            None => self.lines.push(line),
+        }
     }
 }
 

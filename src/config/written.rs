@@ -3,14 +3,17 @@
 //! Follows the list of options, so that none of them can be forgotten. It must never leave out an option that makes a
 //! difference, and never hold a secret.
 
+use super::keks::RawKek;
+use super::option_file::KEK_GROUP;
 use super::{Config, Layer, OPTIONS, ValueKind, find_option};
 use crate::error::Result;
+use crate::kek::drivers::provider_of_name;
 use crate::options::{parse_bool, parse_size};
 use serde_json::{Map, Value};
 
-/// Options with their values, in the order of the list of options.
+/// Options with their values, in the order of the list of options; and the KEKs, where they stand in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written(Vec<(usize, String)>);
+pub struct Written(Vec<(usize, String)>, Vec<RawKek>);
 
 impl Layer {
     /// The options that make this configuration: all that are set, without those that say what holds anyway.
@@ -20,7 +23,7 @@ impl Layer {
     pub fn written(mut self) -> Result<Written> {
         let whole: Config = self.clone().finish()?;
         for (i, option) in OPTIONS.iter().enumerate() {
-            if matches!(option.name, "backend" | "path") || self.values[i].is_none() {
+            if matches!(option.name, "backend" | "path" | "keks") || self.values[i].is_none() {
                 continue;
             }
             let mut without = self.clone();
@@ -30,9 +33,8 @@ impl Layer {
             }
         }
         let set = self.values.into_iter().enumerate();
-        Ok(Written(
-            set.filter_map(|(i, value)| Some((i, value?))).collect(),
-        ))
+        let set = set.filter_map(|(i, value)| Some((i, value?)));
+        Ok(Written(set.collect(), self.keks))
     }
 }
 
@@ -41,14 +43,23 @@ impl Written {
     fn members(&self) -> impl Iterator<Item = (Option<&'static str>, &'static str, Value)> {
         self.0.iter().map(|(i, text)| {
             let option = &OPTIONS[*i];
-            let value = match option.kind {
-                ValueKind::Bool => parse_bool(text).map(Value::from),
-                ValueKind::Number => parse_size(text).map(Value::from),
-                ValueKind::Text | ValueKind::List => None,
-            };
             let (group, member) = option.json;
-            (group, member, value.unwrap_or_else(|| text.clone().into()))
+            let value = match option.name {
+                "keks" if !self.1.is_empty() => self.1.iter().map(json_of_kek).collect(),
+                _ => typed(option.kind, text),
+            };
+            (group, member, value)
         })
+    }
+
+    /// The group of each KEK of a list: its head, and its lines.
+    pub fn kek_groups(&self) -> Vec<(String, Vec<String>)> {
+        let line = |(name, value): &(String, String)| format!("{name}={}", quoted(value));
+        let group = |kek: &RawKek| {
+            let lines = kek.values.iter().map(line).collect();
+            (format!("[{KEK_GROUP}{}]", kek.name), lines)
+        };
+        self.1.iter().map(group).collect()
     }
 
     /// The JSON file, for programs.
@@ -107,6 +118,30 @@ impl Written {
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|(i, _)| OPTIONS[*i].name == name)
     }
+}
+
+/// A value for programs.
+fn typed(kind: ValueKind, text: &str) -> Value {
+    let value = match kind {
+        ValueKind::Bool => parse_bool(text).map(Value::from),
+        ValueKind::Number => parse_size(text).map(Value::from),
+        ValueKind::Text | ValueKind::List => None,
+    };
+    value.unwrap_or_else(|| text.into())
+}
+
+/// A KEK of a list.
+fn json_of_kek(kek: &RawKek) -> Value {
+    let provider = kek.given("provider").and_then(provider_of_name);
+    let options = provider.map_or(&[][..], |driver| driver.options);
+    let mut members = Map::new();
+    members.insert("name".into(), kek.name.clone().into());
+    for (member, text) in &kek.values {
+        let option = options.iter().find(|option| option.json.1 == member);
+        let kind = option.map_or(ValueKind::Text, |option| option.kind);
+        members.insert(member.clone(), typed(kind, text));
+    }
+    members.into()
 }
 
 /// A value as an option file takes it: in quotes where it would be read as something else.

@@ -3,8 +3,10 @@
 //! Owns the list of bits that are assigned. It must never take a file for readable whose header requires what this
 //! program does not know, and never drop a bit that it merely does not know.
 
-/// The required bits that this program knows: none is assigned yet.
-pub const KNOWN_REQUIRED: u64 = 0;
+/// Required: stanzas say whose part they wrap, because the DEK is under several KEKs.
+pub const SEVERAL_KEKS: u64 = 1;
+/// The required bits that this program knows.
+pub const KNOWN_REQUIRED: u64 = SEVERAL_KEKS;
 
 /// The two feature words of a header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! tried on it.
 
 use super::damage::{damaged, newer};
-use super::features::{Features, KNOWN_REQUIRED};
+use super::features::{Features, KNOWN_REQUIRED, SEVERAL_KEKS};
 use super::lineage::{ANCESTOR, Ancestor, Lineage, MOST};
 use super::reader::Reader;
 use super::stanza::Stanza;
@@ -66,9 +66,9 @@ pub struct ParsedHeader {
 }
 
 impl Header {
-    /// The header of a new keyring, whose DEK `stanza` holds. The salt is still to be filled, for each writing anew.
-    pub fn first(file_id: [u8; FILE_ID], stanza: Stanza) -> Header {
-        Header {
+    /// The header of a new keyring, whose DEK `stanzas` hold. The salt is still to be filled, for each writing anew.
+    pub fn first(file_id: [u8; FILE_ID], stanzas: Vec<Stanza>) -> Header {
+        let mut header = Header {
             features: Features::default(),
             file_id,
             generation: 1,
@@ -77,8 +77,29 @@ impl Header {
             whole_to: 0,
             salt: [0; SALT],
             written_at: 0,
-            stanzas: vec![stanza],
+            stanzas: Vec::new(),
+        };
+        header.set_stanzas(stanzas);
+        header
+    }
+
+    /// Puts these stanzas in the place of all, and the feature that follows from them.
+    pub fn set_stanzas(&mut self, stanzas: Vec<Stanza>) {
+        self.stanzas = stanzas;
+        self.features.required &= !SEVERAL_KEKS;
+        if self.names_holders() {
+            self.features.required |= SEVERAL_KEKS;
         }
+    }
+
+    /// A stanza says whose part it wraps.
+    fn names_holders(&self) -> bool {
+        self.stanzas.iter().any(|stanza| stanza.holder.is_some())
+    }
+
+    /// The feature word says of the stanzas what they are.
+    fn says_what_it_has(&self) -> bool {
+        self.names_holders() == (self.features.required & SEVERAL_KEKS != 0)
     }
 
     /// The bytes before the MAC.
@@ -89,6 +110,10 @@ impl Header {
         let mut stanzas = Vec::new();
         for stanza in &self.stanzas {
             stanza.write(&mut stanzas)?;
+        }
+        if !self.says_what_it_has() {
+            let why = "its features say something else than its stanzas";
+            return Err(Error::new(Kind::Internal, "write the header", why));
         }
         let lineage = self.lineage.all();
         let length = PROLOGUE + FIXED + lineage.len() * ANCESTOR + stanzas.len() + MAC + CRC;
@@ -266,7 +291,7 @@ fn parse_fields(authenticated: &[u8]) -> Option<Header> {
     for _ in 0..count {
         header.stanzas.push(Stanza::read(&mut r)?);
     }
-    r.done().then_some(header)
+    (r.done() && header.says_what_it_has()).then_some(header)
 }
 
 fn read_lineage(r: &mut Reader<'_>, generation: u64, base_sequence: u64) -> Option<Lineage> {

@@ -1,6 +1,7 @@
 //! Unit tests of the header.
 
 use super::*;
+use crate::format::stanza::{Holder, Share};
 
 #[test]
 fn bounds_of_a_header() {
@@ -95,9 +96,7 @@ fn header() -> Header {
             provider: "passphrase".into(),
             mechanism: "m".into(),
             key_ref: "r".into(),
-            group: 0,
-            index: 0,
-            threshold: 1,
+            holder: None,
             params: vec![1, 2, 3],
             commitment: [4; 32],
             blob: vec![5; 60],
@@ -170,7 +169,7 @@ fn a_newer_version_is_its_own_error() {
 }
 
 #[test]
-fn a_stanza_of_a_share_or_numbers_that_contradict_each_other_are_refused() {
+fn numbers_that_contradict_each_other_are_refused() {
     let with = |change: &dyn Fn(&mut Header)| {
         let mut header = header();
         change(&mut header);
@@ -178,19 +177,120 @@ fn a_stanza_of_a_share_or_numbers_that_contradict_each_other_are_refused() {
         parse_header(&bytes).map(drop)
     };
     assert!(with(&|_| {}).is_ok());
-    let changes: [&dyn Fn(&mut Header); 9] = [
+    let changes: [&dyn Fn(&mut Header); 5] = [
         &|h| h.base_sequence = 24,
         &|h| h.lineage = lineage(6),
         &|h| h.lineage = lineage(8),
         &|h| h.generation = 0,
-        &|h| h.stanzas[0].group = 1,
-        &|h| h.stanzas[0].index = 1,
-        &|h| h.stanzas[0].threshold = 0,
-        &|h| h.stanzas[0].threshold = 2,
         &|h| h.whole_to = h.base_sequence - 1,
     ];
     for change in changes {
         assert_eq!(with(change).unwrap_err().kind(), Kind::Tampered);
+    }
+}
+
+fn share(number: u8) -> Share {
+    Share {
+        split: [6; 16],
+        threshold: 2,
+        shares: 3,
+        number,
+    }
+}
+
+fn holder(kek: &str, share: Option<Share>) -> Option<Holder> {
+    let kek = kek.into();
+    Some(Holder { kek, share })
+}
+
+/// A header with two holders, and where the stanzas begin.
+fn of_several() -> (Header, usize) {
+    let mut header = header();
+    let at = PROLOGUE + FIXED + header.lineage.all().len() * ANCESTOR;
+    let mut stanzas = vec![header.stanzas[0].clone(); 3];
+    stanzas[0].holder = holder("bao", Some(share(1)));
+    stanzas[1].holder = holder("aws", Some(share(3)));
+    stanzas[2].holder = holder("paper", None);
+    header.set_stanzas(stanzas);
+    (header, at)
+}
+
+#[test]
+fn holders_are_bytes_before_the_parameters() {
+    let (several, at) = of_several();
+    let header = several;
+    assert_eq!(header.features.required, SEVERAL_KEKS);
+    let bytes = header.authenticated_bytes().unwrap();
+    let parsed = parse_header(&finish_header(bytes.clone(), &[3; 32])).unwrap();
+    assert_eq!(parsed.header, header);
+    let stanza = &bytes[at + 4..];
+    assert_eq!(stanza[..3], [1, 1, 2], "named, share 1, two are needed");
+    let params = [&[3][..], b"bao", &[6; 16], &[3], &[1, 2, 3]].concat();
+    let behind = 3 + (2 + 10) + (2 + 1) + (2 + 1);
+    assert_eq!(
+        stanza[behind..behind + 2],
+        (params.len() as u16).to_le_bytes()
+    );
+    assert_eq!(stanza[behind + 2..behind + 2 + params.len()], params);
+    // What is bound is what stands there.
+    let bound = header.stanzas[0].associated_data(&[7; 16]);
+    let tail = [
+        &3u32.to_le_bytes()[..],
+        &[1, 1, 2],
+        &(params.len() as u32).to_le_bytes(),
+        &params,
+    ];
+    assert!(bound.ends_with(&tail.concat()));
+    // Back to one KEK: nothing is left of it.
+    let mut one = header.clone();
+    one.set_stanzas(vec![self::header().stanzas[0].clone()]);
+    assert_eq!(one.features.required, 0);
+}
+
+#[test]
+fn holders_that_can_t_be_are_refused() {
+    let (good, at) = of_several();
+    let unwritable = |change: fn(&mut Share)| {
+        let mut header = good.clone();
+        let mut bad = share(1);
+        change(&mut bad);
+        header.stanzas[0].holder = holder("bao", Some(bad));
+        assert!(header.authenticated_bytes().is_err(), "{bad:?}");
+    };
+    unwritable(|s| s.threshold = 1);
+    unwritable(|s| s.threshold = 4);
+    unwritable(|s| s.shares = 17);
+    unwritable(|s| s.number = 0);
+    unwritable(|s| s.number = 4);
+    for name in ["", "Bao", "bao ", "b\n", "é", &"a".repeat(33)] {
+        let mut header = good.clone();
+        header.stanzas[0].holder = holder(name, None);
+        assert!(header.authenticated_bytes().is_err(), "{name:?}");
+    }
+    let mut lies = good.clone();
+    lies.features.required = 0;
+    assert!(lies.authenticated_bytes().is_err());
+    let read = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = good.authenticated_bytes().unwrap();
+        change(&mut bytes);
+        parse_header(&finish_header(bytes, &[3; 32])).map(drop)
+    };
+    assert!(read(&|_| ()).is_ok());
+    // Group, index and threshold; the name's length and its first letter; the number of shares; the feature word.
+    let name = at + 4 + 3 + 12 + 3 + 3 + 2;
+    for (offset, values) in [
+        (at + 4, &[0, 2, 255][..]),
+        (at + 5, &[0, 4, 255]),
+        (at + 6, &[0, 1, 4, 255]),
+        (name, &[0, 33, 255]),
+        (name + 1, &[0, b'B', 0xff]),
+        (name + 1 + 3 + 16, &[0, 1, 17]),
+        (PROLOGUE, &[0]),
+    ] {
+        for value in values {
+            let e = read(&|bytes| bytes[offset] = *value).unwrap_err();
+            assert_eq!(e.kind(), Kind::Tampered, "{offset} {value}");
+        }
     }
 }
 
@@ -210,7 +310,8 @@ fn required_features_that_nobody_here_knows_need_a_newer_version() {
         }
         parse_header(&finish_header(bytes, &[3; 32]))
     };
-    for bit in 0..64 {
+    // Bit 0 is known.
+    for bit in 1..64 {
         let e = with(1 << bit, 0).map(drop).unwrap_err();
         assert_eq!(e.kind(), Kind::UnsupportedVersion);
         let e = e.to_string();

@@ -9,7 +9,7 @@ use super::{Budget, Contact, Kek, Unwrapped, away};
 use crate::deadline::{Backoff, Deadline};
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
-use crate::format::stanza::Stanza;
+use crate::format::stanza::{Part, Stanza};
 use crate::os::wire::Wire;
 use crate::secret::SecretPool;
 use std::sync::{Mutex, PoisonError};
@@ -36,10 +36,11 @@ impl<K: Kek> Adapter<K> {
         &self,
         pool: &SecretPool,
         deadline: Deadline,
+        once: bool,
         mut f: impl FnMut() -> Result<T>,
     ) -> Result<T> {
         let whom = self.kek.describe();
-        let once = || {
+        let mut ask = || {
             let work = || (f(), self.kek.take_warnings());
             let (result, warnings) = away::ask(&whom, deadline, away::MOST, pool, work);
             let mut kept = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +52,12 @@ impl<K: Kek> Adapter<K> {
             }
             result
         };
-        attempt(deadline, |e| self.note(e), once)
+        if once {
+            let result = ask();
+            self.note(result.as_ref().err());
+            return result;
+        }
+        attempt(deadline, |e| self.note(e), ask)
     }
 
     fn note(&self, error: Option<&Error>) {
@@ -108,10 +114,10 @@ impl<K: Kek> Kek for Adapter<K> {
         &self,
         pool: &SecretPool,
         file_id: &[u8; FILE_ID],
-        part: &[u8],
+        part: &Part<'_>,
         deadline: Deadline,
     ) -> Result<Stanza> {
-        self.attempt(pool, deadline, || {
+        self.attempt(pool, deadline, false, || {
             self.kek.wrap(pool, file_id, part, deadline)
         })
     }
@@ -126,8 +132,8 @@ impl<K: Kek> Kek for Adapter<K> {
         if !self.kek.is_mine(stanza) {
             return Ok(Unwrapped::NotMine);
         }
-        let deadline = budget.deadline();
-        self.attempt(pool, deadline, || {
+        let (deadline, once) = (budget.deadline(), budget.is_for_one_attempt());
+        self.attempt(pool, deadline, once, || {
             self.kek.unwrap(pool, file_id, stanza, budget)
         })
     }
@@ -137,12 +143,12 @@ impl<K: Kek> Kek for Adapter<K> {
     }
 
     fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()> {
-        self.attempt(pool, deadline, || self.kek.probe(pool, deadline))
+        self.attempt(pool, deadline, false, || self.kek.probe(pool, deadline))
     }
 
     fn mix_random(&self, bytes: &mut [u8], deadline: Deadline) -> Result<()> {
         let pool = SecretPool::new();
-        let mixed = self.attempt(&pool, deadline, || {
+        let mixed = self.attempt(&pool, deadline, false, || {
             let mut copy = pool.copy(bytes)?;
             self.kek.mix_random(&mut copy, deadline)?;
             Ok(copy)
@@ -153,6 +159,14 @@ impl<K: Kek> Kek for Adapter<K> {
 
     fn supplies_material(&self) -> bool {
         self.kek.supplies_material()
+    }
+
+    fn check_new(&self, pool: &SecretPool) -> Result<()> {
+        self.kek.check_new(pool)
+    }
+
+    fn opens_here(&self) -> bool {
+        self.kek.opens_here()
     }
 
     fn contact(&self) -> Option<Contact> {
@@ -182,7 +196,13 @@ mod tests {
         fn describe(&self) -> String {
             "a flaky KEK".into()
         }
-        fn wrap(&self, _: &SecretPool, _: &[u8; FILE_ID], _: &[u8], _: Deadline) -> Result<Stanza> {
+        fn wrap(
+            &self,
+            _: &SecretPool,
+            _: &[u8; FILE_ID],
+            _: &Part<'_>,
+            _: Deadline,
+        ) -> Result<Stanza> {
             Err(Error::new(Kind::Internal, "wrap", "not used"))
         }
         fn unwrap(

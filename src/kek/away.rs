@@ -7,7 +7,7 @@
 use super::Unwrapped;
 use crate::deadline::Deadline;
 use crate::error::Result;
-use crate::format::stanza::Stanza;
+use crate::format::stanza::{Holder, Share, Stanza};
 use crate::os::child::{self, Question};
 use crate::os::identity;
 use crate::os::wire::{Reader, Wire, Writer};
@@ -46,14 +46,44 @@ pub(crate) fn ask<T: Wire>(
     }
 }
 
+impl Wire for Share {
+    fn put(&self, out: &mut Writer) {
+        out.bytes(&self.split);
+        for number in [self.threshold, self.shares, self.number] {
+            out.u8(number);
+        }
+    }
+
+    fn take(from: &mut Reader<'_>) -> Option<Share> {
+        Some(Share {
+            split: from.bytes()?.try_into().ok()?,
+            threshold: from.u8()?,
+            shares: from.u8()?,
+            number: from.u8()?,
+        })
+    }
+}
+
+impl Wire for Holder {
+    fn put(&self, out: &mut Writer) {
+        self.kek.put(out);
+        self.share.put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Option<Holder> {
+        Some(Holder {
+            kek: Wire::take(from)?,
+            share: Wire::take(from)?,
+        })
+    }
+}
+
 impl Wire for Stanza {
     fn put(&self, out: &mut Writer) {
         for text in [&self.provider, &self.mechanism, &self.key_ref] {
             text.put(out);
         }
-        for number in [self.group, self.index, self.threshold] {
-            out.u8(number);
-        }
+        self.holder.put(out);
         for bytes in [&self.params[..], &self.commitment, &self.blob] {
             out.bytes(bytes);
         }
@@ -64,9 +94,7 @@ impl Wire for Stanza {
             provider: Wire::take(from)?,
             mechanism: Wire::take(from)?,
             key_ref: Wire::take(from)?,
-            group: from.u8()?,
-            index: from.u8()?,
-            threshold: from.u8()?,
+            holder: Wire::take(from)?,
             params: from.bytes()?.to_vec(),
             commitment: from.bytes()?.try_into().ok()?,
             blob: from.bytes()?.to_vec(),
@@ -125,9 +153,15 @@ mod tests {
             provider: "pkcs11".into(),
             mechanism: "aes-gcm".into(),
             key_ref: "é".into(),
-            group: 1,
-            index: 2,
-            threshold: 3,
+            holder: Some(Holder {
+                kek: "bao".into(),
+                share: Some(Share {
+                    split: [6; 16],
+                    threshold: 2,
+                    shares: 3,
+                    number: 1,
+                }),
+            }),
             params: vec![4; 300],
             commitment: [5; 32],
             blob: vec![],

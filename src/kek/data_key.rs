@@ -8,7 +8,7 @@ use super::{Unwrapped, local};
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, LOCAL_BLOB, WrapKeys, unwrap_local, wrap_local};
 use crate::error::{Error, Kind, Result};
-use crate::format::stanza::Stanza;
+use crate::format::stanza::{Part, Stanza};
 use crate::secret::{SecretBytes, SecretPool};
 
 /// The mechanism's name in stanzas.
@@ -57,12 +57,12 @@ pub(super) trait DataKeys {
     ) -> Result<SecretBytes>;
 }
 
-/// Wraps a part under a new data key; the whole DEK under one KEK.
+/// Wraps a part under a new data key.
 pub(super) fn wrap(
     service: &impl DataKeys,
     pool: &SecretPool,
     file_id: &[u8; FILE_ID],
-    part: &[u8],
+    part: &Part<'_>,
     deadline: Deadline,
 ) -> Result<Stanza> {
     let key = service.new_data_key(pool, file_id, deadline)?;
@@ -71,17 +71,9 @@ pub(super) fn wrap(
         return Err(Error::new(Kind::Internal, "wrap the DEK", why));
     }
     let keys = WrapKeys::derive(pool, &key.plaintext, b"", service.provider())?;
-    let mut stanza = Stanza {
-        provider: service.provider().into(),
-        mechanism: MECHANISM.into(),
-        key_ref: key.key_ref,
-        group: 0,
-        index: 0,
-        threshold: 1,
-        params: service.params(),
-        commitment: keys.commitment(),
-        blob: Vec::new(),
-    };
+    let names = (service.provider(), MECHANISM);
+    let mut stanza = Stanza::begin(names, key.key_ref, part.holder, service.params());
+    stanza.commitment = keys.commitment();
     stanza.blob = wrap_local(&keys, &stanza.associated_data(file_id), part)?;
     stanza.blob.extend_from_slice(&key.ciphertext);
     Ok(stanza)
@@ -185,7 +177,14 @@ mod tests {
     #[test]
     fn the_bytes_on_disk_are_those_of_the_format() {
         let pool = SecretPool::new();
-        let stanza = wrap(&Toy::default(), &pool, &[5; FILE_ID], &[9; KEY], soon()).unwrap();
+        let stanza = wrap(
+            &Toy::default(),
+            &pool,
+            &[5; FILE_ID],
+            &Part::whole(&[9; KEY]),
+            soon(),
+        )
+        .unwrap();
         // HKDF-SHA256 of 00 01 … 1f without salt, info "keyring-ward/1 aws_kms", bytes 32 to 63: by another program.
         assert_eq!(
             crate::text::hex(&stanza.commitment),
@@ -194,8 +193,8 @@ mod tests {
         assert_eq!(stanza.blob.len(), LOCAL_BLOB + KEY);
         assert!(stanza.blob.ends_with(&[2, 1, 0]));
         assert_eq!(
-            (stanza.mechanism.as_str(), stanza.threshold),
-            (MECHANISM, 1)
+            (stanza.mechanism.as_str(), &stanza.holder),
+            (MECHANISM, &None)
         );
         let toy = Toy::default();
         let opened = unwrap(&toy, &pool, &[5; FILE_ID], &stanza, soon()).unwrap();
@@ -208,7 +207,7 @@ mod tests {
     fn what_the_stanza_shows_is_refused_before_anybody_is_asked() {
         let pool = SecretPool::new();
         let toy = Toy::default();
-        let good = wrap(&toy, &pool, &[5; FILE_ID], &[9; KEY], soon()).unwrap();
+        let good = wrap(&toy, &pool, &[5; FILE_ID], &Part::whole(&[9; KEY]), soon()).unwrap();
         let of = |change: fn(&mut Stanza)| {
             let mut stanza = good.clone();
             change(&mut stanza);

@@ -21,6 +21,14 @@ pub fn of_name(name: &str) -> Option<&'static Driver> {
     DRIVERS.iter().copied().find(|d| d.name == name)
 }
 
+/// The driver that a KEK of a list names: by its name, or by what is most often meant by it.
+pub fn provider_of_name(name: &str) -> Option<&'static Driver> {
+    match name {
+        "passphrase" | "key_file" => of_name(super::file::DRIVER.name),
+        name => of_name(name),
+    }
+}
+
 /// How many options all drivers have.
 pub const fn count_options() -> usize {
     let (mut count, mut i) = (0, 0);

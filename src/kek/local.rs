@@ -5,29 +5,20 @@
 use super::Unwrapped;
 use crate::envelope::{FILE_ID, WrapKeys, unwrap_local, wrap_local};
 use crate::error::{Error, Kind, Result};
-use crate::format::stanza::Stanza;
+use crate::format::stanza::{Part, Stanza};
 use crate::secret::SecretPool;
 use crate::text::clean;
 
-/// Wraps a part under derived keys; the whole DEK under one KEK.
+/// Wraps a part under derived keys.
 pub(super) fn wrap(
     keys: &WrapKeys,
-    (provider, mechanism): (&str, &str),
+    names: (&str, &str),
     params: Vec<u8>,
     file_id: &[u8; FILE_ID],
-    part: &[u8],
+    part: &Part<'_>,
 ) -> Result<Stanza> {
-    let mut stanza = Stanza {
-        provider: provider.into(),
-        mechanism: mechanism.into(),
-        key_ref: String::new(),
-        group: 0,
-        index: 0,
-        threshold: 1,
-        params,
-        commitment: keys.commitment(),
-        blob: Vec::new(),
-    };
+    let mut stanza = Stanza::begin(names, String::new(), part.holder, params);
+    stanza.commitment = keys.commitment();
     stanza.blob = wrap_local(keys, &stanza.associated_data(file_id), part)?;
     Ok(stanza)
 }

@@ -1,9 +1,9 @@
 //! KEKs: what wraps the DEK.
 //!
-//! Owns the trait [`Kek`], the [`Stanza`] that a KEK writes and reads, the table of providers ([`drivers`]),
-//! and the search for the stanza that a configured KEK opens. A provider must never write a
-//! retry, a timeout or a lock of its own, and never take a reference (endpoint, module, key)
-//! from the file: only KEKs that the configuration names are tried.
+//! Owns the trait [`Kek`], the [`Stanza`] that a KEK writes and reads, the table of providers ([`drivers`]), and the KEKs of
+//! one keyring ([`Keks`]): who opens it (`rounds`, `search`), and who holds which part (`share`). A provider must never
+//! write a retry, a timeout or a lock of its own, and never take a reference (endpoint, module, key) from the file: only
+//! KEKs that the configuration names are tried.
 
 pub(crate) mod adapter;
 pub(crate) mod away;
@@ -11,23 +11,31 @@ pub mod aws_kms;
 mod data_key;
 pub mod drivers;
 pub mod file;
+pub mod keks;
 mod local;
 mod make;
+pub mod member;
 pub mod pkcs11;
+mod rounds;
+mod search;
 pub mod settings;
+mod share;
 #[cfg(feature = "toy-provider")]
 #[path = "../../tests/support/toy/mod.rs"]
 mod toy;
+pub mod wrapping;
 
+pub use keks::{Keks, Used};
+pub use rounds::Opened;
+pub use search::open_dek;
 pub use settings::KekConfig;
 
 use crate::deadline::Deadline;
-use crate::envelope::{FILE_ID, KEY, equal};
+use crate::envelope::{FILE_ID, equal};
 use crate::error::{Error, Kind, Result};
-use crate::format::stanza::Stanza;
+use crate::format::stanza::{Part, Stanza};
 use crate::secret::{SecretBytes, SecretPool};
 use crate::secret_source;
-use crate::text::clean;
 
 /// What became of a stanza.
 pub enum Unwrapped {
@@ -73,7 +81,7 @@ pub trait Kek: Send + Sync {
     /// For people: provider and where its key comes from; no secret.
     fn describe(&self) -> String;
 
-    /// Wraps a part of exactly 32 bytes for the file `file_id`.
+    /// Wraps a part of exactly 32 bytes for the file `file_id`. The stanza names the part's holder ([`Stanza::begin`]).
     ///
     /// # Errors
     /// The KEK can't be read or reached.
@@ -81,7 +89,7 @@ pub trait Kek: Send + Sync {
         &self,
         pool: &SecretPool,
         file_id: &[u8; FILE_ID],
-        part: &[u8],
+        part: &Part<'_>,
         deadline: Deadline,
     ) -> Result<Stanza>;
 
@@ -130,6 +138,12 @@ pub trait Kek: Send + Sync {
         false
     }
 
+    /// It can unwrap here what it has wrapped. One that wraps for a public key whose secret is kept elsewhere can't: it is
+    /// proved where the secret is.
+    fn opens_here(&self) -> bool {
+        true
+    }
+
     /// The last contact, for KEKs that are not on this machine.
     fn contact(&self) -> Option<Contact> {
         None
@@ -146,6 +160,7 @@ pub trait Kek: Send + Sync {
 pub struct Budget {
     kib_passes: u64,
     deadline: Deadline,
+    once: bool,
 }
 
 impl Budget {
@@ -154,7 +169,18 @@ impl Budget {
         Budget {
             kib_passes: 4 << 20,
             deadline,
+            once: false,
         }
+    }
+
+    /// From here on each KEK is asked once, until `deadline`: who calls tries again. What was spent stays spent.
+    pub(crate) fn ask_once_until(&mut self, deadline: Deadline) {
+        (self.once, self.deadline) = (true, deadline);
+    }
+
+    /// A KEK is asked once only, see [`Budget::ask_once_until`].
+    pub(crate) fn is_for_one_attempt(&self) -> bool {
+        self.once
     }
 
     /// When all of it has to be over.
@@ -200,89 +226,4 @@ pub fn same_secret(pool: &SecretPool, old: &KekConfig, new: &KekConfig) -> Resul
 fn line(secret: &[u8]) -> &[u8] {
     let line = secret.strip_suffix(b"\n").unwrap_or(secret);
     line.strip_suffix(b"\r").unwrap_or(line)
-}
-
-/// A DEK, and what gave it.
-pub struct Opened {
-    /// The DEK.
-    pub dek: SecretBytes,
-    /// The index of the KEK.
-    pub kek: usize,
-    /// The index of the stanza.
-    pub stanza: usize,
-}
-
-/// Finds the stanza that one of `keks` opens. The first KEK is tried on all stanzas before the next one, so that
-/// one call is enough where it fits.
-///
-/// # Errors
-/// WrongKek where none fits; the KEKs' own errors where none could be tried.
-pub fn open_dek(
-    pool: &SecretPool,
-    keks: &[Box<dyn Kek>],
-    file_id: &[u8; FILE_ID],
-    stanzas: &[Stanza],
-    deadline: Deadline,
-) -> Result<Opened> {
-    const OP: &str = "open the keyring file";
-    let mut budget = Budget::new(deadline);
-    let mut refused = false;
-    let mut failure = None;
-    for (kek, provider) in keks.iter().enumerate() {
-        for (stanza, wrapped) in stanzas.iter().enumerate() {
-            match provider.unwrap(pool, file_id, wrapped, &mut budget) {
-                Ok(Unwrapped::Opened(dek)) if dek.len() == KEY => {
-                    return Ok(Opened { dek, kek, stanza });
-                }
-                Ok(Unwrapped::Opened(_) | Unwrapped::WrongKey) => refused = true,
-                Ok(Unwrapped::NotMine) => {}
-                // What could not be tried says more than what did not fit.
-                Err(e) => {
-                    let better =
-                        |old: &Error| old.kind() == Kind::WrongKek && e.kind() != old.kind();
-                    if failure.as_ref().is_none_or(better) {
-                        failure = Some(e);
-                    }
-                }
-            }
-        }
-    }
-    if let Some(e) = failure {
-        return Err(e);
-    }
-    let configured: Vec<String> = keks.iter().map(|k| k.describe()).collect();
-    let configured = configured.join(", ");
-    if refused {
-        return Err(Error::new(
-            Kind::WrongKek,
-            OP,
-            format!("the configured KEK ({configured}) is not the one that wrapped its DEK"),
-        )
-        .hint(
-            "Put back the passphrase, key file or token that this keyring is under now (a rekey may have changed it: name the new \
-             one in the configuration), or the keyring file that belongs to it. Nothing was changed.",
-        ));
-    }
-    // No stanza belongs to a configured KEK; one that is broken itself is the better news, if it is not taken for something
-    // else than it is (a key file for a passphrase).
-    if let Some(Err(e)) = keks.first().map(|kek| kek.probe(pool, deadline))
-        && e.kind() != Kind::InvalidInput
-    {
-        return Err(e);
-    }
-    // Nothing has authenticated them.
-    let mut present: Vec<String> = stanzas.iter().map(|s| clean(&s.provider)).collect();
-    present.dedup();
-    Err(Error::new(
-        Kind::WrongKek,
-        OP,
-        format!(
-            "its DEK is wrapped by '{}', the configuration names {configured}",
-            present.join("', '")
-        ),
-    )
-    .hint(
-        "Name the KEK that it is under: key_file (--key-file, --key-file-fd) for a key file, passphrase_file (--passphrase-file, \
-         --passphrase-fd) for a passphrase, else the token or KMS key. Nothing was changed.",
-    ))
 }

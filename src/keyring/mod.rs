@@ -19,7 +19,7 @@ pub use notes::only_in_a_file;
 use opening::budget;
 pub use place::lies_in;
 
-use crate::config::{Config, KekConfig, token_storage};
+use crate::config::{Config, KekList, NamedKek, token_storage};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::format::record::{Operation, key_length};
@@ -33,7 +33,7 @@ use crate::secret::{SecretBytes, SecretPool};
 use crate::secret_source::SecretRef;
 use crate::store::file::{ByTool, FileStore, OpenOptions};
 use crate::store::token::TokenStore;
-use crate::store::{Handover, Journal, Live, Mode, Store, StoreInfo};
+use crate::store::{Handover, Journal, Live, Mode, Store, StoreInfo, Synced};
 use crossbeam_utils::sync::ShardedLock;
 use map::Map;
 use sizes::Sizes;
@@ -232,7 +232,7 @@ mod tests {
             path: dir.join("k.ward"),
             read_only: false,
             fingerprint: Vec::new(),
-            keks: vec![LocalConfig::KeyFile(SecretRef::File(kek)).into()],
+            keks: LocalConfig::KeyFile(SecretRef::File(kek)).into(),
             patience: Patience::default(),
             limits: Limits::default(),
             origin: "test".into(),

@@ -74,7 +74,7 @@ impl Keyring {
             path: &config.path,
             mode,
             data_dir: environment.data_dir.clone(),
-            keks: config.keks.iter().map(|kek| kek.kek()).collect(),
+            keks: config.keks.keks(environment.starting),
             deadline,
             kek_patience: config.patience.call,
             fingerprint: config.fingerprint.clone(),
@@ -99,7 +99,7 @@ impl Keyring {
                 .into_iter()
                 .for_each(|sentence| store.warn(sentence));
         }
-        adopt_old(&mut *store, &map, deadline);
+        adopt_old(&mut *store, &map);
         Ok(Keyring {
             map: ShardedLock::new(map),
             store: Mutex::new(store),
@@ -139,7 +139,7 @@ impl Keyring {
 }
 
 /// Brings what an old KEK has opened under the first one as well.
-fn adopt_old(store: &mut dyn Store, map: &Map, deadline: Deadline) {
+fn adopt_old(store: &mut dyn Store, map: &Map) {
     if !store.journal().is_some_and(|j| j.opened_by_an_old_kek()) {
         return;
     }
@@ -147,7 +147,7 @@ fn adopt_old(store: &mut dyn Store, map: &Map, deadline: Deadline) {
     let (Some(journal), Some(live)) = (store.journal(), map.live()) else {
         return;
     };
-    let adopted = journal.adopt(&live, deadline);
+    let adopted = journal.adopt(&live);
     store.warn(match adopted {
         Ok(()) => format!(
             "The keyring was opened by {old}. Its DEK is now wrapped by {} as well; keyring-ward rekey drops the old wrap.",

@@ -91,7 +91,12 @@ fn obstacle(error: &Error, config: &Config, environment: &Environment) -> Option
 /// A folder that the account may not write in, or not enter, without a keyring that the data directory had: what the
 /// volume will be mounted over. Else the error as it is.
 pub(super) fn or_not_mounted(error: Error, config: &Config, environment: &Environment) -> Error {
-    if error.kind() == Kind::NotFound && absent_secret(config).is_some() && config.path.exists() {
+    let lone = !config.keks.listed;
+    if lone
+        && error.kind() == Kind::NotFound
+        && absent_secret(config).is_some()
+        && config.path.exists()
+    {
         return error.hint(
             "Restore it from the copy that is kept apart, or mount its volume. A new one can't open this keyring. Nothing was changed.",
         );

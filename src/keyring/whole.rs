@@ -18,10 +18,8 @@ impl Keyring {
     /// # Errors
     /// InvalidInput, with what to take instead.
     pub fn check_new_secret(&self) -> Result<()> {
-        match self.config.keks.first() {
-            Some(kek) => kek.kek().check_new(&self.pool),
-            None => Ok(()),
-        }
+        let keks = self.config.keks.iter();
+        keks.map(|kek| check_new(kek, &self.pool)).collect()
     }
 
     /// Writes the whole file anew and drops dead records.
@@ -37,9 +35,11 @@ impl Keyring {
     /// Writes the whole file anew under other KEKs, with a new DEK unless `keep_dek`: whoever held
     /// the old KEK and an old copy could open every later file otherwise.
     ///
+    /// All of them wrap, or nothing is written.
+    ///
     /// # Errors
-    /// NotFound: there is no file yet. ReadOnly, Io, and the KEK's own errors.
-    pub fn rekey(&self, keks: &[KekConfig], keep_dek: bool) -> Result<()> {
+    /// NotFound: there is no file yet. ReadOnly, Io, and the KEKs' own errors.
+    pub fn rekey(&self, keks: &KekList, keep_dek: bool) -> Result<()> {
         self.rekey_if(keks, keep_dek, |_| Ok(()))
     }
 
@@ -50,12 +50,12 @@ impl Keyring {
     /// As [`Keyring::rekey`]; those of `allowed`, and nothing was changed then.
     pub fn rekey_if(
         &self,
-        keks: &[KekConfig],
+        keks: &KekList,
         keep_dek: bool,
         allowed: impl FnOnce(&[u8; FINGERPRINT]) -> Result<()>,
     ) -> Result<()> {
         self.check_storage(keks)?;
-        let keks: Vec<_> = keks.iter().map(|kek| kek.kek()).collect();
+        let keks = keks.keks(false);
         self.with_live(|journal, live| {
             if !keep_dek {
                 allowed(&journal.prepare_dek(&keks)?)?;
@@ -74,7 +74,7 @@ impl Keyring {
     ///
     /// # Errors
     /// Config: they would belong onto a token, or off it.
-    pub fn check_storage(&self, keks: &[KekConfig]) -> Result<()> {
+    pub fn check_storage(&self, keks: &KekList) -> Result<()> {
         let to_token = keks.first().is_some_and(|kek| token_storage(kek).is_some());
         let why = match (self.config.token_storage().is_some(), to_token) {
             (false, true) => {
@@ -92,13 +92,30 @@ impl Keyring {
         ))
     }
 
-    /// Checks that `kek` is another one than that which the file is under. After a leak "under the new KEK" must be
-    /// true, so what counts is whether it opens the file, not what it is called.
+    /// Checks that `keks` are others than those which the file is under. After a leak "under the new KEK" must be
+    /// true, so what counts is whether it opens the file, not what it is called. Of a list one has to be another, or the
+    /// threshold.
     ///
     /// # Errors
-    /// InvalidInput: it is the same. The KEK's own errors.
-    pub fn check_new_kek(&self, kek: &KekConfig) -> Result<()> {
-        self.check_storage(std::slice::from_ref(kek))?;
+    /// InvalidInput: they are the same. The KEKs' own errors.
+    pub fn check_new_keks(&self, keks: &KekList) -> Result<()> {
+        self.check_storage(keks)?;
+        let old = &self.config.keks;
+        if keks.listed || old.listed {
+            let is_old = |kek: &&NamedKek| old.contains(kek);
+            let new: Vec<&NamedKek> = keks.iter().filter(|kek| !is_old(kek)).collect();
+            let same = new.is_empty() && keks.len() == old.len();
+            if same && (keks.threshold, keks.listed) == (old.threshold, old.listed) {
+                let why = "the keyring is under these KEKs already";
+                return Err(Error::new(Kind::InvalidInput, "change the KEK", why)
+                    .hint("Nothing was changed. For a new DEK under the same KEKs use reseal."));
+            }
+            return new.iter().try_for_each(|kek| check_new(kek, &self.pool));
+        }
+        keks.iter().try_for_each(|kek| self.check_new_kek(kek))
+    }
+
+    fn check_new_kek(&self, kek: &NamedKek) -> Result<()> {
         let new = kek.kek();
         new.check_new(&self.pool)?;
         let same = |why: String| {
@@ -118,7 +135,7 @@ impl Keyring {
             ));
         }
         // As passphrase and as key file the same secret makes two KEKs, and a leak opens both.
-        for old in &self.config.keks {
+        for old in self.config.keks.all_keys() {
             if kek::same_secret(&self.pool, old, kek)? {
                 return same(format!(
                     "the {} holds the secret that the keyring is under",
@@ -127,6 +144,30 @@ impl Keyring {
             }
         }
         Ok(())
+    }
+
+    /// Wraps the DEK for every one of `keks` that has no valid stanza, and gives what became of each. `strict`: where one
+    /// fails nothing is written. Nothing else changes: the DEK is the same.
+    ///
+    /// # Errors
+    /// NotFound: there is no file yet. Config: the threshold is another one than the file's. ReadOnly, Io.
+    pub fn sync_keks(&self, keks: &KekList, strict: bool) -> Result<Vec<Synced>> {
+        self.check_storage(keks)?;
+        let mut synced = Vec::new();
+        let done = self.with_live(|journal, live| {
+            synced = journal.sync(live, keks.keks(false), strict)?;
+            Ok(())
+        });
+        done.unwrap_or_else(|| Err(on_the_token()))?;
+        Ok(synced)
+    }
+
+    /// Asks every KEK to open its stanza, each for `timeout` at the longest; what came of it stands in the status.
+    /// Readers don't wait, writers do.
+    pub fn test_keks(&self) {
+        if let Some(journal) = self.store().journal() {
+            journal.test(self.config.patience.call);
+        }
     }
 
     /// Writers wait until `f` is done, readers don't. `None`: the store has no journal, or memory not all that belongs into
@@ -143,6 +184,11 @@ impl Keyring {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         Some(f(journal, &map.live()?))
     }
+}
+
+/// Whether the secret of a KEK is good enough for a keyring that comes under it now.
+fn check_new(kek: &NamedKek, pool: &SecretPool) -> Result<()> {
+    kek.kek().check_new(pool)
 }
 
 fn on_the_token() -> Error {

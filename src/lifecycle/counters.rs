@@ -82,6 +82,12 @@ pub struct Counters {
     pub active: AtomicU64,
     /// How many keys it holds.
     pub keys: AtomicU64,
+    /// How many KEKs are tried at a start.
+    pub keks: AtomicU64,
+    /// How many of them opened it when they were asked last.
+    pub keks_answered: AtomicU64,
+    /// 1 while it serves and one of them failed, or has no stanza.
+    pub degraded: AtomicU64,
     fetches: [CachePadded<AtomicU64>; STRIPES],
 }
 
@@ -100,6 +106,9 @@ impl Counters {
             errors: AtomicU64::new(0),
             active: AtomicU64::new(0),
             keys: AtomicU64::new(0),
+            keks: AtomicU64::new(0),
+            keks_answered: AtomicU64::new(0),
+            degraded: AtomicU64::new(0),
             fetches: [const { CachePadded::new(AtomicU64::new(0)) }; STRIPES],
         }
     }

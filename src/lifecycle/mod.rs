@@ -17,12 +17,13 @@ use crate::key::id::list_short_first;
 use crate::key::record::{KeyRecord, KnownKey};
 use crate::keyring::Keyring;
 use crate::panics;
+use crate::store::StoreInfo;
 use arc_swap::{ArcSwapOption, Guard};
 use counters::Counters;
 use last_error::{LastError, LastErrors};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -228,6 +229,30 @@ impl<H: Host> Lifecycle<H> {
         let (active, keys) = keyring.as_ref().map_or((0, 0), |k| (1, k.len() as u64));
         self.counters.active.store(active, Ordering::Relaxed);
         self.counters.keys.store(keys, Ordering::Relaxed);
+        let store = keyring.as_ref().map(|k| k.status().store);
+        let health = store
+            .as_ref()
+            .map(StoreInfo::kek_health)
+            .unwrap_or_default();
+        let set = |counter: &AtomicU64, n: u64| counter.store(n, Ordering::Relaxed);
+        set(&self.counters.keks, health.configured as u64);
+        set(&self.counters.keks_answered, health.answered as u64);
+        set(&self.counters.degraded, health.degraded.is_some().into());
+    }
+
+    /// Asks every KEK to open its stanza, each for `timeout` at the longest, and brings the counters to what came of it.
+    ///
+    /// # Errors
+    /// There is no keyring; the rights that it was loaded with can't be taken on.
+    pub fn test_keks(&self) -> Result<()> {
+        let keyring = self.keyring()?;
+        let current: &Keyring = &keyring;
+        self.host.go_on(|| {
+            current.test_keks();
+            Ok(())
+        })?;
+        self.count_keys();
+        Ok(())
     }
 
     /// Locks the keyring's pages again, for a child after a fork (`mlock` is not inherited).

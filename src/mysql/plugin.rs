@@ -10,6 +10,7 @@ use super::ptr::Handle;
 use super::registry::{self, SERVICE_VERSION, with_plugins};
 use super::state::{self, LIFECYCLE};
 use super::{abi, ptr, status_variables};
+use crate::config::discover::plugin_layer;
 use crate::config::{Config, Layer, OPTIONS, ValueKind, place_of};
 use crate::error::{Error, Kind, Result};
 use crate::kek::drivers::UNDER;
@@ -260,7 +261,7 @@ fn configuration() -> Result<Config> {
             }
         }
     }
-    layer.finish()
+    plugin_layer(layer)?.finish()
 }
 
 /// Memory of the server's allocator with `from` in it and a NUL behind.

@@ -3,12 +3,13 @@
 //! Owns the one table of names. A row is called by its name, the member of a JSON object by the same in lower case; docs/reference/status.md
 //! lists them, and a test compares. A name that is public must never get another meaning.
 
-use super::Status;
+use super::{Status, keks};
 use crate::kek::Contact;
 use crate::lifecycle::counters::Times;
 use crate::lifecycle::last_error::{self, LastError};
 use crate::text::hex;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 
 /// Who looks at the status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +80,7 @@ const fn with_row(
 
 /// All that is told, in the order of the rows.
 #[rustfmt::skip]
-pub const FIELDS: [Field; 30] = [
+pub const FIELDS: [Field; 35] = [
     field("Component_name", ROWS, "the component's name", |_| crate::COMPONENT.into()),
     field("Author", ROWS, "the author", |_| "Keyring Ward".into()),
     field("License", ROWS, "the licence", |_| "Apache-2.0 OR MIT".into()),
@@ -108,6 +109,11 @@ pub const FIELDS: [Field; 30] = [
     with_row("KEK_last_contact", SERVER, "the last contact to a KEK that is not on this machine: in JSON `calls`, `errors`, `last_success`, `last_error`",
         |s| s.store().and_then(|i| i.contact.as_ref()).map(contact).into(),
         |s| s.store().and_then(|i| i.contact.as_ref()).map(contact_row)),
+    with_row("KEKs", LOOKS, "every KEK by itself: below", |s| keks::json(s.store()), |_| None),
+    field("KEKs_configured", LOOKS, "how many KEKs a server tries", |s| s.kek_health().map(|h| h.configured).into()),
+    field("KEKs_answered", LOOKS, "how many of them opened the keyring or their stanza when they were asked last", |s| s.kek_health().map(|h| h.answered).into()),
+    field("Threshold", LOOKS, "how many KEKs are needed", |s| s.store().map(|i| i.threshold).into()),
+    with_row("Degraded", LOOKS, "the keyring serves, and not all of its KEKs do: which. In the rows too, where there are several KEKs", |s| degraded(s).into(), degraded),
     field("Fingerprint", LOOKS, "the DEK's fingerprint", |s| s.store().and_then(|i| i.fingerprint).map(|f| hex(&f)).into()),
     field("Marker_failures", SQL, "how often the marker could not be written", |s| s.store().map(|i| i.marker_failures).into()),
     field("Writes_refused", SQL, "why writes are refused", |s| s.store().and_then(|i| i.refusing.as_deref()).into()),
@@ -119,6 +125,10 @@ pub const FIELDS: [Field; 30] = [
         |s| last_error(&s.last_errors),
         |s| s.refusing().or_else(|| last_error::text(&s.last_errors))),
 ];
+
+fn degraded(status: &Status) -> Option<String> {
+    status.kek_health()?.degraded
+}
 
 fn contact(of: &Contact) -> Value {
     json!({
@@ -162,14 +172,26 @@ fn shown(value: &Value) -> Option<String> {
 }
 
 impl Status {
-    /// Names and values for people, in the order of [`FIELDS`]; `none` stands where there is no value.
-    pub fn rows(&self, view: View, none: &str) -> Vec<(&'static str, String)> {
-        let seen = FIELDS.iter().filter(|f| f.seen_by.contains(&view));
+    /// Names and values for people, in the order of [`FIELDS`], and what is told of each KEK of a list; `none` stands where
+    /// there is no value.
+    pub fn rows(&self, view: View, none: &str) -> Vec<(Cow<'static, str>, String)> {
+        let several = self.store().is_some_and(|store| store.listed);
+        let in_rows = |f: &Field| several && f.name == "Degraded" && view == View::Rows;
+        let seen = FIELDS
+            .iter()
+            .filter(|f| f.seen_by.contains(&view) || in_rows(f));
+        let seen = seen.filter(|f| f.name != "KEKs");
         let value = |f: &Field| match f.row {
             Some(row) => row(self),
             None => shown(&(f.json)(self)),
         };
-        seen.map(|f| (f.name, value(f).unwrap_or_else(|| none.into())))
+        let own = seen.map(|f| (f.name.into(), value(f)));
+        let of_keks = keks::rows(self.store()).into_iter();
+        let of_keks = of_keks.map(|(name, value)| (name.into(), shown(&value)));
+        own.chain(of_keks)
+            .map(|(name, value): (Cow<'static, str>, _)| {
+                (name, value.unwrap_or_else(|| none.into()))
+            })
             .collect()
     }
 

@@ -6,6 +6,7 @@
 use super::{Served, Status};
 use crate::error::Kind;
 use crate::kek::Contact;
+use crate::kek::member::{Answer, KekInfo};
 use crate::keyring;
 use crate::store::{Mode, StoreInfo};
 use crate::text::hex;
@@ -41,8 +42,13 @@ pub struct Metric {
     /// Where it is found; `None`: it is not known now.
     value: fn(&Status) -> Option<String>,
     /// The labels' names and values.
-    labels: fn(&Status) -> Vec<(&'static str, String)>,
+    labels: fn(&Status) -> Labels,
+    /// The values for each KEK; `None`: it has none of its own.
+    of_kek: Option<fn(&KekInfo) -> Option<String>>,
 }
+
+/// Names and values.
+type Labels = Vec<(&'static str, String)>;
 
 const fn metric(
     name: &'static str,
@@ -56,12 +62,25 @@ const fn metric(
         help,
         value,
         labels: |_| Vec::new(),
+        of_kek: None,
+    }
+}
+
+/// A number of each KEK, with the label `kek`.
+const fn of_kek(
+    name: &'static str,
+    help: &'static str,
+    value: fn(&KekInfo) -> Option<String>,
+) -> Metric {
+    Metric {
+        of_kek: Some(value),
+        ..metric(name, Type::Gauge, help, |_| None)
     }
 }
 
 /// All metrics.
 #[rustfmt::skip]
-pub const METRICS: [Metric; 29] = [
+pub const METRICS: [Metric; 36] = [
     metric("keyring_ward_up", Type::Gauge, "1: the keyring is open. Alert on 0.", |s| flag(s.open.is_some())),
     metric("keyring_ward_last_error_number", Type::Gauge, "Number of the last error (docs/reference/errors.md), 0 where nothing is wrong.",
         |s| whole(s.last_errors.first().and_then(|e| e.kind).map_or(0, Kind::number))),
@@ -88,6 +107,18 @@ pub const METRICS: [Metric; 29] = [
     metric("keyring_ward_kek_errors_total", Type::Counter, "Of these, failed.", |s| contact(s, |c| c.errors)),
     metric("keyring_ward_kek_last_success_timestamp_seconds", Type::Gauge, "When that KEK answered last, in seconds since 1970.",
         |s| s.store()?.contact.as_ref()?.last_success.and_then(whole)),
+    metric("keyring_ward_keks", Type::Gauge, "KEKs that a server tries at its start.", |s| s.kek_health().and_then(|h| whole(h.configured))),
+    metric("keyring_ward_keks_answered", Type::Gauge, "Of these, opened the keyring or their stanza when they were asked last. At a start no more are asked than are needed.", |s| s.kek_health().and_then(|h| whole(h.answered))),
+    metric("keyring_ward_keks_needed", Type::Gauge, "KEKs that are needed to open the keyring.", |s| s.store().and_then(|i| whole(i.threshold))),
+    metric("keyring_ward_degraded", Type::Gauge, "1: the keyring serves, and a KEK failed when it was asked last, or has no stanza. Alert on 1.",
+        |s| s.kek_health().and_then(|h| flag(h.degraded.is_some()))),
+    of_kek("keyring_ward_kek_wrapped", "1: the KEK has a stanza in the keyring.", |k| k.wrapped.and_then(flag)),
+    of_kek("keyring_ward_kek_failed", "1: the KEK failed when it was asked last; 0: it opened.", |k| match k.answer {
+        Answer::NotAsked => None,
+        Answer::Opened => flag(false),
+        Answer::Failed { .. } => flag(true),
+    }),
+    of_kek("keyring_ward_kek_latency_seconds", "How long the KEK took when it was asked last.", |k| seconds(k.latency?.as_micros() as u64)),
     metric("keyring_ward_fetches_total", Type::Counter, "Fetches of keys.", |s| served(s, |n| n.fetches)),
     metric("keyring_ward_writes_total", Type::Counter, "Generates, stores and removes.", |s| served(s, |n| n.writes.calls)),
     metric("keyring_ward_write_failures_total", Type::Counter, "Of these, failed.", |s| served(s, |n| n.writes.failed)),
@@ -171,25 +202,48 @@ fn escaped(value: &str) -> String {
 pub fn render(status: &Status) -> String {
     let mut out = String::new();
     for metric in &METRICS {
-        let Some(value) = (metric.value)(status) else {
+        let samples = samples(metric, status);
+        if samples.is_empty() {
             continue;
-        };
-        let labels: Vec<String> = (metric.labels)(status)
-            .iter()
-            .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
-            .collect();
-        let labels = match labels.is_empty() {
-            true => String::new(),
-            false => format!("{{{}}}", labels.join(",")),
-        };
+        }
         let (name, help, kind) = (metric.name, metric.help, metric.kind.name());
         // Writing into a string does not fail.
-        let _ = writeln!(
-            out,
-            "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}"
-        );
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (labels, value) in samples {
+            let _ = writeln!(out, "{name}{} {value}", between_braces(&labels));
+        }
     }
     out
+}
+
+/// The samples of a metric: labels and value.
+fn samples(metric: &Metric, status: &Status) -> Vec<(Labels, String)> {
+    let Some(of_kek) = metric.of_kek else {
+        let value = (metric.value)(status);
+        return value
+            .map(|v| ((metric.labels)(status), v))
+            .into_iter()
+            .collect();
+    };
+    let keks = status.store().map_or(&[][..], |store| &store.keks);
+    let sample = |kek: &KekInfo| {
+        let labels = vec![
+            ("kek", kek.naming.name.clone()),
+            ("provider", kek.naming.provider.to_string()),
+        ];
+        Some((labels, of_kek(kek)?))
+    };
+    keks.iter().filter_map(sample).collect()
+}
+
+fn between_braces(labels: &Labels) -> String {
+    let labels: Vec<String> = (labels.iter())
+        .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
+        .collect();
+    match labels.is_empty() {
+        true => String::new(),
+        false => format!("{{{}}}", labels.join(",")),
+    }
 }
 
 /// The table of docs/reference/status.md.

@@ -1,10 +1,11 @@
 //! What a keyring tells of itself: one struct, from which everything that shows it is made.
 //!
 //! Owns what is told and under which name: the rows of `performance_schema.keyring_component_status`, the JSON of
-//! `keyring_ward_status()` and of the tool, the tool's rows ([`fields`]) and the metrics ([`metrics`]). It must never hold key
+//! `keyring_ward_status()` and of the tool, the tool's rows ([`fields`], [`keks`]) and the metrics ([`metrics`]). It must never hold key
 //! material, and it prints nothing.
 
 pub mod fields;
+pub mod keks;
 pub mod metrics;
 
 use crate::config::Config;

@@ -1,7 +1,6 @@
 //! Headers: whether a keyring is the one that is expected, the keys that it gives, and the DEK of a new one.
 //!
-//! Owns the checks that every store makes in the same order. It must never wrap a DEK without proof that it can be
-//! unwrapped, and never give keys of a header that is not authentic, whose DEK is not the pinned one, or that belongs
+//! Owns the checks that every store makes in the same order. It must never give keys of a header that is not authentic, whose DEK is not the pinned one, or that belongs
 //! to another data directory.
 
 use super::marker;
@@ -10,14 +9,12 @@ use crate::envelope::{FILE_ID, FileKeys, KEY, MAC, equal, fingerprint};
 use crate::error::{Error, Kind, Result};
 use crate::format::damage::damaged;
 use crate::format::header::{self, ParsedHeader};
-use crate::format::stanza::Stanza;
-use crate::kek::{self, Kek};
+use crate::kek::{Keks, Used};
 use crate::key::limits::FINGERPRINT;
 use crate::secret::{SecretBytes, SecretPool};
 use std::path::Path;
 
 const OP: &str = "open the keyring";
-const WRAP: &str = "wrap the DEK";
 
 /// What is expected of a header, and what opens it.
 pub(super) struct Expected<'a> {
@@ -27,7 +24,7 @@ pub(super) struct Expected<'a> {
     pub(super) restore: &'a str,
     pub(super) pool: &'a SecretPool,
     /// The KEKs that may open it.
-    pub(super) keks: &'a [Box<dyn Kek>],
+    pub(super) keks: &'a Keks,
     /// How long all of them together may take.
     pub(super) deadline: Deadline,
     /// The DEK's fingerprint is one of these, where the configuration pins any.
@@ -41,10 +38,10 @@ pub(super) struct OpenHeader {
     pub(super) parsed: ParsedHeader,
     pub(super) dek: SecretBytes,
     pub(super) keys: FileKeys,
-    /// The index of the KEK that opened it.
-    pub(super) kek: usize,
-    /// The index of the stanza that it opened.
-    pub(super) stanza: usize,
+    /// The KEKs that opened it.
+    pub(super) used: Vec<Used>,
+    /// What was wrong with other KEKs: full sentences.
+    pub(super) warnings: Vec<String>,
 }
 
 /// Opens the header at the start of `bytes`.
@@ -60,18 +57,13 @@ pub(super) fn open(bytes: &[u8], expected: &Expected<'_>) -> Result<OpenHeader> 
     };
     let parsed = header::parse_header(bytes).map_err(of_place)?;
     let header = &parsed.header;
-    let opened = kek::open_dek(
-        pool,
-        expected.keks,
-        &header.file_id,
-        &header.stanzas,
-        expected.deadline,
-    )
-    .map_err(|e| match e.kind() {
-        Kind::WrongKek | Kind::Tampered => e.at(place),
-        // About the KEK, not about this keyring.
-        _ => e,
-    })?;
+    let opened = (expected.keks)
+        .open(pool, &header.file_id, &header.stanzas, expected.deadline)
+        .map_err(|e| match e.kind() {
+            Kind::WrongKek | Kind::Tampered => e.at(place),
+            // About the KEK, not about this keyring.
+            _ => e,
+        })?;
     let keys = FileKeys::derive(pool, &opened.dek, &header.salt)?;
     let authenticated = &bytes[..parsed.length - MAC - 4];
     if !equal(&keys.header_mac(authenticated), &parsed.mac) {
@@ -98,8 +90,8 @@ pub(super) fn open(bytes: &[u8], expected: &Expected<'_>) -> Result<OpenHeader> 
         parsed,
         dek: opened.dek,
         keys,
-        kek: opened.kek,
-        stanza: opened.stanza,
+        used: opened.used,
+        warnings: opened.warnings,
     })
 }
 
@@ -114,41 +106,12 @@ pub(super) fn foreign(place: &str, data_dir: Option<&Path>) -> Error {
 }
 
 /// A new DEK: the operating system's randomness, mixed with that of the KEK where it has a generator.
-pub(super) fn new_dek(
-    pool: &SecretPool,
-    keks: &[Box<dyn Kek>],
-    deadline: Deadline,
-) -> Result<SecretBytes> {
+pub(super) fn new_dek(pool: &SecretPool, keks: &Keks, deadline: Deadline) -> Result<SecretBytes> {
     let mut dek = pool.random(KEY)?;
     if let Some(kek) = keks.first() {
         kek.mix_random(&mut dek, deadline)?;
     }
     Ok(dek)
-}
-
-/// Wraps a DEK under the first of `keks`, and proves that what was wrapped can be unwrapped before
-/// anything depends on it.
-pub(super) fn wrap_dek(
-    pool: &SecretPool,
-    keks: &[Box<dyn Kek>],
-    file_id: &[u8; FILE_ID],
-    dek: &SecretBytes,
-    deadline: Deadline,
-) -> Result<Stanza> {
-    let kek = keks
-        .first()
-        .ok_or_else(|| Error::new(Kind::Config, WRAP, "no KEK is configured"))?;
-    let stanza = kek.wrap(pool, file_id, dek, deadline)?;
-    let stanzas = std::slice::from_ref(&stanza);
-    let proof = kek::open_dek(pool, keks, file_id, stanzas, deadline)?;
-    if !equal(&proof.dek, dek) {
-        return Err(Error::new(
-            Kind::Internal,
-            WRAP,
-            "the wrapped DEK unwraps to another one",
-        ));
-    }
-    Ok(stanza)
 }
 
 impl Error {

@@ -13,13 +13,16 @@ use crate::deadline::Deadline;
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
 use crate::format::record::Operation;
-use crate::kek::{Contact, Kek};
+use crate::kek::member::{Answer, KekInfo, Use};
+pub use crate::kek::wrapping::{SyncOutcome, Synced};
+use crate::kek::{Contact, Kek, Keks};
 use crate::key::document::Document;
 use crate::key::id::KeyId;
 use crate::key::limits::FINGERPRINT;
 use crate::key::record::{Change, KeyRecord};
 use lock::Lock;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How a store is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +94,14 @@ pub struct StoreInfo {
     pub key_ref: String,
     /// The last contact to it, where it is not on this machine.
     pub contact: Option<Contact>,
+    /// The KEKs that the stanzas name as their holders, configured or not.
+    pub holders: Vec<String>,
+    /// Every configured KEK by itself.
+    pub keks: Vec<KekInfo>,
+    /// How many of them open it, as the configuration says.
+    pub threshold: u8,
+    /// They stand in a list; else there is one.
+    pub listed: bool,
     /// Bytes of an incomplete record at the end that were left as they are.
     pub torn: u64,
     /// Why writes are refused, if they are.
@@ -99,6 +110,44 @@ pub struct StoreInfo {
     pub marker: MarkerSays,
     /// How often the marker could not be written since the keyring was opened.
     pub marker_failures: u64,
+}
+
+/// How the KEKs of a keyring are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KekHealth {
+    /// How many a server tries at its start.
+    pub configured: usize,
+    /// How many of them opened their stanza when they were asked last.
+    pub answered: usize,
+    /// What is missing of them while the keyring serves: a sentence.
+    pub degraded: Option<String>,
+}
+
+impl StoreInfo {
+    /// How the KEKs are.
+    pub fn kek_health(&self) -> KekHealth {
+        let started = || self.keks.iter().filter(|k| k.naming.usage == Use::Start);
+        let answered = started().filter(|k| k.answer == Answer::Opened);
+        KekHealth {
+            configured: started().count(),
+            answered: answered.count(),
+            degraded: self.degraded(&started().collect::<Vec<_>>()),
+        }
+    }
+
+    fn degraded(&self, started: &[&KekInfo]) -> Option<String> {
+        let named = |test: &dyn Fn(&KekInfo) -> bool| {
+            let names: Vec<String> = (started.iter().filter(|k| test(k)))
+                .map(|kek| format!("'{}' ({})", kek.naming.name, kek.answer.name()))
+                .collect();
+            (self.listed && !names.is_empty()).then(|| names.join(", "))
+        };
+        if let Some(failed) = named(&|kek| kek.answer.has_failed()) {
+            return Some(format!("KEKs that did not open the keyring: {failed}."));
+        }
+        let lacking = named(&|kek| self.exists && kek.wrapped == Some(false));
+        lacking.map(|names| format!("KEKs without a stanza: {names}. Run keyring-ward kek sync."))
+    }
 }
 
 /// Sealed records on some medium: what every store does. A store holds no keys in memory. What only some can do is a part
@@ -204,12 +253,23 @@ pub trait Journal {
     /// As [`Store::append`]; the old content stays in force.
     fn rewrite(&mut self, live: &Live<'_>) -> Result<()>;
 
-    /// Writes everything anew under `keks` (the first one wraps), with a new DEK unless `keep_dek`.
+    /// Writes everything anew under `keks`, all of them, with a new DEK unless `keep_dek`.
     /// A crash leaves either the old file or the new one.
     ///
     /// # Errors
-    /// As [`Journal::rewrite`], and the KEK's own.
-    fn rekey(&mut self, live: &Live<'_>, keks: Vec<Box<dyn Kek>>, keep_dek: bool) -> Result<()>;
+    /// As [`Journal::rewrite`], and the KEKs' own.
+    fn rekey(&mut self, live: &Live<'_>, keks: Keks, keep_dek: bool) -> Result<()>;
+
+    /// Wraps the DEK for every one of `keks` that has no valid stanza, and gives what became of each. `strict`: where one
+    /// fails nothing is written.
+    ///
+    /// # Errors
+    /// As [`Journal::rewrite`]. Config: the DEK is split, and must be split anew, and shares are there for KEKs that are
+    /// not among `keks`.
+    fn sync(&mut self, live: &Live<'_>, keks: Keks, strict: bool) -> Result<Vec<Synced>>;
+
+    /// Asks every KEK to open its stanza; what came of it stands in [`StoreInfo::keks`].
+    fn test(&self, patience: Duration);
 
     /// Every wrap of the DEK is one that `kek` opens, so that a rekey to it would change nothing.
     ///
@@ -222,16 +282,16 @@ pub trait Journal {
     ///
     /// # Errors
     /// There is no file, or its DEK can't be changed; those of the KEK's generator.
-    fn prepare_dek(&mut self, keks: &[Box<dyn Kek>]) -> Result<[u8; FINGERPRINT]>;
+    fn prepare_dek(&mut self, keks: &Keks) -> Result<[u8; FINGERPRINT]>;
 
-    /// It was opened by a KEK that is not the first one, and may be written.
+    /// It was opened by an old key of a KEK, and may be written.
     fn opened_by_an_old_kek(&self) -> bool;
 
-    /// Wraps the DEK by the first KEK as well.
+    /// Wraps the DEK by that KEK's new key as well.
     ///
     /// # Errors
     /// As [`Journal::rewrite`], and the KEK's own; the store stays open under the old one.
-    fn adopt(&mut self, live: &Live<'_>, deadline: Deadline) -> Result<()>;
+    fn adopt(&mut self, live: &Live<'_>) -> Result<()>;
 
     /// The dead records are worth a rewrite.
     fn wants_rewrite(&self) -> bool;

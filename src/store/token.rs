@@ -18,11 +18,12 @@ use crate::error::{Error, Kind, Result};
 use crate::format::header::{Header, finish_header};
 use crate::format::lineage::SHORT;
 use crate::format::record::{Operation, put_plaintext_length, read_plaintext};
+use crate::format::stanza::Stanza;
 use crate::kek::adapter::attempt;
 use crate::kek::away;
 use crate::kek::pkcs11::Pkcs11Config;
 use crate::kek::pkcs11::objects::{Object, Objects};
-use crate::kek::{Contact, Kek};
+use crate::kek::{Contact, Keks};
 use crate::key::limits::FINGERPRINT;
 use crate::key::record::{Change, KeyRecord, ReadChange};
 use crate::os::file;
@@ -56,7 +57,7 @@ pub struct TokenStore {
     data_dir: Option<PathBuf>,
     keeper: Option<Keeper>,
     marker_says: MarkerSays,
-    keks: Vec<Box<dyn Kek>>,
+    keks: Keks,
     patience: Duration,
     pool: SecretPool,
     lock: Option<Arc<Lock>>,
@@ -256,10 +257,7 @@ impl TokenStore {
                 .because(NoKeyring)
                 .hint("A keyring that is opened read-only must exist."));
         }
-        let probed = self
-            .keks
-            .iter()
-            .try_for_each(|kek| kek.probe(&self.pool, deadline));
+        let probed = self.keks.probe(&self.pool, deadline);
         self.collect_kek_warnings();
         probed
     }
@@ -269,9 +267,7 @@ impl TokenStore {
     }
 
     fn collect_kek_warnings(&mut self) {
-        for kek in &self.keks {
-            self.warnings.extend(kek.take_warnings());
-        }
+        self.warnings.extend(self.keks.take_warnings());
     }
 
     /// What the marker says where it is not enforced, and what is to be said of a damaged one.
@@ -316,6 +312,11 @@ impl TokenStore {
             sequence,
             previous: Sha256::digest(label.as_bytes()).into(),
         }
+    }
+
+    /// The stanzas of the head.
+    fn stanzas(&self) -> &[Stanza] {
+        self.opened.as_ref().map_or(&[], |o| &o.header.stanzas)
     }
 
     /// The key in an object.
@@ -376,8 +377,8 @@ impl TokenStore {
         let mut file_id = [0; FILE_ID];
         fill_random(&mut file_id)?;
         let dek = header::new_dek(&self.pool, &self.keks, deadline)?;
-        let stanza = header::wrap_dek(&self.pool, &self.keks, &file_id, &dek, deadline)?;
-        let mut header = Header::first(file_id, stanza);
+        let stanzas = self.keks.wrap(&self.pool, &file_id, &dek, self.patience)?;
+        let mut header = Header::first(file_id, stanzas);
         header.written_at = crate::os::unix_seconds();
         fill_random(&mut header.salt)?;
         let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
@@ -514,8 +515,10 @@ impl Store for TokenStore {
 
     fn mix_random(&self, bytes: &mut [u8]) -> Result<()> {
         let deadline = Deadline::after(self.patience);
-        let mut keks = self.keks.iter();
-        keks.try_for_each(|kek| kek.mix_random(bytes, deadline))
+        match self.keks.first() {
+            Some(kek) => kek.mix_random(bytes, deadline),
+            None => Ok(()),
+        }
     }
 
     fn begin(&mut self) -> Result<()> {
@@ -557,7 +560,9 @@ impl Store for TokenStore {
     fn info(&self) -> StoreInfo {
         let contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
         let mut info = StoreInfo {
-            opened_by: self.keks.first().map(|k| k.describe()).unwrap_or_default(),
+            opened_by: self.keks.describe(&[]),
+            threshold: 1,
+            keks: self.keks.info(self.stanzas()),
             contact: Some(contact.clone()),
             marker: self.marker_says.clone(),
             marker_failures: self.keeper.as_ref().map_or(0, Keeper::failures),

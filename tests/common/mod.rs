@@ -65,7 +65,7 @@ impl Place {
             path: self.keyring_file(),
             read_only: false,
             fingerprint: Vec::new(),
-            keks: vec![LocalConfig::KeyFile(SecretRef::File(self.key_file())).into()],
+            keks: LocalConfig::KeyFile(SecretRef::File(self.key_file())).into(),
             patience: Patience::default(),
             limits: Limits::default(),
             origin: "test".into(),

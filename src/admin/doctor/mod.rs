@@ -11,6 +11,7 @@ mod configuration;
 mod disk;
 mod file;
 mod folder;
+mod keks;
 mod library;
 mod lock;
 mod mandatory;
@@ -142,6 +143,7 @@ pub fn doctor(setup: Setup<'_>) -> Vec<Finding> {
         if folder::check(&mut look, config) {
             file::check(&mut look, config);
             let keys = opens::check(&mut look, config);
+            keks::check(&mut look, config);
             before::check(&mut look, config);
             lock::check(&mut look, config);
             disk::check(&mut look, config);

@@ -23,7 +23,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
         return 0;
     }
     if config.token_storage().is_none() && config.path.symlink_metadata().is_err() {
-        if let Some(kek) = config.keks.first() {
+        for kek in config.keks.iter() {
             let kek = kek.kek();
             match kek.probe(&SecretPool::new(), Deadline::after(config.patience.call)) {
                 Ok(()) => look.ok("KEK", format!("{} answers", kek.describe())),

@@ -2,7 +2,7 @@
 
 use super::Look;
 use crate::config::discover::JSON_NAME;
-use crate::config::{Config, KekConfig};
+use crate::config::{Config, KekConfig, NamedKek};
 use crate::os::{denied, identity, reach};
 use crate::secret_source::SecretRef;
 use std::os::unix::fs::MetadataExt;
@@ -19,7 +19,8 @@ pub(super) fn needed_files(config: &Config) -> Vec<PathBuf> {
         });
         secrets.chain(kek.files()).collect::<Vec<_>>()
     };
-    config.keks.iter().flat_map(of).collect()
+    let keys = config.keks.tried().flat_map(NamedKek::keys);
+    keys.flat_map(of).collect()
 }
 
 pub(super) fn check(look: &mut Look<'_>, config: &Config) {

@@ -62,6 +62,9 @@ pub struct Keyring {
     /// Read the key file's bytes from this descriptor, e.g. 3 with 3<file
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["passphrase_file", "key_file", "passphrase_fd", "passphrase_prompt"])]
     key_file_fd: Option<u32>,
+    /// Try the KEKs for recovery (use = recovery) as well, before all others; a server never does
+    #[arg(long)]
+    recovery: bool,
     /// Any option of the configuration by its name in my.cnf, e.g. aws_kms_key_id=alias/mysql; may be repeated
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = option)]
     options: Vec<(usize, String)>,
@@ -407,7 +410,9 @@ impl Keyring {
             if !direct.is_empty() {
                 whole.override_with(direct);
             }
-            whole.finish()
+            let mut config = whole.finish()?;
+            config.keks.recovering = self.recovery;
+            Ok(config)
         });
         let found = server.as_ref().and_then(|s: &Found| s.data_dir.clone());
         let data_dir = self.datadir.clone().or(found);

@@ -32,7 +32,7 @@ use super::{Budget, Kek, Unwrapped};
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY};
 use crate::error::{Error, Kind, Result};
-use crate::format::stanza::Stanza;
+use crate::format::stanza::{Part, Stanza};
 use crate::secret::{SecretBytes, SecretPool, wipe_stack};
 use client::Session;
 use data_encoding::BASE64;
@@ -191,7 +191,7 @@ impl Kek for AwsKmsKek {
         &self,
         pool: &SecretPool,
         file_id: &[u8; FILE_ID],
-        part: &[u8],
+        part: &Part<'_>,
         deadline: Deadline,
     ) -> Result<Stanza> {
         data_key::wrap(self, pool, file_id, part, deadline)
@@ -213,7 +213,7 @@ impl Kek for AwsKmsKek {
 
     fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()> {
         // What the first write will need, without a trace: the data key is thrown away.
-        self.wrap(pool, &[0; FILE_ID], &[0; KEY], deadline)
+        self.wrap(pool, &[0; FILE_ID], &Part::whole(&[0; KEY]), deadline)
             .map(drop)
     }
 

@@ -6,7 +6,7 @@ use super::{Budget, Kek, Unwrapped, local};
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, WrapKeys};
 use crate::error::{Error, Kind, Result};
-use crate::format::stanza::Stanza;
+use crate::format::stanza::{Part, Stanza};
 use crate::secret::{SecretBytes, SecretPool, fill_random};
 use crate::secret_source::SecretRef;
 use crate::secret_source::{self, Warnings};
@@ -67,7 +67,7 @@ impl Kek for KeyFile {
         &self,
         pool: &SecretPool,
         file_id: &[u8; FILE_ID],
-        part: &[u8],
+        part: &Part<'_>,
         _deadline: Deadline,
     ) -> Result<Stanza> {
         let mut salt = [0; SALT];

@@ -21,7 +21,7 @@ use super::{Budget, Kek, Unwrapped, local};
 use crate::deadline::Deadline;
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
-use crate::format::stanza::Stanza;
+use crate::format::stanza::{Part, Stanza};
 use crate::secret::SecretPool;
 use mechanism::Wrapper;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -87,10 +87,11 @@ impl Kek for Pkcs11Kek {
         &self,
         pool: &SecretPool,
         file_id: &[u8; FILE_ID],
-        part: &[u8],
+        part: &Part<'_>,
         deadline: Deadline,
     ) -> Result<Stanza> {
-        let (part, file_id) = (pool.copy(part)?, *file_id);
+        let (holder, file_id) = (part.holder.cloned(), *file_id);
+        let part = pool.copy(part)?;
         self.session(
             "wrap the DEK on the token",
             pool,
@@ -98,17 +99,12 @@ impl Kek for Pkcs11Kek {
             move |login, config, pool, warnings| {
                 let wrapper = Wrapper::choose(login, config, None)?;
                 warnings.extend(wrapper.warnings());
-                let mut stanza = Stanza {
-                    provider: PROVIDER.into(),
-                    mechanism: wrapper.mechanism.name().into(),
-                    key_ref: login.reference_to(&wrapper.key),
-                    group: 0,
-                    index: 0,
-                    threshold: 1,
-                    params: Vec::new(),
-                    commitment: [0; 32],
-                    blob: Vec::new(),
-                };
+                let mut stanza = Stanza::begin(
+                    (PROVIDER, wrapper.mechanism.name()),
+                    login.reference_to(&wrapper.key),
+                    holder.as_ref(),
+                    Vec::new(),
+                );
                 let wrapped = wrapper.wrap(pool, &stanza.associated_data(&file_id), &part)?;
                 (stanza.commitment, stanza.blob) = (wrapped.commitment, wrapped.blob);
                 Ok(stanza)

@@ -10,7 +10,7 @@ use super::{KeyChoice, Mechanism, Pkcs11Config};
 use super::{Pkcs11Kek, errors, process, with_login};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
-use crate::format::stanza::Stanza;
+use crate::format::stanza::{Part, Stanza};
 use crate::kek::{Budget, Kek, Unwrapped};
 use crate::secret::{SecretPool, fill_random};
 use cryptoki::mechanism::{Mechanism as CkMechanism, MechanismType};
@@ -427,7 +427,7 @@ fn contract(
         outcome: Outcome::Lacking(e.to_string()),
     };
     let probe = kek
-        .wrap(&pool, &FILE, &DEK, deadline)
+        .wrap(&pool, &FILE, &Part::whole(&DEK), deadline)
         .and_then(|s| kek.unwrap(&pool, &FILE, &s, &mut Budget::new(deadline)));
     if let Err(e) = &probe
         && e.kind() == Kind::Config
@@ -440,7 +440,7 @@ fn contract(
             outcome: result.map_or_else(Outcome::Failed, |()| Outcome::Passed),
         });
     };
-    let stanza = match kek.wrap(&pool, &FILE, &DEK, deadline) {
+    let stanza = match kek.wrap(&pool, &FILE, &Part::whole(&DEK), deadline) {
         Ok(stanza) => stanza,
         Err(e) => return step("wrap", Err(e.to_string())),
     };
@@ -494,7 +494,7 @@ fn contract(
         "another key refuses it",
         must(false, open(&other, &FILE, &stanza)),
     );
-    let twice = kek.wrap(&pool, &FILE, &DEK, deadline);
+    let twice = kek.wrap(&pool, &FILE, &Part::whole(&DEK), deadline);
     step(
         "never the same twice",
         match twice {

@@ -5,6 +5,7 @@ use crate::mysql::state::LIFECYCLE;
 use crate::mysql::{abi, cursor::Cursor, ptr, ptr::Handle};
 use crate::status::Status;
 use crate::status::fields::View;
+use std::borrow::Cow;
 use std::ffi::{c_char, c_int};
 
 /// The service's table.
@@ -21,7 +22,7 @@ pub static TABLE: abi::kw_metadata_query = abi::kw_metadata_query {
 const MAX_VALUE: usize = 1024;
 
 /// The rows as they are now.
-fn rows() -> Vec<(&'static str, String)> {
+fn rows() -> Vec<(Cow<'static, str>, String)> {
     Status::of_lifecycle(&LIFECYCLE).rows(View::Rows, "None")
 }
 
@@ -42,7 +43,7 @@ type Rows = Cursor<CRow>;
 
 guarded_fn! {
     fn init(out: *mut abi::kw_handle) -> c_int, failure = 1; {
-        let c_rows = || Ok(rows().into_iter().map(|(k, v)| (printable(k), printable(&v))).collect());
+        let c_rows = || Ok(rows().into_iter().map(|(k, v)| (printable(&k), printable(&v))).collect());
         // SAFETY: the server passes a writable handle.
         unsafe { Rows::begin(out, c_rows)? };
         Ok(0)

@@ -12,22 +12,25 @@ mod mend;
 mod ours;
 mod room;
 pub mod scan;
+mod stanzas;
 pub mod torn;
 pub mod waypoint;
 pub mod window;
 mod write;
 
 use super::header::{self, OpenHeader};
-use super::{Handover, Journal as Rewritten, Live, MarkerSays, Mode, OnDemand, Store, StoreInfo};
+use super::{
+    Handover, Journal as Rewritten, Live, MarkerSays, Mode, OnDemand, Store, StoreInfo, Synced,
+};
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, FileKeys, MAC, fingerprint};
 use crate::error::{Error, Kind, Result};
 use crate::format::damage;
-use crate::format::header::{Header, MAX_HEADER, MAX_STANZAS, ParsedHeader};
+use crate::format::header::{Header, MAX_HEADER, ParsedHeader};
 use crate::format::lineage::{Ancestor, short};
 use crate::format::record::{Operation, key_length};
-use crate::kek::{Budget, Kek, Unwrapped};
+use crate::kek::{Kek, Keks, Used};
 use crate::key::limits::FINGERPRINT;
 use crate::key::record::{Change, ReadChange};
 use crate::os::file::{self, Access};
@@ -65,8 +68,8 @@ pub struct OpenOptions<'a> {
     pub mode: Mode,
     /// Where the marker lies; `None`: there is none.
     pub data_dir: Option<PathBuf>,
-    /// The configured KEKs; the first one wraps new files.
-    pub keks: Vec<Box<dyn Kek>>,
+    /// The configured KEKs.
+    pub keks: Keks,
     /// How long all KEKs together may take now.
     pub deadline: Deadline,
     /// How long a KEK may take later, when the file is made or rekeyed.
@@ -198,9 +201,9 @@ pub struct FileStore {
     keeper: Option<Keeper>,
     /// What a look found out about the marker.
     marker_says: MarkerSays,
-    keks: Vec<Box<dyn Kek>>,
-    kek_in_use: usize,
-    stanza_in_use: usize,
+    keks: Keks,
+    /// The KEKs that opened it.
+    used: Vec<Used>,
     pool: SecretPool,
     limits: Limits,
     /// When the last rewrite ended, well or not, and how long it took.
@@ -245,8 +248,7 @@ impl FileStore {
             data_dir: options.data_dir,
             marker_says: MarkerSays::NotAsked,
             keks: options.keks,
-            kek_in_use: 0,
-            stanza_in_use: 0,
+            used: Vec::new(),
             pool: options.pool,
             limits: options.limits,
             last_rewrite: None,
@@ -342,10 +344,7 @@ impl FileStore {
             );
         }
         // The first write will need the KEK: say now what is wrong with it.
-        match self.keks.first() {
-            Some(kek) => kek.probe(&self.pool, deadline),
-            None => Ok(()),
-        }
+        self.keks.probe(&self.pool, deadline)
     }
 
     /// What to do about a missing file. An interrupted rescue may have left all keys beside it.
@@ -404,9 +403,10 @@ impl FileStore {
             parsed,
             dek,
             keys,
-            kek,
-            stanza,
+            used,
+            warnings,
         } = opened?;
+        self.warnings.extend(warnings);
         let header = &parsed.header;
         predecessor.map_or(Ok(()), |p| p.check_file(&header.file_id, &place))?;
         let memory = predecessor
@@ -469,7 +469,7 @@ impl FileStore {
         }
         self.live_bytes = live;
         self.dead_bytes = dead;
-        (self.kek_in_use, self.stanza_in_use) = (kek, stanza);
+        self.used = used;
         self.journal = Some(Journal {
             inode,
             synced: Some(stamp),
@@ -559,9 +559,7 @@ impl FileStore {
     }
 
     fn collect_kek_warnings(&mut self) {
-        for kek in &self.keks {
-            self.warnings.extend(kek.take_warnings());
-        }
+        self.warnings.extend(self.keks.take_warnings());
     }
 
     fn temporary(&self) -> PathBuf {
@@ -654,12 +652,12 @@ impl Store for FileStore {
 
     fn info(&self) -> StoreInfo {
         let mut info = StoreInfo {
-            opened_by: self
-                .keks
-                .get(self.kek_in_use)
-                .map(|k| k.describe())
-                .unwrap_or_default(),
-            contact: self.keks.get(self.kek_in_use).and_then(|k| k.contact()),
+            opened_by: self.keks.describe(&self.used),
+            contact: self.keks.contact(&self.used),
+            threshold: self.keks.threshold(),
+            listed: self.keks.is_listed(),
+            holders: self.holders(),
+            keks: self.keks.info(self.stanzas()),
             marker_failures: self.keeper.as_ref().map_or(0, Keeper::failures),
             marker: self.marker_says.clone(),
             refusing: self.refusing.as_ref().map(|r| match r {
@@ -685,7 +683,8 @@ impl Store for FileStore {
                 Mode::ReadWrite => 0,
                 Mode::ReadOnly | Mode::Snapshot | Mode::DryRun => j.end.torn,
             };
-            if let Some(stanza) = j.header.stanzas.get(self.stanza_in_use) {
+            let stanza = self.used.first().map_or(0, |used| used.stanza);
+            if let Some(stanza) = j.header.stanzas.get(stanza) {
                 info.mechanism.clone_from(&stanza.mechanism);
                 info.key_ref.clone_from(&stanza.key_ref);
             }
@@ -703,27 +702,24 @@ impl Rewritten for FileStore {
         self.rewrite_all(live)
     }
 
-    fn rekey(&mut self, live: &Live<'_>, keks: Vec<Box<dyn Kek>>, keep_dek: bool) -> Result<()> {
+    fn rekey(&mut self, live: &Live<'_>, keks: Keks, keep_dek: bool) -> Result<()> {
         self.rekey_all(live, keks, keep_dek)
     }
 
-    fn is_under(&self, kek: &dyn Kek, deadline: Deadline) -> Result<bool> {
-        let Some(journal) = &self.journal else {
-            return Ok(false);
-        };
-        let Header {
-            file_id, stanzas, ..
-        } = &journal.header;
-        let mut budget = Budget::new(deadline);
-        for stanza in stanzas {
-            match kek.unwrap(&self.pool, file_id, stanza, &mut budget) {
-                Ok(Unwrapped::Opened(_)) => {}
-                Ok(Unwrapped::NotMine | Unwrapped::WrongKey) => return Ok(false),
-                Err(e) if e.kind() == Kind::WrongKek => return Ok(false),
-                Err(e) => return Err(e),
-            }
+    fn sync(&mut self, live: &Live<'_>, keks: Keks, strict: bool) -> Result<Vec<Synced>> {
+        self.sync_all(live, keks, strict)
+    }
+
+    fn test(&self, patience: Duration) {
+        if let Some(Journal { header, dek, .. }) = &self.journal {
+            let stanzas = &header.stanzas;
+            self.keks
+                .test(&self.pool, &header.file_id, stanzas, dek, patience);
         }
-        Ok(true)
+    }
+
+    fn is_under(&self, kek: &dyn Kek, deadline: Deadline) -> Result<bool> {
+        self.is_all_under(kek, deadline)
     }
 
     fn wants_rewrite(&self) -> bool {
@@ -735,11 +731,11 @@ impl Rewritten for FileStore {
     }
 
     fn opened_by_an_old_kek(&self) -> bool {
-        self.kek_in_use > 0 && self.mode == Mode::ReadWrite && self.journal.is_some()
+        self.old_key_in_use().is_some() && self.mode == Mode::ReadWrite
     }
 
-    fn adopt(&mut self, live: &Live<'_>, deadline: Deadline) -> Result<()> {
-        self.adopt_first_kek(live, deadline)
+    fn adopt(&mut self, live: &Live<'_>) -> Result<()> {
+        self.adopt_first_key(live)
     }
 
     fn needs_rescue(&self) -> bool {
@@ -754,7 +750,7 @@ impl Rewritten for FileStore {
         ) || (self.journal.is_some() && self.mode == Mode::ReadWrite && lost())
     }
 
-    fn prepare_dek(&mut self, keks: &[Box<dyn Kek>]) -> Result<[u8; FINGERPRINT]> {
+    fn prepare_dek(&mut self, keks: &Keks) -> Result<[u8; FINGERPRINT]> {
         self.next_dek(keks)
     }
 }

@@ -9,12 +9,12 @@ use crate::envelope::{Position, RecordCipher};
 use crate::format::frame::{FRAME_OVERHEAD, write_frame};
 use crate::format::header::finish_header;
 use crate::secret::fill_random;
-use crate::store::header::{new_dek, wrap_dek};
+use crate::store::header::new_dek;
 use ours::Since;
 use scan::chain_value;
 use std::io::Write;
 
-const WRITE: &str = "write the keyring file";
+pub(super) const WRITE: &str = "write the keyring file";
 /// Dead bytes below which no rewrite pays.
 pub(super) const MIN_DEAD: u64 = 1 << 20;
 /// How much of a rewrite is held in memory at once, in bytes.
@@ -124,10 +124,12 @@ impl FileStore {
         fill_random(&mut file_id)?;
         let deadline = Deadline::after(self.kek_patience);
         let dek = new_dek(&self.pool, &self.keks, deadline)?;
-        let stanza = wrap_dek(&self.pool, &self.keks, &file_id, &dek, deadline);
+        let stanzas = self
+            .keks
+            .wrap(&self.pool, &file_id, &dek, self.kek_patience);
         self.collect_kek_warnings();
-        let stanza = stanza?;
-        self.write_whole(Header::first(file_id, stanza), dek, first, None)
+        self.used.clear();
+        self.write_whole(Header::first(file_id, stanzas?), dek, first, None)
     }
 
     pub(super) fn rewrite_all(&mut self, live: &Live<'_>) -> Result<()> {
@@ -148,89 +150,8 @@ impl FileStore {
         Ok(())
     }
 
-    /// Rule 14: the whole file anew under other KEKs, with a new DEK unless `keep_dek`. Until the
-    /// rename the old file is in force, from then on the new one.
-    pub(super) fn rekey_all(
-        &mut self,
-        live: &Live<'_>,
-        keks: Vec<Box<dyn Kek>>,
-        keep_dek: bool,
-    ) -> Result<()> {
-        let (Some((mut header, replace)), Some(journal)) = (self.next_generation()?, &self.journal)
-        else {
-            return Err(Error::new(
-                Kind::NotFound,
-                WRITE,
-                format!("'{}' does not exist", self.path.display()),
-            ));
-        };
-        let deadline = Deadline::after(self.kek_patience);
-        let dek = if keep_dek {
-            self.pool.copy(&journal.dek)?
-        } else {
-            match self.prepared.take() {
-                Some(dek) => dek,
-                None => new_dek(&self.pool, &keks, deadline)?,
-            }
-        };
-        let stanzas = vec![wrap_dek(
-            &self.pool,
-            &keks,
-            &header.file_id,
-            &dek,
-            deadline,
-        )?];
-        header.stanzas = stanzas.clone();
-        let result = self.write_whole(header, dek, live, replace);
-        // The rename has happened where only the folder's fsync failed: the stanza says which KEK.
-        let in_force = |j: &Journal| j.header.stanzas == stanzas;
-        if result.is_ok() || self.journal.as_ref().is_some_and(in_force) {
-            self.keks = keks;
-            (self.kek_in_use, self.stanza_in_use) = (0, 0);
-            self.collect_kek_warnings();
-        }
-        result
-    }
-
-    /// The DEK that the next rekey takes; its fingerprint.
-    pub(super) fn next_dek(&mut self, keks: &[Box<dyn Kek>]) -> Result<[u8; FINGERPRINT]> {
-        self.next_generation()?;
-        let dek = match self.prepared.take() {
-            Some(dek) => dek,
-            None => new_dek(&self.pool, keks, Deadline::after(self.kek_patience))?,
-        };
-        fingerprint(self.prepared.insert(dek))
-    }
-
-    /// The DEK is wrapped by a KEK of old, which the configuration still names: wraps it by the first KEK as
-    /// well, so that the next start does not need the old one. The old stanza stays until a rekey.
-    pub(super) fn adopt_first_kek(&mut self, live: &Live<'_>, deadline: Deadline) -> Result<()> {
-        let (Some((mut header, replace)), Some(journal)) = (self.next_generation()?, &self.journal)
-        else {
-            return Ok(());
-        };
-        if header.stanzas.len() >= MAX_STANZAS {
-            return Err(Error::new(
-                Kind::Config,
-                WRITE,
-                format!("the DEK is wrapped {} times already", header.stanzas.len()),
-            )
-            .hint("Run keyring-ward rekey, which leaves the configured KEK's wrap alone."));
-        }
-        let dek = self.pool.copy(&journal.dek)?;
-        let stanza = wrap_dek(&self.pool, &self.keks, &header.file_id, &dek, deadline)?;
-        header.stanzas.push(stanza);
-        let stanzas = header.stanzas.len();
-        let result = self.write_whole(header, dek, live, replace);
-        let in_force = |j: &Journal| j.header.stanzas.len() == stanzas;
-        if self.journal.as_ref().is_some_and(in_force) {
-            (self.kek_in_use, self.stanza_in_use) = (0, stanzas - 1);
-        }
-        result
-    }
-
     /// The header of a rewrite, and what it replaces, if anything; `None`: there is no keyring yet.
-    fn next_generation(&mut self) -> Result<Option<(Header, Option<Since>)>> {
+    pub(super) fn next_generation(&mut self) -> Result<Option<(Header, Option<Since>)>> {
         let missing = self.is_missing();
         let rescue = match &self.refusing {
             None => missing,
@@ -264,7 +185,7 @@ impl FileStore {
 
     /// Rule 13: writes a complete file beside the path, syncs it, puts it in place, syncs the
     /// folder, and goes on with it.
-    fn write_whole(
+    pub(super) fn write_whole(
         &mut self,
         mut header: Header,
         dek: SecretBytes,

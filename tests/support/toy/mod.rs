@@ -9,7 +9,7 @@ use super::{Budget, Kek, Unwrapped, local, make};
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, WrapKeys};
 use crate::error::Result;
-use crate::format::stanza::Stanza;
+use crate::format::stanza::{Part, Stanza};
 use crate::options::{OptionSpec, Section, ValueKind};
 use crate::os::undo::Undo;
 use crate::secret::SecretPool;
@@ -127,7 +127,7 @@ impl Kek for ToyKek {
         &self,
         pool: &SecretPool,
         file_id: &[u8; FILE_ID],
-        part: &[u8],
+        part: &Part<'_>,
         deadline: Deadline,
     ) -> Result<Stanza> {
         let keys = self.wrap_keys(pool, deadline)?;

@@ -104,7 +104,7 @@ fn list(args: &List, json: bool) -> Result<()> {
 }
 
 fn pkcs11(config: &Config) -> Result<&Pkcs11Config> {
-    match config.keks.first().and_then(|kek| kek.settings_of()) {
+    match config.keks.all_keys().find_map(|key| key.settings_of()) {
         Some(pkcs11) => Ok(pkcs11),
         None => Err(Error::new(
             Kind::Config,

@@ -147,7 +147,7 @@ pub fn print_answer(mut answer: serde_json::Value) {
 }
 
 /// Prints names and values in two columns.
-pub fn print_rows(rows: &[(&str, String)]) {
+pub fn print_rows(rows: &[(std::borrow::Cow<'_, str>, String)]) {
     for (name, value) in rows {
         print(&format!("{name:<13} {value}"));
     }
@@ -159,6 +159,17 @@ pub fn print_configuration(written: &Written) {
     print("Component: component_keyring_ward.cnf in the plugin directory");
     print(&format!("  {}", written.json_line()));
     print(&format!("or in my.cnf\n  [keyring_ward]\n{}", lines("  ")));
+    let groups = written.kek_groups();
+    for (head, lines) in &groups {
+        print(&format!("  {head}\n  {}", lines.join("\n  ")));
+    }
+    if !groups.is_empty() {
+        print(
+            "Plugin: in my.cnf, with the first of the two in a file of that name\n  [mysqld]\n  early-plugin-load=keyring_ward.so\n  \
+             loose_keyring_ward_config_file=/etc/mysql/keyring_ward.json",
+        );
+        return;
+    }
     print(&format!(
         "Plugin: in my.cnf\n  [mysqld]\n  early-plugin-load=keyring_ward.so\n{}",
         lines("  loose_keyring_ward_")

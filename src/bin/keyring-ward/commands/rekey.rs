@@ -5,7 +5,7 @@ use crate::options::{Asked, Keyring, SOMEWHERE, file_config, file_written, set};
 use keyring_ward::admin::pin::{Pin, Pinned};
 use keyring_ward::admin::rekey::{self, could_rekey, could_reseal, rekey};
 use keyring_ward::config::written::Written;
-use keyring_ward::config::{Config, KekConfig, Layer};
+use keyring_ward::config::{Config, KekList, Layer};
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::kek::file::LocalConfig;
 use keyring_ward::os::signals;
@@ -131,7 +131,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         fd: args.new_passphrase_fd,
         prompt: args.new_passphrase_prompt,
     };
-    let kek: KekConfig = if let Some(held) = asked.read("New passphrase: ", true)? {
+    let keks: KekList = if let Some(held) = asked.read("New passphrase: ", true)? {
         LocalConfig::Passphrase(SecretRef::Held(held)).into()
     } else {
         match (
@@ -146,7 +146,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
                 LocalConfig::KeyFile(SecretRef::parse(file, "--new-key-file")?).into()
             }
             (_, _, file) => {
-                let mut new = file_config(file.as_deref().unwrap_or(Path::new("")))?;
+                let new = file_config(file.as_deref().unwrap_or(Path::new("")))?;
                 if new.path != config.path {
                     return Err(Error::new(
                         Kind::Config,
@@ -159,12 +159,12 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
                     )
                     .hint("Give both configurations the same path."));
                 }
-                new.keks.remove(0)
+                new.keks
             }
         }
     };
     if args.dry_run {
-        let keys = could_rekey(aim.target(), &kek, args.generate).map_err(by_sql)?;
+        let keys = could_rekey(aim.target(), &keks, args.generate).map_err(by_sql)?;
         print_would(
             json,
             &format!(
@@ -184,7 +184,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         Ok(all)
     };
     let pin = args.wait.pin(&pinned);
-    let done = rekey(aim.target(), &kek, args.keep_dek, args.generate, &pin).map_err(by_sql)?;
+    let done = rekey(aim.target(), &keks, args.keep_dek, args.generate, &pin).map_err(by_sql)?;
     if json {
         print_answer(json_of(&done));
         return Ok(());
@@ -197,11 +197,14 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     } else {
         "a new DEK"
     };
-    let kek = if done.same_key {
-        "the same key as before, wrapped in another way,"
-    } else {
-        "the new KEK"
+    let kek = match (done.same_key, keks.listed) {
+        (true, _) => "the same key as before, wrapped in another way,".to_string(),
+        (false, false) => "the new KEK".into(),
+        (false, true) => format!("{} KEKs", keks.len()),
     };
+    for remark in keks.remarks() {
+        eprintln!("warning: {remark}");
+    }
     print_done(config, &format!("{kek} with {dek}"), &done);
     print("Name the new KEK in the server's configuration before it is started:\n");
     print_configuration(&written);

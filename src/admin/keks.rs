@@ -1,0 +1,181 @@
+//! The KEKs of a keyring: which there are, whether each opens it, and one more or one less.
+//!
+//! Owns what `kek list`, `test`, `add`, `remove` and `sync` do, by the tool or by a server. The configuration says which
+//! KEKs there are: nothing here writes it. It must never take a KEK out without a new DEK, and never write half of a change.
+
+use super::pin::{self, Pin};
+use super::rekey::{Outcome, put_under};
+use super::{Target, open_alone, open_dry, open_to_look};
+use crate::config::{Config, KekList};
+use crate::error::{Error, Kind, Result};
+use crate::keyring::Keyring;
+use crate::os::signals;
+use crate::secret::SecretPool;
+use crate::text::shorten;
+
+pub use crate::kek::member::{Answer, KekInfo, Naming, Use};
+pub use crate::kek::wrapping::{SyncOutcome, Synced};
+
+const ADD: &str = "wrap the DEK for one more KEK";
+const REMOVE: &str = "take a KEK out";
+
+/// Every configured KEK, as far as the file and the opening of it tell. Those that were not needed were not asked.
+///
+/// # Errors
+/// All errors of opening a keyring.
+pub fn list<'a>(target: impl Into<Target<'a>>) -> Result<Vec<KekInfo>> {
+    let keyring = open_to_look(&target.into(), &SecretPool::new())?;
+    Ok(keyring.status().store.keks)
+}
+
+/// The same after each KEK was asked to open its stanza, each for `timeout` at the longest. Recovery KEKs are asked where
+/// the configuration says that a recovery is meant ([`KekList::recovering`]).
+///
+/// # Errors
+/// All errors of opening a keyring.
+pub fn test<'a>(target: impl Into<Target<'a>>) -> Result<Vec<KekInfo>> {
+    let keyring = open_to_look(&target.into(), &SecretPool::new())?;
+    Ok(test_serving(&keyring))
+}
+
+/// [`test`] of a keyring that is open.
+pub fn test_serving(keyring: &Keyring) -> Vec<KekInfo> {
+    keyring.test_keks();
+    keyring.status().store.keks
+}
+
+/// Whether [`add`] or [`sync`] would have to fail before a KEK is asked; gives the number of keys.
+///
+/// # Errors
+/// As [`add`].
+pub fn could_sync<'a>(target: impl Into<Target<'a>>) -> Result<usize> {
+    Ok(open_dry(&target.into())?.len())
+}
+
+/// Wraps the DEK for the KEK `name`, which the configuration names already: for it and for every other that lacks a valid
+/// stanza, or nothing is written. A split DEK is split anew, which takes all KEKs. The DEK is the same.
+///
+/// # Errors
+/// NotFound: the configuration names no such KEK. Config: the threshold is another one than the file's. What kept a KEK
+/// from wrapping. Locked: a server holds the file. All errors of opening and writing a keyring.
+pub fn add<'a>(target: impl Into<Target<'a>>, name: &str) -> Result<Vec<Synced>> {
+    let target = target.into();
+    check_named(&target.config.keks, name, ADD)?;
+    let keyring = open_alone(&target)?;
+    signals::check(ADD)?;
+    add_serving(&keyring, target.config, name)
+}
+
+/// [`add`] to a keyring that serves. `config` is its configuration as it is now. The caller loads the keyring anew.
+///
+/// # Errors
+/// As [`add`]; Config: it is not about this keyring.
+pub fn add_serving(keyring: &Keyring, config: &Config, name: &str) -> Result<Vec<Synced>> {
+    let keks = about(keyring, config)?;
+    check_named(keks, name, ADD)?;
+    let synced = keyring.sync_keks(keks, true)?;
+    let mut failed = None;
+    let mut done = Vec::new();
+    for one in synced {
+        match one.outcome {
+            SyncOutcome::Failed(e) => failed = failed.or(Some(e)),
+            _ => done.push(one),
+        }
+    }
+    match failed {
+        Some(e) => Err(e),
+        None => Ok(done),
+    }
+}
+
+/// Wraps the DEK for every configured KEK that has no valid stanza, and gives what became of each: one that is away keeps
+/// no other from it. The DEK is the same.
+///
+/// # Errors
+/// Config: the threshold is another one than the file's. All errors of opening and writing a keyring.
+pub fn sync<'a>(target: impl Into<Target<'a>>) -> Result<Vec<Synced>> {
+    let target = target.into();
+    let keyring = open_alone(&target)?;
+    signals::check(ADD)?;
+    sync_serving(&keyring, target.config)
+}
+
+/// [`sync`] of a keyring that serves. `config` is its configuration as it is now. The caller loads the keyring anew.
+///
+/// # Errors
+/// As [`sync`]; Config: it is not about this keyring.
+pub fn sync_serving(keyring: &Keyring, config: &Config) -> Result<Vec<Synced>> {
+    keyring.sync_keks(about(keyring, config)?, false)
+}
+
+/// Takes the KEK `name` out: the file is written anew under all other configured KEKs, with a new DEK, because who held
+/// the KEK and has an old copy could open every later file otherwise. The configuration may name it still, or no more.
+///
+/// # Errors
+/// NotFound: neither the configuration nor the file names it. Config: what is left opens nothing, or a configuration does
+/// not admit the new DEK. What kept another KEK from wrapping. All errors of opening and writing a keyring.
+pub fn remove<'a>(target: impl Into<Target<'a>>, name: &str, pin: &Pin<'_>) -> Result<Outcome> {
+    let target = target.into();
+    let keyring = open_alone(&target)?;
+    let keks = left(&keyring, &target.config.keks, name)?;
+    signals::check(REMOVE)?;
+    let done = put_under(&keyring, &keks, false, |new| pin.admit(new))?;
+    Ok(done.beside(target.config))
+}
+
+/// Whether [`remove`] would have to fail, as far as that shows without writing; gives the number of keys.
+///
+/// # Errors
+/// As [`remove`].
+pub fn could_remove<'a>(target: impl Into<Target<'a>>, name: &str) -> Result<usize> {
+    let target = target.into();
+    let keyring = open_dry(&target)?;
+    let keks = left(&keyring, &target.config.keks, name)?;
+    super::rekey::probe(target.config, &keks)?;
+    Ok(keyring.len())
+}
+
+/// [`remove`] from a keyring that serves. `config` is its configuration as it is now. The caller loads the keyring anew.
+///
+/// # Errors
+/// As [`remove`]; Config: it is not about this keyring.
+pub fn remove_serving(keyring: &Keyring, config: &Config, name: &str) -> Result<Outcome> {
+    let keks = left(keyring, about(keyring, config)?, name)?;
+    put_under(keyring, &keks, false, |new| {
+        pin::admit_at_once(&config.fingerprint, new)
+    })
+}
+
+/// The KEKs of a configuration that is about this keyring.
+fn about<'a>(keyring: &Keyring, config: &'a Config) -> Result<&'a KekList> {
+    if config.path == keyring.config().path {
+        return Ok(&config.keks);
+    }
+    let why = "the configuration names another path now";
+    Err(Error::new(Kind::Config, ADD, why).hint("Load the keyring anew first."))
+}
+
+/// The KEKs without the one that goes.
+fn left(keyring: &Keyring, keks: &KekList, name: &str) -> Result<KekList> {
+    if keks.find(name).is_some() {
+        return keks.without(name);
+    }
+    let holders = keyring.status().store.holders;
+    match holders.iter().any(|holder| holder == name) {
+        true => Ok(keks.clone()),
+        false => Err(unknown(name, REMOVE)),
+    }
+}
+
+fn check_named(keks: &KekList, name: &str, op: &'static str) -> Result<()> {
+    match keks.find(name) {
+        Some(_) => Ok(()),
+        None => Err(unknown(name, op)),
+    }
+}
+
+fn unknown(name: &str, op: &'static str) -> Error {
+    let why = format!("the configuration names no KEK '{}'", shorten(name));
+    Error::new(Kind::NotFound, op, why)
+        .hint("Write it into keks first; keyring-ward kek list shows those that are there. Nothing was changed.")
+}

@@ -1,0 +1,357 @@
+//! Opening: which KEKs are tried, in which order, how often and how long.
+//!
+//! Owns the rounds. Each KEK gets one attempt in each round, and a third of the time that is left at most, so that a dead
+//! one does not starve the next; rounds go on until enough parts are there, until nothing more can be expected, or until
+//! the deadline. What was refused is not tried again. It must never try a recovery KEK for a server, and never take a part
+//! for more than the configured threshold makes it.
+
+use super::Budget;
+use super::keks::{Keks, Used};
+use super::member::Member;
+use super::search::{Found, OP, Tried, no_stanza, open_dek, refused, search};
+use super::share::{combine, split_of};
+use crate::deadline::{Backoff, Deadline};
+use crate::envelope::FILE_ID;
+use crate::error::{Error, Kind, Result};
+use crate::format::stanza::{Share, Stanza};
+use crate::secret::{SecretBytes, SecretPool};
+
+/// A DEK, and what gave it.
+pub struct Opened {
+    /// The DEK. Nothing has proved it yet: that is the header's MAC.
+    pub dek: SecretBytes,
+    /// The KEKs that gave it: one, or as many as the threshold.
+    pub used: Vec<Used>,
+    /// What was wrong with others: full sentences.
+    pub warnings: Vec<String>,
+}
+
+impl Keks {
+    /// Finds the DEK.
+    ///
+    /// # Errors
+    /// WrongKek: none fits. Tampered: the file asks for less than is configured, or its shares don't belong together. The
+    /// KEKs' own errors; with several KEKs one that has them all.
+    pub fn open(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        stanzas: &[Stanza],
+        deadline: Deadline,
+    ) -> Result<Opened> {
+        open(self, pool, file_id, stanzas, deadline)
+    }
+}
+
+fn open(
+    keks: &Keks,
+    pool: &SecretPool,
+    file_id: &[u8; FILE_ID],
+    stanzas: &[Stanza],
+    deadline: Deadline,
+) -> Result<Opened> {
+    let split = split_of(stanzas)?;
+    if let (true, None, [member]) = (keks.is_lone(), &split, &keks.members[..]) {
+        let found = member.asked(|| {
+            let found = open_dek(pool, &member.keys, file_id, stanzas, deadline)?;
+            let stanza = stanzas.get(found.stanza).cloned();
+            Ok((found, stanza))
+        })?;
+        return Ok(Opened {
+            used: vec![used(0, &found)],
+            dek: found.dek,
+            warnings: Vec::new(),
+        });
+    }
+    check_threshold(keks, split.as_ref(), stanzas)?;
+    Rounds {
+        keks,
+        pool,
+        file_id,
+        stanzas,
+        split,
+        parts: Vec::new(),
+        budget: Budget::new(deadline),
+        deadline,
+    }
+    .run()
+}
+
+fn used(member: usize, found: &Found) -> Used {
+    Used {
+        member,
+        key: found.kek,
+        stanza: found.stanza,
+    }
+}
+
+/// A file whose stanzas ask for fewer KEKs than the configuration is none that the configuration describes: whoever may
+/// call one KEK's encrypt could have written it.
+fn check_threshold(keks: &Keks, split: Option<&Share>, stanzas: &[Stanza]) -> Result<()> {
+    let wanted = keks.threshold;
+    let has = split.map_or(1, |share| share.threshold);
+    let lower = |name: &str, has: u8| {
+        let of = if name.is_empty() {
+            String::new()
+        } else {
+            format!(" by the KEK '{name}'")
+        };
+        let why = format!(
+            "the configuration demands {wanted} KEKs (threshold), its stanzas claim that {has} is enough{of}"
+        );
+        Err(Error::new(Kind::Tampered, OP, why).hint(
+            "Somebody who may use one of the KEKs could have written it: restore the file from a backup. If threshold was \
+             raised in the configuration, put it back, and bring the keyring under the new configuration by keyring-ward \
+             rekey. Nothing was changed.",
+        ))
+    };
+    if has < wanted {
+        return lower("", has);
+    }
+    // One that stands for a KEK that a server tries, and has the whole DEK.
+    let starts = |stanza: &&Stanza| {
+        let mut members = keks.members.iter().filter(|m| m.starts());
+        stanza.share().is_none() && members.any(|m| m.is_named_by(stanza))
+    };
+    match stanzas.iter().find(starts) {
+        Some(Stanza {
+            holder: Some(holder),
+            ..
+        }) if wanted > 1 => lower(&holder.kek, 1),
+        _ => Ok(()),
+    }
+}
+
+/// What an attempt gave.
+enum Attempt {
+    Part(Found),
+    /// It need not be tried again.
+    Refused(Error),
+    /// It may be otherwise in a moment.
+    MayPass(Error),
+}
+
+/// A part that was opened, with the share's number; `None`: the whole DEK.
+struct Given {
+    number: Option<u8>,
+    part: SecretBytes,
+    used: Used,
+}
+
+struct Rounds<'a> {
+    keks: &'a Keks,
+    pool: &'a SecretPool,
+    file_id: &'a [u8; FILE_ID],
+    stanzas: &'a [Stanza],
+    split: Option<Share>,
+    parts: Vec<Given>,
+    budget: Budget,
+    deadline: Deadline,
+}
+
+impl Rounds<'_> {
+    fn run(mut self) -> Result<Opened> {
+        let mut waiting = order(self.keks);
+        let mut errors: Vec<(usize, Error)> = Vec::new();
+        let mut backoff = Backoff::new();
+        loop {
+            let mut again = Vec::new();
+            for member in waiting {
+                if self.deadline.passed() {
+                    again.push(member);
+                    continue;
+                }
+                let attempt = self.attempt(member);
+                errors.retain(|(m, _)| *m != member);
+                match attempt {
+                    Attempt::Part(found) => {
+                        if let Some(opened) = self.take(member, found, &errors)? {
+                            return Ok(opened);
+                        }
+                    }
+                    Attempt::Refused(e) => errors.push((member, e)),
+                    Attempt::MayPass(e) => {
+                        errors.push((member, e));
+                        again.push(member);
+                    }
+                }
+            }
+            if again.is_empty() || self.deadline.passed() || !backoff.pause(&self.deadline) {
+                return Err(self.none(errors));
+            }
+            waiting = again;
+        }
+    }
+
+    /// The stanzas that a KEK may be tried on: not those whose share is here already, nor what the threshold forbids.
+    fn candidates(&self, member: &Member) -> Vec<(usize, &Stanza)> {
+        let mut all = self.keks.candidates(member, self.stanzas);
+        all.retain(|(_, stanza)| match stanza.share() {
+            Some(share) => self.parts.iter().all(|p| p.number != Some(share.number)),
+            // The whole DEK by one KEK alone: where a threshold is configured, only a recovery KEK has it.
+            None => self.keks.threshold == 1 || !member.starts(),
+        });
+        all
+    }
+
+    fn attempt(&mut self, index: usize) -> Attempt {
+        let (keks, pool, file_id) = (self.keks, self.pool, self.file_id);
+        let member = &keks.members[index];
+        let mut budget = std::mem::replace(&mut self.budget, Budget::new(self.deadline));
+        budget.ask_once_until(self.deadline.third());
+        let own = self.candidates(member);
+        let asked =
+            member.asked(
+                || match search(pool, &member.keys, file_id, &own, &mut budget)? {
+                    Tried::Found(found) => {
+                        let stanza = self.stanzas.get(found.stanza).cloned();
+                        Ok((found, stanza))
+                    }
+                    Tried::Refused => Err(refused(&member.keys)),
+                    Tried::NotMine => Err(no_stanza(&member.describe())),
+                },
+            );
+        self.budget = budget;
+        match asked {
+            Ok(found) => Attempt::Part(found),
+            Err(e) if may_pass(&e, keks, member) => Attempt::MayPass(e),
+            Err(e) => Attempt::Refused(e),
+        }
+    }
+
+    /// Takes a part; the DEK where that is enough.
+    fn take(
+        &mut self,
+        member: usize,
+        found: Found,
+        errors: &[(usize, Error)],
+    ) -> Result<Option<Opened>> {
+        let used = used(member, &found);
+        let number = self.stanzas[found.stanza].share().map(|share| share.number);
+        let part = found.dek;
+        self.parts.push(Given { number, part, used });
+        let is_whole = number.is_none();
+        let shares: Vec<(u8, &SecretBytes)> = (self.parts.iter())
+            .filter_map(|p| Some((p.number?, &p.part)))
+            .collect();
+        let enough = |split: &Share| shares.len() >= usize::from(split.threshold);
+        let dek = match is_whole {
+            true => self.parts.pop().map(|given| given.part),
+            false if self.split.as_ref().is_some_and(enough) => Some(combine(self.pool, &shares)?),
+            false => None,
+        };
+        let Some(dek) = dek else { return Ok(None) };
+        let used = match is_whole {
+            true => vec![used],
+            false => self.parts.iter().map(|p| p.used).collect(),
+        };
+        Ok(Some(Opened {
+            dek,
+            used,
+            warnings: self.warnings(errors),
+        }))
+    }
+
+    /// What was wrong with those that were tried before enough had answered, and what a start should tell of the stanzas.
+    fn warnings(&self, errors: &[(usize, Error)]) -> Vec<String> {
+        let members = &self.keks.members;
+        let mut all: Vec<String> = errors
+            .iter()
+            .map(|(member, e)| {
+                let name = &members[*member].naming.name;
+                format!("The KEK '{name}' did not open the keyring, others did: {e}")
+            })
+            .collect();
+        let has = self.split.map_or(1, |split| split.threshold);
+        if has > self.keks.threshold {
+            all.push(format!(
+                "The keyring needs {has} KEKs, the configuration says {} (threshold). Correct it, or bring the keyring under it \
+                 by keyring-ward rekey.",
+                self.keks.threshold
+            ));
+        }
+        for holder in self.stanzas.iter().filter_map(|s| s.holder.as_ref()) {
+            if self.keks.listed && members.iter().all(|m| m.naming.name != holder.kek) {
+                all.push(format!(
+                    "The keyring can also be opened by the KEK '{0}', which the configuration does not name. keyring-ward kek \
+                     remove {0} ends that.",
+                    holder.kek
+                ));
+            }
+        }
+        all.dedup();
+        all
+    }
+
+    /// Why the keyring could not be opened: what was wrong with each KEK.
+    fn none(&self, errors: Vec<(usize, Error)>) -> Error {
+        let name = |member: usize| self.keks.members[member].naming.name.as_str();
+        let kinds: Vec<String> = (errors.iter())
+            .map(|(m, e)| format!("{}: {}", name(*m), e.kind().name()))
+            .collect();
+        let kinds = match kinds.is_empty() {
+            true => "none could be tried".into(),
+            false => kinds.join(", "),
+        };
+        let why = match &self.split {
+            Some(split) => format!(
+                "{} of the {} shares that are needed were opened ({kinds})",
+                self.parts.len(),
+                split.threshold
+            ),
+            None => format!("none of the KEKs that were tried opened it ({kinds})"),
+        };
+        let each: Vec<String> = (errors.iter())
+            .map(|(m, e)| format!("{}: {e}", name(*m)))
+            .collect();
+        let kind = errors
+            .iter()
+            .map(|(_, e)| e.kind())
+            .min_by_key(|k| rank(*k));
+        let hint = format!("{} Nothing was changed.", each.join(" | "));
+        Error::new(kind.unwrap_or(Kind::Timeout), OP, why).hint(hint.trim_start())
+    }
+}
+
+/// Which of several KEKs' kinds the whole gets: what may pass before what somebody has to mend, a wrong KEK last.
+fn rank(kind: Kind) -> usize {
+    const ORDER: [Kind; 8] = [
+        Kind::Unreachable,
+        Kind::Timeout,
+        Kind::NotFound,
+        Kind::Denied,
+        Kind::Config,
+        Kind::Permission,
+        Kind::InvalidInput,
+        Kind::Tampered,
+    ];
+    let last = match kind {
+        Kind::WrongKek => ORDER.len() + 1,
+        _ => ORDER.len(),
+    };
+    ORDER.iter().position(|k| *k == kind).unwrap_or(last)
+}
+
+/// The KEKs that are tried: those of the keyring's region first, then as they are configured. Where a recovery is meant,
+/// the recovery KEKs before all.
+fn order(keks: &Keks) -> Vec<usize> {
+    let members = keks.members.iter().enumerate();
+    let tried = members.filter(|(_, m)| m.starts() || keks.recovering || keks.is_lone());
+    let mut order: Vec<(bool, bool, usize)> = tried
+        .map(|(i, m)| {
+            let elsewhere = keks.region.is_none() || m.naming.region != keks.region;
+            (m.starts(), elsewhere, i)
+        })
+        .collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, _, i)| i).collect()
+}
+
+/// The trouble may be over in a moment.
+fn may_pass(e: &Error, keks: &Keks, member: &Member) -> bool {
+    match e.kind() {
+        Kind::Unreachable | Kind::Timeout => true,
+        Kind::NotFound => keks.patient && member.lacks_a_secret(),
+        _ => false,
+    }
+}

@@ -1,0 +1,180 @@
+//! The DEK under other KEKs, or under more: rekey, sync, and what an old key has opened.
+//!
+//! Owns which stanzas a file has. Until the rename of a rewrite the old file is in force, from then on the new one, so
+//! that a crash leaves either. It must never write a stanza that was not proved, and never drop one but in a rekey.
+
+use super::write::WRITE;
+use super::*;
+use crate::format::header::MAX_STANZAS;
+use crate::format::stanza::Stanza;
+use crate::kek::{Budget, Unwrapped};
+use crate::store::header::new_dek;
+use crate::store::{SyncOutcome, Synced};
+
+impl FileStore {
+    /// The stanzas of the file.
+    pub(super) fn stanzas(&self) -> &[Stanza] {
+        self.journal.as_ref().map_or(&[], |j| &j.header.stanzas)
+    }
+
+    /// The KEKs that the stanzas name.
+    pub(super) fn holders(&self) -> Vec<String> {
+        let holders = self.stanzas().iter().filter_map(|s| s.holder.as_ref());
+        holders.map(|holder| holder.kek.clone()).collect()
+    }
+
+    /// Rule 14: the whole file anew under other KEKs, with a new DEK unless `keep_dek`.
+    pub(super) fn rekey_all(&mut self, live: &Live<'_>, keks: Keks, keep_dek: bool) -> Result<()> {
+        let (Some((mut header, replace)), Some(journal)) = (self.next_generation()?, &self.journal)
+        else {
+            return Err(self.not_there());
+        };
+        let dek = if keep_dek {
+            self.pool.copy(&journal.dek)?
+        } else {
+            match self.prepared.take() {
+                Some(dek) => dek,
+                None => new_dek(&self.pool, &keks, Deadline::after(self.kek_patience))?,
+            }
+        };
+        let stanzas = keks.wrap(&self.pool, &header.file_id, &dek, self.kek_patience)?;
+        header.set_stanzas(stanzas);
+        self.write_under(header, dek, live, replace, keks)
+    }
+
+    fn not_there(&self) -> Error {
+        let why = format!("'{}' does not exist", self.path.display());
+        Error::new(Kind::NotFound, WRITE, why)
+    }
+
+    /// Writes the file under the stanzas of `header`, and goes on with `keks`.
+    fn write_under(
+        &mut self,
+        header: Header,
+        dek: SecretBytes,
+        live: &Live<'_>,
+        replace: Option<ours::Since>,
+        keks: Keks,
+    ) -> Result<()> {
+        let stanzas = header.stanzas.clone();
+        let result = self.write_whole(header, dek, live, replace);
+        // The rename has happened where only the folder's fsync failed: the stanzas say which KEKs.
+        let in_force = |j: &super::Journal| j.header.stanzas == stanzas;
+        if result.is_ok() || self.journal.as_ref().is_some_and(in_force) {
+            self.keks = keks;
+            self.used = Vec::new();
+            self.collect_kek_warnings();
+        }
+        result
+    }
+
+    /// The DEK that the next rekey takes; its fingerprint.
+    pub(super) fn next_dek(&mut self, keks: &Keks) -> Result<[u8; FINGERPRINT]> {
+        self.next_generation()?;
+        let dek = match self.prepared.take() {
+            Some(dek) => dek,
+            None => new_dek(&self.pool, keks, Deadline::after(self.kek_patience))?,
+        };
+        fingerprint(self.prepared.insert(dek))
+    }
+
+    /// Wraps the DEK for every KEK of `keks` that has no valid stanza. `strict`: for all, or nothing is written.
+    pub(super) fn sync_all(
+        &mut self,
+        live: &Live<'_>,
+        keks: Keks,
+        strict: bool,
+    ) -> Result<Vec<Synced>> {
+        let (Some((mut header, replace)), Some(journal)) = (self.next_generation()?, &self.journal)
+        else {
+            return Err(self.not_there());
+        };
+        let dek = self.pool.copy(&journal.dek)?;
+        let old = journal.header.stanzas.clone();
+        keks.test(&self.pool, &header.file_id, &old, &dek, self.kek_patience);
+        let (made, synced) =
+            keks.complete(&self.pool, &header.file_id, &old, &dek, self.kek_patience)?;
+        let failed = synced
+            .iter()
+            .any(|s| matches!(s.outcome, SyncOutcome::Failed(_)));
+        if made == old || strict && failed {
+            return Ok(synced);
+        }
+        if made.len() > MAX_STANZAS {
+            let why = format!("the DEK would be wrapped {} times", made.len());
+            return Err(too_many(why));
+        }
+        header.set_stanzas(made);
+        self.write_under(header, dek, live, replace, keks)?;
+        Ok(synced)
+    }
+
+    /// The KEK that opened the whole DEK by an old key of its own, which the configuration still names.
+    pub(super) fn old_key_in_use(&self) -> Option<Used> {
+        let stanzas = self.stanzas();
+        let whole = |used: &&Used| {
+            stanzas
+                .get(used.stanza)
+                .is_some_and(|s| s.share().is_none())
+        };
+        let old = self.used.iter().find(|used| used.key > 0);
+        old.filter(whole).copied()
+    }
+
+    /// Wraps the DEK by the KEK's new key as well, so that the next start does not need the old one. The old stanza stays
+    /// until a rekey.
+    pub(super) fn adopt_first_key(&mut self, live: &Live<'_>) -> Result<()> {
+        let Some(Used { member, .. }) = self.old_key_in_use() else {
+            return Ok(());
+        };
+        let (Some((mut header, replace)), Some(journal)) = (self.next_generation()?, &self.journal)
+        else {
+            return Ok(());
+        };
+        let mut stanzas = header.stanzas.clone();
+        if stanzas.len() >= MAX_STANZAS {
+            return Err(too_many(format!(
+                "the DEK is wrapped {} times already",
+                stanzas.len()
+            )));
+        }
+        let dek = self.pool.copy(&journal.dek)?;
+        let (id, patience) = (&header.file_id, self.kek_patience);
+        stanzas.push(self.keks.wrap_for(member, &self.pool, id, &dek, patience)?);
+        let stanza = stanzas.len() - 1;
+        header.set_stanzas(stanzas);
+        let result = self.write_whole(header, dek, live, replace);
+        if self.stanzas().len() > stanza {
+            let key = 0;
+            self.used = vec![Used {
+                member,
+                key,
+                stanza,
+            }];
+        }
+        result
+    }
+
+    /// Every wrap of the DEK is one that `kek` opens.
+    pub(super) fn is_all_under(&self, kek: &dyn Kek, deadline: Deadline) -> Result<bool> {
+        let Some(journal) = &self.journal else {
+            return Ok(false);
+        };
+        let file_id = &journal.header.file_id;
+        let mut budget = Budget::new(deadline);
+        for stanza in &journal.header.stanzas {
+            match kek.unwrap(&self.pool, file_id, stanza, &mut budget) {
+                Ok(Unwrapped::Opened(_)) => {}
+                Ok(Unwrapped::NotMine | Unwrapped::WrongKey) => return Ok(false),
+                Err(e) if e.kind() == Kind::WrongKek => return Ok(false),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn too_many(why: String) -> Error {
+    Error::new(Kind::Config, WRITE, why)
+        .hint("Run keyring-ward rekey, which leaves the configured KEKs' wraps alone.")
+}
