@@ -6,15 +6,15 @@
 #                                quick tests, more kills, the whole disk experiments, a million keys. Hours.
 #   scripts/test.sh PART…        some parts, with --all in their long form:
 #                                fmt clippy doc bindings deny unit fuzz exports versions
-#                                server root containers admin doctor docs hsm kms mtr suite torture
+#                                server root several containers admin doctor docs hsm kms mtr suite torture
 # The last lines are kept in mysql-test/.work/results. A part that can't run where it should is a failure, never a silent
 # skip; with CI=true so is a test that would leave something out.
 . "$(dirname "$0")/lib.sh"
 cd "$REPO"
 QUICK_PARTS="fmt clippy unit"
-CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root containers admin doctor docs hsm kms mtr suite torture"
+CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root several containers admin doctor docs hsm kms mtr suite torture"
 # Those that need a server. Long ones first, so that the last one to end is short; those that need examples not at once.
-IN_BOXES="doctor server mtr hsm kms admin torture docs containers root suite"
+IN_BOXES="doctor server mtr hsm kms admin torture docs containers several root suite"
 PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
@@ -212,6 +212,8 @@ part_root() {
   box_put "$REPO" target/debug/examples/libp11_shim.so
   with_box root bash /kw/mysql-test/harness/root-tests.sh
 }
+# Several KEKs for one keyring: each subset of three.
+part_several() { with_box several bash /kw/mysql-test/harness/several-tests.sh; }
 # Secrets and volumes of Docker and Kubernetes, imitated; what a start waits for.
 part_containers() {
   [ -n "${BOX:-}" ] || { build_library; box_start; }

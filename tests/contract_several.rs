@@ -5,15 +5,23 @@
 mod common;
 
 use common::{Place, write_secret};
-use keyring_ward::config::discover::CommandLine;
-use keyring_ward::config::{Config, json};
+use keyring_ward::admin::init::init;
+use keyring_ward::admin::keks::{self, SyncOutcome};
+use keyring_ward::admin::pin::Pin;
+use keyring_ward::admin::rekey::{could_rekey, rekey};
+use keyring_ward::config::discover::{CommandLine, component_config, plugin_layer};
+use keyring_ward::config::{Config, Layer, find_option, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
+use keyring_ward::format::header::parse_header;
 use keyring_ward::format::stanza::{Holder, Part, Share, Stanza};
 use keyring_ward::kek::member::{Answer, Member, Naming, Use};
 use keyring_ward::kek::{Budget, Kek, Keks, Unwrapped};
 use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::{SecretBytes, SecretPool};
+use keyring_ward::status::Status;
+use keyring_ward::status::fields::View;
+use keyring_ward::status::metrics::render;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -209,6 +217,10 @@ impl Kek for Fake {
 
 const FILE: [u8; 16] = [7; 16];
 
+fn soon() -> Deadline {
+    Deadline::after(Duration::from_secs(5))
+}
+
 /// KEKs of these moods; how often each was asked.
 struct Fakes {
     keks: Keks,
@@ -258,9 +270,7 @@ fn wrapped(names: &[&'static str], threshold: u8) -> (SecretBytes, Vec<Stanza>) 
     let dek = pool.random(32).unwrap();
     let well: Vec<_> = names.iter().map(|name| (*name, Mood::Good)).collect();
     let keks = fakes(&well, threshold).keks;
-    let stanzas = keks
-        .wrap(&pool, &FILE, &dek, Duration::from_secs(5))
-        .unwrap();
+    let stanzas = keks.wrap(&pool, &FILE, &dek, soon()).unwrap();
     (dek, stanzas)
 }
 
@@ -399,8 +409,7 @@ fn a_recovery_kek_beside_a_threshold() {
     let well = [("a", Mood::Good), ("b", Mood::Good), ("c", Mood::Good)];
     let made = |group| {
         let keks = fakes_of(&well, 2, naming(group)).keks;
-        keks.wrap(&pool, &FILE, &dek, Duration::from_secs(5))
-            .unwrap()
+        keks.wrap(&pool, &FILE, &dek, soon()).unwrap()
     };
     let whole = made(None);
     assert!(whole[2].share().is_none() && whole[0].share().unwrap().shares == 2);
@@ -518,7 +527,7 @@ fn wrapping_takes_all_keks() {
         );
         let e = all
             .keks
-            .wrap(&pool, &FILE, &dek, Duration::from_secs(1))
+            .wrap(&pool, &FILE, &dek, soon())
             .map(drop)
             .unwrap_err();
         assert_eq!(e.kind(), Kind::Denied);
@@ -684,4 +693,427 @@ fn the_page_shows_configurations() {
     assert_eq!(by_json.keks, by_group.keks);
     assert_eq!(by_json.keks.len(), 3);
     assert_eq!(by_json.keks[2].naming.usage, Use::Recovery);
+}
+
+impl Three {
+    /// A configuration with these members of the three KEKs changed.
+    fn with(&self, threshold: u8, change: impl Fn(&mut Vec<Value>)) -> Config {
+        let mut json = self.json(threshold);
+        change(json["keks"].as_array_mut().unwrap());
+        config(&json).unwrap()
+    }
+
+    /// Names of the KEKs that have a stanza.
+    fn holders(&self) -> Vec<String> {
+        let header = parse_header(&self.place.read()).unwrap().header;
+        let holders = header.stanzas.into_iter();
+        holders
+            .map(|s| s.holder.map_or_else(|| "-".into(), |h| h.kek))
+            .collect()
+    }
+
+    /// The keyring opens with these KEKs alone, as the short form or as a list.
+    fn opens(&self, threshold: u8, names: &[&str]) -> bool {
+        let only = |keks: &mut Vec<Value>| keks.retain(|k| names.iter().any(|n| k["name"] == *n));
+        let config = self.with(threshold, only);
+        self.open(&config)
+            .is_ok_and(|k| k.fetch(b"k", b"").unwrap().is_some())
+    }
+}
+
+fn pin<'a>() -> Pin<'a> {
+    Pin {
+        pinned: &|| Ok(Vec::new()),
+        wait: Duration::ZERO,
+        tell: &|_| (),
+    }
+}
+
+/// From one KEK to a list and back: what is added, what is taken out, and what an old file still opens with.
+#[test]
+fn one_kek_more_and_one_less() {
+    let three = Three::new();
+    let bao = |keks: &mut Vec<Value>| keks.truncate(1);
+    let first = three.with(1, bao);
+    three
+        .open(&first)
+        .unwrap()
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
+    let before = three.place.read();
+    // The second is away: nothing is written. Then it is there.
+    let two = three.with(1, |keks| keks.truncate(2));
+    three.leave(0b001);
+    let e = keks::add(&two, "aws").map(drop).unwrap_err();
+    assert_eq!(e.kind(), Kind::NotFound, "{e}");
+    assert_eq!(three.place.read(), before, "nothing was written");
+    three.leave(0b111);
+    let e = keks::add(&two, "azure").map(drop).unwrap_err();
+    assert_eq!(e.kind(), Kind::NotFound);
+    keks::add(&two, "aws").unwrap();
+    assert_eq!(three.holders(), ["bao", "aws"]);
+    assert!(three.opens(1, &["aws"]) && three.opens(1, &["bao"]));
+    // A sync does what it can, and tells of each.
+    let all = three.config(1);
+    three.leave(0b101);
+    let done = keks::sync(&all).unwrap();
+    let outcome = |name: &str| &done.iter().find(|s| s.name == name).unwrap().outcome;
+    assert!(matches!(outcome("bao"), SyncOutcome::Valid));
+    assert!(matches!(outcome("aws"), SyncOutcome::Failed(e) if e.kind() == Kind::NotFound));
+    assert!(matches!(outcome("paper"), SyncOutcome::Wrapped));
+    assert_eq!(
+        three.holders(),
+        ["bao", "aws", "paper"],
+        "no stanza is dropped"
+    );
+    three.leave(0b111);
+    let generation = |c: &Config| three.open(c).unwrap().status().store.generation;
+    let now = generation(&all);
+    let done = keks::sync(&all).unwrap();
+    assert!(done.iter().all(|s| matches!(s.outcome, SyncOutcome::Valid)));
+    assert_eq!(generation(&all), now, "there was nothing to write");
+    // One goes: a new DEK, and the old file still opens with what it opened with.
+    let old = three.place.read();
+    let e = keks::remove(&all, "azure", &pin()).map(drop).unwrap_err();
+    assert_eq!(e.kind(), Kind::NotFound);
+    let fingerprint = |c: &Config| three.open(c).unwrap().status().store.fingerprint;
+    let was = fingerprint(&all);
+    keks::remove(&all, "aws", &pin()).unwrap();
+    assert_eq!(three.holders(), ["bao", "paper"]);
+    assert_ne!(fingerprint(&all), was);
+    assert!(!three.opens(1, &["aws"]));
+    // The configuration may name it no more.
+    let aws_is_gone = three.with(1, |keks| drop(keks.remove(1)));
+    keks::add(&all, "aws").unwrap();
+    let opened = three.open(&aws_is_gone).unwrap();
+    let warned = opened.take_warnings().join(" ");
+    assert!(
+        warned.contains("also be opened by the KEK 'aws'"),
+        "{warned}"
+    );
+    drop(opened);
+    keks::remove(&aws_is_gone, "aws", &pin()).unwrap();
+    assert_eq!(three.holders(), ["bao", "paper"]);
+    assert!(parse_header(&old).unwrap().header.stanzas.len() == 3);
+}
+
+/// A split keyring: adding splits it anew, and what was a share of before gives nothing with what is one now.
+#[test]
+fn a_split_keyring_is_split_anew() {
+    let three = Three::new();
+    let two = three.with(2, |keks| keks.truncate(2));
+    three
+        .open(&two)
+        .unwrap()
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
+    let split = || {
+        let header = parse_header(&three.place.read()).unwrap().header;
+        *header.stanzas[0].share().unwrap()
+    };
+    let before = split();
+    keks::add(&three.config(2), "paper").unwrap();
+    let after = split();
+    assert_eq!((before.shares, after.shares), (2, 3));
+    assert_ne!(before.split, after.split);
+    for pair in [["bao", "aws"], ["bao", "paper"], ["aws", "paper"]] {
+        assert!(three.opens(2, &pair), "{pair:?}");
+    }
+    // One is away: no new split.
+    three.leave(0b011);
+    let e = keks::sync(&three.config(2)).unwrap();
+    assert!(
+        e.iter()
+            .any(|s| matches!(s.outcome, SyncOutcome::Failed(_)))
+    );
+    assert_eq!(split(), after);
+    three.leave(0b111);
+    // A sync changes no threshold, and splits nothing while somebody else has a share.
+    let e = keks::sync(&three.config(1)).map(drop).unwrap_err();
+    assert!(
+        e.to_string()
+            .contains("needs 2 KEKs, the configuration says 1"),
+        "{e}"
+    );
+    let e = keks::sync(&two).map(drop).unwrap_err();
+    assert!(
+        e.to_string()
+            .contains("'paper', which the configuration does not name"),
+        "{e}"
+    );
+    keks::remove(&two, "paper", &pin()).unwrap();
+    assert_eq!(three.holders(), ["bao", "aws"]);
+    assert!(three.opens(2, &["bao", "aws"]));
+}
+
+/// A rekey changes the threshold, and goes back to one KEK, whose file is written as it always was.
+#[test]
+fn a_rekey_changes_everything() {
+    let three = Three::new();
+    let one = three.place.config();
+    three
+        .place
+        .open()
+        .unwrap()
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
+    let (any, two) = (three.config(1), three.config(2));
+    let rekey = |from: &Config, to: &Config| rekey(from, &to.keks, false, false, &pin());
+    rekey(&one, &any).unwrap();
+    assert!(
+        three.place.open().is_err(),
+        "a new DEK, without the old KEK"
+    );
+    let e = rekey(&any, &any).map(drop).unwrap_err();
+    assert_eq!(e.kind(), Kind::InvalidInput);
+    // The configuration before the rekey: what is demanded is not there.
+    let e = three.open(&two).map(drop).unwrap_err();
+    assert_eq!(e.kind(), Kind::Tampered);
+    assert!(e.to_string().contains("keyring-ward rekey"), "{e}");
+    rekey(&any, &two).unwrap();
+    let opened = three.open(&any).unwrap();
+    assert!(opened.take_warnings().join(" ").contains("needs 2 KEKs"));
+    drop(opened);
+    // All or nothing.
+    let before = three.place.read();
+    three.leave(0b011);
+    let e = could_rekey(&two, &any.keks, false).map(drop).unwrap_err();
+    assert_eq!(e.kind(), Kind::NotFound);
+    let e = rekey(&two, &any).map(drop).unwrap_err();
+    assert_eq!(e.kind(), Kind::NotFound);
+    assert_eq!(three.place.read(), before);
+    three.leave(0b111);
+    rekey(&two, &one).unwrap();
+    let header = parse_header(&three.place.read()).unwrap().header;
+    assert_eq!((header.features.required, header.stanzas.len()), (0, 1));
+    assert!(header.stanzas[0].holder.is_none());
+    assert!(
+        three
+            .place
+            .open()
+            .unwrap()
+            .fetch(b"k", b"")
+            .unwrap()
+            .is_some()
+    );
+}
+
+/// Making a keyring takes all of them, writes nothing where one is away, and warns of a KEK that outweighs the others.
+#[test]
+fn init_takes_all_keks() {
+    let three = Three::new();
+    three.leave(0b011);
+    let e = init(&three.config(1), false, false).map(drop).unwrap_err();
+    assert_eq!(e.kind(), Kind::NotFound, "{e}");
+    assert!(e.to_string().contains("the KEK 'paper'"), "{e}");
+    assert!(!three.place.keyring_file().exists());
+    let mut outcome = init(&three.config(1), true, false).unwrap();
+    assert!(
+        outcome.made.take().unwrap().contains("paper.key"),
+        "made what was not there"
+    );
+    assert_eq!(three.holders(), NAMES);
+    std::fs::remove_file(three.place.keyring_file()).unwrap();
+    let recovery = |group: Option<&str>| {
+        three.with(2, |keks| {
+            keks[2]["use"] = "recovery".into();
+            if let Some(group) = group {
+                keks[1]["group"] = group.into();
+                keks[2]["group"] = group.into();
+            }
+        })
+    };
+    let outcome = init(&recovery(None), false, false).unwrap();
+    assert!(
+        outcome
+            .warnings
+            .join(" ")
+            .contains("'paper' holds the whole DEK"),
+        "{:?}",
+        outcome.warnings
+    );
+    // A server opens it without the recovery KEK's secret, and the tool with it alone.
+    three.leave(0b011);
+    three.open(&recovery(None)).map(drop).unwrap();
+    three.leave(0b100);
+    three.open(&recovery(None)).map(drop).unwrap_err();
+    let mut with_recovery = recovery(None);
+    with_recovery.keks.recovering = true;
+    assert!(keks::list(&with_recovery).unwrap()[2].wrapped.unwrap());
+    three.leave(0b111);
+    std::fs::remove_file(three.place.keyring_file()).unwrap();
+    let outcome = init(&recovery(Some("g")), false, false).unwrap();
+    assert_eq!(outcome.warnings, Vec::<String>::new());
+}
+
+/// What the status tells: each KEK by itself, and that the keyring is degraded.
+#[test]
+fn the_status_tells_of_each_kek() {
+    let three = Three::new();
+    three.make(1);
+    three.leave(0b110);
+    let keyring = three.open(&three.config(1)).unwrap();
+    let warnings = keyring.take_warnings().join(" ");
+    assert!(
+        warnings.contains("The KEK 'bao' did not open the keyring"),
+        "{warnings}"
+    );
+    let status = Status::of_keyring(&keyring);
+    let json = status.json(View::Tool);
+    assert_eq!(
+        (&json["keks_configured"], &json["keks_answered"]),
+        (&3.into(), &1.into())
+    );
+    let degraded = json["degraded"].as_str().unwrap();
+    assert!(
+        degraded.contains("'bao' (NotFound)") && !degraded.contains("aws"),
+        "{degraded}"
+    );
+    let results: Vec<_> = json["keks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|k| k["result"].clone())
+        .collect();
+    assert_eq!(results, ["NotFound", "opened", "not asked"]);
+    let rows = status.rows(View::Rows, "None");
+    let row = |name: &str| rows.iter().find(|(n, _)| n == name).unwrap().1.clone();
+    assert_eq!(row("KEK.aws.Result"), "opened");
+    assert_eq!(row("KEK.bao.Provider"), "file");
+    assert!(row("KEK.bao.Error").starts_with("KW-0001 NotFound"));
+    assert_eq!(row("Degraded"), degraded);
+    let metrics = render(&status);
+    for line in [
+        "keyring_ward_degraded 1",
+        "keyring_ward_keks_answered 1",
+        r#"keyring_ward_kek_failed{kek="bao",provider="file"} 1"#,
+        r#"keyring_ward_kek_failed{kek="aws",provider="file"} 0"#,
+        r#"keyring_ward_kek_wrapped{kek="paper",provider="file"} 1"#,
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    // All are asked on demand; and what is well is not degraded.
+    keyring.test_keks().unwrap();
+    let answered = keyring.status().store.kek_health();
+    assert_eq!((answered.configured, answered.answered), (3, 2));
+    three.leave(0b111);
+    keyring.test_keks().unwrap();
+    assert_eq!(keyring.status().store.kek_health().degraded, None);
+}
+
+/// While a server starts a secret that is not there yet may come, whichever KEK's it is.
+#[test]
+fn a_start_waits_for_the_secret_of_any_kek() {
+    let three = Three::new();
+    three.make(1);
+    three.leave(0);
+    let mut environment = three.place.server();
+    environment.starting = true;
+    let config = three.config(1);
+    let opened = std::thread::scope(|scope| {
+        let start = scope.spawn(|| Keyring::open(&config, &environment, &SecretPool::new()));
+        three.leave(0b010);
+        start.join().unwrap()
+    });
+    assert!(opened.unwrap().fetch(b"k", b"").unwrap().is_some());
+    // Nobody comes: the start ends with its time.
+    three.leave(0);
+    let begin = Instant::now();
+    let e = Keyring::open(&config, &environment, &SecretPool::new());
+    assert_eq!(e.map(drop).unwrap_err().kind(), Kind::NotFound);
+    let took = begin.elapsed();
+    assert!(
+        (Duration::from_secs(1)..Duration::from_secs(5)).contains(&took),
+        "{took:?}"
+    );
+}
+
+/// The data directory's file may not take KEKs away, nor lower what is needed, nor add a KEK.
+#[test]
+fn a_local_file_changes_no_list() {
+    let three = Three::new();
+    let (global, local) = (
+        three.place.dir.path().join("plugins"),
+        three.place.data_dir(),
+    );
+    std::fs::create_dir(&global).unwrap();
+    let name = "component_keyring_ward.cnf";
+    let mut json = three.json(2);
+    json["read_local_config"] = true.into();
+    std::fs::write(global.join(name), json.to_string()).unwrap();
+    let none = CommandLine {
+        args: vec!["--no-defaults".into()],
+        ..CommandLine::default()
+    };
+    let read = |json: Value| {
+        std::fs::write(local.join(name), json.to_string()).unwrap();
+        component_config(&global, Some(&local), &none)
+    };
+    let same = read(json!({ "path": "/other", "region": "here" })).unwrap();
+    assert_eq!((same.keks.len(), same.keks.threshold), (3, 2));
+    let two = json!([three.kek("bao"), three.kek("aws")]);
+    let mut exchanged = three.json(2)["keks"].clone();
+    exchanged[0]["key_file"] = "/tmp/mine".into();
+    for bad in [
+        json!({ "keks": two }),
+        json!({ "keks": exchanged }),
+        json!({ "threshold": 1 }),
+        json!({ "backend": "file" }),
+        json!({ "file": { "key_file": "/tmp/mine" } }),
+        json!({ "keks": "bao" }),
+    ] {
+        let e = read(bad.clone()).map(drop).unwrap_err();
+        assert_eq!(e.kind(), Kind::Config, "{bad}: {e}");
+    }
+    // And where the administrator's file names the only KEK, no list comes beside it.
+    let short =
+        json!({ "read_local_config": true, "backend": "file", "file": { "key_file": "/k" } });
+    std::fs::write(global.join(name), short.to_string()).unwrap();
+    let e = read(json!({ "path": "/k", "keks": [three.kek("bao")] }))
+        .map(drop)
+        .unwrap_err();
+    assert!(e.to_string().contains("may add none"), "{e}");
+}
+
+/// The plugin's variables name a file, and may lie over it; the list itself is no variable's.
+#[test]
+fn the_plugin_has_a_file() {
+    let three = Three::new();
+    let file = three.place.dir.path().join("ward.json");
+    std::fs::write(&file, three.json(2).to_string()).unwrap();
+    let path = file.display().to_string();
+    let read = |values: &[(&str, &str)]| {
+        let mut layer = Layer::from_origin("variables");
+        for (name, value) in values {
+            layer.set(find_option(|o| o.name == *name).unwrap(), *value);
+        }
+        plugin_layer(layer).and_then(Layer::finish)
+    };
+    let config = read(&[
+        ("config_file", &path),
+        ("timeout", "7"),
+        ("read_only", "false"),
+    ])
+    .unwrap();
+    assert_eq!((config.keks.len(), config.keks.threshold), (3, 2));
+    assert_eq!(config.patience.call, Duration::from_secs(7));
+    for (values, words) in [
+        (vec![("config_file", "/absent.json")], "does not exist"),
+        (
+            vec![("config_file", "relative.json")],
+            "not an absolute path",
+        ),
+        (
+            vec![("config_file", &*path), ("backend", "file")],
+            "both keks and backend",
+        ),
+        (
+            vec![("keks", "bao"), ("path", "/k")],
+            "nothing says what they are",
+        ),
+    ] {
+        let e = read(&values).unwrap_err();
+        assert_eq!(e.kind(), Kind::Config);
+        assert!(e.to_string().contains(words), "{words} in {e}");
+    }
 }

@@ -9,7 +9,7 @@
 mod common;
 
 use common::{Place, write_secret};
-use keyring_ward::config::{Config, KekConfig};
+use keyring_ward::config::{Config, KekConfig, KekList};
 use keyring_ward::format::header::parse_header;
 use keyring_ward::kek::file::LocalConfig;
 use keyring_ward::keyring::Keyring;
@@ -21,10 +21,34 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
 }
 
+/// Three KEKs a, b and c, of the secrets `kek`, `other-kek` and `passphrase`, and how many of them are needed.
+const LISTS: [(&str, u8); 2] = [("any-of-three", 1), ("two-of-three", 2)];
+
+fn list(place: &Place, threshold: u8) -> KekList {
+    let secrets = [
+        ("a", "kek", "key_file"),
+        ("b", "other-kek", "key_file"),
+        ("c", "passphrase", "passphrase"),
+    ];
+    let keks = secrets.map(|(name, secret, what)| {
+        let path = place.dir.path().join(secret);
+        write_secret(&path, &std::fs::read(folder().join(secret)).unwrap());
+        let option = format!("{what}_file").replace("key_file_file", "key_file");
+        serde_json::json!({ "name": name, "provider": what, option: path })
+    });
+    let json = serde_json::json!({ "path": "/k", "keks": keks, "threshold": threshold });
+    let document = keyring_ward::config::json::parse(json.to_string().as_bytes(), "f").unwrap();
+    document.layer.finish().unwrap().keks
+}
+
 fn config(place: &Place, secret: &str) -> Config {
     let path = place.dir.path().join("secret");
-    write_secret(&path, &std::fs::read(folder().join(secret)).unwrap());
     let mut config = place.config();
+    if let Some((_, threshold)) = LISTS.iter().find(|(name, _)| *name == secret) {
+        config.keks = list(place, *threshold);
+        return config;
+    }
+    write_secret(&path, &std::fs::read(folder().join(secret)).unwrap());
     config.keks = match secret {
         "passphrase" => LocalConfig::Passphrase(SecretRef::File(path)).into(),
         _ => LocalConfig::KeyFile(SecretRef::File(path)).into(),
@@ -252,6 +276,158 @@ mod make {
             ),
         ] {
             m.add(name, &bytes, "kek", t, text);
+        }
+    }
+
+    /// Several KEKs: a holder in each stanza's parameters, and shares.
+    fn several(m: &mut Maker) {
+        const ONE_KEY: fn(&Keyring) = |k| k.generate(b"a", b"", b"AES", 32).unwrap();
+        let (t, w, bounds) = ("Tampered", "WrongKek", "exceed their limits");
+        let (any, two) = (make("any-of-three", ONE_KEY), make("two-of-three", ONE_KEY));
+        let single = make("kek", ONE_KEY);
+        // Group, index, threshold of the first stanza; its parameters: the name's length, the name, the split id, how many.
+        let numbers = STANZAS + 2 + 4;
+        let name = numbers + 3 + 2 + "key_file".len() + 2 + "hkdf-sha256+aes-256-gcm".len() + 2 + 2;
+        let (split, shares) = (name + 2, name + 2 + 16);
+        let forged = |good: &[u8], at: usize, bytes: &[u8]| {
+            forge_header(good, |h| h[at..at + bytes.len()].copy_from_slice(bytes))
+        };
+        let every_split = forge_header(&two, |h| {
+            let id = h[split..split + 16].to_vec();
+            let places: Vec<usize> = (0..h.len() - 16)
+                .filter(|at| h[*at..at + 16] == id)
+                .collect();
+            assert_eq!(places.len(), 3);
+            places.iter().for_each(|at| h[*at] ^= 1);
+        });
+        for (file, bytes, secret, outcome, text) in [
+            ("good-any", any.clone(), "any-of-three", "keys 1", ""),
+            ("good-any-with-one", any.clone(), "kek", "keys 1", ""),
+            (
+                "good-any-with-the-last",
+                any.clone(),
+                "passphrase",
+                "keys 1",
+                "",
+            ),
+            ("good-two", two.clone(), "two-of-three", "keys 1", ""),
+            ("of-one-kek", single.clone(), "any-of-three", "keys 1", ""),
+            ("two-with-one", two.clone(), "kek", w, "1 of the 2 shares"),
+            (
+                "any-where-two-are-demanded",
+                any.clone(),
+                "two-of-three",
+                t,
+                "claim that 1 is enough",
+            ),
+            (
+                "of-one-kek-where-two-are-demanded",
+                single.clone(),
+                "two-of-three",
+                t,
+                "claim that 1 is enough",
+            ),
+            (
+                "split-id-forged",
+                forged(&two, split, &[two[split] ^ 1]),
+                "two-of-three",
+                t,
+                "shares of two splits",
+            ),
+            (
+                "every-split-id-forged",
+                every_split,
+                "two-of-three",
+                w,
+                "0 of the 2 shares",
+            ),
+            (
+                "shares-forged",
+                forged(&two, shares, &[4]),
+                "two-of-three",
+                t,
+                "shares of two splits",
+            ),
+            (
+                "threshold-forged",
+                forged(&two, numbers + 2, &[3]),
+                "two-of-three",
+                t,
+                "shares of two splits",
+            ),
+            (
+                "number-forged",
+                forged(&two, numbers + 1, &[2]),
+                "kek",
+                w,
+                "0 of the 2 shares",
+            ),
+            (
+                "number-beyond",
+                forged(&two, numbers + 1, &[4]),
+                "two-of-three",
+                t,
+                bounds,
+            ),
+            (
+                "number-zero",
+                forged(&two, numbers + 1, &[0]),
+                "two-of-three",
+                t,
+                bounds,
+            ),
+            (
+                "threshold-zero",
+                forged(&two, numbers + 2, &[0]),
+                "two-of-three",
+                t,
+                bounds,
+            ),
+            (
+                "group-unknown",
+                forged(&two, numbers, &[2]),
+                "two-of-three",
+                t,
+                bounds,
+            ),
+            (
+                "name-forged",
+                forged(&any, name + 1, b"z"),
+                "kek",
+                w,
+                "is not the one that wrapped",
+            ),
+            (
+                "name-of-no-length",
+                forged(&any, name, &[0]),
+                "kek",
+                t,
+                bounds,
+            ),
+            ("name-too-long", forged(&any, name, &[33]), "kek", t, bounds),
+            (
+                "name-with-a-capital",
+                forged(&any, name + 1, b"Z"),
+                "kek",
+                t,
+                bounds,
+            ),
+            (
+                "without-the-feature",
+                forged(&any, FEATURES, &[0]),
+                "kek",
+                t,
+                bounds,
+            ),
+            (
+                "the-feature-alone",
+                forged(&single, FEATURES, &[1]),
+                "kek",
+                t,
+                bounds,
+            ),
+        ] {
+            m.add(&format!("several-{file}"), &bytes, secret, outcome, text);
         }
     }
 
@@ -525,6 +701,19 @@ mod make {
             let file = with_records(&empty, texts);
             m.add(name, &file, "kek", t, "has attributes but was never stored");
         }
+    }
+
+    #[test]
+    #[ignore = "adds what is named several-, and leaves all others as they are"]
+    fn make_vectors_of_several_keks() {
+        let expect = std::fs::read_to_string(folder().join("EXPECT.txt")).unwrap();
+        let kept = expect.lines().filter(|line| !line.starts_with("several-"));
+        let mut m = Maker {
+            lines: kept.map(String::from).collect(),
+        };
+        several(&mut m);
+        m.lines.push(String::new());
+        std::fs::write(folder().join("EXPECT.txt"), m.lines.join("\n")).unwrap();
     }
 
     #[test]
@@ -932,6 +1121,7 @@ mod make {
             t,
             "exceed their limits",
         );
+        several(&mut m);
         lineages(&mut m, &three, &rewritten);
         // A record of the generation before, put behind the header of the one after.
         let place = Place::new();

@@ -13,8 +13,8 @@ use crate::os::signals;
 use crate::secret::SecretPool;
 use crate::text::shorten;
 
+pub use crate::kek::completing::{SyncOutcome, Synced};
 pub use crate::kek::member::{Answer, KekInfo, Naming, Use};
-pub use crate::kek::wrapping::{SyncOutcome, Synced};
 
 const ADD: &str = "wrap the DEK for one more KEK";
 const REMOVE: &str = "take a KEK out";
@@ -35,13 +35,16 @@ pub fn list<'a>(target: impl Into<Target<'a>>) -> Result<Vec<KekInfo>> {
 /// All errors of opening a keyring.
 pub fn test<'a>(target: impl Into<Target<'a>>) -> Result<Vec<KekInfo>> {
     let keyring = open_to_look(&target.into(), &SecretPool::new())?;
-    Ok(test_serving(&keyring))
+    test_serving(&keyring)
 }
 
 /// [`test`] of a keyring that is open.
-pub fn test_serving(keyring: &Keyring) -> Vec<KekInfo> {
-    keyring.test_keks();
-    keyring.status().store.keks
+///
+/// # Errors
+/// No secret memory.
+pub fn test_serving(keyring: &Keyring) -> Result<Vec<KekInfo>> {
+    keyring.test_keks()?;
+    Ok(keyring.status().store.keks)
 }
 
 /// Whether [`add`] or [`sync`] would have to fail before a KEK is asked; gives the number of keys.

@@ -4,7 +4,7 @@
 //! through what nobody meant.
 
 use super::options::{GENERAL, OPTIONS};
-use super::{Config, KekList, Layer, Limits, OP, Patience, keks};
+use super::{Config, KekList, Layer, Limits, OP, Patience, read_keks};
 use crate::error::{Error, Kind, Result};
 use crate::kek::drivers::{DRIVERS, Driver, NAMES, of_name};
 use crate::key::limits::FINGERPRINT;
@@ -99,7 +99,7 @@ impl Layer {
             ));
         }
         let given = |name| self.given(name);
-        keks::read(
+        read_keks::read(
             &self.keks,
             given("threshold"),
             given("region"),

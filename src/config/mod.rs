@@ -15,6 +15,7 @@ pub mod locate;
 pub mod manifest;
 pub mod option_file;
 mod options;
+mod read_keks;
 pub mod server;
 pub mod written;
 

@@ -8,6 +8,7 @@
 pub(crate) mod adapter;
 pub(crate) mod away;
 pub mod aws_kms;
+pub mod completing;
 mod data_key;
 pub mod drivers;
 pub mod file;
@@ -23,7 +24,7 @@ mod share;
 #[cfg(feature = "toy-provider")]
 #[path = "../../tests/support/toy/mod.rs"]
 mod toy;
-pub mod wrapping;
+mod wrapping;
 
 pub use keks::{Keks, Used};
 pub use rounds::Opened;

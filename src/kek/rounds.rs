@@ -290,6 +290,7 @@ impl Rounds<'_> {
             .map(|(m, e)| format!("{}: {}", name(*m), e.kind().name()))
             .collect();
         let kinds = match kinds.is_empty() {
+            true if !self.parts.is_empty() => "no other KEK is configured".into(),
             true => "none could be tried".into(),
             false => kinds.join(", "),
         };
@@ -308,8 +309,12 @@ impl Rounds<'_> {
             .iter()
             .map(|(_, e)| e.kind())
             .min_by_key(|k| rank(*k));
+        let unasked = match self.parts.is_empty() {
+            true => Kind::Timeout,
+            false => Kind::WrongKek,
+        };
         let hint = format!("{} Nothing was changed.", each.join(" | "));
-        Error::new(kind.unwrap_or(Kind::Timeout), OP, why).hint(hint.trim_start())
+        Error::new(kind.unwrap_or(unasked), OP, why).hint(hint.trim_start())
     }
 }
 

@@ -163,11 +163,19 @@ impl Keyring {
     }
 
     /// Asks every KEK to open its stanza, each for `timeout` at the longest; what came of it stands in the status.
-    /// Readers don't wait, writers do.
-    pub fn test_keks(&self) {
-        if let Some(journal) = self.store().journal() {
-            journal.test(self.config.patience.call);
+    /// Neither readers nor writers wait for it.
+    ///
+    /// # Errors
+    /// No secret memory.
+    pub fn test_keks(&self) -> Result<()> {
+        let test = match self.store().journal() {
+            Some(journal) => journal.kek_test()?,
+            None => None,
+        };
+        if let Some(test) = test {
+            test.run(self.config.patience.call);
         }
+        Ok(())
     }
 
     /// Writers wait until `f` is done, readers don't. `None`: the store has no journal, or memory not all that belongs into

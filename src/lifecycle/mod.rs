@@ -247,10 +247,7 @@ impl<H: Host> Lifecycle<H> {
     pub fn test_keks(&self) -> Result<()> {
         let keyring = self.keyring()?;
         let current: &Keyring = &keyring;
-        self.host.go_on(|| {
-            current.test_keks();
-            Ok(())
-        })?;
+        self.host.go_on(|| current.test_keks())?;
         self.count_keys();
         Ok(())
     }

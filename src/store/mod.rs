@@ -13,13 +13,15 @@ use crate::deadline::Deadline;
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
 use crate::format::record::Operation;
+use crate::format::stanza::Stanza;
+pub use crate::kek::completing::{SyncOutcome, Synced};
 use crate::kek::member::{Answer, KekInfo, Use};
-pub use crate::kek::wrapping::{SyncOutcome, Synced};
 use crate::kek::{Contact, Kek, Keks};
 use crate::key::document::Document;
 use crate::key::id::KeyId;
 use crate::key::limits::FINGERPRINT;
 use crate::key::record::{Change, KeyRecord};
+use crate::secret::{SecretBytes, SecretPool};
 use lock::Lock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,6 +112,24 @@ pub struct StoreInfo {
     pub marker: MarkerSays,
     /// How often the marker could not be written since the keyring was opened.
     pub marker_failures: u64,
+}
+
+/// Asks every KEK to open its stanza. Nobody waits for it: it has all that it needs.
+pub struct KekTest {
+    keks: Arc<Keks>,
+    pool: SecretPool,
+    file_id: [u8; FILE_ID],
+    stanzas: Vec<Stanza>,
+    dek: SecretBytes,
+}
+
+impl KekTest {
+    /// Asks each for `patience` at the longest; what came of it stands in [`StoreInfo::keks`] then.
+    pub fn run(&self, patience: Duration) {
+        let until = || Deadline::after(patience);
+        self.keks
+            .test(&self.pool, &self.file_id, &self.stanzas, &self.dek, &until);
+    }
 }
 
 /// How the KEKs of a keyring are.
@@ -268,8 +288,11 @@ pub trait Journal {
     /// not among `keks`.
     fn sync(&mut self, live: &Live<'_>, keks: Keks, strict: bool) -> Result<Vec<Synced>>;
 
-    /// Asks every KEK to open its stanza; what came of it stands in [`StoreInfo::keks`].
-    fn test(&self, patience: Duration);
+    /// What it takes to ask every KEK to open its stanza, apart from the store; `None`: there is no file yet.
+    ///
+    /// # Errors
+    /// No secret memory.
+    fn kek_test(&self) -> Result<Option<KekTest>>;
 
     /// Every wrap of the DEK is one that `kek` opens, so that a rekey to it would change nothing.
     ///

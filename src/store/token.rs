@@ -377,7 +377,7 @@ impl TokenStore {
         let mut file_id = [0; FILE_ID];
         fill_random(&mut file_id)?;
         let dek = header::new_dek(&self.pool, &self.keks, deadline)?;
-        let stanzas = self.keks.wrap(&self.pool, &file_id, &dek, self.patience)?;
+        let stanzas = self.keks.wrap(&self.pool, &file_id, &dek, deadline)?;
         let mut header = Header::first(file_id, stanzas);
         header.written_at = crate::os::unix_seconds();
         fill_random(&mut header.salt)?;

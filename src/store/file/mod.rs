@@ -20,7 +20,8 @@ mod write;
 
 use super::header::{self, OpenHeader};
 use super::{
-    Handover, Journal as Rewritten, Live, MarkerSays, Mode, OnDemand, Store, StoreInfo, Synced,
+    Handover, Journal as Rewritten, KekTest, Live, MarkerSays, Mode, OnDemand, Store, StoreInfo,
+    Synced,
 };
 use crate::config::Limits;
 use crate::deadline::Deadline;
@@ -201,7 +202,7 @@ pub struct FileStore {
     keeper: Option<Keeper>,
     /// What a look found out about the marker.
     marker_says: MarkerSays,
-    keks: Keks,
+    keks: Arc<Keks>,
     /// The KEKs that opened it.
     used: Vec<Used>,
     pool: SecretPool,
@@ -247,7 +248,7 @@ impl FileStore {
             keeper: None,
             data_dir: options.data_dir,
             marker_says: MarkerSays::NotAsked,
-            keks: options.keks,
+            keks: Arc::new(options.keks),
             used: Vec::new(),
             pool: options.pool,
             limits: options.limits,
@@ -710,12 +711,17 @@ impl Rewritten for FileStore {
         self.sync_all(live, keks, strict)
     }
 
-    fn test(&self, patience: Duration) {
-        if let Some(Journal { header, dek, .. }) = &self.journal {
-            let stanzas = &header.stanzas;
-            self.keks
-                .test(&self.pool, &header.file_id, stanzas, dek, patience);
-        }
+    fn kek_test(&self) -> Result<Option<KekTest>> {
+        let Some(Journal { header, dek, .. }) = &self.journal else {
+            return Ok(None);
+        };
+        Ok(Some(KekTest {
+            keks: self.keks.clone(),
+            pool: self.pool.clone(),
+            file_id: header.file_id,
+            stanzas: header.stanzas.clone(),
+            dek: self.pool.copy(dek)?,
+        }))
     }
 
     fn is_under(&self, kek: &dyn Kek, deadline: Deadline) -> Result<bool> {

@@ -37,7 +37,8 @@ impl FileStore {
                 None => new_dek(&self.pool, &keks, Deadline::after(self.kek_patience))?,
             }
         };
-        let stanzas = keks.wrap(&self.pool, &header.file_id, &dek, self.kek_patience)?;
+        let deadline = Deadline::after(self.kek_patience);
+        let stanzas = keks.wrap(&self.pool, &header.file_id, &dek, deadline)?;
         header.set_stanzas(stanzas);
         self.write_under(header, dek, live, replace, keks)
     }
@@ -61,7 +62,7 @@ impl FileStore {
         // The rename has happened where only the folder's fsync failed: the stanzas say which KEKs.
         let in_force = |j: &super::Journal| j.header.stanzas == stanzas;
         if result.is_ok() || self.journal.as_ref().is_some_and(in_force) {
-            self.keks = keks;
+            self.keks = Arc::new(keks);
             self.used = Vec::new();
             self.collect_kek_warnings();
         }
@@ -91,9 +92,16 @@ impl FileStore {
         };
         let dek = self.pool.copy(&journal.dek)?;
         let old = journal.header.stanzas.clone();
-        keks.test(&self.pool, &header.file_id, &old, &dek, self.kek_patience);
-        let (made, synced) =
-            keks.complete(&self.pool, &header.file_id, &old, &dek, self.kek_patience)?;
+        // The server waits for this: all of them together have the time of one.
+        let (id, asked) = (&header.file_id, Deadline::after(self.kek_patience));
+        keks.test(&self.pool, id, &old, &dek, &|| asked.third());
+        let (made, synced) = keks.complete(
+            &self.pool,
+            id,
+            &old,
+            &dek,
+            Deadline::after(self.kek_patience),
+        )?;
         let failed = synced
             .iter()
             .any(|s| matches!(s.outcome, SyncOutcome::Failed(_)));
@@ -139,8 +147,8 @@ impl FileStore {
             )));
         }
         let dek = self.pool.copy(&journal.dek)?;
-        let (id, patience) = (&header.file_id, self.kek_patience);
-        stanzas.push(self.keks.wrap_for(member, &self.pool, id, &dek, patience)?);
+        let (id, deadline) = (&header.file_id, Deadline::after(self.kek_patience));
+        stanzas.push(self.keks.wrap_for(member, &self.pool, id, &dek, deadline)?);
         let stanza = stanzas.len() - 1;
         header.set_stanzas(stanzas);
         let result = self.write_whole(header, dek, live, replace);

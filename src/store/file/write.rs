@@ -124,9 +124,7 @@ impl FileStore {
         fill_random(&mut file_id)?;
         let deadline = Deadline::after(self.kek_patience);
         let dek = new_dek(&self.pool, &self.keks, deadline)?;
-        let stanzas = self
-            .keks
-            .wrap(&self.pool, &file_id, &dek, self.kek_patience);
+        let stanzas = self.keks.wrap(&self.pool, &file_id, &dek, deadline);
         self.collect_kek_warnings();
         self.used.clear();
         self.write_whole(Header::first(file_id, stanzas?), dek, first, None)
