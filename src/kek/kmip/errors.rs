@@ -161,6 +161,8 @@ fn is_about_us(alert: AlertDescription) -> bool {
         A::CertificateUnknown,
         A::UnknownCA,
         A::AccessDenied,
+        // Its signature does not fit the authority of that name.
+        A::DecryptError,
         A::CertificateRequired,
     ]
     .contains(&alert)
