@@ -210,15 +210,57 @@ ensure_kms() {
     || { tail -5 "$WORK/kms.log"; die "the KMS servers could not be installed, see $WORK/kms.log"; }
 }
 
+# Installs a real KMIP server, PyKMIP, into $WORK/kmip (Python, from PyPI).
+ensure_kmip() {
+  ready fetched
+  local to=$WORK/kmip
+  [ -e "$to/.ready" ] && return 0
+  say "installing the KMIP server PyKMIP (half a minute, once)"
+  need python3 python3 python3-venv
+  python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+  mkdir -p "$to"
+  (python3 -m venv "$to" && "$to/bin/pip" -q install 'PyKMIP==0.11.0' 'SQLAlchemy==2.1.9' 'cryptography==50.0.2' && touch "$to/.ready") >"$WORK/kmip.log" 2>&1 \
+    || { tail -5 "$WORK/kmip.log"; die "the KMIP server could not be installed, see $WORK/kmip.log"; }
+}
+
+# Where the box can reach a server on this machine: sets HOST_ADDRESS.
+host_address() {
+  HOST_ADDRESS=127.0.0.1
+  has_docker || return 0
+  HOST_ADDRESS=$(docker network inspect bridge -f '{{range .IPAM.Config}}{{.Gateway}}{{end}}')
+  [ -n "$HOST_ADDRESS" ] || HOST_ADDRESS=$(ip -4 -o addr show docker0 | awk '{sub("/.*", "", $4); print $4}')
+}
+
+# Starts PyKMIP where the box can reach it, as kmip.keyring-ward.test, with the active keys 1 and 2. Sets KMIP (HOST:PORT) and
+# KMIP_FOLDER, which has the certificates. It ends with kmip_stop. KMIP_LISTEN is another port.
+kmip_start() {
+  [ -z "${KMIP:-}" ] || return 0
+  ensure_kmip
+  host_address
+  local admin=$REPO/tests/support/kmip_admin.py python=$WORK/kmip/bin/python
+  KMIP_FOLDER=$WORK/kmip/data-$BASHPID
+  rm -rf "$KMIP_FOLDER"; mkdir -p "$KMIP_FOLDER"
+  "$python" "$admin" certificates "$KMIP_FOLDER" kmip.keyring-ward.test kmip.example.org "$HOST_ADDRESS"
+  setsid "$python" "$admin" serve "$KMIP_FOLDER" "$HOST_ADDRESS" "${KMIP_LISTEN:-0}" >"$WORK/kmip-server.log" 2>&1 & KMIP_PID=$!
+  trap box_stop EXIT
+  local made; made=$(printf 'create\ncreate\nactivate 1\nactivate 2\n' | "$python" "$admin" keys "$KMIP_FOLDER" "$HOST_ADDRESS" 2>"$WORK/kmip-keys.log" | tr '\n' ' ')
+  KMIP=$HOST_ADDRESS:$(cat "$KMIP_FOLDER/port")
+  [ "$made" = "ready ${KMIP##*:} 1 2 ok ok " ] || die "the KMIP server does not start or makes no keys ($made), see $WORK/kmip-server.log and kmip-keys.log"
+  note "KMIP server: PyKMIP at $KMIP"
+}
+
+kmip_stop() {
+  if [ -n "${KMIP_PID:-}" ]; then kill -9 -- "-$KMIP_PID" 2>/dev/null && wait "$KMIP_PID" 2>/dev/null || true; fi
+  [ -z "${KMIP_FOLDER:-}" ] || rm -rf "$KMIP_FOLDER"
+  KMIP_PID= KMIP= KMIP_FOLDER=
+}
+
 # Starts both where the box can reach them, sets KMS_MOTO and KMS_LOCALSTACK (HOST:PORT). They end with kms_stop.
 kms_start() {
   [ -z "${KMS_MOTO:-}" ] || return 0
   ensure_kms
-  local host=127.0.0.1 data=$WORK/kms/data-$BASHPID port
-  if has_docker; then
-    host=$(docker network inspect bridge -f '{{range .IPAM.Config}}{{.Gateway}}{{end}}')
-    [ -n "$host" ] || host=$(ip -4 -o addr show docker0 | awk '{sub("/.*", "", $4); print $4}')
-  fi
+  local host data=$WORK/kms/data-$BASHPID port
+  host_address; host=$HOST_ADDRESS
   rm -rf "$data"; mkdir -p "$data/fs"
   port=$((20000 + RANDOM % 5000 * 2))
   KMS_MOTO=$host:$port KMS_LOCALSTACK=$host:$((port + 1))
@@ -241,6 +283,14 @@ kms_stop() {
   local pid
   for pid in ${KMS_PIDS:-}; do kill -9 -- "-$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true; done
   KMS_PIDS= KMS_MOTO= KMS_LOCALSTACK=
+}
+
+# The certificates for the KMIP server, in the box.
+kmip_put() {
+  kmip_start
+  mkdir -p "$WORK/put/kmip"
+  cp "$KMIP_FOLDER"/{ca.pem,one.pem,one.key,two.pem,two.key} "$WORK/put/kmip/"
+  box_put "$WORK/put" kmip
 }
 
 # The proxy that counts calls and injects faults, in the box.
@@ -303,6 +353,7 @@ box_pipe() {
 box_stop() {
   trap - EXIT
   kms_stop
+  kmip_stop
   [ -n "${BOX:-}" ] || return 0
   if has_docker; then
     docker rm -f -v "$BOX" >/dev/null 2>&1 || true

@@ -17,6 +17,7 @@ part_asan() {
   local rc=0
   need_file /usr/lib/softhsm/libsofthsm2.so softhsm2
   ensure_kms
+  ensure_kmip
   # A library of its own can't find AddressSanitizer in the test program: the shim, and what the fake host loads, are built without.
   cargo build --locked -q --example p11_shim
   # As in CI: a test that can't run is a failure, no skip.

@@ -38,7 +38,7 @@ has_part() { local part; for part; do case " ${PARTS[*]} " in *" $part "*) retur
 fetch=()
 # shellcheck disable=SC2086  # words
 if has_part $IN_BOXES; then fetch+=(box_image); fi
-if has_part unit kms docs; then fetch+=(ensure_kms); fi
+if has_part unit kms docs; then fetch+=(ensure_kms ensure_kmip); fi
 if has_part hsm; then fetch+=(ensure_kryoptic); fi
 [ ${#fetch[@]} = 0 ] || in_background fetched "${fetch[@]}"
 
@@ -119,6 +119,7 @@ offline_advisories() {
 part_unit() {
   need_file /usr/lib/softhsm/libsofthsm2.so softhsm2
   ensure_kms
+  ensure_kmip
   local log=$WORK/unit.log rc=0 p f
   # With --all, what is too long for every day as well.
   unit_tests 2>&1 | tee "$log" | grep -E '^(test result|test .*FAILED|failures:|---- |error|warning: unused|thread|SKIPPED)' || true
@@ -141,10 +142,11 @@ unit_tests() {
   cargo test --locked --no-run || return 1
   for each in tests/*.rs; do
     each=$(basename "$each" .rs)
-    case $each in contract_kms | contract_pkcs11 | toy) ;; *) others+=(--test "$each") ;; esac
+    case $each in contract_kms | contract_kmip | contract_pkcs11 | toy) ;; *) others+=(--test "$each") ;; esac
   done
   rm -rf "$logs"; mkdir -p "$logs"
   cargo test --locked --no-fail-fast --test contract_kms > "$logs/kms" 2>&1 & pids+=($!)
+  cargo test --locked --no-fail-fast --test contract_kmip > "$logs/kmip" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast --test contract_pkcs11 > "$logs/pkcs11" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast --lib --bins > "$logs/library" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast "${others[@]}" > "$logs/others" 2>&1 || rc=1
@@ -235,20 +237,25 @@ part_hsm() {
   box_put "$WORK/put" modules
   with_box hsm bash /kw/mysql-test/harness/hsm-tests.sh
 }
-# The backend aws_kms over real KMS servers.
+# The backends aws_kms and kmip over real servers.
 part_kms() {
   [ -n "${BOX:-}" ] || { build_library; box_start; }
   kms_put
   with_box kms env KW_MOTO="$KMS_MOTO" KW_LOCALSTACK="$KMS_LOCALSTACK" bash /kw/mysql-test/harness/kms-tests.sh
+  kmip_put
+  with_box kmip env KW_KMIP="$KMIP" bash /kw/mysql-test/harness/kmip-tests.sh
 }
 # The commands of the documents, run as written (docs-tests.sh).
 part_docs() {
   [ -n "${BOX:-}" ] || { build_library; box_start; }
   kms_stop
+  kmip_stop
   KMS_ACCOUNT=111122223333 kms_put # the account of the examples
+  KMIP_LISTEN=5696 kmip_put # their port
   box_put "$REPO" README.md LICENSE-APACHE LICENSE-MIT CHANGELOG.md CONTRIBUTING.md SECURITY.md docs contrib
-  with_box docs env KW_MOTO="$KMS_MOTO" bash /kw/mysql-test/harness/docs-tests.sh
+  with_box docs env KW_MOTO="$KMS_MOTO" KW_KMIP="$KMIP" bash /kw/mysql-test/harness/docs-tests.sh
   kms_stop
+  kmip_stop
 }
 part_mtr() { with_box mtr bash /kw/mysql-test/harness/mtr.sh own; }
 part_suite() {

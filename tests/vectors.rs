@@ -1150,6 +1150,9 @@ mod make {
         room_to_grow(&mut m);
         extensions(&mut m);
 
+        // Made and opened by tests/contract_kmip.rs, where its KEK is.
+        m.lines
+            .push("good-kmip\tkek\tWrongKek\tis wrapped by 'kmip'".into());
         m.lines.push(String::new());
         std::fs::write(folder().join("EXPECT.txt"), m.lines.join("\n")).unwrap();
     }

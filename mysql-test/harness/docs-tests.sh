@@ -5,7 +5,7 @@
 # needs something, the page says so.
 . /kw/mysql-test/harness/tests-lib.sh
 
-PAGES="README.md docs/guide/install.md docs/guide/coming-from.md docs/guide/pkcs11.md docs/guide/aws-kms.md docs/reference/tool.md docs/reference/configuration.md docs/guide/containers.md"
+PAGES="README.md docs/guide/install.md docs/guide/coming-from.md docs/guide/pkcs11.md docs/guide/aws-kms.md docs/guide/kmip.md docs/reference/tool.md docs/reference/configuration.md docs/guide/containers.md"
 export PATH=/usr/local/sbin:/usr/local/bin:$PATH
 
 # ---- the place -------------------------------------------------------------------------------------
@@ -79,6 +79,14 @@ do_aws_account() {
   [ -e /etc/ssl/certs/ca-certificates.crt.kw ] || cp /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt.kw
   cat /etc/ssl/certs/ca-certificates.crt.kw /tmp/kw-docs-kms/ca.pem > /etc/ssl/certs/ca-certificates.crt
   install -m 0755 /kw/mysql-test/harness/aws-stand-in.sh /usr/local/bin/aws
+}
+# Who has a KMIP server: it is at the name of the example, has an active key, and knows the certificate that lies in place.
+do_kmip_server() {
+  grep -q kmip.example.org /etc/hosts || echo "${KW_KMIP%:*} kmip.example.org" >> /etc/hosts
+  mkdir -p "$KEYS"
+  install -m 0600 /kw/kmip/one.pem "$KEYS/kmip.pem"; install -m 0600 /kw/kmip/one.key "$KEYS/kmip.key"
+  install -m 0644 /kw/kmip/ca.pem "$KEYS/kmip-ca.pem"
+  chown -R mysql:mysql "$KEYS"; chmod 0750 "$KEYS"
 }
 # What README promises of failures of the keyring's SQL functions: NULL, and log and status say which it was.
 do_failures_are_told() {

@@ -333,7 +333,7 @@ mod tests {
     #[cfg(not(feature = "toy-provider"))]
     fn the_backends_are_named_and_counted() {
         let message = layer(&[("backend", "pkcs12")]).finish().unwrap_err();
-        let end = "This version has three backends: file, pkcs11 and aws_kms.";
+        let end = "This version has four backends: file, pkcs11, aws_kms and kmip.";
         assert!(message.to_string().ends_with(end), "{message}");
     }
 

@@ -13,6 +13,7 @@ mod data_key;
 pub mod drivers;
 pub mod file;
 pub mod keks;
+pub mod kmip;
 mod local;
 mod make;
 pub mod member;

@@ -103,27 +103,17 @@ impl Client {
     ) -> std::result::Result<Answer, NetError> {
         let target = target(&request.url).map_err(|why| NetError::new("", Cause::BadUrl(why)))?;
         let fail = |cause| NetError::new(&host_and_port(&target), cause);
-        if identity::acting() {
-            // A name lookup is a thread, which may hang: see kek::away.
-            return Err(fail(Cause::WhileRoot));
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .max_blocking_threads(1)
-            .thread_name("kw-lookup")
-            .build()
-            .map_err(|e| fail(Cause::System(e)))?;
-        let left = deadline.remaining();
-        let result = runtime.block_on(async {
-            let whole = self.exchange(&target, request);
-            tokio::time::timeout(left, whole).await
-        });
-        runtime.shutdown_timeout(GRACE.min(deadline.remaining()));
-        let late = Cause::Timeout {
-            step: Step::Answer,
-            after: deadline.total(),
-        };
-        result.unwrap_or(Err(late)).map_err(fail)
+        run(deadline, self.exchange(&target, request)).map_err(fail)
+    }
+
+    /// What it does for TLS.
+    pub(super) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_deref()
+    }
+
+    /// The longest that a connection may take.
+    pub(super) fn connect_limit(&self) -> Duration {
+        self.connect
     }
 
     async fn exchange(
@@ -155,6 +145,30 @@ impl Client {
             body,
         })
     }
+}
+
+/// Does all of an exchange within `deadline`, on a runtime of its own that ends with it.
+pub(super) fn run<T>(
+    deadline: Deadline,
+    whole: impl Future<Output = std::result::Result<T, Cause>>,
+) -> std::result::Result<T, Cause> {
+    if identity::acting() {
+        // A name lookup is a thread, which may hang: see kek::away.
+        return Err(Cause::WhileRoot);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .thread_name("kw-lookup")
+        .build()
+        .map_err(Cause::System)?;
+    let left = deadline.remaining();
+    let result = runtime.block_on(async { tokio::time::timeout(left, whole).await });
+    runtime.shutdown_timeout(GRACE.min(deadline.remaining()));
+    result.unwrap_or(Err(Cause::Timeout {
+        step: Step::Answer,
+        after: deadline.total(),
+    }))
 }
 
 /// The URL, if it is one that can be asked.

@@ -56,7 +56,7 @@ pub(super) async fn connect(
     let Some(proxy) = proxies.before(target) else {
         let stream = tcp(target, limit).await?;
         let stream = if secure {
-            wrap(stream, target, tls).await?
+            wrap(stream, bare_host(target), tls).await?
         } else {
             stream
         };
@@ -83,7 +83,7 @@ pub(super) async fn connect(
         .await
         .map_err(fail)?;
     Ok(Connection {
-        stream: wrap(through, target, tls).await?,
+        stream: wrap(through, bare_host(target), tls).await?,
         forward: None,
     })
 }
@@ -91,7 +91,7 @@ pub(super) async fn connect(
 async fn to_proxy(proxy: &Intercept, tls: Option<&Tls>, limit: Duration) -> Result<Boxed, Cause> {
     let stream = tcp(proxy.uri(), limit).await?;
     match proxy.uri().scheme_str() {
-        Some("https") => wrap(stream, proxy.uri(), tls).await,
+        Some("https") => wrap(stream, bare_host(proxy.uri()), tls).await,
         _ => Ok(stream),
     }
 }
@@ -159,13 +159,30 @@ async fn tunnel(
 
 const NO_TLS: Cause = Cause::BadUrl("only http is spoken with this service");
 
-/// TLS with the host of `to`.
-async fn wrap(stream: Boxed, to: &Uri, tls: Option<&Tls>) -> Result<Boxed, Cause> {
+/// Connects to `target` by TLS, never through a proxy. `name` is what the server's certificate must have.
+pub(super) async fn connect_tls(
+    target: &Uri,
+    name: &str,
+    tls: Option<&Tls>,
+    limit: Duration,
+) -> Result<Boxed, Cause> {
+    if tls.is_none() {
+        return Err(NO_TLS);
+    }
+    wrap(tcp(target, limit).await?, name, tls).await
+}
+
+/// The host of a URL, an IPv6 address without its brackets.
+fn bare_host(of: &Uri) -> &str {
+    let host = of.host().unwrap_or_default();
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// TLS with the host of this name.
+async fn wrap(stream: Boxed, name: &str, tls: Option<&Tls>) -> Result<Boxed, Cause> {
     let tls = tls.ok_or(NO_TLS)?;
     let config = tls.config().map_err(Cause::Tls)?;
-    let host = to.host().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let name = ServerName::try_from(bare.to_string())
+    let name = ServerName::try_from(name.to_string())
         .map_err(|_| Cause::BadUrl("its host is no name that a certificate can have"))?;
     match TlsConnector::from(config).connect(name, stream).await {
         Ok(stream) => Ok(Box::new(stream)),

@@ -66,6 +66,10 @@ pub enum Cause {
     TooLarge(usize),
     /// The connection ended before the answer was there, or what came is no HTTP.
     Protocol(hyper::Error),
+    /// The same on a connection that is not HTTP.
+    Broken(io::Error),
+    /// What came is no answer of the protocol that was spoken.
+    Alien,
     /// This machine could not ask.
     System(io::Error),
     /// mysqld asked in its own process while it is root: a defect (see `kek::away`).
@@ -102,12 +106,16 @@ impl NetError {
     /// What may pass by itself is Unreachable, and tried again; the rest is not.
     pub fn kind(&self) -> Kind {
         match self.cause() {
-            Cause::BadUrl(_) | Cause::BadHeader(_) | Cause::Tls(_) | Cause::TooLarge(_) => {
-                Kind::Config
-            }
-            Cause::Dns { .. } | Cause::Connect(_) | Cause::Timeout { .. } | Cause::Protocol(_) => {
-                Kind::Unreachable
-            }
+            Cause::BadUrl(_)
+            | Cause::BadHeader(_)
+            | Cause::Tls(_)
+            | Cause::TooLarge(_)
+            | Cause::Alien => Kind::Config,
+            Cause::Dns { .. }
+            | Cause::Connect(_)
+            | Cause::Timeout { .. }
+            | Cause::Protocol(_)
+            | Cause::Broken(_) => Kind::Unreachable,
             Cause::Proxy { fault, .. } => match fault {
                 ProxyFault::Away(cause) if matches!(**cause, Cause::Tls(_)) => Kind::Config,
                 ProxyFault::Away(_) | ProxyFault::Refused(_) => Kind::Unreachable,
@@ -158,9 +166,10 @@ impl Cause {
     /// The error below it.
     fn inner(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Cause::Dns { source, .. } | Cause::Connect(source) | Cause::System(source) => {
-                Some(source)
-            }
+            Cause::Dns { source, .. }
+            | Cause::Connect(source)
+            | Cause::Broken(source)
+            | Cause::System(source) => Some(source),
             Cause::Tls(e) => Some(e),
             Cause::Protocol(e) => Some(e),
             Cause::Proxy {
@@ -209,6 +218,11 @@ impl fmt::Display for Cause {
             }
             Cause::TooLarge(limit) => write!(f, "more than {limit} bytes"),
             Cause::Protocol(e) => protocol(e, f),
+            Cause::Broken(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                f.write_str("the connection ended before the answer was whole")
+            }
+            Cause::Broken(e) => write!(f, "{e}"),
+            Cause::Alien => f.write_str("what it answers is another protocol"),
             Cause::WhileRoot => f.write_str("this process is root"),
         }
     }
@@ -284,6 +298,12 @@ mod tests {
                 Kind::Unreachable,
                 "the name 'h ' could not be resolved",
             ),
+            (
+                Cause::Broken(io::ErrorKind::UnexpectedEof.into()),
+                Kind::Unreachable,
+                "no answer of h:443: the connection ended",
+            ),
+            (Cause::Alien, Kind::Config, "another protocol"),
             (Cause::WhileRoot, Kind::Internal, "root"),
         ] {
             let e = NetError::new("h:443", cause);

@@ -1,4 +1,4 @@
-//! HTTP for KEKs that are not on this machine: one request, one bounded answer, one deadline.
+//! HTTP, and messages over TLS, for KEKs that are not on this machine: one request, one bounded answer, one deadline.
 //!
 //! Owns what every service's client needs and none should do for itself: names, connections, proxies, TLS with the
 //! system's roots, a `ca_file` and client certificates, limits, Retry-After, and the sentences for what goes wrong.
@@ -11,6 +11,7 @@ mod connect;
 mod error;
 mod proxy;
 mod request;
+mod talk;
 mod tls;
 
 pub use answer::{Answer, MAX_RETRY_AFTER};
@@ -18,6 +19,7 @@ pub use client::{Client, Options};
 pub use error::{Cause, NetError, ProxyFault, Step};
 pub use proxy::Proxy;
 pub use request::{MAX_ANSWER, Method, Request};
+pub use talk::Talk;
 pub use tls::Identity;
 
 /// Scheme and authority of a URL.
