@@ -15,9 +15,11 @@ mod local;
 mod make;
 pub mod pkcs11;
 pub mod settings;
+mod token_file;
 #[cfg(feature = "toy-provider")]
 #[path = "../../tests/support/toy/mod.rs"]
 mod toy;
+mod web;
 
 pub use settings::KekConfig;
 

@@ -12,6 +12,7 @@ mod error;
 mod proxy;
 mod request;
 mod tls;
+mod url;
 
 pub use answer::{Answer, MAX_RETRY_AFTER};
 pub use client::{Client, Options};
@@ -19,13 +20,7 @@ pub use error::{Cause, NetError, ProxyFault, Step};
 pub use proxy::Proxy;
 pub use request::{MAX_ANSWER, Method, Request};
 pub use tls::Identity;
-
-/// Scheme and authority of a URL.
-pub fn split_url(url: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?']).next()?;
-    (!authority.is_empty() && !url.contains(char::is_whitespace)).then_some((scheme, authority))
-}
+pub use url::{MAX_URL, check_endpoint, host, split_url};
 
 /// The first cause of this type. An io::Error hides what it wraps from `source`.
 fn find<'a, T: std::error::Error + 'static>(
