@@ -33,8 +33,8 @@ TOOLS=$WORK/tools
 # What the parts with a server need is fetched while the first parts compile.
 box_image() { if has_docker; then ensure_base_image; else ensure_chroot; fi; }
 case " ${PARTS[*]} " in
-  *" hsm "* | *" kms "* | *" docs "*) prepare_in_background box_image ensure_kms ensure_kryoptic ;;
-  *" unit "*) prepare_in_background ensure_kms ;;
+  *" hsm "* | *" kms "* | *" docs "*) prepare_in_background box_image ensure_kms ensure_bao ensure_kryoptic ;;
+  *" unit "*) prepare_in_background ensure_kms ensure_bao ;;
 esac
 
 # check NAME COMMAND…: one check, counted once.
@@ -114,6 +114,7 @@ offline_advisories() {
 part_unit() {
   need_file /usr/lib/softhsm/libsofthsm2.so softhsm2
   ensure_kms
+  ensure_bao
   local log=$WORK/unit.log rc=0 p f
   # With --all, what is too long for every day as well.
   unit_tests 2>&1 | tee "$log" | grep -E '^(test result|test .*FAILED|failures:|---- |error|warning: unused|thread|SKIPPED)' || true
@@ -136,10 +137,10 @@ unit_tests() {
   cargo test --locked --no-run || return 1
   for each in tests/*.rs; do
     each=$(basename "$each" .rs)
-    case $each in contract_kms | contract_pkcs11 | toy) ;; *) others+=(--test "$each") ;; esac
+    case $each in contract_kms | contract_vault | contract_pkcs11 | toy) ;; *) others+=(--test "$each") ;; esac
   done
   rm -rf "$logs"; mkdir -p "$logs"
-  cargo test --locked --no-fail-fast --test contract_kms > "$logs/kms" 2>&1 & pids+=($!)
+  cargo test --locked --no-fail-fast --test contract_kms --test contract_vault > "$logs/kms" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast --test contract_pkcs11 > "$logs/pkcs11" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast --lib --bins > "$logs/library" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast "${others[@]}" > "$logs/others" 2>&1 || rc=1
@@ -228,17 +229,20 @@ part_hsm() {
   box_put "$WORK/put" modules
   with_box hsm bash /kw/mysql-test/harness/hsm-tests.sh
 }
-# The backend aws_kms over real KMS servers.
+# The backends aws_kms and vault over real servers.
 part_kms() {
   [ -n "${BOX:-}" ] || { build_library; box_start; }
   kms_put
   with_box kms env KW_MOTO="$KMS_MOTO" KW_LOCALSTACK="$KMS_LOCALSTACK" bash /kw/mysql-test/harness/kms-tests.sh
+  bao_put
+  with_box vault bash /kw/mysql-test/harness/vault-tests.sh
 }
 # The commands of the documents, run as written (docs-tests.sh).
 part_docs() {
   [ -n "${BOX:-}" ] || { build_library; box_start; }
   kms_stop
   KMS_ACCOUNT=111122223333 kms_put # the account of the examples
+  bao_put
   box_put "$REPO" README.md LICENSE-APACHE LICENSE-MIT CHANGELOG.md CONTRIBUTING.md SECURITY.md docs contrib
   with_box docs env KW_MOTO="$KMS_MOTO" bash /kw/mysql-test/harness/docs-tests.sh
   kms_stop

@@ -123,6 +123,14 @@ pub(super) fn unwrap(
     }
 }
 
+/// A data key as JSON has it, in secret memory.
+pub(super) fn to_base64(pool: &SecretPool, key: &[u8]) -> Result<SecretBytes> {
+    let mut text = pool.zeroed(BASE64.encode_len(key.len()))?;
+    BASE64.encode_mut(key, &mut text);
+    wipe_stack();
+    Ok(text)
+}
+
 /// What a text of JSON stands for, straight into secret memory; `None`: it is no base64. The answer that the text is in is
 /// wiped when it is freed, as all memory is.
 pub(super) fn from_base64(pool: &SecretPool, text: &str) -> Result<Option<SecretBytes>> {

@@ -19,6 +19,7 @@ mod token_file;
 #[cfg(feature = "toy-provider")]
 #[path = "../../tests/support/toy/mod.rs"]
 mod toy;
+mod vault;
 mod web;
 
 pub use settings::KekConfig;
