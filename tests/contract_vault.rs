@@ -7,6 +7,8 @@
 mod bao;
 #[path = "support/kms_proxy.rs"]
 mod kms_proxy;
+#[path = "support/token_reviews.rs"]
+mod token_reviews;
 #[path = "support/vault_faults.rs"]
 mod vault_faults;
 #[path = "support/vault_logins.rs"]

@@ -11,11 +11,12 @@ export BAO_ADDR=$VAULT_URL BAO_TOKEN=root BAO_CACERT=$VAULT/vault-ca.pem
 # vault_reset [plain]: a fresh server, unsealed, with TLS or without; its unseal key in $VAULT_UNSEAL.
 vault_reset() {
   local tls=(-dev-tls -dev-tls-cert-dir=$VAULT)
-  if [ "${1:-}" = plain ]; then tls=(); export BAO_ADDR=http://localhost:$VAULT_PORT; fi
+  if [ "${1:-}" = plain ]; then tls=(); export BAO_ADDR=http://localhost:$VAULT_PORT; unset BAO_CACERT; fi
   vault_off
   rm -rf $VAULT; mkdir -p $VAULT
   setsid $BAO server -dev "${tls[@]}" -dev-root-token-id=root -dev-no-store-token -dev-listen-address=127.0.0.1:$VAULT_PORT \
     > $VAULT/log 2>&1 < /dev/null &
+  disown
   wait_for 30 $BAO secrets list || fail "OpenBao does not start: $(tail -3 $VAULT/log)"
   VAULT_UNSEAL=$(sed -n 's/^Unseal Key: //p' $VAULT/log)
 }
