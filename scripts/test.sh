@@ -254,6 +254,8 @@ part_suite() {
     with_box suite-pkcs11 env KW_BACKEND=pkcs11 bash /kw/mysql-test/harness/mtr.sh all
     kms_put
     with_box suite-aws-kms env KW_BACKEND=aws_kms KW_MOTO="$KMS_MOTO" bash /kw/mysql-test/harness/mtr.sh all
+    bao_put
+    with_box suite-vault env KW_BACKEND=vault bash /kw/mysql-test/harness/mtr.sh all
   else
     with_box suite bash /kw/mysql-test/harness/mtr.sh quick
   fi

@@ -51,7 +51,7 @@ fn review(stream: &mut (impl Read + Write), accounts: &[(String, String)]) -> st
     let known = accounts.iter().find(|(of, _)| of == token);
     let status = match known {
         Some((_, name)) => json!({
-            "authenticated": true,
+            "authenticated": true, "audiences": asked["spec"]["audiences"],
             "user": {"username": format!("system:serviceaccount:{name}"), "uid": "u-1", "groups": []},
         }),
         None => json!({"authenticated": false, "error": "invalid bearer token"}),

@@ -10,6 +10,7 @@ use data_encoding::BASE64URL_NOPAD;
 use keyring_ward::error::Kind;
 use rcgen::{KeyPair, PKCS_ED25519, SigningKey};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// The policy of roles whose tokens do not have `default`.
 const WITH_REVOKE: &str = r#"path "transit/encrypt/mysql" { capabilities = ["update"] }
@@ -102,7 +103,11 @@ fn approle_with_batch_tokens_leaves_nothing_and_with_service_tokens_revokes_them
     let once = kek(role("service", "vault-least", json!({"token_num_uses": 1})));
     opens(&*once, &stanza);
     assert_eq!(proxy.take_calls(), [login, decrypt]);
-    assert_eq!((bao.kept_tokens(), once.take_warnings().len()), (before, 0));
+    assert_eq!(once.take_warnings(), [""; 0]);
+    let begin = Instant::now();
+    while bao.kept_tokens() > before {
+        assert!(begin.elapsed() < Duration::from_secs(20), "it is not gone");
+    }
     // One that may not be revoked is told of, and the keyring opens all the same.
     let bound = kek(role("service", "vault-least", json!({})));
     opens(&*bound, &stanza);

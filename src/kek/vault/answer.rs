@@ -99,7 +99,6 @@ fn ignored<'f>(answer: &Members, fields: &[(&'f str, &str)]) -> Option<&'f str> 
 #[cfg(test)]
 mod tests {
     use super::super::errors::Step;
-    use super::super::errors::tests::with_question;
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
@@ -137,7 +136,7 @@ mod tests {
             (json!({"client_token": "t"}), true),
         ] {
             let answer = Map::from_iter([("auth".to_string(), auth)]);
-            let token = with_question(Step::Login, |asked| token(asked, answer));
+            let token = token(&Question::of_tests(Step::Login), answer);
             assert_eq!(token.unwrap().kept, kept);
         }
     }
@@ -184,23 +183,22 @@ mod tests {
     /// Nothing of an answer makes a panic, shows what was sent, or is taken for more than it is.
     fn is_harmless(status: u16, body: &[u8]) {
         const SENT: &str = "SENT-SECRET";
-        with_question(Step::Decrypt, |asked| {
-            let results = [
-                read(asked, status, body, &[SENT])
-                    .and_then(|m| token(asked, m))
-                    .map(|token| {
-                        assert!(is_token(token.text.as_bytes()) && (200..300).contains(&status));
-                    }),
-                read(asked, status, body, &[SENT])
-                    .and_then(|m| data(asked, m, &[("associated_data", SENT)]))
-                    .map(|_| assert!((200..300).contains(&status))),
-            ];
-            for e in results.into_iter().filter_map(|result| result.err()) {
-                let said = e.to_string();
-                assert!(said.len() < 2500 && !said.contains(SENT), "{said}");
-                assert!(!said.contains(char::is_control), "{said:?}");
-            }
-        });
+        let asked = &Question::of_tests(Step::Decrypt);
+        let results = [
+            read(asked, status, body, &[SENT])
+                .and_then(|m| token(asked, m))
+                .map(|token| {
+                    assert!(is_token(token.text.as_bytes()) && (200..300).contains(&status));
+                }),
+            read(asked, status, body, &[SENT])
+                .and_then(|m| data(asked, m, &[("associated_data", SENT)]))
+                .map(|_| assert!((200..300).contains(&status))),
+        ];
+        for e in results.into_iter().filter_map(|result| result.err()) {
+            let said = e.to_string();
+            assert!(said.len() < 2500 && !said.contains(SENT), "{said}");
+            assert!(!said.contains(char::is_control), "{said:?}");
+        }
     }
 
     proptest! {

@@ -223,6 +223,29 @@ impl VaultConfig {
 }
 
 #[cfg(test)]
+impl VaultConfig {
+    /// The key `team1/transit/mysql`, with a JWT.
+    pub(super) fn of_tests() -> VaultConfig {
+        VaultConfig {
+            address: "https://h:8200".into(),
+            namespace: Some("team1".into()),
+            mount: "transit".into(),
+            key: "mysql".into(),
+            login: Login::Jwt {
+                role: None,
+                file: "/jwt".into(),
+            },
+            auth_mount: "jwt".into(),
+            identity: None,
+            ca_file: None,
+            proxy: None,
+            connect_timeout: Duration::from_secs(1),
+            attempt_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::kek::drivers::read_of_tests;

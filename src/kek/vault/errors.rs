@@ -67,6 +67,20 @@ impl Question<'_> {
     }
 }
 
+#[cfg(test)]
+impl Question<'static> {
+    /// A question about the key `team1/transit/mysql`.
+    pub(super) fn of_tests(step: Step) -> Question<'static> {
+        use std::sync::LazyLock;
+        static CONFIG: LazyLock<VaultConfig> = LazyLock::new(VaultConfig::of_tests);
+        Question {
+            op: "ask",
+            step,
+            config: &CONFIG,
+        }
+    }
+}
+
 const NOT_VAULT: &str = "The address is not that of Vault or OpenBao, or something between changes its answers. Check address and proxy.";
 const LATER: &str =
     "It is tried again while there is time. If it stays, look at Vault: vault status.";
@@ -230,25 +244,8 @@ pub(super) fn from_net(asked: &Question<'_>, e: NetError) -> Error {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-    use crate::kek::drivers::read_of_tests;
-
-    pub(in super::super) fn with_question<T>(step: Step, f: impl FnOnce(&Question<'_>) -> T) -> T {
-        let values = [
-            ("vault_address", "https://h:8200"),
-            ("vault_key", "mysql"),
-            ("vault_namespace", "team1"),
-            ("vault_token_file", "/t"),
-        ];
-        let keks = read_of_tests(&super::super::DRIVER, &values).unwrap();
-        let config = keks[0].settings_of::<VaultConfig>().unwrap();
-        f(&Question {
-            op: "ask",
-            step,
-            config,
-        })
-    }
 
     #[test]
     fn only_what_may_pass_is_unreachable() {
@@ -320,7 +317,7 @@ pub(super) mod tests {
             ),
             (key, 400, Some("something new"), Kind::Config),
         ] {
-            let e = with_question(step, |asked| from_answer(asked, status, said, &[]));
+            let e = from_answer(&Question::of_tests(step), status, said, &[]);
             assert_eq!(e.kind(), kind, "{status} {said:?}: {e}");
             assert!(!e.to_string().contains("MOUNT"), "{e}");
         }
@@ -328,17 +325,13 @@ pub(super) mod tests {
 
     #[test]
     fn a_message_names_the_place_and_no_secret() {
-        let (namespace, e) = with_question(Step::Login, |asked| {
-            let said = "role \"x\": bad token eyJhHIDDEN";
-            (
-                asked.shown(),
-                from_answer(asked, 400, Some(said), &["eyJhHIDDEN"]),
-            )
-        });
+        let asked = Question::of_tests(Step::Login);
         assert_eq!(
-            namespace,
-            "auth/token/login (https://h:8200, namespace 'team1')"
+            asked.shown(),
+            "auth/jwt/login (https://h:8200, namespace 'team1')"
         );
+        let said = "role \"x\": bad token eyJhHIDDEN";
+        let e = from_answer(&asked, 400, Some(said), &["eyJhHIDDEN"]);
         assert!(!e.to_string().contains("HIDDEN"), "{e}");
     }
 
