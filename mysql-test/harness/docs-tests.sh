@@ -275,7 +275,7 @@ done
 
 # The box as the other scripts want it.
 put_back() {
-  rm -rf /usr/local/bin/keyring-ward /usr/local/bin/aws "$PLUGINS/component_keyring_ward.so" /etc/my.cnf "$KEYS" /backup
+  rm -rf /usr/local/bin/keyring-ward /usr/local/bin/aws /usr/local/bin/vault "$PLUGINS/component_keyring_ward.so" /etc/my.cnf "$KEYS" /backup
   mkdir -p "$KEYS"; chown mysql:mysql "$KEYS"; chmod 0750 "$KEYS"
   sh /kw/mysql-test/container/install-ward.sh /kw/target/release
 }
