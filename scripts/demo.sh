@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # A real, encrypted MySQL in front of you: builds Keyring Ward, starts MySQL 9.7 with it, uses it,
 # kills it, shows that everything is still there and that nothing is readable on disk.
-#   scripts/demo.sh [--backend file|pkcs11|aws_kms] [--plugin] [--keep]
-# --backend pkcs11 puts the keyring under a key on a SoftHSM2 token, aws_kms under a key in a KMS server (LocalStack);
+#   scripts/demo.sh [--backend file|pkcs11|aws_kms|vault] [--plugin] [--keep]
+# --backend pkcs11 puts the keyring under a key on a SoftHSM2 token, aws_kms under a key in a KMS server (LocalStack), vault under one
+# in OpenBao;
 # --plugin loads the keyring as a plugin, from my.cnf alone; --keep leaves the server running and prints how to connect.
 . "$(dirname "$0")/lib.sh"
 keep=no
@@ -14,12 +15,12 @@ while [ $# -gt 0 ]; do
     --backend) shift; backend=${1:-} ;;
     *) backend= ;;
   esac
-  case "$backend" in file | pkcs11 | aws_kms) ;; *) wrong_usage ;; esac
+  case "$backend" in file | pkcs11 | aws_kms | vault) ;; *) wrong_usage ;; esac
   shift
 done
 build_library
 box_start
-if [ "$backend" = aws_kms ]; then kms_put; fi
+case "$backend" in aws_kms) kms_put ;; vault) bao_put ;; esac
 say "the demonstration, in the box"
 box env KW_KEEP=$keep KW_BACKEND=$backend KW_ROLE=$role KW_MOTO="${KMS_MOTO:-}" KW_LOCALSTACK="${KMS_LOCALSTACK:-}" bash /kw/mysql-test/harness/demo.sh
 if [ "$keep" = yes ]; then

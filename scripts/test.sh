@@ -6,15 +6,15 @@
 #                                quick tests, more kills, the whole disk experiments, a million keys. Hours.
 #   scripts/test.sh PART…        some parts, with --all in their long form:
 #                                fmt clippy doc bindings deny unit fuzz exports versions
-#                                server root several containers admin doctor docs hsm kms mtr suite torture
+#                                server root several containers admin doctor docs hsm kms vault kmip mtr suite torture
 # The last lines are kept in mysql-test/.work/results. A part that can't run where it should is a failure, never a silent
 # skip; with CI=true so is a test that would leave something out.
 . "$(dirname "$0")/lib.sh"
 cd "$REPO"
 QUICK_PARTS="fmt clippy unit"
-CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root several containers admin doctor docs hsm kms mtr suite torture"
+CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root several containers admin doctor docs hsm kms vault kmip mtr suite torture"
 # Those that need a server. Long ones first, so that the last one to end is short; those that need examples not at once.
-IN_BOXES="doctor server mtr hsm kms admin torture docs containers several root suite"
+IN_BOXES="doctor server mtr hsm kms admin torture docs containers vault kmip several root suite"
 PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
@@ -38,7 +38,9 @@ has_part() { local part; for part; do case " ${PARTS[*]} " in *" $part "*) retur
 fetch=()
 # shellcheck disable=SC2086  # words
 if has_part $IN_BOXES; then fetch+=(box_image); fi
-if has_part unit kms docs; then fetch+=(ensure_kms ensure_kmip); fi
+if has_part unit kms docs; then fetch+=(ensure_kms); fi
+if has_part unit vault docs; then fetch+=(ensure_bao); fi
+if has_part unit kmip docs; then fetch+=(ensure_kmip); fi
 if has_part hsm; then fetch+=(ensure_kryoptic); fi
 [ ${#fetch[@]} = 0 ] || in_background fetched "${fetch[@]}"
 
@@ -120,6 +122,7 @@ part_unit() {
   need_file /usr/lib/softhsm/libsofthsm2.so softhsm2
   ensure_kms
   ensure_kmip
+  ensure_bao
   local log=$WORK/unit.log rc=0 p f
   # With --all, what is too long for every day as well.
   unit_tests 2>&1 | tee "$log" | grep -E '^(test result|test .*FAILED|failures:|---- |error|warning: unused|thread|SKIPPED)' || true
@@ -142,10 +145,10 @@ unit_tests() {
   cargo test --locked --no-run || return 1
   for each in tests/*.rs; do
     each=$(basename "$each" .rs)
-    case $each in contract_kms | contract_kmip | contract_pkcs11 | toy) ;; *) others+=(--test "$each") ;; esac
+    case $each in contract_kms | contract_kmip | contract_vault | contract_pkcs11 | toy) ;; *) others+=(--test "$each") ;; esac
   done
   rm -rf "$logs"; mkdir -p "$logs"
-  cargo test --locked --no-fail-fast --test contract_kms > "$logs/kms" 2>&1 & pids+=($!)
+  cargo test --locked --no-fail-fast --test contract_kms --test contract_vault > "$logs/kms" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast --test contract_kmip > "$logs/kmip" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast --test contract_pkcs11 > "$logs/pkcs11" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast --lib --bins > "$logs/library" 2>&1 & pids+=($!)
@@ -237,13 +240,24 @@ part_hsm() {
   box_put "$WORK/put" modules
   with_box hsm bash /kw/mysql-test/harness/hsm-tests.sh
 }
-# The backends aws_kms and kmip over real servers.
+# The backend aws_kms over real KMS servers.
 part_kms() {
   [ -n "${BOX:-}" ] || { build_library; box_start; }
   kms_put
   with_box kms env KW_MOTO="$KMS_MOTO" KW_LOCALSTACK="$KMS_LOCALSTACK" bash /kw/mysql-test/harness/kms-tests.sh
+}
+# The backend kmip over a real KMIP server.
+part_kmip() {
+  [ -n "${BOX:-}" ] || { build_library; box_start; }
   kmip_put
   with_box kmip env KW_KMIP="$KMIP" bash /kw/mysql-test/harness/kmip-tests.sh
+  kmip_stop
+}
+# The backend vault over OpenBao.
+part_vault() {
+  [ -n "${BOX:-}" ] || { build_library; box_start; }
+  bao_put
+  with_box vault bash /kw/mysql-test/harness/vault-tests.sh
 }
 # The commands of the documents, run as written (docs-tests.sh).
 part_docs() {
@@ -252,6 +266,7 @@ part_docs() {
   kmip_stop
   KMS_ACCOUNT=111122223333 kms_put # the account of the examples
   KMIP_LISTEN=5696 kmip_put # their port
+  bao_put
   box_put "$REPO" README.md LICENSE-APACHE LICENSE-MIT CHANGELOG.md CONTRIBUTING.md SECURITY.md docs contrib
   with_box docs env KW_MOTO="$KMS_MOTO" KW_KMIP="$KMIP" bash /kw/mysql-test/harness/docs-tests.sh
   kms_stop
@@ -264,6 +279,8 @@ part_suite() {
     with_box suite-pkcs11 env KW_BACKEND=pkcs11 bash /kw/mysql-test/harness/mtr.sh all
     kms_put
     with_box suite-aws-kms env KW_BACKEND=aws_kms KW_MOTO="$KMS_MOTO" bash /kw/mysql-test/harness/mtr.sh all
+    bao_put
+    with_box suite-vault env KW_BACKEND=vault bash /kw/mysql-test/harness/mtr.sh all
   else
     with_box suite bash /kw/mysql-test/harness/mtr.sh quick
   fi

@@ -28,6 +28,16 @@ elif [ "$BACKEND" = aws_kms ]; then
   [ "${KW_KEEP:-no}" = yes ] || trap kms_off EXIT
   kms_config
   keyring-ward init --config "$CONFIG" --user mysql | head -3
+elif [ "$BACKEND" = vault ]; then
+  . /kw/mysql-test/harness/vault.sh
+  step "1. A transit key in OpenBao (HashiCorp Vault speaks the same protocol), a role that may only use it, its secret id in a file"
+  SECRET=$VAULT_SECRET_ID
+  reset_all
+  vault_reset
+  [ "${KW_KEEP:-no}" = yes ] || trap vault_off EXIT
+  vault_role
+  vault_config
+  keyring-ward init --config "$CONFIG" --user mysql | head -4
 else
   step "1. Configure: a passphrase of 32 random bytes"
   reset_all
@@ -43,6 +53,8 @@ if [ "$ROLE" = plugin ]; then
       echo "loose_keyring_ward_pkcs11_key_label=kek"; echo "loose_keyring_ward_pkcs11_pin_file=$KEYS/pin"
     elif [ "$BACKEND" = aws_kms ]; then
       kms_my_cnf loose_keyring_ward_ | grep -v '_backend=\|_path='
+    elif [ "$BACKEND" = vault ]; then
+      vault_my_cnf loose_keyring_ward_ | grep -v '_backend=\|_path='
     else
       echo "loose_keyring_ward_file_passphrase_file=$KEYS/passphrase"
     fi; } > /etc/my.cnf

@@ -5,7 +5,7 @@
 # needs something, the page says so.
 . /kw/mysql-test/harness/tests-lib.sh
 
-PAGES="README.md docs/guide/install.md docs/guide/coming-from.md docs/guide/pkcs11.md docs/guide/aws-kms.md docs/guide/kmip.md docs/reference/tool.md docs/reference/configuration.md docs/guide/containers.md"
+PAGES="README.md docs/guide/install.md docs/guide/coming-from.md docs/guide/pkcs11.md docs/guide/aws-kms.md docs/guide/vault.md docs/guide/kmip.md docs/reference/tool.md docs/reference/configuration.md docs/guide/containers.md"
 export PATH=/usr/local/sbin:/usr/local/bin:$PATH
 
 # ---- the place -------------------------------------------------------------------------------------
@@ -87,6 +87,25 @@ do_kmip_server() {
   install -m 0600 /kw/kmip/one.pem "$KEYS/kmip.pem"; install -m 0600 /kw/kmip/one.key "$KEYS/kmip.key"
   install -m 0644 /kw/kmip/ca.pem "$KEYS/kmip-ca.pem"
   chown -R mysql:mysql "$KEYS"; chmod 0750 "$KEYS"
+}
+# Who has a Vault: OpenBao at the name of the examples, with a certificate that the system trusts, and its command line tool.
+do_vault_server() {
+  . /kw/mysql-test/harness/vault.sh
+  vault_reset plain
+  mkdir -p /tmp/kw-docs-vault
+  /kw/target/debug/examples/kms_proxy tls 127.0.53.2:$VAULT_PORT 127.0.0.1:$VAULT_PORT /tmp/kw-docs-vault vault.example.org & VAULT_TLS=$!
+  trap 'stop_server; kill $VAULT_TLS; vault_off' EXIT
+  wait_for 20 test -s /tmp/kw-docs-vault/ca.pem || fail "no TLS before Vault"
+  export BAO_ADDR=https://vault.example.org:$VAULT_PORT BAO_CACERT=/tmp/kw-docs-vault/ca.pem
+  grep -q vault.example.org /etc/hosts || echo '127.0.53.2 vault.example.org' >> /etc/hosts
+  [ -e /etc/ssl/certs/ca-certificates.crt.kw ] || cp /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt.kw
+  cat /etc/ssl/certs/ca-certificates.crt.kw /tmp/kw-docs-vault/ca.pem > /etc/ssl/certs/ca-certificates.crt
+  ln -sf $BAO /usr/local/bin/vault
+}
+# What init printed, with the role id of this Vault.
+do_vault_my_cnf() {
+  { echo '[keyring_ward]'; printf '%s\n' backend=vault "path=$KEYS/keyring.ward" vault_address=https://vault.example.org:8200 vault_key=mysql vault_auth=approle \
+    "vault_role_id=$(vault read -field=role_id auth/approle/role/mysql/role-id)" vault_secret_id_file=/var/lib/mysql-keyring/vault-secret-id; } >> /etc/my.cnf
 }
 # What README promises of failures of the keyring's SQL functions: NULL, and log and status say which it was.
 do_failures_are_told() {
@@ -264,7 +283,7 @@ done
 
 # The box as the other scripts want it.
 put_back() {
-  rm -rf /usr/local/bin/keyring-ward /usr/local/bin/aws "$PLUGINS/component_keyring_ward.so" /etc/my.cnf "$KEYS" /backup
+  rm -rf /usr/local/bin/keyring-ward /usr/local/bin/aws /usr/local/bin/vault "$PLUGINS/component_keyring_ward.so" /etc/my.cnf "$KEYS" /backup
   mkdir -p "$KEYS"; chown mysql:mysql "$KEYS"; chmod 0750 "$KEYS"
   sh /kw/mysql-test/container/install-ward.sh /kw/target/release
 }

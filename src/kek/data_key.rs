@@ -9,7 +9,8 @@ use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, LOCAL_BLOB, WrapKeys, unwrap_local, wrap_local};
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::{Part, Stanza};
-use crate::secret::{SecretBytes, SecretPool};
+use crate::secret::{SecretBytes, SecretPool, wipe_stack};
+use data_encoding::BASE64;
 
 /// The mechanism's name in stanzas.
 pub(super) const MECHANISM: &str = "data-key+aes-256-gcm";
@@ -108,9 +109,33 @@ pub(super) fn unwrap(
         None => Err(Error::new(
             Kind::Tampered,
             "open the keyring file",
-            "KMS gave the data key, but the DEK's wrap was changed",
+            "the service gave the data key, but the DEK's wrap was changed",
         )
         .hint("Restore the file from a backup. Nothing was changed.")),
+    }
+}
+
+/// A data key as JSON has it, in secret memory.
+pub(super) fn to_base64(pool: &SecretPool, key: &[u8]) -> Result<SecretBytes> {
+    let mut text = pool.zeroed(BASE64.encode_len(key.len()))?;
+    BASE64.encode_mut(key, &mut text);
+    wipe_stack();
+    Ok(text)
+}
+
+/// What a text of JSON stands for, straight into secret memory; `None`: it is no base64. The answer that the text is in is
+/// wiped when it is freed, as all memory is.
+pub(super) fn from_base64(pool: &SecretPool, text: &str) -> Result<Option<SecretBytes>> {
+    let text = text.as_bytes();
+    let Ok(room) = BASE64.decode_len(text.len()) else {
+        return Ok(None);
+    };
+    let mut decoded = pool.zeroed(room)?;
+    let result = BASE64.decode_mut(text, &mut decoded);
+    wipe_stack();
+    match result {
+        Ok(length) => pool.copy(&decoded[..length]).map(Some),
+        Err(_) => Ok(None),
     }
 }
 

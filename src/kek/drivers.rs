@@ -12,6 +12,7 @@ pub const DRIVERS: &[&Driver] = &[
     &super::file::DRIVER,
     &super::pkcs11::DRIVER,
     &super::aws_kms::DRIVER,
+    &super::vault::DRIVER,
     &super::kmip::DRIVER,
     #[cfg(feature = "toy-provider")]
     &super::toy::DRIVER,

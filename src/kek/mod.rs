@@ -22,9 +22,12 @@ mod rounds;
 mod search;
 pub mod settings;
 mod share;
+mod token_file;
 #[cfg(feature = "toy-provider")]
 #[path = "../../tests/support/toy/mod.rs"]
 mod toy;
+mod vault;
+mod web;
 mod wrapping;
 
 pub use keks::{Keks, Used};

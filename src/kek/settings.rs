@@ -91,6 +91,11 @@ pub trait Settings: Any + Debug + Send + Sync + Value {
         ))
     }
 
+    /// The least that the KEK's service must allow for it, as that service writes it, line by line; `init` prints it.
+    fn rights(&self) -> Option<String> {
+        None
+    }
+
     /// What `doctor` says of it beside what it finds by itself: that its files and secrets can be read, and that it opens
     /// the keyring. Nothing is changed, and no secret is read.
     fn remarks(&self) -> Vec<Remark> {

@@ -13,6 +13,7 @@ mod proxy;
 mod request;
 mod talk;
 mod tls;
+mod url;
 
 pub use answer::{Answer, MAX_RETRY_AFTER};
 pub use client::{Client, Options};
@@ -21,13 +22,7 @@ pub use proxy::Proxy;
 pub use request::{MAX_ANSWER, Method, Request};
 pub use talk::Talk;
 pub use tls::Identity;
-
-/// Scheme and authority of a URL.
-pub fn split_url(url: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?']).next()?;
-    (!authority.is_empty() && !url.contains(char::is_whitespace)).then_some((scheme, authority))
-}
+pub use url::{MAX_URL, check_endpoint, host, split_url};
 
 /// The first cause of this type. An io::Error hides what it wraps from `source`.
 fn find<'a, T: std::error::Error + 'static>(

@@ -1,4 +1,4 @@
-//! A proxy before a KMS server that counts calls and injects faults which no server gives on demand.
+//! A proxy before a KMS server or Vault that counts calls and injects faults which no server gives on demand.
 //! A module of tests, and a program for the server tests:
 //!
 //!   kms_proxy LISTEN UPSTREAM FOLDER
@@ -43,10 +43,14 @@ impl Request {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// `TrentService.Decrypt` → `Decrypt`; for other protocols the request line.
+    /// `TrentService.Decrypt` → `Decrypt`; Vault's `/v1/transit/decrypt/k` → `transit/decrypt/k`; for other protocols the
+    /// request line.
     pub fn action(&self) -> String {
         if let Some(target) = self.header("x-amz-target") {
             return target.rsplit('.').next().unwrap_or(target).to_string();
+        }
+        if let Some(rest) = self.line.strip_prefix("POST /v1/") {
+            return rest.split(' ').next().unwrap_or(rest).to_string();
         }
         let body = String::from_utf8_lossy(&self.body).into_owned();
         let action = body.split('&').find_map(|p| p.strip_prefix("Action="));
@@ -159,7 +163,8 @@ impl Proxy {
     }
 
     /// Faults: `delay MS`, `hang`, `reset`, `truncate BYTES`, `status CODE [AWSCODE MESSAGE]`, `html`, `endless`,
-    /// `redirect`, `short-key`, `garbage`. Before them: `times N` (then none), `on ACTION` (others pass).
+    /// `redirect`, `short-key`, `garbage`, `answer CODE BODY`, `claim BYTES` (and send nothing of them). Before them:
+    /// `times N` (then none), `on ACTION` (others pass).
     fn answer(
         &self,
         fault: &str,
@@ -207,6 +212,17 @@ impl Proxy {
                     _ => String::new(),
                 };
                 return plain(&format!("{status} X"), "application/x-amz-json-1.1", &body);
+            }
+            "answer" => {
+                let (status, body) = rest.split_once(' ').unwrap_or((rest, ""));
+                return plain(&format!("{status} X"), "application/json", body);
+            }
+            "claim" => {
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", number());
+                client.write_all(head.as_bytes())?;
+                client.flush()?;
+                let _ = client.read(&mut [0; 1]);
+                return Ok(());
             }
             "html" => return plain("200 OK", "text/html", "<html><body>Welcome</body></html>"),
             "garbage" => return plain("200 OK", "application/x-amz-json-1.1", "{\"Plaintext\": 7"),

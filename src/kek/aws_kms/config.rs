@@ -5,13 +5,12 @@
 
 use super::context;
 use super::key::KmsKey;
-use super::names::{Text, check_endpoint, host, is_region};
+use super::names::{Text, is_region};
 use super::options::{NAME, OPTIONS};
 use crate::error::{Error, Kind, Result};
 use crate::kek::adapter::Adapter;
 use crate::kek::settings::{Driver, KekConfig, Settings};
-use crate::kek::{Kek, aws_kms, make};
-use crate::net::split_url;
+use crate::kek::{Kek, aws_kms, make, web};
 use crate::options::Section;
 use crate::secret_source::SecretRef;
 use crate::text::shorten;
@@ -29,8 +28,6 @@ pub const DRIVER: Driver = Driver {
     example: "--option aws_kms_key_id=alias/mysql --option aws_kms_region=eu-central-1 --user mysql",
 };
 
-/// Longest text of an option, in bytes. KMS takes key ids of up to 2,048 characters.
-const MAX_TEXT: usize = 2048;
 /// Most keys that `previous_key_ids` names.
 const MAX_PREVIOUS: usize = 8;
 
@@ -95,14 +92,6 @@ fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
     Ok(all)
 }
 
-/// What no text may be: too long, or not on one line.
-fn fault(text: &str) -> Option<(String, &'static str)> {
-    (text.len() > MAX_TEXT || text.chars().any(char::is_control)).then(|| {
-        let fault = format!("has more than {MAX_TEXT} bytes or control characters");
-        (fault, "Correct it.")
-    })
-}
-
 fn key(section: &Section<'_>, text: &str) -> Result<KmsKey> {
     KmsKey::parse(text).ok_or_else(|| {
         section.mistake(
@@ -123,7 +112,7 @@ fn primary_key(section: &Section<'_>) -> Result<KmsKey> {
 }
 
 fn previous_keys(section: &Section<'_>) -> Result<Vec<KmsKey>> {
-    let list = section.text("previous_key_ids", fault)?;
+    let list = web::line(section, "previous_key_ids")?;
     let names = list.iter().flat_map(|list| list.split(','));
     let keys: Vec<KmsKey> = names
         .map(|name| key(section, name.trim()))
@@ -138,7 +127,7 @@ fn previous_keys(section: &Section<'_>) -> Result<Vec<KmsKey>> {
 }
 
 fn region(section: &Section<'_>, key: &KmsKey) -> Result<Option<String>> {
-    let Some(region) = section.text("region", fault)? else {
+    let Some(region) = web::line(section, "region")? else {
         return Ok(None);
     };
     if !is_region(&region) {
@@ -156,44 +145,9 @@ fn region(section: &Section<'_>, key: &KmsKey) -> Result<Option<String>> {
     Ok(Some(region))
 }
 
-fn endpoint(section: &Section<'_>, member: &str) -> Result<Option<String>> {
-    let Some(url) = section.text(member, fault)? else {
-        return Ok(None);
-    };
-    match check_endpoint(&url) {
-        Ok(()) => Ok(Some(url)),
-        Err(hint) => Err(section.no_value(member, &url, hint)),
-    }
-}
-
-fn proxy(section: &Section<'_>) -> Result<Option<String>> {
-    let proxy = section.text("proxy", fault)?;
-    if let Some(url) = &proxy
-        && (host(url).is_none() || !matches!(split_url(url), Some(("http", _))))
-    {
-        // Not shown: it may hold a password.
-        return Err(section.mistake(
-            "the value of proxy is not a proxy",
-            "Use http://HOST:PORT. A proxy that wants a password is given by HTTPS_PROXY in the environment of mysqld.",
-        ));
-    }
-    Ok(proxy)
-}
-
-fn ca_file(section: &Section<'_>) -> Result<Option<String>> {
-    let ca_file = section.text("ca_file", fault)?;
-    match ca_file.as_deref().filter(|path| !path.starts_with('/')) {
-        Some(path) => Err(section.mistake(
-            format!("'{}' is not an absolute path", shorten(path)),
-            "Give the path of ca_file from the root on.",
-        )),
-        None => Ok(ca_file),
-    }
-}
-
 /// A name that goes into a request.
 fn named(section: &Section<'_>, member: &str, kind: Text) -> Result<Option<String>> {
-    let text = section.text(member, fault)?;
+    let text = web::line(section, member)?;
     match text.as_deref().and_then(|text| kind.fault(text)) {
         Some(fault) => Err(section.mistake(format!("{member} {fault}"), "Correct it.")),
         None => Ok(text),
@@ -202,7 +156,7 @@ fn named(section: &Section<'_>, member: &str, kind: Text) -> Result<Option<Strin
 
 fn role(section: &Section<'_>) -> Result<Option<(String, Option<String>)>> {
     let external_id = named(section, "external_id", Text::ExternalId)?;
-    match (section.text("role_arn", fault)?, external_id) {
+    match (web::line(section, "role_arn")?, external_id) {
         (Some(role), _) if Text::Role.fault(&role).is_some() => Err(section.mistake(
             format!("'{}' is not the ARN of a role", shorten(&role)),
             "Use arn:aws:iam::ACCOUNT:role/NAME.",
@@ -217,7 +171,7 @@ fn role(section: &Section<'_>) -> Result<Option<(String, Option<String>)>> {
 }
 
 fn added_context(section: &Section<'_>) -> Result<Vec<(String, String)>> {
-    let Some(text) = section.text("encryption_context", fault)? else {
+    let Some(text) = web::line(section, "encryption_context")? else {
         return Ok(Vec::new());
     };
     context::parse(&text).map_err(|why| {
@@ -234,20 +188,20 @@ impl AwsKmsConfig {
         let key = primary_key(section)?;
         let sources = [("system", false), ("aws_kms", true)];
         let random = "Use system, or aws_kms: a call for each generated key.";
-        section.text("credentials_file", fault)?;
+        web::line(section, "credentials_file")?;
         let config = AwsKmsConfig {
             previous: false,
             region: region(section, &key)?,
             key,
-            proxy: proxy(section)?,
-            ca_file: ca_file(section)?,
+            proxy: web::proxy(section)?,
+            ca_file: web::absolute_path(section, "ca_file")?,
             profile: named(section, "profile", Text::Profile)?,
             role: role(section)?,
             kms_random: section.choice("random", &sources, random)?.unwrap_or(false),
             credentials_file: section.secret("credentials_file")?,
             context: added_context(section)?,
-            endpoint_url: endpoint(section, "endpoint_url")?,
-            sts_endpoint_url: endpoint(section, "sts_endpoint_url")?,
+            endpoint_url: web::address(section, "endpoint_url")?,
+            sts_endpoint_url: web::address(section, "sts_endpoint_url")?,
             use_fips: section.flag("use_fips")?,
             use_dualstack: section.flag("use_dualstack")?,
             connect_timeout: section.seconds("connect_timeout", Duration::from_secs(3))?,

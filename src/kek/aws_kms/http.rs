@@ -10,34 +10,23 @@ use super::errors::{Question, from_net};
 use super::sign::{Signed, amz_date, authorization};
 use crate::deadline::Deadline;
 use crate::error::Result;
-use crate::net::{Answer, Client, Method, Options, Proxy, Request, split_url};
-use std::path::Path;
+use crate::kek::web::Web;
+use crate::net::{Answer, Method, Request, split_url};
 use time::OffsetDateTime;
 
 /// How requests of this operation are sent, and when it is over.
 pub(super) struct Net {
-    pub(super) client: Client,
+    pub(super) web: Web,
     /// The end of the attempt.
     pub(super) end: Deadline,
-    /// The configuration names a proxy.
-    through: bool,
 }
 
 impl Net {
     pub(super) fn new(config: &AwsKmsConfig, end: Deadline) -> Result<Net> {
-        let client = Client::new(&Options {
-            ca_file: config.ca_file.as_deref().map(Path::new),
-            identity: None,
-            proxy: match &config.proxy {
-                Some(url) => Proxy::Url(url),
-                None => Proxy::Environment,
-            },
-            connect: config.connect_timeout,
-        })?;
+        let (ca_file, proxy) = (config.ca_file.as_deref(), config.proxy.as_deref());
         Ok(Net {
-            client,
+            web: Web::new(ca_file, None, proxy, config.connect_timeout)?,
             end,
-            through: config.proxy.is_some(),
         })
     }
 
@@ -77,12 +66,7 @@ impl Net {
                 .header("authorization", value)
                 .header("x-amz-date", date);
         }
-        // Plain http is for this machine alone (`names::check_endpoint`): a proxy of the environment, which nobody has named for
-        // it, would read the data key.
-        let answer = match request.is_https() || self.through {
-            true => self.client.send(&request, self.end),
-            false => self.client.without_proxy().send(&request, self.end),
-        };
+        let answer = self.web.send(&request, self.end);
         answer.map_err(|e| from_net(asked, e))
     }
 }

@@ -7,12 +7,12 @@ use super::answer::{self, Names};
 use super::credentials::Credentials;
 use super::errors::clean;
 use super::http::Net;
-use super::names::{Text, host, is_region};
+use super::names::{Text, is_region};
 use super::source::variable;
-use super::token_file;
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
-use crate::net::{Answer, Cause, Client, Method, NetError, Request, split_url};
+use crate::kek::token_file;
+use crate::net::{Answer, Cause, Client, Method, NetError, Request, host, split_url};
 use serde_json::Value;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -83,7 +83,7 @@ fn ask(
     shown: &str,
 ) -> Result<std::result::Result<Answer, NetError>> {
     let client = match request.is_https() {
-        true => net.client.direct(limit),
+        true => net.web.client.direct(limit),
         false => Client::link_local(limit),
     };
     let end = Deadline::after((2 * limit).min(net.end.remaining()));

@@ -22,7 +22,6 @@ mod shared;
 mod sign;
 mod source;
 mod sts;
-mod token_file;
 
 pub use config::{AwsKmsConfig, DRIVER};
 pub use key::KmsKey;
@@ -33,7 +32,7 @@ use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY};
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::{Part, Stanza};
-use crate::secret::{SecretBytes, SecretPool, wipe_stack};
+use crate::secret::{SecretBytes, SecretPool};
 use client::Session;
 use data_encoding::BASE64;
 use errors::Question;
@@ -247,19 +246,9 @@ fn text<'a>(answer: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     answer.get(name).and_then(Value::as_str)
 }
 
-/// The plaintext of an answer, straight into secret memory; the answer is wiped when it is freed, as all memory is.
+/// The plaintext of an answer.
 fn decode_secret(pool: &SecretPool, answer: &Map<String, Value>) -> Result<Option<SecretBytes>> {
-    let encoded = text(answer, "Plaintext").unwrap_or_default().as_bytes();
-    let Ok(room) = BASE64.decode_len(encoded.len()) else {
-        return Ok(None);
-    };
-    let mut decoded = pool.zeroed(room)?;
-    let result = BASE64.decode_mut(encoded, &mut decoded);
-    wipe_stack();
-    match result {
-        Ok(length) => pool.copy(&decoded[..length]).map(Some),
-        Err(_) => Ok(None),
-    }
+    data_key::from_base64(pool, text(answer, "Plaintext").unwrap_or_default())
 }
 
 /// The data key of an answer.

@@ -4,11 +4,7 @@
 //! secrets, and all come from outside.
 
 use crate::error::{Error, Kind, Result};
-use crate::net::split_url;
-use std::net::IpAddr;
-
-/// Longest URL in bytes.
-const MAX_URL: usize = 2048;
+use crate::net::MAX_URL;
 
 /// A kind of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,61 +107,6 @@ pub fn is_region(text: &str) -> bool {
     Text::Region.fault(text).is_none() && !text.bytes().any(|b| b.is_ascii_uppercase())
 }
 
-/// Checks the URL of an endpoint: `https`, or `http` for this machine itself.
-///
-/// # Errors
-/// What the operator should do.
-pub fn check_endpoint(url: &str) -> std::result::Result<(), &'static str> {
-    const FORM: &str = "Use https://HOST or https://HOST:PORT.";
-    let (scheme, here) = endpoint(url).ok_or(FORM)?;
-    // Requests go to `/`, which is what is signed.
-    let path = url.splitn(4, '/').nth(3).unwrap_or_default();
-    if !path.is_empty() {
-        return Err(FORM);
-    }
-    match scheme {
-        "https" => Ok(()),
-        "http" if here => Ok(()),
-        "http" => Err(
-            "Use https: KMS answers with data keys, which would cross the network in clear text. Plain http is accepted for this machine itself only.",
-        ),
-        _ => Err(FORM),
-    }
-}
-
-/// The scheme of a well-formed URL, and whether its host is this machine by its name or address.
-fn endpoint(url: &str) -> Option<(&str, bool)> {
-    let (scheme, _) = split_url(url)?;
-    let host = host(url)?;
-    let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    Some((scheme, here))
-}
-
-/// The host of a URL without user, query and fragment; `None`: it is not well-formed.
-pub fn host(url: &str) -> Option<&str> {
-    let path_fits = |c: u8| c.is_ascii_alphanumeric() || b"/:.-_~%[]".contains(&c);
-    let (_, authority) = split_url(url)?;
-    if url.len() > MAX_URL || !url.bytes().all(path_fits) {
-        return None;
-    }
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(v6) => {
-            let (address, rest) = v6.split_once(']')?;
-            address.parse::<std::net::Ipv6Addr>().ok()?;
-            (
-                address,
-                rest.strip_prefix(':')
-                    .or(rest.is_empty().then_some("443"))?,
-            )
-        }
-        None => authority.split_once(':').unwrap_or((authority, "443")),
-    };
-    let name_fits = |c: u8| c.is_ascii_alphanumeric() || b".-_:".contains(&c);
-    let fits = !host.is_empty() && host.len() <= 253 && host.bytes().all(name_fits);
-    (fits && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
-        .then_some(host)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,39 +149,5 @@ mod tests {
             "it would end the scope"
         );
         assert!(Text::RoleName.fault("../x").is_some() && Text::Path.fault("x").is_some());
-    }
-
-    #[test]
-    fn urls_are_well_formed_or_refused() {
-        for good in [
-            "https://kms.eu-central-1.amazonaws.com",
-            "http://127.0.0.1:4566",
-            "http://[::1]:80",
-            "https://localhost/",
-        ] {
-            assert_eq!(check_endpoint(good), Ok(()), "{good}");
-        }
-        for bad in [
-            "",
-            "kms",
-            "https://",
-            "https://a b",
-            "https://a\r",
-            "https://a:x",
-            "https://a/x",
-            "https://a:65536",
-            "https://[::1",
-            "https://[::1]x",
-            "https://a@b",
-            "https://a?x",
-            "https://a#x",
-            "https://ä",
-            "https://a\"b",
-            "ftp://x",
-            "http://kms.example.org",
-            "http://localhost.example.org",
-        ] {
-            assert!(check_endpoint(bad).is_err(), "{bad:?}");
-        }
     }
 }

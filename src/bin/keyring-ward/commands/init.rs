@@ -3,6 +3,7 @@
 use super::{print, print_configuration, print_json, print_would};
 use crate::options::Keyring;
 use keyring_ward::admin::init::{init, would_init};
+use keyring_ward::config::Config;
 use keyring_ward::error::Result;
 use keyring_ward::os::folders::{self, Made};
 use keyring_ward::os::identity::{self, Account};
@@ -40,6 +41,10 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         None => format!("the keyring '{}'", config.path.display()),
         Some((pkcs11, _)) => format!("the keyring on the {}", pkcs11.token),
     };
+    if !json {
+        // Before anything is asked there: who is refused for want of them sees them.
+        print_rights(&config);
+    }
     if args.dry_run {
         would_init(&config, args.generate)?;
         print_would(json, &format!("make {keyring}"));
@@ -62,7 +67,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     if json {
         print_json(&serde_json::json!({
             "path": config.path.display().to_string(), "fingerprint": outcome.fingerprint, "warnings": outcome.warnings,
-            "configuration": written.json(),
+            "configuration": written.json(), "rights": rights(&config),
         }));
         return Ok(());
     }
@@ -85,6 +90,19 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     ));
     print_configuration(&written);
     Ok(())
+}
+
+/// What the KEKs' services must allow; nothing for KEKs of this machine.
+fn rights(config: &Config) -> Vec<String> {
+    config.keks.iter().filter_map(|kek| kek.rights()).collect()
+}
+
+fn print_rights(config: &Config) {
+    for rights in rights(config) {
+        print("The KEK's service must allow this, and nothing more:");
+        let lines: Vec<String> = rights.lines().map(|line| format!("  {line}")).collect();
+        print(&format!("{}\n", lines.join("\n")));
+    }
 }
 
 /// Gives root's rights up. Before that, as the only thing that root does: the keyring's folder, where root's own word

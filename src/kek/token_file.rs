@@ -6,6 +6,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::os::file;
 use crate::os::trusted::{self, Rule};
+use crate::text::clean;
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -16,7 +17,7 @@ const MAX_TOKEN: u64 = 65_536;
 /// The token in `path`, which `named` (a variable, a file and line) names. One line end after it is dropped.
 pub(super) fn read(path: &str, named: &str) -> Result<Zeroizing<String>> {
     let bad = |kind, why: &str| {
-        let shown = super::errors::clean(path);
+        let shown = clean(path);
         Error::new(kind, OP, format!("'{shown}' ({named}) {why}"))
             .hint("It must be an absolute path of a file with one line: the token.")
     };

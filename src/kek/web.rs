@@ -1,0 +1,105 @@
+//! What providers over HTTP have in common: the texts of their sections, and the client that these make.
+//!
+//! Owns the sentences about such texts. It must never show a proxy's URL: a password may be in it. It knows no vendor.
+
+use crate::deadline::Deadline;
+use crate::error::Result;
+use crate::net::{
+    Answer, Client, Identity, NetError, Options, Proxy, Request, check_endpoint, host, split_url,
+};
+use crate::options::Section;
+use crate::text::shorten;
+use std::path::Path;
+use std::time::Duration;
+
+/// Longest text of an option, in bytes. AWS KMS takes key ids of up to 2,048 characters; no other service more.
+const MAX_TEXT: usize = 2048;
+
+/// A text of one line.
+pub(super) fn line(section: &Section<'_>, member: &str) -> Result<Option<String>> {
+    section.text(member, |text| {
+        (text.len() > MAX_TEXT || text.chars().any(char::is_control)).then(|| {
+            let fault = format!("has more than {MAX_TEXT} bytes or control characters");
+            (fault, "Correct it.")
+        })
+    })
+}
+
+/// The URL of a service: https, or http for this machine itself.
+pub(super) fn address(section: &Section<'_>, member: &str) -> Result<Option<String>> {
+    let Some(url) = line(section, member)? else {
+        return Ok(None);
+    };
+    match check_endpoint(&url) {
+        Ok(()) => Ok(Some(url)),
+        Err(hint) => Err(section.no_value(member, &url, hint)),
+    }
+}
+
+/// The member `proxy`.
+pub(super) fn proxy(section: &Section<'_>) -> Result<Option<String>> {
+    let proxy = line(section, "proxy")?;
+    if let Some(url) = &proxy
+        && (host(url).is_none() || !matches!(split_url(url), Some(("http", _))))
+    {
+        // Not shown: it may hold a password.
+        return Err(section.mistake(
+            "the value of proxy is not a proxy",
+            "Use http://HOST:PORT. A proxy that wants a password is given by HTTPS_PROXY in the environment of mysqld.",
+        ));
+    }
+    Ok(proxy)
+}
+
+/// The path of a file that is no secret.
+pub(super) fn absolute_path(section: &Section<'_>, member: &str) -> Result<Option<String>> {
+    let path = line(section, member)?;
+    match path.as_deref().filter(|path| !path.starts_with('/')) {
+        Some(path) => Err(section.mistake(
+            format!("'{}' is not an absolute path", shorten(path)),
+            format!("Give the path of {member} from the root on."),
+        )),
+        None => Ok(path),
+    }
+}
+
+/// The client of one operation.
+pub(super) struct Web {
+    pub(super) client: Client,
+    /// The configuration names a proxy.
+    through: bool,
+}
+
+impl Web {
+    /// `proxy`: the one that the configuration names; the environment's where it names none.
+    pub(super) fn new(
+        ca_file: Option<&str>,
+        identity: Option<Identity<'_>>,
+        proxy: Option<&str>,
+        connect: Duration,
+    ) -> Result<Web> {
+        let client = Client::new(&Options {
+            ca_file: ca_file.map(Path::new),
+            identity,
+            proxy: proxy.map_or(Proxy::Environment, Proxy::Url),
+            connect,
+        })?;
+        Ok(Web {
+            client,
+            through: proxy.is_some(),
+        })
+    }
+
+    /// Sends a request. Plain http is for this machine alone (`net::check_endpoint`): a proxy of the environment, which
+    /// nobody has named for it, would read the keys.
+    pub(super) fn send(
+        &self,
+        request: &Request,
+        end: Deadline,
+    ) -> std::result::Result<Answer, NetError> {
+        match request.is_https() || self.through {
+            true => self.client.send(request, end),
+            false => self.client.without_proxy().send(request, end),
+        }
+    }
+}
