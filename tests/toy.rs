@@ -62,6 +62,29 @@ fn json_describes_it_and_its_keyring_opens_again() {
     );
 }
 
+/// A list of KEKs takes it with nothing done for that, shares and all.
+#[test]
+fn it_is_one_of_several() {
+    let place = Place::new();
+    write_secret(&place.dir.path().join("token"), b"let me in\n");
+    let (token, key) = (place.dir.path().join("token"), place.key_file());
+    let text = serde_json::json!({ "path": place.keyring_file(), "threshold": 2, "keks": [
+        { "name": "toy", "provider": "toy", "key": "k", "token_file": token, "insecure": false },
+        { "name": "file", "provider": "key_file", "key_file": key },
+    ] });
+    let document = json::parse(text.to_string().as_bytes(), "f").unwrap();
+    let config = document.layer.finish().unwrap();
+    let open = || Keyring::open(&config, &place.server(), &SecretPool::new());
+    open().unwrap().generate(b"k", b"", b"AES", 32).unwrap();
+    let opened = open().unwrap();
+    let kek = &opened.status().store.keks[0];
+    assert_eq!((kek.naming.provider, kek.share), ("toy", Some((1, 2, 2))));
+    assert!(kek.contact.is_some(), "it is not on this machine");
+    drop(opened);
+    std::fs::remove_file(token).unwrap();
+    assert!(open().is_err());
+}
+
 #[test]
 fn the_general_sentences_name_it() {
     assert_eq!(NAMES, "file, pkcs11, aws_kms, kmip or toy");
