@@ -6,7 +6,7 @@ mod common;
 #[path = "support/option_table.rs"]
 mod option_table;
 
-use common::{Place, write_secret};
+use common::{Place, turn, write_secret};
 use keyring_ward::config::{Config, Layer, OPTIONS, ValueKind, find_option, json};
 use keyring_ward::kek::drivers::{NAMES, UNDER};
 use keyring_ward::keyring::Keyring;
@@ -14,6 +14,7 @@ use keyring_ward::secret::SecretPool;
 use std::process::{Command, Output};
 
 fn tool(args: &[&str]) -> Output {
+    let _turn = turn();
     Command::new(env!("CARGO_BIN_EXE_keyring-ward"))
         .args(args)
         .output()
@@ -44,6 +45,7 @@ fn section(place: &Place) -> String {
 
 #[test]
 fn json_describes_it_and_its_keyring_opens_again() {
+    let _turn = turn();
     let place = Place::new();
     write_secret(&place.dir.path().join("token"), b"let me in\n");
     let config = of_json(&place, &section(&place)).unwrap();
@@ -65,6 +67,7 @@ fn json_describes_it_and_its_keyring_opens_again() {
 /// A list of KEKs takes it with nothing done for that, shares and all.
 #[test]
 fn it_is_one_of_several() {
+    let _turn = turn();
     let place = Place::new();
     write_secret(&place.dir.path().join("token"), b"let me in\n");
     let (token, key) = (place.dir.path().join("token"), place.key_file());
