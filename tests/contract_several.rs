@@ -1117,3 +1117,39 @@ fn the_plugin_has_a_file() {
         assert!(e.to_string().contains(words), "{words} in {e}");
     }
 }
+
+/// What `init` prints is the configuration again: JSON in one line, and groups of my.cnf.
+#[test]
+fn a_list_is_written_as_it_was_given() {
+    let three = Three::new();
+    let mut json = three.json(2);
+    json["region"] = "here".into();
+    json["keks"][1]["region"] = "here".into();
+    json["keks"][2] = json!({ "name": "hsm", "provider": "pkcs11", "module": "/m.so", "slot": 7,
+        "token_label": "t", "key_label": "k # \"odd\"", "pin_file": "credential:pin", "group": "g" });
+    let layer = || json::parse(json.to_string().as_bytes(), "f").unwrap().layer;
+    let given = layer().finish();
+    // A slot beside a label is a mistake of the provider's own, with the KEK's name.
+    let e = given.unwrap_err();
+    assert!(e.to_string().contains("the KEK 'hsm'"), "{e}");
+    json["keks"][2].as_object_mut().unwrap().remove("slot");
+    let layer = || json::parse(json.to_string().as_bytes(), "f").unwrap().layer;
+    let given = layer().finish().unwrap();
+    let written = layer().written().unwrap();
+    let again = json::parse(written.json_line().as_bytes(), "f").unwrap();
+    assert_eq!(again.layer.finish().unwrap().keks, given.keks);
+    let mut text = format!("[keyring_ward]\n{}\n", written.lines("").join("\n"));
+    for (head, lines) in written.kek_groups() {
+        text += &format!("{head}\n{}\n", lines.join("\n"));
+    }
+    let file = three.place.dir.path().join("my.cnf");
+    std::fs::write(&file, &text).unwrap();
+    let mut argument = std::ffi::OsString::from("--defaults-file=");
+    argument.push(&file);
+    let command_line = CommandLine {
+        args: vec![argument],
+        ..CommandLine::default()
+    };
+    let group = command_line.option_files(&["keyring_ward"]).layer();
+    assert_eq!(group.unwrap().finish().unwrap().keks, given.keks, "{text}");
+}

@@ -6,7 +6,7 @@ mod common;
 #[path = "support/option_table.rs"]
 mod option_table;
 
-use common::{Place, write_secret};
+use common::{Place, turn, write_secret};
 use keyring_ward::config::{Config, Layer, OPTIONS, ValueKind, find_option, json};
 use keyring_ward::kek::drivers::{NAMES, UNDER};
 use keyring_ward::keyring::Keyring;
@@ -14,6 +14,7 @@ use keyring_ward::secret::SecretPool;
 use std::process::{Command, Output};
 
 fn tool(args: &[&str]) -> Output {
+    let _turn = turn();
     Command::new(env!("CARGO_BIN_EXE_keyring-ward"))
         .args(args)
         .output()
@@ -44,6 +45,7 @@ fn section(place: &Place) -> String {
 
 #[test]
 fn json_describes_it_and_its_keyring_opens_again() {
+    let _turn = turn();
     let place = Place::new();
     write_secret(&place.dir.path().join("token"), b"let me in\n");
     let config = of_json(&place, &section(&place)).unwrap();
@@ -60,6 +62,30 @@ fn json_describes_it_and_its_keyring_opens_again() {
         e.to_string().contains("my.cnf: toy_key and toy_token_file"),
         "{e}"
     );
+}
+
+/// A list of KEKs takes it with nothing done for that, shares and all.
+#[test]
+fn it_is_one_of_several() {
+    let _turn = turn();
+    let place = Place::new();
+    write_secret(&place.dir.path().join("token"), b"let me in\n");
+    let (token, key) = (place.dir.path().join("token"), place.key_file());
+    let text = serde_json::json!({ "path": place.keyring_file(), "threshold": 2, "keks": [
+        { "name": "toy", "provider": "toy", "key": "k", "token_file": token, "insecure": false },
+        { "name": "file", "provider": "key_file", "key_file": key },
+    ] });
+    let document = json::parse(text.to_string().as_bytes(), "f").unwrap();
+    let config = document.layer.finish().unwrap();
+    let open = || Keyring::open(&config, &place.server(), &SecretPool::new());
+    open().unwrap().generate(b"k", b"", b"AES", 32).unwrap();
+    let opened = open().unwrap();
+    let kek = &opened.status().store.keks[0];
+    assert_eq!((kek.naming.provider, kek.share), ("toy", Some((1, 2, 2))));
+    assert!(kek.contact.is_some(), "it is not on this machine");
+    drop(opened);
+    std::fs::remove_file(token).unwrap();
+    assert!(open().is_err());
 }
 
 #[test]

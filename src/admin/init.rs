@@ -88,9 +88,9 @@ pub fn init(config: &Config, generate: bool, folder_is_new: bool) -> Result<Outc
 
 /// No data directory is named here; one that is above is known by the server's own dictionary in it.
 fn in_data_directories(config: &Config) -> Vec<String> {
-    let secrets = config
-        .secrets()
-        .into_iter()
+    let keys = config.keks.all_keys();
+    let secrets = keys
+        .flat_map(|key| key.secrets())
         .filter_map(|secret| match secret {
             SecretRef::File(path) => Some(path),
             SecretRef::Credential(_) | SecretRef::Held(_) => None,

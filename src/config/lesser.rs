@@ -247,6 +247,41 @@ mod tests {
     }
 
     #[test]
+    fn an_option_file_of_the_account_adds_nothing_to_the_keks() {
+        let line = |name: &str, value: &str, from_root| Line {
+            name: name.into(),
+            loose: false,
+            value: Some(value.into()),
+            origin: format!("{value}.cnf:1"),
+            from_root,
+        };
+        let of = |kek: &str, line: Line| KekLine {
+            kek: kek.into(),
+            line,
+        };
+        let mine = of("bao", line("key_file", "/mine", false));
+        let refused = |all: &[Line], keks: &[KekLine], line: &KekLine| {
+            refuse_weaker_kek_line(all, keks, line).map_err(|e| e.kind()) == Err(Kind::Config)
+        };
+        // Root names the KEK's group, the list, a threshold, or the only KEK.
+        let group = [of("bao", line("provider", "file", true))];
+        assert!(refused(&[], &group, &mine));
+        for name in ["keks", "threshold", "file_key_file"] {
+            assert!(refused(&[line(name, "x", true)], &[], &mine), "{name}");
+            let list = line("keks", "bao", false);
+            let named = refuse_weaker_line(&[line(name, "x", true)], &list);
+            assert!(named.is_err(), "a list beside {name}");
+        }
+        // The same again, root's own, and what stands alone are nothing.
+        let same = of("bao", line("provider", "file", false));
+        refuse_weaker_kek_line(&[], &group, &same).unwrap();
+        assert!(refused(&[], &group, &of("aws", same.line.clone())));
+        let roots = of("aws", line("key_file", "/k", true));
+        refuse_weaker_kek_line(&[], &group, &roots).unwrap();
+        refuse_weaker_kek_line(&[line("path", "/k", true)], &[], &mine).unwrap();
+    }
+
+    #[test]
     fn an_option_file_of_the_account_takes_nothing_back() {
         let line = |name: &str, value: &str, from_root| Line {
             name: name.into(),

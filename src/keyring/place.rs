@@ -22,7 +22,8 @@ pub fn lies_in(data_dir: &Path, config: &Config) -> Vec<String> {
             config.path.display()
         ));
     }
-    for secret in config.secrets() {
+    // Those for recovery, too: they open it as well.
+    for secret in config.keks.all_keys().flat_map(|key| key.secrets()) {
         if let SecretRef::File(path) = secret
             && inside(path)
         {

@@ -18,8 +18,8 @@ impl Keyring {
     /// # Errors
     /// InvalidInput, with what to take instead.
     pub fn check_new_secret(&self) -> Result<()> {
-        let keks = self.config.keks.iter();
-        keks.map(|kek| check_new(kek, &self.pool)).collect()
+        let mut keks = self.config.keks.iter();
+        keks.try_for_each(|kek| check_new(kek, &self.pool))
     }
 
     /// Writes the whole file anew and drops dead records.

@@ -193,7 +193,7 @@ impl Writer<'_> {
     fn rekey(&mut self) -> Result<()> {
         let kek = 3 - self.kek;
         self.acks.line(&format!("begin kek {kek}"));
-        let result = self.keyring.rekey(&[self.place.kek(kek)], false);
+        let result = self.keyring.rekey(&self.place.kek(kek).into(), false);
         if result.is_ok() {
             self.kek = kek;
         }
