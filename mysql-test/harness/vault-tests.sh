@@ -95,7 +95,7 @@ t_sealed_while_running() {
 t_refused() {
   with_vault
   start_server; install_udf; encrypted_table
-  $BAO write transit/keys/mysql/rotate >/dev/null
+  $BAO write -f transit/keys/mysql/rotate >/dev/null
   $BAO write transit/keys/mysql/config min_decryption_version=2 >/dev/null
   reload 2>/dev/null && fail "the reload succeeded"
   log_has "KW-0013 Denied"
