@@ -7,7 +7,6 @@
 use crate::error::{Error, Kind, Result};
 use crate::os::trusted::{self, Rule, Trusted};
 use crate::secret::{SecretBytes, SecretPool};
-use crate::text::shorten;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -58,11 +57,12 @@ impl PartialEq for Held {
 impl Eq for Held {}
 
 impl SecretRef {
-    /// Reads an absolute path or `credential:NAME`. `origin` names where it stands, for messages.
+    /// Reads an absolute path or `credential:NAME`. `option` and `origin` name what it is the value of and where it
+    /// stands, for messages. The text is not shown: who takes the option for the secret itself has written that.
     ///
     /// # Errors
     /// Config: it is neither.
-    pub fn parse(text: &str, origin: &str) -> Result<SecretRef> {
+    pub fn parse(text: &str, option: &str, origin: &str) -> Result<SecretRef> {
         match text.strip_prefix("credential:") {
             Some(name) => Ok(SecretRef::Credential(name.into())),
             None if text.starts_with('/') => Ok(SecretRef::File(text.into())),
@@ -70,11 +70,10 @@ impl SecretRef {
                 Kind::Config,
                 OP,
                 format!(
-                    "'{}' is neither an absolute path nor credential:NAME (in {origin})",
-                    shorten(text)
+                    "the value of {option} is neither an absolute path nor credential:NAME (in {origin})"
                 ),
             )
-            .hint("Give the path from the root on.")),
+            .hint("Give the path of a file from the root on. The value is not shown: it may be what belongs into that file.")),
         }
     }
 }
@@ -307,6 +306,17 @@ mod tests {
             assert_eq!(e.kind(), Kind::InvalidInput);
             assert!(e.to_string().contains(sentence), "{text:?}: {e}");
         }
+    }
+
+    #[test]
+    fn a_secret_in_the_place_of_its_file_is_not_shown() {
+        let e = SecretRef::parse("hvs.HIDDEN", "vault_token_file", "my.cnf:3").unwrap_err();
+        let said = e.to_string();
+        assert!(
+            said.contains("vault_token_file") && said.contains("my.cnf:3"),
+            "{said}"
+        );
+        assert!(!said.contains("HIDDEN"), "{said}");
     }
 
     #[test]

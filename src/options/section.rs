@@ -174,7 +174,7 @@ impl<'a> Section<'a> {
     /// Config: it is neither an absolute path nor a credential.
     pub fn secret(&self, member: &str) -> Result<Option<SecretRef>> {
         let text = self.given(member);
-        text.map(|text| SecretRef::parse(text, self.origin))
+        text.map(|text| SecretRef::parse(text, self.name(member), self.origin))
             .transpose()
     }
 }
@@ -233,7 +233,7 @@ mod tests {
             (bad.text("word", fault).unwrap_err(), "s_word is b (in f)"),
             (
                 bad.secret("pin_file").unwrap_err(),
-                "neither an absolute path",
+                "s_pin_file is neither an absolute path",
             ),
         ] {
             assert_eq!(error.kind(), Kind::Config);

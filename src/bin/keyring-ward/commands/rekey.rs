@@ -139,12 +139,18 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
             &args.new_key_file,
             &args.new_config,
         ) {
-            (Some(file), _, _) => {
-                LocalConfig::Passphrase(SecretRef::parse(file, "--new-passphrase-file")?).into()
-            }
-            (_, Some(file), _) => {
-                LocalConfig::KeyFile(SecretRef::parse(file, "--new-key-file")?).into()
-            }
+            (Some(file), _, _) => LocalConfig::Passphrase(SecretRef::parse(
+                file,
+                "--new-passphrase-file",
+                "the command line",
+            )?)
+            .into(),
+            (_, Some(file), _) => LocalConfig::KeyFile(SecretRef::parse(
+                file,
+                "--new-key-file",
+                "the command line",
+            )?)
+            .into(),
             (_, _, file) => {
                 let new = file_config(file.as_deref().unwrap_or(Path::new("")))?;
                 if new.path != config.path {
