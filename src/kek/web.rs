@@ -5,7 +5,8 @@
 use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::net::{
-    Answer, Client, Identity, NetError, Options, Proxy, Request, check_endpoint, host, split_url,
+    Answer, Client, Identity, NetError, Options, Proxy, Request, check_endpoint, host, is_here,
+    split_url,
 };
 use crate::options::Section;
 use crate::text::shorten;
@@ -49,6 +50,24 @@ pub(super) fn proxy(section: &Section<'_>) -> Result<Option<String>> {
         ));
     }
     Ok(proxy)
+}
+
+/// Plain http to a service on this machine is for this machine alone: a proxy elsewhere would read tokens and keys.
+pub(super) fn check_way(
+    section: &Section<'_>,
+    address: Option<&str>,
+    proxy: Option<&str>,
+) -> Result<()> {
+    let plain = address
+        .and_then(split_url)
+        .is_some_and(|(scheme, _)| scheme == "http");
+    match proxy {
+        Some(proxy) if plain && !is_here(proxy) => Err(section.mistake(
+            "the service is asked by plain http, and the proxy is another machine",
+            "Leave proxy out, or use https: keys and tokens would cross the network in clear text.",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The path of a file that is no secret.

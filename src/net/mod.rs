@@ -22,7 +22,7 @@ pub use proxy::Proxy;
 pub use request::{MAX_ANSWER, Method, Request};
 pub use talk::Talk;
 pub use tls::Identity;
-pub use url::{MAX_URL, check_endpoint, host, split_url};
+pub use url::{MAX_URL, check_endpoint, host, is_here, split_url};
 
 /// The first cause of this type. An io::Error hides what it wraps from `source`.
 fn find<'a, T: std::error::Error + 'static>(

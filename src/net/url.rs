@@ -37,6 +37,11 @@ pub fn check_endpoint(url: &str) -> std::result::Result<(), &'static str> {
     }
 }
 
+/// Whether a URL's host is this machine by its name or address; a URL that is not well-formed names another one.
+pub fn is_here(url: &str) -> bool {
+    endpoint(url).is_some_and(|(_, here)| here)
+}
+
 /// The scheme of a well-formed URL, and whether its host is this machine by its name or address.
 fn endpoint(url: &str) -> Option<(&str, bool)> {
     let (scheme, _) = split_url(url)?;

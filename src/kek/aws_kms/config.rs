@@ -213,6 +213,9 @@ impl AwsKmsConfig {
                 "An endpoint of your own is what it is: leave them out, or leave endpoint_url out.",
             ));
         }
+        for address in [&config.endpoint_url, &config.sts_endpoint_url] {
+            web::check_way(section, address.as_deref(), config.proxy.as_deref())?;
+        }
         Ok(config)
     }
 

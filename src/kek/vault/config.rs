@@ -100,8 +100,10 @@ fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
     if auth == Auth::Cert && identity.is_none() {
         return Err(lacks(section, word, "client_certificate"));
     }
+    let (address, proxy) = (address(section)?, web::proxy(section)?);
+    web::check_way(section, Some(&address), proxy.as_deref())?;
     let config = VaultConfig {
-        address: address(section)?,
+        address,
         namespace: path(section, "namespace")?,
         mount: path(section, "mount")?.unwrap_or_else(|| "transit".into()),
         key: key(section)?,
@@ -109,7 +111,7 @@ fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
         auth_mount: path(section, "auth_mount")?.unwrap_or_else(|| word.into()),
         identity,
         ca_file: web::absolute_path(section, "ca_file")?,
-        proxy: web::proxy(section)?,
+        proxy,
         connect_timeout: section.seconds("connect_timeout", Duration::from_secs(3))?,
         attempt_timeout: section.seconds("attempt_timeout", Duration::from_secs(5))?,
     };
@@ -376,6 +378,13 @@ mod tests {
             (
                 &[("vault_proxy", "http://user:secret@proxy")],
                 "not a proxy",
+            ),
+            (
+                &[
+                    ("vault_address", "http://127.0.0.1:8200"),
+                    ("vault_proxy", "http://proxy:3128"),
+                ],
+                "the proxy is another machine",
             ),
             (&[("vault_connect_timeout", "0")], "not a value for"),
             (&[("vault_attempt_timeout", "x")], "not a value for"),
