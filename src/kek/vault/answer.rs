@@ -2,7 +2,7 @@
 //!
 //! Owns what is taken for a token and for data. It must never show an answer: tokens and data keys are in it.
 
-use super::errors::{Question, from_answer, said};
+use super::errors::{Question, Step, from_answer, said};
 use super::names::is_token;
 use crate::error::{Kind, Result};
 use serde_json::{Map, Value};
@@ -69,13 +69,16 @@ pub(super) fn token(asked: &Question<'_>, mut answer: Members) -> Result<Token> 
     })
 }
 
-/// What is in `data`, if Vault made use of every field of the request.
+/// What is in `data`, if `encrypt` made use of every field of the request.
 pub(super) fn data(
     asked: &Question<'_>,
     mut answer: Members,
     fields: &[(&str, &str)],
 ) -> Result<Members> {
-    if let Some(ignored) = ignored(&answer, fields) {
+    // What decrypt gave is checked by the stanza's commitment: no warning may keep a keyring closed.
+    if asked.step == Step::Encrypt
+        && let Some(ignored) = ignored(&answer, fields)
+    {
         return Err(asked
             .error(Kind::Config, format!("it ignored {ignored}"))
             .hint("This Vault is too old: its transit engine does not bind a data key to its file. Use one that knows associated_data in transit's encrypt."));
@@ -98,7 +101,6 @@ fn ignored<'f>(answer: &Members, fields: &[(&'f str, &str)]) -> Option<&'f str> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::errors::Step;
     use super::*;
     use proptest::prelude::*;
     use serde_json::json;
@@ -119,6 +121,25 @@ mod tests {
         ] {
             assert_eq!(of(none), None);
         }
+    }
+
+    #[test]
+    fn a_warning_keeps_nothing_closed() {
+        let said = "Endpoint ignored these unrecognized parameters: [associated_data]";
+        let answer = || {
+            let answer = json!({"data": {"plaintext": "x"}, "warnings": [said]});
+            answer.as_object().unwrap().clone()
+        };
+        let of = |step| {
+            data(
+                &Question::of_tests(step),
+                answer(),
+                &[("associated_data", "y")],
+            )
+        };
+        assert_eq!(of(Step::Decrypt).unwrap()["plaintext"], "x");
+        let e = of(Step::Encrypt).unwrap_err().to_string();
+        assert!(e.contains("it ignored associated_data"), "{e}");
     }
 
     #[test]

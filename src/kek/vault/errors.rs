@@ -85,7 +85,10 @@ const NOT_VAULT: &str = "The address is not that of Vault or OpenBao, or somethi
 const LATER: &str =
     "It is tried again while there is time. If it stays, look at Vault: vault status.";
 const KEY_POLICY: &str = "The policy of the token or role must allow \"update\" on MOUNT/encrypt/KEY and MOUNT/decrypt/KEY (docs/guide/vault.md), and the token must be there: one that is wrong, expired or used up gets the same answer. So does a mount that the token can't see: check mount and namespace.";
-const LOGIN_POLICY: &str = "Vault does not let this role in, or has no such auth method: check auth, auth_mount, role and namespace, and what the role is bound to (docs/guide/vault.md). For kubernetes: the audience and expiry of the pod's token, and whether Vault may ask for TokenReviews.";
+const LOGIN_POLICY: &str = "Vault does not let this role in, or has no such auth method: check auth, auth_mount, role and namespace, and what the role is bound to (docs/guide/vault.md). For kubernetes: the audience and expiry of the pod's token, and whether Vault may ask for TokenReviews, and could: it gives the same answer while the cluster's API is away.";
+
+/// What Vault says at a login with a JWT when it can't ask for the issuer's keys.
+const ISSUER_AWAY: [&str; 2] = ["fetching keys", "error configuring token validator"];
 
 /// The sentences about a key that Vault answers with status 400, and what each means.
 const ABOUT_THE_KEY: [(&str, Kind, &str); 8] = [
@@ -153,14 +156,27 @@ pub(super) fn from_answer(
     secrets: &[&str],
 ) -> Error {
     let (kind, hint) = explain(asked.step, status, said);
-    let repeats = |said: &str| secrets.iter().any(|s| !s.is_empty() && said.contains(s));
+    let repeated = |said: &str| secrets.iter().any(|secret| repeats(said, secret));
     let words = match said {
-        Some(said) if repeats(said) => "its words are not shown: a secret is in them".into(),
+        Some(said) if repeated(said) => "its words are not shown: a secret is in them".into(),
         Some("") => format!("HTTP status {status}"),
         Some(said) => format!("{said} (HTTP status {status})"),
         None => format!("HTTP status {status} without a word of Vault"),
     };
     asked.error(kind, words).hint(asked.hint(hint))
+}
+
+/// A part of the secret is in the words: they were cut, perhaps in the middle of it. Secrets are ASCII.
+fn repeats(said: &str, secret: &str) -> bool {
+    /// What is shorter gives nobody the rest.
+    const PART: usize = 16;
+    let part = secret.len().min(PART);
+    let parts = || secret.as_bytes().windows(part);
+    part > 0
+        && said
+            .as_bytes()
+            .windows(part)
+            .any(|of_said| parts().any(|of_secret| of_secret == of_said))
 }
 
 fn explain(step: Step, status: u16, said: Option<&str>) -> (Kind, &'static str) {
@@ -183,6 +199,11 @@ fn explain(step: Step, status: u16, said: Option<&str>) -> (Kind, &'static str) 
             "This is a secondary of disaster recovery, which answers nobody: name the primary in address.",
         ),
         408 | 412 | 473 | 500.. => (Kind::Unreachable, LATER),
+        // A standby whose forwarding failed: the leader was lost and no other is known yet, or it never forwards.
+        307 | 308 => (
+            Kind::Unreachable,
+            "A standby names another node. Redirects are not followed, the token would go with them. It is tried again while there is time: after the loss of a leader that passes. If it stays, let the standby forward requests, or name the active node or the load balancer in address.",
+        ),
         300..=399 => (
             Kind::Config,
             "Redirects are not followed, the token would go with them: let the standby forward requests, or name the active node or the load balancer in address.",
@@ -192,6 +213,10 @@ fn explain(step: Step, status: u16, said: Option<&str>) -> (Kind, &'static str) 
             "Something before Vault refuses: check address and proxy.",
         ),
         _ if said.is_none() => (Kind::Config, NOT_VAULT),
+        400 if step == Step::Login && ISSUER_AWAY.iter().any(|words| says(words)) => (
+            Kind::Unreachable,
+            "Vault does not reach the issuer of the JWT, whose keys it needs: see its sentence, and jwks_url or oidc_discovery_url of the auth method. It is tried again while there is time.",
+        ),
         400 | 403 if step == Step::Login => (Kind::Denied, LOGIN_POLICY),
         401 | 403 => (Kind::Denied, KEY_POLICY),
         404 => (
@@ -244,116 +269,5 @@ pub(super) fn from_net(asked: &Question<'_>, e: NetError) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_may_pass_is_unreachable() {
-        let (login, key) = (Step::Login, Step::Decrypt);
-        for (step, status, said, kind) in [
-            (key, 503, Some("Vault is sealed"), Kind::Unreachable),
-            (
-                login,
-                500,
-                Some("local node not active but active cluster node not found"),
-                Kind::Unreachable,
-            ),
-            (key, 502, None, Kind::Unreachable),
-            (
-                key,
-                429,
-                Some("request path \"x\": rate limit quota exceeded"),
-                Kind::Unreachable,
-            ),
-            (
-                key,
-                412,
-                Some("required index state not present"),
-                Kind::Unreachable,
-            ),
-            (key, 472, None, Kind::Unreachable),
-            (key, 473, None, Kind::Unreachable),
-            (key, 307, None, Kind::Config),
-            (key, 403, Some("permission denied"), Kind::Denied),
-            (key, 403, None, Kind::Denied),
-            (login, 403, Some("permission denied"), Kind::Denied),
-            (login, 400, Some("invalid role or secret ID"), Kind::Denied),
-            (key, 404, Some("namespace not found"), Kind::NotFound),
-            (key, 404, Some(""), Kind::NotFound),
-            (key, 404, None, Kind::Config),
-            (key, 400, None, Kind::Config),
-            (key, 405, Some("unsupported operation"), Kind::Config),
-            (key, 400, Some("encryption key not found"), Kind::NotFound),
-            (
-                key,
-                400,
-                Some("refusing to use soft-deleted key"),
-                Kind::Denied,
-            ),
-            (
-                key,
-                400,
-                Some("ciphertext or signature version is disallowed by policy (too old)"),
-                Kind::Denied,
-            ),
-            (
-                key,
-                400,
-                Some("cipher: message authentication failed"),
-                Kind::WrongKek,
-            ),
-            (
-                key,
-                400,
-                Some("invalid ciphertext: version is too new"),
-                Kind::Tampered,
-            ),
-            (key, 400, Some("invalid ciphertext length"), Kind::Tampered),
-            (
-                key,
-                400,
-                Some("'[0].associated_data' provided for non-AEAD cipher suite rsa-2048"),
-                Kind::Config,
-            ),
-            (key, 400, Some("something new"), Kind::Config),
-        ] {
-            let e = from_answer(&Question::of_tests(step), status, said, &[]);
-            assert_eq!(e.kind(), kind, "{status} {said:?}: {e}");
-            assert!(!e.to_string().contains("MOUNT"), "{e}");
-        }
-    }
-
-    #[test]
-    fn a_message_names_the_place_and_no_secret() {
-        let asked = Question::of_tests(Step::Login);
-        assert_eq!(
-            asked.shown(),
-            "auth/jwt/login (https://h:8200, namespace 'team1')"
-        );
-        let said = "role \"x\": bad token eyJhHIDDEN";
-        let e = from_answer(&asked, 400, Some(said), &["eyJhHIDDEN"]);
-        assert!(!e.to_string().contains("HIDDEN"), "{e}");
-    }
-
-    #[test]
-    fn what_vault_says_is_one_harmless_line() {
-        let of = |text: &str| {
-            let value: Value = serde_json::from_str(text).unwrap();
-            said(value.as_object())
-        };
-        let long = format!("{{\"errors\":[\"{}\"]}}", "x".repeat(100_000));
-        assert!(of(&long).unwrap().len() <= 600);
-        assert_eq!(
-            of(r#"{"errors":["1 error occurred:\n\t* permission denied\n\n"]}"#).unwrap(),
-            "permission denied"
-        );
-        assert_eq!(
-            of(r#"{"errors":["a\u001b[2J", 7, "b"]}"#).unwrap(),
-            "a [2J; b"
-        );
-        assert_eq!(of(r#"{"errors":[]}"#).unwrap(), "");
-        for none in ["{}", r#"{"errors":"x"}"#, r#"{"errors":null}"#] {
-            assert_eq!(of(none), None);
-        }
-    }
-}
+#[path = "errors_tests.rs"]
+mod tests;
