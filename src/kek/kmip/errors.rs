@@ -49,18 +49,41 @@ impl Question<'_> {
             .hint("Check addresses, version and mode. What answers there is no KMIP server, or one that this program does not understand.")
     }
 
-    fn refused(&self, reason: Option<u32>, said: &str) -> Error {
-        let (name, kind, hint) = by_reason(reason.unwrap_or(GENERAL_FAILURE), self.operation);
-        let name = match (name, reason) {
+    /// The server is in trouble by its own word, and refuses nothing.
+    pub(super) fn may_pass(&self, no: &NoAnswer) -> bool {
+        match no {
+            NoAnswer::Refused { reason, .. } => self.meaning(*reason).1 == Kind::Unreachable,
+            _ => false,
+        }
+    }
+
+    /// Why there is nothing, in a few words.
+    pub(super) fn told(&self, no: &NoAnswer) -> String {
+        match no {
+            NoAnswer::Refused { reason, said } => self.words(*reason, said),
+            _ => "what is no answer".into(),
+        }
+    }
+
+    fn meaning(&self, reason: Option<u32>) -> (&'static str, Kind, &'static str) {
+        by_reason(reason.unwrap_or(GENERAL_FAILURE), self.operation)
+    }
+
+    fn words(&self, reason: Option<u32>, said: &str) -> String {
+        let name = match (self.meaning(reason).0, reason) {
             ("", Some(number)) => format!("result reason 0x{number:X}"),
             (_, None) => "no result reason".into(),
             (name, _) => name.into(),
         };
         match clean(said) {
-            said if said.is_empty() => self.error(kind, name),
-            said => self.error(kind, format!("{name}: {}", said.trim_end_matches('.'))),
+            said if said.is_empty() => name,
+            said => format!("{name}: {}", said.trim_end_matches('.')),
         }
-        .hint(hint)
+    }
+
+    fn refused(&self, reason: Option<u32>, said: &str) -> Error {
+        let (_, kind, hint) = self.meaning(reason);
+        self.error(kind, self.words(reason, said)).hint(hint)
     }
 
     /// The error of servers none of which answered. What may pass says more of when to try again than what won't.
@@ -92,7 +115,7 @@ const SERVER: &str =
 const ASKED: &str =
     "The server can't do what was asked: check version and mode, and that the key is an AES key.";
 const GONE: &str = "Check key_id and addresses. A key that was destroyed is gone, and every keyring under it with it, unless the server's backup has it.";
-const CHANGED: &str = "Servers don't tell which: the wrapped data key was changed, or is another file's, or the key of this name is another one than when the DEK was wrapped. Restore the keyring file from a backup, or put the key back. Nothing was changed.";
+const CHANGED: &str = "Servers don't tell which: the wrapped data key was changed, or is another file's, or the key of this name is another one than when the DEK was wrapped, or the server is in trouble (see its log first, and reload the keyring then). Put the key back, or restore the keyring file from a backup. Nothing was changed.";
 
 /// The name, the kind and the hint of a result reason; no name: it is not in the table.
 fn by_reason(reason: u32, operation: Operation) -> (&'static str, Kind, &'static str) {
@@ -119,6 +142,16 @@ fn by_reason(reason: u32, operation: Operation) -> (&'static str, Kind, &'static
         0x2A => ("Internal Server Error", Kind::Unreachable, SERVER),
         0x3A => ("Server Limit Exceeded", Kind::Unreachable, SERVER),
         0x44 => ("Protection Storage Unavailable", Kind::Unreachable, SERVER),
+        0x48 => (
+            "Private Protection Storage Unavailable",
+            Kind::Unreachable,
+            SERVER,
+        ),
+        0x49 => (
+            "Public Protection Storage Unavailable",
+            Kind::Unreachable,
+            SERVER,
+        ),
         0x02 => ("Response Too Large", Kind::Config, ASKED),
         0x04 => ("Invalid Message", Kind::Config, ASKED),
         0x05 => ("Operation Not Supported", Kind::Config, ASKED),
@@ -224,10 +257,11 @@ mod tests {
             (Some(0x0D), encrypt, Kind::Denied, "Object Archived"),
             (Some(0x0A), decrypt, Kind::Tampered, "don't tell which"),
             (Some(0x100), decrypt, Kind::Tampered, "General Failure"),
-            (None, decrypt, Kind::Tampered, "no result reason"),
+            (None, decrypt, Kind::Tampered, "server is in trouble"),
             (Some(0x0A), encrypt, Kind::Config, "version and mode"),
             (Some(0x100), encrypt, Kind::Unreachable, "server's log"),
             (Some(0x2A), decrypt, Kind::Unreachable, "Internal Server"),
+            (Some(0x48), decrypt, Kind::Unreachable, "Private Protection"),
             (Some(0x07), encrypt, Kind::Config, "Invalid Field"),
             (Some(0x04), encrypt, Kind::Config, "Invalid Message"),
             (Some(0x3F), encrypt, Kind::Config, "Protocol Version"),

@@ -55,6 +55,23 @@ impl KmipKek {
         }
     }
 
+    fn ask<T>(
+        &self,
+        question: &Question<'_>,
+        request: &[u8],
+        deadline: Deadline,
+        read: impl Fn(&[u8]) -> std::result::Result<T, NoAnswer>,
+    ) -> Result<std::result::Result<T, NoAnswer>> {
+        client::ask(
+            &self.config,
+            question,
+            request,
+            deadline,
+            &self.warnings,
+            read,
+        )
+    }
+
     fn asking<'a>(&'a self, additional: &'a [u8]) -> Asking<'a> {
         Asking {
             version: self.config.version,
@@ -92,8 +109,8 @@ impl DataKeys for KmipKek {
         let additional = additional(file_id);
         let asking = self.asking(&additional);
         let request = asking.encrypt(&iv, &plaintext);
-        let answer = client::ask(&self.config, &question, &request, deadline, &self.warnings)?;
-        let sealed = asking.encrypted(&answer, &iv);
+        let read = |answer: &[u8]| asking.encrypted(answer, &iv);
+        let sealed = self.ask(&question, &request, deadline, read)?;
         let sealed = sealed.map_err(|no| question.without(no))?;
         Ok(DataKey {
             plaintext,
@@ -137,9 +154,9 @@ impl DataKeys for KmipKek {
         let additional = additional(file_id);
         let asking = self.asking(&additional);
         let request = asking.decrypt(&sealed);
-        let answer = client::ask(&self.config, &question, &request, deadline, &self.warnings)?;
-        let key = match asking.decrypted(&answer) {
-            Ok(key) => pool.copy(key),
+        let read = |answer: &[u8]| asking.decrypted(answer).map(|key| pool.copy(key));
+        let key = match self.ask(&question, &request, deadline, read)? {
+            Ok(key) => key,
             // What was changed may end in a padding of another length.
             Err(NoAnswer::Length(_)) if self.config.mode == Mode::Cbc => {
                 Err(errors::changed(&question))
