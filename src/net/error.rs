@@ -5,6 +5,7 @@
 
 use crate::error::Kind;
 use crate::text::clean;
+use rustls::{AlertDescription, Error as TlsError};
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -106,6 +107,10 @@ impl NetError {
     /// What may pass by itself is Unreachable, and tried again; the rest is not.
     pub fn kind(&self) -> Kind {
         match self.cause() {
+            // The other side's own trouble (RFC 8446, section 6.2): a server or balancer that is starting.
+            Cause::Tls(TlsError::AlertReceived(AlertDescription::InternalError)) => {
+                Kind::Unreachable
+            }
             Cause::BadUrl(_)
             | Cause::BadHeader(_)
             | Cause::Tls(_)
@@ -267,6 +272,11 @@ mod tests {
             (
                 Cause::Tls(rustls::Error::DecryptError),
                 Kind::Config,
+                "no answer of h:443: TLS: ",
+            ),
+            (
+                Cause::Tls(TlsError::AlertReceived(AlertDescription::InternalError)),
+                Kind::Unreachable,
                 "no answer of h:443: TLS: ",
             ),
             (
