@@ -594,6 +594,18 @@ fn a_server_that_is_away_does_not_take_the_time_of_the_next() {
     let kek = once(&config(&AUTHORITY.folder, &all, "k", json!({})));
     is(&unwrap(&kek, &stanza).unwrap_err(), Kind::Denied, "no");
     assert!(good.seen().is_empty());
+    // Who is in trouble by its own word has refused nothing.
+    let sick = Stand::start(Does::Refuse(0x2A, "the disk is full"));
+    let with = |next: u16| {
+        let all = [sick.port(), next];
+        once(&config(&AUTHORITY.folder, &all, "k", json!({})))
+    };
+    let kek = with(good.port());
+    assert_eq!(unwrap(&kek, &stanza).unwrap(), Some(DEK.to_vec()));
+    let warnings = kek.take_warnings();
+    assert!(warnings[0].contains("the disk is full"), "{warnings:?}");
+    let e = unwrap(&with(nobody()), &stanza).unwrap_err();
+    is(&e, Kind::Unreachable, "the disk is full");
 }
 
 #[test]

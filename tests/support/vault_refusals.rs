@@ -277,6 +277,8 @@ fn a_standby_answers_and_without_a_leader_only_tokens_that_are_there_do() {
 
     // The leader is gone: one of two can't elect another. It takes a moment until that is noticed.
     first.kill();
+    // Until it is missed the standby answers every login with a redirect to it.
+    not_opened(&*by_role, &stanza, Kind::Unreachable, "auth/approle/login");
     let begin = Instant::now();
     while unwrap_until(
         &*by_role,
