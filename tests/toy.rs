@@ -64,16 +64,16 @@ fn json_describes_it_and_its_keyring_opens_again() {
 
 #[test]
 fn the_general_sentences_name_it() {
-    assert_eq!(NAMES, "file, pkcs11, aws_kms, kmip or toy");
+    assert_eq!(NAMES, "file, pkcs11, aws_kms, kmip, age or toy");
     assert!(
-        UNDER.ends_with("AWS KMS, a KMIP server or a toy"),
+        UNDER.ends_with("AWS KMS, a KMIP server, an age key or a toy"),
         "{UNDER}"
     );
     let mut layer = Layer::from_origin("f");
     layer.set(find_option(|o| o.name == "backend").unwrap(), "tow");
     let e = layer.finish().unwrap_err().to_string();
     assert!(
-        e.contains("five backends: file, pkcs11, aws_kms, kmip and toy"),
+        e.contains("six backends: file, pkcs11, aws_kms, kmip, age and toy"),
         "{e}"
     );
 }
@@ -85,7 +85,7 @@ fn the_plugin_has_its_variables() {
     for (name, comment) in [
         (
             "backend",
-            "Where keys live: file, pkcs11, aws_kms, kmip or toy",
+            "Where keys live: file, pkcs11, aws_kms, kmip, age or toy",
         ),
         ("toy_key", "The name of the key in the toy service"),
         ("toy_insecure", "Do without what makes it secure"),
@@ -172,7 +172,7 @@ fn doctor_looks_at_its_files_and_takes_its_own_step() {
 fn help_man_pages_and_the_reference_name_it() {
     let help = said(&["init", "--help"], 0);
     assert!(
-        help.contains("file, pkcs11, aws_kms, kmip or toy (default"),
+        help.contains("file, pkcs11, aws_kms, kmip, age or toy (default"),
         "{help}"
     );
     assert!(help.contains("--option toy_key=mysql"), "{help}");

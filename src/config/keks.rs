@@ -246,6 +246,20 @@ pub(super) fn check_list(keks: &KekList, origin: &str) -> Result<()> {
             "Name one without \"use\": \"recovery\".",
         ));
     }
+    if let Some(kek) = starts
+        .iter()
+        .find(|kek| !kek.keys.iter().any(|key| key.opens_here()))
+    {
+        let why = format!(
+            "a server would try the KEK '{}' when it starts, but nothing on this machine opens with it",
+            kek.naming.name
+        );
+        return Err(mistake(
+            why,
+            origin,
+            "Set its use to recovery. To start with it all the same, name its secret key.",
+        ));
+    }
     if let Some(kek) = (keks.list.iter()).find(|kek| super::token_storage(kek).is_some()) {
         let why = format!(
             "the KEK '{}' keeps the keys themselves on its token (storage), which no list of KEKs can",
