@@ -56,7 +56,8 @@ impl AgeKek {
                 self.describe()
             );
             return Err(Error::new(Kind::Config, "open the keyring file", why).hint(
-                "Bring it, name it in age_identity_file (--option age_identity_file=FILE), and take it away again. Nothing was changed.",
+                "Bring it, name it by --kek-option KEK.identity_file=FILE (short form: --option age_identity_file=FILE), and take it away again. \
+                 Nothing was changed.",
             ));
         };
         let mut warnings = Vec::new();
