@@ -4,3 +4,7 @@ DROP FUNCTION IF EXISTS keyring_ward_verify;
 DROP FUNCTION IF EXISTS keyring_ward_reload;
 DROP FUNCTION IF EXISTS keyring_ward_reseal;
 DROP FUNCTION IF EXISTS keyring_ward_rekey;
+DROP FUNCTION IF EXISTS keyring_ward_keks;
+DROP FUNCTION IF EXISTS keyring_ward_kek_add;
+DROP FUNCTION IF EXISTS keyring_ward_kek_remove;
+DROP FUNCTION IF EXISTS keyring_ward_kek_sync;

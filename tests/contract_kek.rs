@@ -35,19 +35,39 @@ const PROVIDERS: &[Provider] = &[
         make: |p| LocalConfig::KeyFile(SecretRef::File(p.into())).kek(),
         secrets: [&[1; 32], &[2; 48]],
     },
+    Provider {
+        make: |p| {
+            of_json(
+                "age",
+                &format!(
+                    r#""recipients": "{RECIPIENT}", "identity_file": "{}""#,
+                    p.display()
+                ),
+            )
+        },
+        secrets: [
+            include_bytes!("support/age/identity.txt"),
+            b"AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33\n",
+        ],
+    },
     #[cfg(feature = "toy-provider")]
     Provider {
-        make: toy,
+        make: |p| {
+            of_json(
+                "toy",
+                &format!(r#""key": "k", "token_file": "{}""#, p.display()),
+            )
+        },
         secrets: [b"first token\n", b"second token\n"],
     },
 ];
 
-#[cfg(feature = "toy-provider")]
-fn toy(token: &Path) -> Box<dyn Kek> {
-    let token = token.display();
-    let text = format!(
-        r#"{{ "backend": "toy", "path": "/k", "toy": {{ "key": "k", "token_file": "{token}" }} }}"#
-    );
+/// The recipient of the identity in support/age.
+const RECIPIENT: &str = "age1wty87pwk89vqtx772rw7zpwmpwkgqk4c0stz0s2e8qt95rdgvq0s0gfsha";
+
+/// A KEK by its section.
+fn of_json(name: &str, section: &str) -> Box<dyn Kek> {
+    let text = format!(r#"{{ "backend": "{name}", "path": "/k", "{name}": {{ {section} }} }}"#);
     let layer = keyring_ward::config::json::parse(text.as_bytes(), "f");
     layer.unwrap().layer.finish().unwrap().keks[0].kek()
 }

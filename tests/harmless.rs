@@ -796,6 +796,12 @@ fn every_error_is_json_where_that_is_asked_for() {
         (&["remove"], &["--name", "x"]),
         (&["reown"], &["--from", "a@b", "--to", "b@c"]),
         (&["compact"], &[]),
+        (&["kek", "list"], &[]),
+        (&["kek", "test"], &[]),
+        (&["kek", "add"], &["b"]),
+        (&["kek", "remove"], &["b"]),
+        (&["kek", "sync"], &[]),
+        (&["kek", "drill"], &["b"]),
         (&["hsm", "keys"], &[]),
         (&["hsm", "test"], &[]),
     ] {

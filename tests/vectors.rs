@@ -9,7 +9,7 @@
 mod common;
 
 use common::{Place, write_secret};
-use keyring_ward::config::{Config, KekConfig, KekList};
+use keyring_ward::config::{Config, KekConfig, KekList, json};
 use keyring_ward::format::header::parse_header;
 use keyring_ward::kek::file::LocalConfig;
 use keyring_ward::keyring::Keyring;
@@ -19,6 +19,16 @@ use std::path::PathBuf;
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors")
+}
+
+/// The secret that is an identity of age.
+const AGE: &str = "age-identity";
+/// Its recipient.
+const RECIPIENT: &str = "age1wty87pwk89vqtx772rw7zpwmpwkgqk4c0stz0s2e8qt95rdgvq0s0gfsha";
+
+fn pin(hex: &str) -> [u8; 16] {
+    let bytes = keyring_ward::text::from_hex(hex, 16).unwrap();
+    bytes.try_into().unwrap()
 }
 
 /// Three KEKs a, b and c, of the secrets `kek`, `other-kek` and `passphrase`, and how many of them are needed.
@@ -49,6 +59,18 @@ fn config(place: &Place, secret: &str) -> Config {
         return config;
     }
     write_secret(&path, &std::fs::read(folder().join(secret)).unwrap());
+    if secret == AGE {
+        let text = format!(
+            r#"{{ "backend": "age", "path": "/k", "age": {{ "recipients": "{RECIPIENT}", "identity_file": "{}" }} }}"#,
+            path.display()
+        );
+        let layer = json::parse(text.as_bytes(), "f").unwrap().layer;
+        config.keks = layer.finish().unwrap().keks;
+        // Anybody could have made such a file: nothing else says that it is ours.
+        let pinned = std::fs::read_to_string(folder().join("age.fingerprint"));
+        config.fingerprint = pinned.iter().map(|hex| pin(hex.trim())).collect();
+        return config;
+    }
     config.keks = match secret {
         "passphrase" => LocalConfig::Passphrase(SecretRef::File(path)).into(),
         _ => LocalConfig::KeyFile(SecretRef::File(path)).into(),
@@ -703,6 +725,26 @@ mod make {
         }
     }
 
+    /// A keyring under a recipient of age; its fingerprint is written beside it.
+    fn under_age() -> Vec<u8> {
+        let place = Place::new();
+        let mut environment = place.server();
+        environment.making = true;
+        let keyring =
+            Keyring::open(&config(&place, AGE), &environment, &SecretPool::new()).unwrap();
+        keyring.generate(b"k", b"", b"AES", 32).unwrap();
+        let fingerprint = keyring.status().store.fingerprint.unwrap();
+        let text = keyring_ward::text::hex(&fingerprint) + "\n";
+        std::fs::write(folder().join("age.fingerprint"), text).unwrap();
+        place.read()
+    }
+
+    #[test]
+    #[ignore = "makes this one file anew"]
+    fn make_age_vector() {
+        std::fs::write(folder().join("good-age.ward"), under_age()).unwrap();
+    }
+
     #[test]
     #[ignore = "adds what is named several-, and leaves all others as they are"]
     fn make_vectors_of_several_keks() {
@@ -760,6 +802,7 @@ mod make {
         });
         m.add("good-rewritten", &rewritten, "kek", "keys 2", "");
         let argon = make("passphrase", |k| k.generate(b"k", b"", b"AES", 32).unwrap());
+        m.add("good-age", &under_age(), AGE, "keys 1", "");
         m.add("good-passphrase", &argon, "passphrase", "keys 1", "");
         m.add(
             "wrong-kek",

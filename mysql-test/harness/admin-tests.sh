@@ -17,6 +17,13 @@ with_passphrase() {
 # A member of a JSON answer: member JSON NAME
 member() { sql -e "SELECT JSON_UNQUOTE(JSON_EXTRACT('$(printf '%s' "$1" | sed "s/'/''/g; s/\\\\/\\\\\\\\/g")', '\$.$2'))"; }
 call() { sql -e "SELECT keyring_ward_$1()"; }
+# kek_config FILE KEYRING FOLDER NAME…: a list of KEKs, each the key file of its name in FOLDER.
+kek_config() {
+  local file=$1 keyring=$2 folder=$3 name list=
+  shift 3
+  for name; do list="$list,{\"name\":\"$name\",\"provider\":\"key_file\",\"key_file\":\"$folder/$name\"}"; done
+  echo "{\"path\":\"$keyring\",\"keks\":[${list#,}]}" > "$file"
+}
 calls_ok() { local answer; answer=$(call "$1"); expect "$1: $answer" "$(member "$answer" ok)" true; }
 
 t_sql_functions() {
@@ -68,7 +75,48 @@ t_sql_functions_need_the_privilege() {
   out=$(mysql -uops -pops -S $SOCKET --batch --skip-column-names -e "SET ROLE keys_admin; SELECT keyring_ward_status()" 2>/dev/null)
   case "$out" in *'"component_status":"Active"'*) ;; *) fail "$out" ;; esac
   out=$(mysql -uroot -S $SOCKET -e "SELECT keyring_ward_status(1)" 2>&1) && fail "an argument is taken"
-  case "$out" in *"take no arguments"*) ;; *) fail "$out" ;; esac
+  case "$out" in *"takes no arguments"*) ;; *) fail "$out" ;; esac
+}
+
+# The KEKs of a list are added, synced and taken out beside a running server, by the functions that the tool names.
+t_keks_from_sql() {
+  reset_all
+  (umask 077; head -c 32 /dev/urandom > "$KEYS/a"; head -c 32 /dev/urandom > "$KEYS/b"); chown mysql:mysql "$KEYS/a" "$KEYS/b"
+  kek_config "$CONFIG" "$KEYS/keyring.ward" "$KEYS" a
+  component_manifest
+  start_server
+  sql < /kw/share/install.sql
+  encrypted_table
+  kek_config "$CONFIG" "$KEYS/keyring.ward" "$KEYS" a b
+  local said; said=$(keyring-ward kek add b --config "$CONFIG" 2>&1) && fail "added beside a server"
+  case "$said" in *"SELECT keyring_ward_kek_add('b')"*) ;; *) fail "$said" ;; esac
+  said=$(keyring-ward kek sync --config "$CONFIG" 2>&1) && fail "synced beside a server"
+  case "$said" in *"SELECT keyring_ward_kek_sync()"*) ;; *) fail "$said" ;; esac
+  said=$(sql -e "SELECT keyring_ward_kek_add('c')")
+  expect "a KEK that is not there" "$(member "$said" ok) $(member "$said" error.kind)" "false NotFound"
+  said=$(sql -e "SELECT keyring_ward_kek_add('b')")
+  expect "add" "$(member "$said" ok)" true
+  case "$said" in *'"result":"wrapped"'*) ;; *) fail "$said" ;; esac
+  calls_ok kek_sync
+  said=$(call keks); case "$said" in *'"name":"b"'*) ;; *) fail "$said" ;; esac
+  said=$(keyring-ward kek test --config "$CONFIG") || fail "$said"
+  # The first one is lost: the server starts by the second.
+  kill_server; mv "$KEYS/a" "$KEYS/a.away"; start_server
+  expect row "$(row)" one
+  mv "$KEYS/a.away" "$KEYS/a"
+  said=$(sql -e "SELECT keyring_ward_kek_remove('a')")
+  expect "remove" "$(member "$said" ok)" true
+  kek_config "$CONFIG" "$KEYS/keyring.ward" "$KEYS" b
+  kill_server; start_server
+  expect row "$(row)" one
+  kek_config /tmp/kw-only-a "$KEYS/keyring.ward" "$KEYS" a
+  keyring-ward verify --config /tmp/kw-only-a >/dev/null 2>&1 && fail "the KEK that was taken out opens it"
+  for said in "keyring_ward_kek_add()" "keyring_ward_kek_add('a','b')"; do
+    said=$(mysql -uroot -S $SOCKET -e "SELECT $said" 2>&1) && fail "taken: $said"
+    case "$said" in *"takes one argument, the name of a KEK"*) ;; *) fail "$said" ;; esac
+  done
+  said=$(sql -e "SELECT keyring_ward_kek_add(NULL)")
+  expect "no name" "$(member "$said" ok) $(member "$said" error.kind)" "false InvalidInput"
 }
 
 # With another return type the server hands over a place that is too small for a text.
@@ -471,6 +519,57 @@ t_kill_at_every_system_call() {
   done
   echo "    $total kills, one at every system call of rekey and reseal: always one of the two opened"
   [ $total -gt 40 ] || fail "only $total kills"
+  rm -rf $dir
+}
+
+# The same for the commands that change a keyring's KEKs: 'a' opens it always, 'b' before or after, and with it the key. And
+# beside that at random moments, with 2,000 keys.
+t_kills_of_kek_commands() {
+  reset_all
+  local dir=/tmp/kw-kills call n opened total=0 command from each random killed=0 wait i
+  random=$(many 34 100)
+  rm -rf $dir; mkdir -p $dir
+  (umask 077; head -c 32 /dev/urandom > $dir/a; head -c 32 /dev/urandom > $dir/b)
+  for each in a b ab; do kek_config $dir/$each.cnf $dir/k $dir $(echo $each | grep -o .); done
+  keys() { # keys NUMBER: a keyring under a, one under both, with so many keys
+    local elements; elements=$(for ((i = 0; i < $1; i++)); do printf ',{"user":"","data_id":"k%d","data_type":"AES","data":"%064X","extension":[]}' $i $i; done)
+    echo "{\"version\":\"1.0\",\"elements\":[${elements#,}]}" > $dir/keys.json
+    rm -f $dir/k; keyring-ward import --config $dir/a.cnf --from $dir/keys.json >/dev/null; cp $dir/k $dir/k-a
+    keyring-ward kek add b --config $dir/ab.cnf >/dev/null; cp $dir/k $dir/k-ab
+  }
+  opened_by() { # opened_by NUMBER: who opens the keyring with all keys
+    local each opened=
+    for each in a b; do keyring-ward verify --config $dir/$each.cnf 2>/dev/null | grep -q ": $1 keys" && opened=$opened$each; done
+    echo "$opened"
+  }
+  keys 1
+  for command in "add b" sync "remove b"; do
+    from=$dir/k-a; [ "$command" = "remove b" ] && from=$dir/k-ab
+    for call in openat pwrite64 write fsync fdatasync rename renameat2 unlink ftruncate flock; do
+      for ((n = 1; n < 60; n++)); do
+        cp $from $dir/k; rm -f $dir/k.new
+        # shellcheck disable=SC2086
+        strace -f -qq -o $dir/trace -e trace=$call -e inject=$call:signal=KILL:when=$n keyring-ward kek $command --config $dir/ab.cnf >/dev/null 2>&1 || true
+        grep -q 'killed by SIGKILL' $dir/trace || break
+        total=$((total + 1)); opened=$(opened_by 1)
+        case $opened in a | ab) ;; *) fail "kek $command, $call number $n: opened by '$opened'" ;; esac
+      done
+    done
+  done
+  [ $total -gt 60 ] || fail "only $total kills"
+  keys 2000
+  for ((i = 0; killed < random; i++)); do
+    [ $i -lt 1000 ] || fail "only $killed of $i runs were killed"
+    command=$(printf '%s\n' "add b" sync "remove b" | sed -n "$((i % 3 + 1))p")
+    from=$dir/k-a; [ "$command" = "remove b" ] && from=$dir/k-ab
+    cp $from $dir/k; rm -f $dir/k.new
+    wait=$(awk -v s=$i 'BEGIN { srand(s * 7919 + 1); printf "%.4f", rand() * 0.025 }')
+    # shellcheck disable=SC2086
+    timeout -s KILL "$wait" keyring-ward kek $command --config $dir/ab.cnf >/dev/null 2>&1 || killed=$((killed + 1))
+    opened=$(opened_by 2000)
+    case $opened in a | ab) ;; *) fail "kek $command, run $i: opened by '$opened'" ;; esac
+  done
+  echo "    $total kills, one at every system call of kek add, sync and remove, and $killed at random moments with 2,000 keys: always one of the two states"
   rm -rf $dir
 }
 

@@ -12,6 +12,7 @@ use crate::keyring::Keyring;
 use crate::os::signals;
 use crate::secret::SecretPool;
 use crate::text::shorten;
+use serde_json::{Value, json};
 
 pub use crate::kek::completing::{SyncOutcome, Synced};
 pub use crate::kek::member::{Answer, KekInfo, Naming, Use};
@@ -47,12 +48,22 @@ pub fn test_serving(keyring: &Keyring) -> Result<Vec<KekInfo>> {
     Ok(keyring.status().store.keks)
 }
 
-/// Whether [`add`] or [`sync`] would have to fail before a KEK is asked; gives the number of keys.
+/// Whether [`sync`] would have to fail before a KEK is asked; gives the number of keys.
 ///
 /// # Errors
 /// As [`add`].
 pub fn could_sync<'a>(target: impl Into<Target<'a>>) -> Result<usize> {
     Ok(open_dry(&target.into())?.len())
+}
+
+/// The same for [`add`].
+///
+/// # Errors
+/// As [`add`].
+pub fn could_add<'a>(target: impl Into<Target<'a>>, name: &str) -> Result<usize> {
+    let target = target.into();
+    check_named(&target.config.keks, name, ADD)?;
+    could_sync(target)
 }
 
 /// Wraps the DEK for the KEK `name`, which the configuration names already: for it and for every other that lacks a valid
@@ -181,4 +192,23 @@ fn unknown(name: &str, op: &'static str) -> Error {
     let why = format!("the configuration names no KEK '{}'", shorten(name));
     Error::new(Kind::NotFound, op, why)
         .hint("Write it into keks first; keyring-ward kek list shows those that are there. Nothing was changed.")
+}
+
+/// What became of a KEK, for programs.
+pub fn told(one: &Synced) -> Value {
+    let error = match &one.outcome {
+        SyncOutcome::Failed(e) => e.to_json(),
+        _ => Value::Null,
+    };
+    json!({ "name": one.name, "result": word(&one.outcome), "error": error })
+}
+
+/// What became of a KEK, in a word.
+pub fn word(outcome: &SyncOutcome) -> &'static str {
+    match outcome {
+        SyncOutcome::Valid => "valid",
+        SyncOutcome::Wrapped => "wrapped",
+        SyncOutcome::Untested => "untested",
+        SyncOutcome::Failed(_) => "failed",
+    }
 }

@@ -4,6 +4,7 @@
 //! key material.
 
 pub mod doctor;
+pub mod drill;
 pub mod edit;
 pub mod export;
 #[cfg(test)]

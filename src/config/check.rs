@@ -76,10 +76,14 @@ impl Layer {
                 let why = "threshold is for several KEKs, and keks names none";
                 return Err(general.mistake(why, "Take it out, or name the KEKs in keks."));
             }
-            return Ok(match &self.held {
-                Some(held) if held.driver().name == driver.name => held.clone().into(),
-                _ => (driver.read)(&self.section(driver.options, origin, path))?.into(),
-            });
+            let keys = match &self.held {
+                Some(held) if held.driver().name == driver.name => vec![held.clone()],
+                _ => (driver.read)(&self.section(driver.options, origin, path))?,
+            };
+            return match keys.iter().any(|key| key.opens_here()) {
+                true => Ok(keys.into()),
+                false => Err(only_wraps(general, driver)),
+            };
         }
         let short = OPTIONS.iter().find(|option| {
             let of_one = option.json.0.is_some() || option.name == "backend";
@@ -195,6 +199,19 @@ impl Layer {
     }
 }
 
+/// The only KEK has its secret elsewhere.
+fn only_wraps(general: &Section<'_>, driver: &Driver) -> Error {
+    let why = format!(
+        "the backend {} wraps the DEK, but nothing on this machine could open it again",
+        driver.name
+    );
+    general.mistake(
+        why,
+        "Take another KEK for the server, and this one for recovery beside it (keks, use); or, to open a keyring on a machine where \
+         the secret key is, name that (age_identity_file).",
+    )
+}
+
 /// "two backends: this and that", for all of them.
 fn all_backends() -> String {
     let names: Vec<&str> = DRIVERS.iter().map(|driver| driver.name).collect();
@@ -295,6 +312,7 @@ mod tests {
                 "00112233445566778899aabbccddeeff 00112233445566778899aabbccddeeff",
                 "not a fingerprint",
             ),
+            ("backend", "age", "option of the backend file"),
             ("file_passphrase_file", "p", "neither an absolute path"),
             ("file_passphrase_file", "", "has no KEK"),
             (

@@ -212,6 +212,23 @@ impl KekList {
         Ok(left)
     }
 
+    /// These KEKs alone, those for recovery too: to see what they open by themselves.
+    ///
+    /// # Errors
+    /// NotFound: it has none of one of these names.
+    pub fn only(&self, names: &[String]) -> Result<KekList> {
+        let unknown = names.iter().find(|name| self.find(name).is_none());
+        if let Some(name) = unknown {
+            let why = format!("the configuration names no KEK '{}'", shorten(name));
+            return Err(Error::new(Kind::NotFound, "take some KEKs alone", why)
+                .hint("keyring-ward kek list shows their names."));
+        }
+        let mut alone = self.clone();
+        alone.list.retain(|kek| names.contains(&kek.naming.name));
+        alone.recovering = true;
+        Ok(alone)
+    }
+
     /// The KEK of this name, and its place.
     pub fn find(&self, name: &str) -> Option<(usize, &NamedKek)> {
         let all = self.list.iter().enumerate();
@@ -244,6 +261,20 @@ pub(super) fn check_list(keks: &KekList, origin: &str) -> Result<()> {
             why,
             origin,
             "Name one without \"use\": \"recovery\".",
+        ));
+    }
+    if let Some(kek) = starts
+        .iter()
+        .find(|kek| !kek.keys.iter().any(|key| key.opens_here()))
+    {
+        let why = format!(
+            "a server would try the KEK '{}' when it starts, but nothing on this machine opens with it",
+            kek.naming.name
+        );
+        return Err(mistake(
+            why,
+            origin,
+            "Set its use to recovery. To start with it all the same, name its secret key.",
         ));
     }
     if let Some(kek) = (keks.list.iter()).find(|kek| super::token_storage(kek).is_some()) {

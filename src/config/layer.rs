@@ -2,13 +2,16 @@
 //!
 //! Owns what the readers find before it is checked. It must never judge a value.
 
+use super::OP;
 use super::keks::RawKek;
 use super::options::{OPTIONS, place_of};
+use crate::error::{Error, Kind, Result};
 use crate::kek::KekConfig;
 use crate::kek::drivers::DRIVERS;
 use crate::kek::file::LocalConfig;
 use crate::options::OptionSpec;
 use crate::secret_source::{Held, SecretRef};
+use crate::text::shorten;
 
 /// The values that one or more readers found; later layers replace earlier ones.
 #[derive(Clone, Debug)]
@@ -135,6 +138,22 @@ impl Layer {
             self.keks = over.keks;
         }
         self.held = over.held.or(self.held.take());
+    }
+
+    /// Puts a value in the place of what a KEK of the list says, or beside it.
+    ///
+    /// # Errors
+    /// NotFound: the list has no such KEK.
+    pub fn set_of_kek(&mut self, kek: &str, member: &str, value: &str) -> Result<()> {
+        let found = self.keks.iter_mut().find(|raw| raw.name == kek);
+        let Some(raw) = found else {
+            let why = format!("the configuration names no KEK '{}'", shorten(kek));
+            return Err(Error::new(Kind::NotFound, OP, why)
+                .hint("keyring-ward kek list shows their names."));
+        };
+        raw.set(member, value.into());
+        raw.origin += ", the command line";
+        Ok(())
     }
 
     /// Takes a value out.

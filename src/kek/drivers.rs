@@ -14,6 +14,7 @@ pub const DRIVERS: &[&Driver] = &[
     &super::aws_kms::DRIVER,
     &super::vault::DRIVER,
     &super::kmip::DRIVER,
+    &super::age::DRIVER,
     #[cfg(feature = "toy-provider")]
     &super::toy::DRIVER,
 ];
@@ -60,14 +61,14 @@ const fn listed(under: bool) -> [&'static str; 2 * DRIVERS.len()] {
     pieces
 }
 
-/// All names, as they stand in a sentence: "file, pkcs11 or aws_kms".
+/// All names, as they stand in a sentence: "file, pkcs11, aws_kms or age".
 pub const NAMES: &str = {
     const PIECES: [&str; 2 * DRIVERS.len()] = listed(false);
     const BYTES: [u8; total(&PIECES)] = joined(&PIECES);
     as_text(&BYTES)
 };
 
-/// What a keyring can be under: "a passphrase, a key file, an HSM or AWS KMS".
+/// What a keyring can be under: "a passphrase, a key file, an HSM, AWS KMS or an age key".
 pub const UNDER: &str = {
     const PIECES: [&str; 2 * DRIVERS.len()] = listed(true);
     const BYTES: [u8; total(&PIECES)] = joined(&PIECES);

@@ -6,6 +6,7 @@
 //! KEKs that the configuration names are tried.
 
 pub(crate) mod adapter;
+pub mod age;
 pub(crate) mod away;
 pub mod aws_kms;
 pub mod completing;

@@ -59,6 +59,11 @@ pub trait Settings: Any + Debug + Send + Sync + Value {
         None
     }
 
+    /// It can open what it wrapped on this machine; else its secret is kept elsewhere, for recovery.
+    fn opens_here(&self) -> bool {
+        true
+    }
+
     /// Anybody could have wrapped a DEK with it, so that only a pinned fingerprint says which is ours.
     fn needs_fingerprint(&self) -> bool {
         false

@@ -63,7 +63,7 @@ impl Keyring {
             return Err(Error::new(
                 Kind::Config,
                 "open the keyring",
-                "its DEK is wrapped for a public RSA key, which anybody can do, and no fingerprint is pinned",
+                "its DEK is wrapped for a public key, which anybody can do, and no fingerprint is pinned",
             )
             .hint("Set fingerprint to what keyring-ward init printed."));
         }

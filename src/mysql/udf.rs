@@ -7,6 +7,7 @@
 use super::registry::{self, Registry};
 use super::state::LIFECYCLE;
 use super::{abi, guard, ptr};
+use crate::admin::keks::{self, Synced};
 use crate::admin::{inspect, rekey};
 use crate::error::{Error, Kind, Result};
 use crate::status::Status;
@@ -18,6 +19,10 @@ use std::ffi::{CStr, c_char, c_ulong};
 const PRIVILEGE: &CStr = c"ENCRYPTION_KEY_ADMIN";
 /// The place for an error message of an init function.
 const MESSAGE: usize = 512;
+/// What the server calls an argument that is text (Item_result).
+const TEXT: i32 = 0;
+/// Longest name of a KEK that is looked at, in bytes.
+const MAX_NAME: usize = 255;
 /// What the server calls the decimals of a text: the init function is told nothing else of the return type.
 const DECIMALS_OF_TEXT: u32 = 31;
 
@@ -55,11 +60,20 @@ fn result_is_text(init: *mut abi::kw_udf_init) {
     });
 }
 
-/// Before the first row: the privilege, and no arguments. Gives `true` for an error.
+/// What a function takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    Nothing,
+    /// The name of a KEK.
+    Name,
+}
+
+/// Before the first row: the privilege, and the arguments. Gives `true` for an error.
 fn prepare(
     init: *mut abi::kw_udf_init,
     args: *mut abi::kw_udf_args,
     message: *mut c_char,
+    takes: Takes,
 ) -> Result<bool> {
     let refuse = |text: &str| {
         let mut bytes = text.as_bytes()[..text.len().min(MESSAGE - 1)].to_vec();
@@ -75,8 +89,20 @@ fn prepare(
             "Access denied; you need the ENCRYPTION_KEY_ADMIN privilege for this operation",
         );
     }
-    if arguments != 0 {
-        return refuse("keyring_ward functions take no arguments");
+    match takes {
+        Takes::Nothing if arguments != 0 => {
+            return refuse("this keyring_ward function takes no arguments");
+        }
+        Takes::Name if arguments != 1 => {
+            return refuse("this keyring_ward function takes one argument, the name of a KEK");
+        }
+        Takes::Nothing => {}
+        // SAFETY: the server gives a place for the type of each argument; what is written there is the type that it
+        // brings the argument to.
+        Takes::Name => unsafe {
+            let types = args.as_ref().map_or(std::ptr::null_mut(), |a| a.arg_type);
+            ptr::write(types, TEXT, "place for the argument's type")?;
+        },
     }
     // SAFETY: as above; ptr is ours until deinit.
     unsafe {
@@ -103,7 +129,7 @@ fn prepare(
 fn answer(
     init: *mut abi::kw_udf_init,
     length: *mut c_ulong,
-    work: fn() -> Result<Value>,
+    work: impl FnOnce() -> Result<Value>,
 ) -> Result<*mut c_char> {
     // A panic is answered as an error as well: NULL would say nothing.
     let value = match LIFECYCLE.caught("answer a SQL function", work) {
@@ -136,6 +162,32 @@ fn answer(
     Ok(start)
 }
 
+/// The argument of a function that takes the name of a KEK.
+fn name_of_kek(args: *mut abi::kw_udf_args) -> Result<String> {
+    let none = || Error::new(Kind::InvalidInput, "answer in SQL", "no KEK is named");
+    // SAFETY: the server hands over its own structure, which lives through the call, with a place for each argument and
+    // for its length; a text that is not NULL has so many bytes.
+    let name = unsafe {
+        let args = args
+            .as_ref()
+            .filter(|a| a.arg_count == 1)
+            .ok_or_else(none)?;
+        let text = args.args.as_ref().ok_or_else(none)?;
+        let length = args.lengths.as_ref().ok_or_else(none)?;
+        ptr::slice(
+            text.cast::<u8>(),
+            *length as usize,
+            MAX_NAME,
+            "the name of a KEK",
+        )?
+    };
+    match name.is_empty() {
+        true => Err(none()
+            .hint("Give its name in the configuration as text: keyring_ward_keks() shows all.")),
+        false => Ok(String::from_utf8_lossy(name).into_owned()),
+    }
+}
+
 /// Frees the last answer.
 fn forget(init: *mut abi::kw_udf_init) {
     // SAFETY: ptr is NULL or what `answer` put there, and is taken once.
@@ -152,21 +204,28 @@ fn forget(init: *mut abi::kw_udf_init) {
 /// One SQL function: its three symbols and what it does.
 macro_rules! sql_function {
     ($(#[$doc:meta])* $init:ident, $call:ident, $deinit:ident, $work:expr) => {
+        sql_function! { @make Takes::Nothing, |_| $work(), $(#[$doc])* $init, $call, $deinit }
+    };
+    ($(#[$doc:meta])* $init:ident, $call:ident, $deinit:ident, name: $work:expr) => {
+        sql_function! { @make Takes::Name, |args| $work(&name_of_kek(args)?), $(#[$doc])* $init, $call, $deinit }
+    };
+    (@make $takes:expr, |$args:pat_param| $work:expr, $(#[$doc:meta])* $init:ident, $call:ident, $deinit:ident) => {
         guarded_fn! {
             $(#[$doc])*
             #[unsafe(no_mangle)]
             pub fn $init(init: *mut abi::kw_udf_init, args: *mut abi::kw_udf_args, message: *mut c_char) -> bool, failure = true; {
-                prepare(init, args, message)
+                prepare(init, args, message, $takes)
             }
         }
         guarded_fn! {
             $(#[$doc])*
             #[unsafe(no_mangle)]
             pub fn $call(
-                init: *mut abi::kw_udf_init, _args: *mut abi::kw_udf_args, _result: *mut c_char,
+                init: *mut abi::kw_udf_init, args: *mut abi::kw_udf_args, _result: *mut c_char,
                 length: *mut c_ulong, _is_null: *mut u8, _error: *mut u8
             ) -> *mut c_char, failure = std::ptr::null_mut(); {
-                answer(init, length, $work)
+                let $args = args;
+                answer(init, length, || $work)
             }
         }
         guarded_fn! {
@@ -199,6 +258,23 @@ sql_function! {
 sql_function! {
     /// Writes the file anew under the KEK that the configuration names now.
     keyring_ward_rekey_init, keyring_ward_rekey, keyring_ward_rekey_deinit, rekey
+}
+
+sql_function! {
+    /// The KEKs, each by itself.
+    keyring_ward_keks_init, keyring_ward_keks, keyring_ward_keks_deinit, all_keks
+}
+sql_function! {
+    /// Wraps the DEK for every KEK of the configuration, as it is now, that has no valid wrap.
+    keyring_ward_kek_sync_init, keyring_ward_kek_sync, keyring_ward_kek_sync_deinit, sync
+}
+sql_function! {
+    /// Wraps the DEK for one more KEK, which the configuration names now.
+    keyring_ward_kek_add_init, keyring_ward_kek_add, keyring_ward_kek_add_deinit, name: add
+}
+sql_function! {
+    /// Takes a KEK out: the file is written anew under the others, with a new DEK.
+    keyring_ward_kek_remove_init, keyring_ward_kek_remove, keyring_ward_kek_remove_deinit, name: take_out
 }
 
 fn status() -> Result<Value> {
@@ -236,4 +312,38 @@ fn done(outcome: rekey::Outcome) -> Value {
         "keys": outcome.keys, "generation": outcome.generation,
         "opened_by": outcome.opened_by, "fingerprint": outcome.fingerprint,
     })
+}
+
+fn all_keks() -> Result<Value> {
+    // What each answered last: asking them here would keep writers waiting.
+    let mut status = Status::of_lifecycle(&LIFECYCLE).json(View::Sql);
+    let mut told = |name: &str| status.remove(name).unwrap_or_default();
+    Ok(
+        json!({ "threshold": told("threshold"), "degraded": told("degraded"), "keks": told("keks") }),
+    )
+}
+
+fn sync() -> Result<Value> {
+    let done =
+        LIFECYCLE.change(|keyring| keks::sync_serving(keyring, &LIFECYCLE.configuration()?))?;
+    LIFECYCLE.load_again()?;
+    Ok(synced(&done))
+}
+
+fn add(name: &str) -> Result<Value> {
+    let done = LIFECYCLE
+        .change(|keyring| keks::add_serving(keyring, &LIFECYCLE.configuration()?, name))?;
+    LIFECYCLE.load_again()?;
+    Ok(synced(&done))
+}
+
+fn take_out(name: &str) -> Result<Value> {
+    LIFECYCLE.change(|keyring| keks::remove_serving(keyring, &LIFECYCLE.configuration()?, name))?;
+    LIFECYCLE.load_again()?;
+    Ok(done(rekey::Outcome::of(&*LIFECYCLE.keyring()?)))
+}
+
+/// What became of each KEK.
+fn synced(all: &[Synced]) -> Value {
+    json!({ "keks": all.iter().map(keks::told).collect::<Vec<_>>() })
 }

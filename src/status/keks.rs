@@ -55,13 +55,14 @@ pub(super) fn json(store: Option<&StoreInfo>) -> Value {
     let Some(store) = store else {
         return Value::Null;
     };
-    let one = |kek: &KekInfo| -> Value {
-        let members = KEK_FIELDS
-            .iter()
-            .map(|f| (f.name.to_ascii_lowercase(), (f.value)(kek)));
-        members.collect::<Map<_, _>>().into()
-    };
-    json!(store.keks.iter().map(one).collect::<Vec<_>>())
+    json!(store.keks.iter().map(of_kek).collect::<Vec<_>>())
+}
+
+/// All that is told of one KEK, for programs.
+pub fn of_kek(kek: &KekInfo) -> Value {
+    let members = KEK_FIELDS.iter();
+    let members = members.map(|f| (f.name.to_ascii_lowercase(), (f.value)(kek)));
+    members.collect::<Map<_, _>>().into()
 }
 
 /// Rows for each KEK of a list: names and values.

@@ -72,6 +72,35 @@ pub const COMPACT: &str = "Examples:
 pub const COMPLETIONS: &str = "Examples:
   keyring-ward completions bash";
 
+pub const KEK: &str = "Examples:
+  keyring-ward kek list --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
+  keyring-ward kek drill paper --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --kek-option paper.identity_file=/media/safe/recovery.txt";
+
+pub const KEK_LIST: &str = "Examples:
+  keyring-ward kek list --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --json";
+
+pub const KEK_TEST: &str = "Examples:
+  keyring-ward kek test --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
+  keyring-ward kek test --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --recovery --kek-option paper.identity_file=/media/safe/recovery.txt";
+
+pub const KEK_ADD: &str = "Examples:
+  keyring-ward kek add paper --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --dry-run
+  keyring-ward kek add paper --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
+
+Write the KEK into the configuration first. The DEK stays the same.";
+
+pub const KEK_REMOVE: &str = "Examples:
+  keyring-ward kek remove old --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
+
+The file gets a new DEK: whoever has the KEK and an old copy of the file can't open later ones with what that copy gives.";
+
+pub const KEK_SYNC: &str = "Examples:
+  keyring-ward kek sync --config /usr/lib/mysql/plugin/component_keyring_ward.cnf";
+
+pub const KEK_DRILL: &str = "Examples:
+  keyring-ward kek drill paper --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --kek-option paper.identity_file=/media/safe/recovery.txt
+  keyring-ward kek drill aws hsm --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --path /backup/keyring.ward";
+
 pub const HSM: &str = "Examples:
   keyring-ward hsm list --module /usr/lib/softhsm/libsofthsm2.so
   keyring-ward hsm test --module /usr/lib/softhsm/libsofthsm2.so --token-label ward --pin-file /var/lib/mysql-keyring/pin";

@@ -1,7 +1,7 @@
 //! `keyring-ward`: everything that is done without a server, or before one starts.
 //!
 //! Owns the command line and what is printed. Exit codes: 0 done, 2 wrong usage, 3 a file whose end is cut off
-//! (`verify`), 10 + the error's number otherwise (docs/reference/errors.md). It must never print key material or take a secret as an
+//! (`verify`), 4 a KEK that did not do its part (`kek test`, `kek sync`), 10 + the error's number otherwise (docs/reference/errors.md). It must never print key material or take a secret as an
 //! argument.
 
 mod as_whom;
@@ -74,6 +74,9 @@ enum Command {
     /// Write the man pages into a folder.
     #[command(hide = true)]
     Man(commands::completions::ManArgs),
+    /// The KEKs of a keyring: show and test them, one more or one less, a drill for the day when one is lost.
+    #[command(subcommand, after_help = examples::KEK)]
+    Kek(commands::kek::Command),
     /// Look at an HSM: its tokens, keys, and whether it keeps the contract.
     #[command(subcommand, after_help = examples::HSM)]
     Hsm(commands::hsm::Command),
@@ -95,6 +98,7 @@ impl Command {
             Command::Export(args) => args.keyring(),
             Command::Remove(args) => args.keyring(),
             Command::Reown(args) => args.keyring(),
+            Command::Kek(command) => command.keyring(),
             Command::Hsm(command) => return command.keyring().map(|keyring| (keyring, true)),
             Command::Init(args) => args.keyring(),
             Command::Import(args) => args.keyring(),
@@ -158,6 +162,7 @@ fn main() -> ExitCode {
 fn run(command: Command, json: bool) -> Result<ExitCode> {
     match command {
         Command::Verify(keyring) => return commands::verify::run(&keyring, json),
+        Command::Kek(command) => return commands::kek::run(&command, json),
         Command::Init(args) => commands::init::run(&args, json),
         Command::Status(args) => commands::status::run(&args, json),
         Command::List(keyring) => commands::list::run(&keyring, json),

@@ -68,6 +68,10 @@ pub struct Keyring {
     /// Any option of the configuration by its name in my.cnf, e.g. aws_kms_key_id=alias/mysql; may be repeated
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = option)]
     options: Vec<(usize, String)>,
+    /// An option of one KEK of a list, by the KEK's name and the option's, e.g. paper.identity_file=/media/safe/recovery.txt;
+    /// may be repeated
+    #[arg(long = "kek-option", value_name = "KEK.OPTION=VALUE", value_parser = kek_option)]
+    kek_options: Vec<KekOption>,
     #[command(flatten)]
     pkcs11: Pkcs11,
 }
@@ -137,6 +141,28 @@ fn option(text: &str) -> std::result::Result<(usize, String), String> {
         format!("there is no option '{name}'; docs/reference/configuration.md lists them")
     })?;
     Ok((index, value.into()))
+}
+
+/// An option of one KEK of a list.
+#[derive(Clone)]
+struct KekOption {
+    kek: String,
+    member: String,
+    value: String,
+}
+
+/// Reads KEK.OPTION=VALUE.
+fn kek_option(text: &str) -> std::result::Result<KekOption, String> {
+    let parts = text.split_once('=').and_then(|(name, value)| {
+        let (kek, member) = name.split_once('.')?;
+        Some((kek, member, value))
+    });
+    let (kek, member, value) = parts.ok_or("write KEK.OPTION=VALUE")?;
+    Ok(KekOption {
+        kek: kek.into(),
+        member: member.into(),
+        value: value.into(),
+    })
 }
 
 /// A KEK on a PKCS#11 token, as in the configuration.
@@ -409,6 +435,9 @@ impl Keyring {
             whole.overlay(layer);
             if !direct.is_empty() {
                 whole.override_with(direct);
+            }
+            for option in &self.kek_options {
+                whole.set_of_kek(&option.kek, &option.member, &option.value)?;
             }
             let mut config = whole.finish()?;
             config.keks.recovering = self.recovery;

@@ -44,7 +44,7 @@ pub fn run(host: &Host, library: &Library) {
         "a function served an account without the privilege",
     );
     let can_ask = PRIVILEGES.iter().all(|name| host.table(name).is_some());
-    for name in ["status", "verify", "reload", "reseal"] {
+    for name in ["status", "verify", "reload", "reseal", "keks", "kek_sync"] {
         let answer = ask(true, &format!("keyring_ward_{name}"));
         if can_ask {
             let good = answer.as_ref().is_ok_and(|json| json["ok"] == true);

@@ -3,6 +3,7 @@
 use super::{print, print_configuration, print_json, print_would};
 use crate::options::Keyring;
 use keyring_ward::admin::init::{init, would_init};
+use keyring_ward::admin::keks::Use;
 use keyring_ward::config::Config;
 use keyring_ward::error::Result;
 use keyring_ward::os::folders::{self, Made};
@@ -89,6 +90,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
         outcome.fingerprint
     ));
     print_configuration(&written);
+    propose_recovery(&config);
     Ok(())
 }
 
@@ -103,6 +105,22 @@ fn print_rights(config: &Config) {
         let lines: Vec<String> = rights.lines().map(|line| format!("  {line}")).collect();
         print(&format!("{}\n", lines.join("\n")));
     }
+}
+
+/// One more KEK costs nothing while all is well.
+fn propose_recovery(config: &Config) {
+    let has_one = config
+        .keks
+        .iter()
+        .any(|kek| kek.naming.usage == Use::Recovery);
+    if has_one || config.token_storage().is_some() {
+        return;
+    }
+    print(
+        "\nThere is no KEK for recovery: who loses what opens this keyring loses every key in it, and with them the encrypted tables. Make a key on \
+         another machine (age-keygen), write its public half into keks with \"use\": \"recovery\", and run keyring-ward kek sync: \
+         docs/guide/recovery.md. Its secret half is never on this server.",
+    );
 }
 
 /// Gives root's rights up. Before that, as the only thing that root does: the keyring's folder, where root's own word

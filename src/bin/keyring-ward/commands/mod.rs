@@ -7,6 +7,7 @@ pub mod export;
 pub mod hsm;
 pub mod import;
 pub mod init;
+pub mod kek;
 pub mod list;
 pub mod rekey;
 pub mod remove;

@@ -51,7 +51,7 @@ pub struct Args {
 
 /// For configurations that pin the DEK's fingerprint.
 #[derive(clap::Args)]
-struct Wait {
+pub struct Wait {
     /// Where the configuration pins the DEK's fingerprint: tell the new one, and wait so long until the configuration names
     /// it as well
     #[arg(long = "wait", value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=86_400))]
@@ -59,7 +59,7 @@ struct Wait {
 }
 
 impl Wait {
-    fn pin<'a>(&self, pinned: &'a dyn Fn() -> Result<Vec<Pinned>>) -> Pin<'a> {
+    pub fn pin<'a>(&self, pinned: &'a dyn Fn() -> Result<Vec<Pinned>>) -> Pin<'a> {
         Pin {
             pinned,
             wait: Duration::from_secs(self.seconds),
@@ -75,7 +75,7 @@ fn tell(sentence: &str) {
 }
 
 /// What a server does itself that holds the keyring.
-fn or_by_sql(e: Error, function: &str) -> Error {
+pub fn or_by_sql(e: Error, function: &str) -> Error {
     match e.kind() {
         Kind::Locked => e.hint(format!(
             "Stop the other server or tool. A server that runs can do it itself: SELECT {function} (share/install.sql)."
@@ -222,14 +222,14 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn json_of(done: &rekey::Outcome) -> serde_json::Value {
+pub fn json_of(done: &rekey::Outcome) -> serde_json::Value {
     serde_json::json!({
         "keys": done.keys, "generation": done.generation, "fingerprint": done.fingerprint,
         "pin_is_stale": done.pin_is_stale, "same_key": done.same_key,
     })
 }
 
-fn print_done(config: &Config, under: &str, done: &rekey::Outcome) {
+pub fn print_done(config: &Config, under: &str, done: &rekey::Outcome) {
     print(&format!(
         "'{}' is now under {under}: {} keys, generation {}, fingerprint {}.",
         config.path.display(),
