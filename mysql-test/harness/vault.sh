@@ -18,6 +18,7 @@ vault_reset() {
     > $VAULT/log 2>&1 < /dev/null &
   disown
   wait_for 30 $BAO secrets list || fail "OpenBao does not start: $(tail -3 $VAULT/log)"
+  wait_for 30 grep -q '^Unseal Key: ' $VAULT/log || fail "OpenBao names no unseal key"
   VAULT_UNSEAL=$(sed -n 's/^Unseal Key: //p' $VAULT/log)
 }
 vault_off() {
@@ -49,7 +50,7 @@ vault_config() {
   local more=; for member; do more="$more, $member"; done
   echo "{ \"backend\": \"vault\", \"path\": \"$KEYS/keyring.ward\", \"start_timeout\": ${START_TIMEOUT:-20}, \"timeout\": ${TIMEOUT:-5},
     \"vault\": { \"address\": \"$VAULT_URL\", \"key\": \"mysql\", \"auth\": \"approle\", \"role_id\": \"$VAULT_ROLE_ID\",
-      \"secret_id_file\": \"$VAULT_SECRET_ID\", \"ca_file\": \"$VAULT/vault-ca.pem\", \"connect_timeout\": 1, \"attempt_timeout\": 2 $more } }" > "$CONFIG"
+      \"secret_id_file\": \"$VAULT_SECRET_ID\", \"ca_file\": \"$VAULT/vault-ca.pem\", \"connect_timeout\": 3, \"attempt_timeout\": 4 $more } }" > "$CONFIG"
 }
 
 # The same options as lines of my.cnf: vault_my_cnf PREFIX
