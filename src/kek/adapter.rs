@@ -142,6 +142,10 @@ impl<K: Kek> Kek for Adapter<K> {
         self.kek.is_mine(stanza)
     }
 
+    fn could_have_made(&self, stanza: &Stanza) -> bool {
+        self.kek.could_have_made(stanza)
+    }
+
     fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()> {
         self.attempt(pool, deadline, false, || self.kek.probe(pool, deadline))
     }

@@ -55,7 +55,7 @@ impl Keks {
             budget.ask_once_until(deadline);
             let own = self.candidates(member, stanzas);
             // What came of it is kept with the KEK.
-            let _ = member.asked(|| {
+            let opened = member.asked(|| {
                 let found = match search(pool, &member.keys, file_id, &own, &mut budget)? {
                     Tried::Found(found) => found,
                     Tried::Refused => return Err(refused(&member.keys)),
@@ -65,8 +65,11 @@ impl Keks {
                 if stanza.share().is_none() && !equal(&found.dek, dek) {
                     return Err(another_dek(&member.describe()));
                 }
-                Ok(((), Some(stanza.clone())))
+                Ok((found.kek, Some(stanza.clone())))
             });
+            if let Ok(key) = opened {
+                member.opened_by_key(key);
+            }
         }
     }
 
@@ -85,10 +88,14 @@ impl Keks {
     ) -> Result<(Vec<Stanza>, Vec<Synced>)> {
         self.check_same_threshold(old)?;
         let states: Vec<State> = self.members.iter().map(|m| self.state(m, old)).collect();
-        let lacks = states.iter().any(|s| matches!(s, State::Lacks));
-        if self.threshold > 1 && lacks {
+        let mut each = self.members.iter().zip(&states);
+        if each.any(|(m, s)| m.number.is_some() && matches!(s, State::Lacks)) {
             self.check_all_configured(old)?;
-            let made = self.wrap(pool, file_id, dek, deadline)?;
+            let mut made = self.wrap(pool, file_id, dek, deadline)?;
+            // The whole DEK by a KEK that is not configured: it is the same DEK, so it opens as before.
+            let configured = |s: &Stanza| self.members.iter().any(|m| m.is_named_by(s));
+            let whole = old.iter().filter(|s| s.share().is_none());
+            made.extend(whole.filter(|s| !configured(s)).cloned());
             let wrapped = |m: &Member| synced_as(m, SyncOutcome::Wrapped);
             return Ok((made, self.members.iter().map(wrapped).collect()));
         }
@@ -114,18 +121,12 @@ impl Keks {
 
     /// What is known of a KEK's stanza.
     fn state(&self, member: &Member, old: &[Stanza]) -> State {
-        let named = old.iter().any(|stanza| {
-            let fits = match stanza.share() {
-                Some(share) => {
-                    let numbers = (share.number, share.threshold, share.shares);
-                    member.number.map(|n| (n, self.threshold, self.shares)) == Some(numbers)
-                }
-                None => member.number.is_none(),
-            };
-            fits && member.is_named_by(stanza)
-        });
+        let named = (old.iter())
+            .any(|stanza| member.has(stanza) && self.holds_its_part(member, stanza, old));
         match member.answer() {
-            Answer::Opened if named || member.number.is_none() => State::Valid,
+            // Its new key has none.
+            Answer::Opened if member.needs_its_old_key() => State::Lacks,
+            Answer::Opened if named || self.opened_the_whole(member, old) => State::Valid,
             Answer::NotAsked if named => State::Untested,
             Answer::Failed { kind, .. } if kind != Kind::WrongKek => {
                 let why = format!("the KEK '{}' could not be asked", member.naming.name);
@@ -133,6 +134,31 @@ impl Keks {
             }
             Answer::Opened | Answer::NotAsked | Answer::Failed { .. } => State::Lacks,
         }
+    }
+
+    /// It is to hold the whole DEK, and has opened it by a stanza that is nobody else's: one under a name that nobody has now
+    /// would become that of the next KEK of this name.
+    fn opened_the_whole(&self, member: &Member, old: &[Stanza]) -> bool {
+        let opened = old.iter().filter(|s| member.has_opened(s));
+        let mut nameless = opened.filter(|s| s.holder.is_none());
+        member.number.is_none() && (!self.listed || nameless.next().is_some())
+    }
+
+    /// The part that the stanza wraps is one that this KEK is to hold. Which number a share has is of no account, but KEKs of
+    /// one group have the same, and others have others.
+    fn holds_its_part(&self, member: &Member, stanza: &Stanza, old: &[Stanza]) -> bool {
+        let (Some(share), Some(number)) = (stanza.share(), member.number) else {
+            return stanza.share().is_none() && member.number.is_none();
+        };
+        let fits_beside = |other: &Member| {
+            let shares = old.iter().filter(|s| other.is_named_by(s));
+            let same_group = other.number == Some(number);
+            shares
+                .filter_map(Stanza::share)
+                .all(|s| (s.number == share.number) == same_group)
+        };
+        (share.threshold, share.shares) == (self.threshold, self.shares)
+            && self.members.iter().all(fits_beside)
     }
 
     /// A sync changes no threshold.
@@ -151,9 +177,9 @@ impl Keks {
     }
 
     fn check_all_configured(&self, old: &[Stanza]) -> Result<()> {
-        let others = old
-            .iter()
-            .filter(|s| !self.members.iter().any(|m| m.is_named_by(s)));
+        // One that a KEK has opened is that KEK's under an old name.
+        let is_of = |m: &Member, s: &Stanza| m.is_named_by(s) || m.has_opened(s);
+        let others = (old.iter()).filter(|s| !self.members.iter().any(|m| is_of(m, s)));
         for holder in others.filter_map(|s| s.holder.as_ref()) {
             if holder.share.is_some() {
                 let why = format!(

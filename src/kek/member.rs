@@ -110,6 +110,8 @@ struct Seen {
     at: Option<i64>,
     /// The stanza that it opened or made.
     stanza: Option<Stanza>,
+    /// It opened it by a key that wraps no more.
+    by_old_key: bool,
 }
 
 /// One KEK.
@@ -155,6 +157,29 @@ impl Member {
         })
     }
 
+    /// The stanza names this KEK as its holder, and is of a kind that one of its keys could have made.
+    pub(super) fn has(&self, stanza: &Stanza) -> bool {
+        self.is_named_by(stanza) && self.keys.iter().any(|key| key.could_have_made(stanza))
+    }
+
+    /// This is the stanza that it opened when it was asked last.
+    pub(super) fn has_opened(&self, stanza: &Stanza) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.answer == Answer::Opened && seen.stanza.as_ref() == Some(stanza)
+    }
+
+    /// It was opened by the key `index` of this KEK when it was asked last.
+    pub(super) fn opened_by_key(&self, index: usize) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.by_old_key = index > 0;
+    }
+
+    /// What it opened last it opened by a key that wraps no more.
+    pub(super) fn needs_its_old_key(&self) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.by_old_key
+    }
+
     /// Some stanza names this KEK as its holder.
     pub(super) fn is_named_by(&self, stanza: &Stanza) -> bool {
         let holder = stanza.holder.as_ref();
@@ -170,6 +195,7 @@ impl Member {
         let result = work();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.latency = Some(begin.elapsed());
+        seen.by_old_key = false;
         seen.at = Some(crate::os::unix_seconds());
         match result {
             Ok((value, stanza)) => {
@@ -207,7 +233,7 @@ impl Member {
     pub(super) fn info(&self, stanzas: &[Stanza]) -> KekInfo {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let own = seen.stanza.as_ref().filter(|s| stanzas.contains(s));
-        let own = own.or_else(|| stanzas.iter().rev().find(|s| self.is_named_by(s)));
+        let own = own.or_else(|| stanzas.iter().rev().find(|s| self.has(s)));
         let unnamed = |s: &&Stanza| s.holder.is_none() && self.keys.iter().any(|k| k.is_mine(s));
         KekInfo {
             naming: self.naming.clone(),

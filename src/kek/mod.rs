@@ -102,6 +102,12 @@ pub trait Kek: Send + Sync {
     /// The stanza is of this provider.
     fn is_mine(&self, stanza: &Stanza) -> bool;
 
+    /// The stanza looks like one that this KEK would make now. It decides where nobody can ask: a KEK whose secret is kept
+    /// elsewhere.
+    fn could_have_made(&self, stanza: &Stanza) -> bool {
+        self.is_mine(stanza)
+    }
+
     /// Tries to unwrap a stanza. `budget` bounds what all stanzas of a file may cost together, in
     /// memory and in time.
     ///

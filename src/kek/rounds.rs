@@ -101,19 +101,20 @@ fn check_threshold(keks: &Keks, split: Option<&Share>, stanzas: &[Stanza]) -> Re
         );
         Err(Error::new(Kind::Tampered, OP, why).hint(
             "Somebody who may use one of the KEKs could have written it: restore the file from a backup. If threshold was \
-             raised in the configuration, put it back, and bring the keyring under the new configuration by keyring-ward \
-             rekey. Nothing was changed.",
+             raised in the configuration, or a KEK's use or group changed, put it back, and bring the keyring under the new \
+             configuration by keyring-ward rekey. Nothing was changed.",
         ))
     };
     if has < wanted {
         return lower("", has);
     }
-    // One that stands for a KEK that a server tries, and has the whole DEK.
-    let starts = |stanza: &&Stanza| {
-        let mut members = keks.members.iter().filter(|m| m.starts());
+    // One that stands for a KEK that is tried, and has the whole DEK instead of a share.
+    let holds_all = |stanza: &&Stanza| {
+        let tried = |m: &&Member| m.number.is_some() && (m.starts() || keks.recovering);
+        let mut members = keks.members.iter().filter(tried);
         stanza.share().is_none() && members.any(|m| m.is_named_by(stanza))
     };
-    match stanzas.iter().find(starts) {
+    match stanzas.iter().find(holds_all) {
         Some(Stanza {
             holder: Some(holder),
             ..
@@ -161,6 +162,10 @@ impl Rounds<'_> {
                     again.push(member);
                     continue;
                 }
+                if self.is_spare(member) {
+                    errors.retain(|(m, _)| *m != member);
+                    continue;
+                }
                 let attempt = self.attempt(member);
                 errors.retain(|(m, _)| *m != member);
                 match attempt {
@@ -188,10 +193,24 @@ impl Rounds<'_> {
         let mut all = self.keks.candidates(member, self.stanzas);
         all.retain(|(_, stanza)| match stanza.share() {
             Some(share) => self.parts.iter().all(|p| p.number != Some(share.number)),
-            // The whole DEK by one KEK alone: where a threshold is configured, only a recovery KEK has it.
-            None => self.keks.threshold == 1 || !member.starts(),
+            // The whole DEK by one KEK alone: where a threshold is configured, only a KEK that is to hold no share has it.
+            None => member.number.is_none(),
         });
         all
+    }
+
+    /// What this KEK could give is there already. KEKs of one group count once, whatever the file says of their shares: who
+    /// may call the encrypt of one of them may often call that of all.
+    fn is_spare(&self, index: usize) -> bool {
+        let member = &self.keks.members[index];
+        let of_group = |given: &Given| {
+            let other = &self.keks.members[given.used.member];
+            member.number.is_some() && other.number == member.number
+        };
+        let own = self.stanzas.iter().filter(|s| member.is_named_by(s));
+        let mut numbers = own.filter_map(|s| Some(s.share()?.number));
+        self.parts.iter().any(of_group)
+            || numbers.any(|number| self.parts.iter().any(|p| p.number == Some(number)))
     }
 
     fn attempt(&mut self, index: usize) -> Attempt {

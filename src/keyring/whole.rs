@@ -55,14 +55,33 @@ impl Keyring {
         allowed: impl FnOnce(&[u8; FINGERPRINT]) -> Result<()>,
     ) -> Result<()> {
         self.check_storage(keks)?;
-        let keks = keks.keks(false);
+        let list = keks;
+        let keks = list.keks(false);
+        let holders = self.store().info().holders;
         self.with_live(|journal, live| {
             if !keep_dek {
                 allowed(&journal.prepare_dek(&keks)?)?;
             }
             journal.rekey(live, keks, keep_dek)
         })
-        .unwrap_or_else(|| Err(on_the_token()))
+        .unwrap_or_else(|| Err(on_the_token()))?;
+        self.tell_who_went(holders, list);
+        Ok(())
+    }
+
+    /// A rekey can't wrap for a KEK that no configuration names. Who did not know of it must hear of it: it may have been
+    /// the last way in.
+    fn tell_who_went(&self, mut holders: Vec<String>, keks: &KekList) {
+        holders.retain(|h| self.config.keks.find(h).is_none() && keks.find(h).is_none());
+        holders.sort_unstable();
+        holders.dedup();
+        let mut store = self.store();
+        for holder in holders {
+            store.warn(format!(
+                "The KEK '{holder}' could open the keyring before, and can't any more: the configuration does not name it, so \
+                 nothing was wrapped for it. If it is wanted, name it in keks and run keyring-ward kek sync."
+            ));
+        }
     }
 
     /// A reload has put another keyring in this one's place: what it refuses, that one takes.

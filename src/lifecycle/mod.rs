@@ -187,14 +187,13 @@ impl<H: Host> Lifecycle<H> {
                 let result = f(keyring);
                 let keys = keyring.len() as u64;
                 self.counters.keys.store(keys, Ordering::Relaxed);
-                self.log_warnings(keyring);
                 result
             })
         })
     }
 
-    /// Runs a change on the keyring that serves. One that a reload has replaced meanwhile refuses it untouched; it is done
-    /// on the new one then.
+    /// Runs a change on the keyring that serves, and logs what came up. One that a reload has replaced meanwhile refuses it
+    /// untouched; it is done on the new one then.
     ///
     /// # Errors
     /// There is no keyring, and those of `f`.
@@ -212,7 +211,10 @@ impl<H: Host> Lifecycle<H> {
                         std::thread::sleep(Duration::from_millis(1));
                     }
                 }
-                result => return result,
+                result => {
+                    self.log_warnings(current);
+                    return result;
+                }
             }
         }
     }

@@ -237,3 +237,29 @@ fn what_was_refused_is_told_only_while_it_serves() {
     life.fail_to_load();
     assert!(!life.told().contains("it exists"), "{}", life.told());
 }
+
+/// What came up in a change that SQL asked for is in the log, although the keyring that it came up in may go at once.
+#[test]
+fn every_change_tells_what_came_up() {
+    let life = Life::new();
+    let of = |names: &'static [&'static str]| {
+        let (path, kek) = (life.file(), life.dir.path().join("kek"));
+        move || {
+            let one =
+                |name| serde_json::json!({ "name": name, "provider": "file", "key_file": kek });
+            let keks: Vec<_> = names.iter().map(one).collect();
+            let text = serde_json::json!({ "path": path, "keks": keks }).to_string();
+            let read = crate::config::json::parse(text.as_bytes(), "test")?;
+            read.layer.finish()
+        }
+    };
+    let load = |config| life.of.load(Role::Component, None, config);
+    load(of(&["a", "paper"])).unwrap();
+    life.generate("k").unwrap();
+    load(of(&["a"])).unwrap();
+    life.lines(Severity::Warning);
+    let reseal = |keyring: &Keyring| keyring.rekey(&keyring.config().keks, false);
+    life.of.change(reseal).unwrap();
+    let told = life.lines(Severity::Warning).join(" ");
+    assert!(told.contains("The KEK 'paper' could open"), "{told}");
+}
