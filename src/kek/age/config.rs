@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn each_mistake_has_its_sentence() {
         let twice = format!("{X25519},{X25519}");
-        let many = vec![X25519; MAX_RECIPIENTS + 1].join(",");
+        let many = [X25519; MAX_RECIPIENTS + 1].join(",");
         for (name, value, sentence) in [
             ("age_recipients", "", "has no recipient"),
             ("age_recipients", "bob", "'bob' is neither"),
