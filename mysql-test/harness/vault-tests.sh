@@ -69,8 +69,9 @@ t_sealed_at_start() {
   START_TIMEOUT=30 vault_config
   vault_seal
   (wait_for 20 pgrep -x mysqld; vault_unseal) &
+  local unsealing=$!
   start_server
-  wait $!
+  wait $unsealing || fail "Vault was not unsealed"
   expect status "$(status_row Component_status)" Active
   expect row "$(row)" one
 }
