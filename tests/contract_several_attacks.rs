@@ -316,6 +316,30 @@ fn a_sync_sees_that_a_recovery_kek_is_another_one() {
     keys.open(&config).unwrap();
 }
 
+/// A recovery KEK with another recipient has no stanza for it, and only who looks at the recipients can tell.
+#[test]
+fn a_sync_wraps_for_another_recipient_of_age() {
+    const FIRST: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
+    const SECOND: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN";
+    let keys = Keys::new();
+    let a = keys.kek("a");
+    let paper = |recipients: String| {
+        let kek = json!({ "name": "paper", "provider": "age", "recipients": recipients });
+        keys.config(&[a.clone(), recovery(kek)], 1)
+    };
+    let outcome = |config: &Config| keks::sync(config).unwrap().remove(1).outcome;
+    keys.make(&paper(FIRST.into()));
+    let done = outcome(&paper(FIRST.into()));
+    assert!(matches!(done, SyncOutcome::Untested), "{done:?}");
+    for recipients in [SECOND.into(), format!("{FIRST},{SECOND}")] {
+        let done = outcome(&paper(recipients));
+        assert!(matches!(done, SyncOutcome::Wrapped), "{done:?}");
+    }
+    let done = outcome(&paper(format!("{SECOND},{FIRST}")));
+    assert!(matches!(done, SyncOutcome::Untested), "{done:?}");
+}
+
 /// After a change of a name a sync wraps for the new one, so that another KEK may have the old one.
 #[test]
 fn a_sync_wraps_under_the_new_name_of_a_kek() {

@@ -65,7 +65,7 @@ impl Keyring {
                 "open the keyring",
                 "its DEK is wrapped for a public key, which anybody can do, and no fingerprint is pinned",
             )
-            .hint("Set fingerprint to what keyring-ward init printed."));
+            .hint("Set fingerprint to what keyring-ward init printed. keyring-ward kek drill shows that of a list's file."));
         }
         let token = config.token_storage();
         let mut map = Map::new(token.is_none_or(|(_, cache)| cache));

@@ -176,6 +176,17 @@ impl Kek for AgeKek {
         stanza.provider == NAME
     }
 
+    /// For the same recipients, in whatever order.
+    fn could_have_made(&self, stanza: &Stanza) -> bool {
+        let names = self.names();
+        let sorted = |names: &str| {
+            let mut each: Vec<String> = names.split(", ").map(String::from).collect();
+            each.sort_unstable();
+            each
+        };
+        self.is_mine(stanza) && sorted(&stanza.key_ref) == sorted(&names)
+    }
+
     fn unwrap(
         &self,
         pool: &SecretPool,
