@@ -39,7 +39,7 @@ pub fn test<'a>(target: impl Into<Target<'a>>) -> Result<Vec<KekInfo>> {
     test_serving(&keyring)
 }
 
-/// [`test`] of a keyring that is open.
+/// [`test()`] of a keyring that is open.
 ///
 /// # Errors
 /// No secret memory.
