@@ -83,7 +83,7 @@ t_keks_from_sql() {
   reset_all
   (umask 077; head -c 32 /dev/urandom > "$KEYS/a"; head -c 32 /dev/urandom > "$KEYS/b"); chown mysql:mysql "$KEYS/a" "$KEYS/b"
   kek_config "$CONFIG" "$KEYS/keyring.ward" "$KEYS" a
-  component_manifest
+  component_manifest; fresh_data
   start_server
   sql < /kw/share/install.sql
   encrypted_table
