@@ -87,8 +87,7 @@ pub fn open_dek(
     deadline: Deadline,
 ) -> Result<Found> {
     let mut budget = Budget::new(deadline);
-    let whole: Vec<_> = stanzas.iter().enumerate().collect();
-    let whole: Vec<_> = (whole.into_iter())
+    let whole: Vec<_> = (stanzas.iter().enumerate())
         .filter(|(_, stanza)| stanza.share().is_none())
         .collect();
     match search(pool, keks, file_id, &whole, &mut budget)? {

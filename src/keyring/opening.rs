@@ -99,7 +99,7 @@ impl Keyring {
                 .into_iter()
                 .for_each(|sentence| store.warn(sentence));
         }
-        adopt_old(&mut *store, &map);
+        adopt_old(&mut *store, &map, deadline);
         Ok(Keyring {
             map: ShardedLock::new(map),
             store: Mutex::new(store),
@@ -139,7 +139,7 @@ impl Keyring {
 }
 
 /// Brings what an old KEK has opened under the first one as well.
-fn adopt_old(store: &mut dyn Store, map: &Map) {
+fn adopt_old(store: &mut dyn Store, map: &Map, deadline: Deadline) {
     if !store.journal().is_some_and(|j| j.opened_by_an_old_kek()) {
         return;
     }
@@ -147,7 +147,7 @@ fn adopt_old(store: &mut dyn Store, map: &Map) {
     let (Some(journal), Some(live)) = (store.journal(), map.live()) else {
         return;
     };
-    let adopted = journal.adopt(&live);
+    let adopted = journal.adopt(&live, deadline);
     store.warn(match adopted {
         Ok(()) => format!(
             "The keyring was opened by {old}. Its DEK is now wrapped by {} as well; keyring-ward rekey drops the old wrap.",

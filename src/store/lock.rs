@@ -155,6 +155,23 @@ impl Lock {
         std::fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.inode)
     }
 
+    /// Checks that the lock is in the folder that the path leads to now: a volume may have been mounted over it since it was
+    /// taken, and then it is where no other server looks. A start tries again.
+    ///
+    /// # Errors
+    /// Locked: it is not.
+    pub fn check_there(&self) -> Result<()> {
+        if self.still_there() {
+            return Ok(());
+        }
+        let why = format!(
+            "the folder of '{}' was exchanged while the keyring was opened, or the lock file was removed",
+            self.path.display()
+        );
+        Err(Error::new(Kind::Locked, OP, why)
+            .hint("A volume was mounted there perhaps. Try again."))
+    }
+
     /// The keyring file that this lock is for.
     pub fn is_for(&self, keyring: &Path) -> bool {
         Lock::path_for(keyring) == self.path
@@ -290,6 +307,20 @@ mod tests {
         let lock = Lock::acquire(&keyring).unwrap();
         std::fs::remove_file(Lock::path_for(&keyring)).unwrap();
         assert!(!lock.still_there());
+    }
+
+    #[test]
+    fn a_folder_that_is_exchanged_below_the_lock_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let volume = dir.path().join("volume");
+        std::fs::create_dir(&volume).unwrap();
+        let lock = Lock::acquire(&volume.join("k.ward")).unwrap();
+        lock.check_there().unwrap();
+        std::fs::rename(&volume, dir.path().join("below")).unwrap();
+        std::fs::create_dir(&volume).unwrap();
+        assert_eq!(lock.check_there().unwrap_err().kind(), Kind::Locked);
+        Lock::acquire(&volume.join("k.ward")).unwrap();
+        assert_eq!(lock.check_there().unwrap_err().kind(), Kind::Locked);
     }
 
     #[test]

@@ -314,7 +314,7 @@ pub trait Journal {
     ///
     /// # Errors
     /// As [`Journal::rewrite`], and the KEK's own; the store stays open under the old one.
-    fn adopt(&mut self, live: &Live<'_>) -> Result<()>;
+    fn adopt(&mut self, live: &Live<'_>, deadline: Deadline) -> Result<()>;
 
     /// The dead records are worth a rewrite.
     fn wants_rewrite(&self) -> bool;

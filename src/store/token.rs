@@ -109,6 +109,7 @@ impl TokenStore {
         let dir = store.data_dir.as_deref();
         store.keeper = dir.and_then(|dir| Keeper::of(dir, store.mode, tool, there));
         store.read(&options.fingerprint, options.deadline, marker, sink)?;
+        store.lock.iter().try_for_each(|lock| lock.check_there())?;
         Ok(store)
     }
 

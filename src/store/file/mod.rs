@@ -281,7 +281,7 @@ impl FileStore {
                 not_writable,
                 warning,
             }) => {
-                store.locked_where_it_lies()?;
+                store.lock.iter().try_for_each(|lock| lock.check_there())?;
                 store.warnings.extend(warning);
                 store.warnings.extend(not_writable.iter().map(|why| {
                     format!("Writes are refused: {why}. Set read_only to true if that is meant.")
@@ -312,23 +312,6 @@ impl FileStore {
             Err(e) => return Err(e),
         }
         Ok(store)
-    }
-
-    /// The lock and the keyring file are in one folder: a volume may have been mounted between the two, and then the lock is
-    /// below it, where no other server looks. A start tries again.
-    fn locked_where_it_lies(&self) -> Result<()> {
-        match &self.lock {
-            Some(lock) if !lock.still_there() => Err(Error::new(
-                Kind::Locked,
-                OP,
-                format!(
-                    "the folder of '{}' was exchanged while the keyring was opened, and its lock is in the one before",
-                    self.path.display()
-                ),
-            )
-            .hint("A volume was mounted there, or the lock file was removed. Try again.")),
-            _ => Ok(()),
-        }
     }
 
     fn missing(
@@ -758,8 +741,8 @@ impl Rewritten for FileStore {
         self.old_key_in_use().is_some() && self.mode == Mode::ReadWrite
     }
 
-    fn adopt(&mut self, live: &Live<'_>) -> Result<()> {
-        self.adopt_first_key(live)
+    fn adopt(&mut self, live: &Live<'_>, deadline: Deadline) -> Result<()> {
+        self.adopt_first_key(live, deadline)
     }
 
     fn needs_rescue(&self) -> bool {

@@ -29,15 +29,15 @@ impl FileStore {
         else {
             return Err(self.not_there());
         };
+        let deadline = Deadline::after(self.kek_patience);
         let dek = if keep_dek {
             self.pool.copy(&journal.dek)?
         } else {
             match self.prepared.take() {
                 Some(dek) => dek,
-                None => new_dek(&self.pool, &keks, Deadline::after(self.kek_patience))?,
+                None => new_dek(&self.pool, &keks, deadline)?,
             }
         };
-        let deadline = Deadline::after(self.kek_patience);
         let stanzas = keks.wrap(&self.pool, &header.file_id, &dek, deadline)?;
         header.set_stanzas(stanzas);
         self.write_under(header, dek, live, replace, keks)
@@ -92,7 +92,7 @@ impl FileStore {
         };
         let dek = self.pool.copy(&journal.dek)?;
         let old = journal.header.stanzas.clone();
-        // The server waits for this: all of them together have the time of one.
+        // The server waits for this: to ask all of them has the time of one, and so has wrapping.
         let (id, asked) = (&header.file_id, Deadline::after(self.kek_patience));
         keks.test(&self.pool, id, &old, &dek, &|| asked.third());
         let (made, synced) = keks.complete(
@@ -131,7 +131,7 @@ impl FileStore {
 
     /// Wraps the DEK by the KEK's new key as well, so that the next start does not need the old one. The old stanza stays
     /// until a rekey.
-    pub(super) fn adopt_first_key(&mut self, live: &Live<'_>) -> Result<()> {
+    pub(super) fn adopt_first_key(&mut self, live: &Live<'_>, deadline: Deadline) -> Result<()> {
         let Some(Used { member, .. }) = self.old_key_in_use() else {
             return Ok(());
         };
@@ -147,7 +147,7 @@ impl FileStore {
             )));
         }
         let dek = self.pool.copy(&journal.dek)?;
-        let (id, deadline) = (&header.file_id, Deadline::after(self.kek_patience));
+        let id = &header.file_id;
         stanzas.push(self.keks.wrap_for(member, &self.pool, id, &dek, deadline)?);
         let stanza = stanzas.len() - 1;
         header.set_stanzas(stanzas);
