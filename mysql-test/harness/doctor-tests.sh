@@ -119,11 +119,11 @@ remedy_of() {
 
 # row TITLE VERDICT WORDS PREPARATION [COMMANDS]: COMMANDS are what doctor's sentence tells to do.
 row() {
-  local title=$1 verdict=$2 words=$3 prepare=$4 commands=${5:-} said again does after='' problem='' is
+  local title=$1 verdict=$2 words=$3 prepare=$4 commands=${5:-} said again does after='' problem='' is rc=0
   [[ "$title" == *"$ONLY"* ]] || return 0
   base
   eval "$prepare" > /tmp/kw-prepare 2>&1 || problem="the preparation failed: $(tail -1 /tmp/kw-prepare); "
-  said=$(doctor --json 2>/dev/null)
+  said=$(doctor --json 2>/tmp/kw-doctor-error) || rc=$?
   is=$(verdict_of "$said")
   does=$(server_does)
   [ "$is" = "$verdict" ] || problem+="doctor says $is instead of $verdict; "
@@ -141,6 +141,7 @@ row() {
   echo "    | $title | $is | $does | $([ "$is" = ok ] || remedy_of "$said" "$is") | $after |"
   if [ -z "$problem" ]; then PASSED=$((PASSED + 1)); else
     FAILED=$((FAILED + 1)); echo "FAILED  $title: $problem"
+    [ -n "$is" ] || { echo "        doctor ended with $rc:"; tail -5 /tmp/kw-doctor-error; echo "$said" | tail -5; } | cut -c1-300
     grep -B3 '"verdict": "failure"' <<< "$said" | grep '"detail"' | cut -c1-300
     grep -E 'ERROR|KW-' "$LOG" | head -4 | cut -c1-300 | sed 's/^/        log: /'
   fi

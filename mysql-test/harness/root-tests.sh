@@ -271,8 +271,10 @@ t_roots_environment_is_not_for_the_accounts_program() {
 t_without_proc() {
   with_passphrase
   local before; before=$(find "$KEYS" -printf '%p %i %T@\n' | sort)
-  without_proc() { unshare -m sh -c 'mount -t tmpfs none /proc && exec "$@"' sh "$@"; }
-  without_proc mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
+  : > "$LOG"; chown mysql:mysql "$LOG"
+  # No function: it would be a shell that waits for the server, and end in its place.
+  local without_proc=(unshare -m sh -c 'mount -t tmpfs none /proc && exec "$@"' sh)
+  "${without_proc[@]}" mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
     --skip-networking --mysqlx=OFF --log-error=$LOG &
   SERVER=$!
   wait_for 60 mysqladmin -uroot -S $SOCKET ping || fail "the server does not start"
@@ -280,11 +282,11 @@ t_without_proc() {
   log_has "/proc is not mounted"
   expect "the keyring's folder" "$(find "$KEYS" -printf '%p %i %T@\n' | sort)" "$before"
   stop_server
-  without_proc keyring-ward status --config "$CONFIG" > /tmp/kw-tool 2>&1 && fail "the tool goes on"
+  "${without_proc[@]}" keyring-ward status --config "$CONFIG" > /tmp/kw-tool 2>&1 && fail "the tool goes on"
   grep -q "/proc is not mounted" /tmp/kw-tool || { cat /tmp/kw-tool; fail "the tool does not say why"; }
   # As the account it is a server like any other: with the marker, and no look beside the lock of another.
   : > "$LOG"; chown mysql:mysql "$LOG"
-  without_proc setpriv --reuid mysql --regid mysql --init-groups mysqld --no-defaults --datadir=$DATA --socket=$SOCKET \
+  "${without_proc[@]}" setpriv --reuid mysql --regid mysql --init-groups mysqld --no-defaults --datadir=$DATA --socket=$SOCKET \
     --pid-file=/run/mysqld/mysqld.pid --skip-networking --mysqlx=OFF --log-error=$LOG &
   SERVER=$!
   wait_for 60 mysqladmin -uroot -S $SOCKET ping || fail "the server does not start"

@@ -48,7 +48,9 @@ run_tests() {
       PASSED=$((PASSED + 1)); echo "ok      $test ($((SECONDS - started)) s)"
       grep '^    ' /tmp/kw-test.out
     else
-      FAILED=$((FAILED + 1)); echo "FAILED  $test"; sed 's/^/        /' /tmp/kw-test.out | tail -15; tail -8 "$LOG" | sed 's/^/        log: /' 
+      FAILED=$((FAILED + 1)); echo "FAILED  $test"; sed 's/^/        /' /tmp/kw-test.out | tail -15
+      # What a keyring says of itself, wherever it stands; then how the log ends.
+      { grep KW- "$LOG" | tail -4; tail -8 "$LOG"; } | cut -c1-500 | sed 's/^/        log: /'
     fi
     own_servers | xargs -r kill -9 2>/dev/null
     set +e
