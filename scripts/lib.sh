@@ -320,20 +320,29 @@ kms_put() {
   box_put "$REPO" target/debug/examples/kms_proxy
 }
 
-# Starts a fresh box with Keyring Ward installed. Sets BOX.
+# Enough for the files of several boxes and for the compiler beside them.
+plenty_of_memory() { [ "$(awk '/^MemAvailable/ { print int($2 / 1024 / 1024) }' /proc/meminfo)" -ge 10 ]; }
+
+# Starts a fresh box with Keyring Ward installed. Sets BOX. With FILES_IN=memory its servers wait for no disk.
 box_start() {
   ready fetched
   mkdir -p "$WORK"
   if has_docker; then
     ensure_base_image
     BOX=kw-$BASHPID-$RANDOM
-    # What servers write lies on volumes, that is on the machine's own file system: fuse-overlayfs, which some
-    # Docker engines use, has been seen to lose and resurrect files that are removed and made again quickly.
-    local volumes=() folder
-    for folder in /var/lib/mysql /var/lib/mysql-keyring /var/lib/mysql-test /var/cache /run/mysqld /tmp; do volumes+=(-v "$folder"); done
+    # What servers write lies on volumes, that is on the machine's own file system: fuse-overlayfs, which some Docker
+    # engines use, has been seen to lose and resurrect files that are removed and made again quickly.
+    local volumes=() folder in_memory=no
+    if [ "${FILES_IN:-disk}" = memory ] && plenty_of_memory; then in_memory=yes; fi
+    for folder in /var/lib/mysql /var/lib/mysql-keyring /var/lib/mysql-test /var/cache /run/mysqld /tmp; do
+      if [ $in_memory = yes ]; then volumes+=(--tmpfs "$folder:rw,exec,suid,dev,mode=1777"); else volumes+=(-v "$folder"); fi
+    done
     # Tests mount volumes, as an orchestrator does.
     docker run -d --init --cap-add SYS_NICE --cap-add SYS_PTRACE --cap-add SYS_ADMIN --security-opt apparmor=unconfined --tmpfs /readonly:ro,size=1m "${volumes[@]}" \
       --name "$BOX" "$BASE_IMAGE" >/dev/null
+    if [ $in_memory = yes ]; then
+      box sh -c 'cd /var/lib && chown mysql:mysql mysql mysql-keyring mysql-test /run/mysqld && chmod 0750 mysql mysql-keyring && chmod 0755 mysql-test /run/mysqld /var/cache'
+    fi
   else
     note "no Docker engine answers: running the same server in a root of its own"
     ensure_chroot

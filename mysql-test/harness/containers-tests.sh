@@ -49,7 +49,7 @@ launch() { # launch GROUPS OPTION…
   : > "$LOG"; chown mysql:mysql "$LOG"
   # shellcheck disable=SC2086
   setpriv --reuid mysql --regid mysql $groups mysqld --no-defaults --datadir=$DATA --socket=$SOCKET \
-    --pid-file=/run/mysqld/mysqld.pid --skip-networking --mysqlx=OFF --log-error=$LOG "$@" &
+    --pid-file=/run/mysqld/mysqld.pid --skip-networking --mysqlx=OFF $SMALL --log-error=$LOG "$@" &
   SERVER=$!
 }
 answers() { wait_for "${1:-60}" mysqladmin -uroot -S $SOCKET ping || fail "the server does not answer"; }
@@ -147,7 +147,7 @@ as_account() { launch ""; }
 as_root() {
   : > "$LOG"; chown mysql:mysql "$LOG"
   mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
-    --skip-networking --mysqlx=OFF --log-error=$LOG &
+    --skip-networking --mysqlx=OFF $SMALL --log-error=$LOG &
   SERVER=$!
 }
 late_secret() {

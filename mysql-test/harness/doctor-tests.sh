@@ -20,8 +20,7 @@ start() {
   : > "$LOG"; chown mysql:mysql "$LOG"
   setpriv --reuid mysql --regid mysql --init-groups env ${SOFTHSM2_CONF:+SOFTHSM2_CONF=$SOFTHSM2_CONF} \
     mysqld --defaults-file=$CNF "${SERVER_ARGS[@]}" --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
-    --skip-networking --mysqlx=OFF --skip-log-bin --innodb-buffer-pool-size=16M --innodb-redo-log-capacity=8M \
-    --log-error=$LOG >> "$LOG" 2>&1 &
+    --skip-networking --mysqlx=OFF --skip-log-bin $SMALL --log-error=$LOG >> "$LOG" 2>&1 &
   SERVER=$!
   local end=$((SECONDS + 60))
   # The socket is there a little before the server answers: no client is started in vain.

@@ -6,7 +6,8 @@
 #   stock  the same, whole, with the stock component: what "every test that passes" means
 # KW_BACKEND=pkcs11: quick and all run with the KEK on a SoftHSM2 token instead of in a key file;
 # KW_BACKEND=pkcs11-token: the keys themselves are on the token, which is made anew for each test.
-# KW_BACKEND=aws_kms: the KEK is a key of the KMS server $KW_MOTO; vault: a key of OpenBao.
+# KW_BACKEND=aws_kms: the KEK is a key of the KMS server $KW_MOTO; vault: a key of OpenBao; keks: two KEKs, that key
+# and the key file.
 # MySQL's tests are GPL: they are copied and rewritten here, at test time, and never kept.
 set -euo pipefail
 mode=$1; shift
@@ -30,15 +31,18 @@ case ${KW_BACKEND:-file} in
     kms_reset
     trap kms_off EXIT
     KEK_OPTIONS='"backend": "aws_kms", "aws_kms": { "key_id": "'$KEY'", "endpoint_url": "'$KMS_URL'", "credentials_file": "'$AWS_KEYS'" }' ;;
-  vault)
+  vault | keks)
     . /kw/mysql-test/harness/server.sh
     . /kw/mysql-test/harness/vault.sh
     VAULT_SECRET_ID=$KEK.vault
     vault_reset
     trap vault_off EXIT
     vault_role
-    KEK_OPTIONS='"backend": "vault", "vault": { "address": "'$VAULT_URL'", "key": "mysql", "auth": "approle", "role_id": "'$VAULT_ROLE_ID'", "secret_id_file": "'$VAULT_SECRET_ID'", "ca_file": "'$VAULT/vault-ca.pem'" }' ;;
-  *) echo "KW_BACKEND is file, pkcs11, pkcs11-token, aws_kms or vault"; exit 2 ;;
+    KEK_OPTIONS='"address": "'$VAULT_URL'", "key": "mysql", "auth": "approle", "role_id": "'$VAULT_ROLE_ID'", "secret_id_file": "'$VAULT_SECRET_ID'", "ca_file": "'$VAULT/vault-ca.pem'"'
+    if [ "$KW_BACKEND" = vault ]; then KEK_OPTIONS='"backend": "vault", "vault": { '$KEK_OPTIONS' }'; else
+      KEK_OPTIONS='"keks": [ { "name": "bao", "provider": "vault", '$KEK_OPTIONS' }, { "name": "local", "provider": "key_file", "key_file": "'$KEK'" } ]'
+    fi ;;
+  *) echo "KW_BACKEND is file, pkcs11, pkcs11-token, aws_kms, vault or keks"; exit 2 ;;
 esac
 # How many of MySQL's tests run on this release build (the rest needs a debug server), less our two.
 WHOLE=25

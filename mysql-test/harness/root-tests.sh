@@ -29,7 +29,7 @@ start_as() { # start_as USER OPTION…: --user=USER, like start_server
   local user=$1; shift
   : > "$LOG"; chown mysql:mysql "$LOG"
   mysqld --no-defaults --user="$user" --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
-    --skip-networking --mysqlx=OFF --log-error=$LOG "$@" &
+    --skip-networking --mysqlx=OFF $SMALL --log-error=$LOG "$@" &
   SERVER=$!
   wait_for 60 mysqladmin -uroot -S $SOCKET ping
 }
@@ -91,7 +91,7 @@ t_daemonize_with_a_module_that_leaves_a_thread() {
   with_shim
   faults "Initialize thread"
   mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
-    --skip-networking --mysqlx=OFF --log-error=$LOG --daemonize
+    --skip-networking --mysqlx=OFF $SMALL --log-error=$LOG --daemonize
   wait_for 60 mysqladmin -uroot -S $SOCKET ping
   SERVER=$(cat /run/mysqld/mysqld.pid)
   nothing_left p11-shim
@@ -216,7 +216,7 @@ t_nobody_types_into_roots_terminal() {
   # A server ends when the spy has written.
   # shellcheck disable=SC2016
   expect "mysqld" "$(on_a_terminal bash -c '"$@" & for _ in $(seq 600); do [ -s /tmp/kw-spy ] && break; sleep 0.1; done; kill $!; wait' bash \
-    mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --skip-networking --mysqlx=OFF --log-error=$LOG)" ""
+    mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --skip-networking --mysqlx=OFF $SMALL --log-error=$LOG)" ""
   kill $REFUSER
   wait_for 60 no_servers || fail "the server is still there"
 }
@@ -275,7 +275,7 @@ t_without_proc() {
   # No function: it would be a shell that waits for the server, and end in its place.
   local without_proc=(unshare -m sh -c 'mount -t tmpfs none /proc && exec "$@"' sh)
   "${without_proc[@]}" mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
-    --skip-networking --mysqlx=OFF --log-error=$LOG &
+    --skip-networking --mysqlx=OFF $SMALL --log-error=$LOG &
   SERVER=$!
   wait_for 60 mysqladmin -uroot -S $SOCKET ping || fail "the server does not start"
   expect status "$(status_row Component_status)" Disabled
@@ -287,7 +287,7 @@ t_without_proc() {
   # As the account it is a server like any other: with the marker, and no look beside the lock of another.
   : > "$LOG"; chown mysql:mysql "$LOG"
   "${without_proc[@]}" setpriv --reuid mysql --regid mysql --init-groups mysqld --no-defaults --datadir=$DATA --socket=$SOCKET \
-    --pid-file=/run/mysqld/mysqld.pid --skip-networking --mysqlx=OFF --log-error=$LOG &
+    --pid-file=/run/mysqld/mysqld.pid --skip-networking --mysqlx=OFF $SMALL --log-error=$LOG &
   SERVER=$!
   wait_for 60 mysqladmin -uroot -S $SOCKET ping || fail "the server does not start"
   expect status "$(status_row Component_status)" Active
@@ -556,7 +556,7 @@ t_strace_of_a_start() {
   traced_start() { # traced_start FILE
     : > "$LOG"; chown mysql:mysql "$LOG"
     strace -f -qq -s 4096 -e trace=$TRACED -o "$1" mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET \
-      --pid-file=/run/mysqld/mysqld.pid --skip-networking --mysqlx=OFF --log-error=$LOG &
+      --pid-file=/run/mysqld/mysqld.pid --skip-networking --mysqlx=OFF $SMALL --log-error=$LOG &
     SERVER=$!
     wait_for 120 mysqladmin -uroot -S $SOCKET ping || fail "the server does not start"
     [ -z "${2:-}" ] || expect status "$(status_row Component_status)" "$2"
