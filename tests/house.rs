@@ -325,3 +325,20 @@ fn an_arrow_is_found_wherever_it_stands() {
     let found: Vec<_> = named_behind(code, "crate").into_iter().collect();
     assert_eq!(found, ["a", "b", "e", "h"]);
 }
+
+/// What was compiled for the library serves the fuzz targets only under the same profile, and a workspace has its own.
+#[test]
+fn the_fuzz_targets_are_checked_under_the_librarys_profile() {
+    let profile = |file: &str| -> Vec<String> {
+        let text = std::fs::read_to_string(file).unwrap();
+        let lines = (text.lines()).filter(|l| !l.is_empty() && !l.starts_with('#'));
+        lines
+            .skip_while(|l| *l != "[profile.dev]")
+            .take_while(|l| *l != "[profile.release]")
+            .map(str::to_string)
+            .collect()
+    };
+    let (ours, theirs) = (profile("Cargo.toml"), profile("fuzz/Cargo.toml"));
+    assert!(ours.len() > 2, "{ours:?}");
+    assert_eq!(ours, theirs);
+}

@@ -56,7 +56,7 @@ pub struct AwsKmsConfig {
     pub use_dualstack: bool,
     /// The HTTP proxy, `http://HOST:PORT`; `None`: as HTTPS_PROXY and NO_PROXY say.
     pub proxy: Option<String>,
-    /// Certificates in PEM that are trusted besides the system's.
+    /// Certificates in PEM of those who are trusted, in place of the system's.
     pub ca_file: Option<String>,
     /// How long a connection may take.
     pub connect_timeout: Duration,

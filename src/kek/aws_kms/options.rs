@@ -85,7 +85,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         NAME,
         "aws_kms_ca_file",
         ValueKind::Text,
-        "Certificates in PEM that are trusted besides the system's",
+        "Certificates in PEM: who is trusted, in place of the system's authorities",
     ),
     OptionSpec::of(
         NAME,

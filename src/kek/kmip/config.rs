@@ -101,7 +101,7 @@ pub struct KmipConfig {
     pub certificate: PathBuf,
     /// Its private key.
     pub private_key: SecretRef,
-    /// Certificates that are trusted besides the system's.
+    /// Certificates of those who are trusted, in place of the system's.
     pub ca_file: Option<PathBuf>,
     /// The name in the servers' certificates; `None`: the host's.
     pub server_name: Option<String>,

@@ -43,7 +43,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         NAME,
         "kmip_ca_file",
         ValueKind::Text,
-        "Certificates in PEM that are trusted besides the system's",
+        "Certificates in PEM: who is trusted, in place of the system's authorities",
     ),
     OptionSpec::of(
         NAME,

@@ -57,7 +57,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     ),
     text(
         "vault_ca_file",
-        "Certificates in PEM that are trusted besides the system's",
+        "Certificates in PEM: who is trusted, in place of the system's authorities",
     ),
     text(
         "vault_proxy",
