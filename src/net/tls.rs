@@ -82,11 +82,7 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 /// The certificates of a file in PEM; none of them is looked at.
-fn certificates(
-    mut file: File,
-    path: &Path,
-    option: &str,
-) -> Result<Vec<CertificateDer<'static>>> {
+fn certificates(mut file: File, path: &Path, option: &str) -> Result<Vec<CertificateDer<'static>>> {
     let pem = file::read_bounded(&mut file, MAX_CERTIFICATES).map_err(|e| io(path, option, e))?;
     let found: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let found = found.map_err(|e| unusable(path, option, format!("it is not PEM: {e}")))?;
@@ -132,7 +128,8 @@ fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
 fn certified(identity: &Identity<'_>) -> Result<Arc<dyn ResolvesClientCert>> {
     const OP: &str = "read the key of the client certificate";
     const CHAIN: &str = "client_certificate";
-    let (file, _) = file::open_following(identity.chain).map_err(|e| io(identity.chain, CHAIN, e))?;
+    let (file, _) =
+        file::open_following(identity.chain).map_err(|e| io(identity.chain, CHAIN, e))?;
     let chain = certificates(file, identity.chain, CHAIN)?;
     let secret = secret_source::read(&SecretPool::new(), OP, identity.key)?;
     let bad = |why: String| {

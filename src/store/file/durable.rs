@@ -4,6 +4,7 @@
 //! anybody may have written to since, nor believe a sync of a file of which one has failed: the page cache lies then.
 
 use super::*;
+use std::io;
 
 /// What the system says of a file that we have synced: while it says the same, nobody has written to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! keyring itself was found good, and never be put over anything.
 
 use super::*;
+use std::io;
 
 impl FileStore {
     /// Removes what an interrupted rewrite left. The caller holds the lock, and the keyring at its path is good. Where

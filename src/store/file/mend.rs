@@ -4,6 +4,7 @@
 //! known about what was acknowledged.
 
 use super::*;
+use std::io;
 
 impl FileStore {
     /// The tool's own refusal: a server must start and says what it cut; a command can ask first. `known`: a marker knows

@@ -7,6 +7,7 @@
 use super::*;
 use crate::envelope::{MAC, TAG};
 use crate::format::frame::END_MARK;
+use std::io;
 
 const WRITE: &str = "write the keyring file";
 /// What to do about a file that is not ours.

@@ -12,6 +12,7 @@ use crate::secret::fill_random;
 use crate::store::header::new_dek;
 use ours::Since;
 use scan::chain_value;
+use std::io;
 use std::io::Write;
 
 pub(super) const WRITE: &str = "write the keyring file";
