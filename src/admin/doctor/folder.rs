@@ -5,8 +5,9 @@ use crate::config::Config;
 use crate::os::file;
 use crate::store::lock::Lock;
 use crate::store::marker;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 const WHAT: &str = "folder";
 
@@ -38,57 +39,37 @@ fn or_mount(look: &Look<'_>, remedy: String) -> String {
     }
 }
 
-/// Gives whether it is worth looking into it.
-pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
-    let Some(folder) = config.path.parent() else {
-        look.fail(WHAT, "the keyring has no folder", "Correct path.");
-        return false;
-    };
-    let shown = format!("'{}'", folder.display());
-    let meta = match folder.metadata() {
-        Ok(meta) if meta.is_dir() => meta,
-        Ok(_) => {
-            look.fail(WHAT, format!("{shown} is not a folder"), "Correct path.");
-            return false;
-        }
+fn shown(folder: &Path) -> String {
+    format!("'{}'", folder.display())
+}
+
+/// What the folder is; `None`: nothing that can be looked into, which is told.
+fn there(look: &mut Look<'_>, config: &Config, folder: &Path) -> Option<Metadata> {
+    let shown = shown(folder);
+    let (detail, remedy) = match folder.metadata() {
+        Ok(meta) if meta.is_dir() => return Some(meta),
+        Ok(_) => (format!("{shown} is not a folder"), "Correct path.".into()),
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             let (detail, remedy) = super::rights::blocked(look, &config.path)
                 .unwrap_or((format!("{shown}: {e}"), "Let mysqld's account pass.".into()));
-            look.fail(WHAT, detail, or_mount(look, remedy));
-            return false;
+            (detail, or_mount(look, remedy))
         }
-        Err(e) => {
-            look.fail(
-                WHAT,
-                format!("{shown}: {e}"),
-                format!("Mount the volume that holds it, correct path, or make it: install -d -o mysql -g mysql -m 0750 {shown}"),
-            );
-            return false;
-        }
-    };
-    let owner = look
-        .setup
-        .data_dir
-        .and_then(|d| d.metadata().ok())
-        .map(|m| m.uid());
-    let own = match not_mounted(look, config) {
-        Some(remedy) => remedy,
-        None => format!("Run: {}", super::rights::give(look, folder)),
-    };
-    // It is passed on the way to the file, and opened to bring the file's name to the disk.
-    if let Err(e) = folder.join(".").metadata().and_then(|_| File::open(folder)) {
-        let own = or_mount(look, own);
-        look.fail(
-            WHAT,
+        Err(e) => (
+            format!("{shown}: {e}"),
             format!(
-                "mysqld's account can't pass {shown} (user {}, mode {:04o}): {e}",
-                meta.uid(),
-                meta.mode() & 0o7777
+                "Mount the volume that holds it, correct path, or make it: install -d -o mysql -g mysql -m 0750 {shown}"
             ),
-            own,
-        );
-        return false;
-    }
+        ),
+    };
+    look.fail(WHAT, detail, remedy);
+    None
+}
+
+/// Whether the account can make files in it; `own` is the remedy.
+fn files_in_it(look: &mut Look<'_>, config: &Config, folder: &Path, meta: &Metadata, own: String) {
+    let shown = shown(folder);
+    let data_dir = look.setup.data_dir.and_then(|d| d.metadata().ok());
+    let owner = data_dir.map(|m| m.uid());
     let tried = match config.read_only {
         true => Ok(()),
         false => file::could_create_in(folder),
@@ -134,6 +115,35 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
             ),
         ),
     }
+}
+
+/// Gives whether it is worth looking into it.
+pub(super) fn check(look: &mut Look<'_>, config: &Config) -> bool {
+    let Some(folder) = config.path.parent() else {
+        look.fail(WHAT, "the keyring has no folder", "Correct path.");
+        return false;
+    };
+    let Some(meta) = there(look, config, folder) else {
+        return false;
+    };
+    let own = match not_mounted(look, config) {
+        Some(remedy) => remedy,
+        None => format!("Run: {}", super::rights::give(look, folder)),
+    };
+    let is = format!(
+        "{} (user {}, mode {:04o})",
+        shown(folder),
+        meta.uid(),
+        meta.mode() & 0o7777
+    );
+    // It is passed on the way to the file, and opened to bring the file's name to the disk.
+    if let Err(e) = folder.join(".").metadata().and_then(|_| File::open(folder)) {
+        let own = or_mount(look, own);
+        look.fail(WHAT, format!("mysqld's account can't pass {is}: {e}"), own);
+        return false;
+    }
+    files_in_it(look, config, folder, &meta, own);
+    let shown = shown(folder);
     if meta.mode() & 0o002 != 0 {
         look.warn(
             WHAT,
