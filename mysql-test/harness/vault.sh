@@ -16,6 +16,7 @@ vault_reset() {
   rm -rf $VAULT; mkdir -p $VAULT
   setsid $BAO server -dev "${tls[@]}" -dev-root-token-id=root -dev-no-store-token -dev-listen-address=127.0.0.1:$VAULT_PORT \
     > $VAULT/log 2>&1 < /dev/null &
+  echo $! > $VAULT/pid
   disown
   wait_for 30 $BAO secrets list || fail "OpenBao does not start: $(tail -3 $VAULT/log)"
   wait_for 30 grep -q '^Unseal Key: ' $VAULT/log || fail "OpenBao names no unseal key"
