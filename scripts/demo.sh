@@ -31,7 +31,7 @@ box env KW_KEEP=$keep KW_BACKEND=$backend KW_ROLE=$role KW_MOTO="${KMS_MOTO:-}" 
 if [ "$keep" = yes ]; then
   trap - EXIT
   [ -z "${KMS_PIDS:-}" ] || note "the KMS servers go on as well: kill $KMS_PIDS"
-  [ -z "${KMIP_PID:-}" ] || note "the KMIP server goes on as well: kill $KMIP_PID; rm -rf $KMIP_FOLDER"
+  [ -z "${KMIP_PID:-}" ] || note "the KMIP server goes on as well: kill -9 -- -$KMIP_PID; rm -rf $KMIP_FOLDER"
   say "the server is still running"
   if has_docker; then
     note "connect:  docker exec -it $BOX mysql -uroot -S /run/mysqld/mysqld.sock"
