@@ -78,6 +78,7 @@ build_library() {
 # The program that judges what the harness sees: without a dependency, and with a folder of its own, so that it is there in
 # seconds and waits for no other build.
 build_judge() {
+  need cc gcc libc6-dev
   cargo build --locked -q --manifest-path "$REPO/tools/judge/Cargo.toml" --target-dir "$REPO/target/tools"
 }
 

@@ -18,7 +18,7 @@ fresh_place() {
   if mountpoint -q "$KEYS"; then umount "$KEYS"; fi
   reset_all
   rm -rf /etc/my.cnf "$PLUGINS"/component_keyring_*.cnf "$PLUGINS/component_keyring_ward.so" "$PLUGINS/keyring_ward.so" \
-    /usr/bin/keyring-ward /usr/local/bin/keyring-ward /usr/local/share/keyring-ward "$KEYS" /var/lib/mysql-hsm /backup /tmp/kw-docs-*
+    /usr/bin/keyring-ward /usr/local/bin/keyring-ward /usr/local/share/keyring-ward "$KEYS" /var/lib/mysql-hsm /backup /copy /media/safe /tmp/kw-docs-*
   gpasswd -d mysql softhsm >/dev/null 2>&1 || true
   fresh_data
 }
@@ -80,14 +80,25 @@ do_aws_account() {
   cat /etc/ssl/certs/ca-certificates.crt.kw /tmp/kw-docs-kms/ca.pem > /etc/ssl/certs/ca-certificates.crt
   install -m 0755 /kw/mysql-test/harness/aws-stand-in.sh /usr/local/bin/aws
 }
-# Who has a KMIP server: it is at the name of the example, has an active key, and knows the certificate that lies in place.
+# Who has a KMIP server: it is at the name of the example, has an active key, and knows the certificate that lies here.
 do_kmip_server() {
   grep -q kmip.example.org /etc/hosts || echo "${KW_KMIP%:*} kmip.example.org" >> /etc/hosts
-  mkdir -p "$KEYS"
-  install -m 0600 /kw/kmip/one.pem "$KEYS/kmip.pem"; install -m 0600 /kw/kmip/one.key "$KEYS/kmip.key"
-  install -m 0644 /kw/kmip/ca.pem "$KEYS/kmip-ca.pem"
-  chown -R mysql:mysql "$KEYS"; chmod 0750 "$KEYS"
+  cp /kw/kmip/one.pem /kw/kmip.pem; cp /kw/kmip/one.key /kw/kmip.key; cp /kw/kmip/ca.pem /kw/kmip-ca.pem
 }
+# A KEK for recovery was made on another machine: its secret half is in a safe.
+do_recovery_key() { mkdir -p /media/safe; install -m 0600 /kw/tests/vectors/age-identity /media/safe/recovery.txt; }
+# The reader writes the public half where the page has "age1…".
+do_own_recipient() { # do_own_recipient FILE
+  sed -i "s/age1…/$(sed -n 's/^# public key: //p' /media/safe/recovery.txt)/" "$1"
+}
+do_sql_functions() { sql < /kw/share/install.sql; }
+do_keep_fingerprint() { keyring-ward status | awk '$1 == "Fingerprint" { print $2 }' > /media/safe/fingerprint; }
+# Another machine, with copies of keyring and configuration.
+do_safe_machine() {
+  mkdir -p /copy
+  cp "$KEYS/keyring.ward" /copy/; cp "$PLUGINS/component_keyring_ward.cnf" /copy/keyring_ward.json
+}
+do_lose_passphrase() { docs_stop; rm "$KEYS/passphrase"; }
 # Who has a Vault: OpenBao at the name of the examples, with a certificate that the system trusts, and its command line tool.
 do_vault_server() {
   . /kw/mysql-test/harness/vault.sh
@@ -283,7 +294,7 @@ done
 
 # The box as the other scripts want it.
 put_back() {
-  rm -rf /usr/local/bin/keyring-ward /usr/local/bin/aws /usr/local/bin/vault "$PLUGINS/component_keyring_ward.so" /etc/my.cnf "$KEYS" /backup
+  rm -rf /usr/local/bin/keyring-ward /usr/local/bin/aws /usr/local/bin/vault "$PLUGINS/component_keyring_ward.so" /etc/my.cnf "$KEYS" /backup /copy /media/safe
   mkdir -p "$KEYS"; chown mysql:mysql "$KEYS"; chmod 0750 "$KEYS"
   sh /kw/mysql-test/container/install-ward.sh /kw/target/release
 }
