@@ -6,8 +6,8 @@
 # in OpenBao;
 # --keks is a demonstration of its own: a keyring under three KEKs (OpenBao, a KMIP server, a passphrase), one of which is lost while
 # the server runs, is away at a restart, and is made good;
-# Each takes less than a minute; the first one some minutes more, for what it builds and installs.
 # --plugin loads the keyring as a plugin, from my.cnf alone; --keep leaves the server running and prints how to connect.
+# Each takes less than a minute; the first one some minutes more, for what it builds and installs.
 . "$(dirname "$0")/lib.sh"
 keep=no
 backend=file role=component

@@ -595,6 +595,11 @@ fn lists_that_are_none() {
             "the KEK 'bao' in f",
         ),
         (
+            json!([{ "name": "a", "provider": "age" }]),
+            1,
+            "Set recipients of this KEK to the public key",
+        ),
+        (
             with("group", "g".into()),
             1,
             "a KEK has a group, but threshold is 1",

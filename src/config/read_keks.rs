@@ -115,7 +115,7 @@ fn read_one(raw: &RawKek, path: &Path) -> Result<NamedKek> {
     let values = values_of(raw, driver.options)?;
     let values = values.iter().map(|(name, value)| (*name, value.as_str()));
     let place = format!("the KEK '{name}' in {origin}");
-    let section = Section::new(driver.options, values, &place, path);
+    let section = Section::new(driver.options, values, &place, path).of_list();
     let keys = (driver.read)(&section)?;
     match keys.is_empty() {
         true => Err(section.mistake("it names no key", "Name one.")),

@@ -19,6 +19,7 @@ pub struct Section<'a> {
     values: Vec<(&'static str, &'a str)>,
     origin: &'a str,
     path: &'a Path,
+    of_list: bool,
 }
 
 impl<'a> Section<'a> {
@@ -37,6 +38,15 @@ impl<'a> Section<'a> {
             values: values.into_iter().filter(given).collect(),
             origin,
             path,
+            of_list: false,
+        }
+    }
+
+    /// The same as the section of one KEK of a list, whose members stand without their prefix in my.cnf as well.
+    pub fn of_list(self) -> Section<'a> {
+        Section {
+            of_list: true,
+            ..self
         }
     }
 
@@ -57,6 +67,21 @@ impl<'a> Section<'a> {
         let name = self.name(member);
         let found = self.values.iter().find(|(n, _)| *n == name);
         found.map(|(_, value)| *value)
+    }
+
+    /// How a hint begins that tells to set members, as "key" or "key and pin_file": with where they stand.
+    pub fn to_set(&self, members: &str) -> String {
+        if self.of_list {
+            return format!("Set {members} of this KEK");
+        }
+        let words = members.split(' ');
+        let flat = words.map(|word| match word {
+            "and" | "or" => word,
+            member => self.name(member),
+        });
+        let flat = flat.collect::<Vec<_>>().join(" ");
+        let object = self.options.iter().find_map(|o| o.json.0).unwrap_or("");
+        format!("Set {members} in \"{object}\" (my.cnf: {flat})")
     }
 
     /// A mistake in this section; `hint` says what to write instead.
@@ -193,6 +218,18 @@ mod tests {
 
     fn section<'a>(values: &[(&'static str, &'a str)]) -> Section<'a> {
         Section::new(OPTIONS, values.iter().copied(), "f", Path::new("/k"))
+    }
+
+    #[test]
+    fn a_hint_names_what_stands_there() {
+        assert_eq!(
+            section(&[]).to_set("word or pin_file"),
+            "Set word or pin_file in \"s\" (my.cnf: s_word or s_pin_file)"
+        );
+        assert_eq!(
+            section(&[]).of_list().to_set("word"),
+            "Set word of this KEK"
+        );
     }
 
     #[test]

@@ -48,8 +48,10 @@ impl AgeConfig {
         let Some(text) = section.given("recipients") else {
             return Err(section.mistake(
                 "the age backend has no recipient",
-                "Set recipients in \"age\" (my.cnf: age_recipients) to the public key that age-keygen shows, or to an SSH \
-                 public key.",
+                format!(
+                    "{} to the public key that age-keygen shows, or to an SSH public key.",
+                    section.to_set("recipients")
+                ),
             ));
         };
         let mut recipients: Vec<Recipient> = Vec::new();

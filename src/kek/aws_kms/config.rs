@@ -106,7 +106,7 @@ fn primary_key(section: &Section<'_>) -> Result<KmsKey> {
         Some(text) => key(section, text),
         None => Err(section.mistake(
             "the aws_kms backend has no key",
-            "Set key_id in \"aws_kms\" (my.cnf: aws_kms_key_id) to a symmetric KMS key.",
+            format!("{} to a symmetric KMS key.", section.to_set("key_id")),
         )),
     }
 }

@@ -70,8 +70,7 @@ fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
     } else {
         return Err(section.mistake(
             "the file backend has no KEK",
-            "Set passphrase_file or key_file in \"file\" (my.cnf: file_passphrase_file or \
-             file_key_file).",
+            format!("{}.", section.to_set("passphrase_file or key_file")),
         ));
     };
     Ok(vec![kek.into()])

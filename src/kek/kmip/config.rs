@@ -171,7 +171,7 @@ fn addresses(section: &Section<'_>) -> Result<Vec<Address>> {
     if texts.is_empty() {
         return Err(section.mistake(
             "the kmip backend has no server",
-            "Set addresses in \"kmip\" (my.cnf: kmip_addresses) to HOST or HOST:PORT.",
+            format!("{} to HOST or HOST:PORT.", section.to_set("addresses")),
         ));
     }
     let parse = |text: &String| {
@@ -200,11 +200,17 @@ fn path(section: &Section<'_>, member: &str) -> Result<Option<PathBuf>> {
 /// Who we are for the servers: certificate and private key.
 fn identity(section: &Section<'_>) -> Result<(PathBuf, SecretRef)> {
     section.text("client_key_file", fault)?;
-    match (path(section, "client_certificate")?, section.secret("client_key_file")?) {
+    match (
+        path(section, "client_certificate")?,
+        section.secret("client_key_file")?,
+    ) {
         (Some(certificate), Some(key)) => Ok((certificate, key)),
         _ => Err(section.mistake(
             "the kmip backend has no client certificate or no key of it",
-            "Set client_certificate and client_key_file in \"kmip\" (my.cnf: kmip_client_certificate and kmip_client_key_file): the servers know mysqld by them.",
+            format!(
+                "{}: the servers know mysqld by them.",
+                section.to_set("client_certificate and client_key_file")
+            ),
         )),
     }
 }
@@ -228,7 +234,10 @@ impl KmipConfig {
         let key = keys(section, "key_id", 1)?.pop().ok_or_else(|| {
             section.mistake(
                 "the kmip backend has no key",
-                "Set key_id in \"kmip\" (my.cnf: kmip_key_id) to the unique identifier of an active AES key.",
+                format!(
+                    "{} to the unique identifier of an active AES key.",
+                    section.to_set("key_id")
+                ),
             )
         })?;
         let (certificate, private_key) = identity(section)?;

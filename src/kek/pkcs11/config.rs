@@ -211,7 +211,7 @@ fn module(section: &Section<'_>) -> Result<PathBuf> {
         )),
         None => Err(section.mistake(
             "the pkcs11 backend has no module",
-            "Set module in \"pkcs11\" (my.cnf: pkcs11_module) to the library of your HSM.",
+            format!("{} to the library of your HSM.", section.to_set("module")),
         )),
     }
 }

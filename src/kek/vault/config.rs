@@ -122,7 +122,7 @@ fn address(section: &Section<'_>) -> Result<String> {
     let address = web::address(section, "address")?.ok_or_else(|| {
         section.mistake(
             "the vault backend has no address",
-            "Set address in \"vault\" (my.cnf: vault_address) to https://HOST:8200.",
+            format!("{} to https://HOST:8200.", section.to_set("address")),
         )
     })?;
     Ok(address.trim_end_matches('/').into())
@@ -132,7 +132,7 @@ fn key(section: &Section<'_>) -> Result<String> {
     section.text("key", name_fault)?.ok_or_else(|| {
         section.mistake(
             "the vault backend has no key",
-            "Set key in \"vault\" (my.cnf: vault_key) to the name of a transit key.",
+            format!("{} to the name of a transit key.", section.to_set("key")),
         )
     })
 }
@@ -170,7 +170,7 @@ fn auth(section: &Section<'_>) -> Result<(&'static str, Auth)> {
 fn lacks(section: &Section<'_>, word: &str, member: &str) -> Error {
     section.mistake(
         format!("auth {word} needs {member}"),
-        format!("Set {member} in \"vault\" (my.cnf: vault_{member})."),
+        format!("{}.", section.to_set(member)),
     )
 }
 

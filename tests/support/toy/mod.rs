@@ -66,7 +66,7 @@ fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
     ) else {
         return Err(section.mistake(
             "the toy backend has no key or no token",
-            "Set key and token_file in \"toy\" (my.cnf: toy_key and toy_token_file).",
+            format!("{}.", section.to_set("key and token_file")),
         ));
     };
     let insecure = section.flag("insecure")?;
