@@ -4,19 +4,45 @@
 //! start a plugin or ask for a passphrase.
 
 use super::recipient::Recipient;
+use super::seal::{self, KeyType, POINT, SecretKey};
+use super::ssh::{self, Refused};
 use crate::error::{Error, Kind, Result};
-use crate::secret::SecretPool;
+use crate::secret::{SecretBytes, SecretPool, wipe_stack};
 use crate::secret_source::{self, SecretRef};
+use bech32::Bech32;
+use bech32::primitives::decode::CheckedHrpstring;
 
 const OP: &str = "read the age identity";
 /// Most secret keys of one file: each costs two operations on a curve.
 const MAX_IDENTITIES: usize = 64;
+/// What age's secret keys begin with.
+const HRP: &str = "AGE-SECRET-KEY-1";
 
 /// A secret key, and the public key that belongs to it.
-pub(super) struct Identity {
-    pub(super) key: Box<dyn age::Identity>,
+pub struct Identity {
+    pub(super) key: SecretKey,
     pub(super) recipient: Recipient,
 }
+
+/// Why a file gives no secret key.
+pub enum Refusal {
+    /// What stands behind the file's name, and what to do.
+    Fault(String, &'static str),
+    /// It could not be looked at.
+    Failed(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(e: Error) -> Refusal {
+        Refusal::Failed(e)
+    }
+}
+
+fn fault(fault: impl Into<String>, hint: &'static str) -> Refusal {
+    Refusal::Fault(fault.into(), hint)
+}
+
+const WROTE: &str = "Name the file that age-keygen or ssh-keygen wrote.";
 
 /// Reads a file of age-keygen, with a secret key in each line, or a private key of ssh-keygen.
 ///
@@ -28,30 +54,31 @@ pub(super) fn read(
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Identity>> {
     let bytes = secret_source::read_warned(pool, OP, source, warnings)?;
-    let bad = |(fault, hint): (String, &str)| {
-        Error::new(Kind::InvalidInput, OP, format!("{source} {fault}"))
-            .hint(format!("{hint} Nothing was changed."))
-    };
-    parse(&bytes).map_err(bad)
+    parse(pool, &bytes).map_err(|refusal| match refusal {
+        Refusal::Failed(e) => e,
+        Refusal::Fault(fault, hint) => {
+            Error::new(Kind::InvalidInput, OP, format!("{source} {fault}"))
+                .hint(format!("{hint} Nothing was changed."))
+        }
+    })
 }
 
-type Fault = (String, &'static str);
-
-fn parse(bytes: &[u8]) -> std::result::Result<Vec<Identity>, Fault> {
+/// The secret keys in the bytes of such a file.
+///
+/// # Errors
+/// It holds something else, or what it holds is encrypted itself.
+pub fn parse(pool: &SecretPool, bytes: &[u8]) -> std::result::Result<Vec<Identity>, Refusal> {
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return Err((
-            "is not text".into(),
-            "Name the file that age-keygen or ssh-keygen wrote.",
-        ));
+        return Err(fault("is not text", WROTE));
     };
     if text.starts_with("age-encryption.org/") || text.contains("BEGIN AGE ENCRYPTED FILE") {
-        return Err((
-            "is encrypted itself".into(),
+        return Err(fault(
+            "is encrypted itself",
             "Decrypt it first, into memory: age -d FILE > /dev/shm/identity.",
         ));
     }
     if text.contains("PRIVATE KEY-----") {
-        return Ok(vec![ssh(text)?]);
+        return Ok(vec![of_ssh(pool, text)?]);
     }
     let mut found = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -59,74 +86,83 @@ fn parse(bytes: &[u8]) -> std::result::Result<Vec<Identity>, Fault> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        found.push(
-            native(line)
-                .map_err(|(what, hint)| (format!("has {what} in line {}", number + 1), hint))?,
-        );
+        found.push(native(pool, line, number + 1)?);
         if found.len() > MAX_IDENTITIES {
-            return Err((
+            return Err(fault(
                 format!("has more than {MAX_IDENTITIES} secret keys"),
                 "Name a file with the one that is needed.",
             ));
         }
     }
     match found.is_empty() {
-        true => Err((
-            "holds no secret key".into(),
-            "Name the file that age-keygen or ssh-keygen wrote.",
-        )),
+        true => Err(fault("holds no secret key", WROTE)),
         false => Ok(found),
     }
 }
 
 /// A line of age-keygen's file.
-fn native(line: &str) -> std::result::Result<Identity, (&'static str, &'static str)> {
+fn native(pool: &SecretPool, line: &str, number: usize) -> std::result::Result<Identity, Refusal> {
     if line.starts_with("AGE-PLUGIN-") {
-        return Err((
-            "an identity of a plugin",
+        return Err(fault(
+            format!("has an identity of a plugin in line {number}"),
             "No plugin is ever started here. Use a key of age-keygen or of ssh-keygen.",
         ));
     }
-    let key: age::x25519::Identity = line.parse().map_err(|_| {
-        (
-            "something else than a secret key of age",
+    let scalar = scalar(pool, line)?.ok_or_else(|| {
+        fault(
+            format!("has something else than a secret key of age in line {number}"),
             "It begins with AGE-SECRET-KEY-1; age-keygen writes such files.",
         )
     })?;
+    let recipient = seal::x25519_public(&scalar).and_then(Recipient::of_x25519);
+    wipe_stack();
     Ok(Identity {
-        recipient: key.to_public().into(),
-        key: Box::new(key),
+        recipient: recipient.ok_or_else(|| {
+            fault(
+                format!("has a secret key that is no use in line {number}"),
+                "Use a key of age-keygen.",
+            )
+        })?,
+        key: SecretKey::Curve(KeyType::X25519, scalar),
     })
 }
 
+/// The scalar in `AGE-SECRET-KEY-1…` (bech32 of BIP 173, in its one spelling). `None`: it is something else.
+fn scalar(pool: &SecretPool, line: &str) -> Result<Option<SecretBytes>> {
+    let read = CheckedHrpstring::new::<Bech32>(line).ok();
+    let read = read.filter(|read| line.starts_with(HRP) && read.byte_iter().len() == POINT);
+    let Some(read) = read else {
+        return Ok(None);
+    };
+    let mut scalar = pool.zeroed(POINT)?;
+    scalar.iter_mut().zip(read.byte_iter()).for_each(|(to, byte)| *to = byte);
+    // 52 characters of five bits: the last four bits are none of the key's.
+    let last = read.fe32_iter::<std::iter::Empty<u8>>().last();
+    wipe_stack();
+    Ok(last.filter(|last| last.to_u8() & 0xF == 0).map(|_| scalar))
+}
+
 /// A private key of SSH.
-fn ssh(text: &str) -> std::result::Result<Identity, Fault> {
-    use age::ssh::{Identity as Ssh, Recipient as SshRecipient, UnsupportedKey};
+fn of_ssh(pool: &SecretPool, text: &str) -> std::result::Result<Identity, Refusal> {
     const HINT: &str =
         "Use a private key of ssh-keygen: ssh-ed25519, or ssh-rsa with 2,048 to 4,096 bits.";
-    let not_one = |_| ("holds no whole private key of SSH".to_string(), HINT);
-    let key = Ssh::from_buffer(text.as_bytes(), None).map_err(not_one)?;
-    match key {
-        Ssh::Unencrypted(_) => {}
-        Ssh::Encrypted(_) | Ssh::Unsupported(UnsupportedKey::EncryptedPem) => {
-            return Err((
-                "is encrypted by a passphrase".into(),
-                "Make a copy in memory (/dev/shm) without one: ssh-keygen -p -N '' -f COPY.",
-            ));
-        }
-        Ssh::Unsupported(_) => {
-            return Err(("holds a private key that age does not take".into(), HINT));
-        }
-    }
-    let recipient = SshRecipient::try_from(key.clone()).map_err(|_| {
-        (
-            "holds a private key that age does not take".to_string(),
-            HINT,
-        )
-    })?;
+    let refused = |why| match why {
+        Refused::Encrypted => fault(
+            "is encrypted by a passphrase",
+            "Make a copy in memory (/dev/shm) without one: ssh-keygen -p -N '' -f COPY.",
+        ),
+        Refused::NotWhole => fault("holds no whole private key of SSH", HINT),
+        // No name: nothing of the file is repeated.
+        Refused::Type(_) => fault("holds a private key of a type that is not taken", HINT),
+        Refused::TooSmall => fault("holds a private key with fewer than 2,048 bits", HINT),
+        Refused::TooLarge => fault("holds a private key with more than 4,096 bits", HINT),
+        Refused::Failed(e) => e.into(),
+    };
+    let private = ssh::private(pool, text).map_err(refused)?;
+    let recipient = Recipient::of_ssh(&private.public).map_err(refused)?;
     Ok(Identity {
-        key: Box::new(key),
-        recipient: recipient.into(),
+        key: private.key,
+        recipient: recipient.ok_or_else(|| refused(Refused::NotWhole))?,
     })
 }
 

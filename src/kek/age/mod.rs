@@ -1,13 +1,16 @@
-//! The KEK provider `age`: the DEK is wrapped for public keys (age-encryption.org/v1) whose secret keys are kept elsewhere.
+//! The KEK provider `age`: the DEK is wrapped for public keys of age or SSH, whose secret keys are kept elsewhere.
 //!
-//! Owns the way through age: a data key of its own goes into an age file, and seals the DEK with the stanza as associated
-//! data (`data_key`), because age has none. It must never need a secret to wrap, and never be the only thing that says which
+//! Owns the way through recipients: a data key of its own is sealed for each of them (`seal`), and seals the DEK with the
+//! stanza as associated data (`data_key`). It must never need a secret to wrap, and never be the only thing that says which
 //! keyring is ours: whoever knows a public key can wrap a DEK of his own for it, so that a keyring which is opened with an
 //! identity wants a pinned fingerprint, as under `rsa-oaep-sha256`.
 
 mod config;
-mod identity;
-mod recipient;
+pub mod identity;
+pub mod recipient;
+pub mod seal;
+mod ssh;
+pub mod wrapped;
 
 pub use config::{AgeConfig, DRIVER};
 
@@ -17,15 +20,15 @@ use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY};
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::{Part, Stanza};
-use crate::secret::{SecretBytes, SecretPool, wipe_stack};
+use crate::secret::{SecretBytes, SecretPool};
 use crate::secret_source::Warnings;
 use identity::Identity;
 use recipient::Recipient;
-use std::io::{Read, Write};
+use wrapped::{Unread, Wrapped};
 
 const NAME: &str = "age";
 
-/// A KEK of age's.
+/// A KEK of recipients.
 struct AgeKek {
     config: AgeConfig,
     warnings: Warnings,
@@ -79,11 +82,11 @@ impl DataKeys for AgeKek {
     fn new_data_key(
         &self,
         pool: &SecretPool,
-        _file_id: &[u8; FILE_ID],
+        file_id: &[u8; FILE_ID],
         _deadline: Deadline,
     ) -> Result<DataKey> {
         let plaintext = pool.random(KEY)?;
-        let ciphertext = seal(&self.config.recipients, &plaintext)?;
+        let ciphertext = seal(&self.config.recipients, file_id, &plaintext)?;
         Ok(DataKey {
             plaintext,
             ciphertext,
@@ -99,59 +102,71 @@ impl DataKeys for AgeKek {
     fn open_data_key(
         &self,
         pool: &SecretPool,
-        _file_id: &[u8; FILE_ID],
+        file_id: &[u8; FILE_ID],
         _stanza: &Stanza,
         ciphertext: &[u8],
         _deadline: Deadline,
     ) -> Result<SecretBytes> {
         let identities = self.identities(pool)?;
-        open(pool, &identities, ciphertext)?.ok_or_else(|| {
+        open(pool, &identities, file_id, ciphertext)?.ok_or_else(|| {
             let why = "no identity that is named opens the stanza";
             Error::new(Kind::WrongKek, "open the keyring file", why)
         })
     }
 }
 
-/// An age file for `recipients` with a data key in it.
+/// The data key for all of `recipients`.
 ///
 /// # Errors
-/// Internal: age refused a recipient that was read well, or wrote nothing.
-fn seal(recipients: &[Recipient], key: &[u8]) -> Result<Vec<u8>> {
-    // Not age's own sentence: it would bring its translations.
-    let refused = || Error::new(Kind::Internal, "wrap the DEK", "age refused a recipient");
-    let recipients = recipients.iter().map(Recipient::as_age);
-    let encryptor = age::Encryptor::with_recipients(recipients).map_err(|_| refused())?;
-    let mut file = Vec::with_capacity(data_key::MAX_CIPHERTEXT);
-    let mut writer = encryptor.wrap_output(&mut file).map_err(|_| refused())?;
-    writer.write_all(key).map_err(|_| refused())?;
-    writer.finish().map_err(|_| refused())?;
-    wipe_stack();
-    Ok(file)
+/// Internal: one that was tried when it was read is refused now.
+fn seal(recipients: &[Recipient], file_id: &[u8; FILE_ID], key: &[u8]) -> Result<Vec<u8>> {
+    let mut sealed = Vec::with_capacity(recipients.len());
+    for recipient in recipients {
+        sealed.push(recipient.key().seal(file_id, key).ok_or_else(|| {
+            Error::new(Kind::Internal, "wrap the DEK", "a recipient was refused")
+        })?);
+    }
+    let each = recipients.iter().zip(&sealed);
+    Ok(wrapped::write(each.map(|(recipient, sealed)| Wrapped {
+        of: recipient.of(),
+        id: recipient.id(),
+        sealed,
+    })))
 }
 
-/// The data key in an age file. `None`: it is for others, was changed, or holds something else.
-fn open(pool: &SecretPool, identities: &[Identity], file: &[u8]) -> Result<Option<SecretBytes>> {
-    let identities = identities.iter().map(|identity| &*identity.key);
-    let reader = age::Decryptor::new_buffered(file).and_then(|file| file.decrypt(identities));
-    let Ok(mut reader) = reader else {
-        return Ok(None);
-    };
-    // One byte more, to see the end: it is what the last authentication is for.
-    let mut key = pool.zeroed(KEY + 1)?;
-    let mut filled = 0;
-    let whole = loop {
-        match reader.read(&mut key[filled..]) {
-            Ok(0) => break filled == KEY,
-            Ok(n) => filled += n,
-            Err(_) => break false,
+/// The data key back. `None`: it is for others or for another file, was changed, or is something else.
+///
+/// # Errors
+/// UnsupportedVersion: a newer version wrapped it.
+fn open(
+    pool: &SecretPool,
+    identities: &[Identity],
+    file_id: &[u8; FILE_ID],
+    bytes: &[u8],
+) -> Result<Option<SecretBytes>> {
+    let each = match wrapped::read(bytes) {
+        Ok(each) => each,
+        Err(Unread::Broken) => return Ok(None),
+        Err(Unread::Version(version)) => {
+            let why = format!(
+                "its stanza of the provider age has version {version}, which this program does not know"
+            );
+            return Err(Error::new(Kind::UnsupportedVersion, "open the keyring file", why)
+                .hint("It was written by a newer Keyring Ward. Install that version; nothing was changed."));
         }
-        if filled > KEY {
-            break false;
-        }
     };
-    wipe_stack();
-    key.truncate(KEY);
-    Ok(whole.then_some(key))
+    for one in &each {
+        // HPKE binds the public key, so that no other secret key could open it.
+        let named = |identity: &&Identity| {
+            (identity.recipient.of(), identity.recipient.id()) == (one.of, one.id)
+        };
+        if let Some(identity) = identities.iter().find(named)
+            && let Some(key) = identity.key.open(pool, file_id, one.sealed)?
+        {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
 }
 
 impl Kek for AgeKek {
@@ -195,7 +210,7 @@ impl Kek for AgeKek {
         budget: &mut Budget,
     ) -> Result<Unwrapped> {
         match data_key::unwrap(self, pool, file_id, stanza, budget.deadline()) {
-            // Anybody can write an age file for the recipient: one in a stanza that was changed, or is another file's, says
+            // Anybody can wrap for the recipient: what is in a stanza that was changed, or is another file's, says
             // no more than one for somebody else.
             Err(e) if matches!(e.kind(), Kind::WrongKek | Kind::Tampered) => {
                 Ok(Unwrapped::WrongKey)

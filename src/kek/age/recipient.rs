@@ -1,38 +1,47 @@
-//! Recipients: the public keys that a data key is wrapped for (age-encryption.org/v1: X25519, ssh-ed25519, ssh-rsa).
+//! Recipients: the public keys that a data key is wrapped for (those of age, ssh-ed25519, ssh-rsa).
 //!
 //! Owns which of them are taken, and their names for people. It must never start a program: a recipient of a plugin is
 //! refused.
 
+use super::seal::{KeyType, POINT, PublicKey};
+use super::ssh::{self, Refused};
+use super::wrapped::ID;
+use crate::envelope::{FILE_ID, KEY};
 use crate::text::shorten;
+use bech32::primitives::decode::CheckedHrpstring;
+use bech32::{Bech32, Hrp};
 use data_encoding::{BASE64, BASE64_NOPAD};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// Most recipients of one KEK: as many of the longest (RSA with 4,096 bits) fit into a stanza.
-pub(super) const MAX_RECIPIENTS: usize = 8;
+pub const MAX_RECIPIENTS: usize = 8;
 /// Longest text of a recipient in bytes; an RSA key of 4,096 bits has about 730, its comment may follow.
 const MAX_TEXT: usize = 1024;
+/// What age's public keys begin with.
+const HRP: &str = "age";
+const UNUSABLE: &str = "Whoever made it made it wrong, or on purpose so. Make a new key with age-keygen or ssh-keygen.";
 
 /// A fault, which stands behind "a recipient", and what to do.
-pub(super) type Fault = (String, &'static str);
+pub type Fault = (String, &'static str);
 
 /// A public key.
 #[derive(Clone)]
-pub(super) struct Recipient {
-    /// As age writes it, without a comment.
+pub struct Recipient {
+    /// As its program writes it, without a comment.
     text: String,
-    key: Key,
-}
-
-#[derive(Clone)]
-enum Key {
-    X25519(age::x25519::Recipient),
-    Ssh(age::ssh::Recipient),
+    of: KeyType,
+    /// SHA-256 of the key's bytes; of SSH, what `ssh-keygen -l` shows.
+    id: [u8; ID],
+    key: PublicKey,
 }
 
 impl Recipient {
     /// Reads `age1…`, or a line of an SSH public key file, whose comment is left out.
-    pub(super) fn parse(text: &str) -> Result<Recipient, Fault> {
+    ///
+    /// # Errors
+    /// It is something else; the sentence stands behind "a recipient".
+    pub fn parse(text: &str) -> Result<Recipient, Fault> {
         if text.is_empty() {
             return Err(("is empty".into(), "Leave the comma out."));
         }
@@ -47,11 +56,9 @@ impl Recipient {
                 "Name its public key (age-keygen -y shows it), and take the secret key for disclosed.",
             ));
         }
-        if let Ok(key) = text.parse::<age::x25519::Recipient>() {
-            return Ok(Recipient {
-                text: key.to_string(),
-                key: Key::X25519(key),
-            });
+        if let Some(key) = x25519(text) {
+            let unusable = format!("'{said}' is a key that nothing can be wrapped for");
+            return Recipient::of_x25519(key).ok_or((unusable, UNUSABLE));
         }
         if is_of_a_plugin(text) {
             return Err((
@@ -65,47 +72,50 @@ impl Recipient {
                 "Copy it again.",
             ));
         }
-        ssh(text).map(|key| Recipient {
-            text: key.to_string(),
-            key: Key::Ssh(key),
-        })
+        ssh_line(text)
+    }
+
+    /// A key of age. `None`: nothing can be wrapped for it.
+    pub(super) fn of_x25519(key: [u8; POINT]) -> Option<Recipient> {
+        let text = bech32::encode_lower::<Bech32>(Hrp::parse(HRP).ok()?, &key).ok()?;
+        Recipient::tried(text, KeyType::X25519, &key, PublicKey::Curve(KeyType::X25519, key))
+    }
+
+    /// A public key of SSH. `Ok(None)`: nothing can be wrapped for it.
+    pub(super) fn of_ssh(bytes: &[u8]) -> Result<Option<Recipient>, Refused> {
+        let (name, of, key) = ssh::public(bytes)?;
+        let text = format!("{name} {}", BASE64.encode(bytes));
+        Ok(Recipient::tried(text, of, bytes, key))
+    }
+
+    /// Wraps something for it, so that a key which is no use is told when it is named.
+    fn tried(text: String, of: KeyType, bytes: &[u8], key: PublicKey) -> Option<Recipient> {
+        key.seal(&[0; FILE_ID], &[0; KEY])?;
+        let id = Sha256::digest(bytes).into();
+        Some(Recipient { text, of, id, key })
     }
 
     /// Its name for people: the key itself, or what ssh-keygen -l shows of it.
     pub(super) fn name(&self) -> String {
-        let Key::Ssh(_) = &self.key else {
-            return self.text.clone();
-        };
-        let (kind, key) = self.text.split_once(' ').unwrap_or_default();
-        let key = BASE64.decode(key.as_bytes()).unwrap_or_default();
-        let print = BASE64_NOPAD.encode(&Sha256::digest(&key));
-        format!("{kind} SHA256:{print}")
-    }
-
-    /// As age takes it.
-    pub(super) fn as_age(&self) -> &dyn age::Recipient {
-        match &self.key {
-            Key::X25519(key) => key,
-            Key::Ssh(key) => key,
+        match self.text.split_once(' ') {
+            None => self.text.clone(),
+            Some((kind, _)) => format!("{kind} SHA256:{}", BASE64_NOPAD.encode(&self.id)),
         }
     }
-}
 
-impl From<age::x25519::Recipient> for Recipient {
-    fn from(key: age::x25519::Recipient) -> Recipient {
-        Recipient {
-            text: key.to_string(),
-            key: Key::X25519(key),
-        }
+    /// The type of its key.
+    pub(super) fn of(&self) -> KeyType {
+        self.of
     }
-}
 
-impl From<age::ssh::Recipient> for Recipient {
-    fn from(key: age::ssh::Recipient) -> Recipient {
-        Recipient {
-            text: key.to_string(),
-            key: Key::Ssh(key),
-        }
+    /// The hash of its key.
+    pub(super) fn id(&self) -> [u8; ID] {
+        self.id
+    }
+
+    /// The key.
+    pub(super) fn key(&self) -> &PublicKey {
+        &self.key
     }
 }
 
@@ -121,6 +131,18 @@ impl fmt::Debug for Recipient {
     }
 }
 
+/// The key in `age1…` (bech32 of BIP 173, in its one spelling).
+fn x25519(text: &str) -> Option<[u8; POINT]> {
+    let parsed = CheckedHrpstring::new::<Bech32>(text).ok()?;
+    let mut key = [0; POINT];
+    if parsed.byte_iter().len() != POINT {
+        return None;
+    }
+    key.iter_mut().zip(parsed.byte_iter()).for_each(|(to, byte)| *to = byte);
+    let again = bech32::encode_lower::<Bech32>(Hrp::parse(HRP).ok()?, &key).ok()?;
+    (again == text).then_some(key)
+}
+
 /// `age1NAME1…` is of a plugin; the data of bech32 has no digit 1, so that a second one ends a name.
 fn is_of_a_plugin(text: &str) -> bool {
     let rest = text.strip_prefix("age1");
@@ -128,8 +150,7 @@ fn is_of_a_plugin(text: &str) -> bool {
 }
 
 /// The public key in a line as ssh-keygen writes it.
-fn ssh(line: &str) -> Result<age::ssh::Recipient, Fault> {
-    use age::ssh::ParseRecipientKeyError as E;
+fn ssh_line(line: &str) -> Result<Recipient, Fault> {
     const HINT: &str = "Use a key of age-keygen (age1...), or a public key of ssh-keygen: ssh-ed25519, or ssh-rsa with 2,048 to 4,096 bits.";
     let mut words = line.split_ascii_whitespace();
     let (kind, key) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
@@ -138,20 +159,22 @@ fn ssh(line: &str) -> Result<age::ssh::Recipient, Fault> {
         let fault = format!("'{said}' is neither a public key of age nor one of SSH");
         return Err((fault, HINT));
     }
-    // A parser of streams: it wants to see the end of the key.
-    let parsed: Result<age::ssh::Recipient, E> = format!("{kind} {key} \n").parse();
-    match parsed {
-        Ok(parsed) if parsed.to_string() == format!("{kind} {key}") => Ok(parsed),
-        Err(E::RsaModulusTooLarge) => Err((format!("'{said}' has more than 4,096 bits"), HINT)),
-        Err(E::RsaModulusTooSmall) => Err((format!("'{said}' has fewer than 2,048 bits"), HINT)),
-        Err(E::Unsupported(kind)) => {
-            let fault = format!(
-                "'{said}' is of the kind {}, which age does not take",
-                shorten(&kind)
-            );
+    let not_whole = || (format!("'{said}' is no whole public key"), HINT);
+    let bytes = BASE64.decode(key.as_bytes()).map_err(|_| not_whole())?;
+    match Recipient::of_ssh(&bytes) {
+        Ok(Some(read)) if read.text.split_once(' ').is_some_and(|(name, _)| name == kind) => Ok(read),
+        Ok(Some(_)) => Err(not_whole()),
+        Ok(None) => {
+            let fault = format!("'{said}' is a key that nothing can be wrapped for");
+            Err((fault, UNUSABLE))
+        }
+        Err(Refused::TooLarge) => Err((format!("'{said}' has more than 4,096 bits"), HINT)),
+        Err(Refused::TooSmall) => Err((format!("'{said}' has fewer than 2,048 bits"), HINT)),
+        Err(Refused::Type(kind)) => {
+            let fault = format!("'{said}' is of the kind {}, which is not taken", shorten(&kind));
             Err((fault, HINT))
         }
-        Ok(_) | Err(_) => Err((format!("'{said}' is no whole public key"), HINT)),
+        Err(_) => Err(not_whole()),
     }
 }
 
@@ -205,7 +228,7 @@ pub(super) mod tests {
             (&ED25519[..60], "is no whole public key"),
             (
                 "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBA==",
-                "which age does not take",
+                "ecdsa-sha2-nistp256, which is not taken",
             ),
         ] {
             let (fault, hint) = Recipient::parse(text).unwrap_err();

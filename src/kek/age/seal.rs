@@ -1,0 +1,260 @@
+//! A data key for one public key: HPKE (RFC 9180) for X25519 and ssh-ed25519, RSA-OAEP (RFC 8017) for ssh-rsa.
+//!
+//! Owns what is bound to it: our use, its version and the type of the key by HPKE's info (OAEP: the label), the file by the
+//! associated data (OAEP: the label again). It must never do arithmetic of its own, and never panic on what others made.
+
+use crate::envelope::{FILE_ID, KEY};
+use crate::error::Result;
+use crate::secret::{SecretBytes, SecretPool, wipe_stack};
+use aws_lc_rs::agreement;
+use aws_lc_rs::rsa::{
+    OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
+    PrivateDecryptingKey, PublicEncryptingKey,
+};
+use curve25519_dalek::edwards::CompressedEdwardsY;
+use rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_CHACHA20_POLY1305;
+use rustls::crypto::hpke::{EncapsulatedSecret, Hpke, HpkePrivateKey, HpkePublicKey};
+use std::ops::RangeInclusive;
+use zeroize::Zeroizing;
+
+/// Length of a key on the curve in bytes.
+pub(super) const POINT: usize = 32;
+/// Length of the authentication tag in bytes.
+const TAG: usize = 16;
+
+/// A type of key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// `age1…`
+    X25519,
+    /// `ssh-ed25519`
+    SshEd25519,
+    /// `ssh-rsa`
+    SshRsa,
+}
+
+impl KeyType {
+    /// The same key in two types gives two secrets.
+    fn info(self) -> &'static [u8] {
+        match self {
+            KeyType::X25519 => b"keyring-ward/1 age X25519",
+            KeyType::SshEd25519 => b"keyring-ward/1 age ssh-ed25519",
+            KeyType::SshRsa => b"keyring-ward/1 age ssh-rsa",
+        }
+    }
+
+    /// How many bytes a data key has that was sealed for it.
+    pub(super) fn sealed(self) -> RangeInclusive<usize> {
+        match self {
+            KeyType::X25519 | KeyType::SshEd25519 => POINT + KEY + TAG..=POINT + KEY + TAG,
+            KeyType::SshRsa => 256..=512,
+        }
+    }
+}
+
+/// A public key.
+#[derive(Clone)]
+pub(super) enum PublicKey {
+    /// On the curve, in the form of X25519.
+    Curve(KeyType, [u8; POINT]),
+    Rsa(PublicEncryptingKey),
+}
+
+impl PublicKey {
+    /// The key of X25519 that belongs to a key of Ed25519 (RFC 7748, section 4.1). `None`: it is no point of the curve, one of
+    /// low order, or not in its one spelling.
+    pub(super) fn of_ed25519(key: [u8; POINT]) -> Option<PublicKey> {
+        let point = CompressedEdwardsY(key).decompress()?;
+        let usable = !point.is_small_order() && point.compress().0 == key;
+        usable.then(|| PublicKey::Curve(KeyType::SshEd25519, point.to_montgomery().0))
+    }
+
+    /// The data key, sealed. `None`: this key is no use, as a point of low order is none.
+    pub(super) fn seal(&self, file_id: &[u8; FILE_ID], key: &[u8]) -> Option<Vec<u8>> {
+        let sealed = match self {
+            PublicKey::Curve(of, point) => {
+                let public = HpkePublicKey(point.to_vec());
+                let sealed = suite().seal(of.info(), file_id, key, &public).ok();
+                sealed.map(|(enc, sealed)| [enc.0, sealed].concat())
+            }
+            PublicKey::Rsa(public) => {
+                let public = OaepPublicEncryptingKey::new(public.clone()).ok()?;
+                let mut sealed = vec![0; public.ciphertext_size()];
+                let label = label(file_id);
+                let done =
+                    public.encrypt(&OAEP_SHA256_MGF1SHA256, key, &mut sealed, Some(&label));
+                let whole = done.is_ok_and(|done| done.len() == public.ciphertext_size());
+                whole.then_some(sealed)
+            }
+        };
+        wipe_stack();
+        sealed
+    }
+}
+
+/// A secret key.
+pub(super) enum SecretKey {
+    /// A scalar. X25519 clamps it at each use.
+    Curve(KeyType, SecretBytes),
+    Rsa(OaepPrivateDecryptingKey),
+}
+
+impl SecretKey {
+    /// `None`: RSA's library refuses the key.
+    pub(super) fn of_rsa(pkcs8: &[u8]) -> Option<SecretKey> {
+        let key = PrivateDecryptingKey::from_pkcs8(pkcs8).ok()?;
+        OaepPrivateDecryptingKey::new(key).ok().map(SecretKey::Rsa)
+    }
+
+    /// The data key. `None`: it was sealed for another key or another file, was changed, or is something else.
+    ///
+    /// # Errors
+    /// The system has no memory to give.
+    pub(super) fn open(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        sealed: &[u8],
+    ) -> Result<Option<SecretBytes>> {
+        let opened = match self {
+            SecretKey::Curve(of, scalar) => {
+                let Some((enc, sealed)) = sealed.split_at_checked(POINT) else {
+                    return Ok(None);
+                };
+                let enc = EncapsulatedSecret(enc.to_vec());
+                let secret = HpkePrivateKey::from(scalar.to_vec());
+                match suite().open(&enc, of.info(), file_id, sealed, &secret) {
+                    Ok(key) => Some(pool.copy(&Zeroizing::new(key))?),
+                    Err(_) => None,
+                }
+            }
+            SecretKey::Rsa(secret) => {
+                let mut room = pool.zeroed(secret.min_output_size())?;
+                let label = label(file_id);
+                let done = secret.decrypt(&OAEP_SHA256_MGF1SHA256, sealed, &mut room, Some(&label));
+                let length = done.map(|key| key.len()).ok();
+                length.map(|length| {
+                    room.truncate(length);
+                    room
+                })
+            }
+        };
+        wipe_stack();
+        Ok(opened.filter(|key| key.len() == KEY))
+    }
+}
+
+/// The public key of a scalar. `None`: the library refuses it.
+pub(super) fn x25519_public(scalar: &[u8]) -> Option<[u8; POINT]> {
+    let key = agreement::PrivateKey::from_private_key(&agreement::X25519, scalar).ok()?;
+    let public = key.compute_public_key().ok()?;
+    public.as_ref().try_into().ok()
+}
+
+/// HPKE's suite in base mode, over the same library as TLS.
+fn suite() -> &'static dyn Hpke {
+    DH_KEM_X25519_HKDF_SHA256_CHACHA20_POLY1305
+}
+
+/// OAEP knows no associated data: its label, of which it takes the hash, holds both. The file id has one length.
+fn label(file_id: &[u8; FILE_ID]) -> Vec<u8> {
+    [KeyType::SshRsa.info(), file_id].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::from_hex;
+
+    fn hex(text: &str) -> Vec<u8> {
+        from_hex(text, 64).unwrap()
+    }
+
+    /// RFC 9180, appendix A.2.1, the first message.
+    #[test]
+    fn the_suite_is_that_of_the_rfc() {
+        let secret = HpkePrivateKey::from(hex(
+            "8057991eef8f1f1af18f4a9491d16a1ce333f695d4db8e38da75975c4478e0fb",
+        ));
+        let enc = EncapsulatedSecret(hex(
+            "1afa08d3dec047a643885163f1180476fa7ddb54c6a8029ea33f95796bf2ac4a",
+        ));
+        let sealed = hex(
+            "1c5250d8034ec2b784ba2cfd69dbdb8af406cfe3ff938e131f0def8c8b60b4db21993c62ce81883d2dd1b51a28",
+        );
+        let (info, aad) = (b"Ode on a Grecian Urn", b"Count-0");
+        let opened = suite().open(&enc, info, aad, &sealed, &secret).unwrap();
+        assert_eq!(opened, b"Beauty is truth, truth beauty");
+        assert_eq!(
+            x25519_public(secret.secret_bytes()).unwrap()[..],
+            hex("4310ee97d88cc1f088a5576c77ab0cf5c3ac797f3d95139c6c84b5429c59662a")[..]
+        );
+    }
+
+    /// All seven encodings of the curve's points of low order (RFC 7748, section 6.1): the secret would be zero.
+    #[test]
+    fn a_point_of_low_order_seals_nothing() {
+        let points = [
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+            "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        ];
+        let pool = SecretPool::new();
+        for point in points.map(hex) {
+            let key = PublicKey::Curve(KeyType::X25519, point[..].try_into().unwrap());
+            assert_eq!(key.seal(&[7; FILE_ID], &[9; KEY]), None);
+            // And what somebody sealed with such a point opens nothing.
+            let secret = SecretKey::Curve(KeyType::X25519, pool.copy(&[5; POINT]).unwrap());
+            let sealed = [&point[..], &[0; KEY + TAG]].concat();
+            assert!(secret.open(&pool, &[7; FILE_ID], &sealed).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_of_ed25519_is_none() {
+        let bad = [
+            // The neutral point, the point of order 2, a point of order 4: of low order.
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            // y = 2: no point of the curve.
+            "0200000000000000000000000000000000000000000000000000000000000000",
+            // y = 3 as p + 3: a second spelling.
+            "f0ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        ];
+        for key in bad {
+            let key = hex(key)[..].try_into().unwrap();
+            assert!(PublicKey::of_ed25519(key).is_none());
+        }
+        // y = 3, in its one spelling, is a point: the last of the above is refused for its spelling only.
+        let mut three = [0; POINT];
+        three[0] = 3;
+        assert!(PublicKey::of_ed25519(three).is_some());
+    }
+
+    #[test]
+    fn a_key_in_two_types_is_kept_apart() {
+        let pool = SecretPool::new();
+        let scalar = [5; POINT];
+        let point = x25519_public(&scalar).unwrap();
+        for (sealing, opening, opens) in [
+            (KeyType::X25519, KeyType::X25519, true),
+            (KeyType::SshEd25519, KeyType::SshEd25519, true),
+            (KeyType::X25519, KeyType::SshEd25519, false),
+            (KeyType::SshEd25519, KeyType::X25519, false),
+        ] {
+            let public = PublicKey::Curve(sealing, point);
+            let sealed = public.seal(&[7; FILE_ID], &[9; KEY]).unwrap();
+            assert!(sealing.sealed().contains(&sealed.len()));
+            let secret = SecretKey::Curve(opening, pool.copy(&scalar).unwrap());
+            let opened = secret.open(&pool, &[7; FILE_ID], &sealed).unwrap();
+            assert_eq!(opened.is_some(), opens, "{sealing:?} {opening:?}");
+            let other = secret.open(&pool, &[8; FILE_ID], &sealed).unwrap();
+            assert!(other.is_none(), "another file");
+        }
+    }
+}
