@@ -144,8 +144,9 @@ mod tests {
 
     #[test]
     fn there_are_at_most_eight() {
+        let pool = crate::secret::SecretPool::new();
         let of = |n: usize| {
-            let keys = (0..n).map(|_| age::x25519::Identity::generate().to_public().to_string());
+            let keys = (0..n).map(|_| crate::kek::age::tests::pair(&pool).0.name());
             keys.collect::<Vec<_>>().join(",")
         };
         read(&[("age_recipients", &of(MAX_RECIPIENTS))]).unwrap();

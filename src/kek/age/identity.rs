@@ -135,7 +135,10 @@ fn scalar(pool: &SecretPool, line: &str) -> Result<Option<SecretBytes>> {
         return Ok(None);
     };
     let mut scalar = pool.zeroed(POINT)?;
-    scalar.iter_mut().zip(read.byte_iter()).for_each(|(to, byte)| *to = byte);
+    scalar
+        .iter_mut()
+        .zip(read.byte_iter())
+        .for_each(|(to, byte)| *to = byte);
     // 52 characters of five bits: the last four bits are none of the key's.
     let last = read.fe32_iter::<std::iter::Empty<u8>>().last();
     wipe_stack();
@@ -170,10 +173,22 @@ fn of_ssh(pool: &SecretPool, text: &str) -> std::result::Result<Identity, Refusa
 mod tests {
     use super::*;
     use crate::kek::age::recipient::tests::X25519;
+    use data_encoding::BASE64;
 
     /// The secret key of [`X25519`].
     const SECRET: &str =
         "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+
+    fn parse(bytes: &[u8]) -> std::result::Result<Vec<Identity>, (String, &'static str)> {
+        super::parse(&SecretPool::new(), bytes).map_err(|refusal| match refusal {
+            Refusal::Fault(fault, hint) => (fault, hint),
+            Refusal::Failed(e) => panic!("{e}"),
+        })
+    }
+
+    /// A key whose last character has a bit too many.
+    const PADDED: &str =
+        "AGE-SECRET-KEY-1PPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPPCQFKRK";
 
     #[test]
     fn a_file_of_age_keygen() {
@@ -223,5 +238,93 @@ mod tests {
             );
         }
         assert!(parse(b"\xff\xfe").err().unwrap().0.contains("not text"));
+    }
+
+    const ED25519: &str = include_str!("../../../tests/support/age/ed25519");
+    const RSA: &str = include_str!("../../../tests/support/age/rsa-4096");
+
+    #[test]
+    fn other_files_of_ssh_keygen_have_their_sentence() {
+        for (text, sentence) in [
+            (
+                include_str!("../../../tests/support/age/ed25519-encrypted"),
+                "is encrypted by a passphrase",
+            ),
+            (
+                "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+                "is encrypted by a passphrase",
+            ),
+            (
+                include_str!("../../../tests/support/age/ecdsa"),
+                "of a type that is not taken",
+            ),
+            (
+                "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n",
+                "of a type that is not taken",
+            ),
+            (
+                "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+                "no whole private key",
+            ),
+            (
+                &ED25519.replace("END OPENSSH", "END"),
+                "no whole private key",
+            ),
+            (&ED25519.replacen("AAAA", "AA!A", 1), "no whole private key"),
+        ] {
+            let (fault, _) = parse(text.as_bytes()).err().unwrap();
+            assert!(fault.contains(sentence), "{sentence}: {fault}");
+        }
+    }
+
+    /// Whatever byte of a private key is another: it is refused, or it is the same key (of which the comment, the check
+    /// numbers that nobody needs and what OpenSSH ignores may differ).
+    #[test]
+    fn a_private_key_whose_parts_do_not_belong_together_is_refused() {
+        for (text, step, least) in [(ED25519, 1, 190), (RSA, 97, 15)] {
+            let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+            let good = BASE64.decode(body.as_bytes()).unwrap();
+            let file = |bytes: &[u8]| {
+                let body = BASE64.encode(bytes);
+                format!(
+                    "-----BEGIN OPENSSH PRIVATE KEY-----\n{body}\n-----END OPENSSH PRIVATE KEY-----\n"
+                )
+            };
+            let recipient = parse(file(&good).as_bytes()).unwrap().remove(0).recipient;
+            let mut refused = 0;
+            for i in (0..good.len()).step_by(step) {
+                let mut changed = good.clone();
+                changed[i] ^= 1;
+                match parse(file(&changed).as_bytes()) {
+                    Ok(read) => assert_eq!(read[0].recipient, recipient, "{i}"),
+                    Err(_) => refused += 1,
+                }
+                assert!(parse(file(&good[..i]).as_bytes()).is_err(), "cut at {i}");
+            }
+            assert!(refused >= least, "{refused}");
+            assert!(parse(file(&[&good[..], &[8]].concat()).as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_secret_key_of_age_has_one_spelling() {
+        let upper = |key: &[u8]| {
+            let hrp = bech32::Hrp::parse("age-secret-key-").unwrap();
+            bech32::encode_upper::<Bech32>(hrp, key).unwrap()
+        };
+        assert!(parse(upper(&[9; 32]).as_bytes()).is_ok());
+        for bad in [
+            upper(&[9; 31]),
+            upper(&[9; 33]),
+            upper(&[9; 32]).to_lowercase(),
+            SECRET.replace("5J33", "5J34"),
+            PADDED.into(),
+        ] {
+            let (fault, _) = parse(bad.as_bytes()).err().unwrap();
+            assert!(
+                fault.contains("something else than a secret key"),
+                "{fault}"
+            );
+        }
     }
 }

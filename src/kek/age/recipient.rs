@@ -78,7 +78,12 @@ impl Recipient {
     /// A key of age. `None`: nothing can be wrapped for it.
     pub(super) fn of_x25519(key: [u8; POINT]) -> Option<Recipient> {
         let text = bech32::encode_lower::<Bech32>(Hrp::parse(HRP).ok()?, &key).ok()?;
-        Recipient::tried(text, KeyType::X25519, &key, PublicKey::Curve(KeyType::X25519, key))
+        Recipient::tried(
+            text,
+            KeyType::X25519,
+            &key,
+            PublicKey::Curve(KeyType::X25519, key),
+        )
     }
 
     /// A public key of SSH. `Ok(None)`: nothing can be wrapped for it.
@@ -138,7 +143,9 @@ fn x25519(text: &str) -> Option<[u8; POINT]> {
     if parsed.byte_iter().len() != POINT {
         return None;
     }
-    key.iter_mut().zip(parsed.byte_iter()).for_each(|(to, byte)| *to = byte);
+    key.iter_mut()
+        .zip(parsed.byte_iter())
+        .for_each(|(to, byte)| *to = byte);
     let again = bech32::encode_lower::<Bech32>(Hrp::parse(HRP).ok()?, &key).ok()?;
     (again == text).then_some(key)
 }
@@ -162,7 +169,14 @@ fn ssh_line(line: &str) -> Result<Recipient, Fault> {
     let not_whole = || (format!("'{said}' is no whole public key"), HINT);
     let bytes = BASE64.decode(key.as_bytes()).map_err(|_| not_whole())?;
     match Recipient::of_ssh(&bytes) {
-        Ok(Some(read)) if read.text.split_once(' ').is_some_and(|(name, _)| name == kind) => Ok(read),
+        Ok(Some(read))
+            if read
+                .text
+                .split_once(' ')
+                .is_some_and(|(name, _)| name == kind) =>
+        {
+            Ok(read)
+        }
         Ok(Some(_)) => Err(not_whole()),
         Ok(None) => {
             let fault = format!("'{said}' is a key that nothing can be wrapped for");
@@ -171,7 +185,10 @@ fn ssh_line(line: &str) -> Result<Recipient, Fault> {
         Err(Refused::TooLarge) => Err((format!("'{said}' has more than 4,096 bits"), HINT)),
         Err(Refused::TooSmall) => Err((format!("'{said}' has fewer than 2,048 bits"), HINT)),
         Err(Refused::Type(kind)) => {
-            let fault = format!("'{said}' is of the kind {}, which is not taken", shorten(&kind));
+            let fault = format!(
+                "'{said}' is of the kind {}, which is not taken",
+                shorten(&kind)
+            );
             Err((fault, HINT))
         }
         Err(_) => Err(not_whole()),
@@ -182,7 +199,7 @@ fn ssh_line(line: &str) -> Result<Recipient, Fault> {
 pub(super) mod tests {
     use super::*;
 
-    /// The public keys of age's own examples (age 0.12, src/native/x25519.rs, src/ssh/recipient.rs).
+    /// The public keys of the examples of rage (src/native/x25519.rs, src/ssh/recipient.rs).
     pub(in super::super) const X25519: &str =
         "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
     pub(in super::super) const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN alice@rust";
@@ -200,8 +217,133 @@ pub(super) mod tests {
             key.name(),
             "ssh-ed25519 SHA256:PYX4o9UfGwCwG76hFcLAEkmMS0PtIBtV9MNmVgW16Oc"
         );
+        let key = Recipient::parse(include_str!("../../../tests/support/age/rsa-2048.pub"));
+        assert_eq!(
+            key.unwrap().name(),
+            "ssh-rsa SHA256:AvQ6tw9yZUgvKD8KnNXGpxqBUouV0XSUtF1JEhSzAr0"
+        );
+        let key = Recipient::parse(ED25519).unwrap();
         let bare = ED25519.strip_suffix(" alice@rust").unwrap();
         assert_eq!(key, Recipient::parse(bare).unwrap());
+    }
+
+    /// A line of SSH with these fields.
+    fn line(name: &str, fields: &[&[u8]]) -> String {
+        let mut bytes = Vec::new();
+        for field in [&[name.as_bytes()], fields].concat() {
+            bytes.extend_from_slice(&(field.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(field);
+        }
+        format!("{name} {}", BASE64.encode(&bytes))
+    }
+
+    /// A modulus of this many bits, all of which are one.
+    fn ones(bits: usize) -> Vec<u8> {
+        let mut n = vec![0xFF; bits / 8 + 1];
+        n[0] = ((1u16 << (bits % 8)) - 1) as u8;
+        n
+    }
+
+    #[test]
+    fn keys_of_ssh_are_taken_whole_and_within_bounds() {
+        const E: &[u8] = &[1, 0, 1];
+        let mut even = ones(2048);
+        even[256] = 0xFE;
+        for (text, sentence) in [
+            (line("ssh-rsa", &[E, &ones(2048)]), None),
+            (line("ssh-rsa", &[E, &ones(3071)]), None),
+            (line("ssh-rsa", &[E, &ones(4096)]), None),
+            (
+                line("ssh-rsa", &[E, &ones(2047)]),
+                Some("fewer than 2,048 bits"),
+            ),
+            (
+                line("ssh-rsa", &[E, &ones(4097)]),
+                Some("more than 4,096 bits"),
+            ),
+            (
+                line("ssh-rsa", &[&[], &ones(2048)]),
+                Some("no whole public key"),
+            ),
+            (
+                line("ssh-rsa", &[&[0x81], &ones(2048)]),
+                Some("no whole public key"),
+            ),
+            (
+                line("ssh-rsa", &[E, &[0; 257]]),
+                Some("no whole public key"),
+            ),
+            (line("ssh-rsa", &[E]), Some("no whole public key")),
+            (
+                line("ssh-rsa", &[E, &ones(2048), b"x"]),
+                Some("no whole public key"),
+            ),
+            (
+                line("ssh-rsa", &[&[1], &ones(2048)]),
+                Some("nothing can be wrapped for"),
+            ),
+            (
+                line("ssh-rsa", &[&[2], &ones(2048)]),
+                Some("nothing can be wrapped for"),
+            ),
+            (
+                line("ssh-rsa", &[E, &even]),
+                Some("nothing can be wrapped for"),
+            ),
+            (
+                line("ssh-ed25519", &[&[3; 31]]),
+                Some("no whole public key"),
+            ),
+            (
+                line("ssh-ed25519", &[&[3; 33]]),
+                Some("no whole public key"),
+            ),
+            // No point of the curve, and the neutral one.
+            (
+                line("ssh-ed25519", &[&[&[2][..], &[0; 31]].concat()]),
+                Some("no whole public key"),
+            ),
+            (
+                line("ssh-ed25519", &[&[&[1][..], &[0; 31]].concat()]),
+                Some("no whole public key"),
+            ),
+            (
+                line("ssh-dss", &[]),
+                Some("of the kind ssh-dss, which is not taken"),
+            ),
+            (
+                ED25519.replace("ssh-ed25519", "ssh-rsa"),
+                Some("no whole public key"),
+            ),
+        ] {
+            let read = Recipient::parse(&text).map_err(|(fault, _)| fault);
+            match (read, sentence) {
+                (Ok(read), None) => assert!(read.name().starts_with("ssh-rsa SHA256:")),
+                (Err(fault), Some(sentence)) => assert!(fault.contains(sentence), "{fault}"),
+                (read, _) => panic!("{text}: {read:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_of_age_has_one_spelling_and_is_of_use() {
+        let of =
+            |key: &[u8]| bech32::encode_lower::<Bech32>(Hrp::parse(HRP).unwrap(), key).unwrap();
+        let other = |hrp: &str| bech32::encode_lower::<Bech32>(Hrp::parse(hrp).unwrap(), &[9; 32]);
+        assert!(Recipient::parse(&of(&[9; 32])).is_ok());
+        let neutral = Recipient::parse(&of(&[0; 32])).unwrap_err().0;
+        assert!(neutral.contains("nothing can be wrapped for"), "{neutral}");
+        let sum = bech32::encode_lower::<bech32::Bech32m>(Hrp::parse(HRP).unwrap(), &[9; 32]);
+        for text in [
+            of(&[9; 31]),
+            of(&[9; 33]),
+            of(&[]),
+            of(&[9; 32]).to_uppercase(),
+            other("agf").unwrap(),
+            sum.unwrap(),
+        ] {
+            assert!(Recipient::parse(&text).is_err(), "{text}");
+        }
     }
 
     #[test]

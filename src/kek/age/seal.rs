@@ -81,8 +81,7 @@ impl PublicKey {
                 let public = OaepPublicEncryptingKey::new(public.clone()).ok()?;
                 let mut sealed = vec![0; public.ciphertext_size()];
                 let label = label(file_id);
-                let done =
-                    public.encrypt(&OAEP_SHA256_MGF1SHA256, key, &mut sealed, Some(&label));
+                let done = public.encrypt(&OAEP_SHA256_MGF1SHA256, key, &mut sealed, Some(&label));
                 let whole = done.is_ok_and(|done| done.len() == public.ciphertext_size());
                 whole.then_some(sealed)
             }
@@ -210,7 +209,12 @@ mod tests {
             // And what somebody sealed with such a point opens nothing.
             let secret = SecretKey::Curve(KeyType::X25519, pool.copy(&[5; POINT]).unwrap());
             let sealed = [&point[..], &[0; KEY + TAG]].concat();
-            assert!(secret.open(&pool, &[7; FILE_ID], &sealed).unwrap().is_none());
+            assert!(
+                secret
+                    .open(&pool, &[7; FILE_ID], &sealed)
+                    .unwrap()
+                    .is_none()
+            );
         }
     }
 

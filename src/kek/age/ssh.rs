@@ -56,14 +56,19 @@ pub(super) struct Private {
 enum Parts<'a> {
     Ed25519(&'a [u8; POINT]),
     /// Without leading zeroes.
-    Rsa { n: &'a [u8], e: &'a [u8] },
+    Rsa {
+        n: &'a [u8],
+        e: &'a [u8],
+    },
 }
 
 /// The type's name, and the key, of a public key's bytes.
 ///
 /// # Errors
 /// It is another type, not whole, or RSA of a length that is not taken.
-pub(super) fn public(bytes: &[u8]) -> std::result::Result<(&'static str, KeyType, PublicKey), Refused> {
+pub(super) fn public(
+    bytes: &[u8],
+) -> std::result::Result<(&'static str, KeyType, PublicKey), Refused> {
     match parts(bytes)? {
         Parts::Ed25519(point) => {
             let key = PublicKey::of_ed25519(*point).ok_or(Refused::NotWhole)?;
@@ -272,7 +277,10 @@ fn exponent(pool: &SecretPool, d: &[u8], prime: &[u8]) -> Result<SecretBytes> {
     }
     let mut rest = pool.zeroed(prime.len())?;
     let mut less = pool.zeroed(prime.len())?;
-    for bit in d.iter().flat_map(|byte| (0..8).rev().map(move |i| byte >> i & 1)) {
+    for bit in d
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |i| byte >> i & 1))
+    {
         // rest = 2 * rest + bit, with the bit that falls out in `carry`; less = rest - modulus.
         let (mut carry, mut borrow) = (bit, 0);
         for i in (0..rest.len()).rev() {
@@ -328,7 +336,9 @@ fn tagged<'a>(rest: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
         if bytes.len() > 2 {
             return None;
         }
-        length = bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+        length = bytes
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
         behind = after;
     }
     let (value, behind) = behind.split_at_checked(length)?;
@@ -348,8 +358,14 @@ fn string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 /// Takes a number that is above zero, in its one spelling, off the front; without the zero before a first bit.
 fn mpint<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     match string(rest)? {
-        [0, number @ ..] => number.first().is_some_and(|first| *first >= 0x80).then_some(number),
-        number => number.first().is_some_and(|first| *first < 0x80).then_some(number),
+        [0, number @ ..] => number
+            .first()
+            .is_some_and(|first| *first >= 0x80)
+            .then_some(number),
+        number => number
+            .first()
+            .is_some_and(|first| *first < 0x80)
+            .then_some(number),
     }
 }
 
@@ -368,7 +384,11 @@ mod tests {
             (&[0x80, 0x00], &[0x80, 0x01], &[0, 0]),
             (&[], &[7], &[0]),
         ] {
-            assert_eq!(*exponent(&pool, d, prime).unwrap(), *wanted, "{d:?} {prime:?}");
+            assert_eq!(
+                *exponent(&pool, d, prime).unwrap(),
+                *wanted,
+                "{d:?} {prime:?}"
+            );
         }
     }
 

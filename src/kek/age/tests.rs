@@ -1,19 +1,27 @@
-//! The KEK over identities that are made here, and over an age file that another program wrote.
+//! The KEK over identities that are made here, and over what another program sealed for keys that other programs made.
 
 use super::*;
 use crate::secret_source::{Held, SecretRef};
-use age::secrecy::ExposeSecret;
+use bech32::{Bech32, Hrp};
 use std::time::Duration;
 
 const FILE: [u8; FILE_ID] = [7; FILE_ID];
 const DEK: [u8; KEY] = [9; KEY];
 
+fn held(pool: &SecretPool, secret: &[u8]) -> SecretRef {
+    SecretRef::Held(Held::new(pool.copy(secret).unwrap()))
+}
+
 /// A recipient, and its secret key as a file of it.
-fn pair(pool: &SecretPool) -> (Recipient, SecretRef) {
-    let key = age::x25519::Identity::generate();
-    let text = key.to_string();
-    let held = Held::new(pool.copy(text.expose_secret().as_bytes()).unwrap());
-    (key.to_public().into(), SecretRef::Held(held))
+pub(super) fn pair(pool: &SecretPool) -> (Recipient, SecretRef) {
+    let scalar = pool.random(KEY).unwrap();
+    let hrp = Hrp::parse("age-secret-key-").unwrap();
+    let text = bech32::encode_upper::<Bech32>(hrp, &scalar).unwrap();
+    let public = seal::x25519_public(&scalar).unwrap();
+    (
+        Recipient::of_x25519(public).unwrap(),
+        held(pool, text.as_bytes()),
+    )
 }
 
 fn kek(recipients: &[&Recipient], identity: Option<&SecretRef>) -> AgeKek {
@@ -71,79 +79,96 @@ fn without_an_identity_it_wraps_and_does_not_open() {
 }
 
 #[test]
-fn an_age_file_that_holds_something_else_opens_nothing() {
+fn what_is_sealed_otherwise_opens_nothing() {
     let pool = SecretPool::new();
     let (a, of_a) = pair(&pool);
-    let opens = kek(&[&a], Some(&of_a));
+    let (b, _) = pair(&pool);
+    let opens = kek(&[&a, &b], Some(&of_a));
     let good = wrap(&pool, &opens);
-    let (head, file) = good.blob.split_at(crate::envelope::LOCAL_BLOB);
-    let mut bad: Vec<Vec<u8>> = [0, 1, KEY - 1, KEY + 1, 4096]
+    let (head, sealed) = good.blob.split_at(crate::envelope::LOCAL_BLOB);
+    let both = [a, b];
+    let mut bad: Vec<Vec<u8>> = [0, 1, KEY - 1, KEY + 1, 400]
         .iter()
-        .map(|&n| seal(std::slice::from_ref(&a), &vec![5; n]).unwrap())
+        .map(|&n| super::seal(&both, &FILE, &vec![5; n]).unwrap())
         .collect();
-    // Cut at every length, and changed at every byte.
-    bad.extend((1..file.len()).map(|n| file[..n].to_vec()));
-    bad.extend((0..file.len()).map(|i| {
-        let mut changed = file.to_vec();
+    // Cut at every length, and changed at every byte of the head and of the first recipient.
+    bad.extend((1..sealed.len()).map(|n| sealed[..n].to_vec()));
+    bad.extend((1..2 + 35 + 80).map(|i| {
+        let mut changed = sealed.to_vec();
         changed[i] ^= 1;
         changed
     }));
-    bad.push([file, b"x"].concat());
-    // One for the same recipient with another data key: what everybody can write.
-    bad.push(seal(std::slice::from_ref(&a), &[5; KEY]).unwrap());
-    for (i, file) in bad.iter().enumerate() {
+    bad.push([sealed, b"x"].concat());
+    // For the same recipients: another data key, which everybody can write, and the same one for another file.
+    bad.push(super::seal(&both, &FILE, &[5; KEY]).unwrap());
+    let key = super::open(&pool, &opens.identities(&pool).unwrap(), &FILE, sealed);
+    bad.push(super::seal(&both, &[8; FILE_ID], &key.unwrap().unwrap()).unwrap());
+    for (i, sealed) in bad.iter().enumerate() {
         let stanza = Stanza {
-            blob: [head, file].concat(),
+            blob: [head, sealed].concat(),
             ..good.clone()
         };
         assert_eq!(unwrap(&pool, &opens, &stanza).unwrap(), None, "{i}");
     }
+    let mut newer = good.clone();
+    newer.blob[head.len()] = 2;
+    let e = unwrap(&pool, &opens, &newer).unwrap_err();
+    assert_eq!(e.kind(), Kind::UnsupportedVersion);
+    assert!(e.to_string().contains("has version 2"), "{e}");
 }
+
+const RSA_4096: &str = include_str!("../../../tests/support/age/rsa-4096.pub");
 
 #[test]
 fn as_many_of_the_longest_recipients_as_are_taken_fit_a_stanza() {
-    let line = include_str!("../../../tests/support/age/rsa-4096.pub");
-    let longest = Recipient::parse(line.trim()).unwrap();
-    let file = seal(&vec![longest; recipient::MAX_RECIPIENTS], &DEK).unwrap();
-    assert!(file.len() <= data_key::MAX_CIPHERTEXT, "{}", file.len());
+    let longest = Recipient::parse(RSA_4096.trim()).unwrap();
+    let most = vec![longest; recipient::MAX_RECIPIENTS];
+    let sealed = super::seal(&most, &FILE, &DEK).unwrap();
+    assert!(sealed.len() <= data_key::MAX_CIPHERTEXT, "{}", sealed.len());
+    assert_eq!(
+        wrapped::read(&sealed).unwrap().len(),
+        recipient::MAX_RECIPIENTS
+    );
 }
 
-/// Public line, secret file, and an age file with the bytes 0 to 31, which age 1.1.1 wrote (tests/support/age/README.md).
-const OF_ANOTHER_PROGRAM: [(&str, &[u8], &[u8]); 3] = [
+/// Public line and secret file (tests/support/age/README.md).
+const OF_OTHER_PROGRAMS: [(&str, &[u8]); 5] = [
     (
-        "",
+        "age1wty87pwk89vqtx772rw7zpwmpwkgqk4c0stz0s2e8qt95rdgvq0s0gfsha",
         include_bytes!("../../../tests/support/age/identity.txt"),
-        include_bytes!("../../../tests/support/age/x25519.age"),
     ),
     (
         include_str!("../../../tests/support/age/ed25519.pub"),
         include_bytes!("../../../tests/support/age/ed25519"),
-        include_bytes!("../../../tests/support/age/ed25519.age"),
     ),
     (
-        include_str!("../../../tests/support/age/rsa-4096.pub"),
+        RSA_4096,
         include_bytes!("../../../tests/support/age/rsa-4096"),
-        include_bytes!("../../../tests/support/age/rsa-4096.age"),
+    ),
+    (
+        RSA_2048,
+        include_bytes!("../../../tests/support/age/rsa-2048.pem"),
+    ),
+    (
+        RSA_2048,
+        include_bytes!("../../../tests/support/age/rsa-2048.pk8"),
     ),
 ];
+const RSA_2048: &str = include_str!("../../../tests/support/age/rsa-2048.pub");
 
 #[test]
-fn what_the_program_age_wrote_is_opened_for_each_kind_of_key() {
+fn what_another_program_sealed_is_opened_for_each_type_of_key() {
     let pool = SecretPool::new();
     let wanted: Vec<u8> = (0..KEY as u8).collect();
-    for (public, secret, file) in OF_ANOTHER_PROGRAM {
-        let source = SecretRef::Held(Held::new(pool.copy(secret).unwrap()));
+    let sealed = include_bytes!("../../../tests/support/age/sealed");
+    for (public, secret) in OF_OTHER_PROGRAMS {
+        let source = held(&pool, secret);
         let identities = identity::read(&pool, &source, &mut Vec::new()).unwrap();
-        let opened = open(&pool, &identities, file).unwrap().unwrap();
-        assert_eq!(*opened, *wanted, "{public}");
-        if !public.is_empty() {
-            assert_eq!(
-                identities[0].recipient,
-                Recipient::parse(public.trim()).unwrap()
-            );
-        }
-        // And the whole way here, for the same kind of key.
-        let recipient = identities[0].recipient.clone();
+        let recipient = Recipient::parse(public.trim()).unwrap();
+        assert_eq!(identities[0].recipient, recipient);
+        let opened = super::open(&pool, &identities, &FILE, sealed).unwrap();
+        assert_eq!(*opened.unwrap(), *wanted, "{public}");
+        // And the whole way here, for the same key.
         let opens = kek(&[&recipient], Some(&source));
         opens.probe(&pool, soon()).unwrap();
         let stanza = wrap(&pool, &opens);

@@ -131,7 +131,13 @@ mod tests {
 
     #[test]
     fn everything_else_is_refused() {
-        let good = write([one(KeyType::SshRsa, &[3; 300]), one(KeyType::X25519, &[1; 80])].into_iter());
+        let good = write(
+            [
+                one(KeyType::SshRsa, &[3; 300]),
+                one(KeyType::X25519, &[1; 80]),
+            ]
+            .into_iter(),
+        );
         for n in 0..good.len() {
             assert_eq!(read(&good[..n]), Err(Unread::Broken), "cut at {n}");
         }
@@ -152,9 +158,18 @@ mod tests {
             ("an unknown type", with(2, 4)),
             ("a length of another type", with(2, 1)),
             ("a longer one than there is", with(35, 0xFF)),
-            ("RSA below 2,048 bits", write([one(KeyType::SshRsa, &[3; 255])].into_iter())),
-            ("RSA above 4,096 bits", write([one(KeyType::SshRsa, &[3; 513])].into_iter())),
-            ("X25519 of 79 bytes", write([one(KeyType::X25519, &[3; 79])].into_iter())),
+            (
+                "RSA below 2,048 bits",
+                write([one(KeyType::SshRsa, &[3; 255])].into_iter()),
+            ),
+            (
+                "RSA above 4,096 bits",
+                write([one(KeyType::SshRsa, &[3; 513])].into_iter()),
+            ),
+            (
+                "X25519 of 79 bytes",
+                write([one(KeyType::X25519, &[3; 79])].into_iter()),
+            ),
         ] {
             assert_eq!(read(&bytes), Err(Unread::Broken), "{why}");
         }
