@@ -113,7 +113,8 @@ fn parts(bytes: &[u8]) -> std::result::Result<Parts<'_>, Refused> {
 /// It holds none, or one that is not taken.
 pub(super) fn private(pool: &SecretPool, text: &str) -> std::result::Result<Private, Refused> {
     let (label, body) = pem(text).ok_or(Refused::NotWhole)?;
-    if label == "ENCRYPTED PRIVATE KEY" || body.contains("ENCRYPTED") {
+    // PKCS #8, and the head that OpenSSL's old format has (RFC 1421); base64 has no colon.
+    if label == "ENCRYPTED PRIVATE KEY" || body.contains("Proc-Type:") {
         return Err(Refused::Encrypted);
     }
     let bytes = || decode(pool, body)?.ok_or(Refused::NotWhole);
@@ -185,7 +186,7 @@ fn openssh_secret(
     match public {
         Parts::Ed25519(point) if name == ED25519.as_bytes() => match ed25519_fields(rest) {
             Some((first, seed, second)) if first == *point && second == *point => {
-                ed25519(pool, seed, *point)
+                ed25519(pool, seed, point)
             }
             _ => Ok(None),
         },
