@@ -5,8 +5,8 @@
 #![no_main]
 
 use keyring_ward::kek::age::identity;
-use keyring_ward::kek::age::recipient::{MAX_RECIPIENTS, Recipient};
-use keyring_ward::kek::age::wrapped::{read, write};
+use keyring_ward::kek::age::recipient::Recipient;
+use keyring_ward::kek::age::wrapped::{MAX_RECIPIENTS, read, write};
 use keyring_ward::secret::SecretPool;
 use libfuzzer_sys::fuzz_target;
 

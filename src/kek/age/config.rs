@@ -2,7 +2,8 @@
 //!
 //! Owns the bounds on both. It must never ask for a secret to wrap: a KEK for recovery has its secret elsewhere.
 
-use super::recipient::{MAX_RECIPIENTS, Recipient};
+use super::recipient::Recipient;
+use super::wrapped::MAX_RECIPIENTS;
 use super::{AgeKek, NAME};
 use crate::error::Result;
 use crate::kek::Kek;

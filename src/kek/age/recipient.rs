@@ -14,8 +14,6 @@ use data_encoding::{BASE64, BASE64_NOPAD};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// Most recipients of one KEK: as many of the longest (RSA with 4,096 bits) fit into a stanza.
-pub const MAX_RECIPIENTS: usize = 8;
 /// Longest text of a recipient in bytes; an RSA key of 4,096 bits has about 730, its comment may follow.
 const MAX_TEXT: usize = 1024;
 /// What age's public keys begin with.

@@ -122,12 +122,12 @@ const RSA_4096: &str = include_str!("../../../tests/support/age/rsa-4096.pub");
 #[test]
 fn as_many_of_the_longest_recipients_as_are_taken_fit_a_stanza() {
     let longest = Recipient::parse(RSA_4096.trim()).unwrap();
-    let most = vec![longest; recipient::MAX_RECIPIENTS];
+    let most = vec![longest; wrapped::MAX_RECIPIENTS];
     let sealed = super::seal(&most, &FILE, &DEK).unwrap();
     assert!(sealed.len() <= data_key::MAX_CIPHERTEXT, "{}", sealed.len());
     assert_eq!(
         wrapped::read(&sealed).unwrap().len(),
-        recipient::MAX_RECIPIENTS
+        wrapped::MAX_RECIPIENTS
     );
 }
 

@@ -3,12 +3,13 @@
 //! Owns the layout (docs/reference/format.md, stanza of `age`) and its bounds. It must never guess: what is not exactly of
 //! this layout is refused.
 
-use super::recipient::MAX_RECIPIENTS;
 use super::seal::KeyType;
 use crate::kek::data_key::MAX_CIPHERTEXT;
 
 /// The layout's version.
 pub const VERSION: u8 = 1;
+/// Most recipients of one KEK: as many of the longest (RSA with 4,096 bits) fit into a stanza.
+pub const MAX_RECIPIENTS: usize = 8;
 /// Length of a public key's hash in bytes.
 pub const ID: usize = 32;
 /// Version and count.
