@@ -148,6 +148,8 @@ enum Mood {
     Refused,
     /// It is dead for so many calls, and good then.
     DeadFor(u32),
+    /// It gives something else, and says nothing.
+    Lies,
 }
 
 /// A KEK on no machine: it wraps in clear, and only what it is asked counts.
@@ -201,6 +203,7 @@ impl Kek for Fake {
                 std::thread::sleep(budget.deadline().remaining());
                 return fail(Kind::Timeout, "it did not answer in time");
             }
+            Mood::Lies => return Ok(Unwrapped::Opened(pool.copy(&[0xEE; 32])?)),
             Mood::Good | Mood::DeadFor(_) => {}
         }
         let (part, bound) = stanza.blob.split_at(32);
@@ -275,7 +278,13 @@ fn wrapped(names: &[&'static str], threshold: u8) -> (SecretBytes, Vec<Stanza>) 
 }
 
 fn open(keks: &Keks, stanzas: &[Stanza], total: Duration) -> Result<keyring_ward::kek::Opened> {
-    keks.open(&SecretPool::new(), &FILE, stanzas, Deadline::after(total))
+    keks.open(
+        &SecretPool::new(),
+        &FILE,
+        stanzas,
+        &|_| true,
+        Deadline::after(total),
+    )
 }
 
 /// The first KEK in each mood, the second well: it opens, and the first one's trouble is a warning.
@@ -510,8 +519,41 @@ fn stanzas_that_do_not_belong_together_are_refused_by_name() {
     // Another file's stanza.
     let pool = SecretPool::new();
     let keks = fakes(&well, 1).keks;
-    let e = keks.open(&pool, &[8; 16], &whole, Deadline::after(second));
+    let e = keks.open(&pool, &[8; 16], &whole, &|_| true, Deadline::after(second));
     assert_eq!(e.map(drop).unwrap_err().kind(), Kind::WrongKek);
+}
+
+/// A KEK that gives something wrong, or a share that is, ends nothing where others give what is right.
+#[test]
+fn a_kek_that_lies_does_not_end_an_opening() {
+    use Mood::{Good, Lies};
+    const ABC: [&str; 3] = ["a", "b", "c"];
+    for (moods, threshold, opens) in [
+        ([Lies, Good, Good], 1, true),
+        ([Lies, Lies, Lies], 1, false),
+        ([Lies, Good, Good], 2, true),
+        ([Good, Lies, Good], 2, true),
+        ([Good, Lies, Lies], 2, false),
+        ([Good, Lies, Good], 3, false),
+    ] {
+        let (dek, stanzas) = wrapped(&ABC, threshold);
+        let moods: Vec<_> = ABC.into_iter().zip(moods).collect();
+        let keks = fakes(&moods, threshold).keks;
+        let proof = |found: &SecretBytes| found[..] == dek[..];
+        let opened = keks.open(&SecretPool::new(), &FILE, &stanzas, &proof, soon());
+        match (opened, opens) {
+            (Ok(opened), true) => {
+                assert_eq!(opened.dek[..], dek[..]);
+                let used = opened.used.iter();
+                assert!({ used }.all(|u| moods[u.member].1 == Good), "{moods:?}");
+                let liar = moods.iter().find(|(_, mood)| *mood == Lies).unwrap().0;
+                let said = opened.warnings.join(" ");
+                assert!(said.contains(&format!("The KEK '{liar}'")), "{said}");
+            }
+            (Err(e), false) => assert_eq!(e.kind(), Kind::Tampered, "{moods:?}: {e}"),
+            (opened, _) => panic!("{moods:?}, {threshold}: {:?}", opened.map(drop)),
+        }
+    }
 }
 
 /// Wrapping is all or nothing: one KEK that can't, and no stanza is given.

@@ -32,7 +32,7 @@ mod web;
 mod wrapping;
 
 pub use keks::{Keks, Used};
-pub use rounds::Opened;
+pub use rounds::{Opened, Proof};
 pub use search::open_dek;
 pub use settings::KekConfig;
 

@@ -1,9 +1,9 @@
 //! Opening: which KEKs are tried, in which order, how often and how long.
 //!
 //! Owns the rounds. Each KEK gets one attempt in each round, and a third of the time that is left at most, so that a dead
-//! one does not starve the next; rounds go on until enough parts are there, until nothing more can be expected, or until
-//! the deadline. What was refused is not tried again. It must never try a recovery KEK for a server, and never take a part
-//! for more than the configured threshold makes it.
+//! one does not starve the next; rounds go on until parts are there that give the DEK, until nothing more can be expected,
+//! or until the deadline. What was refused is not tried again. It must never try a recovery KEK for a server, never take a
+//! part for more than the configured threshold makes it, and never end at a KEK that gives something wrong.
 
 use super::Budget;
 use super::keks::{Keks, Used};
@@ -16,9 +16,12 @@ use crate::error::{Error, Kind, Result};
 use crate::format::stanza::{Share, Stanza};
 use crate::secret::{SecretBytes, SecretPool};
 
+/// Says of a DEK whether it is the keyring's: the header's MAC fits.
+pub type Proof<'a> = dyn Fn(&SecretBytes) -> bool + 'a;
+
 /// A DEK, and what gave it.
 pub struct Opened {
-    /// The DEK. Nothing has proved it yet: that is the header's MAC.
+    /// The DEK. That of a list of KEKs has passed the proof; what a lone KEK gives, the caller holds against it.
     pub dek: SecretBytes,
     /// The KEKs that gave it: one, or as many as the threshold.
     pub used: Vec<Used>,
@@ -27,19 +30,20 @@ pub struct Opened {
 }
 
 impl Keks {
-    /// Finds the DEK.
+    /// Finds the DEK. Of several KEKs one that gives something wrong is no reason not to ask the next.
     ///
     /// # Errors
-    /// WrongKek: none fits. Tampered: the file asks for less than is configured, or its shares don't belong together. The
-    /// KEKs' own errors; with several KEKs one that has them all.
+    /// WrongKek: none fits. Tampered: the file asks for less than is configured, its shares don't belong together, or what
+    /// they give is not proved. The KEKs' own errors; with several KEKs one that has them all.
     pub fn open(
         &self,
         pool: &SecretPool,
         file_id: &[u8; FILE_ID],
         stanzas: &[Stanza],
+        proof: &Proof<'_>,
         deadline: Deadline,
     ) -> Result<Opened> {
-        open(self, pool, file_id, stanzas, deadline)
+        open(self, pool, file_id, stanzas, proof, deadline)
     }
 }
 
@@ -48,6 +52,7 @@ fn open(
     pool: &SecretPool,
     file_id: &[u8; FILE_ID],
     stanzas: &[Stanza],
+    proof: &Proof<'_>,
     deadline: Deadline,
 ) -> Result<Opened> {
     let split = split_of(stanzas)?;
@@ -70,6 +75,7 @@ fn open(
         file_id,
         stanzas,
         split,
+        proof,
         parts: Vec::new(),
         budget: Budget::new(deadline),
         deadline,
@@ -132,9 +138,9 @@ enum Attempt {
     MayPass(Error),
 }
 
-/// A part that was opened, with the share's number; `None`: the whole DEK.
+/// A share that was opened.
 struct Given {
-    number: Option<u8>,
+    number: u8,
     part: SecretBytes,
     used: Used,
 }
@@ -145,6 +151,7 @@ struct Rounds<'a> {
     file_id: &'a [u8; FILE_ID],
     stanzas: &'a [Stanza],
     split: Option<Share>,
+    proof: &'a Proof<'a>,
     parts: Vec<Given>,
     budget: Budget,
     deadline: Deadline,
@@ -170,8 +177,13 @@ impl Rounds<'_> {
                 errors.retain(|(m, _)| *m != member);
                 match attempt {
                     Attempt::Part(found) => {
-                        if let Some(opened) = self.take(member, found, &errors)? {
-                            return Ok(opened);
+                        if let Some((dek, used)) = self.take(member, found)? {
+                            let warnings = self.warnings(&errors, &used);
+                            return Ok(Opened {
+                                dek,
+                                used,
+                                warnings,
+                            });
                         }
                     }
                     Attempt::Refused(e) => errors.push((member, e)),
@@ -192,7 +204,7 @@ impl Rounds<'_> {
     fn candidates(&self, member: &Member) -> Vec<(usize, &Stanza)> {
         let mut all = self.keks.candidates(member, self.stanzas);
         all.retain(|(_, stanza)| match stanza.share() {
-            Some(share) => self.parts.iter().all(|p| p.number != Some(share.number)),
+            Some(share) => self.parts.iter().all(|p| p.number != share.number),
             // The whole DEK by one KEK alone: where a threshold is configured, only a KEK that is to hold no share has it.
             None => member.number.is_none(),
         });
@@ -210,7 +222,7 @@ impl Rounds<'_> {
         let own = self.stanzas.iter().filter(|s| member.is_named_by(s));
         let mut numbers = own.filter_map(|s| Some(s.share()?.number));
         self.parts.iter().any(of_group)
-            || numbers.any(|number| self.parts.iter().any(|p| p.number == Some(number)))
+            || numbers.any(|number| self.parts.iter().any(|p| p.number == number))
     }
 
     fn attempt(&mut self, index: usize) -> Attempt {
@@ -224,6 +236,10 @@ impl Rounds<'_> {
                 || match search(pool, &member.keys, file_id, &own, &mut budget)? {
                     Tried::Found(found) => {
                         let stanza = self.stanzas.get(found.stanza).cloned();
+                        let whole = stanza.as_ref().is_some_and(|s| s.share().is_none());
+                        if whole && !(self.proof)(&found.dek) {
+                            return Err(unproved("what it gave is not this keyring's DEK"));
+                        }
                         Ok((found, stanza))
                     }
                     Tried::Refused => Err(refused(&member.keys)),
@@ -238,41 +254,46 @@ impl Rounds<'_> {
         }
     }
 
-    /// Takes a part; the DEK where that is enough.
-    fn take(
-        &mut self,
-        member: usize,
-        found: Found,
-        errors: &[(usize, Error)],
-    ) -> Result<Option<Opened>> {
+    /// Takes a part; the DEK where that is enough. A whole one is proved.
+    fn take(&mut self, member: usize, found: Found) -> Result<Option<(SecretBytes, Vec<Used>)>> {
         let used = used(member, &found);
-        let number = self.stanzas[found.stanza].share().map(|share| share.number);
         let part = found.dek;
-        self.parts.push(Given { number, part, used });
-        let is_whole = number.is_none();
-        let shares: Vec<(u8, &SecretBytes)> = (self.parts.iter())
-            .filter_map(|p| Some((p.number?, &p.part)))
-            .collect();
-        let enough = |split: &Share| shares.len() >= usize::from(split.threshold);
-        let dek = match is_whole {
-            true => self.parts.pop().map(|given| given.part),
-            false if self.split.as_ref().is_some_and(enough) => Some(combine(self.pool, &shares)?),
-            false => None,
+        match self.stanzas[found.stanza].share().map(|share| share.number) {
+            None => Ok(Some((part, vec![used]))),
+            Some(number) => {
+                self.parts.push(Given { number, part, used });
+                self.combined()
+            }
+        }
+    }
+
+    /// The DEK by the newest share and as many of the others as are needed: one that is wrong may be among them.
+    fn combined(&self) -> Result<Option<(SecretBytes, Vec<Used>)>> {
+        let (Some(split), Some((newest, others))) = (&self.split, self.parts.split_last()) else {
+            return Ok(None);
         };
-        let Some(dek) = dek else { return Ok(None) };
-        let used = match is_whole {
-            true => vec![used],
-            false => self.parts.iter().map(|p| p.used).collect(),
-        };
-        Ok(Some(Opened {
-            dek,
-            used,
-            warnings: self.warnings(errors),
-        }))
+        // At most 15 others (MAX_SHARES).
+        let sets = (0u32..1 << others.len())
+            .filter(|set| set.count_ones() + 1 == u32::from(split.threshold));
+        for set in sets {
+            let some: Vec<&Given> = (others.iter().enumerate())
+                .filter_map(|(i, given)| (set >> i & 1 == 1).then_some(given))
+                .chain([newest])
+                .collect();
+            let shares: Vec<(u8, &SecretBytes)> = some
+                .iter()
+                .map(|given| (given.number, &given.part))
+                .collect();
+            let dek = combine(self.pool, &shares)?;
+            if (self.proof)(&dek) {
+                return Ok(Some((dek, some.iter().map(|given| given.used).collect())));
+            }
+        }
+        Ok(None)
     }
 
     /// What was wrong with those that were tried before enough had answered, and what a start should tell of the stanzas.
-    fn warnings(&self, errors: &[(usize, Error)]) -> Vec<String> {
+    fn warnings(&self, errors: &[(usize, Error)], used: &[Used]) -> Vec<String> {
         let members = &self.keks.members;
         let mut all: Vec<String> = errors
             .iter()
@@ -281,6 +302,11 @@ impl Rounds<'_> {
                 format!("The KEK '{name}' did not open the keyring, others did: {e}")
             })
             .collect();
+        let is_used = |given: &&Given| used.iter().any(|u| u.member == given.used.member);
+        all.extend(self.parts.iter().filter(|given| !is_used(given)).map(|given| {
+            let name = &members[given.used.member].naming.name;
+            format!("The KEK '{name}' gave a share that is wrong. See that it is whole, and bring it under a new stanza by keyring-ward rekey.")
+        }));
         let has = self.split.map_or(1, |split| split.threshold);
         if has > self.keks.threshold {
             all.push(format!(
@@ -314,6 +340,9 @@ impl Rounds<'_> {
             false => kinds.join(", "),
         };
         let why = match &self.split {
+            Some(split) if self.parts.len() >= usize::from(split.threshold) => {
+                return unproved("the shares that were opened don't give this keyring's DEK");
+            }
             Some(split) => format!(
                 "{} of the {} shares that are needed were opened ({kinds})",
                 self.parts.len(),
@@ -335,6 +364,13 @@ impl Rounds<'_> {
         let hint = format!("{} Nothing was changed.", each.join(" | "));
         Error::new(kind.unwrap_or(unasked), OP, why).hint(hint.trim_start())
     }
+}
+
+/// What was opened is something else.
+fn unproved(why: &str) -> Error {
+    Error::new(Kind::Tampered, OP, why).hint(
+        "The header was changed, or a KEK gives something wrong: restore the file from a backup, or look into that KEK.",
+    )
 }
 
 /// Which of several KEKs' kinds the whole gets: what may pass before what somebody has to mend, a wrong KEK last.

@@ -57,16 +57,26 @@ pub(super) fn open(bytes: &[u8], expected: &Expected<'_>) -> Result<OpenHeader> 
     };
     let parsed = header::parse_header(bytes).map_err(of_place)?;
     let header = &parsed.header;
+    let authenticated = &bytes[..parsed.length - MAC - 4];
+    let proves = |keys: &FileKeys| equal(&keys.header_mac(authenticated), &parsed.mac);
+    let proof = |dek: &SecretBytes| {
+        FileKeys::derive(pool, dek, &header.salt).is_ok_and(|keys| proves(&keys))
+    };
     let opened = (expected.keks)
-        .open(pool, &header.file_id, &header.stanzas, expected.deadline)
+        .open(
+            pool,
+            &header.file_id,
+            &header.stanzas,
+            &proof,
+            expected.deadline,
+        )
         .map_err(|e| match e.kind() {
             Kind::WrongKek | Kind::Tampered => e.at(place),
             // About the KEK, not about this keyring.
             _ => e,
         })?;
     let keys = FileKeys::derive(pool, &opened.dek, &header.salt)?;
-    let authenticated = &bytes[..parsed.length - MAC - 4];
-    if !equal(&keys.header_mac(authenticated), &parsed.mac) {
+    if !proves(&keys) {
         let why = "the header is not authentic: it was changed";
         return Err(of_place(damaged(0, why)));
     }
