@@ -23,6 +23,7 @@ use keyring_ward::status::Status;
 use keyring_ward::status::fields::View;
 use keyring_ward::status::metrics::render;
 use serde_json::{Value, json};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -521,6 +522,48 @@ fn stanzas_that_do_not_belong_together_are_refused_by_name() {
     let keks = fakes(&well, 1).keks;
     let e = keks.open(&pool, &[8; 16], &whole, &|_| true, Deadline::after(second));
     assert_eq!(e.map(drop).unwrap_err().kind(), Kind::WrongKek);
+}
+
+/// While a KEK of a change lets one wait, keys are made as ever.
+#[test]
+fn writers_wait_for_no_kek() {
+    let three = Three::new();
+    three.make(1);
+    let keyring = three.open(&three.config(1)).unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let token = three.place.dir.path().join("token");
+    write_secret(&token, b"hvs.a");
+    let mut json = three.json(1);
+    json["timeout"] = json!(6);
+    json["keks"].as_array_mut().unwrap().push(json!({
+        "name": "late", "provider": "vault", "address": format!("http://{}", silent.local_addr().unwrap()),
+        "key": "mysql", "auth": "token", "token_file": token,
+    }));
+    let config = config(&json).unwrap();
+    let add = || keks::add_serving(&keyring, &config, "late").map(drop);
+    let rekey = || keyring.rekey(&config.keks, false);
+    let changes: [&(dyn Fn() -> Result<()> + Sync); 2] = [&add, &rekey];
+    std::thread::scope(|scope| {
+        for (i, change) in changes.into_iter().enumerate() {
+            let changing = scope.spawn(change);
+            let asked = loop {
+                match silent.accept() {
+                    Ok((asked, _)) => break asked,
+                    Err(_) => assert!(!changing.is_finished(), "the KEK is not asked"),
+                }
+                std::thread::yield_now();
+            };
+            keyring.generate(&[b'w', i as u8], b"", b"AES", 16).unwrap();
+            assert!(!changing.is_finished(), "the change is over");
+            drop(asked);
+            assert!(changing.join().unwrap().is_err());
+        }
+    });
+    // Nothing was changed, and what was made meanwhile is there.
+    drop(keyring);
+    let keyring = three.open(&three.config(1)).unwrap();
+    assert_eq!(keyring.len(), 3);
 }
 
 /// A KEK that gives something wrong, or a share that is, ends nothing where others give what is right.

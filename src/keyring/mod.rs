@@ -64,6 +64,8 @@ pub struct Keyring {
     store: Mutex<Box<dyn Store>>,
     /// Changed by who holds the store.
     sizes: Mutex<Sizes>,
+    /// Held by who changes the KEKs, before the store is: the DEK that the next rekey takes, where one was not admitted.
+    changing: Mutex<Option<SecretBytes>>,
     pool: SecretPool,
     config: Config,
     mode: Mode,

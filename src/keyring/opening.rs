@@ -104,6 +104,7 @@ impl Keyring {
             map: ShardedLock::new(map),
             store: Mutex::new(store),
             sizes: Mutex::new(sizes),
+            changing: Mutex::default(),
             pool: pool.clone(),
             config: config.clone(),
             mode,

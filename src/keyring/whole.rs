@@ -3,6 +3,9 @@
 //! It must never bring a keyring under a DEK that the configuration does not admit, nor move keys onto a token or off it.
 
 use super::*;
+use crate::envelope::fingerprint;
+use crate::kek::Keks;
+use crate::store::{Basis, Rewrapped};
 
 impl Keyring {
     /// Makes the file of a keyring that has none yet.
@@ -57,16 +60,43 @@ impl Keyring {
         self.check_storage(keks)?;
         let list = keks;
         let keks = list.keks(false);
+        let mut prepared = self.changing();
+        let basis = self.basis_to_write()?;
         let holders = self.store().info().holders;
-        self.with_live(|journal, live| {
-            if !keep_dek {
-                allowed(&journal.prepare_dek(&keks)?)?;
-            }
-            journal.rekey(live, keks, keep_dek)
-        })
-        .unwrap_or_else(|| Err(on_the_token()))?;
+        let deadline = Deadline::after(self.config.patience.call);
+        let mut new = None;
+        if !keep_dek {
+            let dek = match prepared.take() {
+                Some(dek) => dek,
+                None => basis.new_dek(&keks, deadline)?,
+            };
+            let dek = new.insert(&*prepared.insert(dek));
+            allowed(&fingerprint(dek)?)?;
+        }
+        let rewrapped = basis.rekey(&keks, new, deadline)?;
+        self.put_under(keks, rewrapped)?;
+        if !keep_dek {
+            *prepared = None;
+        }
         self.tell_who_went(holders, list);
         Ok(())
+    }
+
+    /// One change of the KEKs at a time. Writers wait for none of them, until the file is written.
+    fn changing(&self) -> MutexGuard<'_, Option<SecretBytes>> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn basis_to_write(&self) -> Result<Basis> {
+        match self.writer()?.journal() {
+            Some(journal) => journal.basis_to_write(),
+            None => Err(on_the_token()),
+        }
+    }
+
+    fn put_under(&self, keks: Keks, rewrapped: Rewrapped) -> Result<()> {
+        self.with_live(|journal, live| journal.put_under(live, keks, rewrapped))
+            .unwrap_or_else(|| Err(on_the_token()))
     }
 
     /// A rekey can't wrap for a KEK that no configuration names. Who did not know of it must hear of it: it may have been
@@ -143,11 +173,8 @@ impl Keyring {
             ))
         };
         let deadline = Deadline::after(self.config.patience.call);
-        let under = match self.store().journal() {
-            Some(journal) => journal.is_under(&*new, deadline)?,
-            None => false,
-        };
-        if under {
+        let basis = self.basis()?;
+        if basis.map_or(Ok(false), |basis| basis.is_under(&*new, deadline))? {
             return same(format!(
                 "the keyring is under the {} already",
                 new.describe()
@@ -172,12 +199,13 @@ impl Keyring {
     /// NotFound: there is no file yet. Config: the threshold is another one than the file's. ReadOnly, Io.
     pub fn sync_keks(&self, keks: &KekList, strict: bool) -> Result<Vec<Synced>> {
         self.check_storage(keks)?;
-        let mut synced = Vec::new();
-        let done = self.with_live(|journal, live| {
-            synced = journal.sync(live, keks.keks(false), strict)?;
-            Ok(())
-        });
-        done.unwrap_or_else(|| Err(on_the_token()))?;
+        let keks = keks.keks(false);
+        let _one = self.changing();
+        let basis = self.basis_to_write()?;
+        let (rewrapped, synced) = basis.sync(&keks, strict, self.config.patience.call)?;
+        if let Some(rewrapped) = rewrapped {
+            self.put_under(keks, rewrapped)?;
+        }
         Ok(synced)
     }
 
@@ -187,14 +215,17 @@ impl Keyring {
     /// # Errors
     /// No secret memory.
     pub fn test_keks(&self) -> Result<()> {
-        let test = match self.store().journal() {
-            Some(journal) => journal.kek_test()?,
-            None => None,
-        };
-        if let Some(test) = test {
-            test.run(self.config.patience.call);
+        if let Some(basis) = self.basis()? {
+            basis.test(self.config.patience.call);
         }
         Ok(())
+    }
+
+    fn basis(&self) -> Result<Option<Basis>> {
+        match self.store().journal() {
+            Some(journal) => journal.basis(),
+            None => Ok(None),
+        }
     }
 
     /// Writers wait until `f` is done, readers don't. `None`: the store has no journal, or memory not all that belongs into

@@ -3,6 +3,7 @@
 //! Owns the trait [`Store`] and what a store tells about itself. Policy (who may write, what is in
 //! memory) is the facade's, in `keyring`.
 
+mod basis;
 pub mod file;
 mod header;
 pub mod lock;
@@ -13,18 +14,16 @@ use crate::deadline::Deadline;
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
 use crate::format::record::Operation;
-use crate::format::stanza::Stanza;
 pub use crate::kek::completing::{SyncOutcome, Synced};
 use crate::kek::member::{Answer, KekInfo, Use};
-use crate::kek::{Contact, Kek, Keks};
+use crate::kek::{Contact, Keks};
 use crate::key::document::Document;
 use crate::key::id::KeyId;
 use crate::key::limits::FINGERPRINT;
 use crate::key::record::{Change, KeyRecord};
-use crate::secret::{SecretBytes, SecretPool};
+pub use basis::{Basis, Rewrapped};
 use lock::Lock;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// How a store is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,24 +111,6 @@ pub struct StoreInfo {
     pub marker: MarkerSays,
     /// How often the marker could not be written since the keyring was opened.
     pub marker_failures: u64,
-}
-
-/// Asks every KEK to open its stanza. Nobody waits for it: it has all that it needs.
-pub struct KekTest {
-    keks: Arc<Keks>,
-    pool: SecretPool,
-    file_id: [u8; FILE_ID],
-    stanzas: Vec<Stanza>,
-    dek: SecretBytes,
-}
-
-impl KekTest {
-    /// Asks each for `patience` at the longest; what came of it stands in [`StoreInfo::keks`] then.
-    pub fn run(&self, patience: Duration) {
-        let until = || Deadline::after(patience);
-        self.keks
-            .test(&self.pool, &self.file_id, &self.stanzas, &self.dek, &until);
-    }
 }
 
 /// How the KEKs of a keyring are.
@@ -273,39 +254,24 @@ pub trait Journal {
     /// As [`Store::append`]; the old content stays in force.
     fn rewrite(&mut self, live: &Live<'_>) -> Result<()>;
 
-    /// Writes everything anew under `keks`, all of them, with a new DEK unless `keep_dek`.
-    /// A crash leaves either the old file or the new one.
-    ///
-    /// # Errors
-    /// As [`Journal::rewrite`], and the KEKs' own.
-    fn rekey(&mut self, live: &Live<'_>, keks: Keks, keep_dek: bool) -> Result<()>;
-
-    /// Wraps the DEK for every one of `keks` that has no valid stanza, and gives what became of each. `strict`: where one
-    /// fails nothing is written.
-    ///
-    /// # Errors
-    /// As [`Journal::rewrite`]. Config: the DEK is split, and must be split anew, and shares are there for KEKs that are
-    /// not among `keks`.
-    fn sync(&mut self, live: &Live<'_>, keks: Keks, strict: bool) -> Result<Vec<Synced>>;
-
-    /// What it takes to ask every KEK to open its stanza, apart from the store; `None`: there is no file yet.
+    /// What it takes to ask KEKs about it, apart from the store; `None`: there is no file yet.
     ///
     /// # Errors
     /// No secret memory.
-    fn kek_test(&self) -> Result<Option<KekTest>>;
+    fn basis(&self) -> Result<Option<Basis>>;
 
-    /// Every wrap of the DEK is one that `kek` opens, so that a rekey to it would change nothing.
+    /// The same for a change, once it is sure that one can be written.
     ///
     /// # Errors
-    /// The KEK can't be read or reached.
-    fn is_under(&self, kek: &dyn Kek, deadline: Deadline) -> Result<bool>;
+    /// NotFound: there is no file yet. As [`Journal::rewrite`].
+    fn basis_to_write(&mut self) -> Result<Basis>;
 
-    /// Makes the DEK that the next [`Journal::rekey`] without `keep_dek` takes, and gives its fingerprint; the same one
-    /// until then.
+    /// Writes everything anew under `keks`, which wrapped the DEK as it is here. A crash leaves either the old file or the
+    /// new one.
     ///
     /// # Errors
-    /// There is no file, or its DEK can't be changed; those of the KEK's generator.
-    fn prepare_dek(&mut self, keks: &Keks) -> Result<[u8; FINGERPRINT]>;
+    /// Locked: the stanzas are not those any more that it was made from. Config: too many. As [`Journal::rewrite`].
+    fn put_under(&mut self, live: &Live<'_>, keks: Keks, rewrapped: Rewrapped) -> Result<()>;
 
     /// It was opened by an old key of a KEK, and may be written.
     fn opened_by_an_old_kek(&self) -> bool;

@@ -22,8 +22,8 @@ mod write;
 pub use open::{OpenOptions, Sink};
 
 use super::{
-    Handover, Journal as Rewritten, KekTest, Live, MarkerSays, Mode, OnDemand, Store, StoreInfo,
-    Synced,
+    Basis, Handover, Journal as Rewritten, Live, MarkerSays, Mode, OnDemand, Rewrapped, Store,
+    StoreInfo,
 };
 use crate::config::Limits;
 use crate::deadline::Deadline;
@@ -32,8 +32,7 @@ use crate::error::{Error, Kind, Result};
 use crate::format::header::Header;
 use crate::format::lineage::{Ancestor, short};
 use crate::format::record::{Operation, key_length};
-use crate::kek::{Kek, Keks, Used};
-use crate::key::limits::FINGERPRINT;
+use crate::kek::{Keks, Used};
 use crate::key::record::Change;
 use crate::os::file::{self, Access};
 use crate::secret::{SecretBytes, SecretPool};
@@ -178,7 +177,6 @@ pub struct FileStore {
     /// How long a KEK may take when the file is made or rekeyed.
     kek_patience: Duration,
     /// The DEK that a rekey will take, made before so that its fingerprint can be configured first.
-    prepared: Option<SecretBytes>,
     warnings: Vec<String>,
 }
 
@@ -335,29 +333,17 @@ impl Rewritten for FileStore {
         self.rewrite_all(live)
     }
 
-    fn rekey(&mut self, live: &Live<'_>, keks: Keks, keep_dek: bool) -> Result<()> {
-        self.rekey_all(live, keks, keep_dek)
+    fn basis(&self) -> Result<Option<Basis>> {
+        self.journal.as_ref().map(|j| self.basis_of(j)).transpose()
     }
 
-    fn sync(&mut self, live: &Live<'_>, keks: Keks, strict: bool) -> Result<Vec<Synced>> {
-        self.sync_all(live, keks, strict)
+    fn basis_to_write(&mut self) -> Result<Basis> {
+        self.next_generation()?;
+        self.basis()?.ok_or_else(|| self.not_there())
     }
 
-    fn kek_test(&self) -> Result<Option<KekTest>> {
-        let Some(Journal { header, dek, .. }) = &self.journal else {
-            return Ok(None);
-        };
-        Ok(Some(KekTest {
-            keks: self.keks.clone(),
-            pool: self.pool.clone(),
-            file_id: header.file_id,
-            stanzas: header.stanzas.clone(),
-            dek: self.pool.copy(dek)?,
-        }))
-    }
-
-    fn is_under(&self, kek: &dyn Kek, deadline: Deadline) -> Result<bool> {
-        self.is_all_under(kek, deadline)
+    fn put_under(&mut self, live: &Live<'_>, keks: Keks, rewrapped: Rewrapped) -> Result<()> {
+        self.put_all_under(live, keks, rewrapped)
     }
 
     fn wants_rewrite(&self) -> bool {
@@ -386,9 +372,5 @@ impl Rewritten for FileStore {
             self.refusing,
             Some(Refusing::Unsynced(_) | Refusing::Uncut(_))
         ) || (self.journal.is_some() && self.mode == Mode::ReadWrite && lost())
-    }
-
-    fn prepare_dek(&mut self, keks: &Keks) -> Result<[u8; FINGERPRINT]> {
-        self.next_dek(keks)
     }
 }

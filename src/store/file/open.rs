@@ -117,7 +117,6 @@ impl FileStore {
             dead_bytes: 0,
             rewrite_from: write::MIN_DEAD,
             kek_patience: options.kek_patience,
-            prepared: None,
             warnings: Vec::new(),
         };
         let predecessor = options.predecessor.as_ref();

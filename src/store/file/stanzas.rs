@@ -7,9 +7,7 @@ use super::write::WRITE;
 use super::*;
 use crate::format::header::MAX_STANZAS;
 use crate::format::stanza::Stanza;
-use crate::kek::{Budget, Unwrapped};
-use crate::store::header::new_dek;
-use crate::store::{SyncOutcome, Synced};
+use crate::store::Rewrapped;
 
 impl FileStore {
     /// The stanzas of the file.
@@ -23,29 +21,39 @@ impl FileStore {
         holders.map(|holder| holder.kek.clone()).collect()
     }
 
-    /// Rule 14: the whole file anew under other KEKs, with a new DEK unless `keep_dek`.
-    pub(super) fn rekey_all(&mut self, live: &Live<'_>, keks: Keks, keep_dek: bool) -> Result<()> {
-        let (Some((mut header, replace)), Some(journal)) = (self.next_generation()?, &self.journal)
-        else {
-            return Err(self.not_there());
-        };
-        let deadline = Deadline::after(self.kek_patience);
-        let dek = if keep_dek {
-            self.pool.copy(&journal.dek)?
-        } else {
-            match self.prepared.take() {
-                Some(dek) => dek,
-                None => new_dek(&self.pool, &keks, deadline)?,
-            }
-        };
-        let stanzas = keks.wrap(&self.pool, &header.file_id, &dek, deadline)?;
-        header.set_stanzas(stanzas);
-        self.write_under(header, dek, live, replace, keks)
+    pub(super) fn basis_of(&self, journal: &Journal) -> Result<Basis> {
+        Ok(Basis {
+            keks: self.keks.clone(),
+            pool: self.pool.clone(),
+            file_id: journal.header.file_id,
+            stanzas: journal.header.stanzas.clone(),
+            dek: self.pool.copy(&journal.dek)?,
+        })
     }
 
-    fn not_there(&self) -> Error {
+    pub(super) fn not_there(&self) -> Error {
         let why = format!("'{}' does not exist", self.path.display());
         Error::new(Kind::NotFound, WRITE, why)
+    }
+
+    /// Rule 14: the whole file anew under other KEKs, or under more.
+    pub(super) fn put_all_under(
+        &mut self,
+        live: &Live<'_>,
+        keks: Keks,
+        rewrapped: Rewrapped,
+    ) -> Result<()> {
+        let Some((mut header, replace)) = self.next_generation()? else {
+            return Err(self.not_there());
+        };
+        rewrapped.check(&header.file_id, &header.stanzas)?;
+        let Rewrapped { dek, stanzas, .. } = rewrapped;
+        if stanzas.len() > MAX_STANZAS {
+            let why = format!("the DEK would be wrapped {} times", stanzas.len());
+            return Err(too_many(why));
+        }
+        header.set_stanzas(stanzas);
+        self.write_under(header, dek, live, replace, keks)
     }
 
     /// Writes the file under the stanzas of `header`, and goes on with `keks`.
@@ -67,54 +75,6 @@ impl FileStore {
             self.collect_kek_warnings();
         }
         result
-    }
-
-    /// The DEK that the next rekey takes; its fingerprint.
-    pub(super) fn next_dek(&mut self, keks: &Keks) -> Result<[u8; FINGERPRINT]> {
-        self.next_generation()?;
-        let dek = match self.prepared.take() {
-            Some(dek) => dek,
-            None => new_dek(&self.pool, keks, Deadline::after(self.kek_patience))?,
-        };
-        fingerprint(self.prepared.insert(dek))
-    }
-
-    /// Wraps the DEK for every KEK of `keks` that has no valid stanza. `strict`: for all, or nothing is written.
-    pub(super) fn sync_all(
-        &mut self,
-        live: &Live<'_>,
-        keks: Keks,
-        strict: bool,
-    ) -> Result<Vec<Synced>> {
-        let (Some((mut header, replace)), Some(journal)) = (self.next_generation()?, &self.journal)
-        else {
-            return Err(self.not_there());
-        };
-        let dek = self.pool.copy(&journal.dek)?;
-        let old = journal.header.stanzas.clone();
-        // The server waits for this: to ask all of them has the time of one, and so has wrapping.
-        let (id, asked) = (&header.file_id, Deadline::after(self.kek_patience));
-        keks.test(&self.pool, id, &old, &dek, &|| asked.third());
-        let (made, synced) = keks.complete(
-            &self.pool,
-            id,
-            &old,
-            &dek,
-            Deadline::after(self.kek_patience),
-        )?;
-        let failed = synced
-            .iter()
-            .any(|s| matches!(s.outcome, SyncOutcome::Failed(_)));
-        if made == old || strict && failed {
-            return Ok(synced);
-        }
-        if made.len() > MAX_STANZAS {
-            let why = format!("the DEK would be wrapped {} times", made.len());
-            return Err(too_many(why));
-        }
-        header.set_stanzas(made);
-        self.write_under(header, dek, live, replace, keks)?;
-        Ok(synced)
     }
 
     /// The KEK that opened the whole DEK by an old key of its own, which the configuration still names.
@@ -161,24 +121,6 @@ impl FileStore {
             }];
         }
         result
-    }
-
-    /// Every wrap of the DEK is one that `kek` opens.
-    pub(super) fn is_all_under(&self, kek: &dyn Kek, deadline: Deadline) -> Result<bool> {
-        let Some(journal) = &self.journal else {
-            return Ok(false);
-        };
-        let file_id = &journal.header.file_id;
-        let mut budget = Budget::new(deadline);
-        for stanza in &journal.header.stanzas {
-            match kek.unwrap(&self.pool, file_id, stanza, &mut budget) {
-                Ok(Unwrapped::Opened(_)) => {}
-                Ok(Unwrapped::NotMine | Unwrapped::WrongKey) => return Ok(false),
-                Err(e) if e.kind() == Kind::WrongKek => return Ok(false),
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(true)
     }
 }
 
