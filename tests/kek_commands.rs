@@ -172,6 +172,9 @@ fn a_sync_tells_what_became_of_each() {
 fn the_recovery_kek_opens_when_all_else_is_lost() {
     let listed = Listed::new();
     let config = listed.config(&["a", "b", "paper"], "");
+    let (_, said) = listed.run(&["doctor"], &config);
+    let said = said.to_string();
+    assert!(said.contains("wraps only"), "nobody asked it: {said}");
     let said = listed.done(&["init"], &config);
     let fingerprint = said["fingerprint"].as_str().unwrap();
     let identity = format!("paper.identity_file={}", listed.at("identity").display());

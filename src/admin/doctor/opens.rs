@@ -26,7 +26,14 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
         for kek in config.keks.iter() {
             let kek = kek.kek();
             match kek.probe(&SecretPool::new(), Deadline::after(config.patience.call)) {
-                Ok(()) => look.ok("KEK", format!("{} answers", kek.describe())),
+                Ok(()) if kek.opens_here() => look.ok("KEK", format!("{} answers", kek.describe())),
+                Ok(()) => look.ok(
+                    "KEK",
+                    format!(
+                        "{} wraps only: no secret of it is named here",
+                        kek.describe()
+                    ),
+                ),
                 Err(e) => look.error("KEK", &e),
             }
         }

@@ -71,10 +71,18 @@ pub fn parse(pool: &SecretPool, bytes: &[u8]) -> std::result::Result<Vec<Identit
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(fault("is not text", WROTE));
     };
+    // Editors of Windows put a byte order mark before it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.starts_with("age-encryption.org/") || text.contains("BEGIN AGE ENCRYPTED FILE") {
         return Err(fault(
             "is encrypted itself",
             "Decrypt it first, into memory: age -d FILE > /dev/shm/identity.",
+        ));
+    }
+    if text.starts_with("PuTTY-User-Key-File-") {
+        return Err(fault(
+            "is in PuTTY's format",
+            "Make a copy in OpenSSH's format, in memory: puttygen FILE -O private-openssh-new -o /dev/shm/identity.",
         ));
     }
     if text.contains("PRIVATE KEY-----") {
@@ -111,7 +119,7 @@ fn native(pool: &SecretPool, line: &str, number: usize) -> std::result::Result<I
     let scalar = scalar(pool, line)?.ok_or_else(|| {
         fault(
             format!("has something else than a secret key of age in line {number}"),
-            "It begins with AGE-SECRET-KEY-1; age-keygen writes such files.",
+            "A line of age-keygen begins with AGE-SECRET-KEY-1. Name the file of the secret key, not that of the public one.",
         )
     })?;
     let recipient = seal::x25519_public(&scalar).and_then(Recipient::of_x25519);
@@ -196,6 +204,8 @@ mod tests {
         let found = parse(file.as_bytes()).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].recipient.name(), X25519);
+        let marked = parse(format!("\u{feff}{file}").as_bytes()).unwrap();
+        assert_eq!(marked[0].recipient, found[0].recipient);
         let many = format!("{SECRET}\n").repeat(MAX_IDENTITIES);
         assert_eq!(parse(many.as_bytes()).unwrap().len(), MAX_IDENTITIES);
     }
@@ -215,6 +225,10 @@ mod tests {
             (X25519, "something else than a secret key"),
             (&many, "more than 64 secret keys"),
             ("AGE-PLUGIN-YUBIKEY-1Q2W", "an identity of a plugin"),
+            (
+                "PuTTY-User-Key-File-3: ssh-ed25519\n",
+                "is in PuTTY's format",
+            ),
             ("age-encryption.org/v1\n-> scrypt", "is encrypted itself"),
             (
                 "-----BEGIN AGE ENCRYPTED FILE-----\n",

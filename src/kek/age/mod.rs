@@ -22,11 +22,13 @@ use crate::error::{Error, Kind, Result};
 use crate::format::stanza::{Part, Stanza};
 use crate::secret::{SecretBytes, SecretPool};
 use crate::secret_source::Warnings;
+use crate::text::clean;
 use identity::Identity;
 use recipient::Recipient;
 use wrapped::{Unread, Wrapped};
 
 const NAME: &str = "age";
+const OPEN: &str = "open the keyring file";
 
 /// A KEK of recipients.
 struct AgeKek {
@@ -58,7 +60,7 @@ impl AgeKek {
                 "the secret key of {} is not on this machine",
                 self.describe()
             );
-            return Err(Error::new(Kind::Config, "open the keyring file", why).hint(
+            return Err(Error::new(Kind::Config, OPEN, why).hint(
                 "Bring it, name it by --kek-option KEK.identity_file=FILE (short form: --option age_identity_file=FILE), and take it away again. \
                  Nothing was changed.",
             ));
@@ -103,16 +105,45 @@ impl DataKeys for AgeKek {
         &self,
         pool: &SecretPool,
         file_id: &[u8; FILE_ID],
-        _stanza: &Stanza,
+        stanza: &Stanza,
         ciphertext: &[u8],
         _deadline: Deadline,
     ) -> Result<SecretBytes> {
         let identities = self.identities(pool)?;
-        open(pool, &identities, file_id, ciphertext)?.ok_or_else(|| {
-            let why = "no identity that is named opens the stanza";
-            Error::new(Kind::WrongKek, "open the keyring file", why)
-        })
+        match open(pool, &identities, file_id, ciphertext)? {
+            Found::Key(key) => Ok(key),
+            Found::Others => Err(others(&identities, stanza)),
+            Found::Changed => {
+                let why = "the stanza was changed, or is another file's";
+                Err(Error::new(Kind::Tampered, OPEN, why))
+            }
+        }
     }
+}
+
+/// What secret keys find in a stanza.
+enum Found {
+    Key(SecretBytes),
+    /// It is for others.
+    Others,
+    /// It is for one of them, and was changed or is for another file; or it is something else.
+    Changed,
+}
+
+/// The stanza is for others: who holds one of several secret keys must see which one is wanted. Nothing has authenticated
+/// the stanza's names.
+fn others(identities: &[Identity], stanza: &Stanza) -> Error {
+    let of = identities.iter().take(wrapped::MAX_RECIPIENTS);
+    let of: Vec<String> = of.map(|identity| identity.recipient.name()).collect();
+    let why = format!(
+        "the DEK is wrapped for {}, the secret key that is named is of {}",
+        clean(&stanza.key_ref),
+        of.join(", ")
+    );
+    Error::new(Kind::WrongKek, OPEN, why).hint(
+        "Name the file of a secret key that belongs to one of the former: age-keygen -y FILE and ssh-keygen -l -f FILE show which \
+         it is. Nothing was changed.",
+    )
 }
 
 /// The data key for all of `recipients`.
@@ -134,7 +165,7 @@ fn seal(recipients: &[Recipient], file_id: &[u8; FILE_ID], key: &[u8]) -> Result
     })))
 }
 
-/// The data key back. `None`: it is for others or for another file, was changed, or is something else.
+/// The data key back.
 ///
 /// # Errors
 /// UnsupportedVersion: a newer version wrapped it.
@@ -143,30 +174,32 @@ fn open(
     identities: &[Identity],
     file_id: &[u8; FILE_ID],
     bytes: &[u8],
-) -> Result<Option<SecretBytes>> {
+) -> Result<Found> {
     let each = match wrapped::read(bytes) {
         Ok(each) => each,
-        Err(Unread::Broken) => return Ok(None),
+        Err(Unread::Broken) => return Ok(Found::Changed),
         Err(Unread::Version(version)) => {
             let why = format!(
                 "its stanza of the provider age has version {version}, which this program does not know"
             );
-            return Err(Error::new(Kind::UnsupportedVersion, "open the keyring file", why)
+            return Err(Error::new(Kind::UnsupportedVersion, OPEN, why)
                 .hint("It was written by a newer Keyring Ward. Install that version; nothing was changed."));
         }
     };
+    let mut found = Found::Others;
     for one in &each {
         // HPKE binds the public key, so that no other secret key could open it.
         let named = |identity: &&Identity| {
             (identity.recipient.of(), identity.recipient.id()) == (one.of, one.id)
         };
-        if let Some(identity) = identities.iter().find(named)
-            && let Some(key) = identity.key.open(pool, file_id, one.sealed)?
-        {
-            return Ok(Some(key));
+        if let Some(identity) = identities.iter().find(named) {
+            match identity.key.open(pool, file_id, one.sealed)? {
+                Some(key) => return Ok(Found::Key(key)),
+                None => found = Found::Changed,
+            }
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 impl Kek for AgeKek {
@@ -210,11 +243,9 @@ impl Kek for AgeKek {
         budget: &mut Budget,
     ) -> Result<Unwrapped> {
         match data_key::unwrap(self, pool, file_id, stanza, budget.deadline()) {
-            // Anybody can wrap for the recipient: what is in a stanza that was changed, or is another file's, says
-            // no more than one for somebody else.
-            Err(e) if matches!(e.kind(), Kind::WrongKek | Kind::Tampered) => {
-                Ok(Unwrapped::WrongKey)
-            }
+            // Anybody can wrap for the recipient: a stanza that was changed, or is another file's, is no sign of an attack on
+            // this one.
+            Err(e) if e.kind() == Kind::Tampered => Ok(Unwrapped::WrongKey),
             other => other,
         }
     }

@@ -48,7 +48,8 @@ impl Recipient {
             return Err((fault, "Name the public key itself, not a file of them."));
         }
         let said = shorten(text);
-        if text.starts_with("AGE-SECRET-KEY-") || text.contains("PRIVATE KEY") {
+        let capitals = text.to_ascii_uppercase();
+        if capitals.contains("AGE-SECRET-KEY-") || text.contains("PRIVATE KEY") {
             return Err((
                 "is a secret key, which must stand in no configuration".into(),
                 "Name its public key (age-keygen -y shows it), and take the secret key for disclosed.",
@@ -64,10 +65,10 @@ impl Recipient {
                 "Use a key of age-keygen (age1 and 58 characters behind it) or of ssh-keygen: no plugin is ever started.",
             ));
         }
-        if text.starts_with("age1") {
+        if capitals.starts_with("AGE1") {
             return Err((
                 format!("'{said}' is no public key: a character is wrong or missing"),
-                "Copy it again.",
+                "Copy it again, in small letters.",
             ));
         }
         ssh_line(text)
@@ -76,12 +77,7 @@ impl Recipient {
     /// A key of age. `None`: nothing can be wrapped for it.
     pub(super) fn of_x25519(key: [u8; POINT]) -> Option<Recipient> {
         let text = bech32::encode_lower::<Bech32>(Hrp::parse(HRP).ok()?, &key).ok()?;
-        Recipient::tried(
-            text,
-            KeyType::X25519,
-            &key,
-            PublicKey::Curve(KeyType::X25519, key),
-        )
+        Recipient::tried(text, KeyType::X25519, &key, PublicKey::of_x25519(key)?)
     }
 
     /// A public key of SSH. `Ok(None)`: nothing can be wrapped for it.
@@ -196,6 +192,7 @@ fn ssh_line(line: &str) -> Result<Recipient, Fault> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::text::from_hex;
 
     /// The public keys of the examples of rage (src/native/x25519.rs, src/ssh/recipient.rs).
     pub(in super::super) const X25519: &str =
@@ -328,15 +325,32 @@ pub(super) mod tests {
         let of =
             |key: &[u8]| bech32::encode_lower::<Bech32>(Hrp::parse(HRP).unwrap(), key).unwrap();
         let other = |hrp: &str| bech32::encode_lower::<Bech32>(Hrp::parse(hrp).unwrap(), &[9; 32]);
-        assert!(Recipient::parse(&of(&[9; 32])).is_ok());
-        let neutral = Recipient::parse(&of(&[0; 32])).unwrap_err().0;
-        assert!(neutral.contains("nothing can be wrapped for"), "{neutral}");
+        let hex = |text: &str| from_hex(text, 32).unwrap();
+        let base = format!("09{}", "00".repeat(31));
+        assert!(Recipient::parse(&of(&hex(&base))).is_ok());
+        for (key, why) in [
+            ("00".repeat(32), "the neutral point"),
+            (base.replace("09", "02"), "on the curve's twist"),
+            // With the point of order 2 added, u is 1/u.
+            (
+                format!("12{}47", "c7711c".repeat(10)),
+                "not of the base point's group",
+            ),
+            (format!("f6{}7f", "ff".repeat(30)), "9 as p + 9"),
+            (format!("09{}80", "00".repeat(30)), "9 with the highest bit"),
+        ] {
+            let fault = Recipient::parse(&of(&hex(&key))).unwrap_err().0;
+            assert!(
+                fault.contains("nothing can be wrapped for"),
+                "{why}: {fault}"
+            );
+        }
         let sum = bech32::encode_lower::<bech32::Bech32m>(Hrp::parse(HRP).unwrap(), &[9; 32]);
         for text in [
             of(&[9; 31]),
             of(&[9; 33]),
             of(&[]),
-            of(&[9; 32]).to_uppercase(),
+            of(&hex(&base)).to_uppercase(),
             other("agf").unwrap(),
             sum.unwrap(),
         ] {
@@ -364,6 +378,11 @@ pub(super) mod tests {
                 "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33",
                 "is a secret key",
             ),
+            (
+                "age-secret-key-1gq9778vqxmmjve8sk7j6vt8uj4hdqajuvsfcwcm02d8gewq72pvq2y5j33",
+                "is a secret key",
+            ),
+            (&X25519.to_uppercase(), "a character is wrong or missing"),
             ("ssh-ed25519", "is no whole public key"),
             (&ED25519[..60], "is no whole public key"),
             (
@@ -374,7 +393,10 @@ pub(super) mod tests {
             let (fault, hint) = Recipient::parse(text).unwrap_err();
             assert!(fault.contains(sentence), "{text}: {fault}");
             assert!(hint.ends_with('.'), "{hint}");
-            assert!(!fault.contains("1GQ9778"), "a secret is not repeated");
+            assert!(
+                !fault.to_uppercase().contains("1GQ9778"),
+                "a secret is not repeated"
+            );
         }
     }
 }

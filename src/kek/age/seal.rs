@@ -11,7 +11,8 @@ use aws_lc_rs::rsa::{
     OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
     PrivateDecryptingKey, PublicEncryptingKey,
 };
-use curve25519_dalek::edwards::CompressedEdwardsY;
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
+use curve25519_dalek::montgomery::MontgomeryPoint;
 use rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_CHACHA20_POLY1305;
 use rustls::crypto::hpke::{EncapsulatedSecret, Hpke, HpkePrivateKey, HpkePublicKey};
 use std::ops::RangeInclusive;
@@ -61,12 +62,19 @@ pub(super) enum PublicKey {
 }
 
 impl PublicKey {
-    /// The key of X25519 that belongs to a key of Ed25519 (RFC 7748, section 4.1). `None`: it is no point of the curve, one of
-    /// low order, or not in its one spelling.
+    /// A key of X25519. `None`: it is no secret's, or not in its one spelling, under which alone its identity is looked for.
+    pub(super) fn of_x25519(key: [u8; POINT]) -> Option<PublicKey> {
+        let point = MontgomeryPoint(key).to_edwards(0)?;
+        let usable = is_of_a_secret(&point) && point.to_montgomery().0 == key;
+        usable.then_some(PublicKey::Curve(KeyType::X25519, key))
+    }
+
+    /// The key of X25519 that belongs to a key of Ed25519 (RFC 7748, section 4.1). `None`: it is no point of the curve, or no
+    /// secret's. Points with a second spelling (y below 19) are none.
     pub(super) fn of_ed25519(key: [u8; POINT]) -> Option<PublicKey> {
         let point = CompressedEdwardsY(key).decompress()?;
-        let usable = !point.is_small_order() && point.compress().0 == key;
-        usable.then(|| PublicKey::Curve(KeyType::SshEd25519, point.to_montgomery().0))
+        is_of_a_secret(&point)
+            .then(|| PublicKey::Curve(KeyType::SshEd25519, point.to_montgomery().0))
     }
 
     /// The data key, sealed. `None`: this key is no use, as a point of low order is none.
@@ -150,6 +158,12 @@ pub(super) fn x25519_public(scalar: &[u8]) -> Option<[u8; POINT]> {
     public.as_ref().try_into().ok()
 }
 
+/// Whether a secret key can have this public key: a multiple of the base point. For another point anybody could wrap, and
+/// nobody could open.
+fn is_of_a_secret(point: &EdwardsPoint) -> bool {
+    point.is_torsion_free() && !point.is_small_order()
+}
+
 /// HPKE's suite in base mode, over the same library as TLS.
 fn suite() -> &'static dyn Hpke {
     DH_KEM_X25519_HKDF_SHA256_CHACHA20_POLY1305
@@ -225,19 +239,24 @@ mod tests {
             "0100000000000000000000000000000000000000000000000000000000000000",
             "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
             "0000000000000000000000000000000000000000000000000000000000000000",
+            // The base point, and the point of order 2 added: no secret has it.
+            "9599999999999999999999999999999999999999999999999999999999999999",
             // y = 2: no point of the curve.
             "0200000000000000000000000000000000000000000000000000000000000000",
-            // y = 3 as p + 3: a second spelling.
-            "f0ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
         ];
         for key in bad {
             let key = hex(key)[..].try_into().unwrap();
             assert!(PublicKey::of_ed25519(key).is_none());
         }
-        // y = 3, in its one spelling, is a point: the last of the above is refused for its spelling only.
-        let mut three = [0; POINT];
-        three[0] = 3;
-        assert!(PublicKey::of_ed25519(three).is_some());
+        // All second spellings there are: y below 19 as p + y, with either sign.
+        for (low, sign) in (0xED..=0xFF).flat_map(|low| [(low, 0x7F), (low, 0xFF)]) {
+            let mut key = [0xFF; POINT];
+            (key[0], key[POINT - 1]) = (low, sign);
+            assert!(PublicKey::of_ed25519(key).is_none(), "{low} {sign}");
+        }
+        let mut base = [0x66; POINT];
+        base[0] = 0x58;
+        assert!(PublicKey::of_ed25519(base).is_some());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::seal::{KeyType, POINT, PublicKey, SecretKey};
 use crate::error::{Error, Result};
 use crate::kek::data_key;
 use crate::secret::{SecretBytes, SecretPool, wipe_stack};
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::encoding::{AsBigEndian, AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeyPairComponents, PublicKeyComponents};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use sha2::{Digest, Sha512};
@@ -20,6 +20,8 @@ const ED25519: &str = "ssh-ed25519";
 const RSA: &str = "ssh-rsa";
 /// How openssh-key-v1 begins.
 const MAGIC: &[u8] = b"openssh-key-v1\0";
+/// Most bytes of padding: PuTTY fills a last block of 16 with at least one.
+const MAX_PADDING: u8 = 16;
 /// Longest name of a type that is repeated in a message.
 const MAX_NAME: usize = 64;
 
@@ -121,8 +123,8 @@ pub(super) fn private(pool: &SecretPool, text: &str) -> std::result::Result<Priv
     match label {
         "OPENSSH PRIVATE KEY" => openssh(pool, &bytes()?),
         "RSA PRIVATE KEY" => rsa(KeyPair::from_der(&bytes()?).ok()),
-        // PKCS #8 names the algorithm inside; what is no RSA is refused with what is broken.
-        "PRIVATE KEY" => rsa(KeyPair::from_pkcs8(&bytes()?).ok()),
+        // PKCS #8 names the algorithm inside; what is neither is refused with what is broken.
+        "PRIVATE KEY" => pkcs8(pool, &bytes()?),
         _ => Err(Refused::Type(label.chars().take(MAX_NAME).collect())),
     }
 }
@@ -227,10 +229,12 @@ fn rsa_fields(mut rest: &[u8]) -> Option<[&[u8]; 6]> {
     bounded.then_some(fields)
 }
 
-/// The comment, and 1, 2, 3, … up to the next multiple of eight.
+/// The comment, and 1, 2, 3, … up to a multiple of the block's length: 8 as OpenSSH writes it, 16 as PuTTY does. OpenSSH
+/// reads padding of any length.
 fn ended(mut rest: &[u8]) -> Option<()> {
     string(&mut rest)?;
-    let padding = rest.len() < 8 && rest.iter().zip(1..).all(|(byte, number)| *byte == number);
+    let mut numbered = rest.iter().zip(1u8..=MAX_PADDING);
+    let padding = rest.len() <= MAX_PADDING.into() && numbered.all(|(byte, n)| *byte == n);
     padding.then_some(())
 }
 
@@ -300,6 +304,20 @@ fn exponent(pool: &SecretPool, d: &[u8], prime: &[u8]) -> Result<SecretBytes> {
     Ok(rest)
 }
 
+/// RSA, or Ed25519 as ssh-keygen (9.6 and later) and OpenSSL write it.
+fn pkcs8(pool: &SecretPool, bytes: &[u8]) -> std::result::Result<Private, Refused> {
+    let Ok(pair) = Ed25519KeyPair::from_pkcs8(bytes) else {
+        return rsa(KeyPair::from_pkcs8(bytes).ok());
+    };
+    let point = pair.public_key().as_ref();
+    let point: &[u8; POINT] = point.try_into().map_err(|_| Refused::NotWhole)?;
+    let seed = pair.seed().and_then(|seed| seed.as_be_bytes());
+    let seed = seed.map_err(|_| Refused::NotWhole)?;
+    let key = ed25519(pool, seed.as_ref(), point)?.ok_or(Refused::NotWhole)?;
+    let public = wire(&[ED25519.as_bytes(), point]).ok_or(Refused::NotWhole)?;
+    Ok(Private { public, key })
+}
+
 /// A key that was read from PEM; its public half is written as SSH does.
 fn rsa(pair: Option<KeyPair>) -> std::result::Result<Private, Refused> {
     let pair = pair.ok_or(Refused::NotWhole)?;
@@ -317,11 +335,17 @@ fn rsa_secret(pair: &KeyPair) -> Option<SecretKey> {
 
 /// The bytes of a public key, of what aws-lc writes (RFC 8017, appendix A.1.1): a number of DER has the bytes of one of SSH.
 fn rsa_public(der: &[u8]) -> Option<Vec<u8>> {
-    let (mut rest, mut bytes) = (der, Vec::new());
+    let mut rest = der;
     let mut numbers = tagged(&mut rest, 0x30)?;
     let n = tagged(&mut numbers, 0x02)?;
     let e = tagged(&mut numbers, 0x02)?;
-    for field in [RSA.as_bytes(), e, n] {
+    wire(&[RSA.as_bytes(), e, n])
+}
+
+/// Strings of the wire format, one after the other.
+fn wire(fields: &[&[u8]]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for field in fields {
         bytes.extend_from_slice(&u32::try_from(field.len()).ok()?.to_be_bytes());
         bytes.extend_from_slice(field);
     }

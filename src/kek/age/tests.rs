@@ -39,12 +39,21 @@ fn wrap(pool: &SecretPool, kek: &AgeKek) -> Stanza {
     kek.wrap(pool, &FILE, &Part::whole(&DEK), soon()).unwrap()
 }
 
-/// The DEK, or `None` for WrongKey.
+/// The DEK, or `None` where it is for others.
 fn unwrap(pool: &SecretPool, kek: &AgeKek, stanza: &Stanza) -> Result<Option<Vec<u8>>> {
-    match kek.unwrap(pool, &FILE, stanza, &mut Budget::new(soon()))? {
-        Unwrapped::Opened(dek) => Ok(Some(dek.to_vec())),
-        Unwrapped::WrongKey => Ok(None),
-        Unwrapped::NotMine => panic!("it is age's"),
+    match kek.unwrap(pool, &FILE, stanza, &mut Budget::new(soon())) {
+        Ok(Unwrapped::Opened(dek)) => Ok(Some(dek.to_vec())),
+        Ok(Unwrapped::WrongKey) => Ok(None),
+        Ok(Unwrapped::NotMine) => panic!("it is age's"),
+        Err(e) if e.kind() == Kind::WrongKek => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn key(found: Result<Found>) -> Option<SecretBytes> {
+    match found.unwrap() {
+        Found::Key(key) => Some(key),
+        Found::Others | Found::Changed => None,
     }
 }
 
@@ -59,6 +68,28 @@ fn each_recipient_opens_alone_and_nobody_else() {
         let opened = unwrap(&pool, &kek(&[&a], Some(identity)), &stanza).unwrap();
         assert_eq!(opened, opens.then(|| DEK.to_vec()));
     }
+}
+
+/// In a disaster somebody holds one of several secret keys, and the keyring's recipient is the configured one.
+#[test]
+fn who_holds_another_secret_key_sees_which_one_is_wanted() {
+    let pool = SecretPool::new();
+    let [(a, of_a), (b, of_b)] = [(); 2].map(|()| pair(&pool));
+    let stanza = wrap(&pool, &kek(&[&a], None));
+    let opens = kek(&[&a], Some(&of_b));
+    let e = opens.unwrap(&pool, &FILE, &stanza, &mut Budget::new(soon()));
+    let e = e.err().unwrap();
+    assert_eq!(e.kind(), Kind::WrongKek);
+    let said = format!(
+        "wrapped for {}, the secret key that is named is of {}",
+        a.name(),
+        b.name()
+    );
+    assert!(e.to_string().contains(&said), "{e}");
+    // The right key, and another file: nothing to be said of the key.
+    let opens = kek(&[&a], Some(&of_a));
+    let other = opens.unwrap(&pool, &[8; FILE_ID], &stanza, &mut Budget::new(soon()));
+    assert!(matches!(other, Ok(Unwrapped::WrongKey)));
 }
 
 #[test]
@@ -102,7 +133,7 @@ fn what_is_sealed_otherwise_opens_nothing() {
     // For the same recipients: another data key, which everybody can write, and the same one for another file.
     bad.push(super::seal(&both, &FILE, &[5; KEY]).unwrap());
     let key = super::open(&pool, &opens.identities(&pool).unwrap(), &FILE, sealed);
-    bad.push(super::seal(&both, &[8; FILE_ID], &key.unwrap().unwrap()).unwrap());
+    bad.push(super::seal(&both, &[8; FILE_ID], &self::key(key).unwrap()).unwrap());
     for (i, sealed) in bad.iter().enumerate() {
         let stanza = Stanza {
             blob: [head, sealed].concat(),
@@ -132,7 +163,7 @@ fn as_many_of_the_longest_recipients_as_are_taken_fit_a_stanza() {
 }
 
 /// Public line and secret file (tests/support/age/README.md).
-const OF_OTHER_PROGRAMS: [(&str, &[u8]); 5] = [
+const OF_OTHER_PROGRAMS: [(&str, &[u8]); 7] = [
     (
         "age1wty87pwk89vqtx772rw7zpwmpwkgqk4c0stz0s2e8qt95rdgvq0s0gfsha",
         include_bytes!("../../../tests/support/age/identity.txt"),
@@ -140,6 +171,14 @@ const OF_OTHER_PROGRAMS: [(&str, &[u8]); 5] = [
     (
         include_str!("../../../tests/support/age/ed25519.pub"),
         include_bytes!("../../../tests/support/age/ed25519"),
+    ),
+    (
+        include_str!("../../../tests/support/age/ed25519.pub"),
+        include_bytes!("../../../tests/support/age/ed25519.pk8"),
+    ),
+    (
+        include_str!("../../../tests/support/age/ed25519.pub"),
+        include_bytes!("../../../tests/support/age/ed25519-putty"),
     ),
     (
         RSA_4096,
@@ -166,8 +205,8 @@ fn what_another_program_sealed_is_opened_for_each_type_of_key() {
         let identities = identity::read(&pool, &source, &mut Vec::new()).unwrap();
         let recipient = Recipient::parse(public.trim()).unwrap();
         assert_eq!(identities[0].recipient, recipient);
-        let opened = super::open(&pool, &identities, &FILE, sealed).unwrap();
-        assert_eq!(*opened.unwrap(), *wanted, "{public}");
+        let opened = super::open(&pool, &identities, &FILE, sealed);
+        assert_eq!(*key(opened).unwrap(), *wanted, "{public}");
         // And the whole way here, for the same key.
         let opens = kek(&[&recipient], Some(&source));
         opens.probe(&pool, soon()).unwrap();
