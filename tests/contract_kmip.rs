@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod common;
+#[path = "support/fault_rows.rs"]
+mod fault_rows;
 #[path = "support/kmip_stand.rs"]
 mod kmip_stand;
 
@@ -174,7 +176,7 @@ fn what_the_server_refuses_is_told_as_what_it_is() {
     let key = real.key();
     let stanza = wrap(&on(real, &key, json!({}))).unwrap();
     let told = |what: &str, e: &Error, begin: Instant| {
-        println!("| {what} | {e} | {:.2} s |", begin.elapsed().as_secs_f64());
+        fault_rows::told("kmip, PyKMIP", what, e, begin.elapsed());
         assert!(begin.elapsed() < 3 * SECOND, "{what}");
     };
     let fails = |what: &str, kek: &KmipKek, kind: Kind, words: &str| {
@@ -200,7 +202,9 @@ fn what_the_server_refuses_is_told_as_what_it_is() {
     real.admin(&format!("activate {only}"));
     let kek = on(real, &only, json!({}));
     wrap(&kek).unwrap();
+    let begin = Instant::now();
     let e = kek.probe(&SecretPool::new(), within(10)).unwrap_err();
+    told("a key that may not decrypt, at init", &e, begin);
     is(&e, Kind::Denied, "Decrypt bit must be set");
     fails(
         "another client's key",
@@ -348,17 +352,21 @@ fn an_answer_that_never_comes_is_waited_for_no_longer_than_is_said() {
     unwrap(&kek, &stanza).unwrap();
     let length = stand.length();
     let pause = Duration::from_millis(40);
-    let hangs = [0, 1, 7, 8, 9, 20, length - 1].map(Does::HangAfter);
-    let others = [Does::NoTls, Does::Drip(pause)];
+    let hangs = [0, 1, 7, 8, 9, 20, length - 1]
+        .map(|n| (format!("hangs after {n} bytes"), Does::HangAfter(n)));
+    let others = [
+        ("no TLS comes".to_string(), Does::NoTls),
+        ("drips byte by byte".to_string(), Does::Drip(pause)),
+    ];
     std::thread::scope(|scope| {
-        for does in hangs.into_iter().chain(others) {
+        for (what, does) in hangs.into_iter().chain(others) {
             let stanza = &stanza;
             scope.spawn(move || {
                 let stand = Stand::start(does.clone());
                 let begin = Instant::now();
                 let e = unwrap(&at(&stand, json!({})), stanza).unwrap_err();
                 let took = begin.elapsed();
-                println!("| {does:?} | {e} | {:.2} s |", took.as_secs_f64());
+                fault_rows::told("kmip", &what, &e, took);
                 assert_eq!(e.kind(), Kind::Unreachable, "{does:?}: {e}");
                 assert!(took < 4 * SECOND, "{does:?}: {took:?}");
             });
@@ -375,7 +383,11 @@ fn an_answer_that_ends_early_is_none_at_each_byte() {
     let whole = stand.length();
     for cut in (0..16).chain((16..whole).step_by(11)) {
         stand.now(Does::CloseAfter(cut));
+        let begin = Instant::now();
         let e = unwrap(&kek, &stanza).unwrap_err();
+        if cut == 27 {
+            fault_rows::told("kmip", "the connection ends early", &e, begin.elapsed());
+        }
         is(&e, Kind::Unreachable, "ended before the answer was whole");
     }
     stand.now(Does::CloseAfter(1 << 20));
@@ -393,46 +405,102 @@ fn what_is_no_answer_is_told_at_once() {
         bytes
     };
     let with = |length: u32, rest: &[u8]| Does::Say([&head(length), rest].concat());
-    for (does, kind, words) in [
+    for (what, does, kind, words) in [
         (
+            "HTTP inside of TLS",
             Does::Say(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
             Kind::Config,
             "another protocol",
         ),
-        (with(1 << 30, &[]), Kind::Config, "longer than 65536 bytes"),
-        (with(u32::MAX - 7, &[]), Kind::Config, "longer than 65536"),
-        (with(u32::MAX, &[]), Kind::Config, "another protocol"),
-        (with(65_536, &[]), Kind::Config, "longer than 65536 bytes"),
-        (with(8, &[0xFF; 8]), Kind::Config, "is no message of KMIP"),
-        (with(0, &[]), Kind::Config, "another number of items"),
         (
+            "claims 1 GiB",
+            with(1 << 30, &[]),
+            Kind::Config,
+            "longer than 65536 bytes",
+        ),
+        (
+            "claims 4 GiB less 8 bytes",
+            with(u32::MAX - 7, &[]),
+            Kind::Config,
+            "longer than 65536",
+        ),
+        (
+            "a length that is none",
+            with(u32::MAX, &[]),
+            Kind::Config,
+            "another protocol",
+        ),
+        (
+            "claims 64 KiB",
+            with(65_536, &[]),
+            Kind::Config,
+            "longer than 65536 bytes",
+        ),
+        (
+            "eight bytes of 0xFF",
+            with(8, &[0xFF; 8]),
+            Kind::Config,
+            "is no message of KMIP",
+        ),
+        (
+            "an empty message",
+            with(0, &[]),
+            Kind::Config,
+            "another number of items",
+        ),
+        (
+            "a message that ends in the middle of an item",
             with(16, &[head(16), vec![0; 8]].concat()),
             Kind::Config,
             "ends in the middle",
         ),
-        (Does::OtherKey, Kind::Config, "the name of another key"),
-        (Does::ShortKey, Kind::Config, "16 bytes instead of 32"),
         (
+            "answers for another key",
+            Does::OtherKey,
+            Kind::Config,
+            "the name of another key",
+        ),
+        (
+            "a data key of 16 bytes",
+            Does::ShortKey,
+            Kind::Config,
+            "16 bytes instead of 32",
+        ),
+        (
+            "HTTP instead of TLS",
             Does::Plain(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
             Kind::Config,
             "TLS",
         ),
         (
+            "refuses: Permission Denied",
             Does::Refuse(0x0C, "No\u{1b}[1m\nway"),
             Kind::Denied,
             "Permission Denied: No [1m way",
         ),
-        (Does::Refuse(0x2A, ""), Kind::Unreachable, "Internal Server"),
-        (Does::Refuse(0x100, "Oh"), Kind::Tampered, "General Failure"),
-        (Does::Refuse(0x3F, ""), Kind::Config, "Protocol Version"),
+        (
+            "its own trouble: Internal Server Error",
+            Does::Refuse(0x2A, ""),
+            Kind::Unreachable,
+            "Internal Server",
+        ),
+        (
+            "refuses: General Failure",
+            Does::Refuse(0x100, "Oh"),
+            Kind::Tampered,
+            "General Failure",
+        ),
+        (
+            "refuses: Unsupported Protocol Version",
+            Does::Refuse(0x3F, ""),
+            Kind::Config,
+            "Protocol Version",
+        ),
     ] {
         stand.now(does.clone());
         let begin = Instant::now();
         let e = unwrap(&kek, &stanza).unwrap_err();
-        println!(
-            "| {does:?} | {e} | {:.2} s |",
-            begin.elapsed().as_secs_f64()
-        );
+        fault_rows::told("kmip", what, &e, begin.elapsed());
         is(&e, kind, words);
         assert!(!e.to_string().contains(char::is_control), "{e}");
         assert!(begin.elapsed() < SECOND, "{does:?}: {:?}", begin.elapsed());
@@ -513,8 +581,9 @@ fn certificates_decide_before_anything_is_sent() {
         ),
     ] {
         let stand = Stand::start_with(tls, Does::Good);
+        let begin = Instant::now();
         let e = unwrap(&at(&stand, more), &stanza).unwrap_err();
-        println!("| {what} | {e} |");
+        fault_rows::told("kmip", what, &e, begin.elapsed());
         is(&e, kind, words);
         assert!(stand.seen().is_empty(), "{what}: a request was sent");
     }
@@ -557,10 +626,9 @@ fn a_server_that_is_away_does_not_take_the_time_of_the_next() {
         let begin = Instant::now();
         assert_eq!(unwrap(&kek, &stanza).unwrap(), Some(DEK.to_vec()), "{what}");
         let (took, warnings) = (begin.elapsed(), kek.take_warnings());
-        println!(
-            "| {what}, then good | {:.2} s | {warnings:?} |",
-            took.as_secs_f64()
-        );
+        let of_first = warnings.first().map_or("", String::as_str);
+        let fault = format!("several addresses: {what}, then good");
+        fault_rows::row("kmip", &fault, "opened", took, of_first);
         let allowed = u32::try_from(ports.len()).unwrap() * 2 * SECOND + SECOND / 2;
         assert!(took < allowed, "{what}: {took:?}");
         assert_eq!(warnings.len(), ports.len());
@@ -570,7 +638,10 @@ fn a_server_that_is_away_does_not_take_the_time_of_the_next() {
         );
         // By itself it keeps nothing open, and is told with the rest.
         let kek = once(&config(&AUTHORITY.folder, &ports, "k", json!({})));
+        let begin = Instant::now();
         let e = unwrap(&kek, &stanza).unwrap_err();
+        let fault = format!("several addresses: {what}");
+        fault_rows::told("kmip", &fault, &e, begin.elapsed());
         let kind = match what {
             "another certificate" => Kind::Config,
             _ => Kind::Unreachable,
@@ -632,6 +703,32 @@ fn with_the_adapter_what_may_pass_is_tried_again_and_what_was_refused_is_not() {
     stand.seen();
     unwrap(&*kek, &stanza).unwrap();
     assert_eq!(stand.seen().len(), 1);
+}
+
+/// One request for each start, whatever the number of keys; none for a key that is made, fetched or removed.
+#[test]
+fn a_start_asks_once() {
+    let (place, stand) = (common::Place::new(), Stand::start(Does::Good));
+    let (folder, path) = (&AUTHORITY.folder, place.keyring_file());
+    let config = try_config(folder, &path, &[stand.port()], "k", json!({})).unwrap();
+    let open = || Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
+    let keyring = open();
+    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    assert_eq!(stand.seen().len(), 2, "made: Encrypt, and Decrypt as proof");
+    for i in 0..500 {
+        let name = format!("k{i}");
+        keyring.generate(name.as_bytes(), b"", b"AES", 32).unwrap();
+        keyring.fetch(name.as_bytes(), b"").unwrap().unwrap();
+    }
+    keyring.remove(b"k", b"").unwrap();
+    keyring.compact().unwrap();
+    assert_eq!(stand.seen().len(), 0, "500 keys");
+    drop(keyring);
+    let keyring = open();
+    assert_eq!(keyring.list().len(), 500);
+    assert_eq!(stand.seen().len(), 1, "a start with 500 keys");
+    keyring.fetch(b"k7", b"").unwrap().unwrap();
+    assert_eq!(stand.seen().len(), 0);
 }
 
 #[test]

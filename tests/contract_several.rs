@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "support/fault_rows.rs"]
+mod fault_rows;
 
 use common::{Place, write_secret};
 use keyring_ward::admin::init::init;
@@ -448,9 +450,11 @@ fn a_recovery_kek_beside_a_threshold() {
 fn stanzas_that_do_not_belong_together_are_refused_by_name() {
     let second = Duration::from_secs(1);
     let well = [("a", Mood::Good), ("b", Mood::Good), ("c", Mood::Good)];
-    let refused = |stanzas: &[Stanza], threshold: u8, words: &str, asked: bool| {
+    let refused = |what: &str, stanzas: &[Stanza], threshold: u8, words: &str, asked: bool| {
         let all = fakes(&well, threshold);
+        let begin = Instant::now();
         let e = open(&all.keks, stanzas, second).map(drop).unwrap_err();
+        fault_rows::told("keks", what, &e, begin.elapsed());
         let said = e.to_string();
         assert!(said.contains(words), "{words} in {said}");
         assert_eq!(all.calls().iter().any(|c| *c > 0), asked, "{said}");
@@ -460,7 +464,13 @@ fn stanzas_that_do_not_belong_together_are_refused_by_name() {
     let (_, other) = wrapped(&["a", "b", "c"], 2);
     // Shares of two splits.
     let mixed = [one[0].clone(), other[1].clone(), one[2].clone()];
-    let kind = refused(&mixed, 2, "shares of two splits", false);
+    let kind = refused(
+        "shares of two splits",
+        &mixed,
+        2,
+        "shares of two splits",
+        false,
+    );
     assert_eq!(kind, Kind::Tampered);
     // One whose split id is made to fit is not authentic.
     let mut forged = mixed.to_vec();
@@ -473,39 +483,72 @@ fn stanzas_that_do_not_belong_together_are_refused_by_name() {
     });
     forged.truncate(2);
     assert_eq!(
-        refused(&forged, 2, "1 of the 2 shares", true),
+        refused(
+            "a share of another split under this one's id",
+            &forged,
+            2,
+            "1 of the 2 shares",
+            true
+        ),
         Kind::WrongKek
     );
     // Too few shares.
     assert_eq!(
-        refused(&one[..1], 2, "1 of the 2 shares", true),
+        refused("too few shares", &one[..1], 2, "1 of the 2 shares", true),
         Kind::WrongKek
     );
     // The same share twice is one.
     let twice = [one[0].clone(), one[0].clone()];
     assert_eq!(
-        refused(&twice, 2, "1 of the 2 shares", true),
+        refused("the same share twice", &twice, 2, "1 of the 2 shares", true),
         Kind::WrongKek
     );
     // A lower threshold than is configured, all over or for one KEK.
     let (_, whole) = wrapped(&["a", "b", "c"], 1);
     assert_eq!(
-        refused(&whole, 2, "claim that 1 is enough", false),
+        refused(
+            "a file that claims threshold 1, 2 is configured",
+            &whole,
+            2,
+            "claim that 1 is enough",
+            false
+        ),
         Kind::Tampered
     );
     assert_eq!(
-        refused(&one, 3, "claim that 2 is enough", false),
+        refused(
+            "a file that claims threshold 2, 3 is configured",
+            &one,
+            3,
+            "claim that 2 is enough",
+            false
+        ),
         Kind::Tampered
     );
     let smuggled = [one[0].clone(), whole[1].clone(), one[2].clone()];
     let words = "1 is enough by the KEK 'b'";
-    assert_eq!(refused(&smuggled, 2, words, false), Kind::Tampered);
+    assert_eq!(
+        refused(
+            "a share and a stanza with the whole DEK, 2 is configured",
+            &smuggled,
+            2,
+            words,
+            false
+        ),
+        Kind::Tampered
+    );
     // Under a name that nobody has, it is nobody's: no KEK of a server takes the whole DEK.
     let mut nameless = whole[1].clone();
     nameless.holder = None;
     let beside = [one[0].clone(), nameless];
     assert_eq!(
-        refused(&beside, 2, "1 of the 2 shares", true),
+        refused(
+            "the whole DEK for nobody's name, 2 is configured",
+            &beside,
+            2,
+            "1 of the 2 shares",
+            true
+        ),
         Kind::WrongKek
     );
     // More is needed than is configured: it opens, with a word.
@@ -520,8 +563,11 @@ fn stanzas_that_do_not_belong_together_are_refused_by_name() {
     // Another file's stanza.
     let pool = SecretPool::new();
     let keks = fakes(&well, 1).keks;
+    let begin = Instant::now();
     let e = keks.open(&pool, &[8; 16], &whole, &|_| true, Deadline::after(second));
-    assert_eq!(e.map(drop).unwrap_err().kind(), Kind::WrongKek);
+    let e = e.map(drop).unwrap_err();
+    fault_rows::told("keks", "another file's stanzas", &e, begin.elapsed());
+    assert_eq!(e.kind(), Kind::WrongKek);
 }
 
 /// While a KEK of a change lets one wait, keys are made as ever.
@@ -710,7 +756,9 @@ fn lists_that_are_none() {
         let mut bad = good.clone();
         bad["keks"] = keks;
         bad["threshold"] = threshold.into();
+        let begin = Instant::now();
         let e = config(&bad).unwrap_err();
+        fault_rows::told("keks", "a list that is none", &e, begin.elapsed());
         assert_eq!(e.kind(), Kind::Config, "{e}");
         assert!(e.to_string().contains(words), "{words} in {e}");
     }
@@ -1152,7 +1200,9 @@ fn a_local_file_changes_no_list() {
         json!({ "file": { "key_file": "/tmp/mine" } }),
         json!({ "keks": "bao" }),
     ] {
+        let begin = Instant::now();
         let e = read(bad.clone()).map(drop).unwrap_err();
+        fault_rows::told("keks", "the data directory's own file", &e, begin.elapsed());
         assert_eq!(e.kind(), Kind::Config, "{bad}: {e}");
     }
     // And where the administrator's file names the only KEK, no list comes beside it.

@@ -5,6 +5,8 @@
 
 #[path = "support/bao.rs"]
 mod bao;
+#[path = "support/fault_rows.rs"]
+mod fault_rows;
 #[path = "support/kms_proxy.rs"]
 mod kms_proxy;
 #[path = "support/token_reviews.rs"]
@@ -21,7 +23,7 @@ mod vault_vector;
 use bao::{Bao, write_secret};
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
-use keyring_ward::error::{Kind, Result};
+use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::format::stanza::{Holder, Part, Stanza};
 use keyring_ward::kek::{Budget, Kek, Unwrapped};
 use keyring_ward::keyring::{Environment, Keyring};
@@ -117,17 +119,25 @@ fn opens(kek: &dyn Kek, stanza: &Stanza) {
     assert_eq!(unwrap(kek, stanza).unwrap(), Some(DEK.to_vec()));
 }
 
-/// The error of a wrap: its kind is `kind`, and its sentence has the words.
-fn refused(kek: &dyn Kek, kind: Kind, words: &str) -> String {
+fn told(what: &str, e: &Error, begin: Instant) {
+    fault_rows::told("vault", what, e, begin.elapsed());
+}
+
+/// The error of a wrap of `what`: its kind is `kind`, and its sentence has the words.
+fn refused(what: &str, kek: &dyn Kek, kind: Kind, words: &str) -> String {
+    let begin = Instant::now();
     let e = wrap(kek).map(drop).unwrap_err();
+    told(what, &e, begin);
     assert_eq!(e.kind(), kind, "{e}");
     assert!(e.to_string().contains(words), "{words}: {e}");
     e.to_string()
 }
 
 /// The same of an unwrap.
-fn not_opened(kek: &dyn Kek, stanza: &Stanza, kind: Kind, words: &str) {
+fn not_opened(what: &str, kek: &dyn Kek, stanza: &Stanza, kind: Kind, words: &str) {
+    let begin = Instant::now();
     let e = unwrap(kek, stanza).map(drop).unwrap_err();
+    told(what, &e, begin);
     assert_eq!(e.kind(), kind, "{e}");
     assert!(e.to_string().contains(words), "{words}: {e}");
 }
@@ -181,7 +191,13 @@ fn the_contract_holds_with_the_least_policy() {
     let mut bad = stanza.clone();
     let at = bad.blob.windows(7).position(|w| w == b"vault:v").unwrap() + 7;
     bad.blob[at] = b'0';
-    not_opened(&*kek, &bad, Kind::Tampered, "none that Vault gives");
+    not_opened(
+        "a ciphertext of version 0",
+        &*kek,
+        &bad,
+        Kind::Tampered,
+        "none that Vault gives",
+    );
 }
 
 #[test]
@@ -229,12 +245,14 @@ fn another_mount_namespace_or_key_is_another_kek() {
         assert_eq!(of_other.key_ref, key_ref);
         opens(&*other, &of_other);
         not_opened(
+            &format!("of 'transit/mysql', asked by '{key_ref}'"),
             &*other,
             &stanza,
             Kind::WrongKek,
             "wrapped by 'transit/mysql'",
         );
         not_opened(
+            &format!("of '{key_ref}', asked by 'transit/mysql'"),
             &*kek,
             &of_other,
             Kind::WrongKek,
@@ -252,6 +270,7 @@ fn another_mount_namespace_or_key_is_another_kek() {
     let proxy = Proxy::start(bao.plain);
     let named = place.kek(&proxy.url(), json!({"key": "other"}));
     not_opened(
+        "another key's name in the configuration",
         &*named,
         &stanza,
         Kind::WrongKek,

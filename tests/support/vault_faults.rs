@@ -5,7 +5,7 @@
 
 use super::bao::{free_port, write_secret};
 use super::kms_proxy::{Proxy, Tls};
-use super::{BAO, FILE, Place, opens, plain, refused, soon, unwrap, unwrap_until, wrap};
+use super::{BAO, FILE, Place, opens, plain, refused, soon, told, unwrap, unwrap_until, wrap};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::Kind;
 use keyring_ward::secret::SecretPool;
@@ -86,6 +86,8 @@ fn what_no_server_gives_on_demand_ends_within_the_deadline() {
         proxy.set_fault(fault);
         let begin = Instant::now();
         let e = unwrap(&*kek, &stanza).map(drop).unwrap_err();
+        let what = format!("a proxy's {}", fault.replace(&bao.root, "TOKEN"));
+        told(&what, &e, begin);
         assert_eq!(e.kind(), kind, "{fault}: {e}");
         assert!(e.to_string().contains(words), "{fault}: {e}");
         assert!(
@@ -111,18 +113,34 @@ fn what_no_server_gives_on_demand_ends_within_the_deadline() {
     proxy.set_fault(
         "answer 200 {\"warnings\":[\"Endpoint ignored these unrecognized parameters: [associated_data]\"],\"data\":{\"ciphertext\":\"vault:v1:AAAA\"}}",
     );
-    refused(&*kek, Kind::Config, "it ignored associated_data");
+    refused(
+        "encrypt ignores associated_data",
+        &*kek,
+        Kind::Config,
+        "it ignored associated_data",
+    );
     for ciphertext in ["", "x", "vault:v0:AAAA", "vault:v1:AAAA\\n", "vault:v1:!"] {
         proxy.set_fault(&format!(
             "answer 200 {{\"data\":{{\"ciphertext\":\"{ciphertext}\"}}}}"
         ));
-        refused(&*kek, Kind::Config, "something else than a ciphertext");
+        let what = format!("encrypt answers with the ciphertext '{ciphertext}'");
+        refused(
+            &what,
+            &*kek,
+            Kind::Config,
+            "something else than a ciphertext",
+        );
     }
     proxy.set_fault(&format!(
         "answer 200 {{\"data\":{{\"ciphertext\":\"vault:v1:{}\"}}}}",
         "A".repeat(8000)
     ));
-    refused(&*kek, Kind::Config, "something else than a ciphertext");
+    refused(
+        "encrypt answers with 8,000 characters",
+        &*kek,
+        Kind::Config,
+        "something else than a ciphertext",
+    );
 }
 
 #[test]
@@ -192,7 +210,7 @@ fn a_login_that_answers_oddly_is_refused() {
         ),
     ] {
         proxy.set_fault(&format!("on auth/approle/login answer {answer}"));
-        let said = refused(&*kek, kind, words);
+        let said = refused(&format!("the login answers {answer}"), &*kek, kind, words);
         assert!(!said.contains("HIDDEN"), "{said}");
     }
 }
@@ -203,17 +221,24 @@ fn the_network_and_certificates_have_their_errors() {
     let place = Place::with_token(&bao.root);
     let closed = free_port();
     let kek = place.kek(&format!("http://{closed}"), json!({}));
-    refused(&*kek, Kind::Unreachable, "refused");
+    refused("nothing listens", &*kek, Kind::Unreachable, "refused");
     refused(
+        "a name that does not resolve",
         &*place.kek("https://vault.invalid", json!({})),
         Kind::Unreachable,
         "",
     );
     let trusting = || json!({"ca_file": bao.ca_file()});
     wrap(&*place.kek(&bao.url(), trusting())).unwrap();
-    refused(&*place.kek(&bao.url(), json!({})), Kind::Config, "ca_file");
+    refused(
+        "a certificate of an unknown authority",
+        &*place.kek(&bao.url(), json!({})),
+        Kind::Config,
+        "ca_file",
+    );
     // TLS where none is spoken, and the other way round.
     refused(
+        "TLS where none is spoken",
         &*place.kek(
             &format!("https://localhost:{}", bao.plain.port()),
             trusting(),
@@ -222,6 +247,7 @@ fn the_network_and_certificates_have_their_errors() {
         "TLS",
     );
     refused(
+        "no TLS where it is spoken",
         &*place.kek(&format!("http://{}", bao.address), json!({})),
         Kind::Config,
         "not that of Vault",
@@ -229,13 +255,19 @@ fn the_network_and_certificates_have_their_errors() {
     let tls = Tls::new();
     let ca = place.path("ca.pem");
     std::fs::write(&ca, &tls.ca_pem).unwrap();
-    for (name, old, words) in [
-        ("localhost", true, "xpired"),
-        ("vault.example.org", false, "vault.example.org"),
+    for (what, name, old, words) in [
+        ("an expired certificate", "localhost", true, "xpired"),
+        (
+            "a certificate of another name",
+            "vault.example.org",
+            false,
+            "vault.example.org",
+        ),
     ] {
         let proxy = Proxy::start_with(bao.plain, tls.acceptor(name, old));
         let url = format!("https://localhost:{}", proxy.address.port());
         refused(
+            what,
             &*place.kek(&url, json!({"ca_file": ca})),
             Kind::Config,
             words,
@@ -247,6 +279,7 @@ fn the_network_and_certificates_have_their_errors() {
     wrap(&*place.kek(&plain(bao), json!({"proxy": proxy.url()}))).unwrap();
     assert_eq!(proxy.take_requests().len(), 1);
     refused(
+        "a proxy that is away",
         &*place.kek(&bao.url(), json!({"proxy": format!("http://{closed}")})),
         Kind::Unreachable,
         "proxy",

@@ -90,7 +90,7 @@ fn approle_with_batch_tokens_leaves_nothing_and_with_service_tokens_revokes_them
         ("on transit/encrypt/mysql hang", Kind::Unreachable),
     ] {
         proxy.set_fault(fault);
-        refused(&*service, kind, "");
+        refused(&format!("approle, {fault}"), &*service, kind, "");
         // The last attempt may have had no time for it: then it says so.
         let told = service.take_warnings().len();
         assert_eq!(bao.kept_tokens(), before + told, "{fault}");
@@ -140,17 +140,33 @@ fn a_wrong_secret_id_is_refused_and_never_shown() {
     write_secret(&file, &secret);
     wrap(&*kek).unwrap();
     write_secret(&file, "HIDDEN-0000");
-    let said = refused(&*kek, Kind::Denied, "invalid role or secret ID");
+    let said = refused(
+        "approle: a wrong secret id",
+        &*kek,
+        Kind::Denied,
+        "invalid role or secret ID",
+    );
     assert!(!said.contains("HIDDEN"), "{said}");
     write_secret(&file, "HIDDEN 0000");
-    let said = refused(&*kek, Kind::InvalidInput, "holds no token");
+    let said = refused(
+        "approle: a secret id that is none",
+        &*kek,
+        Kind::InvalidInput,
+        "holds no token",
+    );
     assert!(!said.contains("HIDDEN"), "{said}");
     std::fs::remove_file(&file).unwrap();
-    refused(&*kek, Kind::NotFound, "secret-id");
+    refused(
+        "approle: no file of the secret id",
+        &*kek,
+        Kind::NotFound,
+        "secret-id",
+    );
     let mut absent = changes;
     absent["auth_mount"] = "nowhere".into();
     write_secret(&file, &secret);
     refused(
+        "approle: a mount that is not there",
         &*place.kek(&plain(bao), absent),
         Kind::Denied,
         "auth/nowhere/login",
@@ -213,27 +229,46 @@ fn a_jwt_logs_in_and_each_way_to_be_wrong_is_told() {
     .unwrap();
     opens(&*kek, &stanza);
     refused(
+        "jwt: an unknown role",
         &*with("nobody"),
         Kind::Denied,
         "role \"nobody\" could not be found",
     );
-    for changes in [
-        json!({"sub": "db2"}),
-        json!({"aud": "other"}),
-        json!({"exp": unix_now() - 3600, "iat": unix_now() - 7200}),
+    for (what, changes) in [
+        ("jwt: another subject", json!({"sub": "db2"})),
+        ("jwt: another audience", json!({"aud": "other"})),
+        (
+            "jwt: expired",
+            json!({"exp": unix_now() - 3600, "iat": unix_now() - 7200}),
+        ),
     ] {
-        let text = jwt(&key, &claims(changes.clone()));
+        let text = jwt(&key, &claims(changes));
         std::fs::write(&file, &text).unwrap();
-        let said = refused(&*kek, Kind::Denied, "error validating token");
+        let said = refused(what, &*kek, Kind::Denied, "error validating token");
         assert!(!said.contains(&text), "{said}");
     }
     let stranger = KeyPair::generate_for(&PKCS_ED25519).unwrap();
     std::fs::write(&file, jwt(&stranger, &claims(json!({})))).unwrap();
-    refused(&*kek, Kind::Denied, "error validating token");
+    refused(
+        "jwt: of another key",
+        &*kek,
+        Kind::Denied,
+        "error validating token",
+    );
     std::fs::write(&file, "a b").unwrap();
-    refused(&*kek, Kind::InvalidInput, "holds no token");
+    refused(
+        "jwt: a file that holds none",
+        &*kek,
+        Kind::InvalidInput,
+        "holds no token",
+    );
     std::fs::remove_file(&file).unwrap();
-    refused(&*kek, Kind::NotFound, "jwt_file of \"vault\"");
+    refused(
+        "jwt: no file",
+        &*kek,
+        Kind::NotFound,
+        "jwt_file of \"vault\"",
+    );
 }
 
 #[test]
@@ -267,12 +302,14 @@ fn a_client_certificate_logs_in() {
     opens(&*kek, &stanza);
     opens(&*with(&bao.url(), json!({})), &stanza);
     refused(
+        "cert: an unknown role",
         &*with(&bao.url(), json!({"role": "other"})),
         Kind::Denied,
         "auth/cert/login",
     );
     // Without TLS no certificate is shown.
     refused(
+        "cert: without TLS",
         &*with(&plain(bao), json!({})),
         Kind::Denied,
         "auth/cert/login",
@@ -280,16 +317,31 @@ fn a_client_certificate_logs_in() {
     // The key of another certificate, one that others can read, and somebody else's certificate.
     let (other_chain, other_key) = Authority::new().certify("db1");
     write_secret(&key_file, &other_key);
-    refused(&*kek, Kind::Config, "does not belong to the certificate");
+    refused(
+        "cert: the key of another certificate",
+        &*kek,
+        Kind::Config,
+        "does not belong to the certificate",
+    );
     std::fs::write(&chain_file, other_chain).unwrap();
-    refused(&*kek, Kind::Denied, "auth/cert/login");
+    refused(
+        "cert: somebody else's certificate",
+        &*kek,
+        Kind::Denied,
+        "auth/cert/login",
+    );
     std::os::unix::fs::chown(&key_file, None, None).unwrap();
     std::fs::set_permissions(
         &key_file,
         std::os::unix::fs::PermissionsExt::from_mode(0o644),
     )
     .unwrap();
-    refused(&*kek, Kind::Permission, "client.key");
+    refused(
+        "cert: others may read the key",
+        &*kek,
+        Kind::Permission,
+        "client.key",
+    );
 }
 
 #[test]
@@ -335,11 +387,26 @@ fn a_pod_logs_in_with_its_service_account() {
     let kek = with("mysql");
     std::fs::write(&file, &mysql).unwrap();
     opens(&*kek, &wrap(&*kek).unwrap());
-    refused(&*with("nobody"), Kind::Denied, "invalid role name");
+    refused(
+        "kubernetes: an unknown role",
+        &*with("nobody"),
+        Kind::Denied,
+        "invalid role name",
+    );
     std::fs::write(&file, &other).unwrap();
-    refused(&*kek, Kind::Denied, "auth/kubernetes/login");
+    refused(
+        "kubernetes: another account",
+        &*kek,
+        Kind::Denied,
+        "auth/kubernetes/login",
+    );
     std::fs::write(&file, &revoked).unwrap();
-    let said = refused(&*kek, Kind::Denied, "auth/kubernetes/login");
+    let said = refused(
+        "kubernetes: an account that is gone",
+        &*kek,
+        Kind::Denied,
+        "auth/kubernetes/login",
+    );
     assert!(
         said.contains("TokenReviews") && !said.contains(&revoked),
         "{said}"

@@ -20,23 +20,32 @@ fn each_refusal_of_the_server_has_its_kind_and_says_what_to_do() {
     let kek = |changes: Value| place.kek(&plain(bao), changes);
     bao.admin("transit/keys/rsa", json!({"type": "rsa-2048"}));
     bao.admin("transit/keys/derived", json!({"derived": true}));
-    refused(&*kek(json!({"key": "rsa"})), Kind::Config, "aes256-gcm96");
     refused(
+        "an RSA key",
+        &*kek(json!({"key": "rsa"})),
+        Kind::Config,
+        "aes256-gcm96",
+    );
+    refused(
+        "a derived key",
         &*kek(json!({"key": "derived"})),
         Kind::Config,
         "derived=true",
     );
     refused(
+        "a mount that is not there",
         &*kek(json!({"mount": "nowhere"})),
         Kind::NotFound,
         "no handler for route",
     );
     refused(
+        "a namespace that is not there",
         &*kek(json!({"namespace": "nowhere"})),
         Kind::NotFound,
         "namespace not found",
     );
     refused(
+        "a mount of another kind",
         &*kek(json!({"mount": "sys"})),
         Kind::NotFound,
         "check mount",
@@ -49,6 +58,7 @@ fn each_refusal_of_the_server_has_its_kind_and_says_what_to_do() {
     let (status, _) = bao_delete(bao, "transit/keys/mortal/soft-delete");
     assert!((200..300).contains(&status), "{status}");
     not_opened(
+        "a soft-deleted key",
         &*mortal,
         &stanza,
         Kind::Denied,
@@ -62,6 +72,7 @@ fn each_refusal_of_the_server_has_its_kind_and_says_what_to_do() {
     );
     bao_delete(bao, "transit/keys/mortal");
     not_opened(
+        "a deleted key",
         &*mortal,
         &stanza,
         Kind::NotFound,
@@ -69,6 +80,7 @@ fn each_refusal_of_the_server_has_its_kind_and_says_what_to_do() {
     );
     bao.admin("transit/keys/mortal", json!({}));
     not_opened(
+        "a key that was made anew under its name",
         &*mortal,
         &stanza,
         Kind::WrongKek,
@@ -79,6 +91,7 @@ fn each_refusal_of_the_server_has_its_kind_and_says_what_to_do() {
     let later = wrap(&*mortal).unwrap();
     bao_delete_again(bao);
     not_opened(
+        "a ciphertext of a later version",
         &*mortal,
         &later,
         Kind::Tampered,
@@ -86,7 +99,13 @@ fn each_refusal_of_the_server_has_its_kind_and_says_what_to_do() {
     );
     let mut short = stanza.clone();
     short.blob.truncate(short.blob.len() - 80);
-    not_opened(&*mortal, &short, Kind::Tampered, "");
+    not_opened(
+        "a ciphertext that is cut",
+        &*mortal,
+        &short,
+        Kind::Tampered,
+        "",
+    );
 }
 
 /// The key of the test is made anew, in its first version.
@@ -120,16 +139,24 @@ fn a_policy_that_is_too_small_and_a_token_that_is_none_are_denied() {
     let place = Place::with_token("x");
     let kek = place.kek(&plain(bao), json!({}));
     let file = place.path("token");
-    for (token, opens_it) in [
-        ("HIDDEN".to_string(), false),
-        (bao.token(NOTHING, json!({})), false),
-        (bao.token(LEAST, json!({"num_uses": 1})), true),
+    for (what, token, opens_it) in [
+        ("a token that is none", "HIDDEN".to_string(), false),
+        (
+            "a policy that allows nothing",
+            bao.token(NOTHING, json!({})),
+            false,
+        ),
+        (
+            "a token that is used up",
+            bao.token(LEAST, json!({"num_uses": 1})),
+            true,
+        ),
     ] {
         write_secret(&file, &token);
         if opens_it {
             wrap(&*kek).unwrap();
         }
-        let said = refused(&*kek, Kind::Denied, "permission denied");
+        let said = refused(what, &*kek, Kind::Denied, "permission denied");
         assert!(
             said.contains("transit/encrypt/mysql and transit/decrypt/mysql"),
             "{said}"
@@ -142,10 +169,16 @@ fn a_policy_that_is_too_small_and_a_token_that_is_none_are_denied() {
     let only_decrypt = LEAST.lines().nth(1).unwrap();
     write_secret(&file, &bao.token(only_decrypt, json!({})));
     opens(&*kek, &stanza);
-    refused(&*kek, Kind::Denied, "permission denied");
+    refused(
+        "the policy has no encrypt",
+        &*kek,
+        Kind::Denied,
+        "permission denied",
+    );
     let misspelt = LEAST.replace("mysql", "mysqll");
     write_secret(&file, &bao.token(&misspelt, json!({})));
     refused(
+        "a misspelt key, with update only",
         &*place.kek(&plain(bao), json!({"key": "mysqll"})),
         Kind::Denied,
         "permission denied",
@@ -161,14 +194,29 @@ fn a_policy_that_is_too_small_and_a_token_that_is_none_are_denied() {
         ("HIDDEN x", "holds no token"),
     ] {
         write_secret(&file, text);
-        let said = refused(&*kek, Kind::InvalidInput, words);
+        let said = refused(
+            &format!("the token's file: {words}"),
+            &*kek,
+            Kind::InvalidInput,
+            words,
+        );
         assert!(!said.contains("HIDDEN"), "{said}");
     }
     write_secret(&file, &bao.root);
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-    refused(&*kek, Kind::Permission, "chmod 600");
+    refused(
+        "others may read the token's file",
+        &*kek,
+        Kind::Permission,
+        "chmod 600",
+    );
     std::fs::remove_file(&file).unwrap();
-    refused(&*kek, Kind::NotFound, "token");
+    refused(
+        "the token's file is not there",
+        &*kek,
+        Kind::NotFound,
+        "token",
+    );
 }
 
 #[test]
@@ -191,15 +239,33 @@ fn a_sealed_vault_and_a_quota_are_waited_for() {
     ) {
         assert!(opened.is_some() && begin.elapsed() < Duration::from_secs(20));
     }
-    not_opened(&*kek, &stanza, Kind::Unreachable, "A quota of Vault");
+    not_opened(
+        "a rate quota",
+        &*kek,
+        &stanza,
+        Kind::Unreachable,
+        "A quota of Vault",
+    );
     let (status, _) = bao_delete(bao, "sys/quotas/rate-limit/all");
     assert_eq!(status, 204);
     opens(&*kek, &stanza);
     bao.seal();
     let begin = Instant::now();
-    not_opened(&*kek, &stanza, Kind::Unreachable, "Vault is sealed");
+    not_opened(
+        "sealed",
+        &*kek,
+        &stanza,
+        Kind::Unreachable,
+        "Vault is sealed",
+    );
     assert!(begin.elapsed() < Duration::from_secs(8));
-    not_opened(&*kek, &stanza, Kind::Unreachable, "operator unseal");
+    not_opened(
+        "sealed, once more",
+        &*kek,
+        &stanza,
+        Kind::Unreachable,
+        "operator unseal",
+    );
     // It is unsealed while a start waits.
     let waiting = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
