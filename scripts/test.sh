@@ -147,11 +147,11 @@ unit_tests() {
   cargo test --locked --no-run || return 1
   for each in tests/*.rs; do
     each=$(basename "$each" .rs)
-    case $each in contract_kms | contract_kmip | contract_vault | contract_pkcs11 | toy) ;; *) others+=(--test "$each") ;; esac
+    case $each in contract_kms | contract_kmip | contract_vault | contract_pkcs11 | contract_several_faults | toy) ;; *) others+=(--test "$each") ;; esac
   done
   rm -rf "$logs"; mkdir -p "$logs"
   cargo test --locked --no-fail-fast --test contract_kms --test contract_vault > "$logs/kms" 2>&1 & pids+=($!)
-  cargo test --locked --no-fail-fast --test contract_kmip > "$logs/kmip" 2>&1 & pids+=($!)
+  cargo test --locked --no-fail-fast --test contract_kmip --test contract_several_faults > "$logs/kmip" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast --test contract_pkcs11 > "$logs/pkcs11" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast --lib --bins > "$logs/library" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast "${others[@]}" > "$logs/others" 2>&1 || rc=1
@@ -219,8 +219,8 @@ part_root() {
   box_put "$REPO" target/debug/examples/libp11_shim.so
   with_box root bash /kw/mysql-test/harness/root-tests.sh
 }
-# Several KEKs for one keyring: each subset of three.
-part_several() { with_box several bash /kw/mysql-test/harness/several-tests.sh; }
+# Several KEKs for one keyring: each subset of three, and kills of what changes them.
+part_several() { with_box several env KW_LONG="$ALL" bash /kw/mysql-test/harness/several-tests.sh; }
 # Secrets and volumes of Docker and Kubernetes, imitated; what a start waits for.
 part_containers() {
   [ -n "${BOX:-}" ] || { build_library; box_start; }

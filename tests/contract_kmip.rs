@@ -139,12 +139,20 @@ fn the_contract_holds_in_every_version_and_mode_of_the_server() {
         );
         assert_eq!(real.admin(&read), hex(&DEK), "{version} {mode}");
         // Another file's, and every part of the stanza.
+        let begin = Instant::now();
         let e = unwrap_for(&kek, &[6; 16], &stanza).unwrap_err();
+        let what = format!("another file's stanza, {version} {mode}");
+        fault_rows::told("kmip, PyKMIP", &what, &e, begin.elapsed());
         assert_eq!(e.kind(), Kind::Tampered, "another file: {e}");
         for i in (0..stanza.blob.len()).step_by(9) {
             let mut bad = stanza.clone();
             bad.blob[i] ^= 1;
+            let begin = Instant::now();
             let e = unwrap(&kek, &bad).unwrap_err();
+            if i == 81 {
+                let what = format!("a changed byte of the wrapped data key, {version} {mode}");
+                fault_rows::told("kmip, PyKMIP", &what, &e, begin.elapsed());
+            }
             assert_eq!(e.kind(), Kind::Tampered, "byte {i}: {e}");
         }
         let changes: [fn(&mut Stanza); 7] = [
@@ -713,6 +721,8 @@ fn a_start_asks_once() {
     let config = try_config(folder, &path, &[stand.port()], "k", json!({})).unwrap();
     let open = || Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
     let keyring = open();
+    // A keyring that is not there yet is only asked for.
+    stand.seen();
     keyring.generate(b"k", b"", b"AES", 32).unwrap();
     assert_eq!(stand.seen().len(), 2, "made: Encrypt, and Decrypt as proof");
     for i in 0..500 {

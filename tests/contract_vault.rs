@@ -157,7 +157,9 @@ fn the_contract_holds_with_the_least_policy() {
         (&again.blob, again.commitment),
         (&stanza.blob, stanza.commitment)
     );
+    let begin = Instant::now();
     let e = unwrap_until(&*kek, &[6; 16], &stanza, soon()).unwrap_err();
+    told("another file's stanza", &e, begin);
     assert_eq!(e.kind(), Kind::WrongKek, "another file: {e}");
     assert!(e.to_string().contains("another file's"), "{e}");
     // Every part of the stanza counts, and each bit of some.
