@@ -349,6 +349,7 @@ fn a_first_kek_in_trouble_costs_its_share_of_a_start() {
         let took = begin.elapsed();
         assert!(keyring.fetch(b"k", b"").unwrap().is_some());
         let status = keyring.status().store;
+        assert!(status.kek_health().degraded.is_some(), "{first} {what}");
         let Answer::Failed { kind: is, message } = &status.keks[0].answer else {
             panic!("{first} {what}: {:?}", status.keks[0].answer);
         };

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Several KEKs for one keyring with a real server: it starts with each subset of three of them, or does not; what it says of
-# those that are away; and one that goes while it runs. Prints the table of docs/guide/several-keks.md.
+# those that are away; and one that goes while it runs. Prints the table of docs/guide/several-keks.md. Then kills of the commands
+# that change KEKs, for docs/proof/durability.md.
 #   several-tests.sh [NAME…]
 set -uo pipefail
 . /kw/mysql-test/harness/tests-lib.sh
