@@ -162,7 +162,7 @@ impl Proxy {
         self.answer(&fault, &request, &mut client, &raw, upstream, folder)
     }
 
-    /// Faults: `delay MS`, `hang`, `reset`, `truncate BYTES`, `status CODE [AWSCODE MESSAGE]`, `html`, `endless`,
+    /// Faults: `delay MS`, `hang`, `reset`, `truncate BYTES`, `stop BYTES`, `drip MS`, `status CODE [AWSCODE MESSAGE]`, `html`, `endless`,
     /// `redirect`, `short-key`, `garbage`, `answer CODE BODY`, `claim BYTES` (and send nothing of them). Before them:
     /// `times N` (then none), `on ACTION` (others pass).
     fn answer(
@@ -251,6 +251,22 @@ impl Proxy {
                 client.write_all(&answer)?;
                 client.flush()?;
                 return raw.shutdown(Shutdown::Both);
+            }
+            "stop" => {
+                answer.truncate(number() as usize);
+                client.write_all(&answer)?;
+                client.flush()?;
+                // Until the client gives up.
+                return client.read(&mut [0; 1]).map(drop);
+            }
+            "drip" => {
+                let pause = Duration::from_millis(number());
+                return answer.iter().try_for_each(|byte| {
+                    client.write_all(&[*byte])?;
+                    client.flush()?;
+                    std::thread::sleep(pause);
+                    Ok(())
+                });
             }
             "short-key" => {
                 let text = String::from_utf8_lossy(&answer).into_owned();

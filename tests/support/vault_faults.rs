@@ -166,6 +166,51 @@ fn an_answer_that_ends_at_any_byte_opens_nothing() {
     opens(&*kek, &stanza);
 }
 
+/// A server that stops within its answer and keeps the connection, at each byte; and one that never stops, slowly.
+#[test]
+fn an_answer_that_stops_at_any_byte_is_waited_for_no_longer_than_is_said() {
+    let Some(bao) = &*BAO else { return };
+    let place = Place::with_token(&bao.root);
+    let stanza = wrap(&*place.kek(&plain(bao), json!({}))).unwrap();
+    let ask = |fault: &str, end: Duration| {
+        let proxy = Proxy::start(bao.plain);
+        proxy.set_fault(fault);
+        let kek = place.kek(&proxy.url(), json!({}));
+        let begin = Instant::now();
+        let opened = unwrap_until(&*kek, &FILE, &stanza, Deadline::after(end));
+        (opened, begin)
+    };
+    // Head and body have more than 400 bytes, and less than 1,000.
+    let (short, long) = (Duration::from_millis(200), Duration::from_secs(4));
+    let sweep = |from: usize| {
+        for bytes in (from..1000).step_by(40) {
+            let (opened, begin) = ask(&format!("stop {bytes}"), short);
+            let took = begin.elapsed();
+            assert!(took < 2 * long, "{bytes}: {took:?}");
+            match opened {
+                Ok(_) => assert!(bytes > 400, "opened by {bytes} bytes"),
+                Err(e) => assert_eq!(e.kind(), Kind::Unreachable, "{bytes}: {e}"),
+            }
+        }
+    };
+    let whole = |fault: &str| {
+        let (opened, begin) = ask(fault, long);
+        let e = opened.map(drop).unwrap_err();
+        told(&format!("a proxy's {fault}"), &e, begin);
+        assert_eq!(e.kind(), Kind::Unreachable, "{fault}: {e}");
+        assert!(e.to_string().contains("did not answer"), "{fault}: {e}");
+    };
+    std::thread::scope(|scope| {
+        for fault in ["stop 0", "stop 9", "stop 90", "stop 200", "drip 40"] {
+            scope.spawn(move || whole(fault));
+        }
+        for from in 0..40 {
+            scope.spawn(move || sweep(from));
+        }
+    });
+    assert!(ask("stop 1000", 5 * long).0.unwrap().is_some());
+}
+
 #[test]
 fn a_login_that_answers_oddly_is_refused() {
     let Some(bao) = &*BAO else { return };
