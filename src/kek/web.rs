@@ -1,6 +1,7 @@
 //! What providers over HTTP have in common: the texts of their sections, and the client that these make.
 //!
-//! Owns the sentences about such texts. It must never show a proxy's URL: a password may be in it. It knows no vendor.
+//! Owns the sentences about such texts, and what of a service's words is not shown. It must never show a proxy's URL: a
+//! password may be in it. It knows no vendor.
 
 use crate::deadline::Deadline;
 use crate::error::Result;
@@ -15,6 +16,24 @@ use std::time::Duration;
 
 /// Longest text of an option, in bytes. AWS KMS takes key ids of up to 2,048 characters; no other service more.
 const MAX_TEXT: usize = 2048;
+
+/// What stands in the place of a service's words that repeat what was sent.
+pub(super) const NOT_SHOWN: &str = "its words are not shown: a secret is in them";
+
+/// A part of a secret is in the words: they were cut, perhaps in the middle of it. Secrets are ASCII.
+pub(super) fn repeats(said: &str, secrets: &[&str]) -> bool {
+    /// What is shorter gives nobody the rest.
+    const PART: usize = 16;
+    secrets.iter().any(|secret| {
+        let part = secret.len().min(PART);
+        let parts = || secret.as_bytes().windows(part);
+        part > 0
+            && said
+                .as_bytes()
+                .windows(part)
+                .any(|of_said| parts().any(|of_secret| of_secret == of_said))
+    })
+}
 
 /// A text of one line.
 pub(super) fn line(section: &Section<'_>, member: &str) -> Result<Option<String>> {

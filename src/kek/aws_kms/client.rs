@@ -23,9 +23,9 @@ pub(super) struct Session {
 }
 
 /// An error of KMS, and what it is called there.
-struct Refused {
-    code: Option<String>,
-    error: Error,
+pub(super) struct Refused {
+    pub(super) code: Option<String>,
+    pub(super) error: Error,
 }
 
 impl From<Error> for Refused {
@@ -83,31 +83,45 @@ impl Session {
         let answer = self
             .net
             .post(asked, place, credentials, &headers, body.as_bytes())?;
-        let members = match crate::json::parse(answer.body()) {
-            Ok(Value::Object(members)) => Some(members),
-            _ => None,
-        };
-        match members {
-            Some(members) if (200..300).contains(&answer.status()) => Ok(members),
-            members => {
-                let (code, said) = fault(&answer, members.as_ref());
-                let error = from_answer(asked, &answer, code.as_deref(), said.as_deref());
-                Err(Refused { code, error })
-            }
-        }
+        let sent = self.credentials.session_token();
+        read(asked, &answer, sent.as_slice())
     }
 
     fn if_to_be_deleted(&self, asked: &Question<'_>) -> Option<Error> {
         let described = self.once(asked, "DescribeKey", &json!({"KeyId": asked.key}));
-        let described = described.ok()?;
-        let key = described.get("KeyMetadata")?;
-        if key.get("KeyState")?.as_str()? != "PendingDeletion" {
-            return None;
-        }
-        // Seconds since 1970, with a fraction.
-        let date = key.get("DeletionDate").and_then(Value::as_f64);
-        Some(pending_deletion(asked, date.map(|d| d as i64)))
+        to_be_deleted(asked, &described.ok()?)
     }
+}
+
+/// Reads an answer. `sent`: secrets that the question carried.
+pub(super) fn read(
+    asked: &Question<'_>,
+    answer: &Answer,
+    sent: &[&str],
+) -> std::result::Result<Map<String, Value>, Refused> {
+    let members = match crate::json::parse(answer.body()) {
+        Ok(Value::Object(members)) => Some(members),
+        _ => None,
+    };
+    match members {
+        Some(members) if (200..300).contains(&answer.status()) => Ok(members),
+        members => {
+            let (code, said) = fault(answer, members.as_ref());
+            let error = from_answer(asked, answer, code.as_deref(), said.as_deref(), sent);
+            Err(Refused { code, error })
+        }
+    }
+}
+
+/// The error of a key that DescribeKey says is to be deleted.
+pub(super) fn to_be_deleted(asked: &Question<'_>, described: &Map<String, Value>) -> Option<Error> {
+    let key = described.get("KeyMetadata")?;
+    if key.get("KeyState")?.as_str()? != "PendingDeletion" {
+        return None;
+    }
+    // Seconds since 1970, with a fraction.
+    let date = key.get("DeletionDate").and_then(Value::as_f64);
+    Some(pending_deletion(asked, date.map(|d| d as i64)))
 }
 
 /// The code and the message of an error (AWS JSON 1.1 protocol, "Operation error serialization"): the code stands in

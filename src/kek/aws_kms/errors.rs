@@ -5,6 +5,7 @@
 //! access key ids, and are cleaned and cut.
 
 use crate::error::{Error, Kind};
+use crate::kek::web::{NOT_SHOWN, repeats};
 use crate::net::{Answer, Cause, NetError};
 pub(super) use crate::text::clean;
 
@@ -141,17 +142,19 @@ fn by_code(code: &str) -> Option<(Kind, &'static str)> {
 const NETWORK: &str =
     "Check network, firewall, endpoint_url and proxy; it is tried again while there is time.";
 
-/// The error for an answer that is none: AWS's code decides, where there is none the HTTP status.
+/// The error for an answer that is none: AWS's code decides, where there is none the HTTP status. `sent`: secrets that the
+/// question carried.
 pub(super) fn from_answer(
     asked: &Question<'_>,
     answer: &Answer,
     code: Option<&str>,
     message: Option<&str>,
+    sent: &[&str],
 ) -> Error {
     let ahead = answer
         .date()
         .map(|theirs| crate::os::unix_seconds() - theirs);
-    explain(asked, answer.status(), code, message, ahead)
+    explain(asked, answer.status(), code, message, ahead, sent)
 }
 
 /// Some services answer a wrong signature with what should have been signed, the session token among it (seen in public
@@ -169,12 +172,17 @@ fn explain(
     code: Option<&str>,
     message: Option<&str>,
     ahead: Option<i64>,
+    sent: &[&str],
 ) -> Error {
     let code = code.map(clean);
     let said = match (&code, message) {
         (Some(code), Some(message)) => format!("{code}: {}", clean(without_headers(message))),
         (Some(code), None) => code.clone(),
         (None, _) => format!("HTTP status {status} without an AWS error code"),
+    };
+    let said = match repeats(&said, sent) {
+        true => format!("{NOT_SHOWN} (HTTP status {status})"),
+        false => said,
     };
     let known = code.as_deref().and_then(by_code);
     let (kind, hint) = match (known, status) {
@@ -297,7 +305,7 @@ mod tests {
             (None, 403, Kind::Denied),
             (None, 502, Kind::Unreachable),
         ] {
-            let error = explain(&asked(), status, code, Some("text"), None);
+            let error = explain(&asked(), status, code, Some("text"), None, &[]);
             assert_eq!(error.kind(), kind, "{error}");
         }
     }
@@ -305,7 +313,7 @@ mod tests {
     #[test]
     fn external_text_is_cleaned_and_the_clock_is_named() {
         let long = "x\n\x1b".repeat(1000);
-        let text = explain(&asked(), 400, Some("X"), Some(&long), None).to_string();
+        let text = explain(&asked(), 400, Some("X"), Some(&long), None, &[]).to_string();
         assert!(text.len() < 1000 && !text.contains(char::is_control));
         let text = explain(
             &asked(),
@@ -313,6 +321,7 @@ mod tests {
             Some("InvalidSignatureException"),
             None,
             Some(900),
+            &[],
         );
         assert!(text.to_string().contains("by 900 s"), "{text}");
     }
@@ -335,8 +344,28 @@ mod tests {
             Some("InvalidSignatureException"),
             Some(said),
             None,
+            &[],
         )
         .to_string();
         assert!(!text.contains("HIDDENTOKEN"), "{text}");
+    }
+
+    /// Whatever stands between us and AWS may answer with what it was sent, in any of the places that are shown.
+    #[test]
+    fn words_that_repeat_what_was_sent_are_not_shown() {
+        const SENT: &str = "IQoJb3JpZ2luX2VjEHIDDEN";
+        for (code, said) in [
+            ("AccessDeniedException", "the token IQoJb3JpZ2luX2VjEHIDDEN"),
+            ("AccessDeniedException", "cut: ginX2VjEIQoJb3JpZ2luX2VjE"),
+            (SENT, "no"),
+        ] {
+            let e = explain(&asked(), 400, Some(code), Some(said), None, &[SENT]);
+            assert_eq!(e.kind(), Kind::Denied);
+            let said = e.to_string();
+            assert!(
+                said.contains(NOT_SHOWN) && !said.contains("IQoJb3"),
+                "{said}"
+            );
+        }
     }
 }

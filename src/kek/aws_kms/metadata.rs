@@ -12,6 +12,7 @@ use super::source::variable;
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::kek::token_file;
+use crate::kek::web::{NOT_SHOWN, repeats};
 use crate::net::{Answer, Cause, Client, Method, NetError, Request, host, split_url};
 use serde_json::Value;
 use std::net::IpAddr;
@@ -60,18 +61,41 @@ pub(super) fn container(net: &Net) -> Result<Found> {
     };
     let shown = format!("the container's credential service {url} ({name})");
     let mut request = Request::new(Method::Get, url.as_str()).header("accept", "application/json");
-    if let Some(token) = container_token()? {
+    let token = container_token()?;
+    if let Some(token) = &token {
         request = request.header("authorization", token.as_str());
     }
     let answer = match ask(net, &request, CONTAINER, &shown)? {
         Ok(answer) => answer,
         Err(e) => return Err(away(&shown, e)),
     };
+    let sent = token.as_ref().map(|token| token.as_str());
+    of_container(&shown, &answer, sent.as_slice()).map(Found::Credentials)
+}
+
+/// What a container's service answered. `sent`: secrets that the question carried.
+pub(super) fn of_container(shown: &str, answer: &Answer, sent: &[&str]) -> Result<Credentials> {
     if answer.status() != 200 {
-        return Err(refused(&shown, answer.status(), answer.body()));
+        return Err(refused(shown, answer.status(), answer.body(), sent));
     }
-    let whose = format!("the answer of {shown}");
-    answer::read(answer.body(), &Names::CONTAINER, &whose).map(Found::Credentials)
+    answer::read(
+        answer.body(),
+        &Names::CONTAINER,
+        &format!("the answer of {shown}"),
+    )
+}
+
+/// What an instance's service answered about its role.
+pub(super) fn of_instance(shown: &str, body: &[u8]) -> Result<Credentials> {
+    let value: Option<Value> = serde_json::from_slice(body).ok();
+    let code = value
+        .as_ref()
+        .and_then(|v| v.get("Code"))
+        .and_then(Value::as_str);
+    if code.is_some_and(|code| code != "Success") {
+        return Err(refused(shown, 200, body, &[]));
+    }
+    answer::read(body, &Names::INSTANCE, &format!("the answer of {shown}"))
 }
 
 /// Asks what is near this machine: no proxy. Connecting and answering may take `limit` each; that there is no answer
@@ -102,7 +126,7 @@ fn away(shown: &str, why: impl Into<crate::error::Cause>) -> Error {
 }
 
 /// An answer that is no success, with the service's own sentence.
-fn refused(shown: &str, status: u16, body: &[u8]) -> Error {
+fn refused(shown: &str, status: u16, body: &[u8], sent: &[&str]) -> Error {
     let value: Option<Value> = serde_json::from_slice(body).ok();
     let said = |name: &str| {
         let member = value.as_ref().and_then(|v| v.get(name));
@@ -115,6 +139,10 @@ fn refused(shown: &str, status: u16, body: &[u8]) -> Error {
         said("message").or(said("Message")),
     ];
     let told: String = told.into_iter().flatten().collect();
+    let told = match repeats(&told, sent) {
+        true => format!(", {NOT_SHOWN}"),
+        false => told,
+    };
     let kind = match status {
         408 | 429 | 500.. => Kind::Unreachable,
         _ => Kind::Denied,
@@ -278,16 +306,7 @@ impl Instance {
             Ok(body) => body,
             Err((_, why)) => return Err(away(&shown, why)),
         };
-        let value: Option<Value> = serde_json::from_slice(&body).ok();
-        let code = value
-            .as_ref()
-            .and_then(|v| v.get("Code"))
-            .and_then(Value::as_str);
-        if code.is_some_and(|code| code != "Success") {
-            return Err(refused(&shown, 200, &body));
-        }
-        answer::read(&body, &Names::INSTANCE, &format!("the answer of {shown}"))
-            .map(Found::Credentials)
+        of_instance(&shown, &body).map(Found::Credentials)
     }
 }
 
@@ -321,9 +340,12 @@ mod tests {
 
     #[test]
     fn a_refusal_tells_the_services_sentence() {
-        let e = refused("x", 400, br#"{"code":"AccessDenied","message":"no\u0007"}"#);
+        let of = |status, body: &[u8]| refused("x", status, body, &["Bearer HIDDEN"]);
+        let e = of(400, br#"{"code":"AccessDenied","message":"no\u0007"}"#);
         assert_eq!(e.kind(), Kind::Denied);
         assert!(e.to_string().contains("status 400 AccessDenied no "), "{e}");
-        assert_eq!(refused("x", 503, b"<html>").kind(), Kind::Unreachable);
+        assert_eq!(of(503, b"<html>").kind(), Kind::Unreachable);
+        let e = of(401, br#"{"message":"what is Bearer HIDDEN?"}"#).to_string();
+        assert!(e.contains(NOT_SHOWN) && !e.contains("HIDDEN"), "{e}");
     }
 }

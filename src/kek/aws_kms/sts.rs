@@ -11,6 +11,7 @@ use super::http::Net;
 use super::names::Text;
 use crate::error::Result;
 use crate::kek::token_file;
+use crate::net::Answer;
 use roxmltree::{Document, Node};
 use std::fmt::Display;
 use zeroize::Zeroizing;
@@ -19,6 +20,12 @@ use zeroize::Zeroizing;
 const VERSION: &str = "2011-06-15";
 /// The shortest that STS gives: one call is made with it.
 const SECONDS: &str = "900";
+/// The field of a web identity token.
+const TOKEN: &str = "WebIdentityToken";
+/// Longest answer in bytes: the longest token that is taken, and the rest.
+const MAX_TEXT: usize = 64 * 1024;
+/// Most declarations of name spaces in an answer: STS has one.
+const MAX_NAME_SPACES: usize = 8;
 /// A session's name where nothing else is said.
 const SESSION: &str = "keyring-ward";
 
@@ -101,7 +108,7 @@ impl<'a> Sts<'a> {
             ("Action", "AssumeRoleWithWebIdentity"),
             ("RoleArn", arn),
             ("RoleSessionName", session.unwrap_or(SESSION)),
-            ("WebIdentityToken", &token),
+            (TOKEN, &token),
         ];
         let asked = self.question("sts:AssumeRoleWithWebIdentity", arn);
         self.call(&asked, None, form, &whose)
@@ -123,31 +130,52 @@ impl<'a> Sts<'a> {
             .net
             .post(asked, place, credentials, &headers, body.as_bytes())
             .map_err(|e| e.context(whose))?;
-        let text = std::str::from_utf8(answer.body()).unwrap_or_default();
-        let document = Document::parse(text).ok();
-        let root = document.as_ref().map(Document::root_element);
-        match root.filter(|_| (200..300).contains(&answer.status())) {
-            Some(root) => self.credentials(asked, root),
-            None => {
-                let of = |name| root.and_then(|root| inside(root, &["Error", name]));
-                let error = from_answer(asked, &answer, of("Code"), of("Message"));
-                Err(error.context(whose))
-            }
+        let token = form.iter().filter(|(name, _)| *name == TOKEN);
+        let token = token.map(|(_, value)| *value);
+        let of_credentials = credentials.and_then(Credentials::session_token);
+        let sent: Vec<&str> = token.chain(of_credentials).collect();
+        read(asked, &answer, &sent, whose)
+    }
+}
+
+/// Reads an answer. `sent`: secrets that the question carried; `whose` stands before its error.
+pub(super) fn read(
+    asked: &Question<'_>,
+    answer: &Answer,
+    sent: &[&str],
+    whose: &dyn Display,
+) -> Result<Credentials> {
+    let text = std::str::from_utf8(answer.body()).unwrap_or_default();
+    let document = parse(text);
+    let root = document.as_ref().map(Document::root_element);
+    match root.filter(|_| (200..300).contains(&answer.status())) {
+        Some(root) => credentials(asked, root),
+        None => {
+            let of = |name| root.and_then(|root| inside(root, &["Error", name]));
+            let error = from_answer(asked, answer, of("Code"), of("Message"), sent);
+            Err(error.context(whose))
         }
     }
+}
 
-    fn credentials(&self, asked: &Question<'_>, root: Node<'_, '_>) -> Result<Credentials> {
-        let of = |name| {
-            let result = root.children().find(Node::is_element)?;
-            inside(result, &["Credentials", name])
-        };
-        let found = (of("AccessKeyId"), of("SecretAccessKey"), of("SessionToken"));
-        let (Some(id), Some(secret), Some(token)) = found else {
-            return Err(asked.odd_answer("no credentials"));
-        };
-        let place = format!("the answer of STS ({})", self.url);
-        answer::make((id, &place), (secret, &place), Some((token, &place)))
-    }
+/// Reads XML that is no longer than STS's, nor stranger: the time that the reader takes grows with the cube of the name
+/// spaces that are declared within each other, and with the square of an element's attributes.
+fn parse(text: &str) -> Option<Document<'_>> {
+    let is_bounded = text.len() <= MAX_TEXT && text.matches("xmlns").count() <= MAX_NAME_SPACES;
+    is_bounded.then(|| Document::parse(text).ok())?
+}
+
+fn credentials(asked: &Question<'_>, root: Node<'_, '_>) -> Result<Credentials> {
+    let of = |name| {
+        let result = root.children().find(Node::is_element)?;
+        inside(result, &["Credentials", name])
+    };
+    let found = (of("AccessKeyId"), of("SecretAccessKey"), of("SessionToken"));
+    let (Some(id), Some(secret), Some(token)) = found else {
+        return Err(asked.odd_answer("no credentials"));
+    };
+    let place = format!("the answer of STS ({})", asked.place);
+    answer::make((id, &place), (secret, &place), Some((token, &place)))
 }
 
 /// The text of the element that lies so within `node`.
@@ -207,5 +235,16 @@ mod tests {
         // No entities of its own: an answer can't grow while it is read.
         let bomb = "<!DOCTYPE a [<!ENTITY b \"bbbb\">]><a>&b;</a>";
         assert!(Document::parse(bomb).is_err());
+    }
+    /// A mebibyte of the first kind would take hours to read, one of the second ten seconds.
+    #[test]
+    fn an_answer_that_is_dear_to_read_is_not_read() {
+        let nested: String = (0..9).map(|i| format!("<a xmlns:b{i}=\"c\">")).collect();
+        let whole = format!("{nested}{}", "</a>".repeat(9));
+        assert!(Document::parse(&whole).is_ok() && parse(&whole).is_none());
+        let attributes: String = (0..8000).map(|i| format!(" a{i}=\"\"")).collect();
+        assert!(parse(&format!("<a{attributes}/>")).is_none());
+        let deep = "<a>".repeat(5000) + &"</a>".repeat(5000);
+        assert!(parse(&deep).is_some());
     }
 }

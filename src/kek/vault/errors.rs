@@ -7,16 +7,21 @@
 
 use super::config::VaultConfig;
 use crate::error::{Error, Kind};
+use crate::kek::web::{NOT_SHOWN, repeats};
 use crate::net::{Cause, NetError};
 use crate::text::clean;
 use serde_json::{Map, Value};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
+    /// A token.
     Login,
+    /// A data key under Vault's key.
     Encrypt,
+    /// A data key.
     Decrypt,
+    /// The end of a token.
     Revoke,
 }
 
@@ -156,27 +161,13 @@ pub(super) fn from_answer(
     secrets: &[&str],
 ) -> Error {
     let (kind, hint) = explain(asked.step, status, said);
-    let repeated = |said: &str| secrets.iter().any(|secret| repeats(said, secret));
     let words = match said {
-        Some(said) if repeated(said) => "its words are not shown: a secret is in them".into(),
+        Some(said) if repeats(said, secrets) => NOT_SHOWN.into(),
         Some("") => format!("HTTP status {status}"),
         Some(said) => format!("{said} (HTTP status {status})"),
         None => format!("HTTP status {status} without a word of Vault"),
     };
     asked.error(kind, words).hint(asked.hint(hint))
-}
-
-/// A part of the secret is in the words: they were cut, perhaps in the middle of it. Secrets are ASCII.
-fn repeats(said: &str, secret: &str) -> bool {
-    /// What is shorter gives nobody the rest.
-    const PART: usize = 16;
-    let part = secret.len().min(PART);
-    let parts = || secret.as_bytes().windows(part);
-    part > 0
-        && said
-            .as_bytes()
-            .windows(part)
-            .any(|of_said| parts().any(|of_secret| of_secret == of_said))
 }
 
 fn explain(step: Step, status: u16, said: Option<&str>) -> (Kind, &'static str) {

@@ -129,7 +129,7 @@ fn a_secret_that_is_cut_is_not_shown_either() {
         "{e}"
     );
     for (secret, repeated) in [("", false), ("short", true), ("other", false)] {
-        assert_eq!(repeats("a short text", secret), repeated, "{secret}");
+        assert_eq!(repeats("a short text", &[secret]), repeated, "{secret}");
     }
 }
 
