@@ -27,7 +27,7 @@ mod token_file;
 #[cfg(feature = "toy-provider")]
 #[path = "../../tests/support/toy/mod.rs"]
 mod toy;
-mod vault;
+pub mod vault;
 mod web;
 mod wrapping;
 

@@ -11,12 +11,21 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
 /// An answer. Its body is wiped when it is dropped.
 pub struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Zeroizing<Vec<u8>>,
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Zeroizing<Vec<u8>>,
 }
 
 impl Answer {
+    /// An answer with these headers, their names in lower case.
+    pub fn new(status: u16, headers: Vec<(String, String)>, body: Zeroizing<Vec<u8>>) -> Answer {
+        Answer {
+            status,
+            headers,
+            body,
+        }
+    }
+
     /// The HTTP status. A redirect is an answer like any other: it is not followed.
     pub fn status(&self) -> u16 {
         self.status
@@ -84,11 +93,7 @@ mod tests {
 
     fn with(headers: &[(&str, &str)]) -> Answer {
         let headers = headers.iter().map(|(n, v)| (n.to_string(), v.to_string()));
-        Answer {
-            status: 429,
-            headers: headers.collect(),
-            body: Zeroizing::new(b"HIDDEN".to_vec()),
-        }
+        Answer::new(429, headers.collect(), Zeroizing::new(b"HIDDEN".to_vec()))
     }
 
     #[test]

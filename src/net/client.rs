@@ -139,11 +139,7 @@ impl Client {
         let status = answer.status().as_u16();
         let headers = kept(answer.headers(), &request.wanted);
         let body = read(answer.into_body(), request.limit).await?;
-        Ok(Answer {
-            status,
-            headers,
-            body,
-        })
+        Ok(Answer::new(status, headers, body))
     }
 }
 

@@ -22,6 +22,7 @@ mod shared;
 mod sign;
 mod source;
 mod sts;
+pub mod trial;
 
 pub use config::{AwsKmsConfig, DRIVER};
 pub use key::KmsKey;
@@ -73,6 +74,31 @@ impl AwsKmsKek {
         }
     }
 
+    /// The new data key of an answer.
+    fn take_data_key(
+        &self,
+        asked: &Question<'_>,
+        pool: &SecretPool,
+        answer: &Map<String, Value>,
+    ) -> Result<DataKey> {
+        let plaintext = take_key(asked, pool, answer)?;
+        let ciphertext = text(answer, "CiphertextBlob");
+        let ciphertext = ciphertext
+            .and_then(|c| BASE64.decode(c.as_bytes()).ok())
+            .filter(|c| (1..=MAX_CIPHERTEXT).contains(&c.len()))
+            .ok_or_else(|| asked.odd_answer("a ciphertext of an impossible length"))?;
+        // An emulator may answer with the id alone.
+        let key_ref = text(answer, "KeyId").unwrap_or_default().to_string();
+        if key_ref.len() > 2048 || !self.config.key.may_be(&key_ref) {
+            return Err(asked.odd_answer("the name of another key"));
+        }
+        Ok(DataKey {
+            plaintext,
+            ciphertext,
+            key_ref,
+        })
+    }
+
     /// What the wrapped data key is bound to; KMS checks it and CloudTrail shows it.
     fn context(&self, file_id: &[u8; FILE_ID]) -> Value {
         let pairs = self.config.context.iter();
@@ -106,22 +132,7 @@ impl DataKeys for AwsKmsKek {
             "EncryptionContext": self.context(file_id),
         });
         let answer = self.call(&asked, "GenerateDataKey", &arguments, deadline)?;
-        let plaintext = take_key(&asked, pool, &answer)?;
-        let ciphertext = text(&answer, "CiphertextBlob");
-        let ciphertext = ciphertext
-            .and_then(|c| BASE64.decode(c.as_bytes()).ok())
-            .filter(|c| (1..=MAX_CIPHERTEXT).contains(&c.len()))
-            .ok_or_else(|| asked.odd_answer("a ciphertext of an impossible length"))?;
-        // An emulator may answer with the id alone.
-        let key_ref = text(&answer, "KeyId").unwrap_or_default().to_string();
-        if key_ref.len() > 2048 || !self.config.key.may_be(&key_ref) {
-            return Err(asked.odd_answer("the name of another key"));
-        }
-        Ok(DataKey {
-            plaintext,
-            ciphertext,
-            key_ref,
-        })
+        self.take_data_key(&asked, pool, &answer)
     }
 
     fn check(&self, stanza: &Stanza) -> Result<()> {

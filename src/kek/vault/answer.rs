@@ -3,8 +3,11 @@
 //! Owns what is taken for a token and for data. It must never show an answer: tokens and data keys are in it.
 
 use super::errors::{Question, Step, from_answer, said};
-use super::names::is_token;
+use super::names::{is_ciphertext, is_token};
+use crate::envelope::KEY;
 use crate::error::{Kind, Result};
+use crate::kek::data_key::{MAX_CIPHERTEXT, from_base64};
+use crate::secret::{SecretBytes, SecretPool};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -87,6 +90,26 @@ pub(super) fn data(
         Some(Value::Object(data)) => Ok(data),
         _ => Err(asked.odd_answer("no data")),
     }
+}
+
+/// The wrapped data key of an `encrypt`'s data.
+pub(super) fn ciphertext(asked: &Question<'_>, data: &Members) -> Result<String> {
+    let text = data.get("ciphertext").and_then(Value::as_str);
+    let text = text.filter(|text| text.len() <= MAX_CIPHERTEXT && is_ciphertext(text));
+    text.map(String::from)
+        .ok_or_else(|| asked.odd_answer("something else than a ciphertext"))
+}
+
+/// The data key of a `decrypt`'s data.
+pub(super) fn data_key(
+    asked: &Question<'_>,
+    pool: &SecretPool,
+    data: &Members,
+) -> Result<SecretBytes> {
+    let text = data.get("plaintext").and_then(Value::as_str);
+    let key = from_base64(pool, text.unwrap_or_default())?;
+    key.filter(|key| key.len() == KEY)
+        .ok_or_else(|| asked.odd_answer("something else than a data key of 32 bytes"))
 }
 
 /// The name of a field that Vault says it ignored.

@@ -26,7 +26,7 @@ const FOR_THE_END: Duration = Duration::from_secs(1);
 const SECRETS: [&str; 3] = ["plaintext", "secret_id", "jwt"];
 
 /// Texts of a request, by their names.
-pub(super) type Fields<'a> = [(&'a str, &'a str)];
+pub type Fields<'a> = [(&'a str, &'a str)];
 
 /// A client with a token.
 pub(super) struct Session<'a> {
@@ -158,10 +158,21 @@ impl<'a> Session<'a> {
             .web
             .send(&request, end)
             .map_err(|e| from_net(asked, e))?;
-        let secrets = fields.iter().filter(|(name, _)| SECRETS.contains(name));
-        let secrets: Vec<&str> = secrets.map(|(_, value)| *value).chain([token]).collect();
-        answer::read(asked, answer.status(), answer.body(), &secrets)
+        read(asked, token, fields, answer.status(), answer.body())
     }
+}
+
+/// Reads the answer to what was sent.
+pub(super) fn read(
+    asked: &Question<'_>,
+    token: &str,
+    fields: &Fields<'_>,
+    status: u16,
+    body: &[u8],
+) -> Result<Map<String, Value>> {
+    let secrets = fields.iter().filter(|(name, _)| SECRETS.contains(name));
+    let secrets: Vec<&str> = secrets.map(|(_, value)| *value).chain([token]).collect();
+    answer::read(asked, status, body, &secrets)
 }
 
 /// A JSON object of texts, in one allocation: what is in it is wiped with it.

@@ -29,38 +29,55 @@ const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// A key of a transit engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct VaultConfig {
+pub struct VaultConfig {
     /// The URL of Vault, without a path.
-    pub(super) address: String,
-    pub(super) namespace: Option<String>,
+    pub address: String,
+    /// The namespace of mounts and login.
+    pub namespace: Option<String>,
     /// The path of the transit engine.
-    pub(super) mount: String,
+    pub mount: String,
     /// The key's name.
-    pub(super) key: String,
-    pub(super) login: Login,
+    pub key: String,
+    /// As whom to ask.
+    pub login: Login,
     /// The path of the auth method; nothing for a token.
-    pub(super) auth_mount: String,
+    pub auth_mount: String,
     /// Certificate and key that are shown to the listener.
-    pub(super) identity: Option<(PathBuf, SecretRef)>,
-    pub(super) ca_file: Option<String>,
-    pub(super) proxy: Option<String>,
-    pub(super) connect_timeout: Duration,
-    pub(super) attempt_timeout: Duration,
+    pub identity: Option<(PathBuf, SecretRef)>,
+    /// Certificates in PEM of those who are trusted, in place of the system's.
+    pub ca_file: Option<String>,
+    /// The HTTP proxy, `http://HOST:PORT`; `None`: as HTTPS_PROXY and NO_PROXY say.
+    pub proxy: Option<String>,
+    /// How long a connection may take.
+    pub connect_timeout: Duration,
+    /// How long one attempt may take, login and all.
+    pub attempt_timeout: Duration,
 }
 
 /// How a token is come by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Login {
+pub enum Login {
     /// It is in a file. It is the operator's: it is never revoked here.
     Token(SecretRef),
+    /// With a role's id and its secret.
     AppRole {
+        /// The id.
         role_id: String,
+        /// Where its secret is.
         secret_id: SecretRef,
     },
     /// With a JWT, `kubernetes` or `jwt`: both ask the same.
-    Jwt { role: Option<String>, file: String },
+    Jwt {
+        /// The role; `None`: the auth method's default.
+        role: Option<String>,
+        /// The file of the JWT.
+        file: String,
+    },
     /// With the client certificate.
-    Cert { role: Option<String> },
+    Cert {
+        /// The role; `None`: any that fits.
+        role: Option<String>,
+    },
 }
 
 /// The words of the option `auth`.

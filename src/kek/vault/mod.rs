@@ -14,10 +14,12 @@ mod names;
 mod options;
 mod policy;
 mod settings;
+pub mod trial;
 
-pub use config::DRIVER;
+pub use config::{DRIVER, Login, VaultConfig};
+pub use errors::Step;
 
-use super::data_key::{self, DataKey, DataKeys, MAX_CIPHERTEXT};
+use super::data_key::{self, DataKey, DataKeys};
 use super::{Budget, Kek, Unwrapped};
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY};
@@ -27,20 +29,19 @@ use crate::secret::{SecretBytes, SecretPool};
 use crate::secret_source::Warnings;
 use crate::text::{clean, hex};
 use client::Session;
-use config::VaultConfig;
 use data_encoding::BASE64;
-use errors::{Question, Step};
+use errors::Question;
 use serde_json::{Map, Value};
 
 /// A KEK in Vault.
-struct VaultKek {
+pub struct VaultKek {
     config: VaultConfig,
     warnings: Warnings,
 }
 
 impl VaultKek {
     /// A KEK that is asked for each time it is needed.
-    fn new(config: VaultConfig) -> VaultKek {
+    pub fn new(config: VaultConfig) -> VaultKek {
         VaultKek {
             config,
             warnings: Warnings::default(),
@@ -98,13 +99,9 @@ impl DataKeys for VaultKek {
         let text = data_key::to_base64(pool, &plaintext)?;
         let text = std::str::from_utf8(&text).unwrap_or_default();
         let answer = self.call(&asked, pool, ("plaintext", text), file_id, deadline)?;
-        let ciphertext = answer.get("ciphertext").and_then(Value::as_str);
-        let ciphertext = ciphertext
-            .filter(|c| c.len() <= MAX_CIPHERTEXT && names::is_ciphertext(c))
-            .ok_or_else(|| asked.odd_answer("something else than a ciphertext"))?;
         Ok(DataKey {
             plaintext,
-            ciphertext: ciphertext.into(),
+            ciphertext: answer::ciphertext(&asked, &answer)?.into(),
             key_ref: self.config.key_path(),
         })
     }
@@ -156,10 +153,7 @@ impl DataKeys for VaultKek {
             )),
             _ => e,
         })?;
-        let plaintext = answer.get("plaintext").and_then(Value::as_str);
-        let key = data_key::from_base64(pool, plaintext.unwrap_or_default())?;
-        key.filter(|key| key.len() == KEY)
-            .ok_or_else(|| asked.odd_answer("something else than a data key of 32 bytes"))
+        answer::data_key(&asked, pool, &answer)
     }
 }
 
