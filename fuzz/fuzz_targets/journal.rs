@@ -6,12 +6,14 @@
 //! written to it; nothing panics.
 #![no_main]
 
+mod mend;
+
 use arbitrary::Arbitrary;
 use keyring_ward::envelope::{FileKeys, Position};
 use keyring_ward::error::Kind;
 use keyring_ward::format::features::Features;
 use keyring_ward::format::frame::{FRAME_HEADER, MAX_FRAME, write_frame};
-use keyring_ward::format::header::{Header, MAGIC, PROLOGUE, VERSION, finish_header, parse_header};
+use keyring_ward::format::header::{Header, finish_header, parse_header};
 use keyring_ward::format::lineage::{Ancestor, Lineage};
 use keyring_ward::format::record::{Operation, read_plaintext};
 use keyring_ward::format::stanza::Stanza;
@@ -67,36 +69,6 @@ enum Input<'a> {
     Header(&'a [u8]),
     Plaintext(&'a [u8]),
     Journal { keys: Vec<Key>, damage: Vec<Damage> },
-}
-
-/// Puts the checksums of prologue and header right.
-fn mend_header(bytes: &mut [u8]) {
-    if bytes.len() < PROLOGUE {
-        return;
-    }
-    bytes[..8].copy_from_slice(&MAGIC);
-    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-    let length = bytes.len() as u32;
-    bytes[12..16].copy_from_slice(&length.to_le_bytes());
-    let crc = crc(&bytes[..16]);
-    bytes[16..20].copy_from_slice(&crc);
-    let end = bytes.len() - 4;
-    if end >= PROLOGUE {
-        let crc = self::crc(&bytes[..end]);
-        bytes[end..].copy_from_slice(&crc);
-    }
-}
-
-/// CRC-32 (IEEE), bit by bit: independent of the crate under test.
-fn crc(bytes: &[u8]) -> [u8; 4] {
-    let mut crc = !0u32;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (0xEDB8_8320 & 0u32.wrapping_sub(crc & 1));
-        }
-    }
-    (!crc).to_le_bytes()
 }
 
 fn header(bytes: &[u8]) {
@@ -251,7 +223,7 @@ fn journal(keys: &[Key], damage: &[Damage]) {
                 let at = starts[usize::from(*at) % starts.len()];
                 if let Some(frame) = file.get_mut(at..at + FRAME_HEADER) {
                     let end = FRAME_HEADER - 4;
-                    let crc = crc(&frame[..end]);
+                    let crc = mend::crc(&frame[..end]);
                     frame[end..].copy_from_slice(&crc);
                 }
             }
@@ -287,7 +259,7 @@ fuzz_target!(|input: Input<'_>| {
         Input::Raw(bytes) => header(bytes),
         Input::Header(bytes) => {
             let mut bytes = bytes.to_vec();
-            mend_header(&mut bytes);
+            mend::mend_header(&mut bytes);
             header(&bytes);
         }
         Input::Plaintext(text) => plaintext(text),
