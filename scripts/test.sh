@@ -13,8 +13,9 @@
 cd "$REPO"
 QUICK_PARTS="fmt clippy unit"
 CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root several containers admin doctor docs hsm kms vault kmip mtr suite torture"
-# Those that need a server. Long ones first, so that the last one to end is short; those that need examples not at once.
-IN_BOXES="doctor server mtr hsm kms admin torture docs containers vault kmip several root suite"
+# Those that need a server. Long ones first, so that the last one to end is short; not at once those that need examples, or
+# what takes long to fetch.
+IN_BOXES="doctor server mtr admin suite torture hsm kms docs several root containers vault kmip"
 PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
@@ -37,14 +38,14 @@ TOOLS=$WORK/tools
 # What the parts with a server need is fetched while the first parts compile.
 box_image() { if has_docker; then ensure_base_image; else ensure_chroot; fi; }
 has_part() { local part; for part; do case " ${PARTS[*]} " in *" $part "*) return 0 ;; esac; done; return 1; }
-fetch=()
+servers=()
 # shellcheck disable=SC2086  # words
-if has_part $IN_BOXES; then fetch+=(box_image); fi
-if has_part unit kms docs; then fetch+=(ensure_kms); fi
-if has_part unit vault docs; then fetch+=(ensure_bao); fi
-if has_part unit kmip docs; then fetch+=(ensure_kmip); fi
-if has_part hsm; then fetch+=(ensure_kryoptic); fi
-[ ${#fetch[@]} = 0 ] || in_background fetched "${fetch[@]}"
+if has_part $IN_BOXES; then in_background image box_image; fi
+if has_part unit kms docs; then servers+=(ensure_kms); fi
+if has_part unit vault docs; then servers+=(ensure_bao); fi
+if has_part unit kmip docs; then servers+=(ensure_kmip); fi
+[ ${#servers[@]} = 0 ] || in_background servers "${servers[@]}"
+if has_part hsm; then in_background kryoptic ensure_kryoptic; fi
 
 # check NAME COMMAND…: one check, counted once.
 check() {
@@ -317,7 +318,7 @@ run_part() { # run_part PART: its counts and seconds go into files of its name
 # Takes parts until there are none. What a part prints is shown in one piece when it ends.
 lane() {
   local part
-  ready built; ready fetched
+  ready built; ready image
   for part; do
     mkdir "$AT/$part.taken" 2>/dev/null || continue
     # Not behind || or if: there the shell would go on after an error.
@@ -354,8 +355,8 @@ if [ ${#boxed[@]} -gt 0 ]; then
 fi
 # What several parts need is compiled once, before they wait for each other.
 if has_part unit hsm kms docs root torture; then
-  # What does not build fails in the part that needs it, which is counted.
-  (cd "$REPO" && cargo build --locked -q --examples) || note "the examples do not build"
+  # What does not build fails in the part that needs it, which is counted. Most parts wait for the library, so this yields.
+  (cd "$REPO" && nice -n 5 cargo build --locked -q --examples) || note "the examples do not build"
 fi
 for part in "${others[@]}"; do
   set +e
@@ -364,7 +365,7 @@ for part in "${others[@]}"; do
 done
 for pid in "${LANE_PIDS[@]}"; do wait "$pid" || true; done
 trap - EXIT
-ready fetched
+ready image; ready servers; ready kryoptic
 say "finished; no server is left"
 PASSED=0 FAILED=0
 : > "$WORK/results"

@@ -54,7 +54,7 @@ pub fn write<'a>(each: impl ExactSizeIterator<Item = Wrapped<'a>>) -> Vec<u8> {
     out
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 ///
 /// # Errors
 /// Another version; another number of recipients than 1 to 8; an unknown type of key; a length that its type does not have;
