@@ -85,7 +85,8 @@ fn interrupted(arguments: &[String]) -> Output {
     let script = "kill -INT $$; exec \"$@\"";
     let mut command = Command::new("env");
     command
-        .args(["--block-signal=INT", "sh", "-c", script, "sh", TOOL])
+        .args(["--default-signal=INT", "--block-signal=INT"])
+        .args(["sh", "-c", script, "sh", TOOL])
         .args(arguments);
     command.output().unwrap()
 }
@@ -648,7 +649,9 @@ fn a_rekey_is_whole_or_undone_whenever_the_signal_comes() {
     for i in 0..60u64 {
         let new = place.dir.path().join(format!("kek-{i}"));
         let path = text(&place.keyring_file());
-        let mut child = Command::new(TOOL)
+        // What runs the tests may ignore the signal (nohup, a job in the background).
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT", TOOL])
             .args(["rekey", "--path", &path, "--key-file", &text(&now)])
             .args(["--new-key-file", &text(&new), "--generate"])
             .stdout(std::process::Stdio::null())

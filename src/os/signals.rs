@@ -75,13 +75,13 @@ mod tests {
         hold_back();
         check("test").unwrap();
         // SAFETY: to this thread only, where it is blocked.
-        unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGHUP) };
+        unsafe { libc::pthread_kill(libc::pthread_self(), libc::SIGTERM) };
         assert_eq!(check("test").unwrap_err().kind(), Kind::Io);
         // SAFETY: takes the signal that is pending for this thread, so that it ends nobody.
         unsafe {
             let (set, mut signal) = (ending(), 0);
             libc::sigwait(&raw const set, &raw mut signal);
-            assert_eq!(signal, libc::SIGHUP);
+            assert_eq!(signal, libc::SIGTERM);
         }
         check("test").unwrap();
         let_through();
