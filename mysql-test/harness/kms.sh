@@ -24,7 +24,10 @@ kms_off() {
   for pid in $(pgrep -x kms_proxy); do
     if [ "/proc/$pid/root" -ef / ]; then kill -9 "$pid" 2>/dev/null || true; fi
   done
+  # Else the next proxy would not get the port, and the one that dies would answer for it.
+  wait_for 10 kms_is_off || fail "the proxy does not end"
 }
+kms_is_off() { ! kms_listens; }
 # A call as an administrator: kms_admin ACTION JSON
 kms_admin() { $PROXY call "$KMS_SERVER" "$1" "$2"; }
 # A new key's ARN.
