@@ -645,6 +645,38 @@ fn a_kek_that_lies_does_not_end_an_opening() {
     }
 }
 
+/// Nor within a group, whose second KEK holds the same share; but two of one group never count as two.
+#[test]
+fn a_kek_that_lies_does_not_shut_out_its_group() {
+    use Mood::{Dead, Good, Lies};
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+    let grouped = |moods: [Mood; 3]| {
+        let moods: Vec<_> = NAMES.into_iter().zip(moods).collect();
+        fakes_of(&moods, 2, |naming| Naming {
+            group: (naming.name != "c").then(|| "g".into()),
+            ..naming
+        })
+    };
+    let pool = SecretPool::new();
+    let dek = pool.random(32).unwrap();
+    let stanzas = (grouped([Good; 3]).keks).wrap(&pool, &FILE, &dek, soon());
+    let stanzas = stanzas.unwrap();
+    let proof = |found: &SecretBytes| found[..] == dek[..];
+    for (moods, kind) in [
+        ([Good, Good, Good], None),
+        ([Lies, Good, Good], None),
+        ([Good, Lies, Good], None),
+        ([Lies, Lies, Good], Some(Kind::Tampered)),
+        ([Good, Good, Lies], Some(Kind::Tampered)),
+        ([Good, Good, Dead], Some(Kind::Unreachable)),
+    ] {
+        let keks = grouped(moods).keks;
+        let second = Deadline::after(Duration::from_secs(1));
+        let opened = keks.open(&pool, &FILE, &stanzas, &proof, second);
+        assert_eq!(opened.map(drop).err().map(|e| e.kind()), kind, "{moods:?}");
+    }
+}
+
 /// Wrapping is all or nothing: one KEK that can't, and no stanza is given.
 #[test]
 fn wrapping_takes_all_keks() {

@@ -77,6 +77,7 @@ fn open(
         split,
         proof,
         parts: Vec::new(),
+        one_is_wrong: false,
         budget: Budget::new(deadline),
         deadline,
     }
@@ -153,6 +154,8 @@ struct Rounds<'a> {
     split: Option<Share>,
     proof: &'a Proof<'a>,
     parts: Vec<Given>,
+    /// One of the parts must be, since enough of them don't give the DEK.
+    one_is_wrong: bool,
     budget: Budget,
     deadline: Deadline,
 }
@@ -161,6 +164,7 @@ impl Rounds<'_> {
     fn run(mut self) -> Result<Opened> {
         let mut waiting = order(self.keks);
         let mut errors: Vec<(usize, Error)> = Vec::new();
+        let mut spares = Vec::new();
         let mut backoff = Backoff::new();
         loop {
             let mut again = Vec::new();
@@ -169,8 +173,9 @@ impl Rounds<'_> {
                     again.push(member);
                     continue;
                 }
-                if self.is_spare(member) {
+                if !self.one_is_wrong && self.is_spare(member) {
                     errors.retain(|(m, _)| *m != member);
+                    spares.push(member);
                     continue;
                 }
                 let attempt = self.attempt(member);
@@ -193,7 +198,14 @@ impl Rounds<'_> {
                     }
                 }
             }
-            if again.is_empty() || self.deadline.passed() || !backoff.pause(&self.deadline) {
+            // Enough are there, and don't give the DEK: what had been given already is asked for once more, from others.
+            self.one_is_wrong = self.is_enough();
+            if self.one_is_wrong && !spares.is_empty() {
+                again.append(&mut spares);
+            } else if again.is_empty() || !backoff.pause(&self.deadline) {
+                return Err(self.none(errors));
+            }
+            if self.deadline.passed() {
                 return Err(self.none(errors));
             }
             waiting = again;
@@ -204,7 +216,7 @@ impl Rounds<'_> {
     fn candidates(&self, member: &Member) -> Vec<(usize, &Stanza)> {
         let mut all = self.keks.candidates(member, self.stanzas);
         all.retain(|(_, stanza)| match stanza.share() {
-            Some(share) => self.parts.iter().all(|p| p.number != share.number),
+            Some(share) => self.one_is_wrong || self.parts.iter().all(|p| p.number != share.number),
             // The whole DEK by one KEK alone: where a threshold is configured, only a KEK that is to hold no share has it.
             None => member.number.is_none(),
         });
@@ -280,6 +292,12 @@ impl Rounds<'_> {
                 .filter_map(|(i, given)| (set >> i & 1 == 1).then_some(given))
                 .chain([newest])
                 .collect();
+            if self.deadline.passed() {
+                break;
+            }
+            if !self.are_apart(&some) {
+                continue;
+            }
             let shares: Vec<(u8, &SecretBytes)> = some
                 .iter()
                 .map(|given| (given.number, &given.part))
@@ -290,6 +308,24 @@ impl Rounds<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Each is another share, of another group.
+    fn are_apart(&self, some: &[&Given]) -> bool {
+        let group = |given: &Given| self.keks.members[given.used.member].number;
+        let apart = |a: &Given, b: &Given| {
+            a.number != b.number && (group(a).is_none() || group(a) != group(b))
+        };
+        (some.iter().enumerate()).all(|(i, a)| some[..i].iter().all(|b| apart(a, b)))
+    }
+
+    /// As many shares were given as are needed.
+    fn is_enough(&self) -> bool {
+        let needed = self
+            .split
+            .as_ref()
+            .map(|split| usize::from(split.threshold));
+        needed.is_some_and(|needed| self.parts.len() >= needed)
     }
 
     /// What was wrong with those that were tried before enough had answered, and what a start should tell of the stanzas.
@@ -340,7 +376,7 @@ impl Rounds<'_> {
             false => kinds.join(", "),
         };
         let why = match &self.split {
-            Some(split) if self.parts.len() >= usize::from(split.threshold) => {
+            Some(_) if self.is_enough() => {
                 return unproved("the shares that were opened don't give this keyring's DEK");
             }
             Some(split) => format!(
