@@ -20,6 +20,22 @@ fn bounds_of_a_header() {
     assert!(with(7, 8192).is_ok());
     assert!(with(8, 8192).is_err(), "longer than {MAX_HEADER} bytes");
     assert!(with(1, 8193).is_err(), "a blob too long");
+    // To the byte.
+    let exactly = |more: usize| {
+        let mut header = header();
+        let mut stanza = header.stanzas[0].clone();
+        stanza.blob = Vec::new();
+        let mut bare = Vec::new();
+        stanza.write(&mut bare).unwrap();
+        header.stanzas = vec![stanza; 8];
+        let mut left = MAX_STANZA_BYTES + more - 8 * bare.len();
+        for stanza in &mut header.stanzas {
+            stanza.blob = vec![5; left.min(8192)];
+            left -= stanza.blob.len();
+        }
+        header.authenticated_bytes()
+    };
+    assert!(exactly(0).is_ok() && exactly(1).is_err());
     // Whatever is written once has room for the whole lineage that its rewrites get.
     let mut header = header();
     let stanza = header.stanzas[0].clone();
