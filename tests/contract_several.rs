@@ -645,6 +645,19 @@ fn a_kek_that_lies_does_not_end_an_opening() {
     }
 }
 
+/// What a KEK makes is opened before it counts: one that would give something else wraps nothing.
+#[test]
+fn a_kek_that_lies_wraps_nothing() {
+    let pool = SecretPool::new();
+    let dek = pool.random(32).unwrap();
+    for threshold in [1, 2] {
+        let keks = fakes(&[("a", Mood::Good), ("b", Mood::Lies)], threshold).keks;
+        let e = keks.wrap(&pool, &FILE, &dek, soon()).unwrap_err();
+        assert_eq!(e.kind(), Kind::Internal);
+        assert!(e.to_string().contains("unwraps to another one"), "{e}");
+    }
+}
+
 /// Nor within a group, whose second KEK holds the same share; but two of one group never count as two.
 #[test]
 fn a_kek_that_lies_does_not_shut_out_its_group() {
