@@ -645,6 +645,30 @@ fn a_kek_that_lies_does_not_end_an_opening() {
     }
 }
 
+/// Shares that come at the last moment are combined; and where one is wrong, who is away is told too.
+#[test]
+fn the_end_of_the_time_makes_no_share_wrong() {
+    use Mood::{Dead, Good, Lies};
+    let (dek, stanzas) = wrapped(&["a", "b", "c"], 2);
+    let pool = SecretPool::new();
+    let open = |moods: [Mood; 3], total: u64, waits: bool| {
+        let moods: Vec<_> = ["a", "b", "c"].into_iter().zip(moods).collect();
+        let deadline = Deadline::after(Duration::from_millis(total));
+        let proof = |found: &SecretBytes| {
+            while waits && !deadline.passed() {
+                std::thread::yield_now();
+            }
+            found[..] == dek[..]
+        };
+        let keks = fakes(&moods, 2).keks;
+        keks.open(&pool, &FILE, &stanzas, &proof, deadline)
+    };
+    assert!(open([Good, Good, Dead], 300, true).is_ok());
+    let e = open([Lies, Good, Dead], 300, false).map(drop).unwrap_err();
+    assert_eq!(e.kind(), Kind::Tampered);
+    assert!(e.to_string().contains("c: Unreachable"), "{e}");
+}
+
 /// What a KEK makes is opened before it counts: one that would give something else wraps nothing.
 #[test]
 fn a_kek_that_lies_wraps_nothing() {

@@ -11,7 +11,7 @@ use super::member::Member;
 use super::search::{Found, OP, Tried, no_stanza, open_dek, refused, search};
 use super::share::{combine, split_of};
 use crate::deadline::{Backoff, Deadline};
-use crate::envelope::FILE_ID;
+use crate::envelope::{FILE_ID, equal};
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::{Share, Stanza};
 use crate::secret::{SecretBytes, SecretPool};
@@ -212,7 +212,8 @@ impl Rounds<'_> {
         }
     }
 
-    /// The stanzas that a KEK may be tried on: not those whose share is here already, nor what the threshold forbids.
+    /// The stanzas that a KEK may be tried on: not those whose share is here already, unless one of the shares is wrong, nor
+    /// what the threshold forbids.
     fn candidates(&self, member: &Member) -> Vec<(usize, &Stanza)> {
         let mut all = self.keks.candidates(member, self.stanzas);
         all.retain(|(_, stanza)| match stanza.share() {
@@ -292,9 +293,6 @@ impl Rounds<'_> {
                 .filter_map(|(i, given)| (set >> i & 1 == 1).then_some(given))
                 .chain([newest])
                 .collect();
-            if self.deadline.passed() {
-                break;
-            }
             if !self.are_apart(&some) {
                 continue;
             }
@@ -305,6 +303,10 @@ impl Rounds<'_> {
             let dek = combine(self.pool, &shares)?;
             if (self.proof)(&dek) {
                 return Ok(Some((dek, some.iter().map(|given| given.used).collect())));
+            }
+            // Behind the first one only: shares that came at the last moment are as good as others.
+            if self.deadline.passed() {
+                break;
             }
         }
         Ok(None)
@@ -339,7 +341,12 @@ impl Rounds<'_> {
             })
             .collect();
         let is_used = |given: &&Given| used.iter().any(|u| u.member == given.used.member);
-        all.extend(self.parts.iter().filter(|given| !is_used(given)).map(|given| {
+        // Another of its group may have given the same.
+        let is_right = |given: &&Given| {
+            let mut right = self.parts.iter().filter(is_used);
+            right.any(|r| r.number == given.number && equal(&r.part, &given.part))
+        };
+        all.extend(self.parts.iter().filter(|given| !is_right(given)).map(|given| {
             let name = &members[given.used.member].naming.name;
             format!("The KEK '{name}' gave a share that is wrong. See that it is whole, and bring it under a new stanza by keyring-ward rekey.")
         }));
@@ -377,7 +384,7 @@ impl Rounds<'_> {
         };
         let why = match &self.split {
             Some(_) if self.is_enough() => {
-                return unproved("the shares that were opened don't give this keyring's DEK");
+                format!("the shares that were opened don't give this keyring's DEK ({kinds})")
             }
             Some(split) => format!(
                 "{} of the {} shares that are needed were opened ({kinds})",
@@ -397,16 +404,19 @@ impl Rounds<'_> {
             true => Kind::Timeout,
             false => Kind::WrongKek,
         };
+        if self.is_enough() {
+            return unproved(why).hint(format!("{UNPROVED} {}", each.join(" | ")).trim_end());
+        }
         let hint = format!("{} Nothing was changed.", each.join(" | "));
         Error::new(kind.unwrap_or(unasked), OP, why).hint(hint.trim_start())
     }
 }
 
+const UNPROVED: &str = "The header was changed, or a KEK gives something wrong: restore the file from a backup, or look into that KEK.";
+
 /// What was opened is something else.
-fn unproved(why: &str) -> Error {
-    Error::new(Kind::Tampered, OP, why).hint(
-        "The header was changed, or a KEK gives something wrong: restore the file from a backup, or look into that KEK.",
-    )
+fn unproved(why: impl Into<String>) -> Error {
+    Error::new(Kind::Tampered, OP, why.into()).hint(UNPROVED)
 }
 
 /// Which of several KEKs' kinds the whole gets: what may pass before what somebody has to mend, a wrong KEK last.

@@ -70,14 +70,14 @@ impl Keyring {
                 Some(dek) => dek,
                 None => basis.new_dek(&keks, deadline)?,
             };
-            let dek = new.insert(&*prepared.insert(dek));
-            allowed(&fingerprint(dek)?)?;
+            if let Err(e) = allowed(&fingerprint(&dek)?) {
+                *prepared = Some(dek);
+                return Err(e);
+            }
+            new = Some(dek);
         }
-        let rewrapped = basis.rekey(&keks, new, deadline)?;
+        let rewrapped = basis.rekey(&keks, new.as_ref(), deadline)?;
         self.put_under(keks, rewrapped)?;
-        if !keep_dek {
-            *prepared = None;
-        }
         self.tell_who_went(holders, list);
         Ok(())
     }

@@ -236,6 +236,7 @@ mod tests {
         let bomb = "<!DOCTYPE a [<!ENTITY b \"bbbb\">]><a>&b;</a>";
         assert!(Document::parse(bomb).is_err());
     }
+
     /// A mebibyte of the first kind would take hours to read, one of the second ten seconds.
     #[test]
     fn an_answer_that_is_dear_to_read_is_not_read() {
