@@ -10,9 +10,12 @@
 //! header's MAC.
 #![no_main]
 
+#[path = "../../tests/support/gf256.rs"]
+mod gf256;
 mod mend;
 
 use arbitrary::Arbitrary;
+use gf256::times;
 use keyring_ward::deadline::Deadline;
 use keyring_ward::envelope::FileKeys;
 use keyring_ward::error::{Error, Kind, Result};
@@ -197,16 +200,6 @@ fn soon() -> Deadline {
 
 fn open(keks: &Keks, stanzas: &[Stanza], proof: &dyn Fn(&[u8]) -> bool) -> Result<Opened> {
     keks.open(&POOL, &FILE, stanzas, &|dek| proof(&dek[..]), soon())
-}
-
-fn times(mut a: u8, mut b: u8) -> u8 {
-    let mut product = 0;
-    while b > 0 {
-        product ^= if b & 1 == 1 { a } else { 0 };
-        a = (a << 1) ^ if a & 0x80 == 0 { 0 } else { 0x1b };
-        b >>= 1;
-    }
-    product
 }
 
 /// The polynomial through the points at 0.

@@ -119,7 +119,12 @@ fn of_two_splits(a: (&Share, &str), b: (&Share, &str)) -> Error {
 }
 
 #[cfg(test)]
+#[path = "../../tests/support/gf256.rs"]
+mod gf256;
+
+#[cfg(test)]
 mod tests {
+    use super::gf256::times;
     use super::*;
 
     fn dek(pool: &SecretPool) -> SecretBytes {
@@ -155,15 +160,6 @@ mod tests {
     /// number. Reckoned here by another way than the library's.
     #[test]
     fn a_share_is_a_point_of_a_polynomial_over_the_field_of_aes() {
-        fn times(mut a: u8, mut b: u8) -> u8 {
-            let mut product = 0;
-            while b > 0 {
-                product ^= if b & 1 == 1 { a } else { 0 };
-                a = (a << 1) ^ if a & 0x80 == 0 { 0 } else { 0x1b };
-                b >>= 1;
-            }
-            product
-        }
         let pool = SecretPool::new();
         let dek = dek(&pool);
         let parts = split(&pool, &dek, 2, 16).unwrap();
