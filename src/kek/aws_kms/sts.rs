@@ -10,11 +10,11 @@ use super::errors::{Question, from_answer};
 use super::http::Net;
 use super::names::Text;
 use crate::error::Result;
+use crate::kek::cloud::form as form_of;
 use crate::kek::token_file;
 use crate::net::Answer;
 use roxmltree::{Document, Node};
 use std::fmt::Display;
-use zeroize::Zeroizing;
 
 /// The version of its interface (AWS STS API Reference).
 const VERSION: &str = "2011-06-15";
@@ -125,7 +125,7 @@ impl<'a> Sts<'a> {
         form.extend([("Version", VERSION), ("DurationSeconds", SECONDS)]);
         let place = (Service::Sts, self.region, &*self.url);
         let headers = [("content-type", "application/x-www-form-urlencoded")];
-        let body = encode(&form);
+        let body = form_of(&form);
         let answer = self
             .net
             .post(asked, place, credentials, &headers, body.as_bytes())
@@ -186,42 +186,9 @@ fn inside<'a>(node: Node<'a, '_>, path: &[&str]) -> Option<&'a str> {
     found?.text()
 }
 
-/// A form (application/x-www-form-urlencoded). A token may be in it.
-fn encode(form: &[(&str, &str)]) -> Zeroizing<String> {
-    let mut out = Zeroizing::new(String::new());
-    for (name, value) in form {
-        if !out.is_empty() {
-            out.push('&');
-        }
-        out.push_str(name);
-        out.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    out.push(char::from(byte));
-                }
-                _ => out.push_str(&format!("%{byte:02X}")),
-            }
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn forms_have_nothing_special_in_them() {
-        let form = [
-            ("Action", "AssumeRole"),
-            ("RoleArn", "arn:aws:iam::1:role/a+b c&d=é"),
-        ];
-        assert_eq!(
-            *encode(&form),
-            "Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fa%2Bb%20c%26d%3D%C3%A9"
-        );
-    }
 
     #[test]
     fn answers_are_read_by_their_structure() {
