@@ -6,16 +6,16 @@
 #                                quick tests, more kills, the whole disk experiments, a million keys. Hours.
 #   scripts/test.sh PART…        some parts, with --all in their long form:
 #                                fmt clippy doc bindings deny unit fuzz exports versions
-#                                server root several containers admin doctor docs hsm kms vault kmip mtr suite torture
+#                                server root several containers admin doctor docs hsm kms vault kmip lease mtr suite torture
 # The last lines are kept in mysql-test/.work/results. A part that can't run where it should is a failure, never a silent
 # skip; with CI=true so is a test that would leave something out.
 . "$(dirname "$0")/lib.sh"
 cd "$REPO"
 QUICK_PARTS="fmt clippy unit"
-CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root several containers admin doctor docs hsm kms vault kmip mtr suite torture"
+CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root several containers admin doctor docs hsm kms vault kmip lease mtr suite torture"
 # Those that need a server. Long ones first, so that the last one to end is short; not at once those that need examples, or
 # what takes long to fetch.
-IN_BOXES="doctor server mtr admin suite torture hsm kms docs several root containers vault kmip"
+IN_BOXES="lease doctor server mtr admin suite torture hsm kms docs several root containers vault kmip"
 PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
@@ -41,8 +41,8 @@ has_part() { local part; for part; do case " ${PARTS[*]} " in *" $part "*) retur
 servers=()
 # shellcheck disable=SC2086  # words
 if has_part $IN_BOXES; then in_background image box_image; fi
-if has_part unit kms docs; then servers+=(ensure_kms); fi
-if has_part unit vault docs; then servers+=(ensure_bao); fi
+if has_part unit kms lease docs; then servers+=(ensure_kms); fi
+if has_part unit vault lease docs; then servers+=(ensure_bao); fi
 if has_part unit kmip docs; then servers+=(ensure_kmip); fi
 [ ${#servers[@]} = 0 ] || in_background servers "${servers[@]}"
 if has_part hsm; then in_background kryoptic ensure_kryoptic; fi
@@ -261,6 +261,15 @@ part_vault() {
   [ -n "${BOX:-}" ] || { build_library; box_start; }
   bao_put
   with_box vault bash /kw/mysql-test/harness/vault-tests.sh
+}
+# The lease, over a KMS server, a token and OpenBao.
+part_lease() {
+  [ -n "${BOX:-}" ] || { build_library; box_start; }
+  kms_put
+  bao_put
+  cargo build --locked -q --example torture
+  box_put "$REPO" target/debug/examples/torture
+  with_box lease env KW_MOTO="$KMS_MOTO" bash /kw/mysql-test/harness/lease-tests.sh
 }
 # The commands of the documents, run as written (docs-tests.sh).
 part_docs() {

@@ -114,6 +114,7 @@ pub(crate) struct Inner {
     pub(crate) hint: Option<String>,
     pub(crate) source: Option<Cause>,
     pub(crate) standing: Standing,
+    pub(crate) withdrawn: bool,
 }
 
 /// What an error is to those who look after the server.
@@ -134,6 +135,7 @@ impl Error {
             hint: None,
             source: None,
             standing: Standing::Trouble,
+            withdrawn: false,
         }))
     }
 
@@ -199,6 +201,18 @@ impl Error {
     /// See [`Error::expected`].
     pub fn is_expected(&self) -> bool {
         self.0.standing == Standing::Expected
+    }
+
+    /// Marks that the use of a KEK itself was refused, after its service had accepted who asks: it is disabled, destroyed,
+    /// or not for this identity any more. What is wrong with a login, a token or the clock is not that.
+    pub fn withdrawn(mut self) -> Error {
+        self.0.withdrawn = true;
+        self
+    }
+
+    /// See [`Error::withdrawn`].
+    pub fn is_withdrawn(&self) -> bool {
+        self.0.withdrawn
     }
 
     /// The kind.

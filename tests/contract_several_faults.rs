@@ -350,7 +350,10 @@ fn a_first_kek_in_trouble_costs_its_share_of_a_start() {
         assert!(keyring.fetch(b"k", b"").unwrap().is_some());
         let status = keyring.status().store;
         assert!(status.kek_health().degraded.is_some(), "{first} {what}");
-        let Answer::Failed { kind: is, message } = &status.keks[0].answer else {
+        let Answer::Failed {
+            kind: is, message, ..
+        } = &status.keks[0].answer
+        else {
             panic!("{first} {what}: {:?}", status.keks[0].answer);
         };
         let fault = format!("{threshold} of {}; first is {first}, {what}", names.len());

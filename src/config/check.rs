@@ -4,13 +4,14 @@
 //! through what nobody meant.
 
 use super::options::{GENERAL, OPTIONS};
-use super::{Config, KekList, Layer, Limits, OP, Patience, read_keks};
+use super::{Config, KekList, Layer, Lease, Limits, OP, OnRevocation, Patience, read_keks};
 use crate::error::{Error, Kind, Result};
 use crate::kek::drivers::{DRIVERS, Driver, NAMES, of_name};
 use crate::key::limits::FINGERPRINT;
 use crate::options::{OptionSpec, Section, parse_bool};
 use crate::text::{from_hex, shorten};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// More than one is needed only while a DEK is changed.
 const MAX_FINGERPRINTS: usize = 16;
@@ -18,6 +19,53 @@ const MAX_FINGERPRINTS: usize = 16;
 const MAX_TOTAL: u64 = 1 << 30;
 /// Smallest `max_owner_size`: a few of the longest keys.
 const MIN_TOTAL: u64 = 64 << 10;
+
+/// Longest lease and grace in seconds: a day, and 30 days.
+const MAX_LEASE: u64 = 86_400;
+const MAX_GRACE: u64 = 30 * MAX_LEASE;
+/// Shortest lease in seconds: the KEKs are asked three times in it.
+const MIN_LEASE: u64 = 3;
+
+/// The lease, if one is configured.
+fn lease(general: &Section<'_>, keks: &KekList) -> Result<Option<Lease>> {
+    let length = general.whole("lease", (0, MAX_LEASE))?.unwrap_or(0);
+    let grace = general.whole("grace", (0, MAX_GRACE))?.filter(|g| *g > 0);
+    let words = [
+        ("disable", OnRevocation::Disable),
+        ("shutdown", OnRevocation::Shutdown),
+    ];
+    let on_revocation = general.choice("on_revocation", &words, "Use disable or shutdown.")?;
+    if length == 0 {
+        return match (grace, on_revocation) {
+            (None, None) => Ok(None),
+            _ => Err(general.mistake(
+                "grace or on_revocation is given, but there is no lease",
+                "Set lease to the seconds that the keyring may serve after its KEKs refused, or take the others out.",
+            )),
+        };
+    }
+    if length < MIN_LEASE || grace.is_some_and(|g| g < length) {
+        return Err(general.mistake(
+            format!("a lease has at least {MIN_LEASE} seconds, and grace is not shorter than it"),
+            "Correct lease and grace: the KEKs are asked every third of a lease.",
+        ));
+    }
+    let cannot = |kek: &&super::NamedKek| kek.keys.iter().any(|key| !key.can_refuse());
+    if let Some(kek) = keks.tried().find(cannot) {
+        return Err(general.mistake(
+            format!(
+                "the KEK '{}' is a secret of this machine, so that nobody can refuse it, and a lease would never end",
+                kek.naming.name
+            ),
+            "Take lease out, or the KEK; or let it be for recovery only (use=recovery).",
+        ));
+    }
+    Ok(Some(Lease {
+        length: Duration::from_secs(length),
+        grace: grace.map(Duration::from_secs),
+        on_revocation: on_revocation.unwrap_or_default(),
+    }))
+}
 
 impl Layer {
     /// The typed, checked configuration.
@@ -51,6 +99,7 @@ impl Layer {
             ..default
         };
         let keks = self.kek_list(&general, (&origin, &path))?;
+        let lease = lease(&general, &keks)?;
         Ok(Config {
             path,
             read_only,
@@ -58,6 +107,7 @@ impl Layer {
             keks,
             patience,
             limits,
+            lease,
             origin,
         })
     }

@@ -75,6 +75,27 @@ impl Default for Limits {
     }
 }
 
+/// What a keyring does whose lease has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnRevocation {
+    /// It is taken out of service: calls fail until a RELOAD opens it.
+    #[default]
+    Disable,
+    /// The same, and the server is told to shut down (SIGTERM).
+    Shutdown,
+}
+
+/// How long a keyring serves that its KEKs would not open any more (docs/guide/lease.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// `lease`: so long after they began to refuse.
+    pub length: Duration,
+    /// `grace`: so long after they were heard of last; `None`: an outage ends nothing.
+    pub grace: Option<Duration>,
+    /// `on_revocation`: what happens then.
+    pub on_revocation: OnRevocation,
+}
+
 /// A complete, checked configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -90,6 +111,8 @@ pub struct Config {
     pub patience: Patience,
     /// How much it takes.
     pub limits: Limits,
+    /// Whether its KEKs can end its service.
+    pub lease: Option<Lease>,
     /// Where this configuration was found, for messages.
     pub origin: String,
 }

@@ -187,6 +187,20 @@ pub fn user(command_line: &CommandLine) -> Option<String> {
     })
 }
 
+/// The server becomes a daemon: after the keyring is loaded it forks, and its launcher ends.
+pub fn is_daemon(command_line: &CommandLine) -> bool {
+    let on = |value: Option<&str>| value.is_none_or(|v| parse_bool(v) == Some(true));
+    let argued = arguments::options(&command_line.args);
+    let argued = (argued.iter().rev())
+        .find(|option| option.name == "daemonize")
+        .map(|option| on(option.value.as_deref()));
+    argued.unwrap_or_else(|| {
+        let lines = command_line.option_files(&GROUPS).lines;
+        let line = lines.iter().rev().find(|l| l.name == "daemonize");
+        line.is_some_and(|l| on(l.value.as_deref()))
+    })
+}
+
 /// A server that is told to become nobody stays what it is.
 fn root_if_empty(user: String) -> String {
     match user.is_empty() {

@@ -58,6 +58,8 @@ pub enum Answer {
         kind: Kind,
         /// The whole error: full sentences.
         message: String,
+        /// Its use was refused ([`Error::withdrawn`]).
+        withdrawn: bool,
     },
 }
 
@@ -207,6 +209,7 @@ impl Member {
                 seen.answer = Answer::Failed {
                     kind: e.kind(),
                     message: e.to_string(),
+                    withdrawn: e.is_withdrawn(),
                 };
                 Err(e)
             }
@@ -222,7 +225,7 @@ impl Member {
     /// What it answered last, as an error.
     pub(super) fn last_error(&self, why: String) -> Error {
         match self.answer() {
-            Answer::Failed { kind, message } => {
+            Answer::Failed { kind, message, .. } => {
                 Error::new(kind, "ask a KEK", why).hint(format!("It said: {message}"))
             }
             _ => Error::new(Kind::Internal, "ask a KEK", why),

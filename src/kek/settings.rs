@@ -59,6 +59,11 @@ pub trait Settings: Any + Debug + Send + Sync + Value {
         None
     }
 
+    /// Somebody elsewhere can refuse its use while this machine has all that it needs: a service or a token that is asked.
+    fn can_refuse(&self) -> bool {
+        self.own_secret().is_none()
+    }
+
     /// It can open what it wrapped on this machine; else its secret is kept elsewhere, for recovery.
     fn opens_here(&self) -> bool {
         true

@@ -237,6 +237,7 @@ mod tests {
             keks: LocalConfig::KeyFile(SecretRef::File(kek)).into(),
             patience: Patience::default(),
             limits: Limits::default(),
+            lease: None,
             origin: "test".into(),
         };
         let environment = Environment {

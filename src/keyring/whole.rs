@@ -5,6 +5,7 @@
 use super::*;
 use crate::envelope::fingerprint;
 use crate::kek::Keks;
+use crate::kek::answers::Answers;
 use crate::store::{Basis, Rewrapped};
 
 impl Keyring {
@@ -221,11 +222,17 @@ impl Keyring {
         Ok(())
     }
 
+    /// The same within `timeout` together, and what they said; `None`: there is no keyring yet that one could open.
+    ///
+    /// # Errors
+    /// As [`Keyring::test_keks`].
+    pub fn ask_keks(&self) -> Result<Option<Answers>> {
+        let basis = self.basis()?;
+        Ok(basis.map(|basis| basis.ask(self.config.patience.call)))
+    }
+
     fn basis(&self) -> Result<Option<Basis>> {
-        match self.store().journal() {
-            Some(journal) => journal.basis(),
-            None => Ok(None),
-        }
+        self.store().basis()
     }
 
     /// Writers wait until `f` is done, readers don't. `None`: the store has no journal, or memory not all that belongs into

@@ -88,6 +88,8 @@ pub struct Counters {
     pub keks_answered: AtomicU64,
     /// 1 while it serves and one of them failed, or has no stanza.
     pub degraded: AtomicU64,
+    /// How the lease is: 0 there is none, 1 valid, 2 not started, 3 the KEKs are away, 4 they refuse, 5 the keyring is revoked.
+    pub lease: AtomicU64,
     fetches: [CachePadded<AtomicU64>; STRIPES],
 }
 
@@ -109,6 +111,7 @@ impl Counters {
             keks: AtomicU64::new(0),
             keks_answered: AtomicU64::new(0),
             degraded: AtomicU64::new(0),
+            lease: AtomicU64::new(0),
             fetches: [const { CachePadded::new(AtomicU64::new(0)) }; STRIPES],
         }
     }

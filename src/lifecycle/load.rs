@@ -140,6 +140,7 @@ impl<H: Host> Lifecycle<H> {
         }
         self.last_errors.forget();
         drop(self.keyring.swap(Some(Arc::new(keyring))));
+        self.lease_changed();
         self.count_keys();
     }
 
@@ -158,7 +159,9 @@ impl<H: Host> Lifecycle<H> {
         }
         *opened_by = None;
         *lock(&self.last_load) = None;
+        self.end_watching();
         drop(self.keyring.swap(None));
+        self.lease_changed();
         self.count_keys();
         self.last_errors.forget();
     }

@@ -7,7 +7,9 @@
 pub mod counters;
 pub mod environment;
 pub mod last_error;
+pub mod lease;
 mod load;
+mod watching;
 
 use crate::config::Config;
 use crate::config::discover::CommandLine;
@@ -23,7 +25,7 @@ use counters::Counters;
 use last_error::{LastError, LastErrors};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -72,7 +74,17 @@ pub trait Host: Sync {
     /// # Errors
     /// They can't be taken on. Those of `work`.
     fn go_on<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T>;
+
+    /// The process is what it will be: neither a fork nor a change of its user is to come, so that a thread may live in it.
+    fn is_settled(&self) -> bool;
+
+    /// Tells the process to end in an orderly way.
+    fn shut_down(&self);
 }
+
+/// Something has to be done at the next call: pages are locked anew after a fork, the thread of a lease is begun.
+pub const FORKED: u8 = 1;
+const LEASE: u8 = 2;
 
 /// A keyring's life in one process.
 pub struct Lifecycle<H> {
@@ -80,6 +92,9 @@ pub struct Lifecycle<H> {
     pub host: H,
     /// Numbers and times of calls. They lie here as long as the lifecycle does: a server may read them by their address.
     pub counters: Counters,
+    /// What is to be done at the next call ([`Lifecycle::tend`]). A handler of a signal or a fork may set it.
+    pub chores: AtomicU8,
+    lease: watching::Control,
     /// Readers neither lock nor count: each fetch of each connection comes by here.
     keyring: ArcSwapOption<Keyring>,
     /// Which role opened it: only that one closes it.
@@ -120,6 +135,8 @@ impl<H: Host> Lifecycle<H> {
         Lifecycle {
             host,
             counters: Counters::new(),
+            chores: AtomicU8::new(0),
+            lease: watching::Control::new(),
             keyring: ArcSwapOption::const_empty(),
             opened_by: Mutex::new(None),
             last_errors: LastErrors::new(),
@@ -254,11 +271,33 @@ impl<H: Host> Lifecycle<H> {
         Ok(())
     }
 
-    /// Locks the keyring's pages again, for a child after a fork (`mlock` is not inherited).
-    pub fn relock(&self) {
-        if let Some(keyring) = self.keyring.load_full() {
-            keyring.pool().relock();
+    /// Does what is to be done before a call. Where nothing is, it costs one look at an atomic.
+    #[inline]
+    pub fn tend(&'static self) {
+        if self.chores.load(Ordering::Acquire) != 0 {
+            self.do_chores();
         }
+    }
+
+    #[cold]
+    fn do_chores(&'static self) {
+        let mut chores = self.chores.swap(0, Ordering::AcqRel);
+        if chores & FORKED != 0 {
+            // Neither locked pages nor threads are inherited.
+            if let Some(keyring) = self.keyring.load_full() {
+                keyring.pool().relock();
+            }
+            self.lease.is_lost();
+            chores |= LEASE;
+        }
+        if chores & LEASE != 0 && !self.begin_watching() {
+            self.chores.fetch_or(LEASE, Ordering::AcqRel);
+        }
+    }
+
+    /// A load was tried before, successful or not.
+    pub fn was_loaded(&self) -> bool {
+        self.tried.load(Ordering::Acquire)
     }
 
     /// Runs `body`; a panic in it becomes an error, which the status tells whatever else is there.

@@ -7,11 +7,15 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
 
 #[derive(Default)]
-struct TestHost {
-    lines: Mutex<Vec<(Severity, String)>>,
+pub(super) struct TestHost {
+    pub(super) lines: Mutex<Vec<(Severity, String)>>,
     command_line: CommandLine,
     /// How often its rights were taken on.
     acted: AtomicUsize,
+    /// A fork is still to come.
+    pub(super) is_launcher: AtomicBool,
+    /// How often it was told to end.
+    pub(super) ended: AtomicUsize,
 }
 
 impl Host for TestHost {
@@ -35,6 +39,14 @@ impl Host for TestHost {
     fn go_on<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         self.acted.fetch_add(1, Ordering::Relaxed);
         work()
+    }
+
+    fn is_settled(&self) -> bool {
+        !self.is_launcher.load(Ordering::Acquire)
+    }
+
+    fn shut_down(&self) {
+        self.ended.fetch_add(1, Ordering::AcqRel);
     }
 }
 

@@ -70,6 +70,11 @@ impl Acting {
         }
     }
 
+    /// The process stays the account that it is: it is not root any more, or nobody else.
+    pub(super) fn is_settled(&self) -> bool {
+        !identity::is_root() || self.account().as_ref().is_some_and(Account::is_root)
+    }
+
     #[cold]
     fn act<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         if !identity::is_root() {

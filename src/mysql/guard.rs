@@ -1,17 +1,17 @@
 //! The guard around every function that mysqld calls.
 //!
 //! `guarded_fn!` is the only way to write one (a test looks for others): it catches panics, turns
-//! errors into a log line and the function's failure value, and tends to the aftermath of a fork.
+//! errors into a log line and the function's failure value, and does what is to be done before a call.
 
 use super::log;
-use super::state::{self, LIFECYCLE};
+use super::state::LIFECYCLE;
 use crate::error::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs the body of an extern function. `failure` is what the server is told when it fails.
 pub fn run<T>(name: &'static str, failure: T, body: impl FnOnce() -> Result<T>) -> T {
     let outcome = LIFECYCLE.caught(name, || {
-        state::after_fork();
+        LIFECYCLE.tend();
         body()
     });
     outcome.unwrap_or_else(|error| {
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_told_as_last_error_with_its_place() {
-        state::learn_about_process();
+        super::super::state::learn_about_process();
         let e = LIFECYCLE
             .caught("test the guard", || -> Result<()> {
                 panic!("with a secret")

@@ -5,10 +5,10 @@
 
 use super::account::Acting;
 use super::log;
-use crate::config::Config;
 use crate::config::discover::CommandLine;
+use crate::config::{Config, server};
 use crate::error::Result;
-use crate::lifecycle::{Host, Lifecycle, Severity};
+use crate::lifecycle::{FORKED, Host, Lifecycle, Severity};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +18,7 @@ pub struct Server {
     process: OnceLock<CommandLine>,
     /// Whose rights are used while the process is root.
     acting: Acting,
+    /// It was forked since it learned about itself: it is a daemon, and not its launcher.
     forked: AtomicBool,
 }
 
@@ -56,11 +57,22 @@ impl Host for Server {
     fn go_on<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         self.acting.go_on(work)
     }
+
+    fn is_settled(&self) -> bool {
+        let is_launcher =
+            server::is_daemon(self.command_line()) && !self.forked.load(Ordering::Acquire);
+        !is_launcher && self.acting.is_settled()
+    }
+
+    fn shut_down(&self) {
+        crate::os::ask_to_end();
+    }
 }
 
 extern "C" fn in_child() {
-    // Async-signal-safe: one atomic, nothing that could panic.
+    // Async-signal-safe: atomics, nothing that could panic.
     LIFECYCLE.host.forked.store(true, Ordering::Release);
+    LIFECYCLE.chores.fetch_or(FORKED, Ordering::AcqRel);
 }
 
 /// Learns about the process. Called first by whatever role is loaded first; later calls do
@@ -71,12 +83,4 @@ pub fn learn_about_process() {
         crate::panics::be_silent();
         CommandLine::of_this_process()
     });
-}
-
-/// After a fork: the child locks its pages again (`mlock` is not inherited).
-pub fn after_fork() {
-    let forked = &LIFECYCLE.host.forked;
-    if forked.load(Ordering::Acquire) && forked.swap(false, Ordering::AcqRel) {
-        LIFECYCLE.relock();
-    }
 }

@@ -24,7 +24,7 @@ const fn variable(name: &'static CStr, value: &'static AtomicU64) -> abi::kw_sho
 }
 
 /// The status variables, ended by a row without a name. The server reads the 64 bits as they are.
-static mut VARIABLES: [abi::kw_show_var; 12] = [
+static mut VARIABLES: [abi::kw_show_var; 13] = [
     variable(c"Keyring_ward_active", &LIFECYCLE.counters.active),
     variable(c"Keyring_ward_errors", &LIFECYCLE.counters.errors),
     variable(c"Keyring_ward_degraded", &LIFECYCLE.counters.degraded),
@@ -34,6 +34,7 @@ static mut VARIABLES: [abi::kw_show_var; 12] = [
         &LIFECYCLE.counters.keks_answered,
     ),
     variable(c"Keyring_ward_keys", &LIFECYCLE.counters.keys),
+    variable(c"Keyring_ward_lease", &LIFECYCLE.counters.lease),
     variable(c"Keyring_ward_loads", &LIFECYCLE.counters.loads.calls),
     variable(c"Keyring_ward_writes", &LIFECYCLE.counters.writes.calls),
     variable(

@@ -173,6 +173,23 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A whole number between two bounds; `None`: it is not given.
+    ///
+    /// # Errors
+    /// Config: it is no number, or out of bounds.
+    pub fn whole(&self, member: &str, (least, most): (u64, u64)) -> Result<Option<u64>> {
+        let Some(text) = self.given(member) else {
+            return Ok(None);
+        };
+        match text.parse() {
+            Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
+            _ => {
+                let hint = format!("Use a whole number from {least} to {most}.");
+                Err(self.no_value(member, text, hint))
+            }
+        }
+    }
+
     /// A number of bytes between two bounds, see [`parse_size`].
     ///
     /// # Errors

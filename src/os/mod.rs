@@ -2,7 +2,7 @@
 //! that it is asked for with care.
 //!
 //! Owns acting as another account ([`identity`]) and doing one piece of work in a child (`child`). It must
-//! never know of keyrings, and never leave a thread or a child behind.
+//! never know of keyrings, and leave no thread or child behind but what a server asks for ([`thread`]).
 
 pub(crate) mod child;
 pub mod command;
@@ -16,6 +16,7 @@ pub mod pkcs11;
 pub mod reach;
 pub mod running;
 pub mod signals;
+pub mod thread;
 pub mod trusted;
 pub mod undo;
 pub(crate) mod wire;
@@ -105,6 +106,12 @@ pub fn threads_beyond(before: Option<usize>) -> usize {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Tells this process to end as an administrator would: SIGTERM, which a server takes for a shutdown.
+pub fn ask_to_end() {
+    // SAFETY: a signal to this very process; its handling is its own.
+    unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
 }
 
 /// Now, in seconds since 1970.

@@ -203,6 +203,7 @@ impl Wire for Error {
         number.map(i32::cast_unsigned).put(out);
         source.map(ToString::to_string).put(out);
         out.u8(e.standing as u8);
+        e.withdrawn.put(out);
     }
 
     fn take(from: &mut Reader<'_>) -> Option<Error> {
@@ -230,6 +231,7 @@ impl Wire for Error {
                 2 => Standing::Expected,
                 _ => return None,
             },
+            withdrawn: bool::take(from)?,
         })))
     }
 }

@@ -80,7 +80,7 @@ const fn with_row(
 
 /// All that is told, in the order of the rows.
 #[rustfmt::skip]
-pub const FIELDS: [Field; 35] = [
+pub const FIELDS: [Field; 37] = [
     field("Component_name", ROWS, "the component's name", |_| crate::COMPONENT.into()),
     field("Author", ROWS, "the author", |_| "Keyring Ward".into()),
     field("License", ROWS, "the licence", |_| "Apache-2.0 OR MIT".into()),
@@ -114,6 +114,9 @@ pub const FIELDS: [Field; 35] = [
     field("KEKs_answered", LOOKS, "how many of them opened the keyring or their stanza when they were asked last", |s| s.kek_health().map(|h| h.answered).into()),
     field("Threshold", LOOKS, "how many KEKs are needed", |s| s.store().map(|i| i.threshold).into()),
     with_row("Degraded", LOOKS, "the keyring serves, and not all of its KEKs do: which. In the rows too, where there are several KEKs", |s| degraded(s).into(), degraded),
+    field("Lease_state", SERVER, "the [lease](../guide/lease.md): `off`, `valid`, `not started` (nobody has asked the KEKs yet), `away` (too few say anything), `refused`, or `revoked`: the keyring was taken away",
+        |s| s.lease.map(|(state, _)| state.name()).into()),
+    field("Lease_until", SERVER, "when that changes, if the KEKs say nothing else", |s| s.lease.and_then(|(_, until)| until).map(crate::text::utc).into()),
     field("Fingerprint", LOOKS, "the DEK's fingerprint", |s| s.store().and_then(|i| i.fingerprint).map(|f| hex(&f)).into()),
     field("Marker_failures", SQL, "how often the marker could not be written", |s| s.store().map(|i| i.marker_failures).into()),
     field("Writes_refused", SQL, "why writes are refused", |s| s.store().and_then(|i| i.refusing.as_deref()).into()),

@@ -80,7 +80,7 @@ const fn of_kek(
 
 /// All metrics.
 #[rustfmt::skip]
-pub const METRICS: [Metric; 36] = [
+pub const METRICS: [Metric; 37] = [
     metric("keyring_ward_up", Type::Gauge, "1: the keyring is open. Alert on 0.", |s| flag(s.open.is_some())),
     metric("keyring_ward_last_error_number", Type::Gauge, "Number of the last error (docs/reference/errors.md), 0 where nothing is wrong.",
         |s| whole(s.last_errors.first().and_then(|e| e.kind).map_or(0, Kind::number))),
@@ -112,6 +112,8 @@ pub const METRICS: [Metric; 36] = [
     metric("keyring_ward_keks_needed", Type::Gauge, "KEKs that are needed to open the keyring.", |s| s.store().and_then(|i| whole(i.threshold))),
     metric("keyring_ward_degraded", Type::Gauge, "1: the keyring serves, and a KEK failed when it was asked last, or has no stanza. Alert on 1.",
         |s| s.kek_health().and_then(|h| flag(h.degraded.is_some()))),
+    metric("keyring_ward_lease_state", Type::Gauge, "How the lease is: 0 there is none, 1 valid, 2 not started, 3 the KEKs are away, 4 they refuse, 5 the keyring is revoked. Alert above 1.",
+        |s| s.lease.and_then(|(state, _)| whole(state.number()))),
     of_kek("keyring_ward_kek_wrapped", "1: the KEK has a stanza in the keyring.", |k| k.wrapped.and_then(flag)),
     of_kek("keyring_ward_kek_failed", "1: the KEK failed when it was asked last; 0: it opened.", |k| match k.answer {
         Answer::NotAsked => None,

@@ -13,6 +13,7 @@ use crate::error::{Error, Kind};
 use crate::keyring::{self, Keyring};
 use crate::lifecycle::counters::{Counters, Times};
 use crate::lifecycle::last_error::LastError;
+use crate::lifecycle::lease::State;
 use crate::lifecycle::{Host, Lifecycle};
 use crate::store::{Mode, StoreInfo};
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ pub struct Status {
     pub open: Option<keyring::Status>,
     /// The numbers of the process that serves it; `None`: it was opened for a look.
     pub served: Option<Served>,
+    /// How the lease is, and when that changes by itself, in seconds since 1970; `None`: nobody serves here.
+    pub lease: Option<(State, Option<i64>)>,
     /// What went wrong last, the most important first.
     pub last_errors: Vec<LastError>,
     /// What is worth a warning: full sentences.
@@ -105,6 +108,7 @@ impl Status {
             },
             open: keyring.as_ref().map(|keyring| keyring.status()),
             served: Some(Served::now(&lifecycle.counters)),
+            lease: Some(lifecycle.lease()),
             last_errors: lifecycle.last_errors(),
             warnings: Vec::new(),
         }

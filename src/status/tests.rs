@@ -56,6 +56,7 @@ fn serving() -> Status {
             loads: times,
             errors: 6,
         }),
+        lease: Some((State::NotStarted, Some(1_700_000_100))),
         last_errors: vec![LastError::now(&Error::new(Kind::Io, "write", "the disk"))],
         warnings: vec!["A warning.".into()],
     }
@@ -65,6 +66,7 @@ fn serving() -> Status {
 fn looked_at() -> Status {
     Status {
         served: None,
+        lease: None,
         last_errors: Vec::new(),
         ..serving()
     }

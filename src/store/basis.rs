@@ -9,6 +9,7 @@ use crate::deadline::Deadline;
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::Stanza;
+use crate::kek::answers::Answers;
 use crate::kek::completing::{SyncOutcome, Synced};
 use crate::kek::{Budget, Kek, Keks, Unwrapped};
 use crate::secret::{SecretBytes, SecretPool};
@@ -40,6 +41,19 @@ impl Basis {
         let until = || Deadline::after(patience);
         self.keks
             .test(&self.pool, &self.file_id, &self.stanzas, &self.dek, &until);
+    }
+
+    /// The same for each KEK within `patience` together, and what all of them said.
+    pub fn ask(&self, patience: Duration) -> Answers {
+        let end = Deadline::after(patience);
+        // One that hangs leaves something for the next.
+        let until = || match self.keks.count_tried() {
+            1 => end,
+            _ => end.third(),
+        };
+        self.keks
+            .test(&self.pool, &self.file_id, &self.stanzas, &self.dek, &until);
+        self.keks.answers()
     }
 
     /// Every wrap of the DEK is one that `kek` opens, so that a rekey to it would change nothing.

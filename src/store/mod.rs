@@ -179,6 +179,12 @@ pub trait Store: Send {
     /// There is a generator, but it can't be reached.
     fn mix_random(&self, bytes: &mut [u8]) -> Result<()>;
 
+    /// What it takes to ask KEKs about it, apart from the store; `None`: there is no keyring yet.
+    ///
+    /// # Errors
+    /// No secret memory.
+    fn basis(&self) -> Result<Option<Basis>>;
+
     /// What can be written anew as a whole; `None`: each record stands for itself.
     fn journal(&mut self) -> Option<&mut dyn Journal>;
 
@@ -254,13 +260,7 @@ pub trait Journal {
     /// As [`Store::append`]; the old content stays in force.
     fn rewrite(&mut self, live: &Live<'_>) -> Result<()>;
 
-    /// What it takes to ask KEKs about it, apart from the store; `None`: there is no file yet.
-    ///
-    /// # Errors
-    /// No secret memory.
-    fn basis(&self) -> Result<Option<Basis>>;
-
-    /// The same for a change, once it is sure that one can be written.
+    /// As [`Store::basis`] for a change, once it is sure that one can be written.
     ///
     /// # Errors
     /// NotFound: there is no file yet. As [`Journal::rewrite`].

@@ -6,6 +6,7 @@
 //! destroying one object is one call of the token, so nothing is ever half done. It must never take an
 //! object that it can't open for an absent key, and never replace an object that it does not know.
 
+use super::basis::Basis;
 use super::file::OpenOptions;
 use super::file::waypoint::Waypoint;
 use super::header::{self, OpenHeader};
@@ -57,7 +58,7 @@ pub struct TokenStore {
     data_dir: Option<PathBuf>,
     keeper: Option<Keeper>,
     marker_says: MarkerSays,
-    keks: Keks,
+    keks: Arc<Keks>,
     patience: Duration,
     pool: SecretPool,
     lock: Option<Arc<Lock>>,
@@ -90,7 +91,7 @@ impl TokenStore {
             keeper: None,
             data_dir: options.data_dir,
             marker_says: MarkerSays::NotAsked,
-            keks: options.keks,
+            keks: Arc::new(options.keks),
             patience: options.kek_patience,
             pool: options.pool,
             lock,
@@ -528,6 +529,19 @@ impl Store for TokenStore {
             return Err(crate::store::already_there());
         }
         self.write_head(Deadline::after(self.patience))
+    }
+
+    fn basis(&self) -> Result<Option<Basis>> {
+        let of = |opened: &Opened| {
+            Ok(Basis {
+                keks: self.keks.clone(),
+                pool: self.pool.clone(),
+                file_id: opened.header.file_id,
+                stanzas: opened.header.stanzas.clone(),
+                dek: self.pool.copy(&opened.dek)?,
+            })
+        };
+        self.opened.as_ref().map(of).transpose()
     }
 
     // Nothing is dead on a token: a removed key is gone. And its objects are keys: none is for attributes or documents.

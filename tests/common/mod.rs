@@ -68,6 +68,7 @@ impl Place {
             keks: LocalConfig::KeyFile(SecretRef::File(self.key_file())).into(),
             patience: Patience::default(),
             limits: Limits::default(),
+            lease: None,
             origin: "test".into(),
         }
     }

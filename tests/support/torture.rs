@@ -16,6 +16,7 @@
 //! torture tears    DIR STABLE STEP       zeroed sectors at every STEPth place of the last 64 KiB, under several markers
 //! torture view     FILE STABLE           opens a copy; prints names and hashes of its keys
 //! torture secrets  FILE PASSPHRASE NAME… the secrets of a keyring under a passphrase: "label hex" lines
+//! torture opened   CONFIG NAME…       the DEK of a keyring that its configuration opens, what is derived from it, and keys: the same lines
 //! torture hunt     PID SECRETS           where a process has them: "label guarded elsewhere" lines
 //! torture append   FILE STABLE N         appends 150 bytes, fdatasyncs, acknowledges, N times
 //! torture floor    FILE N                appends 150 bytes and fdatasyncs N times; microseconds of each
@@ -64,6 +65,7 @@ impl Place {
             keks: self.kek(kek).into(),
             patience: Patience::default(),
             limits: Limits::default(),
+            lease: None,
             origin: "torture".into(),
         }
     }
@@ -510,16 +512,7 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
         &header.stanzas,
         Deadline::after(Patience::default().call),
     )?;
-    let dek = opened.dek;
-    println!("DEK {}", hex(&dek));
-    for label in ["record", "nonce", "header"] {
-        let mut key = [0; 32];
-        let info = format!("keyring-ward/1 {label}");
-        hkdf::Hkdf::<Sha256>::new(Some(&header.salt), &dek)
-            .expand(info.as_bytes(), &mut key)
-            .unwrap();
-        println!("{label}_key {}", hex(&key));
-    }
+    tell_derived(&opened.dek, &header.salt);
     let text = std::fs::read_to_string(passphrase).unwrap();
     let text = text.trim_end();
     println!("passphrase {}", hex(text.as_bytes()));
@@ -539,8 +532,44 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
         keks: config.into(),
         patience: Patience::default(),
         limits: Limits::default(),
+        lease: None,
         origin: "torture".into(),
     };
+    tell_keys(&config, names)
+}
+
+/// A DEK, and what is derived from it.
+fn tell_derived(dek: &[u8], salt: &[u8]) {
+    println!("DEK {}", hex(dek));
+    for label in ["record", "nonce", "header"] {
+        let mut key = [0; 32];
+        let info = format!("keyring-ward/1 {label}");
+        hkdf::Hkdf::<Sha256>::new(Some(salt), dek)
+            .expand(info.as_bytes(), &mut key)
+            .unwrap();
+        println!("{label}_key {}", hex(&key));
+    }
+}
+
+/// The same of a keyring that its JSON configuration opens.
+fn opened(file: &str, names: &[&str]) -> Result<()> {
+    let pool = SecretPool::new();
+    let text = std::fs::read(file).unwrap();
+    let config = keyring_ward::config::json::parse(&text, file)?;
+    let config = config.layer.finish()?;
+    let bytes = std::fs::read(&config.path).unwrap();
+    let header = keyring_ward::format::header::parse_header(&bytes)?.header;
+    let end = Deadline::after(Patience::default().call);
+    let (id, stanzas) = (&header.file_id, &header.stanzas);
+    let opened = config
+        .keks
+        .keks(false)
+        .open(&pool, id, stanzas, &|_| true, end)?;
+    tell_derived(&opened.dek, &header.salt);
+    tell_keys(&config, names)
+}
+
+fn tell_keys(config: &Config, names: &[&str]) -> Result<()> {
     let environment = Environment {
         data_dir: None,
         look_only: true,
@@ -548,7 +577,7 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
         making: false,
         snapshot_if_locked: false,
     };
-    for key in Keyring::open(&config, &environment, &pool)?.list() {
+    for key in Keyring::open(config, &environment, &SecretPool::new())?.list() {
         let name = String::from_utf8_lossy(key.id.name()).into_owned();
         if names.contains(&name.as_str()) {
             println!("{name} {}", hex(key.material().unwrap()));
@@ -731,6 +760,7 @@ fn run(args: &[&str]) -> Result<ExitCode> {
             }
         }
         ["secrets", file, passphrase, ref names @ ..] => secrets(file, passphrase, names)?,
+        ["opened", config, ref names @ ..] => opened(config, names)?,
         ["hunt", pid, secrets] => hunt(pid, secrets),
         ["append", file, stable, n] => {
             let mut acks = place(".", stable).acknowledgements();

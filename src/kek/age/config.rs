@@ -92,6 +92,10 @@ impl Settings for AgeConfig {
         self.identity.iter().collect()
     }
 
+    fn can_refuse(&self) -> bool {
+        false
+    }
+
     fn opens_here(&self) -> bool {
         self.identity.is_some()
     }

@@ -20,6 +20,8 @@ pub(super) struct Question<'a> {
     pub(super) place: String,
     /// Who is asked: AWS KMS, STS.
     pub(super) service: &'static str,
+    /// The key itself is used: credentials were found already.
+    pub(super) of_key: bool,
 }
 
 impl Question<'_> {
@@ -139,6 +141,19 @@ fn by_code(code: &str) -> Option<(Kind, &'static str)> {
     })
 }
 
+/// A code by which KMS refuses the key itself, to an identity that it has accepted.
+fn withdraws(code: &str, message: &str) -> bool {
+    match code {
+        "NotFoundException" | "DisabledException" | "AccessDeniedException" => true,
+        // A key whose HSM is away is in such a state, too.
+        "KMSInvalidStateException" => {
+            let message = message.to_ascii_lowercase().replace(' ', "");
+            message.contains("pendingdeletion") || message.contains("disabled")
+        }
+        _ => false,
+    }
+}
+
 const NETWORK: &str =
     "Check network, firewall, endpoint_url and proxy; it is tried again while there is time.";
 
@@ -201,7 +216,10 @@ fn explain(
         ),
         (None, _) => (Kind::Denied, "See KMS's documentation for this code."),
     };
-    let error = asked.error(kind, said);
+    let mut error = asked.error(kind, said);
+    if asked.of_key && code.is_some_and(|code| withdraws(&code, message.unwrap_or_default())) {
+        error = error.withdrawn();
+    }
     match ahead.filter(|s| kind == Kind::Denied && s.abs() > 240) {
         Some(seconds) => error.hint(format!(
             "The clock of this machine differs from AWS's by {seconds} s: set it (chronyc makestep)."
@@ -284,6 +302,7 @@ mod tests {
             key: "alias/k",
             place: "eu-central-1".into(),
             service: "AWS KMS",
+            of_key: true,
         }
     }
 

@@ -71,6 +71,7 @@ impl AwsKmsKek {
             key: self.config.key.as_str(),
             place: self.config.place(),
             service: "AWS KMS",
+            of_key: true,
         }
     }
 
@@ -319,6 +320,7 @@ mod tests {
             key: "k",
             place: "here".into(),
             service: "AWS KMS",
+            of_key: true,
         };
         let pool = SecretPool::new();
         let of = |value: Value| {

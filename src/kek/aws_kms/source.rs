@@ -179,6 +179,7 @@ impl<'a> Sources<'a> {
             key: self.config.key.as_str(),
             place: self.config.place(),
             service: "AWS KMS",
+            of_key: true,
         };
         let why = format!("none were found: {}", looked.join("; "));
         match super::errors::on_ec2() && !alone && asked_instance {

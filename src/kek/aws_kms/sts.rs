@@ -66,6 +66,7 @@ impl<'a> Sts<'a> {
             key: role,
             place: self.url.clone(),
             service: "STS",
+            of_key: false,
         }
     }
 

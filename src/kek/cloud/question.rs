@@ -36,6 +36,10 @@ pub(in crate::kek) struct Refusal<'a> {
     pub(in crate::kek) message: &'a str,
 }
 
+/// Tells whether a refusal is one of the key itself, by its service, to an identity that it has accepted: disabled, to be
+/// destroyed, or not for this identity any more.
+pub(in crate::kek) type Withdraws = fn(&Refusal<'_>) -> bool;
+
 /// What a row of a service's table makes of a refusal. KEY in a hint becomes the question's key.
 pub(in crate::kek) type Known = Option<(Kind, &'static str)>;
 

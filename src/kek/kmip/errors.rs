@@ -83,7 +83,11 @@ impl Question<'_> {
 
     fn refused(&self, reason: Option<u32>, said: &str) -> Error {
         let (_, kind, hint) = self.meaning(reason);
-        self.error(kind, self.words(reason, said)).hint(hint)
+        let error = self.error(kind, self.words(reason, said)).hint(hint);
+        match reason.is_some_and(withdraws) {
+            true => error.withdrawn(),
+            false => error,
+        }
     }
 
     /// The error of servers none of which answered. What may pass says more of when to try again than what won't.
@@ -116,6 +120,14 @@ const ASKED: &str =
     "The server can't do what was asked: check version and mode, and that the key is an AES key.";
 const GONE: &str = "Check key_id and addresses. A key that was destroyed is gone, and every keyring under it with it, unless the server's backup has it.";
 const CHANGED: &str = "Servers don't tell which: the wrapped data key was changed, or is another file's, or the key of this name is another one than when the DEK was wrapped, or the server is in trouble (see its log first, and reload the keyring then). Put the key back, or restore the keyring file from a backup. Nothing was changed.";
+
+/// A result reason by which the server refuses the key itself, to a client that it has accepted.
+fn withdraws(reason: u32) -> bool {
+    matches!(
+        reason,
+        0x01 | 0x36 | 0x37 | 0x39 | 0x0B | 0x0C | 0x0D | 0x29 | 0x43
+    )
+}
 
 /// The name, the kind and the hint of a result reason; no name: it is not in the table.
 fn by_reason(reason: u32, operation: Operation) -> (&'static str, Kind, &'static str) {

@@ -19,12 +19,12 @@ pub(super) fn error(op: &'static str, e: &Ck) -> Error {
                 }
                 (_, meaning) => meaning,
             };
-            Error::new(
-                kind,
-                op,
-                format!("C_{function:?} answered {}{words}", name(*code)),
-            )
-            .hint(hint)
+            let words = format!("C_{function:?} answered {}{words}", name(*code));
+            let error = Error::new(kind, op, words).hint(hint);
+            match withdraws(*code) {
+                true => error.withdrawn(),
+                false => error,
+            }
         }
         Ck::LibraryLoading(e) => Error::new(
             Kind::Config,
@@ -69,6 +69,19 @@ fn loader_words(e: &libloading::Error) -> String {
         Some(source) => source.to_string(),
         None => e.to_string(),
     }
+}
+
+/// The token was taken out or made anew, or does not let this key be used any more.
+fn withdraws(code: RvError) -> bool {
+    use RvError as R;
+    matches!(
+        code,
+        R::DeviceRemoved
+            | R::TokenNotPresent
+            | R::UserPinNotInitialized
+            | R::KeyFunctionNotPermitted
+            | R::ActionProhibited
+    )
 }
 
 /// Kind, words behind the code, hint. PKCS#11 3.1, section 5.1.

@@ -118,12 +118,17 @@ fn choose(module: &Pkcs11, choice: &TokenChoice) -> Result<(Slot, Option<TokenIn
                 true => Kind::Unreachable,
                 false => Kind::NotFound,
             };
-            Err(
-                Error::new(kind, FIND, format!("no {choice}; {}", list())).hint(
-                    "Correct the configuration, or connect the HSM. keyring-ward hsm list shows \
-                     what the module sees.",
-                ),
-            )
+            let error = Error::new(kind, FIND, format!("no {choice}; {}", list())).hint(
+                "Correct the configuration, or connect the HSM. keyring-ward hsm list shows \
+                 what the module sees.",
+            );
+            // A module that shows its slots, and the token in none of them: it was taken out. One that shows no slot at all
+            // may be cut off from its HSM.
+            let shows_slots = module.get_all_slots().is_ok_and(|slots| !slots.is_empty());
+            Err(match shows_slots && !found.failing {
+                true => error.withdrawn(),
+                false => error,
+            })
         }
     }
 }
@@ -471,7 +476,8 @@ pub(super) fn require_key(session: &Session, choice: &KeyChoice, token: &str) ->
     )
     .hint(
         "Correct key_label or key_id, or make the key with keyring-ward init. Nothing was changed.",
-    ))
+    )
+    .withdrawn())
 }
 
 /// The one RSA key of the configuration, of this class.
@@ -484,12 +490,20 @@ pub(super) fn find_rsa(
     let found = find(session, choice, class, KeyType::RSA)?;
     match found[..] {
         [handle] => Key::read(session, handle),
-        _ => Err(Error::new(
+        _ => Err(missing(found.is_empty(), Error::new(
             if found.is_empty() { Kind::NotFound } else { Kind::Config },
             FIND_KEY,
             format!("the token '{token}' has {} RSA keys ({class}) that fit {choice}, not one", found.len()),
         )
-        .hint("A key pair has one private and one public key of the same label and id; keyring-ward init makes it.")),
+        .hint("A key pair has one private and one public key of the same label and id; keyring-ward init makes it."))),
+    }
+}
+
+/// The KEK is not on a token that was found and logged in to: it was destroyed, or the token made anew.
+fn missing(is_so: bool, error: Error) -> Error {
+    match is_so {
+        true => error.withdrawn(),
+        false => error,
     }
 }
 

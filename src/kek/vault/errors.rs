@@ -5,7 +5,7 @@
 //! its source). What may pass by itself becomes Unreachable; nothing that was refused does. It must never show a
 //! secret: a sentence that repeats what was sent is not shown.
 
-use super::config::VaultConfig;
+use super::config::{Login, VaultConfig};
 use crate::error::{Error, Kind};
 use crate::kek::web::{NOT_SHOWN, repeats};
 use crate::net::{Cause, NetError};
@@ -161,13 +161,31 @@ pub(super) fn from_answer(
     secrets: &[&str],
 ) -> Error {
     let (kind, hint) = explain(asked.step, status, said);
+    let withdrawn = withdraws(asked, status, said);
     let words = match said {
         Some(said) if repeats(said, secrets) => NOT_SHOWN.into(),
         Some("") => format!("HTTP status {status}"),
         Some(said) => format!("{said} (HTTP status {status})"),
         None => format!("HTTP status {status} without a word of Vault"),
     };
-    asked.error(kind, words).hint(asked.hint(hint))
+    let error = asked.error(kind, words).hint(asked.hint(hint));
+    match withdrawn {
+        true => error.withdrawn(),
+        false => error,
+    }
+}
+
+/// Vault refuses the key itself, to a token that it has just given. Of a token from a file it can't be told from one that
+/// has expired.
+fn withdraws(asked: &Question<'_>, status: u16, said: Option<&str>) -> bool {
+    let fresh = !matches!(asked.config.login, Login::Token(_));
+    let says = |words: &str| said.is_some_and(|said| said.contains(words));
+    let gone = ["encryption key not found", "soft-deleted key", "(too old)"];
+    match (asked.step, status) {
+        (Step::Decrypt, 400) => gone.iter().any(|words| says(words)),
+        (Step::Decrypt, 403 | 404) => fresh && said.is_some(),
+        _ => false,
+    }
 }
 
 fn explain(step: Step, status: u16, said: Option<&str>) -> (Kind, &'static str) {

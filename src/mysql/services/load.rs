@@ -29,11 +29,16 @@ fn load_from(component_dir: &[u8], instance_dir: &[u8]) -> Result<()> {
     let instance_dir = directory(instance_dir);
     let command_line = LIFECYCLE.host.command_line();
     let instance = instance_dir.clone();
+    let again = LIFECYCLE.was_loaded();
     LIFECYCLE
         .load(Role::Component, instance_dir.as_deref(), move || {
             discover::component_config(&component_dir, instance.as_deref(), command_line)
         })
         .inspect(|()| {
+            if again {
+                // After the first load the server may fork yet.
+                LIFECYCLE.tend();
+            }
             if command_line.is_help_run() {
                 log::note(
                     "Keyring Ward stays idle: this run only prints help or validates options.",

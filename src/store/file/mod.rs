@@ -246,6 +246,10 @@ impl Store for FileStore {
         }
     }
 
+    fn basis(&self) -> Result<Option<Basis>> {
+        self.journal.as_ref().map(|j| self.basis_of(j)).transpose()
+    }
+
     fn journal(&mut self) -> Option<&mut dyn Rewritten> {
         Some(self)
     }
@@ -331,10 +335,6 @@ impl Rewritten for FileStore {
 
     fn rewrite(&mut self, live: &Live<'_>) -> Result<()> {
         self.rewrite_all(live)
-    }
-
-    fn basis(&self) -> Result<Option<Basis>> {
-        self.journal.as_ref().map(|j| self.basis_of(j)).transpose()
     }
 
     fn basis_to_write(&mut self) -> Result<Basis> {
