@@ -353,6 +353,23 @@ fn make_the_vector() {
 }
 
 #[test]
+fn random_bytes_are_those_of_the_server() {
+    let soon = || Deadline::after(Duration::from_secs(4));
+    let pool = SecretPool::new();
+    let kek = at(&Stand::start(Does::Good), json!({}));
+    assert!(kek.has_generator());
+    let bytes = kek.random(&pool, 1024, soon()).unwrap();
+    assert_eq!((bytes.len(), &bytes[..3]), (1024, &[1, 2, 3][..]));
+    let refusing = at(
+        &Stand::start(Does::Refuse(0x05, "no such operation")),
+        json!({}),
+    );
+    let e = refusing.random(&pool, 32, soon()).err().unwrap();
+    assert_eq!(e.kind(), Kind::Config, "{e}");
+    assert!(e.to_string().contains("RNG Retrieve"), "{e}");
+}
+
+#[test]
 fn an_answer_that_never_comes_is_waited_for_no_longer_than_is_said() {
     let stand = Stand::start(Does::Good);
     let kek = at(&stand, json!({}));

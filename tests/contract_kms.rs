@@ -1028,34 +1028,43 @@ fn another_key_takes_over_and_the_old_one_stays_until_a_rekey() {
     assert_eq!(e.kind(), Kind::WrongKek, "{e}");
 }
 
+/// The older option means what `random` and `random_keys` say together: a DEK is mixed at once, keys out of a reserve, so that
+/// no write waits for KMS.
 #[test]
-fn random_bytes_of_kms_are_asked_for_only_where_it_is_configured() {
+fn random_bytes_of_kms_wait_for_keys_and_no_key_waits_for_them() {
     let Some(moto) = &*MOTO else { return };
     let place = Place::new();
     let proxy = Proxy::start(moto.address);
     let key = moto.make_key();
     let keyring = open(&place.config(&proxy.url(), &key, json!({"random": "aws_kms"}))).unwrap();
+    let told = || {
+        let random = keyring.status().random;
+        (random.reserve, random.missed)
+    };
     proxy.take_calls();
+    assert!(keyring.wants_random());
     keyring.generate(b"a", b"", b"AES", 32).unwrap();
     assert_eq!(
         proxy.take_calls(),
-        [
-            "GenerateRandom",
-            "GenerateRandom",
-            "GenerateDataKey",
-            "Decrypt"
-        ]
+        ["GenerateRandom", "GenerateDataKey", "Decrypt"],
+        "the DEK's"
     );
-    keyring.generate(b"b", b"", b"SECRET", 2000).unwrap();
-    assert_eq!(
-        proxy.take_calls(),
-        ["GenerateRandom", "GenerateRandom"],
-        "1,024 bytes a call"
-    );
+    assert_eq!(told(), (0, 1), "nobody has filled it yet");
+    keyring.fill_random().unwrap();
+    assert_eq!(proxy.take_calls(), ["GenerateRandom"]);
+    assert!(!keyring.wants_random());
+    keyring.generate(b"b", b"", b"SECRET", 1000).unwrap();
+    assert_eq!((told(), proxy.take_calls().len()), ((24, 1), 0));
+    keyring.generate(b"c", b"", b"AES", 32).unwrap();
+    assert_eq!(told(), (24, 2));
+    // KMS refuses: keys are made, and it is not asked again at once.
     proxy.set_fault("status 400 AccessDeniedException");
-    let e = keyring.generate(b"c", b"", b"AES", 32).unwrap_err();
+    assert!(keyring.wants_random());
+    let e = keyring.fill_random().unwrap_err();
     assert_eq!(e.kind(), Kind::Denied, "{e}");
-    assert!(keyring.fetch(b"c", b"").unwrap().is_none());
+    assert!(!keyring.wants_random());
+    keyring.generate(b"d", b"", b"AES", 32).unwrap();
+    assert_eq!(told(), (24, 3));
 }
 
 #[test]

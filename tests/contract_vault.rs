@@ -203,6 +203,26 @@ fn the_contract_holds_with_the_least_policy() {
 }
 
 #[test]
+fn random_bytes_need_a_line_of_the_policy() {
+    let Some(bao) = &*BAO else { return };
+    let random = "path \"transit/random\" { capabilities = [\"update\"] }";
+    let place = Place::with_token(&bao.token(random, json!({})));
+    let kek = place.kek(&plain(bao), json!({}));
+    let pool = SecretPool::new();
+    let (a, b) = (
+        kek.random(&pool, 1024, soon()),
+        kek.random(&pool, 1024, soon()),
+    );
+    let (a, b) = (a.unwrap(), b.unwrap());
+    assert!(a.len() == 1024 && a[..] != b[..]);
+    let place = Place::with_token(&bao.token(LEAST, json!({})));
+    let e = place.kek(&plain(bao), json!({})).random(&pool, 32, soon());
+    let e = e.err().unwrap();
+    assert_eq!(e.kind(), Kind::Denied, "{e}");
+    assert!(e.to_string().contains("transit/random"), "{e}");
+}
+
+#[test]
 fn a_data_key_is_bound_to_its_file_at_vault_too() {
     let Some(bao) = &*BAO else { return };
     let place = Place::with_token(&bao.root);

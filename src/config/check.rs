@@ -7,6 +7,7 @@ use super::options::{GENERAL, OPTIONS};
 use super::{Config, KekList, Layer, Lease, Limits, OP, OnRevocation, Patience, read_keks};
 use crate::error::{Error, Kind, Result};
 use crate::kek::drivers::{DRIVERS, Driver, NAMES, of_name};
+use crate::kek::randomness::{Random, Source};
 use crate::key::limits::FINGERPRINT;
 use crate::options::{OptionSpec, Section, parse_bool};
 use crate::text::{from_hex, shorten};
@@ -19,6 +20,48 @@ const MAX_FINGERPRINTS: usize = 16;
 const MAX_TOTAL: u64 = 1 << 30;
 /// Smallest `max_owner_size`: a few of the longest keys.
 const MIN_TOTAL: u64 = 64 << 10;
+
+/// Where new DEKs and keys come from: as the general options say, else as a KEK's own do.
+fn random(general: &Section<'_>, keks: &KekList) -> Result<Random> {
+    let words = [Source::System, Source::Kek, Source::Hardware].map(|s| (s.name(), s));
+    let source = general.choice("random", &words, "Use system, kek or hardware.")?;
+    let keys = match general.given("random_keys") {
+        None => None,
+        Some(_) => Some(general.flag("random_keys")?),
+    };
+    let own = keks.tried().find_map(|kek| kek.random());
+    let random = match source {
+        Some(source) => Random {
+            source,
+            keys: keys.unwrap_or(false),
+            by_default: false,
+        },
+        None => {
+            let own = own.unwrap_or_default();
+            Random {
+                keys: keys.unwrap_or(own.keys),
+                ..own
+            }
+        }
+    };
+    if random.keys && random.source == Source::System {
+        return match keys {
+            Some(_) => Err(general.mistake(
+                "random_keys is true, but random names no source beside the system",
+                "Set random to kek or hardware, or take random_keys out.",
+            )),
+            None => Ok(Random::default()),
+        };
+    }
+    let is_there = || keks.tried().any(|kek| kek.kek().has_generator());
+    if random.source == Source::Kek && !random.by_default && !is_there() {
+        return Err(general.mistake(
+            "random is kek, but no KEK that a server tries has a random generator",
+            "Use system or hardware, or name a KEK that has one (docs/guide/randomness.md).",
+        ));
+    }
+    Ok(random)
+}
 
 /// Longest lease and grace in seconds: a day, and 30 days.
 const MAX_LEASE: u64 = 86_400;
@@ -98,7 +141,8 @@ impl Layer {
             per_owner: general.bytes("max_owner_size", default.per_owner, bounds)?,
             ..default
         };
-        let keks = self.kek_list(&general, (&origin, &path))?;
+        let mut keks = self.kek_list(&general, (&origin, &path))?;
+        keks.random = random(&general, &keks)?;
         let lease = lease(&general, &keks)?;
         Ok(Config {
             path,
@@ -328,6 +372,60 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_and_randomness() {
+        let token = [
+            ("backend", "pkcs11"),
+            ("path", "/k/keyring"),
+            ("pkcs11_module", "/m"),
+            ("pkcs11_token_label", "t"),
+            ("pkcs11_key_label", "k"),
+            ("pkcs11_pin_file", "/pin"),
+        ];
+        let of = |more: &[(&str, &str)]| layer(&[&token[..], more].concat()).finish().unwrap();
+        let plain = of(&[]);
+        assert_eq!(plain.lease, None);
+        let random = plain.keks.random;
+        assert_eq!(
+            (random.source, random.keys, random.by_default),
+            (Source::Kek, false, true)
+        );
+        let config = of(&[
+            ("lease", "30"),
+            ("grace", "3600"),
+            ("on_revocation", "shutdown"),
+            ("random", "hardware"),
+            ("random_keys", "ON"),
+        ]);
+        let lease = config.lease.unwrap();
+        assert_eq!(
+            (lease.length, lease.grace),
+            (Duration::from_secs(30), Some(Duration::from_secs(3600)))
+        );
+        assert_eq!(lease.on_revocation, OnRevocation::Shutdown);
+        let random = config.keks.random;
+        assert_eq!(
+            (random.source, random.keys, random.by_default),
+            (Source::Hardware, true, false)
+        );
+        // The older names; the general ones win.
+        let random = of(&[("pkcs11_random", "system")]).keks.random;
+        assert_eq!((random.source, random.keys), (Source::System, false));
+        let random = of(&[("pkcs11_random", "system"), ("random", "kek")])
+            .keks
+            .random;
+        assert_eq!((random.source, random.by_default), (Source::Kek, false));
+        assert!(of(&[("pkcs11_storage", "token")]).keks.random.keys);
+        let short = layer(&[&token[..], &[("lease", "30"), ("grace", "20")]].concat());
+        assert!(
+            short
+                .finish()
+                .unwrap_err()
+                .to_string()
+                .contains("not shorter")
+        );
+    }
+
+    #[test]
     fn each_mistake_has_its_sentence() {
         for (name, value, sentence) in [
             ("backend", "", "is not a backend"),
@@ -370,6 +468,17 @@ mod tests {
                 "/k",
                 "both a passphrase file and a key file",
             ),
+            ("lease", "x", "not a value for lease"),
+            ("lease", "86401", "not a value for lease"),
+            ("lease", "2", "at least 3 seconds"),
+            ("lease", "60", "nobody can refuse it"),
+            ("grace", "60", "there is no lease"),
+            ("on_revocation", "shutdown", "there is no lease"),
+            ("on_revocation", "burn", "not a value for on_revocation"),
+            ("random", "dice", "not a value for random"),
+            ("random", "kek", "no KEK that a server tries has"),
+            ("random_keys", "true", "names no source"),
+            ("random_keys", "maybe", "not a value for random_keys"),
         ] {
             let mut l = layer(&GOOD);
             l.overlay(layer(&[(name, value)]));

@@ -7,6 +7,7 @@ use super::OP;
 use crate::error::{Error, Kind, Result};
 use crate::kek::file::LocalConfig;
 use crate::kek::member::{Member, Naming, Use};
+use crate::kek::randomness::Random;
 use crate::kek::{KekConfig, Keks};
 use crate::secret_source::SecretRef;
 use crate::text::shorten;
@@ -92,6 +93,8 @@ pub struct KekList {
     pub listed: bool,
     /// KEKs for recovery are tried as well: the tool was told so.
     pub recovering: bool,
+    /// Where new DEKs and keys come from beside the system.
+    pub random: Random,
 }
 
 impl Deref for KekList {
@@ -126,6 +129,7 @@ impl From<Vec<KekConfig>> for KekList {
             region: None,
             listed: false,
             recovering: false,
+            random: Random::default(),
         }
     }
 }
@@ -151,7 +155,9 @@ impl KekList {
             (false, _) => Keks::lone(Vec::new()),
             (true, _) => Keks::several(members, self.threshold, self.region.clone()),
         };
-        keks.recovering(self.recovering).patient(patient)
+        keks.recovering(self.recovering)
+            .patient(patient)
+            .with_random(self.random)
     }
 
     /// All keys of all KEKs.

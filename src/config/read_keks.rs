@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::format::stanza::{MAX_KEK_NAME, is_kek_name};
 use crate::kek::drivers::{NAMES, provider_of_name};
 use crate::kek::member::{Naming, Use};
+use crate::kek::randomness::Random;
 use crate::options::{OptionSpec, Section};
 use crate::text::{nearest, shorten};
 use std::path::Path;
@@ -42,6 +43,7 @@ pub(super) fn read(
         list,
         listed: true,
         recovering: false,
+        random: Random::default(),
     };
     check_list(&keks, origin)?;
     Ok(keks)

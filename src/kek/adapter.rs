@@ -11,7 +11,7 @@ use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::{Part, Stanza};
 use crate::os::wire::Wire;
-use crate::secret::SecretPool;
+use crate::secret::{SecretBytes, SecretPool};
 use std::sync::{Mutex, PoisonError};
 
 /// A remote KEK with retries and counters.
@@ -150,19 +150,14 @@ impl<K: Kek> Kek for Adapter<K> {
         self.attempt(pool, deadline, false, || self.kek.probe(pool, deadline))
     }
 
-    fn mix_random(&self, bytes: &mut [u8], deadline: Deadline) -> Result<()> {
-        let pool = SecretPool::new();
-        let mixed = self.attempt(&pool, deadline, false, || {
-            let mut copy = pool.copy(bytes)?;
-            self.kek.mix_random(&mut copy, deadline)?;
-            Ok(copy)
-        })?;
-        bytes.copy_from_slice(&mixed);
-        Ok(())
+    fn has_generator(&self) -> bool {
+        self.kek.has_generator()
     }
 
-    fn supplies_material(&self) -> bool {
-        self.kek.supplies_material()
+    fn random(&self, pool: &SecretPool, length: usize, deadline: Deadline) -> Result<SecretBytes> {
+        self.attempt(pool, deadline, false, || {
+            self.kek.random(pool, length, deadline)
+        })
     }
 
     fn check_new(&self, pool: &SecretPool) -> Result<()> {

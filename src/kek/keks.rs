@@ -3,6 +3,7 @@
 //! Owns the list and what is told of it; `wrapping` wraps, `rounds` opens. It must never hold a part of a DEK.
 
 use super::member::{KekInfo, Member, Use};
+use super::randomness::Random;
 use super::{Contact, Kek};
 use crate::error::Error;
 use crate::format::stanza::Stanza;
@@ -33,6 +34,8 @@ pub struct Keks {
     pub(super) patient: bool,
     /// How many shares there are.
     pub(super) shares: u8,
+    /// Where new DEKs come from beside the system.
+    pub(super) random: Random,
 }
 
 impl Keks {
@@ -51,6 +54,7 @@ impl Keks {
             recovering: false,
             patient: false,
             shares: 0,
+            random: Random::default(),
         }
     }
 
@@ -81,6 +85,7 @@ impl Keks {
             recovering: false,
             patient: false,
             shares,
+            random: Random::default(),
         }
     }
 
@@ -99,7 +104,7 @@ impl Keks {
         !self.listed
     }
 
-    /// The key that is asked for randomness, and for what only one KEK can say.
+    /// The key that is asked for what only one KEK can say.
     pub fn first(&self) -> Option<&dyn Kek> {
         self.members.first()?.keys.first().map(|kek| &**kek)
     }

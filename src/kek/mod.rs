@@ -14,6 +14,7 @@ pub mod aws_kms;
 mod cloud;
 pub mod completing;
 mod data_key;
+mod drawing;
 pub mod drivers;
 pub mod file;
 pub mod keks;
@@ -22,6 +23,7 @@ mod local;
 mod make;
 pub mod member;
 pub mod pkcs11;
+pub mod randomness;
 mod rounds;
 mod search;
 pub mod settings;
@@ -45,6 +47,9 @@ use crate::error::{Error, Kind, Result};
 use crate::format::stanza::{Part, Stanza};
 use crate::secret::{SecretBytes, SecretPool};
 use crate::secret_source;
+
+/// Most bytes that a KEK's generator is asked for at once: as many as every service gives in one call.
+pub const MOST_RANDOM: usize = 1024;
 
 /// What became of a stanza.
 pub enum Unwrapped {
@@ -139,18 +144,24 @@ pub trait Kek: Send + Sync {
         Ok(())
     }
 
-    /// Mixes random bytes of the KEK's own generator into `bytes`, which hold the operating system's:
-    /// the result is as good as the better of the two. KEKs without a generator change nothing.
-    ///
-    /// # Errors
-    /// The generator is there but fails.
-    fn mix_random(&self, _bytes: &mut [u8], _deadline: Deadline) -> Result<()> {
-        Ok(())
+    /// It has a random generator of its own.
+    fn has_generator(&self) -> bool {
+        false
     }
 
-    /// Its random bytes go into every generated key, not only into DEKs.
-    fn supplies_material(&self) -> bool {
-        false
+    /// `length` bytes of its generator, 1 to [`MOST_RANDOM`]. They are never used alone.
+    ///
+    /// # Errors
+    /// Config: it has none. It can't be reached.
+    fn random(
+        &self,
+        _pool: &SecretPool,
+        _length: usize,
+        _deadline: Deadline,
+    ) -> Result<SecretBytes> {
+        let why = format!("the {} has no random generator", self.describe());
+        Err(Error::new(Kind::Config, "get random bytes of a KEK", why)
+            .hint("Take random=kek out, or name a KEK that has one (docs/guide/randomness.md)."))
     }
 
     /// It can unwrap here what it has wrapped. One that wraps for a public key whose secret is kept elsewhere can't: it is

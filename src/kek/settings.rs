@@ -4,6 +4,7 @@
 //! hold a secret: secrets are referenced.
 
 use super::Kek;
+use super::randomness::Random;
 use crate::error::{Error, Kind, Result};
 use crate::options::{OptionSpec, Section};
 use crate::os::undo::Undo;
@@ -52,6 +53,11 @@ pub trait Settings: Any + Debug + Send + Sync + Value {
     /// Every other file that it reads, for `doctor`.
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
+    }
+
+    /// Where new DEKs and keys come from, as its own section says or where nothing does; `None`: it says nothing.
+    fn random(&self) -> Option<Random> {
+        None
     }
 
     /// The one secret of this machine that the KEK is made of. Two KEKs of one secret are not two: a leak opens both.

@@ -17,9 +17,9 @@ impl Keyring {
         length: usize,
     ) -> Result<()> {
         check_generated_length(length)?;
-        self.add(name, owner, key_type, |pool, store| {
+        self.add(name, owner, key_type, |pool| {
             let mut material = pool.random(length)?;
-            store.mix_random(&mut material)?;
+            self.mix_random(&mut material);
             Ok(material)
         })
     }
@@ -36,7 +36,7 @@ impl Keyring {
         material: &[u8],
     ) -> Result<()> {
         check_length(material.len())?;
-        self.add(name, owner, key_type, |pool, _| pool.copy(material))
+        self.add(name, owner, key_type, |pool| pool.copy(material))
     }
 
     pub(super) fn add(
@@ -44,7 +44,7 @@ impl Keyring {
         name: &[u8],
         owner: &[u8],
         key_type: &[u8],
-        material: impl FnOnce(&SecretPool, &dyn Store) -> Result<SecretBytes>,
+        material: impl FnOnce(&SecretPool) -> Result<SecretBytes>,
     ) -> Result<()> {
         let id = KeyId::new(name, owner)?;
         check_type(key_type).map_err(|e| e.context(format!("for the key {id}")))?;
@@ -54,7 +54,7 @@ impl Keyring {
         let record = KeyRecord::new(
             id,
             key_type,
-            material(&self.pool, &**store)?,
+            material(&self.pool)?,
             created_at,
             store.generation(),
         )?;

@@ -10,6 +10,7 @@ mod map;
 mod notes;
 mod opening;
 mod place;
+mod randomness;
 mod sizes;
 pub mod starting;
 pub mod tool;
@@ -18,6 +19,7 @@ mod whole;
 pub use notes::only_in_a_file;
 use opening::budget;
 pub use place::lies_in;
+pub use randomness::RandomInfo;
 
 use crate::config::{Config, KekList, NamedKek, token_storage};
 use crate::deadline::Deadline;
@@ -36,6 +38,7 @@ use crate::store::token::TokenStore;
 use crate::store::{Handover, Journal, Live, Mode, Store, StoreInfo, Synced};
 use crossbeam_utils::sync::ShardedLock;
 use map::Map;
+use randomness::Randomness;
 use sizes::Sizes;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -67,6 +70,7 @@ pub struct Keyring {
     /// Held by who changes the KEKs, before the store is: the DEK that the next rekey takes, where one was not admitted.
     changing: Mutex<Option<SecretBytes>>,
     pool: SecretPool,
+    randomness: Randomness,
     config: Config,
     mode: Mode,
 }
@@ -88,6 +92,8 @@ pub struct Status {
     pub keys: usize,
     /// How it is opened.
     pub mode: Mode,
+    /// Where its keys come from.
+    pub random: RandomInfo,
 }
 
 impl Keyring {
@@ -191,6 +197,7 @@ impl Keyring {
             store,
             keys: self.len(),
             mode: self.mode,
+            random: self.random_info(),
         }
     }
 

@@ -105,6 +105,7 @@ impl Keyring {
             store: Mutex::new(store),
             sizes: Mutex::new(sizes),
             changing: Mutex::default(),
+            randomness: Randomness::default(),
             pool: pool.clone(),
             config: config.clone(),
             mode,

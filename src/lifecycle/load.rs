@@ -141,6 +141,7 @@ impl<H: Host> Lifecycle<H> {
         self.last_errors.forget();
         drop(self.keyring.swap(Some(Arc::new(keyring))));
         self.lease_changed();
+        self.ask_for_random();
         self.count_keys();
     }
 
@@ -162,6 +163,7 @@ impl<H: Host> Lifecycle<H> {
         self.end_watching();
         drop(self.keyring.swap(None));
         self.lease_changed();
+        self.end_refilling();
         self.count_keys();
         self.last_errors.forget();
     }

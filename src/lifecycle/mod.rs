@@ -9,6 +9,7 @@ pub mod environment;
 pub mod last_error;
 pub mod lease;
 mod load;
+mod refilling;
 mod watching;
 
 use crate::config::Config;
@@ -82,9 +83,11 @@ pub trait Host: Sync {
     fn shut_down(&self);
 }
 
-/// Something has to be done at the next call: pages are locked anew after a fork, the thread of a lease is begun.
+/// Something has to be done at the next call: pages are locked anew after a fork, the thread of a lease is begun, random
+/// bytes are fetched.
 pub const FORKED: u8 = 1;
 const LEASE: u8 = 2;
+const RANDOM: u8 = 4;
 
 /// A keyring's life in one process.
 pub struct Lifecycle<H> {
@@ -95,6 +98,8 @@ pub struct Lifecycle<H> {
     /// What is to be done at the next call ([`Lifecycle::tend`]). A handler of a signal or a fork may set it.
     pub chores: AtomicU8,
     lease: watching::Control,
+    /// A thread fetches random bytes.
+    refilling: AtomicBool,
     /// Readers neither lock nor count: each fetch of each connection comes by here.
     keyring: ArcSwapOption<Keyring>,
     /// Which role opened it: only that one closes it.
@@ -137,6 +142,7 @@ impl<H: Host> Lifecycle<H> {
             counters: Counters::new(),
             chores: AtomicU8::new(0),
             lease: watching::Control::new(),
+            refilling: AtomicBool::new(false),
             keyring: ArcSwapOption::const_empty(),
             opened_by: Mutex::new(None),
             last_errors: LastErrors::new(),
@@ -199,14 +205,17 @@ impl<H: Host> Lifecycle<H> {
     /// # Errors
     /// There is no keyring, and those of `f`.
     pub fn write(&self, f: impl Fn(&Keyring) -> Result<()> + Send + Sync) -> Result<()> {
-        self.counters.writes.run(|| {
-            self.change(|keyring| {
-                let result = f(keyring);
-                let keys = keyring.len() as u64;
-                self.counters.keys.store(keys, Ordering::Relaxed);
-                result
+        self.counters
+            .writes
+            .run(|| {
+                self.change(|keyring| {
+                    let result = f(keyring);
+                    let keys = keyring.len() as u64;
+                    self.counters.keys.store(keys, Ordering::Relaxed);
+                    result
+                })
             })
-        })
+            .inspect(|()| self.ask_for_random())
     }
 
     /// Runs a change on the keyring that serves, and logs what came up. One that a reload has replaced meanwhile refuses it
@@ -288,10 +297,14 @@ impl<H: Host> Lifecycle<H> {
                 keyring.pool().relock();
             }
             self.lease.is_lost();
+            self.refilling.store(false, Ordering::Release);
             chores |= LEASE;
         }
         if chores & LEASE != 0 && !self.begin_watching() {
             self.chores.fetch_or(LEASE, Ordering::AcqRel);
+        }
+        if chores & RANDOM != 0 && !self.begin_refilling() {
+            self.chores.fetch_or(RANDOM, Ordering::AcqRel);
         }
     }
 

@@ -9,6 +9,7 @@ pub mod command;
 pub mod denied;
 pub mod file;
 pub mod folders;
+pub mod hardware_random;
 pub mod identity;
 pub mod library;
 pub mod lookup;

@@ -5,6 +5,7 @@
 
 use super::{Status, keks};
 use crate::kek::Contact;
+use crate::kek::randomness::Random;
 use crate::lifecycle::counters::Times;
 use crate::lifecycle::last_error::{self, LastError};
 use crate::text::hex;
@@ -80,7 +81,7 @@ const fn with_row(
 
 /// All that is told, in the order of the rows.
 #[rustfmt::skip]
-pub const FIELDS: [Field; 37] = [
+pub const FIELDS: [Field; 40] = [
     field("Component_name", ROWS, "the component's name", |_| crate::COMPONENT.into()),
     field("Author", ROWS, "the author", |_| "Keyring Ward".into()),
     field("License", ROWS, "the licence", |_| "Apache-2.0 OR MIT".into()),
@@ -117,6 +118,10 @@ pub const FIELDS: [Field; 37] = [
     field("Lease_state", SERVER, "the [lease](../guide/lease.md): `off`, `valid`, `not started` (nobody has asked the KEKs yet), `away` (too few say anything), `refused`, or `revoked`: the keyring was taken away",
         |s| s.lease.map(|(state, _)| state.name()).into()),
     field("Lease_until", SERVER, "when that changes, if the KEKs say nothing else", |s| s.lease.and_then(|(_, until)| until).map(crate::text::utc).into()),
+    field("Random", LOOKS, "whose random bytes are mixed with the system's ([randomness](../guide/randomness.md)): `system` (nobody's), `kek` or `hardware`; with `for keys` not only into new DEKs",
+        |s| s.open.as_ref().map(|o| random(o.random.random)).into()),
+    field("Random_reserve", SQL, "bytes of that source that wait for keys to be generated", |s| s.open.as_ref().map(|o| o.random.reserve).into()),
+    field("Random_missed", SQL, "keys that were generated with the system's bytes alone, because the reserve had too few; since the keyring was opened", |s| s.open.as_ref().map(|o| o.random.missed).into()),
     field("Fingerprint", LOOKS, "the DEK's fingerprint", |s| s.store().and_then(|i| i.fingerprint).map(|f| hex(&f)).into()),
     field("Marker_failures", SQL, "how often the marker could not be written", |s| s.store().map(|i| i.marker_failures).into()),
     field("Writes_refused", SQL, "why writes are refused", |s| s.store().and_then(|i| i.refusing.as_deref()).into()),
@@ -131,6 +136,13 @@ pub const FIELDS: [Field; 37] = [
 
 fn degraded(status: &Status) -> Option<String> {
     status.kek_health()?.degraded
+}
+
+fn random(of: Random) -> String {
+    match of.keys {
+        true => format!("{} for keys", of.source.name()),
+        false => of.source.name().into(),
+    }
 }
 
 fn contact(of: &Contact) -> Value {

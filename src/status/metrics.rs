@@ -80,7 +80,7 @@ const fn of_kek(
 
 /// All metrics.
 #[rustfmt::skip]
-pub const METRICS: [Metric; 37] = [
+pub const METRICS: [Metric; 39] = [
     metric("keyring_ward_up", Type::Gauge, "1: the keyring is open. Alert on 0.", |s| flag(s.open.is_some())),
     metric("keyring_ward_last_error_number", Type::Gauge, "Number of the last error (docs/reference/errors.md), 0 where nothing is wrong.",
         |s| whole(s.last_errors.first().and_then(|e| e.kind).map_or(0, Kind::number))),
@@ -114,6 +114,10 @@ pub const METRICS: [Metric; 37] = [
         |s| s.kek_health().and_then(|h| flag(h.degraded.is_some()))),
     metric("keyring_ward_lease_state", Type::Gauge, "How the lease is: 0 there is none, 1 valid, 2 not started, 3 the KEKs are away, 4 they refuse, 5 the keyring is revoked. Alert above 1.",
         |s| s.lease.and_then(|(state, _)| whole(state.number()))),
+    metric("keyring_ward_random_reserve_bytes", Type::Gauge, "Random bytes of the configured source that wait for keys. Only where they go into keys.",
+        |s| s.open.as_ref().filter(|o| s.served.is_some() && o.random.random.keys).and_then(|o| whole(o.random.reserve))),
+    metric("keyring_ward_random_missed_total", Type::Counter, "Keys that were generated with the system's random bytes alone, although others were wanted.",
+        |s| s.open.as_ref().filter(|o| s.served.is_some() && o.random.random.keys).and_then(|o| whole(o.random.missed))),
     of_kek("keyring_ward_kek_wrapped", "1: the KEK has a stanza in the keyring.", |k| k.wrapped.and_then(flag)),
     of_kek("keyring_ward_kek_failed", "1: the KEK failed when it was asked last; 0: it opened.", |k| match k.answer {
         Answer::NotAsked => None,

@@ -4,6 +4,7 @@ use super::fields::{FIELDS, View};
 use super::metrics::{METRICS, Type, render};
 use super::*;
 use crate::kek::Contact;
+use crate::kek::randomness::{Random, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -27,6 +28,15 @@ fn serving() -> Status {
         configured: Some(configured()),
         open: Some(keyring::Status {
             mode: Mode::ReadWrite,
+            random: keyring::RandomInfo {
+                random: Random {
+                    source: Source::Kek,
+                    keys: true,
+                    by_default: false,
+                },
+                reserve: 992,
+                missed: 8,
+            },
             keys: 7,
             store: StoreInfo {
                 exists: true,
@@ -230,6 +240,8 @@ fn one_thing_has_one_name_everywhere() {
         ("Opened_by", "AWS KMS key 'k'"),
         ("KEK_mechanism", "aws-kms"),
         ("KEK_last_contact", ""),
+        ("Lease_state", "not started"),
+        ("Lease_until", "2023-11-14T22:15:00Z"),
         ("Last_error", "KW-0011 Io: Could not write: the disk."),
     ];
     assert_eq!(rows.len(), expected.len());

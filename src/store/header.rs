@@ -9,6 +9,7 @@ use crate::envelope::{FILE_ID, FileKeys, KEY, MAC, equal, fingerprint};
 use crate::error::{Error, Kind, Result};
 use crate::format::damage::damaged;
 use crate::format::header::{self, ParsedHeader};
+use crate::kek::randomness::mix;
 use crate::kek::{Keks, Used};
 use crate::key::limits::FINGERPRINT;
 use crate::secret::{SecretBytes, SecretPool};
@@ -118,8 +119,8 @@ pub(super) fn foreign(place: &str, data_dir: Option<&Path>) -> Error {
 /// A new DEK: the operating system's randomness, mixed with that of the KEK where it has a generator.
 pub(super) fn new_dek(pool: &SecretPool, keks: &Keks, deadline: Deadline) -> Result<SecretBytes> {
     let mut dek = pool.random(KEY)?;
-    if let Some(kek) = keks.first() {
-        kek.mix_random(&mut dek, deadline)?;
+    if let Some(other) = keks.draw(pool, KEY, deadline)? {
+        mix(&mut dek, &other);
     }
     Ok(dek)
 }

@@ -173,12 +173,6 @@ pub trait Store: Send {
     /// As [`Store::append`]; AlreadyExists: there is one.
     fn begin(&mut self) -> Result<()>;
 
-    /// Mixes random bytes of where the keys live into `bytes`, which hold the operating system's.
-    ///
-    /// # Errors
-    /// There is a generator, but it can't be reached.
-    fn mix_random(&self, bytes: &mut [u8]) -> Result<()>;
-
     /// What it takes to ask KEKs about it, apart from the store; `None`: there is no keyring yet.
     ///
     /// # Errors

@@ -515,14 +515,6 @@ impl Store for TokenStore {
         self.change(change)
     }
 
-    fn mix_random(&self, bytes: &mut [u8]) -> Result<()> {
-        let deadline = Deadline::after(self.patience);
-        match self.keks.first() {
-            Some(kek) => kek.mix_random(bytes, deadline),
-            None => Ok(()),
-        }
-    }
-
     fn begin(&mut self) -> Result<()> {
         self.check_writable()?;
         if self.opened.is_some() {

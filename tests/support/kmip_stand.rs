@@ -256,6 +256,7 @@ fn answer(request: &[u8], does: &Does) -> Vec<u8> {
     let operation = item.find(tag::OPERATION).unwrap().enumeration().unwrap();
     let result = match does {
         Does::Refuse(reason, said) => Err((*reason, *said)),
+        _ if operation == 0x25 => Ok((random(&payload), Vec::new())),
         _ => cipher(&payload, operation == 0x1F).ok_or((0x100, "it does not fit")),
     };
     let mut w = Writer::new();
@@ -279,7 +280,9 @@ fn answer(request: &[u8], does: &Does) -> Vec<u8> {
 }
 
 fn write(w: &mut Writer, payload: &Item<'_>, (data, auth): &(Vec<u8>, Vec<u8>), does: &Does) {
-    let key = payload.find(tag::UNIQUE_IDENTIFIER).unwrap();
+    let Some(key) = payload.find(tag::UNIQUE_IDENTIFIER) else {
+        return w.bytes(tag::DATA, data);
+    };
     let (key, length) = match does {
         Does::OtherKey => ("other", data.len()),
         Does::ShortKey => (key.text().unwrap(), 16),
@@ -290,6 +293,12 @@ fn write(w: &mut Writer, payload: &Item<'_>, (data, auth): &(Vec<u8>, Vec<u8>), 
     if !auth.is_empty() {
         w.bytes(tag::AUTHENTICATION_TAG, auth);
     }
+}
+
+/// As many bytes as are asked for: 1, 2, 3 …
+fn random(payload: &Item<'_>) -> Vec<u8> {
+    let length = payload.find(tag::DATA_LENGTH).and_then(|i| i.integer());
+    (1..=length.unwrap()).map(|i| i as u8).collect()
 }
 
 /// The key of every stand, whatever it is called: the one of the vector good-kmip.

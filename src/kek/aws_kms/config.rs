@@ -9,6 +9,7 @@ use super::names::{Text, is_region};
 use super::options::{NAME, OPTIONS};
 use crate::error::{Error, Kind, Result};
 use crate::kek::adapter::Adapter;
+use crate::kek::randomness::{Random, Source};
 use crate::kek::settings::{Driver, KekConfig, Settings};
 use crate::kek::{Kek, aws_kms, make, web};
 use crate::options::Section;
@@ -64,7 +65,7 @@ pub struct AwsKmsConfig {
     pub attempt_timeout: Duration,
     /// Pairs that the encryption context has besides `product` and `file-id`, sorted.
     pub context: Vec<(String, String)>,
-    /// A new DEK and generated keys mix KMS's random bytes with the system's.
+    /// A new DEK and generated keys mix KMS's random bytes with the system's: the older name of `random` and `random_keys`.
     pub kms_random: bool,
 }
 
@@ -187,7 +188,7 @@ impl AwsKmsConfig {
     fn read(section: &Section<'_>) -> Result<AwsKmsConfig> {
         let key = primary_key(section)?;
         let sources = [("system", false), ("aws_kms", true)];
-        let random = "Use system, or aws_kms: a call for each generated key.";
+        let random = "Use system, or aws_kms.";
         web::line(section, "credentials_file")?;
         let config = AwsKmsConfig {
             previous: false,
@@ -237,6 +238,14 @@ impl AwsKmsConfig {
 impl Settings for AwsKmsConfig {
     fn driver(&self) -> &'static Driver {
         &DRIVER
+    }
+
+    fn random(&self) -> Option<Random> {
+        self.kms_random.then_some(Random {
+            source: Source::Kek,
+            keys: true,
+            by_default: false,
+        })
     }
 
     fn kek(&self) -> Box<dyn Kek> {

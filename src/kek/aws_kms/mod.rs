@@ -228,29 +228,17 @@ impl Kek for AwsKmsKek {
             .map(drop)
     }
 
-    fn mix_random(&self, bytes: &mut [u8], deadline: Deadline) -> Result<()> {
-        const OP: &str = "get random bytes of AWS KMS";
-        /// GenerateRandom gives up to 1,024 bytes.
-        const MOST: usize = 1024;
-        if !self.config.kms_random {
-            return Ok(());
-        }
-        let asked = self.question(OP, "kms:GenerateRandom");
-        for part in bytes.chunks_mut(MOST) {
-            let arguments = json!({"NumberOfBytes": part.len()});
-            let answer = self.call(&asked, "GenerateRandom", &arguments, deadline)?;
-            match decode_secret(&SecretPool::new(), &answer)? {
-                Some(more) if more.len() == part.len() => {
-                    part.iter_mut().zip(&*more).for_each(|(a, b)| *a ^= b);
-                }
-                _ => return Err(asked.odd_answer("random bytes of another number")),
-            }
-        }
-        Ok(())
+    fn has_generator(&self) -> bool {
+        true
     }
 
-    fn supplies_material(&self) -> bool {
-        self.config.kms_random
+    fn random(&self, pool: &SecretPool, length: usize, deadline: Deadline) -> Result<SecretBytes> {
+        let asked = self.question("get random bytes of AWS KMS", "kms:GenerateRandom");
+        let arguments = json!({"NumberOfBytes": length});
+        let answer = self.call(&asked, "GenerateRandom", &arguments, deadline)?;
+        decode_secret(pool, &answer)?
+            .filter(|bytes| bytes.len() == length)
+            .ok_or_else(|| asked.odd_answer("random bytes of another number"))
     }
 }
 

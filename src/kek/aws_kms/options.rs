@@ -109,6 +109,6 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         NAME,
         "aws_kms_random",
         ValueKind::Text,
-        "Where new keys come from: system, or aws_kms (and system), a call for each key",
+        "The older name of random and random_keys: system, or aws_kms (kek, keys too)",
     ),
 ];

@@ -1,6 +1,6 @@
-//! What is asked of a KMIP server, and its answer: Encrypt and Decrypt of one data key, one item a message.
+//! What is asked of a KMIP server, and its answer: Encrypt and Decrypt of one data key, RNG Retrieve, one item a message.
 //!
-//! Owns the tags and the order of the fields (KMIP 1.4 sections 4.29, 4.30 and 6; 2.1 sections 6.1.19 and 6.1.16). It must
+//! Owns the tags and the order of the fields (KMIP 1.4 sections 4.29, 4.30, 4.35 and 6; 2.1 sections 6.1.19, 6.1.16 and 6.1.50). It must
 //! never keep an answer, show more of it than the server's own sentence, or decide what an error means.
 
 use super::ttlv::{Fault, Item, Writer, read};
@@ -31,6 +31,7 @@ pub mod tag {
     pub const RESULT_STATUS: u32 = 0x42_007F;
     pub const UNIQUE_IDENTIFIER: u32 = 0x42_0094;
     pub const DATA: u32 = 0x42_00C2;
+    pub const DATA_LENGTH: u32 = 0x42_00C4;
     pub const TAG_LENGTH: u32 = 0x42_00CE;
     pub const ADDITIONAL_DATA: u32 = 0x42_00FE;
     pub const AUTHENTICATION_TAG: u32 = 0x42_00FF;
@@ -60,6 +61,8 @@ pub enum Operation {
     Encrypt = 0x1F,
     /// Decrypt.
     Decrypt = 0x20,
+    /// RNG Retrieve.
+    RngRetrieve = 0x25,
 }
 
 impl Operation {
@@ -68,6 +71,7 @@ impl Operation {
         match self {
             Operation::Encrypt => "Encrypt",
             Operation::Decrypt => "Decrypt",
+            Operation::RngRetrieve => "RNG Retrieve",
         }
     }
 }
@@ -177,11 +181,37 @@ impl Asking<'_> {
         self.request(Operation::Decrypt, (&sealed.iv, &sealed.data, &sealed.tag))
     }
 
+    /// The request for random bytes.
+    pub fn random(&self, length: i32) -> Zeroizing<Vec<u8>> {
+        self.message(Operation::RngRetrieve, |w| {
+            w.integer(tag::DATA_LENGTH, length);
+        })
+    }
+
     /// The fields stand in the order of the specification, which servers insist on.
     fn request(
         &self,
         operation: Operation,
         (iv, data, auth): (&[u8], &[u8], &[u8]),
+    ) -> Zeroizing<Vec<u8>> {
+        self.message(operation, |w| {
+            w.text(tag::UNIQUE_IDENTIFIER, self.key);
+            self.parameters(w);
+            w.bytes(tag::DATA, data);
+            w.bytes(tag::IV_COUNTER_NONCE, iv);
+            if self.mode == Mode::Gcm {
+                w.bytes(tag::ADDITIONAL_DATA, self.additional);
+            }
+            if !auth.is_empty() {
+                w.bytes(tag::AUTHENTICATION_TAG, auth);
+            }
+        })
+    }
+
+    fn message(
+        &self,
+        operation: Operation,
+        payload: impl FnOnce(&mut Writer),
     ) -> Zeroizing<Vec<u8>> {
         let mut w = Writer::new();
         w.structure(tag::REQUEST_MESSAGE, |w| {
@@ -194,18 +224,7 @@ impl Asking<'_> {
             });
             w.structure(tag::BATCH_ITEM, |w| {
                 w.enumeration(tag::OPERATION, operation as u32);
-                w.structure(tag::REQUEST_PAYLOAD, |w| {
-                    w.text(tag::UNIQUE_IDENTIFIER, self.key);
-                    self.parameters(w);
-                    w.bytes(tag::DATA, data);
-                    w.bytes(tag::IV_COUNTER_NONCE, iv);
-                    if self.mode == Mode::Gcm {
-                        w.bytes(tag::ADDITIONAL_DATA, self.additional);
-                    }
-                    if !auth.is_empty() {
-                        w.bytes(tag::AUTHENTICATION_TAG, auth);
-                    }
-                });
+                w.structure(tag::REQUEST_PAYLOAD, payload);
             });
         });
         w.finish()
@@ -257,6 +276,18 @@ impl Asking<'_> {
             Some(key) if key.len() == KEY => Ok(key),
             Some(key) => Err(NoAnswer::Length(key.len())),
             None => Err(NoAnswer::Odd("no data key".into())),
+        }
+    }
+
+    /// The random bytes of an answer; they lie in the answer, which the caller wipes.
+    ///
+    /// # Errors
+    /// As [`Asking::encrypted`]; a server may give fewer than were asked for, which is no use here.
+    pub fn drawn<'a>(&self, answer: &'a [u8], length: usize) -> Result<&'a [u8], NoAnswer> {
+        let payload = self.payload(answer, Operation::RngRetrieve)?;
+        match payload.find(tag::DATA).and_then(|item| item.bytes()) {
+            Some(bytes) if bytes.len() == length => Ok(bytes),
+            _ => Err(NoAnswer::Odd("random bytes of another number".into())),
         }
     }
 

@@ -48,6 +48,7 @@ impl KmipKek {
             op: match operation {
                 Operation::Encrypt => "have the KMIP server encrypt a data key",
                 Operation::Decrypt => "have the KMIP server decrypt the data key",
+                Operation::RngRetrieve => "get random bytes of the KMIP server",
             },
             operation,
             key: &self.config.key,
@@ -209,6 +210,20 @@ impl Kek for KmipKek {
         let mut budget = Budget::new(deadline);
         self.unwrap(pool, &[0; FILE_ID], &stanza, &mut budget)
             .map(drop)
+    }
+
+    fn has_generator(&self) -> bool {
+        true
+    }
+
+    fn random(&self, pool: &SecretPool, length: usize, deadline: Deadline) -> Result<SecretBytes> {
+        let question = self.question(Operation::RngRetrieve);
+        let asking = self.asking(&[]);
+        let wanted = i32::try_from(length).unwrap_or(i32::MAX);
+        let request = asking.random(wanted);
+        let read = |answer: &[u8]| asking.drawn(answer, length).map(|bytes| pool.copy(bytes));
+        let bytes = self.ask(&question, &request, deadline, read)?;
+        bytes.map_err(|no| question.without(no))?
     }
 
     fn take_warnings(&self) -> Vec<String> {

@@ -6,6 +6,7 @@ use crate::deadline::Deadline;
 use crate::error::Result;
 use crate::kek::adapter::Adapter;
 use crate::kek::make::exists_already;
+use crate::kek::randomness::{Random, Source};
 use crate::kek::settings::{Driver, KekConfig, Settings};
 use crate::kek::{Kek, pkcs11};
 use crate::options::{Section, parse_bool};
@@ -48,8 +49,8 @@ pub struct Pkcs11Config {
     pub pin: SecretRef,
     /// The wrap mechanism; `None`: the strongest that token and key allow.
     pub mechanism: Option<Mechanism>,
-    /// A new DEK mixes the token's random bytes with the system's.
-    pub token_random: bool,
+    /// Where new DEKs and keys come from, as this section says.
+    pub random: Random,
     /// Where the sealed records live.
     pub storage: Storage,
     /// Where a refused PIN is remembered.
@@ -178,17 +179,24 @@ impl Pkcs11Config {
                 "Set pin_file in \"pkcs11\" to a file that holds the user PIN, or to credential:NAME.",
             ));
         };
-        let sources = [("token", true), ("system", false)];
-        let token_random = section.choice("random", &sources, "Use token or system.")?;
+        let sources = [("token", Source::Kek), ("system", Source::System)];
+        let source = section.choice("random", &sources, "Use token or system.")?;
+        let storage = storage(section)?;
+        let random = Random {
+            source: source.unwrap_or(Source::Kek),
+            // A write to the token is a call of it anyway.
+            keys: source != Some(Source::System) && matches!(storage, Storage::Token { .. }),
+            by_default: source.is_none(),
+        };
         Ok(Pkcs11Config {
             mechanism: mechanism(section)?,
-            storage: storage(section)?,
+            storage,
             module,
             module_args: section.text("module_args", too_long)?,
             token,
             key,
             pin,
-            token_random: token_random.unwrap_or(true),
+            random,
             refused_pin: file::beside(section.path(), ".refused-pin"),
         })
     }
@@ -299,6 +307,10 @@ impl Settings for Pkcs11Config {
         &DRIVER
     }
 
+    fn random(&self) -> Option<Random> {
+        Some(self.random)
+    }
+
     fn kek(&self) -> Box<dyn Kek> {
         Box::new(Adapter::new(pkcs11::Pkcs11Kek::new(self.clone())))
     }
@@ -360,7 +372,7 @@ mod tests {
         assert_eq!(config.key.id, Some(vec![10, 255]));
         assert_eq!(config.mechanism, Some(Mechanism::AesKeyWrapPad));
         assert_eq!(config.refused_pin, PathBuf::from("/k/f.refused-pin"));
-        assert!(config.token_random);
+        assert_eq!(config.random.source, Source::Kek);
         let by_slot = finish(&[("pkcs11_token_label", ""), ("pkcs11_slot", "3")]).unwrap();
         assert_eq!(by_slot.token, TokenChoice::Slot(3));
     }

@@ -22,7 +22,7 @@ use crate::deadline::Deadline;
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::{Part, Stanza};
-use crate::secret::SecretPool;
+use crate::secret::{SecretBytes, SecretPool};
 use mechanism::Wrapper;
 use std::sync::{Arc, Mutex, PoisonError};
 use token::LoggedIn;
@@ -183,30 +183,23 @@ impl Kek for Pkcs11Kek {
         )
     }
 
-    fn mix_random(&self, bytes: &mut [u8], deadline: Deadline) -> Result<()> {
-        if !self.config.token_random {
-            return Ok(());
-        }
-        let pool = SecretPool::new();
-        let length = bytes.len();
-        let more = self.session(
-            "get random bytes of the token",
-            &pool,
-            deadline,
-            move |login, _, pool, _| {
-                let mut more = pool.zeroed(length)?;
-                match login.session.generate_random_slice(&mut more) {
-                    Ok(()) => Ok(more),
-                    // A token without a generator leaves the system's bytes as they are.
-                    Err(e) if has_no_generator(&e) => pool.zeroed(length),
-                    Err(e) => Err(errors::error("get random bytes of the token", &e)),
+    fn has_generator(&self) -> bool {
+        true
+    }
+
+    fn random(&self, pool: &SecretPool, length: usize, deadline: Deadline) -> Result<SecretBytes> {
+        const OP: &str = "get random bytes of the token";
+        self.session(OP, pool, deadline, move |login, _, pool, _| {
+            let mut bytes = pool.zeroed(length)?;
+            match login.session.generate_random_slice(&mut bytes) {
+                Ok(()) => Ok(bytes),
+                Err(e) if has_no_generator(&e) => {
+                    Err(Error::new(Kind::Config, OP, "it has no generator")
+                        .hint("Set random to system."))
                 }
-            },
-        )?;
-        for (byte, other) in bytes.iter_mut().zip(more.iter()) {
-            *byte ^= other;
-        }
-        Ok(())
+                Err(e) => Err(errors::error(OP, &e)),
+            }
+        })
     }
 
     fn take_warnings(&self) -> Vec<String> {

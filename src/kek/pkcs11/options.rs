@@ -67,7 +67,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         NAME,
         "pkcs11_random",
         ValueKind::Text,
-        "Where a new DEK comes from: token (and system) or system",
+        "The older name of random: token (kek) or system",
     ),
     OptionSpec::of(
         NAME,

@@ -145,7 +145,7 @@ mod tests {
             key: KeyChoice::default(),
             pin: SecretRef::File(dir.join("pin")),
             mechanism: None,
-            token_random: true,
+            random: crate::kek::randomness::Random::default(),
             storage: Storage::File,
             refused_pin: dir.join("refused"),
         }

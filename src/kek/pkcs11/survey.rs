@@ -503,12 +503,11 @@ fn contract(
             Err(e) => Err(e.to_string()),
         },
     );
-    let mut random = [0; 32];
     step(
         "random bytes",
-        match kek.mix_random(&mut random, deadline) {
-            Ok(()) if random != [0; 32] => Ok(()),
-            Ok(()) => Err("the token has no generator".into()),
+        match kek.random(&pool, 32, deadline) {
+            Ok(bytes) if bytes[..] != [0; 32] => Ok(()),
+            Ok(_) => Err("the token's generator gives zeroes".into()),
             Err(e) => Err(e.to_string()),
         },
     );

@@ -112,6 +112,20 @@ pub(super) fn data_key(
         .ok_or_else(|| asked.odd_answer("something else than a data key of 32 bytes"))
 }
 
+/// The random bytes of a `random`'s data.
+pub(super) fn random(
+    asked: &Question<'_>,
+    pool: &SecretPool,
+    data: &Members,
+    length: usize,
+) -> Result<SecretBytes> {
+    let text = data.get("random_bytes").and_then(Value::as_str);
+    let bytes = from_base64(pool, text.unwrap_or_default())?;
+    bytes
+        .filter(|bytes| bytes.len() == length)
+        .ok_or_else(|| asked.odd_answer("random bytes of another number"))
+}
+
 /// The name of a field that Vault says it ignored.
 fn ignored<'f>(answer: &Members, fields: &[(&'f str, &str)]) -> Option<&'f str> {
     let warnings = answer.get("warnings")?.as_array()?;

@@ -21,6 +21,8 @@ pub enum Step {
     Encrypt,
     /// A data key.
     Decrypt,
+    /// Random bytes.
+    Random,
     /// The end of a token.
     Revoke,
 }
@@ -40,6 +42,7 @@ impl Question<'_> {
             Step::Login => format!("auth/{}/login", config.auth_mount),
             Step::Encrypt => format!("{}/encrypt/{}", config.mount, config.key),
             Step::Decrypt => format!("{}/decrypt/{}", config.mount, config.key),
+            Step::Random => format!("{}/random", config.mount),
             Step::Revoke => "auth/token/revoke-self".into(),
         }
     }

@@ -56,6 +56,11 @@ impl VaultKek {
         }
     }
 
+    fn session(&self, pool: &SecretPool, deadline: Deadline) -> Result<Session<'_>> {
+        let end = Deadline::after(self.config.attempt_timeout.min(deadline.remaining()));
+        Session::begin(&self.config, pool, &self.warnings, end)
+    }
+
     /// One operation: a token, one call, done. `given` is what Vault shall work upon.
     fn call(
         &self,
@@ -65,8 +70,7 @@ impl VaultKek {
         file_id: &[u8; FILE_ID],
         deadline: Deadline,
     ) -> Result<Map<String, Value>> {
-        let end = Deadline::after(self.config.attempt_timeout.min(deadline.remaining()));
-        let session = Session::begin(&self.config, pool, &self.warnings, end)?;
+        let session = self.session(pool, deadline)?;
         let bound = BASE64.encode(associated_data(file_id).as_bytes());
         let answer = session.call(asked, &[given, ("associated_data", &bound)]);
         self.warnings.add(session.finish());
@@ -194,6 +198,19 @@ impl Kek for VaultKek {
         // What the first write will need, without a trace: the data key is thrown away.
         self.wrap(pool, &[0; FILE_ID], &Part::whole(&[0; KEY]), deadline)
             .map(drop)
+    }
+
+    fn has_generator(&self) -> bool {
+        true
+    }
+
+    fn random(&self, pool: &SecretPool, length: usize, deadline: Deadline) -> Result<SecretBytes> {
+        let asked = self.question("get random bytes of Vault", Step::Random);
+        let session = self.session(pool, deadline)?;
+        let number = length.to_string();
+        let answer = session.call(&asked, &[("bytes", &number), ("format", "base64")]);
+        self.warnings.add(session.finish());
+        answer::random(&asked, pool, &answer?, length)
     }
 
     fn take_warnings(&self) -> Vec<String> {

@@ -52,6 +52,10 @@ impl VaultKek {
                 let data = answer::data(&asked, members, fields)?;
                 Given::DataKey(answer::data_key(&asked, pool, &data)?)
             }
+            Step::Random => {
+                let data = answer::data(&asked, members, fields)?;
+                Given::DataKey(answer::random(&asked, pool, &data, 32)?)
+            }
             Step::Revoke => Given::Nothing,
         })
     }

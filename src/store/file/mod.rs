@@ -239,13 +239,6 @@ impl Store for FileStore {
         self.rewrite_all(&Live::default())
     }
 
-    fn mix_random(&self, bytes: &mut [u8]) -> Result<()> {
-        match self.keks.first().filter(|kek| kek.supplies_material()) {
-            Some(kek) => kek.mix_random(bytes, Deadline::after(self.kek_patience)),
-            None => Ok(()),
-        }
-    }
-
     fn basis(&self) -> Result<Option<Basis>> {
         self.journal.as_ref().map(|j| self.basis_of(j)).transpose()
     }
