@@ -13,6 +13,7 @@ use crate::os::signals;
 use crate::secret::SecretPool;
 use crate::text::shorten;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 pub use crate::kek::completing::{SyncOutcome, Synced};
 pub use crate::kek::member::{Answer, KekInfo, Naming, Use};
@@ -46,6 +47,69 @@ pub fn test<'a>(target: impl Into<Target<'a>>) -> Result<Vec<KekInfo>> {
 pub fn test_serving(keyring: &Keyring) -> Result<Vec<KekInfo>> {
     keyring.test_keks()?;
     Ok(keyring.status().store.keks)
+}
+
+/// A KEK that opened each time it was asked, and how long it took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranked {
+    /// Its name.
+    pub name: String,
+    /// It is in the keyring's own region, so that it is tried before the others wherever it stands.
+    pub near: bool,
+    /// The middle of the times that it took.
+    pub median: Duration,
+}
+
+/// The order in which a server would best try its KEKs: those of its region first, as it does anyway, then the quicker ones.
+#[derive(Clone, Debug)]
+pub struct Ranking {
+    /// Every KEK, as it answered last.
+    pub keks: Vec<KekInfo>,
+    /// Those that opened each time, in that order.
+    pub order: Vec<Ranked>,
+    /// They stand in that order in the configuration.
+    pub is_so: bool,
+}
+
+/// Asks each KEK that a server tries `times` times to open its stanza, and ranks them.
+///
+/// # Errors
+/// As [`test()`].
+pub fn rank<'a>(target: impl Into<Target<'a>>, times: u32) -> Result<Ranking> {
+    let keyring = open_to_look(&target.into(), &SecretPool::new())?;
+    let mut rounds = Vec::new();
+    for _ in 0..times.max(1) {
+        rounds.push(test_serving(&keyring)?);
+    }
+    let own = keyring.config().keks.region.clone();
+    Ok(ranked(rounds, own.as_deref()))
+}
+
+fn ranked(mut rounds: Vec<Vec<KekInfo>>, own: Option<&str>) -> Ranking {
+    let last = rounds.last().cloned().unwrap_or_default();
+    let mut order = Vec::new();
+    for (i, kek) in last.iter().enumerate() {
+        if kek.naming.usage == Use::Recovery || rounds.iter().any(|r| r[i].answer != Answer::Opened)
+        {
+            continue;
+        }
+        let mut took: Vec<Duration> = rounds.iter_mut().filter_map(|r| r[i].latency).collect();
+        took.sort_unstable();
+        order.push(Ranked {
+            name: kek.naming.name.clone(),
+            near: own.is_some() && kek.naming.region.as_deref() == own,
+            median: took.get(took.len() / 2).copied().unwrap_or_default(),
+        });
+    }
+    let before: Vec<String> = order.iter().map(|kek| kek.name.clone()).collect();
+    // What is equally quick stays as it is.
+    order.sort_by_key(|kek| (!kek.near, kek.median.as_millis()));
+    let is_so = order.iter().map(|kek| &kek.name).eq(&before);
+    Ranking {
+        keks: last,
+        order,
+        is_so,
+    }
 }
 
 /// Whether [`sync`] would have to fail before a KEK is asked; gives the number of keys.
@@ -210,5 +274,62 @@ pub fn word(outcome: &SyncOutcome) -> &'static str {
         SyncOutcome::Wrapped => "wrapped",
         SyncOutcome::Untested => "untested",
         SyncOutcome::Failed(_) => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kek(name: &str, region: &str, answer: Answer, milliseconds: u64) -> KekInfo {
+        KekInfo {
+            naming: Naming {
+                name: name.into(),
+                region: (!region.is_empty()).then(|| region.into()),
+                ..Naming::default()
+            },
+            answer,
+            latency: Some(Duration::from_millis(milliseconds)),
+            ..KekInfo::default()
+        }
+    }
+
+    #[test]
+    fn the_region_comes_first_then_the_middle_of_the_times() {
+        let failed = Answer::Failed {
+            kind: Kind::Unreachable,
+            message: String::new(),
+            withdrawn: false,
+        };
+        let round = |far, odd, near, sometimes: &Answer| {
+            vec![
+                kek("far", "us", Answer::Opened, far),
+                kek("odd", "", Answer::Opened, odd),
+                kek("near", "eu", Answer::Opened, near),
+                kek("sometimes", "eu", sometimes.clone(), 1),
+            ]
+        };
+        let rounds = vec![
+            round(90, 300, 50, &Answer::Opened),
+            round(80, 5, 60, &failed),
+            round(85, 6, 70, &Answer::Opened),
+        ];
+        let ranking = ranked(rounds.clone(), Some("eu"));
+        let order: Vec<_> = ranking
+            .order
+            .iter()
+            .map(|k| (&*k.name, k.median.as_millis()))
+            .collect();
+        assert_eq!(order, [("near", 60), ("odd", 6), ("far", 85)]);
+        assert!(!ranking.is_so && ranking.keks.len() == 4);
+        // Without a region of the keyring's own only the times count.
+        let ranking = ranked(rounds, None);
+        let order: Vec<_> = ranking.order.iter().map(|k| &*k.name).collect();
+        assert_eq!(order, ["odd", "near", "far"]);
+        let same = vec![vec![
+            kek("a", "", Answer::Opened, 7),
+            kek("b", "", Answer::Opened, 7),
+        ]];
+        assert!(ranked(same, None).is_so);
     }
 }

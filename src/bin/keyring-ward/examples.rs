@@ -81,6 +81,7 @@ pub const KEK_LIST: &str = "Examples:
 
 pub const KEK_TEST: &str = "Examples:
   keyring-ward kek test --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
+  keyring-ward kek test --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --rank 9
   keyring-ward kek test --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --recovery --kek-option paper.identity_file=/media/safe/recovery.txt";
 
 pub const KEK_ADD: &str = "Examples:

@@ -23,7 +23,7 @@ pub enum Command {
     List(Keyring),
     /// Ask each KEK to open the keyring; exit code 4 where one does not.
     #[command(after_help = examples::KEK_TEST)]
-    Test(Keyring),
+    Test(Test),
     /// Wrap the DEK for one more KEK, which the configuration names already.
     #[command(after_help = examples::KEK_ADD)]
     Add(Named),
@@ -36,6 +36,16 @@ pub enum Command {
     /// Open the keyring, or with --path a copy of it, by these KEKs alone, as after a disaster, and change nothing.
     #[command(after_help = examples::KEK_DRILL)]
     Drill(Drill),
+}
+
+/// `keyring-ward kek test`
+#[derive(clap::Args)]
+pub struct Test {
+    #[command(flatten)]
+    keyring: Keyring,
+    /// Ask each KEK this many times, and propose the order in which a server tries them best
+    #[arg(long, value_name = "TIMES", num_args = 0..=1, default_missing_value = "5", value_parser = clap::value_parser!(u32).range(1..=100))]
+    rank: Option<u32>,
 }
 
 /// One KEK of the configuration.
@@ -71,7 +81,8 @@ impl Command {
     /// The keyring that it is about.
     pub fn keyring(&self) -> &Keyring {
         match self {
-            Command::List(keyring) | Command::Test(keyring) => keyring,
+            Command::List(keyring) => keyring,
+            Command::Test(test) => &test.keyring,
             Command::Add(named) => &named.change.keyring,
             Command::Remove(remove) => &remove.named.change.keyring,
             Command::Sync(change) => &change.keyring,
@@ -86,7 +97,10 @@ const NOT_ALL: u8 = 4;
 pub fn run(command: &Command, json: bool) -> Result<ExitCode> {
     match command {
         Command::List(keyring) => list(keyring, json),
-        Command::Test(keyring) => test(keyring, json),
+        Command::Test(args) => match args.rank {
+            Some(times) => rank(&args.keyring, times, json),
+            None => test(&args.keyring, json),
+        },
         Command::Add(named) => add(named, json),
         Command::Remove(remove) => take_out(remove, json),
         Command::Sync(change) => sync(change, json),
@@ -106,6 +120,49 @@ fn test(keyring: &Keyring, json: bool) -> Result<ExitCode> {
     show(&all, json);
     // One that was not asked is for recovery, without --recovery.
     let failed = all.iter().any(|kek| kek.answer.has_failed());
+    Ok(code(failed))
+}
+
+fn rank(keyring: &Keyring, times: u32, json: bool) -> Result<ExitCode> {
+    let aim = Aim::to_look(keyring)?;
+    let ranking = keks::rank(aim.target(), times)?;
+    let failed = ranking.keks.iter().any(|kek| kek.answer.has_failed());
+    if json {
+        let order = ranking.order.iter();
+        let order = order.map(|kek| {
+            json!({ "name": kek.name, "near": kek.near, "median_milliseconds": kek.median.as_millis() as u64 })
+        });
+        print_answer(json!({
+            "keks": ranking.keks.iter().map(of_kek).collect::<Vec<_>>(), "times": times,
+            "order": order.collect::<Vec<_>>(), "is_so": ranking.is_so,
+        }));
+        return Ok(code(failed));
+    }
+    show(&ranking.keks, json);
+    print(&format!("Of {times} times each, the middle one:"));
+    for kek in &ranking.order {
+        let near = if kek.near {
+            ", in the keyring's region"
+        } else {
+            ""
+        };
+        print(&format!(
+            "    {} ms: {}{near}",
+            kek.median.as_millis(),
+            kek.name
+        ));
+    }
+    let names: Vec<&str> = ranking.order.iter().map(|kek| kek.name.as_str()).collect();
+    let names = names.join(", ");
+    match (ranking.order.len(), ranking.is_so) {
+        (0, _) => print("No KEK opened each time: there is nothing to rank."),
+        (_, true) => print(&format!(
+            "The configuration has the best order already: {names}."
+        )),
+        (_, false) => print(&format!(
+            "Proposed order of keks: {names}. What did not open each time stands best behind them."
+        )),
+    }
     Ok(code(failed))
 }
 
