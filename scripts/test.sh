@@ -269,7 +269,7 @@ part_lease() {
   bao_put
   cargo build --locked -q --example torture
   box_put "$REPO" target/debug/examples/torture
-  with_box lease env KW_MOTO="$KMS_MOTO" bash /kw/mysql-test/harness/lease-tests.sh
+  with_box lease env KW_MOTO="$KMS_MOTO" KW_LOCALSTACK="$KMS_LOCALSTACK" bash /kw/mysql-test/harness/lease-tests.sh
 }
 # The commands of the documents, run as written (docs-tests.sh).
 part_docs() {

@@ -7,7 +7,7 @@ set -uo pipefail
 . /kw/mysql-test/harness/hsm.sh
 . /kw/mysql-test/harness/vault.sh
 T=/kw/target/debug/examples/torture
-LEASE=6
+LEASE=${KW_LEASE:-3}
 
 # lease_into_config [MEMBER…]: a lease, and more members, into the configuration that is there.
 lease_into_config() {
@@ -16,14 +16,14 @@ lease_into_config() {
 }
 # A keyring under a KMS key with a lease, an encrypted table, a server that serves.
 with_lease() { # with_lease [MEMBER…]
-  reset_all; component_manifest; kms_reset; kms_config; lease_into_config "$@"
+  reset_all; component_manifest; kms_reset "$KW_LOCALSTACK"; kms_config; lease_into_config "$@"
   keyring-ward init --config "$CONFIG" --user mysql | head -1
   fresh_data
   start_server
   encrypted_table
   in_state valid
 }
-kms_key_is() { case $1 in off) kms_admin DisableKey "{\"KeyId\":\"$KEY\"}" ;; on) kms_admin EnableKey "{\"KeyId\":\"$KEY\"}" ;; esac >/dev/null; }
+kms_key_is() { case $1 in off) kms_admin DisableKey "{\"KeyId\":\"${KEY##*/}\"}" ;; on) kms_admin EnableKey "{\"KeyId\":\"${KEY##*/}\"}" ;; esac >/dev/null; }
 state() { status_row Lease_state; }
 is_state() { [ "$(state)" = "$1" ]; }
 in_state() { wait_for 30 is_state "$1" || fail "the lease is '$(state)', not '$1'"; }
@@ -47,7 +47,7 @@ t_a_disabled_key() {
   with_lease
   install_udf
   sql -e "SELECT keyring_key_generate('live','AES',32)" >/dev/null
-  $T opened "$CONFIG" live > /tmp/kw-secrets || fail "no secrets"
+  as_mysql $T opened "$CONFIG" live > /tmp/kw-secrets || fail "no secrets"
   chmod 600 /tmp/kw-secrets
   $T hunt "$SERVER" /tmp/kw-secrets > /tmp/kw-hunt
   expect "secrets in guarded memory" "$(awk '!/^#/ && $2 > 0 { n++ } END { print n + 0 }' /tmp/kw-hunt)" 5
@@ -94,9 +94,9 @@ t_a_server_that_nobody_connects_to() {
 t_a_key_that_is_to_be_deleted() {
   with_lease
   local began; began=$(now)
-  kms_admin ScheduleKeyDeletion "{\"KeyId\":\"$KEY\",\"PendingWindowInDays\":7}" >/dev/null
+  kms_admin ScheduleKeyDeletion "{\"KeyId\":\"${KEY##*/}\",\"PendingWindowInDays\":7}" >/dev/null
   is_revoked_in_time "$began" "a key that is to be deleted"
-  kms_admin CancelKeyDeletion "{\"KeyId\":\"$KEY\"}" >/dev/null
+  kms_admin CancelKeyDeletion "{\"KeyId\":\"${KEY##*/}\"}" >/dev/null
   kms_key_is on
   sql -e "ALTER INSTANCE RELOAD KEYRING"
   expect row "$(row)" one
@@ -136,13 +136,13 @@ t_an_expired_token() {
 }
 
 t_a_grace_that_is_written_out() {
-  with_lease "\"grace\": 8"
+  with_lease "\"grace\": $((LEASE + 2))"
   local began; began=$(now)
   kms_fault reset
   in_state away
   in_state revoked
-  echo "    away, grace 8 s: revoked after $(since "$began") s"
-  log_has "8 s (grace)"
+  echo "    away, grace $((LEASE + 2)) s: revoked after $(since "$began") s"
+  log_has "$((LEASE + 2)) s (grace)"
   kms_fault ""
   sql -e "ALTER INSTANCE RELOAD KEYRING"
   expect row "$(row)" one
@@ -199,7 +199,7 @@ t_a_daemon() {
 
 # One of two that is refused ends nothing, both do.
 t_one_of_two() {
-  reset_all; component_manifest; kms_reset
+  reset_all; component_manifest; kms_reset "$KW_LOCALSTACK"
   local second; second=$(kms_key)
   local of="\"endpoint_url\": \"$KMS_URL\", \"credentials_file\": \"$AWS_KEYS\", \"connect_timeout\": 1, \"attempt_timeout\": 2"
   echo "{ \"path\": \"$KEYS/keyring.ward\", \"timeout\": 5, \"keks\": [ { \"name\": \"a\", \"provider\": \"aws_kms\", \"key_id\": \"$KEY\", $of },
@@ -215,7 +215,7 @@ t_one_of_two() {
   until [ $((SECONDS - before)) -ge $((3 * LEASE)) ]; do expect state "$(state)" valid; sleep 1; done
   expect row "$(row)" one
   local began; began=$(now)
-  kms_admin DisableKey "{\"KeyId\":\"$second\"}" >/dev/null
+  kms_admin DisableKey "{\"KeyId\":\"${second##*/}\"}" >/dev/null
   is_revoked_in_time "$began" "the second of two"
 }
 

@@ -629,17 +629,11 @@ fn hunt(pid: &str, secrets: &str) {
         bytes_read += n as u64;
         for ((label, forms), found) in wanted.iter().zip(&mut found) {
             for form in forms {
-                let first = form[0];
-                let mut at = 0;
-                while let Some(i) = chunk[at..n].iter().position(|b| *b == first) {
-                    at += i;
-                    if chunk[at..n].starts_with(form) {
-                        found[usize::from(!guarded)] += 1;
-                        if !guarded {
-                            println!("# {label} at {:x} in {what}", from + at as u64);
-                        }
+                for at in memchr::memmem::find_iter(&chunk[..n], form) {
+                    found[usize::from(!guarded)] += 1;
+                    if !guarded {
+                        println!("# {label} at {:x} in {what}", from + at as u64);
                     }
-                    at += 1;
                 }
             }
         }

@@ -283,6 +283,7 @@ pub(super) fn pending_deletion(asked: &Question<'_>, date: Option<i64>) -> Error
             "NOW run: aws kms cancel-key-deletion --key-id {0} && aws kms enable-key --key-id {0}; then reload the keyring (docs/reference/tool.md).",
             asked.key
         ))
+        .withdrawn()
 }
 
 /// This machine is an EC2 instance: there should be a metadata service.
@@ -346,7 +347,32 @@ mod tests {
     }
 
     #[test]
+    fn only_what_kms_says_of_the_key_withdraws_it() {
+        let of = |code: &str, message: &str, of_key: bool| {
+            let asked = Question { of_key, ..asked() };
+            explain(&asked, 400, Some(code), Some(message), None, &[]).is_withdrawn()
+        };
+        for (code, message, withdrawn) in [
+            ("DisabledException", "", true),
+            ("NotFoundException", "", true),
+            ("AccessDeniedException", "", true),
+            ("KMSInvalidStateException", "arn:k is pending deletion.", true),
+            ("KMSInvalidStateException", "arn:k is unavailable.", false),
+            ("ExpiredTokenException", "", false),
+            ("UnrecognizedClientException", "", false),
+            ("InvalidSignatureException", "", false),
+            ("ThrottlingException", "", false),
+            ("KeyUnavailableException", "", false),
+            ("InvalidCiphertextException", "", false),
+        ] {
+            assert_eq!(of(code, message, true), withdrawn, "{code} {message}");
+            assert!(!of(code, message, false), "{code} of STS is about a role");
+        }
+    }
+
+    #[test]
     fn a_pending_deletion_says_when_and_what_to_do() {
+        assert!(pending_deletion(&asked(), None).is_withdrawn());
         let text = pending_deletion(&asked(), Some(1_800_000_000)).to_string();
         assert!(
             text.contains("2027-01-15T08:00:00Z")
