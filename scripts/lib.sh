@@ -225,6 +225,21 @@ ensure_kmip() {
     || { tail -5 "$WORK/kmip.log"; die "the KMIP server could not be installed, see $WORK/kmip.log"; }
 }
 
+# Installs the official Python clients of Google, Azure, Alibaba and Oracle into $WORK/clouds (from PyPI): what proves that our
+# fakes of their services are faithful.
+ensure_cloud_clients() {
+  ready servers
+  local to=$WORK/clouds
+  [ -e "$to/.ready" ] && return 0
+  say "installing the clouds' official clients (two minutes, once)"
+  need python3 python3 python3-venv
+  python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+  mkdir -p "$to"
+  (python3 -m venv "$to" && "$to/bin/pip" -q install azure-keyvault-keys==4.11.3 azure-identity==1.27.0 google-cloud-kms==3.18.0 google-auth==2.63.0 \
+    alibabacloud-kms20160120==3.3.1 oci==2.189.0 PyJWT==2.15.1 && touch "$to/.ready") >"$WORK/cloud-clients.log" 2>&1 \
+    || { tail -5 "$WORK/cloud-clients.log"; die "the clouds' clients could not be installed, see $WORK/cloud-clients.log"; }
+}
+
 # Where the box can reach a server on this machine: sets HOST_ADDRESS.
 host_address() {
   HOST_ADDRESS=127.0.0.1
@@ -320,6 +335,12 @@ kms_put() {
   kms_start
   (cd "$REPO" && cargo build --locked -q --example kms_proxy)
   box_put "$REPO" target/debug/examples/kms_proxy
+}
+
+# The fakes of the clouds' key services, in the box.
+fakes_put() {
+  (cd "$REPO" && cargo build --locked -q --example cloud_fake)
+  box_put "$REPO" target/debug/examples/cloud_fake
 }
 
 # Enough for the files of several boxes and for the compiler beside them.

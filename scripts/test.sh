@@ -6,16 +6,16 @@
 #                                quick tests, more kills, the whole disk experiments, a million keys. Hours.
 #   scripts/test.sh PART…        some parts, with --all in their long form:
 #                                fmt clippy doc bindings deny unit fuzz exports versions
-#                                server root several containers admin doctor docs hsm kms vault kmip lease mtr suite torture
+#                                server root several containers admin doctor docs hsm kms vault kmip lease clouds mtr suite torture
 # The last lines are kept in mysql-test/.work/results. A part that can't run where it should is a failure, never a silent
 # skip; with CI=true so is a test that would leave something out.
 . "$(dirname "$0")/lib.sh"
 cd "$REPO"
 QUICK_PARTS="fmt clippy unit"
-CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root several containers admin doctor docs hsm kms vault kmip lease mtr suite torture"
+CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root several containers admin doctor docs hsm kms vault kmip lease clouds mtr suite torture"
 # Those that need a server. Long ones first, so that the last one to end is short; not at once those that need examples, or
 # what takes long to fetch.
-IN_BOXES="lease doctor server mtr admin suite torture hsm kms docs several root containers vault kmip"
+IN_BOXES="lease clouds doctor server mtr admin suite torture hsm kms docs several root containers vault kmip"
 PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
@@ -41,9 +41,10 @@ has_part() { local part; for part; do case " ${PARTS[*]} " in *" $part "*) retur
 servers=()
 # shellcheck disable=SC2086  # words
 if has_part $IN_BOXES; then in_background image box_image; fi
-if has_part unit kms lease docs; then servers+=(ensure_kms); fi
-if has_part unit vault lease docs; then servers+=(ensure_bao); fi
+if has_part unit kms lease clouds docs; then servers+=(ensure_kms); fi
+if has_part unit vault lease clouds docs; then servers+=(ensure_bao); fi
 if has_part unit kmip docs; then servers+=(ensure_kmip); fi
+if has_part unit; then servers+=(ensure_cloud_clients); fi
 [ ${#servers[@]} = 0 ] || in_background servers "${servers[@]}"
 if has_part hsm; then in_background kryoptic ensure_kryoptic; fi
 
@@ -126,6 +127,7 @@ part_unit() {
   ensure_kms
   ensure_kmip
   ensure_bao
+  ensure_cloud_clients
   local log=$WORK/unit.log rc=0 p f
   # With --all, what is too long for every day as well.
   unit_tests 2>&1 | tee "$log" | grep -E '^(test result|test .*FAILED|failures:|---- |error|warning: unused|thread|SKIPPED)' || true
@@ -148,11 +150,12 @@ unit_tests() {
   cargo test --locked --no-run || return 1
   for each in tests/*.rs; do
     each=$(basename "$each" .rs)
-    case $each in contract_kms | contract_kmip | contract_vault | contract_pkcs11 | contract_several_faults | toy) ;; *) others+=(--test "$each") ;; esac
+    case $each in contract_kms | contract_kmip | contract_vault | contract_*_key_vault | contract_gcp_kms | contract_alibaba_kms | contract_oci_vault | contract_pkcs11 | contract_several_faults | toy) ;; *) others+=(--test "$each") ;; esac
   done
   rm -rf "$logs"; mkdir -p "$logs"
   cargo test --locked --no-fail-fast --test contract_kms --test contract_vault > "$logs/kms" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast --test contract_kmip --test contract_several_faults > "$logs/kmip" 2>&1 & pids+=($!)
+  cargo test --locked --no-fail-fast --test contract_gcp_kms --test contract_azure_key_vault --test contract_alibaba_kms --test contract_oci_vault > "$logs/clouds" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast --test contract_pkcs11 > "$logs/pkcs11" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast --lib --bins > "$logs/library" 2>&1 & pids+=($!)
   cargo test --locked --no-fail-fast "${others[@]}" > "$logs/others" 2>&1 || rc=1
@@ -261,6 +264,14 @@ part_vault() {
   [ -n "${BOX:-}" ] || { build_library; box_start; }
   bao_put
   with_box vault bash /kw/mysql-test/harness/vault-tests.sh
+}
+# The backends of Google, Azure, Alibaba and Oracle over fakes of them, and eight KEKs at once.
+part_clouds() {
+  [ -n "${BOX:-}" ] || { build_library; box_start; }
+  kms_put
+  bao_put
+  fakes_put
+  with_box clouds env KW_MOTO="$KMS_MOTO" bash /kw/mysql-test/harness/clouds-tests.sh
 }
 # The lease, over a KMS server, a token and OpenBao.
 part_lease() {

@@ -37,6 +37,17 @@ elif [ "$BACKEND" = vault ]; then
   vault_config
   # The policy, as far as this role needs it: its tokens are batch tokens.
   keyring-ward init --config "$CONFIG" --user mysql | head -3
+elif [ "$BACKEND" != file ]; then
+  . /kw/mysql-test/harness/clouds.sh
+  for cloud in "${!CLOUD_BACKEND[@]}"; do [ "${CLOUD_BACKEND[$cloud]}" != "$BACKEND" ] || break; done
+  step "1. A key in a fake of ${CLOUD_NAME[$cloud]}, which checks what the cloud checks; credentials in a file"
+  reset_all
+  clouds_off
+  [ "${KW_KEEP:-no}" = yes ] || trap clouds_off EXIT
+  cloud_begin "$cloud"
+  SECRET=$(cloud_secret "$cloud")
+  cloud_config "$cloud"
+  keyring-ward init --config "$CONFIG" --user mysql | head -3
 else
   step "1. Configure: a passphrase of 32 random bytes"
   reset_all
@@ -54,6 +65,8 @@ if [ "$ROLE" = plugin ]; then
       kms_my_cnf loose_keyring_ward_ | grep -v '_backend=\|_path='
     elif [ "$BACKEND" = vault ]; then
       vault_my_cnf loose_keyring_ward_ | grep -v '_backend=\|_path='
+    elif [ "$BACKEND" != file ]; then
+      cloud_my_cnf "$cloud" loose_keyring_ward_ | grep -v '_backend=\|_path='
     else
       echo "loose_keyring_ward_file_passphrase_file=$KEYS/passphrase"
     fi; } > /etc/my.cnf
