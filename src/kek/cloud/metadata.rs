@@ -29,7 +29,7 @@ pub(in crate::kek) struct Metadata {
 
 impl Metadata {
     /// The one that the option `member` names, `vendors` where it is not given: `http://ADDRESS[:PORT]` of a link that goes
-    /// no further (169.254.0.0/16, fe80::/10, fd00:ec2::/32, 100.100.100.200) or of this machine.
+    /// no further (169.254.0.0/16, fe80::/10, fd00:ec2::/32, fd00:c1::/32, 100.100.100.200) or of this machine.
     pub(in crate::kek) fn read(
         section: &Section<'_>,
         member: &str,
@@ -84,7 +84,8 @@ fn is_metadata(url: &str) -> bool {
     let near = match host(url).and_then(|host| host.parse::<IpAddr>().ok()) {
         Some(IpAddr::V4(ip)) => ip.is_link_local() || ip.to_string() == ALIBABA,
         Some(IpAddr::V6(ip)) => {
-            ip.is_unicast_link_local() || ip.segments()[..2] == [0xfd00, 0x0ec2]
+            let vendors = [[0xfd00, 0x0ec2], [0xfd00, 0x00c1]];
+            ip.is_unicast_link_local() || vendors.iter().any(|net| ip.segments()[..2] == *net)
         }
         None => false,
     };
@@ -102,6 +103,7 @@ mod tests {
             "http://169.254.169.254:80/",
             "http://100.100.100.200",
             "http://[fd00:ec2::254]",
+            "http://[fd00:c1::a9fe:a9fe]",
             "http://127.0.0.1:8080",
             "http://localhost:8080",
         ] {
