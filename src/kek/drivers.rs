@@ -14,6 +14,7 @@ pub const DRIVERS: &[&Driver] = &[
     &super::aws_kms::DRIVER,
     &super::vault::DRIVER,
     &super::kmip::DRIVER,
+    &super::oci_vault::DRIVER,
     &super::age::DRIVER,
     #[cfg(feature = "toy-provider")]
     &super::toy::DRIVER,

@@ -22,6 +22,7 @@ pub mod kmip;
 mod local;
 mod make;
 pub mod member;
+pub mod oci_vault;
 pub mod pkcs11;
 pub mod randomness;
 mod rounds;
