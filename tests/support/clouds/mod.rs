@@ -17,6 +17,7 @@
     clippy::unwrap_used
 )]
 
+pub mod oci;
 pub mod official;
 
 use std::collections::BTreeMap;
@@ -216,7 +217,8 @@ impl Fake {
         let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
         let mut reader = BufReader::new(stream);
         while let Ok(Some(request)) = read(&mut reader) {
-            if self.one(request, reader.get_mut()).is_err() {
+            let is_last = request.header("connection") == Some("close");
+            if self.one(request, reader.get_mut()).is_err() || is_last {
                 return;
             }
         }
@@ -315,6 +317,11 @@ fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
     }
     let mut words = line.split_whitespace();
     let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+    // A proxy gets the whole URL.
+    let target = match target.strip_prefix("http://") {
+        Some(rest) => rest.find('/').map_or("/", |at| &rest[at..]),
+        None => target,
+    };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let mut request = Request {
         method: method.into(),
