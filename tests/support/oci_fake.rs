@@ -180,7 +180,7 @@ fn a_signature_that_oci_refuses_is_refused() {
             s.lines = "date (request-target) host".into();
         }),
         ("an unknown fingerprint", |s| {
-            s.key_id = s.key_id.replace("a9:5b", "a9:5c");
+            s.key_id = s.key_id.replace(&FINGERPRINT[..5], "00:00");
         }),
         ("an unknown user", |s| {
             s.key_id = s.key_id.replace(USER, "x")

@@ -284,6 +284,23 @@ fn an_instance_that_is_not_let_in_is_told() {
 }
 
 #[test]
+fn words_that_repeat_the_token_are_not_shown() {
+    let place = Place::new();
+    let stanza = wrap(&*place.as_user()).unwrap();
+    place.fake.set("answers", "repeating");
+    let (kind, hidden) = (Kind::WrongKek, "a secret is in them");
+    let what = "an answer that repeats the token";
+    let said = not_opened(what, &*place.as_instance(), &stanza, kind, hidden);
+    assert!(
+        !said.contains("ST$") && !said.contains("signature=") && !said.contains("eyJ"),
+        "{said}"
+    );
+    // With a user's key nothing that was sent is a secret.
+    let what = "an answer that repeats a user's signature";
+    not_opened(what, &*place.as_user(), &stanza, kind, "rsa-sha256");
+}
+
+#[test]
 fn the_metadata_service_is_read_with_care() {
     let place = Place::new();
     let (kek, set) = (place.as_instance(), |name, value: &str| {

@@ -11,35 +11,35 @@
 //! - `dynamic_group`: `no`: the instance is in none.
 //! - `identity`: `absent`: the metadata service has no certificate; `renewing N`: that many times the key is another one.
 //! - `answers`: how decrypt answers: `old` (the key is not named), `other` (another key is named), `changed` (the plaintext
-//!   is), `unchecked` (no checksum).
+//!   is), `unchecked` (no checksum); `repeating`: every call is refused with the words of its signature.
+
+mod signature;
 
 use super::{Answer, Cloud, Request, World};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
-use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256,
     PublicKeyData,
 };
 use serde_json::{Value, json};
+use signature::{http_date, signature};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// Who asks.
 pub const TENANCY: &str = "ocid1.tenancy.oc1..aaaaaaaakeyringwardtest";
 pub const USER: &str = "ocid1.user.oc1..aaaaaaaakeyringwardtest";
-/// Of the key in tests/support/age/rsa-2048.pem: the MD5 of its public half, by another program.
-pub const FINGERPRINT: &str = "a9:5b:87:5e:af:f0:12:8e:06:e5:d2:f9:1c:3d:24:97";
-pub const USER_KEY: &str = include_str!("../age/rsa-2048.pem");
+/// Of the key of tests that follows: the MD5 of its public half, by openssl.
+pub const FINGERPRINT: &str = "14:1d:69:be:f2:81:de:de:9f:51:46:19:9d:5f:13:5b";
+pub const USER_KEY: &str = include_str!("../../../mysql-test/harness/clouds/oci_user.pem");
 /// The keys of the vault.
 pub const KEY: &str = "ocid1.key.oc1.eu-frankfurt-1.bbptestaaacuu.abtheljskeyringward";
 pub const OTHER_KEY: &str = "ocid1.key.oc1.eu-frankfurt-1.bbptestaaacuu.abtheljsanother";
 /// The signed lines of a key call, and of a login.
 const OF_CALL: &str = "date (request-target) host content-length content-type x-content-sha256";
 const OF_LOGIN: &str = "date (request-target) content-length content-type x-content-sha256";
-/// By how many seconds a clock may be off.
-const SKEW: i64 = 300;
 
 /// An instance's identity: made once in a process, RSA takes its time.
 struct Identity {
@@ -234,6 +234,9 @@ impl Oci {
         }
         let body: Value = serde_json::from_slice(&request.body)
             .map_err(|_| refuse(400, "CannotParseRequest", "Incorrectly formatted request."))?;
+        if world.get("answers") == "repeating" {
+            return Err(invalid(request.header("authorization").unwrap()));
+        }
         if !body["keyId"].is_string() {
             return Err(refuse(400, "MissingParameter", "keyId is required"));
         }
@@ -373,67 +376,4 @@ fn open(newest: u32, key: &str, bound: &str, sealed: &[u8]) -> Option<Vec<u8>> {
         .open_in_place(nonce, Aad::from(bound), &mut rest)
         .ok()?;
     (version <= newest).then(|| opened.to_vec())
-}
-
-/// What a request's signature says. It is not verified yet.
-struct Signature {
-    key_id: String,
-    signed: String,
-    signature: Vec<u8>,
-}
-
-impl Signature {
-    fn is_of(&self, public: &[u8]) -> bool {
-        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, public)
-            .verify(self.signed.as_bytes(), &self.signature)
-            .is_ok()
-    }
-}
-
-/// The signature of a request, if its lines are those that have to be signed, its clock is right, and its body is the one
-/// whose hash was signed.
-fn signature(world: &World, request: &Request, lines: &str) -> Option<Signature> {
-    let given = request
-        .header("authorization")?
-        .strip_prefix("Signature ")?;
-    let part = |name: &str| {
-        let begin = format!("{name}=\"");
-        let mut parts = given.split(',');
-        let found = parts.find_map(|part| part.strip_prefix(&begin))?;
-        Some(found.trim_end_matches('"').to_string())
-    };
-    if part("version")? != "1" || part("algorithm")? != "rsa-sha256" || part("headers")? != lines {
-        return None;
-    }
-    let target = format!("{} {}", request.method.to_lowercase(), request.path);
-    let signed = lines.split(' ').map(|name| {
-        let value = match name {
-            "(request-target)" => Some(target.as_str()),
-            name => request.header(name),
-        };
-        Some(format!("{name}: {}", value?))
-    });
-    let signed: Option<Vec<String>> = signed.collect();
-    let hash = BASE64.encode(digest(&SHA256, &request.body).as_ref());
-    let length = request.body.len().to_string();
-    let is_whole = request.header("x-content-sha256") == Some(&hash)
-        && request.header("content-length") == Some(&length);
-    let off = world.now() - seconds(request.header("date")?)?;
-    (is_whole && off.abs() <= SKEW).then_some(Signature {
-        key_id: part("keyId")?,
-        signed: signed?.join("\n"),
-        signature: BASE64.decode(part("signature")?.as_bytes()).ok()?,
-    })
-}
-
-fn seconds(date: &str) -> Option<i64> {
-    use time::{OffsetDateTime, format_description::well_known::Rfc2822};
-    let at = OffsetDateTime::parse(date, &Rfc2822).ok()?;
-    Some(at.unix_timestamp())
-}
-
-fn http_date(at: i64) -> String {
-    use time::{OffsetDateTime, format_description::well_known::Rfc2822};
-    let at = OffsetDateTime::from_unix_timestamp(at).unwrap();
-    at.format(&Rfc2822).unwrap().replace("+0000", "GMT")
 }

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: E402
 
 TENANCY = "ocid1.tenancy.oc1..aaaaaaaakeyringwardtest"
 USER = "ocid1.user.oc1..aaaaaaaakeyringwardtest"
-FINGERPRINT = "a9:5b:87:5e:af:f0:12:8e:06:e5:d2:f9:1c:3d:24:97"
+FINGERPRINT = "14:1d:69:be:f2:81:de:de:9f:51:46:19:9d:5f:13:5b"
 KEY = "ocid1.key.oc1.eu-frankfurt-1.bbptestaaacuu.abtheljskeyringward"
 OTHER_KEY = "ocid1.key.oc1.eu-frankfurt-1.bbptestaaacuu.abtheljsanother"
 DEK = bytes([9] * 32)
