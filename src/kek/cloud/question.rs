@@ -140,8 +140,9 @@ impl Question<'_> {
         };
         let error = self.error(kind, said);
         match ahead.filter(|s| kind == Kind::Denied && s.abs() > SKEW) {
+            // Both may be the reason, and a hint that says NOW must not get lost.
             Some(seconds) => error.hint(format!(
-                "The clock of this machine differs from that of {} by {seconds} s: set it (chronyc makestep).",
+                "The clock of this machine differs from that of {} by {seconds} s: set it (chronyc makestep). {hint}",
                 self.service
             )),
             None => error.hint(hint),
@@ -263,6 +264,11 @@ mod tests {
             explain(403, "Other", "m", -600)
                 .1
                 .contains("differs from that of X KMS by -600 s")
+        );
+        assert!(
+            explain(403, "Other", "m", -600)
+                .1
+                .contains("See the documentation of X KMS")
         );
         assert!(!explain(403, "Off", "m", 600).1.contains("clock"));
         assert!(!explain(403, "Other", "m", 200).1.contains("clock"));
