@@ -15,6 +15,7 @@ pub const DRIVERS: &[&Driver] = &[
     &super::vault::DRIVER,
     &super::kmip::DRIVER,
     &super::oci_vault::DRIVER,
+    &super::alibaba_kms::DRIVER,
     &super::age::DRIVER,
     #[cfg(feature = "toy-provider")]
     &super::toy::DRIVER,

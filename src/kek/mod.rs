@@ -7,6 +7,7 @@
 
 pub(crate) mod adapter;
 pub mod age;
+pub mod alibaba_kms;
 pub mod answers;
 pub(crate) mod away;
 pub mod aws_kms;

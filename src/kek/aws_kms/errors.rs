@@ -356,7 +356,11 @@ mod tests {
             ("DisabledException", "", true),
             ("NotFoundException", "", true),
             ("AccessDeniedException", "", true),
-            ("KMSInvalidStateException", "arn:k is pending deletion.", true),
+            (
+                "KMSInvalidStateException",
+                "arn:k is pending deletion.",
+                true,
+            ),
             ("KMSInvalidStateException", "arn:k is unavailable.", false),
             ("ExpiredTokenException", "", false),
             ("UnrecognizedClientException", "", false),

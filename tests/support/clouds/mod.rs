@@ -17,6 +17,7 @@
     clippy::unwrap_used
 )]
 
+pub mod alibaba;
 pub mod oci;
 pub mod official;
 
