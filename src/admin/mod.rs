@@ -16,6 +16,7 @@ pub mod keks;
 pub mod marker;
 pub mod pin;
 pub mod rekey;
+pub mod translate;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};

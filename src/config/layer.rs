@@ -173,16 +173,17 @@ impl Layer {
     }
 }
 
-#[cfg(test)]
 impl Layer {
-    /// These options, by their names, for tests.
+    /// These options, by their names, which are all of this version.
     pub(crate) fn of<'a>(
         origin: &str,
         values: impl IntoIterator<Item = &'a (&'a str, &'a str)>,
     ) -> Layer {
         let mut layer = Layer::from_origin(origin);
         for (name, value) in values {
-            layer.set(super::find_option(|o| o.name == *name).unwrap(), *value);
+            let option = super::find_option(|o| o.name == *name);
+            debug_assert!(option.is_some(), "'{name}' is no option");
+            option.into_iter().for_each(|i| layer.set(i, *value));
         }
         layer
     }

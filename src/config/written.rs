@@ -32,9 +32,14 @@ impl Layer {
                 self = without;
             }
         }
+        Ok(self.unchecked())
+    }
+
+    /// All options that are set, whether they make a configuration or not.
+    pub fn unchecked(self) -> Written {
         let set = self.values.into_iter().enumerate();
         let set = set.filter_map(|(i, value)| Some((i, value?)));
-        Ok(Written(set.collect(), self.keks))
+        Written(set.collect(), self.keks)
     }
 }
 

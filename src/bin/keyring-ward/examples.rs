@@ -79,6 +79,12 @@ pub const KEK: &str = "Examples:
 pub const KEK_LIST: &str = "Examples:
   keyring-ward kek list --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --json";
 
+pub const TRANSLATE: &str = "Examples:
+  keyring-ward config translate /etc/mysql/my.cnf
+  keyring-ward config translate /etc/my.cnf --json
+
+Nothing is written, and no password is shown.";
+
 pub const KEK_TEST: &str = "Examples:
   keyring-ward kek test --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
   keyring-ward kek test --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --rank 9

@@ -77,6 +77,9 @@ enum Command {
     /// The KEKs of a keyring: show and test them, one more or one less, a drill for the day when one is lost.
     #[command(subcommand, after_help = examples::KEK)]
     Kek(commands::kek::Command),
+    /// Look at configurations: other keyrings' options as ours.
+    #[command(subcommand, after_help = examples::TRANSLATE)]
+    Config(commands::config::Command),
     /// Look at an HSM: its tokens, keys, and whether it keeps the contract.
     #[command(subcommand, after_help = examples::HSM)]
     Hsm(commands::hsm::Command),
@@ -104,6 +107,7 @@ impl Command {
             Command::Import(args) => args.keyring(),
             Command::ResetMarker(_)
             | Command::TryLibrary(_)
+            | Command::Config(_)
             | Command::Completions(_)
             | Command::Man(_) => return None,
         };
@@ -177,6 +181,7 @@ fn run(command: Command, json: bool) -> Result<ExitCode> {
         Command::Completions(args) => commands::completions::run(&args),
         Command::Man(args) => commands::completions::man(&args),
         Command::Rekey(args) => commands::rekey::run(&args, json),
+        Command::Config(command) => commands::config::run(&command, json),
         Command::Hsm(command) => commands::hsm::run(&command, json),
         Command::ResetMarker(args) => commands::reset_marker::run(&args, json),
     }

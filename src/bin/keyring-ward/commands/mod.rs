@@ -2,6 +2,7 @@
 
 pub mod compact;
 pub mod completions;
+pub mod config;
 pub mod doctor;
 pub mod export;
 pub mod hsm;
