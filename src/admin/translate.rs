@@ -62,7 +62,9 @@ const KEYRINGS: &[Keyring] = &[
             option("data", Place),
             option(
                 "password",
-                Nothing("A password in an option file is read by everybody who reads the file, and shown by the server. Ours is a file of its own; init makes one with --generate."),
+                Nothing(
+                    "A password in an option file is read by everybody who reads the file, and shown by the server. Ours is a file of its own; init makes one with --generate.",
+                ),
             ),
         ],
         steps: "Its file is of a closed format: bring the keys by the server's migration mode (docs/guide/coming-from.md), then take the password out of the option file.",
@@ -79,8 +81,14 @@ const KEYRINGS: &[Keyring] = &[
             option("encryption_endpoint", Ours("oci_vault_crypto_endpoint")),
             option("ca_certificate", Ours("oci_vault_ca_file")),
             option("compartment", Nothing(IN_OUR_FILE)),
-            option("virtual_vault", Nothing("The vault follows from the endpoint.")),
-            option("management_endpoint", Nothing("The key is made by an administrator, not by the server.")),
+            option(
+                "virtual_vault",
+                Nothing("The vault follows from the endpoint."),
+            ),
+            option(
+                "management_endpoint",
+                Nothing("The key is made by an administrator, not by the server."),
+            ),
             option("vaults_endpoint", Nothing(IN_OUR_FILE)),
             option("secrets_endpoint", Nothing(IN_OUR_FILE)),
         ],
@@ -95,7 +103,9 @@ const KEYRINGS: &[Keyring] = &[
             option("data_file", Place),
             option(
                 "conf_file",
-                Nothing("Its file has the access key in two lines. Ours is found where AWS's tools look, a role of the instance first, or is named in aws_kms_credentials_file, in AWS's own format (docs/guide/aws-kms.md)."),
+                Nothing(
+                    "Its file has the access key in two lines. Ours is found where AWS's tools look, a role of the instance first, or is named in aws_kms_credentials_file, in AWS's own format (docs/guide/aws-kms.md).",
+                ),
             ),
         ],
         steps: "Its file is of a closed format: bring the keys by the server's migration mode (docs/guide/coming-from.md).",
@@ -177,7 +187,11 @@ fn translate_one(keyring: &'static Keyring, lines: &[Line]) -> Option<Translated
     values.push(("path", format!("{folder}/keyring.ward")));
     match keyring.backend {
         "file" => values.push(("file_passphrase_file", format!("{folder}/passphrase"))),
-        "oci_vault" if values.iter().any(|(name, _)| *name == "oci_vault_user_ocid") => {
+        "oci_vault"
+            if values
+                .iter()
+                .any(|(name, _)| *name == "oci_vault_user_ocid") =>
+        {
             values.push(("oci_vault_auth", "user_key".into()));
         }
         _ => {}
@@ -185,7 +199,10 @@ fn translate_one(keyring: &'static Keyring, lines: &[Line]) -> Option<Translated
     let mut steps = Vec::new();
     let missing = match keyring.backend {
         "oci_vault" => &[
-            ("oci_vault_private_key_file", "a file with the API key of that user"),
+            (
+                "oci_vault_private_key_file",
+                "a file with the API key of that user",
+            ),
             ("oci_vault_fingerprint", "the fingerprint of that API key"),
         ][..],
         _ => &[],
@@ -228,7 +245,9 @@ fn loads(line: &Line, keyring: &str) -> bool {
     let lists = ["plugin_load", "plugin_load_add", "early_plugin_load"];
     let value = line.value.as_deref().unwrap_or_default();
     lists.contains(&line.name.as_str())
-        && value.split([';', ':', '=']).any(|part| part.trim_end_matches(".so") == keyring)
+        && value
+            .split([';', ':', '='])
+            .any(|part| part.trim_end_matches(".so") == keyring)
 }
 
 #[cfg(test)]
@@ -248,15 +267,21 @@ mod tests {
 
     #[test]
     fn files_are_translated_and_no_password_is_shown() {
-        let both = of("[mysqld]\nplugin-load-add=keyring_file.so\nkeyring_file_data=/var/lib/mysql-keyring/keyring\n\
+        let both = of(
+            "[mysqld]\nplugin-load-add=keyring_file.so\nkeyring_file_data=/var/lib/mysql-keyring/keyring\n\
                        plugin-load-add=keyring_encrypted_file.so\nkeyring_encrypted_file_data=/var/lib/mysql-keyring/keyring\n\
-                       keyring_encrypted_file_password=your_master_password\n");
+                       keyring_encrypted_file_password=your_master_password\n",
+        );
         let both = both.unwrap();
         let names: Vec<_> = both.iter().map(|t| t.from).collect();
         assert_eq!(names, ["keyring_file", "keyring_encrypted_file"]);
         for one in &both {
             let lines = lines(one);
-            for line in ["backend=file", "path=/var/lib/mysql-keyring/keyring.ward", "file_passphrase_file=/var/lib/mysql-keyring/passphrase"] {
+            for line in [
+                "backend=file",
+                "path=/var/lib/mysql-keyring/keyring.ward",
+                "file_passphrase_file=/var/lib/mysql-keyring/passphrase",
+            ] {
                 assert!(lines.iter().any(|l| l == line), "{line}: {lines:?}");
             }
             let told = format!("{one:?}");
@@ -270,32 +295,56 @@ mod tests {
 
     #[test]
     fn clouds_are_translated_and_what_has_no_counterpart_is_told() {
-        let aws = of("[mysqld]\nearly-plugin-load=keyring_aws.so\nkeyring_aws_region=us-east-1\nkeyring_aws_cmk_id=\
-                      arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012\nkeyring_aws_conf_file=/c\n");
+        let aws = of(
+            "[mysqld]\nearly-plugin-load=keyring_aws.so\nkeyring_aws_region=us-east-1\nkeyring_aws_cmk_id=\
+                      arn:aws:kms:us-east-1:123456789012:key/12345678-1234-1234-1234-123456789012\nkeyring_aws_conf_file=/c\n",
+        );
         let aws = aws.unwrap().remove(0);
         let written = lines(&aws);
-        assert!(written.iter().any(|l| l.starts_with("aws_kms_key_id=arn:aws:kms:")), "{written:?}");
+        assert!(
+            written
+                .iter()
+                .any(|l| l.starts_with("aws_kms_key_id=arn:aws:kms:")),
+            "{written:?}"
+        );
         assert_eq!(aws.left_out.len(), 1);
-        assert!(aws.steps.iter().all(|s| !s.contains("not whole")), "{:?}", aws.steps);
-        let oci = of("[mysqld]\nplugin-load-add=keyring_oci.so\nkeyring_oci_user=ocid1.user.oc1...\nkeyring_oci_tenancy=ocid1.tenancy.oc1...\n\
+        assert!(
+            aws.steps.iter().all(|s| !s.contains("not whole")),
+            "{:?}",
+            aws.steps
+        );
+        let oci = of(
+            "[mysqld]\nplugin-load-add=keyring_oci.so\nkeyring_oci_user=ocid1.user.oc1...\nkeyring_oci_tenancy=ocid1.tenancy.oc1...\n\
                       keyring_oci_compartment=ocid1.compartment.oc1...\nkeyring_oci_virtual_vault=ocid1.vault.oc1...\n\
                       keyring_oci_master_key=ocid1.key.oc1...\nkeyring_oci_encryption_endpoint=https://xxx.kms.region.oraclecloud.com\n\
-                      keyring_oci_management_endpoint=https://m\nkeyring_oci_vaults_endpoint=https://v\nkeyring_oci_secrets_endpoint=https://s\n");
+                      keyring_oci_management_endpoint=https://m\nkeyring_oci_vaults_endpoint=https://v\nkeyring_oci_secrets_endpoint=https://s\n",
+        );
         let oci = oci.unwrap().remove(0);
         let written = lines(&oci);
-        for line in ["oci_vault_user_ocid=ocid1.user.oc1...", "oci_vault_crypto_endpoint=https://xxx.kms.region.oraclecloud.com", "oci_vault_auth=user_key"] {
+        for line in [
+            "oci_vault_user_ocid=ocid1.user.oc1...",
+            "oci_vault_crypto_endpoint=https://xxx.kms.region.oraclecloud.com",
+            "oci_vault_auth=user_key",
+        ] {
             assert!(written.iter().any(|l| l == line), "{line}: {written:?}");
         }
         assert_eq!(oci.left_out.len(), 5);
         let told = oci.steps.join(" ");
-        assert!(told.contains("Set oci_vault_private_key_file") && told.contains("not whole"), "{told}");
+        assert!(
+            told.contains("Set oci_vault_private_key_file") && told.contains("not whole"),
+            "{told}"
+        );
     }
 
     #[test]
     fn what_is_not_there_is_told() {
         let e = of("[mysqld]\ndatadir=/d\n[client]\nkeyring_file_data=/k\n").unwrap_err();
         assert_eq!(e.kind(), Kind::NotFound);
-        assert!(e.to_string().contains("keyring_file, keyring_encrypted_file"), "{e}");
+        assert!(
+            e.to_string()
+                .contains("keyring_file, keyring_encrypted_file"),
+            "{e}"
+        );
         let e = translate(Path::new("/nonexistent/my.cnf")).unwrap_err();
         assert_eq!(e.kind(), Kind::NotFound, "{e}");
     }

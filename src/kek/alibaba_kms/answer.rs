@@ -21,14 +21,15 @@ pub(super) fn members(
     asked: &Question<'_>,
     answer: &Answer,
     table: impl Fn(&Refusal<'_>) -> Known,
+    withdraws: impl Fn(&Refusal<'_>) -> bool,
     sent: &[&str],
 ) -> Result<Members> {
     match json_object(answer.body()) {
         Some(members) if (200..300).contains(&answer.status()) => Ok(members),
         members => {
             let members = members.unwrap_or_default();
-            let (code, message) = (text(&members, "Code"), text(&members, "Message"));
-            Err(asked.refused(answer, code, message, table, sent))
+            let said = (text(&members, "Code"), text(&members, "Message"));
+            Err(asked.refused_or_withdrawn(answer, said, table, withdraws, sent))
         }
     }
 }

@@ -8,12 +8,12 @@ use super::answer::{self, Members};
 use super::config::{AlibabaKmsConfig, Auth};
 use super::credentials::Credentials;
 use super::ecs;
-use super::errors::{Action, of_kms};
+use super::errors::{Action, of_kms, withdraws};
 use super::sign::{Signed, authorization, body_hash};
 use super::sts;
 use crate::deadline::Deadline;
 use crate::error::Result;
-use crate::kek::cloud::{Question, form};
+use crate::kek::cloud::{Question, Refusal, form};
 use crate::kek::web::Web;
 use crate::net::{Answer, Method, Request, split_url};
 use crate::os::unix_seconds;
@@ -108,5 +108,7 @@ pub(super) fn read(
     answer: &Answer,
     sent: &[&str],
 ) -> Result<Members> {
-    answer::members(asked, answer, |refusal| of_kms(action, refusal), sent)
+    let table = |refusal: &Refusal<'_>| of_kms(action, refusal);
+    let withdraws = |refusal: &Refusal<'_>| withdraws(action, refusal);
+    answer::members(asked, answer, table, withdraws, sent)
 }

@@ -114,7 +114,7 @@ fn one_line<'a>(asked: &Question<'_>, body: &'a [u8]) -> Result<&'a str> {
 /// The credentials of an answer. `token` is what the question carried.
 pub(super) fn of_role(asked: &Question<'_>, answer: &Answer, token: &str) -> Result<Credentials> {
     body(asked, answer)?;
-    let members = answer::members(asked, answer, |_| None, &[token])?;
+    let members = answer::members(asked, answer, |_| None, |_| false, &[token])?;
     match text(&members, "Code") {
         Some("Success") => answer::credentials(asked, &members),
         Some(code) => {

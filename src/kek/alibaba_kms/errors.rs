@@ -95,6 +95,22 @@ fn about_the_key(action: Action, code: &str) -> Known {
     })
 }
 
+/// KMS refuses the key itself, to an identity that it has accepted: disabled, to be deleted, gone, without material, or not for
+/// this identity any more. A key whose instance is away, and an account in debt, are not that.
+pub(super) fn withdraws(action: Action, refusal: &Refusal<'_>) -> bool {
+    let of_the_key = [
+        "Forbidden.KeyNotFound",
+        "Forbidden.KeyVersionNotFound",
+        "Rejected.Disabled",
+        "Rejected.PendingDeletion",
+        "Rejected.PendingImport",
+        "Forbidden.NoPermission",
+        "Forbidden.RAM",
+        "NoPermission",
+    ];
+    action == Action::Decrypt && of_the_key.contains(&refusal.code)
+}
+
 fn about_the_request(action: Action, code: &str) -> Known {
     let refused = code.starts_with("InvalidParameter")
         || code.starts_with("InvalidCiphertext")
@@ -340,5 +356,30 @@ mod tests {
             assert!(hint.contains(words), "{code}: {hint}");
         }
         assert_eq!(of_sts(&refusal("Something.New")), None);
+    }
+
+    #[test]
+    fn only_a_refusal_of_the_key_itself_withdraws_it() {
+        for (code, withdrawn) in [
+            ("Rejected.Disabled", true),
+            ("Rejected.PendingDeletion", true),
+            ("Forbidden.KeyNotFound", true),
+            ("Forbidden.NoPermission", true),
+            ("Rejected.Unavailable", false),
+            ("Forbidden.InDebt", false),
+            ("Rejected.Throttling", false),
+            ("SignatureDoesNotMatch", false),
+            ("InvalidSecurityToken.Expired", false),
+        ] {
+            assert_eq!(
+                withdraws(Action::Decrypt, &refusal(code)),
+                withdrawn,
+                "{code}"
+            );
+            assert!(
+                !withdraws(Action::GenerateDataKey, &refusal(code)),
+                "{code}"
+            );
+        }
     }
 }

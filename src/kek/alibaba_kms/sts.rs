@@ -95,7 +95,7 @@ pub(super) fn question<'a>(endpoint: &'a str, role: &'a str) -> Question<'a> {
 
 /// Reads an answer. `token` is what the question carried.
 pub(super) fn read(asked: &Question<'_>, answer: &Answer, token: &str) -> Result<Credentials> {
-    let members: Members = answer::members(asked, answer, of_sts, &[token])?;
+    let members: Members = answer::members(asked, answer, of_sts, |_| false, &[token])?;
     match members.get("Credentials") {
         Some(Value::Object(members)) => answer::credentials(asked, members),
         _ => Err(asked.odd_answer("no credentials")),

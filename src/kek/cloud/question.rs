@@ -36,10 +36,6 @@ pub(in crate::kek) struct Refusal<'a> {
     pub(in crate::kek) message: &'a str,
 }
 
-/// Tells whether a refusal is one of the key itself, by its service, to an identity that it has accepted: disabled, to be
-/// destroyed, or not for this identity any more.
-pub(in crate::kek) type Withdraws = fn(&Refusal<'_>) -> bool;
-
 /// What a row of a service's table makes of a refusal. KEY in a hint becomes the question's key.
 pub(in crate::kek) type Known = Option<(Kind, &'static str)>;
 
@@ -84,6 +80,28 @@ impl Question<'_> {
             .date()
             .map(|theirs| crate::os::unix_seconds() - theirs);
         self.explain(answer.status(), code, message, table, ahead, sent)
+    }
+
+    /// The same, marked ([`Error::withdrawn`]) where `withdraws` says that it is the key itself that is refused, to an
+    /// identity that was accepted: disabled, destroyed, or not for this one any more.
+    pub(in crate::kek) fn refused_or_withdrawn(
+        &self,
+        answer: &Answer,
+        (code, message): (Option<&str>, Option<&str>),
+        table: impl Fn(&Refusal<'_>) -> Known,
+        withdraws: impl Fn(&Refusal<'_>) -> bool,
+        sent: &[&str],
+    ) -> Error {
+        let withdrawn = withdraws(&Refusal {
+            status: answer.status(),
+            code: code.unwrap_or_default(),
+            message: message.unwrap_or_default(),
+        });
+        let error = self.refused(answer, code, message, table, sent);
+        match withdrawn {
+            true => error.withdrawn(),
+            false => error,
+        }
     }
 
     /// `ahead`: by how many seconds this machine is ahead of the answer's Date.

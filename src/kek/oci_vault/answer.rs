@@ -2,7 +2,7 @@
 //!
 //! Owns what is taken for a token and for a data key. It must never show an answer: tokens and data keys are in it.
 
-use super::errors::{By, Step, known};
+use super::errors::{By, Step, known, withdraws};
 use super::names::is_token;
 use crate::envelope::KEY;
 use crate::error::{Kind, Result};
@@ -32,7 +32,9 @@ pub(super) fn read(
             let text = |name: &str| members.as_ref()?.get(name)?.as_str();
             let message = text("message").map(|said| with_request_id(answer, said));
             let table = |refusal: &Refusal<'_>| known(step, by, refusal);
-            Err(asked.refused(answer, text("code"), message.as_deref(), table, &[secret]))
+            let withdraws = |refusal: &Refusal<'_>| withdraws(step, refusal);
+            let said = (text("code"), message.as_deref());
+            Err(asked.refused_or_withdrawn(answer, said, table, withdraws, &[secret]))
         }
     }
 }

@@ -81,6 +81,19 @@ pub(super) fn known(step: Step, by: By, refusal: &Refusal<'_>) -> Known {
     Some(row)
 }
 
+/// The key itself is refused, to an identity whose signature was accepted: it is disabled, to be deleted, gone, or not for this
+/// identity any more.
+pub(super) fn withdraws(step: Step, refusal: &Refusal<'_>) -> bool {
+    match (refusal.status, refusal.code) {
+        _ if step != Step::Decrypt => false,
+        (409, "LockConflict" | "ExternalServerIncorrectState") => false,
+        (409, code) => !code.is_empty(),
+        (_, "NotAuthorizedOrNotFound" | "RelatedResourceNotAuthorizedOrNotFound") => true,
+        (403, code) => !code.is_empty(),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -253,6 +266,29 @@ mod tests {
                 message: "m",
             };
             assert!(known(Decrypt, User, &refusal).is_none(), "{status}");
+        }
+    }
+
+    #[test]
+    fn only_a_refusal_of_the_key_itself_withdraws_it() {
+        for (step, status, code, withdrawn) in [
+            (Step::Decrypt, 404, "NotAuthorizedOrNotFound", true),
+            (Step::Decrypt, 409, "IncorrectState", true),
+            (Step::Decrypt, 409, "LockConflict", false),
+            (Step::Decrypt, 409, "ExternalServerIncorrectState", false),
+            (Step::Decrypt, 401, "NotAuthenticated", false),
+            (Step::Decrypt, 429, "TooManyRequests", false),
+            (Step::Decrypt, 500, "InternalServerError", false),
+            (Step::Decrypt, 404, "", false),
+            (Step::Login, 404, "NotAuthorizedOrNotFound", false),
+        ] {
+            let message = "";
+            let refusal = Refusal {
+                status,
+                code,
+                message,
+            };
+            assert_eq!(withdraws(step, &refusal), withdrawn, "{status} {code}");
         }
     }
 }

@@ -44,7 +44,8 @@ pub fn run(command: &Command, json: bool) -> Result<()> {
 
 fn of_one(one: &Translated) -> serde_json::Value {
     let left_out = one.left_out.iter();
-    let left_out = left_out.map(|(option, place, why)| json!({ "option": option, "place": place, "why": why }));
+    let left_out = left_out
+        .map(|(option, place, why)| json!({ "option": option, "place": place, "why": why }));
     json!({
         "from": one.from, "configuration": one.written.json(), "my_cnf": one.written.lines(""),
         "left_out": left_out.collect::<Vec<_>>(), "steps": one.steps,
