@@ -10,7 +10,7 @@ use crate::envelope::{FILE_ID, LOCAL_BLOB, WrapKeys, unwrap_local, wrap_local};
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::{Part, Stanza};
 use crate::secret::{SecretBytes, SecretPool, wipe_stack};
-use data_encoding::BASE64;
+use data_encoding::{BASE64, BASE64URL_NOPAD, Encoding};
 
 /// The mechanism's name in stanzas.
 pub(super) const MECHANISM: &str = "data-key+aes-256-gcm";
@@ -34,7 +34,14 @@ pub(super) trait DataKeys {
     fn provider(&self) -> &'static str;
 
     /// What the stanza says beside the data key; it is authenticated with it.
-    fn params(&self) -> Vec<u8>;
+    fn params(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// The same, where it says something of the data key that was made.
+    fn params_of(&self, _: &DataKey) -> Vec<u8> {
+        self.params()
+    }
 
     /// A new data key for the file.
     fn new_data_key(
@@ -72,8 +79,8 @@ pub(super) fn wrap(
         return Err(Error::new(Kind::Internal, "wrap the DEK", why));
     }
     let keys = WrapKeys::derive(pool, &key.plaintext, b"", service.provider())?;
-    let names = (service.provider(), MECHANISM);
-    let mut stanza = Stanza::begin(names, key.key_ref, part.holder, service.params());
+    let (names, params) = ((service.provider(), MECHANISM), service.params_of(&key));
+    let mut stanza = Stanza::begin(names, key.key_ref, part.holder, params);
     stanza.commitment = keys.commitment();
     stanza.blob = wrap_local(&keys, &stanza.associated_data(file_id), part)?;
     stanza.blob.extend_from_slice(&key.ciphertext);
@@ -117,8 +124,17 @@ pub(super) fn unwrap(
 
 /// A data key as JSON has it, in secret memory.
 pub(super) fn to_base64(pool: &SecretPool, key: &[u8]) -> Result<SecretBytes> {
-    let mut text = pool.zeroed(BASE64.encode_len(key.len()))?;
-    BASE64.encode_mut(key, &mut text);
+    encode(pool, &BASE64, key)
+}
+
+/// The same in the alphabet of URLs, without padding (RFC 7515, section 2).
+pub(super) fn to_base64url(pool: &SecretPool, key: &[u8]) -> Result<SecretBytes> {
+    encode(pool, &BASE64URL_NOPAD, key)
+}
+
+fn encode(pool: &SecretPool, encoding: &Encoding, key: &[u8]) -> Result<SecretBytes> {
+    let mut text = pool.zeroed(encoding.encode_len(key.len()))?;
+    encoding.encode_mut(key, &mut text);
     wipe_stack();
     Ok(text)
 }
@@ -126,12 +142,21 @@ pub(super) fn to_base64(pool: &SecretPool, key: &[u8]) -> Result<SecretBytes> {
 /// What a text of JSON stands for, straight into secret memory; `None`: it is no base64. The answer that the text is in is
 /// wiped when it is freed, as all memory is.
 pub(super) fn from_base64(pool: &SecretPool, text: &str) -> Result<Option<SecretBytes>> {
+    decode(pool, &BASE64, text)
+}
+
+/// The same in the alphabet of URLs, without padding.
+pub(super) fn from_base64url(pool: &SecretPool, text: &str) -> Result<Option<SecretBytes>> {
+    decode(pool, &BASE64URL_NOPAD, text)
+}
+
+fn decode(pool: &SecretPool, encoding: &Encoding, text: &str) -> Result<Option<SecretBytes>> {
     let text = text.as_bytes();
-    let Ok(room) = BASE64.decode_len(text.len()) else {
+    let Ok(room) = encoding.decode_len(text.len()) else {
         return Ok(None);
     };
     let mut decoded = pool.zeroed(room)?;
-    let result = BASE64.decode_mut(text, &mut decoded);
+    let result = encoding.decode_mut(text, &mut decoded);
     wipe_stack();
     match result {
         Ok(length) => pool.copy(&decoded[..length]).map(Some),

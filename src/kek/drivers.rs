@@ -12,6 +12,7 @@ pub const DRIVERS: &[&Driver] = &[
     &super::file::DRIVER,
     &super::pkcs11::DRIVER,
     &super::aws_kms::DRIVER,
+    &super::azure_key_vault::DRIVER,
     &super::vault::DRIVER,
     &super::kmip::DRIVER,
     &super::oci_vault::DRIVER,

@@ -11,6 +11,7 @@ pub mod alibaba_kms;
 pub mod answers;
 pub(crate) mod away;
 pub mod aws_kms;
+pub mod azure_key_vault;
 #[allow(dead_code)] // until the first cloud is here
 mod cloud;
 pub mod completing;

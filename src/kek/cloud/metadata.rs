@@ -40,16 +40,17 @@ impl Metadata {
                 base: vendors.into(),
             });
         };
-        match is_metadata(&url) {
-            true => Ok(Metadata {
-                base: url.trim_end_matches('/').into(),
-            }),
-            false => Err(section.no_value(
-                member,
-                &url,
-                "Use http://ADDRESS or http://ADDRESS:PORT of a link-local address, or leave it out: what it gives is a secret, and goes over the wire in clear text.",
-            )),
-        }
+        Metadata::at(&url).ok_or_else(|| section.no_value(
+            member,
+            &url,
+            "Use http://ADDRESS or http://ADDRESS:PORT of a link-local address, or leave it out: what it gives is a secret, and goes over the wire in clear text.",
+        ))
+    }
+
+    /// The one at this URL; `None`: it may not be one.
+    pub(in crate::kek) fn at(url: &str) -> Option<Metadata> {
+        let base = url.trim_end_matches('/').into();
+        is_metadata(url).then_some(Metadata { base })
     }
 
     /// Its URL without a path.
