@@ -33,6 +33,7 @@ fn main() {
 fn serve(cloud: &str, address: &str, settings: &[&str]) {
     let fake: std::io::Result<Fake> = match cloud {
         "oci" => Fake::listen(clouds::oci::Oci::default(), address),
+        "azure" => Fake::listen(clouds::azure::Azure::default(), address),
         "alibaba" => Fake::listen(clouds::alibaba::Alibaba::default(), address),
         _ => panic!("no cloud has the name {cloud} ({address})"),
     };

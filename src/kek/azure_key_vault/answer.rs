@@ -47,7 +47,16 @@ pub(super) fn read(
                 words.join(" ")
             });
             let table = |refusal: &Refusal<'_>| step.table(refusal);
-            Err(asked.refused(answer, code, message.as_deref(), table, sent))
+            let error = asked.refused(answer, code, message.as_deref(), table, sent);
+            let withdrawn = step.withdraws(&Refusal {
+                status: answer.status(),
+                code: code.unwrap_or_default(),
+                message: message.as_deref().unwrap_or_default(),
+            });
+            Err(match withdrawn {
+                true => error.withdrawn(),
+                false => error,
+            })
         }
     }
 }

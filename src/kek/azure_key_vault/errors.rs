@@ -29,6 +29,17 @@ impl Step {
             Step::Wrap | Step::Unwrap => of_key(self, refusal),
         }
     }
+
+    /// The key itself is refused, to an identity that was accepted: it is disabled, gone, or not for this one any more. From
+    /// where it is asked, and as which tenant, is not that.
+    pub(super) fn withdraws(self, refusal: &Refusal<'_>) -> bool {
+        let said = self == Step::Unwrap && !refusal.code.is_empty();
+        match refusal.status {
+            403 => said && !is_of_network(refusal),
+            404 => said && refusal.code == "KeyNotFound",
+            _ => false,
+        }
+    }
 }
 
 /// A question about the key.
@@ -85,12 +96,7 @@ fn of_key(step: Step, refusal: &Refusal<'_>) -> Known {
         403 if says("expired key") || says("not yet valid") || says("validity period") => {
             (Kind::Denied, TIMES)
         }
-        403 if is(&["ForbiddenByFirewall", "ForbiddenByConnection"])
-            || says("client address")
-            || says("private link") =>
-        {
-            (Kind::Denied, NETWORK)
-        }
+        403 if is_of_network(refusal) => (Kind::Denied, NETWORK),
         403 => (Kind::Denied, ROLE),
         404 => (Kind::NotFound, MISSING),
         409 if says("recover") => (
@@ -108,6 +114,13 @@ fn of_key(step: Step, refusal: &Refusal<'_>) -> Known {
         ),
         _ => return None,
     })
+}
+
+/// The vault's firewall refuses, before anybody looked at the key.
+fn is_of_network(refusal: &Refusal<'_>) -> bool {
+    let codes = ["ForbiddenByFirewall", "ForbiddenByConnection"];
+    let words = ["Client address", "private link"];
+    codes.contains(&refusal.code) || words.iter().any(|words| refusal.message.contains(words))
 }
 
 fn of_identity(refusal: &Refusal<'_>) -> Known {
@@ -217,6 +230,31 @@ mod tests {
             message,
         });
         known.map_or((None, ""), |(kind, hint)| (Some(kind), hint))
+    }
+
+    #[test]
+    fn only_a_refused_key_is_withdrawn() {
+        for (step, status, code, message, withdrawn) in [
+            (Step::Unwrap, 403, "KeyDisabled", "", true),
+            (Step::Unwrap, 403, "ForbiddenByRbac", "", true),
+            (Step::Unwrap, 404, "KeyNotFound", "", true),
+            (Step::Unwrap, 403, "", "", false),
+            (Step::Unwrap, 403, "ForbiddenByFirewall", "", false),
+            (Step::Unwrap, 403, "Forbidden", "Client address is …", false),
+            (Step::Unwrap, 404, "NotFound", "", false),
+            (Step::Unwrap, 401, "Unauthorized", "", false),
+            (Step::Unwrap, 400, "BadParameter", "", false),
+            (Step::Wrap, 403, "KeyDisabled", "", false),
+            (Step::Login, 403, "invalid_client", "", false),
+            (Step::Identity, 404, "x", "", false),
+        ] {
+            let refusal = Refusal {
+                status,
+                code,
+                message,
+            };
+            assert_eq!(step.withdraws(&refusal), withdrawn, "{status} {code}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@
 )]
 
 pub mod alibaba;
+pub mod azure;
 pub mod oci;
 pub mod official;
 
