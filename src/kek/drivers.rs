@@ -15,6 +15,7 @@ pub const DRIVERS: &[&Driver] = &[
     &super::azure_key_vault::DRIVER,
     &super::vault::DRIVER,
     &super::kmip::DRIVER,
+    &super::gcp_kms::DRIVER,
     &super::oci_vault::DRIVER,
     &super::alibaba_kms::DRIVER,
     &super::age::DRIVER,

@@ -19,6 +19,7 @@ mod data_key;
 mod drawing;
 pub mod drivers;
 pub mod file;
+pub mod gcp_kms;
 pub mod keks;
 pub mod kmip;
 mod local;

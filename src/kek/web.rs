@@ -1,4 +1,5 @@
-//! What providers over HTTP have in common: the texts of their sections, and the client that these make.
+//! What providers over HTTP have in common: the texts of their sections, the client that these make, and requests of
+//! texts.
 //!
 //! Owns the sentences about such texts, and what of a service's words is not shown. It must never show a proxy's URL: a
 //! password may be in it. It knows no vendor.
@@ -139,5 +140,37 @@ impl Web {
             true => self.client.send(request, end),
             false => self.client.without_proxy().send(request, end),
         }
+    }
+}
+
+/// A JSON object of texts, in one allocation: what is in it is wiped with it. The names need no escaping.
+pub(super) fn object(fields: &[(&str, &str)]) -> Vec<u8> {
+    // At worst each byte becomes six.
+    let most = |(name, value): &(&str, &str)| name.len() + 6 * value.len() + 6;
+    let mut out = Vec::with_capacity(2 + fields.iter().map(most).sum::<usize>());
+    for (i, (name, value)) in fields.iter().enumerate() {
+        out.extend_from_slice(if i == 0 { b"{\"" } else { b",\"" });
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
+        // Writing a text into memory can't fail.
+        let _ = serde_json::to_writer(&mut out, value);
+    }
+    out.extend_from_slice(if fields.is_empty() { b"{}" } else { b"}" });
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_request_is_json_in_one_allocation() {
+        assert_eq!(object(&[]), b"{}");
+        let value = "a\"b\\c\u{1}ä";
+        let text = object(&[("x", value), ("role", "")]);
+        assert_eq!(text.capacity(), 2 + (1 + 6 * value.len() + 6) + 10);
+        let back: Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(back, json!({"x": value, "role": ""}));
     }
 }

@@ -4,8 +4,6 @@
 //! Owns what no vendor has for itself. It must never know a vendor, never use a proxy for a metadata service, and never
 //! show a token.
 
-#![allow(unused_imports)] // until the first cloud is here
-
 mod form;
 mod metadata;
 mod question;

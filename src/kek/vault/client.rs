@@ -10,7 +10,7 @@ use super::names::is_token;
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::kek::token_file;
-use crate::kek::web::Web;
+use crate::kek::web::{self, Web};
 use crate::net::{Identity, Method, Request};
 use crate::secret::{SecretBytes, SecretPool};
 use crate::secret_source::{self, SecretRef, Warnings};
@@ -147,7 +147,7 @@ impl<'a> Session<'a> {
             .header("content-type", "application/json")
             // Agents can demand it: no form of a browser sends it.
             .header("x-vault-request", "true")
-            .body(object(fields));
+            .body(web::object(fields));
         if let Some(namespace) = &self.config.namespace {
             request = request.header("x-vault-namespace", namespace);
         }
@@ -175,22 +175,6 @@ pub(super) fn read(
     answer::read(asked, status, body, &secrets)
 }
 
-/// A JSON object of texts, in one allocation: what is in it is wiped with it.
-fn object(fields: &Fields<'_>) -> Vec<u8> {
-    // At worst each byte becomes six.
-    let most = |(name, value): &(&str, &str)| name.len() + 6 * value.len() + 6;
-    let mut out = Vec::with_capacity(2 + fields.iter().map(most).sum::<usize>());
-    for (i, (name, value)) in fields.iter().enumerate() {
-        out.extend_from_slice(if i == 0 { b"{\"" } else { b",\"" });
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\":");
-        // Writing a text into memory can't fail.
-        let _ = serde_json::to_writer(&mut out, value);
-    }
-    out.extend_from_slice(if fields.is_empty() { b"{}" } else { b"}" });
-    out
-}
-
 /// A secret of one line that is a token's text.
 fn secret_text(pool: &SecretPool, source: &SecretRef, warnings: &Warnings) -> Result<SecretBytes> {
     let mut told = Vec::new();
@@ -214,21 +198,4 @@ fn no_token(whose: &str) -> Error {
         format!("{whose} holds no token: it has blanks, other characters than ASCII, or too many"),
     )
     .hint("Put the token alone into it. It is not shown, and nothing was sent.")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::Value;
-    use serde_json::json;
-
-    #[test]
-    fn a_request_is_json_in_one_allocation() {
-        assert_eq!(object(&[]), b"{}");
-        let value = "a\"b\\c\u{1}ä";
-        let text = object(&[("x", value), ("role", "")]);
-        assert_eq!(text.capacity(), 2 + (1 + 6 * value.len() + 6) + 10);
-        let back: Value = serde_json::from_slice(&text).unwrap();
-        assert_eq!(back, json!({"x": value, "role": ""}));
-    }
 }
