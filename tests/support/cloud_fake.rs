@@ -32,6 +32,7 @@ fn main() {
 
 fn serve(cloud: &str, address: &str, settings: &[&str]) {
     let fake: std::io::Result<Fake> = match cloud {
+        "google" => Fake::listen(clouds::google::Google::default(), address),
         "oci" => Fake::listen(clouds::oci::Oci::default(), address),
         "azure" => Fake::listen(clouds::azure::Azure::default(), address),
         "alibaba" => Fake::listen(clouds::alibaba::Alibaba::default(), address),

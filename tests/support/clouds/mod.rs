@@ -19,6 +19,7 @@
 
 pub mod alibaba;
 pub mod azure;
+pub mod google;
 pub mod oci;
 pub mod official;
 
