@@ -8,7 +8,7 @@ use super::key::KeyName;
 use super::names::Text;
 use super::options::{NAME, OPTIONS};
 use super::sts::Oidc;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kek::cloud::Metadata;
 use crate::kek::settings::{Driver, KekConfig};
 use crate::kek::web;
@@ -196,16 +196,12 @@ fn auth(section: &Section<'_>, region: Option<&str>) -> Result<Auth> {
 
 fn credentials_file(section: &Section<'_>) -> Result<SecretRef> {
     web::line(section, "credentials_file")?;
-    section
-        .secret("credentials_file")?
-        .ok_or_else(|| lacks(section))
-}
-
-fn lacks(section: &Section<'_>) -> Error {
-    section.mistake(
-        "auth access_key needs credentials_file",
-        format!("{}.", section.to_set("credentials_file")),
-    )
+    section.secret("credentials_file")?.ok_or_else(|| {
+        section.mistake(
+            "auth access_key needs credentials_file",
+            format!("{}.", section.to_set("credentials_file")),
+        )
+    })
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ const LATER: &str =
 const THROTTLED: &str = "The calls of this account are limited. It is tried again while there is time; ask for a higher quota if it stays.";
 const POLICY: &str = "Allow that action on KEY to the RAM role or user, in its RAM policy and, for a key of a KMS instance, in the key's policy (docs/guide/alibaba-kms.md); keyring-ward init prints the least.";
 const ALTERED: &str = "The wrapped data key was changed, or is another file's (the encryption context binds it to this one). Restore the keyring file from a backup. Nothing was changed.";
-const REQUEST: &str = "KMS does not take the request as it is: check key_id, region and endpoint. The key must be a symmetric one (KeySpec Aliyun_AES_256): aliyun kms DescribeKey --KeyId KEY.";
+const REQUEST: &str = "KMS does not take the request as it is: check key_id, region and endpoint. The key must be a symmetric one (KeySpec Aliyun_AES_256 or Aliyun_SM4): aliyun kms DescribeKey --KeyId KEY.";
 
 /// What a code of KMS means in the answer to `action`.
 pub(super) fn of_kms(action: Action, refusal: &Refusal<'_>) -> Known {
