@@ -124,17 +124,11 @@ fn is_of_network(refusal: &Refusal<'_>) -> bool {
 }
 
 fn of_identity(refusal: &Refusal<'_>) -> Known {
-    let says = |words: &str| refusal.message.contains(words);
     Some(match refusal.status {
         // As the SDKs have it: an identity that was given a moment ago, and an update of the service.
         404 | 410 => (
             Kind::Unreachable,
             "The service for identities is not ready: it is tried again while there is time. An identity that was given to the machine a moment ago takes a while.",
-        ),
-        // An app's service tells no resource from no identity, and its own troubles neither.
-        500 if says("identity") || says("scope") => (
-            Kind::Unreachable,
-            "It is tried again while there is time. If it stays, check the app's identity and client_id.",
         ),
         400 => (
             Kind::Denied,
