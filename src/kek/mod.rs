@@ -12,7 +12,6 @@ pub mod answers;
 pub(crate) mod away;
 pub mod aws_kms;
 pub mod azure_key_vault;
-#[allow(dead_code)] // until the first cloud is here
 mod cloud;
 pub mod completing;
 mod data_key;

@@ -47,16 +47,9 @@ pub(super) fn read(
                 words.join(" ")
             });
             let table = |refusal: &Refusal<'_>| step.table(refusal);
-            let error = asked.refused(answer, code, message.as_deref(), table, sent);
-            let withdrawn = step.withdraws(&Refusal {
-                status: answer.status(),
-                code: code.unwrap_or_default(),
-                message: message.as_deref().unwrap_or_default(),
-            });
-            Err(match withdrawn {
-                true => error.withdrawn(),
-                false => error,
-            })
+            let withdraws = |refusal: &Refusal<'_>| step.withdraws(refusal);
+            let said = (code, message.as_deref());
+            Err(asked.refused_or_withdrawn(answer, said, table, withdraws, sent))
         }
     }
 }

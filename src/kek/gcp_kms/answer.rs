@@ -35,16 +35,8 @@ pub(super) fn read(
             let said = members.as_ref().map(errors::said).unwrap_or_default();
             let (code, message) = (said.code.as_deref(), said.message.as_deref());
             let table = |refusal: &Refusal<'_>| errors::explain(step, refusal);
-            let error = asked.refused(answer, code, message, table, sent);
-            let refusal = Refusal {
-                status: answer.status(),
-                code: code.unwrap_or_default(),
-                message: message.unwrap_or_default(),
-            };
-            Err(match errors::withdraws(step, &refusal) {
-                true => error.withdrawn(),
-                false => error,
-            })
+            let withdraws = |refusal: &Refusal<'_>| errors::withdraws(step, refusal);
+            Err(asked.refused_or_withdrawn(answer, (code, message), table, withdraws, sent))
         }
     }
 }
