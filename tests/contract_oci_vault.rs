@@ -227,6 +227,13 @@ fn the_contract_holds_for_a_user_and_for_an_instance() {
         change(&mut bad);
         assert!(!matches!(unwrap(&*kek, &bad), Ok(Some(_))), "change {i}");
     }
+    // What the stanza itself shows costs no request.
+    place.fake.take_calls();
+    let mut bad = stanza;
+    bad.params = vec![1];
+    let what = "a stanza with parameters";
+    not_opened(what, &*kek, &bad, Kind::Tampered, "never writes");
+    assert_eq!(place.fake.take_calls(), [""; 0]);
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn a_signature_that_oci_refuses_is_refused() {
         REFUSED,
         "another key"
     );
-    let changes: [Change; 17] = [
+    let changes: [Change; 18] = [
         ("ten minutes ahead", |s| s.ahead = 600),
         ("ten minutes behind", |s| s.ahead = -600),
         ("another body", |s| {
@@ -178,6 +178,9 @@ fn a_signature_that_oci_refuses_is_refused() {
         }),
         ("the body is not signed", |s| {
             s.lines = "date (request-target) host".into();
+        }),
+        ("other lines are named than are signed", |s| {
+            s.after = |text| *text = text.replacen("headers=\"date ", "headers=\"", 1);
         }),
         ("an unknown fingerprint", |s| {
             s.key_id = s.key_id.replace(&FINGERPRINT[..5], "00:00");
