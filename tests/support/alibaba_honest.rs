@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::Place;
+use super::clouds::alibaba::identities::{claims, oidc_token};
+use super::clouds::alibaba::signed::{authorization, sha256};
 use super::clouds::alibaba::{
     ACCESS_KEY_ID, ACCESS_KEY_SECRET, KEY, OTHER_KEY, PROVIDER_ARN, ROLE, ROLE_ARN, RSA_KEY,
-    authorization, claims, oidc_token, sha256,
 };
 use keyring_ward::deadline::Deadline;
 use keyring_ward::net::{Client, Method, Request};

@@ -3,7 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::clouds::alibaba::{KEY, PROVIDER_ARN, REGION, ROLE, ROLE_ARN, claims, oidc_token};
+use super::clouds::alibaba::identities::{claims, oidc_token};
+use super::clouds::alibaba::{KEY, PROVIDER_ARN, REGION, ROLE, ROLE_ARN};
 use super::{Place, not_opened, opens, refused, wrap, write_secret};
 use keyring_ward::error::Kind;
 use serde_json::{Value, json};

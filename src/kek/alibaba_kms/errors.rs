@@ -89,7 +89,7 @@ fn about_the_key(action: Action, code: &str) -> Known {
         ),
         code if code.starts_with("Forbidden.InDebt") => (
             Kind::Denied,
-            "Pay what the account owes NOW: keys of accounts in debt are deleted after a while.",
+            "Pay what the account owes NOW: KMS may delete what it keeps for accounts in debt.",
         ),
         _ => return None,
     })
