@@ -108,7 +108,7 @@ impl DataKeys for AzureKeyVaultKek {
     /// The version that wrapped, which the reference ends with.
     fn params_of(&self, key: &DataKey) -> Vec<u8> {
         let version = key.key_ref.rsplit('/').next().and_then(names::version);
-        version.unwrap_or_default().to_vec()
+        version.map(Vec::from).unwrap_or_default()
     }
 
     fn new_data_key(
