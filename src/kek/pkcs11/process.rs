@@ -1,4 +1,4 @@
-//! What a process has only one of: loaded modules, and the one call that is in one.
+//! What a process has only one of: loaded modules, the one call that is in one, and refused PINs that no file remembers.
 //!
 //! PKCS#11 state (C_Initialize, logins) belongs to the whole process, so this is process state, too: the
 //! one static beside `src/mysql/` (docs/adr/0005). A module's call can't be interrupted, so each operation
@@ -20,6 +20,8 @@ struct Process {
     modules: Vec<Loaded>,
     /// The operation that is in a module now, or never came back.
     inside: Option<Inside>,
+    /// What could not be written into these files (`pin`).
+    refused_pins: Vec<(PathBuf, String)>,
 }
 
 /// A module in this process. It stays loaded: many modules don't survive being unloaded (docs/adr/0005).
@@ -40,6 +42,7 @@ struct Inside {
 static PROCESS: Mutex<Process> = Mutex::new(Process {
     modules: Vec::new(),
     inside: None,
+    refused_pins: Vec::new(),
 });
 
 fn process() -> MutexGuard<'static, Process> {
@@ -70,6 +73,22 @@ pub(super) fn note_unfinished(path: &Path, unfinished: bool) -> bool {
     let mut process = process();
     let module = process.modules.iter_mut().find(|m| m.path == path);
     module.is_some_and(|m| std::mem::replace(&mut m.unfinished, unfinished))
+}
+
+/// What should stand in the file of refused PINs, and could not be written.
+pub(super) fn refused_pins(path: &Path) -> Option<String> {
+    let process = process();
+    let mut all = process.refused_pins.iter();
+    all.find(|(p, _)| p == path).map(|(_, text)| text.clone())
+}
+
+/// Notes it; `None`: it was written.
+pub(super) fn note_refused_pins(path: &Path, text: Option<String>) {
+    let mut process = process();
+    process.refused_pins.retain(|(p, _)| p != path);
+    let text = text.filter(|text| !text.is_empty());
+    let own = text.map(|text| (path.to_path_buf(), text));
+    process.refused_pins.extend(own);
 }
 
 /// Runs one operation with `module` in a thread of its own, until `deadline` at the longest.

@@ -240,7 +240,7 @@ impl LoggedIn {
         let raw = RawAuthPin::new(Box::new(pin.to_vec()));
         let Err(e) = self.session.login_with_raw(UserType::User, &raw) else {
             self.ours = true;
-            pin::forget(config);
+            pin::forget(config, serial);
             return Ok(());
         };
         let code = errors::code(&e);
