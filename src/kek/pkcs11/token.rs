@@ -218,7 +218,8 @@ impl LoggedIn {
                 return refuse("says that its user PIN is locked");
             }
             if !info.user_pin_initialized() {
-                return refuse("has no user PIN yet");
+                // As CKR_USER_PIN_NOT_INITIALIZED: it was made anew since the keyring was opened.
+                return refuse("has no user PIN yet").map_err(Error::withdrawn);
             }
             // Not worth a try that would count.
             let (min, max) = (info.min_pin_length(), info.max_pin_length());
