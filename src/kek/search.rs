@@ -38,7 +38,8 @@ pub(super) enum Tried {
 /// so that one call is enough where it fits.
 ///
 /// # Errors
-/// One that could not be tried, where none was opened. Most is said by one that is not WrongKek.
+/// One that could not be tried, where none was opened. Most is said by one that leaves it open whether the key would have
+/// fitted: while that one can't be asked, the KEK as a whole has refused nothing (a lease counts on it).
 pub(super) fn search(
     pool: &SecretPool,
     keys: &[Box<dyn Kek>],
@@ -59,8 +60,7 @@ pub(super) fn search(
                 Ok(Unwrapped::NotMine) => {}
                 // What could not be tried says more than what did not fit.
                 Err(e) => {
-                    let better =
-                        |old: &Error| old.kind() == Kind::WrongKek && e.kind() != old.kind();
+                    let better = |old: &Error| weight(&e) > weight(old);
                     if failure.as_ref().is_none_or(better) {
                         failure = Some(e);
                     }
@@ -72,6 +72,15 @@ pub(super) fn search(
         Some(e) => Err(e),
         None if refused => Ok(Tried::Refused),
         None => Ok(Tried::NotMine),
+    }
+}
+
+/// How much is still open where a key gave this error: nothing where it does not fit, little where its use is refused.
+fn weight(e: &Error) -> u8 {
+    match e.kind() {
+        Kind::WrongKek => 0,
+        _ if e.is_withdrawn() => 1,
+        _ => 2,
     }
 }
 
@@ -159,4 +168,73 @@ pub(super) fn no_stanza(kek: &str) -> Error {
 pub(super) fn another_dek(kek: &str) -> Error {
     let why = format!("the stanza for the {kek} holds another DEK than this keyring's");
     Error::new(Kind::Tampered, OP, why).hint("Restore the file from a backup.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::stanza::Part;
+    use std::time::Duration;
+
+    /// A key that gives this error for each stanza.
+    struct Failing(Error);
+
+    impl Kek for Failing {
+        fn describe(&self) -> String {
+            "KEK".into()
+        }
+        fn wrap(
+            &self,
+            _: &SecretPool,
+            _: &[u8; FILE_ID],
+            _: &Part<'_>,
+            _: Deadline,
+        ) -> Result<Stanza> {
+            Err(Error::new(Kind::Internal, "wrap", "not used"))
+        }
+        fn is_mine(&self, _: &Stanza) -> bool {
+            true
+        }
+        fn unwrap(
+            &self,
+            _: &SecretPool,
+            _: &[u8; FILE_ID],
+            _: &Stanza,
+            _: &mut Budget,
+        ) -> Result<Unwrapped> {
+            let e = Error::new(self.0.kind(), OP, "no");
+            Err(match self.0.is_withdrawn() {
+                true => e.withdrawn(),
+                false => e,
+            })
+        }
+        fn probe(&self, _: &SecretPool, _: Deadline) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The new key is disabled, the old one, which wrapped the DEK, can't be asked: nobody has refused.
+    #[test]
+    fn a_key_that_can_not_be_asked_says_more_than_one_that_refuses() {
+        let pool = SecretPool::new();
+        let stanza = Stanza::begin(("p", "m"), "k".into(), None, Vec::new());
+        let of = |kind| Error::new(kind, OP, "no");
+        let refuses = || of(Kind::Denied).withdrawn();
+        let away = || of(Kind::Unreachable);
+        let other = || of(Kind::WrongKek);
+        for (a, b, kind, withdrawn) in [
+            (refuses(), away(), Kind::Unreachable, false),
+            (away(), refuses(), Kind::Unreachable, false),
+            (other(), refuses(), Kind::Denied, true),
+            (refuses(), other(), Kind::Denied, true),
+            (other(), away(), Kind::Unreachable, false),
+            (away(), of(Kind::Denied), Kind::Unreachable, false),
+        ] {
+            let keys: [Box<dyn Kek>; 2] = [Box::new(Failing(a)), Box::new(Failing(b))];
+            let mut budget = Budget::new(Deadline::after(Duration::from_secs(5)));
+            let tried = search(&pool, &keys, &[0; FILE_ID], &[(0, &stanza)], &mut budget);
+            let e = tried.err().unwrap();
+            assert_eq!((e.kind(), e.is_withdrawn()), (kind, withdrawn));
+        }
+    }
 }
