@@ -5,7 +5,7 @@
 
 use super::keks::Keks;
 use super::member::{Answer, Member, Use};
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 use std::collections::BTreeSet;
 
 /// What one KEK said.
@@ -51,12 +51,23 @@ pub struct Voice {
 /// What all KEKs said that a server tries.
 #[derive(Clone, Debug)]
 pub struct Answers {
-    /// Each of them.
+    /// Each of them; none: they could not be asked.
     pub voices: Vec<Voice>,
     threshold: u8,
+    /// Why they could not be asked.
+    unasked: Option<String>,
 }
 
 impl Answers {
+    /// Nobody could be asked, for a reason of this machine.
+    pub fn of_nobody(why: &Error) -> Answers {
+        Answers {
+            voices: Vec::new(),
+            threshold: 1,
+            unasked: Some(why.to_string()),
+        }
+    }
+
     /// Answers of KEKs that each have the whole DEK (`threshold` 1) or a share of their own.
     #[cfg(test)]
     pub(crate) fn of_tests(threshold: u8, said: &[Said]) -> Answers {
@@ -69,6 +80,7 @@ impl Answers {
         Answers {
             voices: said.iter().enumerate().map(voice).collect(),
             threshold,
+            unasked: None,
         }
     }
 
@@ -97,6 +109,7 @@ impl Answers {
     fn reasons(&self, of: impl Fn(&Voice) -> bool) -> String {
         let said = self.voices.iter().filter(|v| of(v));
         let said = said.map(|v| format!("the KEK '{}': {}", v.name, v.why));
+        let said = said.chain(self.unasked.clone());
         said.collect::<Vec<_>>().join(" ")
     }
 }
@@ -129,6 +142,7 @@ impl Keks {
         Answers {
             voices: self.tried().map(voice).collect(),
             threshold: self.threshold,
+            unasked: None,
         }
     }
 }

@@ -123,30 +123,21 @@ impl Watch {
         }
     }
 
+    /// There is nothing yet that the KEKs could be asked about: the lease begins anew.
+    pub fn has_nothing(&mut self, at: Instant) -> State {
+        *self = Watch::new(self.lease, at);
+        self.begun()
+    }
+
     /// Takes what was said in the check that was due `at`.
     pub fn take(&mut self, at: Instant, answers: &Answers) -> Outcome {
-        for voice in &answers.voices {
-            match voice.said {
-                Said::Opened => drop(self.refusing.remove(&voice.name)),
-                Said::Refused => drop(self.refusing.insert(voice.name.clone())),
-                Said::Nothing => {}
-            }
-        }
         let opened = answers.suffice(|v| v.said == Said::Opened);
         if opened {
             self.good = at;
         }
-        self.short = match answers.suffice(|v| !self.refusing.contains(&v.name)) {
-            true => None,
-            false => self.short.or(Some(at)),
-        };
-        if let Some(since) = self.short {
-            let until = since + self.lease.length;
-            // What was refused long ago is not enough: it is said again now.
-            let is_said_now = !answers.suffice(|v| v.said != Said::Refused);
-            if at >= until && is_said_now {
-                return Outcome::Revoke(Cause::Refusal);
-            }
+        // Where nobody could be asked, all stays as it was.
+        if !answers.voices.is_empty() && self.is_refused(at, answers) {
+            return Outcome::Revoke(Cause::Refusal);
         }
         let grace = self.lease.grace.map(|grace| self.good + grace);
         if grace.is_some_and(|end| at >= end) {
@@ -159,6 +150,25 @@ impl Watch {
             None if opened => self.begun(),
             None => State::Away { until: grace },
         })
+    }
+
+    /// Takes who refuses, and who does so no more; true: it has been so for a whole lease, and is said again now.
+    fn is_refused(&mut self, at: Instant, answers: &Answers) -> bool {
+        for voice in &answers.voices {
+            match voice.said {
+                Said::Opened => drop(self.refusing.remove(&voice.name)),
+                Said::Refused => drop(self.refusing.insert(voice.name.clone())),
+                Said::Nothing => {}
+            }
+        }
+        self.short = match answers.suffice(|v| !self.refusing.contains(&v.name)) {
+            true => None,
+            false => self.short.or(Some(at)),
+        };
+        // What was refused long ago is not enough.
+        let is_said_now = !answers.suffice(|v| v.said != Said::Refused);
+        let is_over = |since| at >= since + self.lease.length;
+        is_said_now && self.short.is_some_and(is_over)
     }
 }
 
@@ -236,6 +246,46 @@ mod tests {
         let (first, second): (&[Said], &[Said]) = (&[R, N], &[N, R]);
         let turns = [first, second, first, second, first, second];
         assert_eq!(revoked(None, 1, &turns), None, "never both at once");
+    }
+
+    #[test]
+    fn who_could_not_be_asked_has_said_nothing() {
+        use crate::error::{Error, Kind};
+        let nobody = Answers::of_nobody(&Error::new(Kind::Internal, "ask", "a defect"));
+        let begin = Instant::now();
+        let at = |i: u32| begin + i * Duration::from_secs(10);
+        let mut watch = Watch::new(lease(Some(60)), begin);
+        for i in 1..6 {
+            let away = State::Away { until: Some(at(6)) };
+            assert_eq!(watch.take(at(i), &nobody), Outcome::Serves(away));
+        }
+        assert_eq!(watch.take(at(6), &nobody), Outcome::Revoke(Cause::Grace));
+        // A refusal stays one meanwhile, and is not confirmed.
+        let mut watch = Watch::new(lease(None), begin);
+        let refused = Outcome::Serves(State::Refused { until: at(4) });
+        assert_eq!(watch.take(at(1), &Answers::of_tests(1, &[R])), refused);
+        for i in 2..9 {
+            assert_eq!(watch.take(at(i), &nobody), refused);
+        }
+        assert_eq!(
+            watch.take(at(9), &Answers::of_tests(1, &[R])),
+            Outcome::Revoke(Cause::Refusal)
+        );
+    }
+
+    #[test]
+    fn the_grace_of_a_keyring_begins_with_it() {
+        let begin = Instant::now();
+        let at = |i: u32| begin + i * Duration::from_secs(10);
+        let mut watch = Watch::new(lease(Some(60)), begin);
+        let valid = State::Valid { until: at(103) };
+        assert_eq!(watch.has_nothing(at(100)), valid);
+        // It was made meanwhile, and the first time that its KEK is asked it is away.
+        let away = State::Away {
+            until: Some(at(106)),
+        };
+        let answers = Answers::of_tests(1, &[N]);
+        assert_eq!(watch.take(at(101), &answers), Outcome::Serves(away));
     }
 
     #[test]

@@ -108,18 +108,12 @@ impl<H: Host> Lifecycle<H> {
             return true;
         }
         self.lease.ending.store(false, Ordering::Release);
-        match os::thread::begin("kw-lease", || self.keep_watching()) {
-            Ok(thread) => {
-                let thread = Arc::new(thread.thread().clone());
-                self.lease.thread.store(Some(thread));
-            }
-            Err(e) => {
-                self.lease.running.store(false, Ordering::Release);
-                let e = Error::io("watch the lease", "no thread could be started", e)
-                    .hint("Nobody asks the KEKs, so that a refusal has no effect. Give mysqld more threads (TasksMax, ulimit -u), and reload the keyring.");
-                self.host.log(Severity::Error, &e.to_string());
-                self.remember_error(&e);
-            }
+        if let Err(e) = os::thread::begin("kw-lease", || self.keep_watching()) {
+            self.lease.running.store(false, Ordering::Release);
+            let e = Error::io("watch the lease", "no thread could be started", e)
+                .hint("Nobody asks the KEKs, so that a refusal has no effect. Give mysqld more threads (TasksMax, ulimit -u), and reload the keyring.");
+            self.host.log(Severity::Error, &e.to_string());
+            self.remember_error(&e);
         }
         true
     }
@@ -137,6 +131,9 @@ impl<H: Host> Lifecycle<H> {
     }
 
     fn keep_watching(&'static self) {
+        // Before it looks whether it is over: who says so afterwards wakes it.
+        let own = Arc::new(std::thread::current());
+        self.lease.thread.store(Some(own));
         // What it does with a keyring is caught by itself; beyond that nothing is to panic.
         let _ = self.caught("watch the lease", || {
             self.watch();
@@ -167,12 +164,14 @@ impl<H: Host> Lifecycle<H> {
                 if is_over() {
                     break;
                 }
-                let Some(answers) = self.ask_keks() else {
-                    continue;
-                };
+                let answers = self.ask_keks(is_over);
                 if is_over() {
                     break;
                 }
+                let Some(answers) = answers else {
+                    self.put_lease_state(watch.has_nothing(due));
+                    continue;
+                };
                 match watch.take(due, &answers) {
                     Outcome::Serves(state) => self.tell_lease(state, &answers, lease),
                     Outcome::Revoke(cause) => self.revoke(epoch, cause, &answers, lease),
@@ -181,20 +180,23 @@ impl<H: Host> Lifecycle<H> {
         }
     }
 
-    /// What the KEKs say; `None`: there is nothing to ask them about, or no way to.
-    fn ask_keks(&self) -> Option<Answers> {
+    /// What the KEKs say; `None`: there is nothing yet to ask them about. `is_over`: nobody wants to know any more.
+    fn ask_keks(&self, is_over: impl Fn() -> bool) -> Option<Answers> {
         let asked = self.caught("ask the KEKs", || {
             let keyring = self.keyring()?;
             let current: &crate::keyring::Keyring = &keyring;
             let answers = self.host.go_on(|| current.ask_keks());
-            self.log_warnings(current);
+            if !is_over() {
+                self.log_warnings(current);
+            }
             answers
         });
+        if is_over() {
+            return None;
+        }
         self.count_keys();
-        asked.unwrap_or_else(|e| {
-            self.host.log(Severity::Error, &e.to_string());
-            None
-        })
+        // That it is so is told when the state changes.
+        asked.unwrap_or_else(|e| Some(Answers::of_nobody(&e)))
     }
 
     /// Logs what has changed.

@@ -20,6 +20,7 @@ use std::sync::atomic::AtomicU8;
 const OPENS: u8 = 0;
 const REFUSES: u8 = 1;
 const IS_AWAY: u8 = 2;
+const PANICS: u8 = 3;
 
 /// What the KEK does, and how often it was asked to open.
 #[derive(Debug, Default)]
@@ -80,6 +81,7 @@ impl Kek for SwitchedKek {
         match self.1.does.load(Ordering::Acquire) {
             REFUSES => Err(Error::new(Kind::Denied, "decrypt", "it is disabled").withdrawn()),
             IS_AWAY => Err(Error::new(Kind::Unreachable, "decrypt", "it is away")),
+            PANICS => panic!("on purpose"),
             _ => self.0.unwrap(pool, file_id, stanza, budget),
         }
     }
@@ -98,6 +100,16 @@ struct Leased {
 
 impl Leased {
     fn new(lease: Option<Lease>) -> Leased {
+        let leased = Leased::without_keys(lease);
+        let made = leased
+            .of
+            .write(|keyring| keyring.generate(b"k", b"", b"AES", 32));
+        made.unwrap();
+        leased
+    }
+
+    /// There is no keyring yet.
+    fn without_keys(lease: Option<Lease>) -> Leased {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("kek");
         std::fs::write(&file, [9; 32]).unwrap();
@@ -124,10 +136,6 @@ impl Leased {
             _dir: dir,
         };
         leased.load().unwrap();
-        let made = leased
-            .of
-            .write(|keyring| keyring.generate(b"k", b"", b"AES", 32));
-        made.unwrap();
         leased
     }
 
@@ -234,6 +242,33 @@ fn an_outage_takes_it_away_after_the_grace_that_is_written_out() {
     life.wait_for_state("revoked");
     assert!(!life.serves());
     assert_eq!(life.of.host.ended.load(Ordering::Acquire), 0);
+}
+
+/// A check that fails in this process is heard as nothing, and the status says so.
+#[test]
+fn a_check_that_fails_is_no_answer() {
+    crate::panics::be_silent();
+    let life = Leased::new(short(Some(Duration::from_millis(300))));
+    life.of.tend();
+    life.wait_for_state("valid");
+    life.set(PANICS);
+    life.wait_for_state("away");
+    life.wait_for_state("revoked");
+    let e = life.of.fetch(b"k", b"").err().unwrap().to_string();
+    assert!(e.contains("a defect in Keyring Ward"), "{e}");
+}
+
+/// The grace of a keyring that somebody makes later does not run before it is there.
+#[test]
+fn a_keyring_that_is_not_there_yet_has_a_lease_that_begins_anew() {
+    let grace = Duration::from_millis(300);
+    let life = Leased::without_keys(short(Some(grace)));
+    life.of.tend();
+    life.wait_for_state("valid");
+    let until = || life.of.lease().0.until().unwrap();
+    let first = until();
+    life.wait_for("checks", || until() > first + grace);
+    assert_eq!((life.state(), life.asked()), ("valid", 0));
 }
 
 #[test]
