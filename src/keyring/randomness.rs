@@ -96,8 +96,13 @@ impl Keyring {
         let drawn = keks.draw(&self.pool, MOST_RANDOM, deadline);
         let mut reserve = self.randomness.reserve();
         match drawn {
-            Ok(bytes) => {
-                (reserve.bytes, reserve.failed) = (bytes, None);
+            Ok(Some(bytes)) => {
+                (reserve.bytes, reserve.failed) = (Some(bytes), None);
+                Ok(())
+            }
+            // Nobody has asked for this source, and it has no generator: not each write is to ask it again.
+            Ok(None) => {
+                reserve.failed = Some(Instant::now());
                 Ok(())
             }
             Err(e) => {
