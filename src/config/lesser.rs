@@ -17,6 +17,14 @@ const FREE: [&str; 4] = ["path", "region", "start_timeout", "timeout"];
 /// Which KEKs there are and how many of them are needed, beside the sections of backends.
 const OF_A_LIST: [&str; 2] = ["keks", "threshold"];
 
+/// Where keys come from. In a provider's section the first one is an older name of the same.
+const OF_RANDOM: [&str; 2] = ["random", "random_keys"];
+
+/// The administrator's `named` says by its older name what `lesser` would take back.
+fn is_older_name(named: &OptionSpec, lesser: &OptionSpec) -> bool {
+    OF_RANDOM.contains(&lesser.name) && matches!(named.json, (Some(_), "random"))
+}
+
 /// The option belongs to a backend's section or to a list of KEKs: it says which KEK, where it is, with which credentials,
 /// or that others are enough.
 fn is_of_a_kek(option: &OptionSpec) -> bool {
@@ -57,6 +65,14 @@ pub(super) fn refuse_weaker(global: &Layer, local: &Layer) -> Result<()> {
             Some(named) if !is_harmless(option, named, lesser) => {
                 return Err(refused(&shown(option), &origins.0, &origins.1));
             }
+            None if OF_RANDOM.contains(&option.name) => {
+                let mut named = OPTIONS.iter().zip(&global.values);
+                let older = named.find(|(o, value)| is_older_name(o, option) && value.is_some());
+                let listed = global.keks.iter().any(|kek| kek.given("random").is_some());
+                if older.is_some() || listed {
+                    return Err(refused(&shown(option), &origins.0, &origins.1));
+                }
+            }
             None if is_of_a_kek(option) => {
                 if let Some((of_kek, _)) = kek {
                     return Err(adds(option, of_kek, &origins.0, &origins.1));
@@ -96,11 +112,12 @@ pub(super) fn refuse_weaker_line(all: &[Line], line: &Line) -> Result<()> {
             false => Err(refused(&line.name, &named.origin, &line.origin)),
         };
     }
-    let of_kek = |l: &Line| {
-        find_option(|o| o.name == l.name)
-            .map(|i| &OPTIONS[i])
-            .filter(|o| is_of_a_kek(o))
-    };
+    let of = |l: &Line| find_option(|o| o.name == l.name).map(|i| &OPTIONS[i]);
+    let is_older = |l: &&Line| of(l).is_some_and(|o| is_older_name(o, option));
+    if let Some(older) = roots.clone().find(is_older) {
+        return Err(refused(&line.name, &older.origin, &line.origin));
+    }
+    let of_kek = |l: &Line| of(l).filter(|o| is_of_a_kek(o));
     match roots.find_map(|l| Some((of_kek(l)?, &l.origin))) {
         Some((kek, origin)) if is_of_a_kek(option) => Err(adds(option, kek, origin, &line.origin)),
         _ => Ok(()),
@@ -225,6 +242,29 @@ mod tests {
         )
         .unwrap();
         assert!(refuse_weaker(&global, &layer("'/local'", &[("backend", "pkcs11")])).is_err());
+    }
+
+    #[test]
+    fn an_older_name_of_random_is_not_taken_back_by_the_newer() {
+        let line = |name: &str, value: &str, from_root| Line {
+            name: name.into(),
+            loose: false,
+            value: Some(value.into()),
+            origin: format!("{value}.cnf:1"),
+            from_root,
+        };
+        for (older, value) in [("pkcs11_random", "token"), ("aws_kms_random", "aws_kms")] {
+            let global = layer("'/global'", &[(older, value)]);
+            for lesser in [("random", "system"), ("random_keys", "false")] {
+                let e = refuse_weaker(&global, &layer("'/local'", &[lesser])).unwrap_err();
+                assert!(e.to_string().contains("named already"), "{e}");
+                let roots = [line(older, value, true)];
+                let lesser = line(lesser.0, lesser.1, false);
+                assert!(refuse_weaker_line(&roots, &lesser).is_err());
+            }
+        }
+        let global = layer("'/global'", &[("pkcs11_module", "/m")]);
+        refuse_weaker(&global, &layer("'/local'", &[("random", "hardware")])).unwrap();
     }
 
     #[test]
