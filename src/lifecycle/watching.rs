@@ -11,8 +11,8 @@ use crate::error::{Error, Kind};
 use crate::kek::answers::Answers;
 use crate::os;
 use arc_swap::ArcSwapOption;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -155,7 +155,7 @@ impl<H: Host> Lifecycle<H> {
             let is_over = || is_ending() || control.epoch.load(Ordering::Acquire) != epoch;
             let mut due = Instant::now();
             let mut watch = Watch::new(lease, due);
-            self.put_lease_state(watch.begun());
+            self.put_state_of(epoch, watch.begun());
             while !is_over() {
                 due = (due + watch.pause()).max(Instant::now());
                 while !is_over() && Instant::now() < due {
@@ -169,11 +169,11 @@ impl<H: Host> Lifecycle<H> {
                     break;
                 }
                 let Some(answers) = answers else {
-                    self.put_lease_state(watch.has_nothing(due));
+                    self.put_state_of(epoch, watch.has_nothing(due));
                     continue;
                 };
                 match watch.take(due, &answers) {
-                    Outcome::Serves(state) => self.tell_lease(state, &answers, lease),
+                    Outcome::Serves(state) => self.tell_lease(epoch, state, &answers, lease),
                     Outcome::Revoke(cause) => self.revoke(epoch, cause, &answers, lease),
                 }
             }
@@ -199,11 +199,26 @@ impl<H: Host> Lifecycle<H> {
         asked.unwrap_or_else(|e| Some(Answers::of_nobody(&e)))
     }
 
+    /// The keyring of this epoch is still the one that serves, and stays it until the guard is dropped.
+    fn hold(&self, epoch: u64) -> Option<MutexGuard<'_, ()>> {
+        let no_reload = lock(&self.reloading);
+        (self.lease.epoch.load(Ordering::Acquire) == epoch).then_some(no_reload)
+    }
+
+    /// Puts the state of the keyring that was watched; false: a reload has put another one since, which stays.
+    fn put_state_of(&self, epoch: u64, state: State) -> bool {
+        let held = self.hold(epoch);
+        if held.is_some() {
+            self.put_lease_state(state);
+        }
+        held.is_some()
+    }
+
     /// Logs what has changed.
-    fn tell_lease(&self, state: State, answers: &Answers, lease: Lease) {
+    fn tell_lease(&self, epoch: u64, state: State, answers: &Answers, lease: Lease) {
         let before = self.lease.state();
-        self.put_lease_state(state);
-        if std::mem::discriminant(&before) == std::mem::discriminant(&state) {
+        let is_put = self.put_state_of(epoch, state);
+        if !is_put || std::mem::discriminant(&before) == std::mem::discriminant(&state) {
             return;
         }
         let sentence = match state {
@@ -231,10 +246,9 @@ impl<H: Host> Lifecycle<H> {
 
     /// Takes the keyring away, if it is still the one that was asked about.
     fn revoke(&self, epoch: u64, cause: Cause, answers: &Answers, lease: Lease) {
-        let _no_reload = lock(&self.reloading);
-        if self.lease.epoch.load(Ordering::Acquire) != epoch {
+        let Some(_no_reload) = self.hold(epoch) else {
             return;
-        }
+        };
         let why = match cause {
             Cause::Refusal => format!(
                 "it was taken out of service, because for a whole lease ({} s) so many KEKs refused that the others could not open it: {}",
