@@ -105,7 +105,7 @@ pub(super) fn absolute_path(section: &Section<'_>, member: &str) -> Result<Optio
 /// The client of one operation.
 pub(super) struct Web {
     pub(super) client: Client,
-    /// The configuration names a proxy.
+    /// The configuration names a proxy on this machine: what is asked by plain http may go through it.
     through: bool,
 }
 
@@ -125,12 +125,13 @@ impl Web {
         })?;
         Ok(Web {
             client,
-            through: proxy.is_some(),
+            through: proxy.is_some_and(is_here),
         })
     }
 
-    /// Sends a request. Plain http is for this machine alone (`net::check_endpoint`): a proxy of the environment, which
-    /// nobody has named for it, would read the keys.
+    /// Sends a request. Plain http is for this machine alone (`net::check_endpoint`): a proxy elsewhere would read keys and
+    /// tokens, and so would one of the environment, which nobody has named for it. [`check_way`] says so of addresses that
+    /// are configured; others come from the environment or from a file.
     pub(super) fn send(
         &self,
         request: &Request,
@@ -162,7 +163,36 @@ pub(super) fn object(fields: &[(&str, &str)]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Method;
     use serde_json::{Value, json};
+    use std::net::TcpListener;
+
+    /// Whether somebody has connected to it.
+    fn is_asked(listener: &TcpListener) -> bool {
+        listener.set_nonblocking(true).unwrap();
+        listener.accept().is_ok()
+    }
+
+    #[test]
+    fn only_a_proxy_on_this_machine_reads_plain_http() {
+        // A name of this machine that is_here does not know stands for another one.
+        for (name, through) in [("127.0.0.1", true), ("127.1", false)] {
+            let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+            let (service, proxy) = (listen(), listen());
+            let port = |of: &TcpListener| of.local_addr().unwrap().port();
+            let named = format!("http://{name}:{}", port(&proxy));
+            let web = Web::new(None, None, Some(&named), Duration::from_secs(5)).unwrap();
+            let url = format!("http://127.0.0.1:{}/token", port(&service));
+            let request = Request::new(Method::Post, url).body("HIDDEN");
+            let end = Deadline::after(Duration::from_millis(300));
+            assert!(web.send(&request, end).is_err(), "nobody answers");
+            assert_eq!(
+                (is_asked(&proxy), is_asked(&service)),
+                (through, !through),
+                "{named}"
+            );
+        }
+    }
 
     #[test]
     fn a_request_is_json_in_one_allocation() {
