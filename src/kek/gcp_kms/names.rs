@@ -44,17 +44,32 @@ pub(super) fn is_googles(url: &str, service: &str, here: bool) -> bool {
     let Some(host) = host(&bare).filter(|_| url.len() <= MAX_NAME && url.bytes().all(fits)) else {
         return false;
     };
-    let names = |label: &str| {
-        let rest = label.strip_prefix(service).or(label.strip_suffix(service));
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-') || rest.ends_with('-'))
-    };
     match scheme {
         "https" => {
             let labels = host.strip_suffix(DOMAIN).filter(|_| host == authority);
-            labels.is_some_and(|labels| labels.split('.').any(names))
+            labels.is_some_and(|labels| is_of_service(labels, service))
         }
         "http" => here && is_here(&bare),
         _ => false,
+    }
+}
+
+/// Whether `labels`, what stands before the domain, are a service's: its name alone, with a location before it or behind it
+/// (`rep`), or with an endpoint's of Private Service Connect (`p`). Elsewhere below the domain the first label may be a
+/// customer's: BUCKET.storage.googleapis.com.
+fn is_of_service(labels: &str, service: &str) -> bool {
+    let (first, rest) = labels.split_once('.').unwrap_or((labels, ""));
+    let is_label = |text: &str| !text.is_empty() && !text.contains('.');
+    match rest {
+        "" => {
+            let location = first.strip_suffix(service);
+            first == service || location.is_some_and(|l| l.len() > 1 && l.ends_with('-'))
+        }
+        "p" => {
+            let name = first.strip_prefix(service);
+            name.is_some_and(|name| name.len() > 1 && name.starts_with('-'))
+        }
+        rest => first == service && rest.strip_suffix(".rep").is_some_and(is_label),
     }
 }
 
@@ -81,6 +96,13 @@ mod tests {
             "https://googleapis.com/v1/token",
             "https://storage.googleapis.com/sts",
             "https://stsx.googleapis.com/v1/token",
+            "https://-sts.googleapis.com/v1/token",
+            "https://sts-.p.googleapis.com/v1/token",
+            "https://sts.storage.googleapis.com/v1/token",
+            "https://sts-db.storage.googleapis.com/v1/token",
+            "https://db-sts.storage.googleapis.com/v1/token",
+            "https://bucket.sts.rep.googleapis.com/v1/token",
+            "https://sts.a.b.rep.googleapis.com/v1/token",
             "https://a@sts.googleapis.com/v1/token",
             "https://sts.googleapis.com@example.org/v1/token",
             "https://sts.googleapis.com:8443/v1/token",
