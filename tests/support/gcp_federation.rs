@@ -5,6 +5,7 @@
 
 use super::clouds::google::jwt::{public_key, sign};
 use super::clouds::google::{ACCOUNT_FILE, AUDIENCE, ISSUER, SUBJECT};
+use super::clouds::value;
 use super::{EXCHANGE, IMPERSONATE, Place, call, not_opened, opens, refused, wrap, write_secret};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use data_encoding::BASE64;
@@ -92,6 +93,12 @@ fn a_federated_identity_logs_in_with_two_requests_or_three() {
         place.fake.take_calls(),
         [EXCHANGE, IMPERSONATE, &call("decrypt")]
     );
+    // What the federated identity gets for that is good for IAM and nothing else.
+    let seen = place.seen.lock().unwrap();
+    let mut exchanges = seen.iter().filter(|request| request.path == "/v1/token");
+    let form = exchanges.next_back().unwrap().form();
+    assert_eq!(value(&form, "scope"), "https://www.googleapis.com/auth/iam");
+    drop(seen);
     // What may be without the account may be too much with it, and the other way round.
     place.fake.set("deny", "impersonate");
     not_opened(

@@ -7,7 +7,7 @@ use super::answer;
 use super::client::Client;
 use super::errors::Step;
 use super::external::{External, OP, TYPE, account};
-use super::names::{SCOPE, SCOPE_OF_ALL, is_word};
+use super::names::{SCOPE, SCOPE_OF_IAM, is_word};
 use crate::error::{Error, Kind, Result};
 use crate::kek::cloud::{Question, form};
 use crate::kek::token_file;
@@ -54,7 +54,7 @@ fn exchange(client: &Client<'_>, external: &External, subject: &str) -> Result<Z
     };
     let scope = match external.impersonation_url {
         None => SCOPE,
-        Some(_) => SCOPE_OF_ALL,
+        Some(_) => SCOPE_OF_IAM,
     };
     let body = form(&[
         (

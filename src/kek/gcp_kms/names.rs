@@ -7,8 +7,9 @@ use crate::net::{host, is_here, split_url};
 
 /// What a token is for: nothing but Cloud KMS.
 pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/cloudkms";
-/// What a token of a federated identity is for that gets another one of IAM, which takes no narrower.
-pub(super) const SCOPE_OF_ALL: &str = "https://www.googleapis.com/auth/cloud-platform";
+/// What a token of a federated identity is for that gets another one of IAM: nothing but IAM, as Google's own clients ask
+/// for it.
+pub(super) const SCOPE_OF_IAM: &str = "https://www.googleapis.com/auth/iam";
 /// The domain of Google's APIs.
 const DOMAIN: &str = ".googleapis.com";
 /// Longest token in bytes, as Google documents it for the longest of its own (those of the security token service).
