@@ -34,15 +34,13 @@ pub(super) fn authorization(request: &Signed<'_>, credentials: &Credentials) -> 
     headers.sort_unstable();
     let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
     let names = names.join(";");
-    let mut canonical = Zeroizing::new(format!("{}\n/\n{}\n", request.method, request.query));
+    let mut parts = vec![request.method, "\n/\n", request.query, "\n"];
     for (name, value) in &headers {
-        for part in [name, ":", value.trim(), "\n"] {
-            canonical.push_str(part);
-        }
+        parts.extend([*name, ":", value.trim(), "\n"]);
     }
-    for part in ["\n", &names, "\n", request.body_hash] {
-        canonical.push_str(part);
-    }
+    parts.extend(["\n", &names, "\n", request.body_hash]);
+    // One allocation, which is wiped.
+    let canonical = Zeroizing::new(parts.concat());
     let text = format!("{ALGORITHM}\n{}", body_hash(canonical.as_bytes()));
     let signature = mac(credentials.access_key_secret().as_bytes(), &text);
     wipe_stack();

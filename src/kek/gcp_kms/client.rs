@@ -41,7 +41,7 @@ impl<'a> Client<'a> {
     ) -> Result<Members> {
         let request = Request::new(Method::Post, url)
             .header("content-type", "application/json")
-            .header("authorization", format!("Bearer {token}"))
+            .header("authorization", ["Bearer ", token].concat())
             .body(body);
         let sent: Vec<&str> = sent.iter().copied().chain([token]).collect();
         self.send(asked, step, &request, &sent)

@@ -35,7 +35,7 @@ impl Signer {
     /// With the key that the token was given for.
     pub(super) fn of_token(token: &str, key: RsaKey) -> Signer {
         Signer {
-            key_id: Zeroizing::new(format!("ST${token}")),
+            key_id: Zeroizing::new(["ST$", token].concat()),
             key,
             of_token: true,
         }
@@ -75,12 +75,17 @@ impl Signer {
     fn authorization(&self, lines: &[(&'static str, String)]) -> Result<String> {
         let signature = self.key.sign(signing_string(lines).as_bytes())?;
         let names: Vec<&str> = lines.iter().map(|(name, _)| *name).collect();
-        Ok(format!(
-            "Signature version=\"1\",keyId=\"{}\",algorithm=\"rsa-sha256\",headers=\"{}\",signature=\"{}\"",
-            *self.key_id,
-            names.join(" "),
-            BASE64.encode(&signature)
-        ))
+        // One allocation: a token may be in it.
+        Ok([
+            "Signature version=\"1\",keyId=\"",
+            &self.key_id,
+            "\",algorithm=\"rsa-sha256\",headers=\"",
+            &names.join(" "),
+            "\",signature=\"",
+            &BASE64.encode(&signature),
+            "\"",
+        ]
+        .concat())
     }
 }
 
