@@ -66,7 +66,10 @@ impl Asking<'_> {
                     authority.as_deref(),
                     token_file.as_deref(),
                 )?;
-                let named = "federated_token_file of \"azure_key_vault\"";
+                let named = match token_file {
+                    Some(_) => "federated_token_file of \"azure_key_vault\"",
+                    None => "AZURE_FEDERATED_TOKEN_FILE in the environment",
+                };
                 let assertion = token_file::read(&pod.token_file, named)?;
                 let usual = || self.config.resource.authority.into();
                 let application = Application {
