@@ -107,6 +107,8 @@ pub(super) fn withdraws(step: Step, refusal: &Refusal<'_>) -> bool {
         "BILLING_DISABLED",
         "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
         "VPC_SERVICE_CONTROLS",
+        "CONSUMER_SUSPENDED",
+        "CONSUMER_INVALID",
     ];
     match (step, refusal.status) {
         (Step::Decrypt, 403) => {
