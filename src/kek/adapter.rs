@@ -14,19 +14,20 @@ use crate::os::wire::Wire;
 use crate::secret::{SecretBytes, SecretPool};
 use std::sync::{Mutex, PoisonError};
 
-/// A remote KEK with retries and counters.
-pub struct Adapter<K> {
-    kek: K,
+/// A remote KEK with retries and counters. One type for all providers: it waits for networks, and no copy of its code for
+/// each would be any quicker.
+pub struct Adapter {
+    kek: Box<dyn Kek>,
     contact: Mutex<Contact>,
     /// What the provider said in a child.
     warnings: Mutex<Vec<String>>,
 }
 
-impl<K: Kek> Adapter<K> {
+impl Adapter {
     /// Puts the adapter around a provider.
-    pub fn new(kek: K) -> Adapter<K> {
+    pub fn new(kek: impl Kek + 'static) -> Adapter {
         Adapter {
-            kek,
+            kek: Box::new(kek),
             contact: Mutex::new(Contact::default()),
             warnings: Mutex::default(),
         }
@@ -105,7 +106,7 @@ fn give_up(error: Error, attempts: u32, deadline: Deadline) -> Error {
     ))
 }
 
-impl<K: Kek> Kek for Adapter<K> {
+impl Kek for Adapter {
     fn describe(&self) -> String {
         self.kek.describe()
     }
@@ -181,6 +182,7 @@ impl<K: Kek> Kek for Adapter<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::{Duration, Instant};
 
@@ -188,7 +190,7 @@ mod tests {
     struct Flaky {
         kind: Kind,
         failures: u32,
-        calls: AtomicU32,
+        calls: Arc<AtomicU32>,
     }
 
     impl Kek for Flaky {
@@ -248,13 +250,14 @@ mod tests {
     }
 
     fn probe(kind: Kind, failures: u32, total: Duration) -> (Result<()>, u32, Contact) {
+        let calls = Arc::new(AtomicU32::new(0));
         let adapter = Adapter::new(Flaky {
             kind,
             failures,
-            calls: AtomicU32::new(0),
+            calls: calls.clone(),
         });
         let result = adapter.probe(&SecretPool::new(), Deadline::after(total));
-        let calls = adapter.kek.calls.load(Ordering::Relaxed);
+        let calls = calls.load(Ordering::Relaxed);
         (result, calls, adapter.contact().unwrap())
     }
 

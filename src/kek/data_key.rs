@@ -67,7 +67,7 @@ pub(super) trait DataKeys {
 
 /// Wraps a part under a new data key.
 pub(super) fn wrap(
-    service: &impl DataKeys,
+    service: &dyn DataKeys,
     pool: &SecretPool,
     file_id: &[u8; FILE_ID],
     part: &Part<'_>,
@@ -89,7 +89,7 @@ pub(super) fn wrap(
 
 /// Unwraps what [`wrap`] wrapped, for a stanza of the service's provider.
 pub(super) fn unwrap(
-    service: &impl DataKeys,
+    service: &dyn DataKeys,
     pool: &SecretPool,
     file_id: &[u8; FILE_ID],
     stanza: &Stanza,
