@@ -340,7 +340,7 @@ kms_put() {
 # The fakes of the clouds' key services, in the box.
 fakes_put() {
   (cd "$REPO" && cargo build --locked -q --example cloud_fake)
-  box_put "$REPO" target/debug/examples/cloud_fake
+  box_put "$REPO" target/debug/examples/cloud_fake tests/support/clouds/google/account.json
 }
 
 # Enough for the files of several boxes and for the compiler beside them.

@@ -47,4 +47,4 @@ cloud_my_cnf() {
   cloud_do "$1" cloud_options | sed "s/^/$2/"
 }
 # The requests since the last call of this, in one line.
-cloud_calls() { $FAKES calls "$(cloud_at "$1")" | tr '\n' ';'; }
+cloud_calls() { $FAKES calls "$(cloud_at "$1")" | sed '/^$/d' | paste -sd';'; }
