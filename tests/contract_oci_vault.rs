@@ -122,6 +122,14 @@ fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(4))
 }
 
+/// What may pass is tried until the end, anything else is told at once: on a busy machine after a while.
+fn until_told(kind: Kind) -> Deadline {
+    match kind {
+        Kind::Unreachable => soon(),
+        _ => later(),
+    }
+}
+
 /// Enough for a login of an instance on a busy machine.
 fn later() -> Deadline {
     Deadline::after(Duration::from_secs(30))
@@ -160,7 +168,8 @@ fn told(what: &str, e: &Error, begin: Instant) {
 /// The error of a wrap: its kind is `kind`, and its sentence has the words.
 fn refused(what: &str, kek: &dyn Kek, kind: Kind, words: &str) -> String {
     let begin = Instant::now();
-    let e = kek.wrap(&SecretPool::new(), &FILE, &Part::whole(&DEK), soon());
+    let end = until_told(kind);
+    let e = kek.wrap(&SecretPool::new(), &FILE, &Part::whole(&DEK), end);
     let e = e.map(drop).unwrap_err();
     told(what, &e, begin);
     assert_eq!(e.kind(), kind, "{what}: {e}");
@@ -171,7 +180,8 @@ fn refused(what: &str, kek: &dyn Kek, kind: Kind, words: &str) -> String {
 /// The same of an unwrap.
 fn not_opened(what: &str, kek: &dyn Kek, stanza: &Stanza, kind: Kind, words: &str) -> String {
     let begin = Instant::now();
-    let e = unwrap(kek, stanza).map(drop).unwrap_err();
+    let e = unwrap_until(kek, &FILE, stanza, until_told(kind));
+    let e = e.map(drop).unwrap_err();
     told(what, &e, begin);
     assert_eq!(e.kind(), kind, "{what}: {e}");
     assert!(e.to_string().contains(words), "{what}: {words}: {e}");
