@@ -216,6 +216,7 @@ fn answer_to(question: Question, refuses: bool, key: [u8; 32]) -> Value<'static>
         (Question::Vault(Step::Encrypt), _) => {
             data("ciphertext", Value::Text(vec![Piece::Text("vault:v1:"), Piece::Bytes(b"abc")]))
         }
+        (Question::Vault(Step::Random), _) => data("random_bytes", key()),
         (Question::Vault(_), _) => data("plaintext", key()),
         (Question::Aws(Asked::AssumeRole), true) => {
             let error = object([("Code", text("AccessDenied")), ("Message", text("no"))]);
@@ -385,10 +386,11 @@ enum Question {
     Aws(Asked),
 }
 
-const QUESTIONS: [Question; 11] = [
+const QUESTIONS: [Question; 12] = [
     Question::Vault(Step::Login),
     Question::Vault(Step::Encrypt),
     Question::Vault(Step::Decrypt),
+    Question::Vault(Step::Random),
     Question::Vault(Step::Revoke),
     Question::Aws(Asked::GenerateDataKey),
     Question::Aws(Asked::Decrypt),
@@ -439,6 +441,7 @@ fn carried(step: Step) -> (&'static str, &'static [(&'static str, &'static str)]
         Step::Login => ("", &[("role_id", "r"), ("secret_id", SECRET)]),
         Step::Encrypt => (TOKEN, &[("plaintext", PLAINTEXT), ("associated_data", "eA==")]),
         Step::Decrypt => (TOKEN, &[("ciphertext", "vault:v1:AAAA"), ("associated_data", "eA==")]),
+        Step::Random => (TOKEN, &[("bytes", "32"), ("format", "base64")]),
         Step::Revoke => (TOKEN, &[]),
     }
 }
