@@ -139,9 +139,13 @@ impl<H: Host> Lifecycle<H> {
             );
         }
         self.last_errors.forget();
+        let is_asked_for = !keyring.config().keks.random.by_default;
         drop(self.keyring.swap(Some(Arc::new(keyring))));
         self.lease_changed();
-        self.ask_for_random();
+        // A server that makes no key, and was told nothing of randomness, asks no token for any.
+        if is_asked_for {
+            self.ask_for_random();
+        }
         self.count_keys();
     }
 
