@@ -10,7 +10,8 @@ declare -A BACKENDS=([google]=gcp_kms [azure]=azure_key_vault [alibaba]=alibaba_
 cloud=${1:-}
 [ -n "$cloud" ] && [ -n "${BACKENDS[$cloud]:-}" ] && [ $# = 1 ] || wrong_usage
 . "scripts/real-cloud/$cloud.sh"
-options=$(real_options)
+# Without what it needs: its own first comment, which has all of it.
+options=$(real_options) || { sed -n '/^#/!q; s/^#* \{0,1\}//p' "scripts/real-cloud/$cloud.sh" >&2; exit 2; }
 is_built || build_library
 tool=target/release/keyring-ward
 folder=$(mktemp -d)
