@@ -35,12 +35,14 @@ struct Renamed {
 enum Becomes {
     /// Ours of this name, with the same value.
     Ours(&'static str),
+    /// Ours of this name, a URL: there a host stands without `https://`.
+    Url(&'static str),
     /// The place of its keys: our file goes into the same folder.
     Place,
     /// Nothing, and why: a full sentence. The value may be a secret.
     Nothing(&'static str),
 }
-use Becomes::{Nothing, Ours, Place};
+use Becomes::{Nothing, Ours, Place, Url};
 
 const fn option(name: &'static str, becomes: Becomes) -> Renamed {
     Renamed { name, becomes }
@@ -78,7 +80,7 @@ const KEYRINGS: &[Keyring] = &[
             option("key_fingerprint", Ours("oci_vault_fingerprint")),
             option("key_file", Ours("oci_vault_private_key_file")),
             option("master_key", Ours("oci_vault_key_ocid")),
-            option("encryption_endpoint", Ours("oci_vault_crypto_endpoint")),
+            option("encryption_endpoint", Url("oci_vault_crypto_endpoint")),
             option("ca_certificate", Ours("oci_vault_ca_file")),
             option("compartment", Nothing(IN_OUR_FILE)),
             option(
@@ -177,6 +179,8 @@ fn translate_one(keyring: &'static Keyring, lines: &[Line]) -> Option<Translated
         let value = line.value.as_deref().unwrap_or_default();
         match option.becomes {
             Ours(name) => values.push((name, value.into())),
+            Url(name) if value.contains("://") => values.push((name, value.into())),
+            Url(name) => values.push((name, format!("https://{value}"))),
             Place => {
                 let parent = Path::new(value).parent().map(|p| p.display().to_string());
                 folder = parent.filter(|p| p.starts_with('/')).unwrap_or(folder);
@@ -316,8 +320,8 @@ mod tests {
         let oci = of(
             "[mysqld]\nplugin-load-add=keyring_oci.so\nkeyring_oci_user=ocid1.user.oc1...\nkeyring_oci_tenancy=ocid1.tenancy.oc1...\n\
                       keyring_oci_compartment=ocid1.compartment.oc1...\nkeyring_oci_virtual_vault=ocid1.vault.oc1...\n\
-                      keyring_oci_master_key=ocid1.key.oc1...\nkeyring_oci_encryption_endpoint=https://xxx.kms.region.oraclecloud.com\n\
-                      keyring_oci_management_endpoint=https://m\nkeyring_oci_vaults_endpoint=https://v\nkeyring_oci_secrets_endpoint=https://s\n",
+                      keyring_oci_master_key=ocid1.key.oc1...\nkeyring_oci_encryption_endpoint=xxx.kms.region.oraclecloud.com\n\
+                      keyring_oci_management_endpoint=m\nkeyring_oci_vaults_endpoint=v\nkeyring_oci_secrets_endpoint=s\n",
         );
         let oci = oci.unwrap().remove(0);
         let written = lines(&oci);
@@ -333,6 +337,12 @@ mod tests {
         assert!(
             told.contains("Set oci_vault_private_key_file") && told.contains("not whole"),
             "{told}"
+        );
+        let with_scheme = of("[mysqld]\nkeyring_oci_encryption_endpoint=https://x\n").unwrap();
+        let written = lines(&with_scheme[0]);
+        assert!(
+            written.contains(&"oci_vault_crypto_endpoint=https://x".to_string()),
+            "{written:?}"
         );
     }
 
