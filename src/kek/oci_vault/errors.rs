@@ -42,6 +42,7 @@ pub(super) fn about_the_key(config: &OciVaultConfig, step: Step) -> Question<'_>
 }
 
 const ABSENT: &str = "OCI gives the same answer for what is not there and for what is not allowed. Check key_ocid, and crypto_endpoint: region and vault of that key. Then the policy (docs/guide/oci-vault.md): Allow dynamic-group NAME to use keys in compartment NAME where target.key.id = 'KEY', and that the instance is in that dynamic group.";
+const ABSENT_FOR_USER: &str = "OCI gives the same answer for what is not there and for what is not allowed. Check key_ocid, and crypto_endpoint: region and vault of that key. Then the policy (docs/guide/oci-vault.md): Allow group NAME to use keys in compartment NAME where target.key.id = 'KEY', and that the user is in that group.";
 const STATE: &str = "The key or its vault is disabled, or it is to be deleted. If it is to be deleted, cancel that NOW: oci kms management key cancel-deletion --key-id KEY --endpoint (the vault's management endpoint). If it is disabled: oci kms management key enable, with the same arguments. Then reload the keyring (docs/reference/tool.md).";
 const OTHER_KEY: &str = "Either another key wrapped the DEK, or the keyring file was changed or its header is another file's: OCI gives the same answer for all of them. Check key_ocid and crypto_endpoint first; then restore the file from a backup. Nothing was changed.";
 const WRONG_USER_KEY: &str = "OCI does not accept the user's signature: check tenancy_ocid, user_ocid, fingerprint and private_key_file (oci iam user api-key list shows what OCI knows), whether the user is blocked, and the clock of this machine, which may be five minutes off.";
@@ -67,7 +68,10 @@ pub(super) fn known(step: Step, by: By, refusal: &Refusal<'_>) -> Known {
         | (402 | 403, _)
             if step != Step::Login =>
         {
-            (Kind::Denied, ABSENT)
+            match by {
+                By::Instance => (Kind::Denied, ABSENT),
+                By::User => (Kind::Denied, ABSENT_FOR_USER),
+            }
         }
         (409, "LockConflict") => (Kind::Unreachable, LATER),
         (409, "ExternalServerIncorrectState") => (Kind::Unreachable, AWAY),
