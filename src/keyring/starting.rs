@@ -5,7 +5,7 @@
 //! one is left; it must never repeat what reached a KEK and was refused.
 
 use super::{Environment, Keyring};
-use crate::config::Config;
+use crate::config::{Config, NamedKek};
 use crate::deadline::{Backoff, Deadline};
 use crate::error::{Error, Kind, Result};
 use crate::os::identity;
@@ -97,9 +97,11 @@ pub(super) fn or_not_mounted(error: Error, config: &Config, environment: &Enviro
         && absent_secret(config).is_some()
         && config.path.exists()
     {
-        return error.hint(
-            "Restore it from the copy that is kept apart, or mount its volume. A new one can't open this keyring. Nothing was changed.",
-        );
+        return error.hint(if is_login(config) {
+            "Restore it, mount its volume, or put a new one of the same identity there: it is no key, but what this machine logs in with. Nothing was changed."
+        } else {
+            "Restore it from the copy that is kept apart, or mount its volume. A new one can't open this keyring. Nothing was changed."
+        });
     }
     let denied = matches!(error.kind(), Kind::Permission | Kind::ReadOnly);
     let marked = environment
@@ -133,6 +135,12 @@ pub(super) fn or_not_mounted(error: Error, config: &Config, environment: &Enviro
         marker::path_in(dir).display(),
     );
     Error::new(Kind::NotFound, "open the keyring file", why).hint(hint)
+}
+
+/// The secrets are what a service or token accepts this machine by, and no part of the KEKs themselves.
+fn is_login(config: &Config) -> bool {
+    let mut keys = config.keks.tried().flat_map(NamedKek::keys);
+    keys.all(|key| key.can_refuse())
 }
 
 /// A secret that is named, and is not there.
