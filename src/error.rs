@@ -223,9 +223,11 @@ impl Error {
     /// What could not be done and why: one sentence without number, kind and hint.
     pub fn message(&self) -> String {
         let e = &self.0;
+        // A context may end with the sentences of another error.
+        let context = e.context.strip_suffix('.').unwrap_or(&e.context);
         match &e.source {
-            Some(source) => format!("Could not {}: {}: {source}.", e.op, e.context),
-            None => format!("Could not {}: {}.", e.op, e.context),
+            Some(source) => format!("Could not {}: {context}: {source}.", e.op),
+            None => format!("Could not {}: {context}.", e.op),
         }
     }
 
@@ -267,6 +269,19 @@ impl StdError for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_context_that_ends_with_a_sentence_gets_no_second_full_stop() {
+        let e = Error::new(
+            Kind::Denied,
+            "keep the keyring",
+            "the KEK refused. Enable it.",
+        );
+        assert_eq!(
+            e.message(),
+            "Could not keep the keyring: the KEK refused. Enable it."
+        );
+    }
 
     #[test]
     fn message_carries_number_kind_context_and_hint() {

@@ -224,12 +224,12 @@ impl<H: Host> Lifecycle<H> {
         let sentence = match state {
             State::Refused { .. } => format!(
                 "KEKs of the keyring refuse their use, and the others could not open it. Unless that ends, the keyring is taken out of \
-                 service in {} s (lease). {}",
+                 service in {} s (lease): {}",
                 lease.length.as_secs(),
                 answers.refusals()
             ),
             State::Away { .. } => format!(
-                "Too few KEKs of the keyring can be asked whether they would still open it. It serves on{}. {}",
+                "Too few KEKs of the keyring can be asked whether they would still open it. It serves on{}: {}",
                 match lease.grace {
                     Some(grace) => format!(", for {} s (grace)", grace.as_secs()),
                     None => String::new(),
