@@ -40,6 +40,8 @@ fn random(general: &Section<'_>, keks: &KekList) -> Result<Random> {
             let own = own.unwrap_or_default();
             Random {
                 keys: keys.unwrap_or(own.keys),
+                // Who writes random_keys=true asks for it: a generator that is missing is told then.
+                by_default: own.by_default && keys != Some(true),
                 ..own
             }
         }
@@ -415,6 +417,14 @@ mod tests {
             .random;
         assert_eq!((random.source, random.by_default), (Source::Kek, false));
         assert!(of(&[("pkcs11_storage", "token")]).keks.random.keys);
+        // A token is the default, but who writes random_keys=true asks for it.
+        for (said, keys, by_default) in [("true", true, false), ("false", false, true)] {
+            let random = of(&[("random_keys", said)]).keks.random;
+            assert_eq!(
+                (random.source, random.keys, random.by_default),
+                (Source::Kek, keys, by_default)
+            );
+        }
         let short = layer(&[&token[..], &[("lease", "30"), ("grace", "20")]].concat());
         assert!(
             short
