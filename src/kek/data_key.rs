@@ -4,9 +4,9 @@
 //! Owns the stanza of every provider that wraps so, and its checks. It must never send the part anywhere, never keep a
 //! data key beyond the call, and never ask the service for what the stanza itself shows to be another's.
 
-use super::{Unwrapped, local};
+use super::{Budget, Kek, Unwrapped, local};
 use crate::deadline::Deadline;
-use crate::envelope::{FILE_ID, LOCAL_BLOB, WrapKeys, unwrap_local, wrap_local};
+use crate::envelope::{FILE_ID, KEY, LOCAL_BLOB, WrapKeys, unwrap_local, wrap_local};
 use crate::error::{Error, Kind, Result};
 use crate::format::stanza::{Part, Stanza};
 use crate::secret::{SecretBytes, SecretPool, wipe_stack};
@@ -63,6 +63,75 @@ pub(super) trait DataKeys {
         ciphertext: &[u8],
         deadline: Deadline,
     ) -> Result<SecretBytes>;
+}
+
+/// A service that is a KEK by its data keys alone. What is not described here is as [`Kek`] says.
+pub(super) trait KeyService: DataKeys + Send + Sync {
+    /// [`Kek::describe`].
+    fn describe(&self) -> String;
+
+    /// [`Kek::has_generator`].
+    fn has_generator(&self) -> bool {
+        false
+    }
+
+    /// [`Kek::random`].
+    fn random(&self, _: &SecretPool, _length: usize, _: Deadline) -> Result<SecretBytes> {
+        Err(super::no_generator(&self.describe()))
+    }
+
+    /// [`Kek::take_warnings`].
+    fn take_warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+impl<T: KeyService> Kek for T {
+    fn describe(&self) -> String {
+        KeyService::describe(self)
+    }
+
+    fn wrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        part: &Part<'_>,
+        deadline: Deadline,
+    ) -> Result<Stanza> {
+        wrap(self, pool, file_id, part, deadline)
+    }
+
+    fn is_mine(&self, stanza: &Stanza) -> bool {
+        stanza.provider == self.provider()
+    }
+
+    fn unwrap(
+        &self,
+        pool: &SecretPool,
+        file_id: &[u8; FILE_ID],
+        stanza: &Stanza,
+        budget: &mut Budget,
+    ) -> Result<Unwrapped> {
+        unwrap(self, pool, file_id, stanza, budget.deadline())
+    }
+
+    fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()> {
+        // What the first write will need, without a trace: the data key is thrown away.
+        let part = Part::whole(&[0; KEY]);
+        wrap(self, pool, &[0; FILE_ID], &part, deadline).map(drop)
+    }
+
+    fn has_generator(&self) -> bool {
+        KeyService::has_generator(self)
+    }
+
+    fn random(&self, pool: &SecretPool, length: usize, deadline: Deadline) -> Result<SecretBytes> {
+        KeyService::random(self, pool, length, deadline)
+    }
+
+    fn take_warnings(&self) -> Vec<String> {
+        KeyService::take_warnings(self)
+    }
 }
 
 /// Wraps a part under a new data key.
@@ -167,7 +236,6 @@ fn decode(pool: &SecretPool, encoding: &Encoding, text: &str) -> Result<Option<S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::KEY;
     use std::cell::Cell;
     use std::time::Duration;
 

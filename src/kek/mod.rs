@@ -162,9 +162,7 @@ pub trait Kek: Send + Sync {
         _length: usize,
         _deadline: Deadline,
     ) -> Result<SecretBytes> {
-        let why = format!("the {} has no random generator", self.describe());
-        Err(Error::new(Kind::Config, "get random bytes of a KEK", why)
-            .hint("Take random=kek out, or name a KEK that has one (docs/guide/randomness.md)."))
+        Err(no_generator(&self.describe()))
     }
 
     /// It can unwrap here what it has wrapped. One that wraps for a public key whose secret is kept elsewhere can't: it is
@@ -182,6 +180,13 @@ pub trait Kek: Send + Sync {
     fn take_warnings(&self) -> Vec<String> {
         Vec::new()
     }
+}
+
+/// The KEK that is described so has no generator.
+fn no_generator(kek: &str) -> Error {
+    let why = format!("the {kek} has no random generator");
+    Error::new(Kind::Config, "get random bytes of a KEK", why)
+        .hint("Take random=kek out, or name a KEK that has one (docs/guide/randomness.md).")
 }
 
 /// What the stanzas of one file may cost together in memory × passes of Argon2id: a crafted file

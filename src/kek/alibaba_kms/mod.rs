@@ -25,12 +25,11 @@ pub mod trial;
 pub use config::{AlibabaKmsConfig, DRIVER};
 
 use super::cloud::Question;
-use super::data_key::{self, DataKey, DataKeys};
-use super::{Budget, Kek, Unwrapped};
+use super::data_key::{DataKey, DataKeys, KeyService};
 use crate::deadline::Deadline;
-use crate::envelope::{FILE_ID, KEY};
+use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
-use crate::format::stanza::{Part, Stanza};
+use crate::format::stanza::Stanza;
 use crate::secret::{SecretBytes, SecretPool};
 use crate::secret_source::Warnings;
 use crate::text::{clean, hex};
@@ -200,40 +199,10 @@ impl DataKeys for AlibabaKmsKek {
     }
 }
 
-impl Kek for AlibabaKmsKek {
+impl KeyService for AlibabaKmsKek {
     fn describe(&self) -> String {
         let (key, endpoint) = (&self.config.key, &self.config.endpoint);
         format!("Alibaba Cloud KMS key '{key}' ({endpoint})")
-    }
-
-    fn wrap(
-        &self,
-        pool: &SecretPool,
-        file_id: &[u8; FILE_ID],
-        part: &Part<'_>,
-        deadline: Deadline,
-    ) -> Result<Stanza> {
-        data_key::wrap(self, pool, file_id, part, deadline)
-    }
-
-    fn is_mine(&self, stanza: &Stanza) -> bool {
-        stanza.provider == options::NAME
-    }
-
-    fn unwrap(
-        &self,
-        pool: &SecretPool,
-        file_id: &[u8; FILE_ID],
-        stanza: &Stanza,
-        budget: &mut Budget,
-    ) -> Result<Unwrapped> {
-        data_key::unwrap(self, pool, file_id, stanza, budget.deadline())
-    }
-
-    fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()> {
-        // What the first write will need, without a trace: the data key is thrown away.
-        self.wrap(pool, &[0; FILE_ID], &Part::whole(&[0; KEY]), deadline)
-            .map(drop)
     }
 
     fn take_warnings(&self) -> Vec<String> {

@@ -27,12 +27,11 @@ pub mod trial;
 pub use config::{AwsKmsConfig, DRIVER};
 pub use key::KmsKey;
 
-use super::data_key::{self, DataKey, DataKeys, MAX_CIPHERTEXT};
-use super::{Budget, Kek, Unwrapped};
+use super::data_key::{self, DataKey, DataKeys, KeyService, MAX_CIPHERTEXT};
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY};
 use crate::error::{Error, Kind, Result};
-use crate::format::stanza::{Part, Stanza};
+use crate::format::stanza::Stanza;
 use crate::secret::{SecretBytes, SecretPool};
 use client::Session;
 use data_encoding::BASE64;
@@ -189,43 +188,13 @@ impl DataKeys for AwsKmsKek {
     }
 }
 
-impl Kek for AwsKmsKek {
+impl KeyService for AwsKmsKek {
     fn describe(&self) -> String {
         format!(
             "AWS KMS key '{}' ({})",
             self.config.key,
             self.config.place()
         )
-    }
-
-    fn wrap(
-        &self,
-        pool: &SecretPool,
-        file_id: &[u8; FILE_ID],
-        part: &Part<'_>,
-        deadline: Deadline,
-    ) -> Result<Stanza> {
-        data_key::wrap(self, pool, file_id, part, deadline)
-    }
-
-    fn is_mine(&self, stanza: &Stanza) -> bool {
-        stanza.provider == PROVIDER
-    }
-
-    fn unwrap(
-        &self,
-        pool: &SecretPool,
-        file_id: &[u8; FILE_ID],
-        stanza: &Stanza,
-        budget: &mut Budget,
-    ) -> Result<Unwrapped> {
-        data_key::unwrap(self, pool, file_id, stanza, budget.deadline())
-    }
-
-    fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()> {
-        // What the first write will need, without a trace: the data key is thrown away.
-        self.wrap(pool, &[0; FILE_ID], &Part::whole(&[0; KEY]), deadline)
-            .map(drop)
     }
 
     fn has_generator(&self) -> bool {

@@ -19,12 +19,11 @@ pub mod trial;
 pub use config::{DRIVER, Login, VaultConfig};
 pub use errors::Step;
 
-use super::data_key::{self, DataKey, DataKeys};
-use super::{Budget, Kek, Unwrapped};
+use super::data_key::{self, DataKey, DataKeys, KeyService};
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, KEY};
 use crate::error::{Error, Kind, Result};
-use crate::format::stanza::{Part, Stanza};
+use crate::format::stanza::Stanza;
 use crate::secret::{SecretBytes, SecretPool};
 use crate::secret_source::Warnings;
 use crate::text::{clean, hex};
@@ -161,43 +160,13 @@ impl DataKeys for VaultKek {
     }
 }
 
-impl Kek for VaultKek {
+impl KeyService for VaultKek {
     fn describe(&self) -> String {
         format!(
             "Vault key '{}' ({})",
             self.config.key_path(),
             self.config.address
         )
-    }
-
-    fn wrap(
-        &self,
-        pool: &SecretPool,
-        file_id: &[u8; FILE_ID],
-        part: &Part<'_>,
-        deadline: Deadline,
-    ) -> Result<Stanza> {
-        data_key::wrap(self, pool, file_id, part, deadline)
-    }
-
-    fn is_mine(&self, stanza: &Stanza) -> bool {
-        stanza.provider == options::NAME
-    }
-
-    fn unwrap(
-        &self,
-        pool: &SecretPool,
-        file_id: &[u8; FILE_ID],
-        stanza: &Stanza,
-        budget: &mut Budget,
-    ) -> Result<Unwrapped> {
-        data_key::unwrap(self, pool, file_id, stanza, budget.deadline())
-    }
-
-    fn probe(&self, pool: &SecretPool, deadline: Deadline) -> Result<()> {
-        // What the first write will need, without a trace: the data key is thrown away.
-        self.wrap(pool, &[0; FILE_ID], &Part::whole(&[0; KEY]), deadline)
-            .map(drop)
     }
 
     fn has_generator(&self) -> bool {
