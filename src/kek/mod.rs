@@ -9,6 +9,7 @@ pub(crate) mod adapter;
 pub mod age;
 pub mod alibaba_kms;
 pub mod answers;
+mod auth;
 pub(crate) mod away;
 pub mod aws_kms;
 pub mod azure_key_vault;

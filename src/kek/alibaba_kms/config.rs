@@ -9,6 +9,7 @@ use super::names::Text;
 use super::options::{NAME, OPTIONS};
 use super::sts::Oidc;
 use crate::error::Result;
+use crate::kek::auth::Chosen;
 use crate::kek::cloud::Metadata;
 use crate::kek::settings::{Driver, KekConfig};
 use crate::kek::web;
@@ -64,29 +65,29 @@ pub(super) enum Auth {
     AccessKey(SecretRef),
 }
 
-/// The words of the option `auth`.
+/// Whose access key it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
+enum Way {
     EcsRamRole,
     Oidc,
     AccessKey,
 }
 
-const WORDS: [(&str, Word); 3] = [
-    ("ecs_ram_role", Word::EcsRamRole),
-    ("oidc", Word::Oidc),
-    ("access_key", Word::AccessKey),
+const WORDS: [(&str, Way); 3] = [
+    ("ecs_ram_role", Way::EcsRamRole),
+    ("oidc", Way::Oidc),
+    ("access_key", Way::AccessKey),
 ];
 
-/// Which word each member is for.
-const MEMBERS: [(&str, Word); 7] = [
-    ("role_name", Word::EcsRamRole),
-    ("metadata_url", Word::EcsRamRole),
-    ("role_arn", Word::Oidc),
-    ("oidc_provider_arn", Word::Oidc),
-    ("oidc_token_file", Word::Oidc),
-    ("sts_endpoint", Word::Oidc),
-    ("credentials_file", Word::AccessKey),
+/// Which way each member is for.
+const MEMBERS: [(&str, &[Way]); 7] = [
+    ("role_name", &[Way::EcsRamRole]),
+    ("metadata_url", &[Way::EcsRamRole]),
+    ("role_arn", &[Way::Oidc]),
+    ("oidc_provider_arn", &[Way::Oidc]),
+    ("oidc_token_file", &[Way::Oidc]),
+    ("sts_endpoint", &[Way::Oidc]),
+    ("credentials_file", &[Way::AccessKey]),
 ];
 
 fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
@@ -166,41 +167,20 @@ fn endpoint(
     }
 }
 
-/// What is given for another way is a mistake.
 fn auth(section: &Section<'_>, region: Option<&str>) -> Result<Auth> {
-    let words = WORDS.map(|(text, word)| (text, (text, word)));
-    let chosen = section.choice("auth", &words, "Use ecs_ram_role, oidc or access_key.")?;
-    let (text, word) = chosen.unwrap_or(WORDS[0]);
-    for (member, of) in MEMBERS {
-        if section.given(member).is_some() && of != word {
-            return Err(section.mistake(
-                format!("{member} is given, but auth is {text}"),
-                "Set auth to the way that needs it, or leave it out.",
-            ));
-        }
-    }
-    Ok(match word {
-        Word::EcsRamRole => Auth::EcsRamRole {
+    let chosen = Chosen::read(section, &WORDS, &MEMBERS)?;
+    Ok(match chosen.way {
+        Way::EcsRamRole => Auth::EcsRamRole {
             role: named(section, "role_name", Text::RoleName)?,
             metadata: Metadata::read(section, "metadata_url", ecs::ADDRESS)?,
         },
-        Word::Oidc => Auth::Oidc(Oidc {
+        Way::Oidc => Auth::Oidc(Oidc {
             role_arn: named(section, "role_arn", Text::RoleArn)?,
             provider_arn: named(section, "oidc_provider_arn", Text::ProviderArn)?,
             token_file: web::absolute_path(section, "oidc_token_file")?,
             endpoint: endpoint(section, "sts_endpoint", "sts", region)?,
         }),
-        Word::AccessKey => Auth::AccessKey(credentials_file(section)?),
-    })
-}
-
-fn credentials_file(section: &Section<'_>) -> Result<SecretRef> {
-    web::line(section, "credentials_file")?;
-    section.secret("credentials_file")?.ok_or_else(|| {
-        section.mistake(
-            "auth access_key needs credentials_file",
-            format!("{}.", section.to_set("credentials_file")),
-        )
+        Way::AccessKey => Auth::AccessKey(chosen.secret("credentials_file")?),
     })
 }
 

@@ -6,7 +6,8 @@
 
 use super::names::{self, Resource, VERSION};
 use super::options::{NAME, OPTIONS};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::kek::auth::Chosen;
 use crate::kek::cloud::Metadata;
 use crate::kek::settings::{Driver, KekConfig};
 use crate::kek::web;
@@ -121,9 +122,9 @@ pub(super) struct Application {
     pub(super) client_id: String,
 }
 
-/// The words of the option `auth`.
+/// Whose token it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Auth {
+enum Way {
     Machine,
     AppService,
     Workload,
@@ -131,33 +132,27 @@ enum Auth {
     Secret,
 }
 
-const WORDS: [(&str, Auth); 5] = [
-    ("managed_identity", Auth::Machine),
-    ("app_service", Auth::AppService),
-    ("workload_identity", Auth::Workload),
-    ("certificate", Auth::Certificate),
-    ("secret", Auth::Secret),
+const WORDS: [(&str, Way); 5] = [
+    ("managed_identity", Way::Machine),
+    ("app_service", Way::AppService),
+    ("workload_identity", Way::Workload),
+    ("certificate", Way::Certificate),
+    ("secret", Way::Secret),
 ];
 
 /// Which ways each member is for.
-const MEMBERS: [(&str, &[Auth]); 7] = [
-    (
-        "tenant_id",
-        &[Auth::Workload, Auth::Certificate, Auth::Secret],
-    ),
-    (
-        "authority",
-        &[Auth::Workload, Auth::Certificate, Auth::Secret],
-    ),
-    ("federated_token_file", &[Auth::Workload]),
-    ("certificate_file", &[Auth::Certificate]),
-    ("private_key_file", &[Auth::Certificate]),
-    ("client_secret_file", &[Auth::Secret]),
-    ("metadata_url", &[Auth::Machine]),
+const MEMBERS: [(&str, &[Way]); 7] = [
+    ("tenant_id", &[Way::Workload, Way::Certificate, Way::Secret]),
+    ("authority", &[Way::Workload, Way::Certificate, Way::Secret]),
+    ("federated_token_file", &[Way::Workload]),
+    ("certificate_file", &[Way::Certificate]),
+    ("private_key_file", &[Way::Certificate]),
+    ("client_secret_file", &[Way::Secret]),
+    ("metadata_url", &[Way::Machine]),
 ];
 
 fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
-    let (word, auth) = auth(section)?;
+    let auth = Chosen::read(section, &WORDS, &MEMBERS)?;
     let (vault_url, proxy) = (vault_url(section)?, web::proxy(section)?);
     let (resource, renamed) = resource(section, &vault_url)?;
     web::check_way(section, Some(&vault_url), proxy.as_deref())?;
@@ -170,7 +165,7 @@ fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
         key: key(section)?,
         key_version: key_version(section)?,
         algorithm: algorithm(section, resource)?,
-        login: login(section, word, auth, authority, resource)?,
+        login: login(section, &auth, authority, resource)?,
         ca_file: web::absolute_path(section, "ca_file")?,
         proxy,
         connect_timeout: section.seconds("connect_timeout", Duration::from_secs(3))?,
@@ -281,81 +276,45 @@ fn authority(section: &Section<'_>) -> Result<Option<String>> {
     }
 }
 
-/// The way; what is given for another one is a mistake.
-fn auth(section: &Section<'_>) -> Result<(&'static str, Auth)> {
-    let words = WORDS.map(|(word, auth)| (word, (word, auth)));
-    let chosen = section.choice(
-        "auth",
-        &words,
-        "Use managed_identity, app_service, workload_identity, certificate or secret.",
-    )?;
-    let (word, auth) = chosen.unwrap_or(WORDS[0]);
-    for (member, of) in MEMBERS {
-        if section.given(member).is_some() && !of.contains(&auth) {
-            return Err(section.mistake(
-                format!("{member} is given, but auth is {word}"),
-                "Set auth to the way that needs it, or leave it out.",
-            ));
-        }
-    }
-    Ok((word, auth))
-}
-
-/// What the way needs is not there.
-fn lacks(section: &Section<'_>, word: &str, member: &str) -> Error {
-    section.mistake(
-        format!("auth {word} needs {member}"),
-        format!("{}.", section.to_set(member)),
-    )
-}
-
 fn login(
     section: &Section<'_>,
-    word: &str,
-    auth: Auth,
+    auth: &Chosen<'_, Way>,
     authority: Option<String>,
     resource: &Resource,
 ) -> Result<Login> {
     let (tenant, client_id) = (tenant(section)?, client_id(section)?);
-    let needs = |member, value: Option<String>| value.ok_or_else(|| lacks(section, word, member));
-    let secret = |member| {
-        web::line(section, member)?;
-        section
-            .secret(member)?
-            .ok_or_else(|| lacks(section, word, member))
-    };
     let application = || {
         Ok(Application {
             authority: authority
                 .clone()
                 .unwrap_or_else(|| resource.authority.into()),
-            tenant: needs("tenant_id", tenant.clone())?,
-            client_id: needs("client_id", client_id.clone())?,
+            tenant: auth.needs("tenant_id", tenant.clone())?,
+            client_id: auth.needs("client_id", client_id.clone())?,
         })
     };
-    Ok(match auth {
-        Auth::Machine => Login::Machine {
+    Ok(match auth.way {
+        Way::Machine => Login::Machine {
             client_id,
             metadata: Metadata::read(section, "metadata_url", METADATA)?,
         },
-        Auth::AppService => Login::AppService { client_id },
-        Auth::Workload => Login::Workload {
+        Way::AppService => Login::AppService { client_id },
+        Way::Workload => Login::Workload {
             tenant,
             client_id,
             authority,
             token_file: web::absolute_path(section, "federated_token_file")?,
         },
-        Auth::Certificate => Login::Certificate {
+        Way::Certificate => Login::Certificate {
             application: application()?,
-            certificate: needs(
+            certificate: auth.needs(
                 "certificate_file",
                 web::absolute_path(section, "certificate_file")?,
             )?,
-            key: secret("private_key_file")?,
+            key: auth.secret("private_key_file")?,
         },
-        Auth::Secret => Login::Secret {
+        Way::Secret => Login::Secret {
             application: application()?,
-            secret: secret("client_secret_file")?,
+            secret: auth.secret("client_secret_file")?,
         },
     })
 }

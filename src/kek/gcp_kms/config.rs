@@ -5,7 +5,8 @@
 
 use super::key::{self, KeyName};
 use super::options::{NAME, OPTIONS};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::kek::auth::Chosen;
 use crate::kek::cloud::Metadata;
 use crate::kek::settings::{Driver, KekConfig};
 use crate::kek::web;
@@ -59,27 +60,24 @@ pub(super) enum Login {
     ServiceAccount(SecretRef),
 }
 
-/// The words of the option `auth`.
+/// Whose token it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Auth {
+enum Way {
     Metadata,
     Federation,
     ServiceAccount,
 }
 
-const WORDS: [(&str, Auth); 3] = [
-    ("metadata", Auth::Metadata),
-    ("federation", Auth::Federation),
-    ("service_account", Auth::ServiceAccount),
+const WORDS: [(&str, Way); 3] = [
+    ("metadata", Way::Metadata),
+    ("federation", Way::Federation),
+    ("service_account", Way::ServiceAccount),
 ];
 
 /// Which ways each member is for.
-const MEMBERS: [(&str, &[Auth]); 2] = [
-    (
-        "credentials_file",
-        &[Auth::Federation, Auth::ServiceAccount],
-    ),
-    ("metadata_url", &[Auth::Metadata]),
+const MEMBERS: [(&str, &[Way]); 2] = [
+    ("credentials_file", &[Way::Federation, Way::ServiceAccount]),
+    ("metadata_url", &[Way::Metadata]),
 ];
 
 fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
@@ -112,36 +110,14 @@ fn key(section: &Section<'_>) -> Result<KeyName> {
 }
 
 fn login(section: &Section<'_>) -> Result<Login> {
-    let words = WORDS.map(|(word, auth)| (word, (word, auth)));
-    let chosen = section.choice(
-        "auth",
-        &words,
-        "Use metadata, federation or service_account.",
-    )?;
-    let (word, auth) = chosen.unwrap_or(WORDS[0]);
-    for (member, of) in MEMBERS {
-        if section.given(member).is_some() && !of.contains(&auth) {
-            return Err(section.mistake(
-                format!("{member} is given, but auth is {word}"),
-                "Set auth to the way that needs it, or leave it out.",
-            ));
-        }
-    }
-    let lacks_file = || -> Error {
-        section.mistake(
-            format!("auth {word} needs credentials_file"),
-            format!("{}.", section.to_set("credentials_file")),
-        )
-    };
-    Ok(match auth {
-        Auth::Metadata => Login::Metadata(Metadata::read(section, "metadata_url", METADATA)?),
-        Auth::Federation => Login::Federation(
-            web::absolute_path(section, "credentials_file")?.ok_or_else(lacks_file)?,
-        ),
-        Auth::ServiceAccount => {
-            web::line(section, "credentials_file")?;
-            Login::ServiceAccount(section.secret("credentials_file")?.ok_or_else(lacks_file)?)
-        }
+    let auth = Chosen::read(section, &WORDS, &MEMBERS)?;
+    Ok(match auth.way {
+        Way::Metadata => Login::Metadata(Metadata::read(section, "metadata_url", METADATA)?),
+        Way::Federation => Login::Federation(auth.needs(
+            "credentials_file",
+            web::absolute_path(section, "credentials_file")?,
+        )?),
+        Way::ServiceAccount => Login::ServiceAccount(auth.secret("credentials_file")?),
     })
 }
 

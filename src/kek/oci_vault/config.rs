@@ -6,6 +6,7 @@
 use super::names::{federation_endpoint, is_fingerprint, is_ocid, key_fault};
 use super::options::{NAME, OPTIONS};
 use crate::error::Result;
+use crate::kek::auth::Chosen;
 use crate::kek::cloud::Metadata;
 use crate::kek::settings::{Driver, KekConfig};
 use crate::kek::web;
@@ -71,7 +72,7 @@ pub struct InstancePrincipal {
     pub(super) metadata: Metadata,
 }
 
-/// The words of the option `auth`.
+/// As whom we ask.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     InstancePrincipal,
@@ -84,17 +85,17 @@ const WORDS: [(&str, Way); 2] = [
 ];
 
 /// Which way each member is for.
-const MEMBERS: [(&str, Way); 6] = [
-    ("federation_endpoint", Way::InstancePrincipal),
-    ("metadata_url", Way::InstancePrincipal),
-    ("tenancy_ocid", Way::UserKey),
-    ("user_ocid", Way::UserKey),
-    ("fingerprint", Way::UserKey),
-    ("private_key_file", Way::UserKey),
+const MEMBERS: [(&str, &[Way]); 6] = [
+    ("federation_endpoint", &[Way::InstancePrincipal]),
+    ("metadata_url", &[Way::InstancePrincipal]),
+    ("tenancy_ocid", &[Way::UserKey]),
+    ("user_ocid", &[Way::UserKey]),
+    ("fingerprint", &[Way::UserKey]),
+    ("private_key_file", &[Way::UserKey]),
 ];
 
 fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
-    let way = way(section)?;
+    let chosen = Chosen::read(section, &WORDS, &MEMBERS)?;
     let (crypto_endpoint, proxy) = (crypto_endpoint(section)?, web::proxy(section)?);
     web::check_way(section, Some(&crypto_endpoint), proxy.as_deref())?;
     let key_ocid = section.text("key_ocid", key_fault)?.ok_or_else(|| {
@@ -103,7 +104,7 @@ fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
             format!("{} to the OCID of a key.", section.to_set("key_ocid")),
         )
     })?;
-    let auth = match way {
+    let auth = match chosen.way {
         Way::InstancePrincipal => {
             let federation_endpoint = login_endpoint(section, &crypto_endpoint)?;
             web::check_way(section, Some(&federation_endpoint), proxy.as_deref())?;
@@ -112,7 +113,7 @@ fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
                 metadata: Metadata::read(section, "metadata_url", METADATA)?,
             })
         }
-        Way::UserKey => user_key(section)?,
+        Way::UserKey => user_key(section, &chosen)?,
     };
     let config = OciVaultConfig {
         crypto_endpoint,
@@ -124,25 +125,6 @@ fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
         attempt_timeout: section.seconds("attempt_timeout", Duration::from_secs(5))?,
     };
     Ok(vec![KekConfig::new(config)])
-}
-
-/// As whom; what is given for another way is a mistake.
-fn way(section: &Section<'_>) -> Result<Way> {
-    let chosen = section.choice("auth", &WORDS, "Use instance_principal or user_key.")?;
-    let way = chosen.unwrap_or(Way::InstancePrincipal);
-    for (member, of) in MEMBERS {
-        if section.given(member).is_some() && of != way {
-            let word = |way| WORDS.iter().find(|(_, w)| *w == way).map_or("", |w| w.0);
-            return Err(section.mistake(
-                format!("{member} is given, but auth is {}", word(way)),
-                format!(
-                    "It is for auth {}: set auth to that, or leave it out.",
-                    word(of)
-                ),
-            ));
-        }
-    }
-    Ok(way)
 }
 
 /// An address without the slash that may stand at its end.
@@ -186,13 +168,7 @@ fn login_endpoint(section: &Section<'_>, crypto_endpoint: &str) -> Result<String
         })
 }
 
-fn user_key(section: &Section<'_>) -> Result<Auth> {
-    let lacks = |member: &str| {
-        section.mistake(
-            format!("auth user_key needs {member}"),
-            format!("{}.", section.to_set(member)),
-        )
-    };
+fn user_key(section: &Section<'_>, chosen: &Chosen<'_, Way>) -> Result<Auth> {
     let ocid = |member: &'static str, of_type: &'static str| {
         let fault = |text: &str| {
             (!is_ocid(text, of_type)).then(|| {
@@ -200,7 +176,7 @@ fn user_key(section: &Section<'_>) -> Result<Auth> {
                 (fault, "Use it as ~/.oci/config or the console has it.")
             })
         };
-        section.text(member, fault)?.ok_or_else(|| lacks(member))
+        chosen.needs(member, section.text(member, fault)?)
     };
     let fingerprint = |text: &str| {
         (!is_fingerprint(text)).then(|| {
@@ -211,16 +187,11 @@ fn user_key(section: &Section<'_>) -> Result<Auth> {
             )
         })
     };
-    web::line(section, "private_key_file")?;
     Ok(Auth::UserKey {
         tenancy: ocid("tenancy_ocid", "tenancy")?,
         user: ocid("user_ocid", "user")?,
-        fingerprint: section
-            .text("fingerprint", fingerprint)?
-            .ok_or_else(|| lacks("fingerprint"))?,
-        private_key: section
-            .secret("private_key_file")?
-            .ok_or_else(|| lacks("private_key_file"))?,
+        fingerprint: chosen.needs("fingerprint", section.text("fingerprint", fingerprint)?)?,
+        private_key: chosen.secret("private_key_file")?,
     })
 }
 

@@ -5,7 +5,8 @@
 
 use super::names::{name_fault, path_fault};
 use super::options::{NAME, OPTIONS};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::kek::auth::Chosen;
 use crate::kek::settings::{Driver, KekConfig};
 use crate::kek::web;
 use crate::options::Section;
@@ -80,9 +81,9 @@ pub enum Login {
     },
 }
 
-/// The words of the option `auth`.
+/// How we log in.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Auth {
+enum Method {
     Token,
     AppRole,
     Jwt,
@@ -90,32 +91,37 @@ enum Auth {
     Cert,
 }
 
-const WORDS: [(&str, Auth); 5] = [
-    ("token", Auth::Token),
-    ("approle", Auth::AppRole),
-    ("jwt", Auth::Jwt),
-    ("kubernetes", Auth::Kubernetes),
-    ("cert", Auth::Cert),
+const WORDS: [(&str, Method); 5] = [
+    ("token", Method::Token),
+    ("approle", Method::AppRole),
+    ("jwt", Method::Jwt),
+    ("kubernetes", Method::Kubernetes),
+    ("cert", Method::Cert),
 ];
 
 /// Which methods each member is for.
-const MEMBERS: [(&str, &[Auth]); 6] = [
-    ("token_file", &[Auth::Token]),
-    ("role_id", &[Auth::AppRole]),
-    ("secret_id_file", &[Auth::AppRole]),
-    ("role", &[Auth::Jwt, Auth::Kubernetes, Auth::Cert]),
-    ("jwt_file", &[Auth::Jwt, Auth::Kubernetes]),
+const MEMBERS: [(&str, &[Method]); 6] = [
+    ("token_file", &[Method::Token]),
+    ("role_id", &[Method::AppRole]),
+    ("secret_id_file", &[Method::AppRole]),
+    ("role", &[Method::Jwt, Method::Kubernetes, Method::Cert]),
+    ("jwt_file", &[Method::Jwt, Method::Kubernetes]),
     (
         "auth_mount",
-        &[Auth::AppRole, Auth::Jwt, Auth::Kubernetes, Auth::Cert],
+        &[
+            Method::AppRole,
+            Method::Jwt,
+            Method::Kubernetes,
+            Method::Cert,
+        ],
     ),
 ];
 
 fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
-    let (word, auth) = auth(section)?;
+    let auth = Chosen::read(section, &WORDS, &MEMBERS)?;
     let identity = identity(section)?;
-    if auth == Auth::Cert && identity.is_none() {
-        return Err(lacks(section, word, "client_certificate"));
+    if auth.way == Method::Cert {
+        auth.needs("client_certificate", identity.as_ref())?;
     }
     let (address, proxy) = (address(section)?, web::proxy(section)?);
     web::check_way(section, Some(&address), proxy.as_deref())?;
@@ -124,8 +130,8 @@ fn read(section: &Section<'_>) -> Result<Vec<KekConfig>> {
         namespace: path(section, "namespace")?,
         mount: path(section, "mount")?.unwrap_or_else(|| "transit".into()),
         key: key(section)?,
-        login: login(section, word, auth)?,
-        auth_mount: path(section, "auth_mount")?.unwrap_or_else(|| word.into()),
+        login: login(section, &auth)?,
+        auth_mount: path(section, "auth_mount")?.unwrap_or_else(|| auth.word.into()),
         identity,
         ca_file: web::absolute_path(section, "ca_file")?,
         proxy,
@@ -163,59 +169,23 @@ fn path(section: &Section<'_>, member: &str) -> Result<Option<String>> {
     Ok(path.map(|path| bare(&path).into()))
 }
 
-/// The method; what is given for another one is a mistake.
-fn auth(section: &Section<'_>) -> Result<(&'static str, Auth)> {
-    let words = WORDS.map(|(word, auth)| (word, (word, auth)));
-    let chosen = section.choice(
-        "auth",
-        &words,
-        "Use token, approle, jwt, kubernetes or cert.",
-    )?;
-    let (word, auth) = chosen.unwrap_or(WORDS[0]);
-    for (member, of) in MEMBERS {
-        if section.given(member).is_some() && !of.contains(&auth) {
-            return Err(section.mistake(
-                format!("{member} is given, but auth is {word}"),
-                "Set auth to the method that needs it, or leave it out.",
-            ));
-        }
-    }
-    Ok((word, auth))
-}
-
-/// What the method needs is not there.
-fn lacks(section: &Section<'_>, word: &str, member: &str) -> Error {
-    section.mistake(
-        format!("auth {word} needs {member}"),
-        format!("{}.", section.to_set(member)),
-    )
-}
-
-fn login(section: &Section<'_>, word: &str, auth: Auth) -> Result<Login> {
-    let secret = |member| {
-        web::line(section, member)?;
-        section
-            .secret(member)?
-            .ok_or_else(|| lacks(section, word, member))
-    };
+fn login(section: &Section<'_>, auth: &Chosen<'_, Method>) -> Result<Login> {
     let role = web::line(section, "role")?;
-    Ok(match auth {
-        Auth::Token => Login::Token(secret("token_file")?),
-        Auth::AppRole => Login::AppRole {
-            role_id: web::line(section, "role_id")?
-                .ok_or_else(|| lacks(section, word, "role_id"))?,
-            secret_id: secret("secret_id_file")?,
+    Ok(match auth.way {
+        Method::Token => Login::Token(auth.secret("token_file")?),
+        Method::AppRole => Login::AppRole {
+            role_id: auth.needs("role_id", web::line(section, "role_id")?)?,
+            secret_id: auth.secret("secret_id_file")?,
         },
-        Auth::Jwt => Login::Jwt {
+        Method::Jwt => Login::Jwt {
             role,
-            file: web::absolute_path(section, "jwt_file")?
-                .ok_or_else(|| lacks(section, word, "jwt_file"))?,
+            file: auth.needs("jwt_file", web::absolute_path(section, "jwt_file")?)?,
         },
-        Auth::Kubernetes => Login::Jwt {
-            role: Some(role.ok_or_else(|| lacks(section, word, "role"))?),
+        Method::Kubernetes => Login::Jwt {
+            role: Some(auth.needs("role", role)?),
             file: web::absolute_path(section, "jwt_file")?.unwrap_or_else(|| POD_TOKEN.into()),
         },
-        Auth::Cert => Login::Cert { role },
+        Method::Cert => Login::Cert { role },
     })
 }
 
