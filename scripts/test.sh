@@ -130,7 +130,7 @@ part_unit() {
   ensure_cloud_clients
   local log=$WORK/unit.log rc=0 p f
   # With --all, what is too long for every day as well.
-  unit_tests 2>&1 | tee "$log" | grep -E '^(test result|test .*FAILED|failures:|---- |error|warning: unused|thread|SKIPPED)' || true
+  unit_tests 2>&1 | tee "$log" | awk '/^thread .* panicked/ { more = 4 } more-- > 0 || /^(test result|test .*FAILED|failures:|---- |error|warning: unused|SKIPPED)/'
   rc=${PIPESTATUS[0]}
   p=$(sed -n 's/^test result: .* \([0-9]\+\) passed; .*/\1/p' "$log" | awk '{s+=$1} END {print s+0}')
   f=$(sed -n 's/^test result: .* \([0-9]\+\) failed; .*/\1/p' "$log" | awk '{s+=$1} END {print s+0}')

@@ -82,8 +82,14 @@ pub(crate) fn attempt<T>(
         let result = f();
         note(result.as_ref().err());
         match result {
+            // An attempt that the deadline cut short says less than a whole one before it.
+            Err(e) if e.kind() == Kind::Timeout && deadline.passed() => {
+                return Err(match before {
+                    Some(told) => give_up(told, attempts, deadline),
+                    None => e,
+                });
+            }
             Err(e) if e.kind() == Kind::Unreachable => {
-                // An attempt that the deadline cut short says less than a whole one before it.
                 let cut = deadline.passed();
                 if cut || !backoff.pause(&deadline) {
                     let told = before.filter(|_| cut).unwrap_or(e);
@@ -228,12 +234,10 @@ mod tests {
 
     #[test]
     fn an_attempt_that_is_cut_short_does_not_hide_the_reason() {
-        let deadline = Deadline::after(Duration::from_millis(400));
-        let mut attempts = 0;
-        let e = attempt(
-            deadline,
-            |_| (),
-            || -> Result<()> {
+        for cut_short in [Kind::Unreachable, Kind::Timeout] {
+            let deadline = Deadline::after(Duration::from_millis(400));
+            let mut attempts = 0;
+            let ask = || -> Result<()> {
                 attempts += 1;
                 if attempts == 1 {
                     return Err(Error::new(Kind::Unreachable, "ask", "the true reason"));
@@ -241,12 +245,13 @@ mod tests {
                 while !deadline.passed() {
                     std::thread::yield_now();
                 }
-                Err(Error::new(Kind::Unreachable, "ask", "out of time"))
-            },
-        )
-        .unwrap_err();
-        assert!(e.to_string().contains("2 attempts"), "{e}");
-        assert!(e.to_string().contains("the true reason"), "{e}");
+                Err(Error::new(cut_short, "ask", "out of time"))
+            };
+            let e = attempt(deadline, |_| (), ask).unwrap_err();
+            assert_eq!(e.kind(), Kind::Unreachable);
+            assert!(e.to_string().contains("2 attempts"), "{e}");
+            assert!(e.to_string().contains("the true reason"), "{e}");
+        }
     }
 
     fn probe(kind: Kind, failures: u32, total: Duration) -> (Result<()>, u32, Contact) {
