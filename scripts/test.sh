@@ -183,7 +183,10 @@ part_exports() {
     test "$(printf 'GLIBC_2.34\n%s\n' "$(cat "$WORK/glibc")" | sort -V | tail -1)" = GLIBC_2.34
   check "scripts/install.sh installs and removes" installs_and_removes
   check "linked with -z nodelete" sh -c "readelf -d target/release/libkeyring_ward.so | grep -q NODELETE"
-  ls -l target/release/libkeyring_ward.so
+  # What is in it without being used costs every server memory (docs/adr/0019-a-small-tls-library.md). An issue that adds to
+  # it raises this by what it may add.
+  local most=8000000 size; size=$(stat -c %s target/release/libkeyring_ward.so)
+  check "the library has at most $most bytes (it has $size)" test "$size" -le $most
 }
 
 # Everything that install.sh puts somewhere goes again; what an operator made stays.
