@@ -46,11 +46,13 @@ pub enum Kind {
     Timeout = 14,
     /// A defect in Keyring Ward.
     Internal = 15,
+    /// The state of the key forbids it: compromised, held, not due yet.
+    KeyState = 16,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Kind; 15] = [
+    pub const ALL: [Kind; 16] = [
         Kind::NotFound,
         Kind::AlreadyExists,
         Kind::InvalidInput,
@@ -66,6 +68,7 @@ impl Kind {
         Kind::Denied,
         Kind::Timeout,
         Kind::Internal,
+        Kind::KeyState,
     ];
 
     /// The stable name, as it stands in messages.
@@ -86,6 +89,7 @@ impl Kind {
             Kind::Denied => "Denied",
             Kind::Timeout => "Timeout",
             Kind::Internal => "Internal",
+            Kind::KeyState => "KeyState",
         }
     }
 

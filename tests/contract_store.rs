@@ -7,7 +7,6 @@ mod common;
 
 use common::{Place, content};
 use keyring_ward::error::Kind;
-use keyring_ward::format::header::parse_header;
 use keyring_ward::key::extensions::{ACTOR, Extensions};
 use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::SecretPool;
@@ -1093,20 +1092,6 @@ mod model {
         (attributes.collect(), documents.collect())
     }
 
-    /// What counts as live is what a rewrite writes, and all else of the file is dead.
-    fn check_bytes(place: &Place, keyring: &Keyring) {
-        let info = keyring.status().store;
-        if info.exists {
-            let header = parse_header(&place.read()).unwrap().length as u64;
-            assert_eq!(info.live_bytes + info.dead_bytes, info.bytes - header);
-            keyring.compact().unwrap();
-            let after = keyring.status().store;
-            let header = parse_header(&place.read()).unwrap().length as u64;
-            assert_eq!((after.live_bytes, after.dead_bytes), (info.live_bytes, 0));
-            assert_eq!(after.bytes - header, info.live_bytes);
-        }
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
@@ -1188,11 +1173,11 @@ mod model {
                 let now: BTreeMap<_, _> = content(&keyring).into_iter().map(|(n, _, m)| (n, m)).collect();
                 prop_assert_eq!(&now, &map);
             }
-            check_bytes(&place, &keyring);
+            place.check_bytes(&keyring);
             prop_assert_eq!(&notes(&keyring), &beside);
             drop(keyring);
             let keyring = place.open().unwrap();
-            check_bytes(&place, &keyring);
+            place.check_bytes(&keyring);
             prop_assert_eq!(&notes(&keyring), &beside);
         }
     }

@@ -247,7 +247,7 @@ proptest! {
         // As in a real set-up: everything that may be live fits twice, and the reserves. Not tight: with room to spare.
         let most = 20_000 + 2 * 3_000;
         let file = 2 * most + 2 * reserve + 4000 + if tight { 0 } else { 100_000 };
-        let mut limits = Limits { total, per_owner, reserve, file };
+        let mut limits = Limits { total, per_owner, reserve, file, retain_removed: 30 };
         let mut keyring = open(&place, limits).unwrap();
         let mut model = Model::new();
         let (mut obstructed, mut ever) = (false, false);

@@ -125,7 +125,7 @@ pub fn reown<'a>(
     let mut missing = Vec::new();
     for key in &moving {
         let new = KeyId::new(key.id.name(), to)?;
-        match keyring.fetch(new.name(), to)? {
+        match keyring.read_key(new.name(), to)? {
             None => missing.push(true),
             Some(there)
                 if equal(there.material(), key.material())
@@ -175,7 +175,7 @@ fn move_key(keyring: &Keyring, key: &KeyRecord, to: &[u8], missing: bool) -> Res
         // An interrupted run has moved the key, and perhaps not its attributes.
         false => finish_attributes(keyring, key, &new)?,
     }
-    keyring.remove(key.id.name(), key.id.owner())
+    keyring.remove_moved(&key.id)
 }
 
 /// Nothing that is known of `old` is lost when `there` takes its place: an interrupted run has moved the key, and perhaps not
@@ -187,7 +187,7 @@ fn knows_as_much(there: &KeyInfo, old: &KeyInfo) -> bool {
 
 /// Gives the key `new`, which is there, the attributes of the one that it takes the place of, unless it has some.
 fn finish_attributes(keyring: &Keyring, old: &KeyInfo, new: &KeyId) -> Result<()> {
-    let there = keyring.fetch(new.name(), new.owner())?;
+    let there = keyring.read_key(new.name(), new.owner())?;
     match there.is_some_and(|there| there.attributes().is_empty()) {
         true => keyring.set_moved_attributes(new, old.attributes().clone()),
         false => Ok(()),

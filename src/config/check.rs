@@ -141,6 +141,7 @@ impl Layer {
         let limits = Limits {
             total: general.bytes("max_size", default.total, bounds)?,
             per_owner: general.bytes("max_owner_size", default.per_owner, bounds)?,
+            retain_removed: retain_removed(&general, default.retain_removed)?,
             ..default
         };
         let mut keks = self.kek_list(&general, (&origin, &path))?;
@@ -345,6 +346,12 @@ fn parse_fingerprints(text: &str) -> std::result::Result<Vec<[u8; FINGERPRINT]>,
         .iter()
         .map(|part| one(part).ok_or_else(|| format!("'{}' is not a fingerprint", shorten(part))));
     each.collect()
+}
+
+/// Days for which removed keys are kept.
+fn retain_removed(general: &Section<'_>, default: u16) -> Result<u16> {
+    let days = general.whole("retain_removed", (0, 3_650))?;
+    Ok(days.map_or(default, |days| days as u16))
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ impl Default for Patience {
     }
 }
 
-/// How much a keyring takes, in bytes of records. What is there already stays, whatever the limits have become.
+/// How much a keyring takes, in bytes of records, and how long it keeps what is removed. What is there already stays, whatever the limits have become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// `max_size`: all keys together, before a key that has an owner is refused.
@@ -62,6 +62,8 @@ pub struct Limits {
     pub reserve: u64,
     /// The longest file that a server reads, removed keys and all; writing stays below it. No option.
     pub file: u64,
+    /// `retain_removed`: days for which removed keys that files may still need are kept; 0: they go at once.
+    pub retain_removed: u16,
 }
 
 impl Default for Limits {
@@ -71,6 +73,7 @@ impl Default for Limits {
             per_owner: 16 << 20,
             reserve: 16 << 20,
             file: 4 << 30,
+            retain_removed: 30,
         }
     }
 }

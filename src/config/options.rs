@@ -34,6 +34,7 @@ pub const GENERAL: &[OptionSpec] = &[
     OptionSpec::general("random_keys", ValueKind::Bool, "These random bytes go into every generated key too").about("they go into every generated key, too, out of a reserve that is filled outside of writes. Default false"),
     OptionSpec::general("max_size", ValueKind::Number, "Bytes that all keys together may take before keys of accounts are refused").about("bytes that all keys together may take; beyond it keys of accounts are refused. 65,536 to 1,073,741,824, default 268,435,456 (256 MiB, about two million AES keys); `256M` in option files"),
     OptionSpec::general("max_owner_size", ValueKind::Number, "Bytes that the keys of one account may take").about("bytes that the keys of one account may take; default 16,777,216 (16 MiB)"),
+    OptionSpec::general("retain_removed", ValueKind::Number, "Days for which removed keys that files may still need are kept").about("days for which keys that files may still need are kept when they are removed: InnoDB's master keys, the numbered keys of the binary log, destroyed versions of logical keys ([the life of a key](../guide/key-lifecycle.md)). 0 to 3,650, default 30; 0: they are gone at once"),
 ];
 
 /// How many options this version has.

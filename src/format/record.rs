@@ -9,10 +9,13 @@ use super::limits::field;
 use super::reader::Reader;
 use crate::error::Result;
 use crate::key::document::{Document, MAX_DOCUMENT, MAX_DOCUMENT_NAME};
-use crate::key::extensions::{self, Extensions, FIRST_RESTRICTING, Flaw, MAX_EXTENSIONS};
+use crate::key::extensions::{
+    self, Extensions, FIRST_RESTRICTING, Flaw, MAX_EXTENSIONS, PURGED, RETAINED, RETIRED, VERSION,
+};
 use crate::key::id::{KeyId, MAX_MATERIAL, MAX_NAME_BYTES, MAX_TYPE};
 use crate::key::info::KeyInfo;
 use crate::key::record::{Change, KeyRecord, ReadChange};
+use crate::key::retired::Retired;
 use crate::secret::SecretPool;
 
 const PUT: u8 = 1;
@@ -36,7 +39,7 @@ pub enum Operation<'a> {
 impl<'a> From<&Change<'a>> for Operation<'a> {
     fn from(change: &Change<'a>) -> Self {
         match *change {
-            Change::Put(record) => Operation::Put(record),
+            Change::Put(record) | Change::Replace(record) => Operation::Put(record),
             Change::Remove(key) => Operation::remove(key, &extensions::NONE),
         }
     }
@@ -215,7 +218,7 @@ impl From<Flaw> for No {
             Flaw::Rules(_) => No::Rules,
             Flaw::Newer(tag) => No::Newer(format!(
                 "a record has an extension that restricts what may be done with it, and that this program does not know \
-                 (tag {tag}; of the tags from {FIRST_RESTRICTING} on it knows none)"
+                 (tag {tag}; of the tags from {FIRST_RESTRICTING} on it knows those up to {PURGED}, in their first layout)"
             )),
         }
     }
@@ -232,6 +235,11 @@ pub fn read_plaintext(pool: &SecretPool, text: &[u8]) -> Result<Option<ReadChang
         Err(No::Newer(why)) => return Err(newer(why)),
     };
     let extensions = fields.extensions;
+    if !fields.what.admits(&extensions) {
+        return Ok(None);
+    }
+    let removal = |tag| extensions.get(tag).and_then(Retired::from_bytes);
+    let (retired, retained, purged) = (removal(RETIRED), removal(RETAINED), removal(PURGED));
     Ok(match fields.what {
         What::Put(put) => {
             let Ok(id) = KeyId::new(put.name, put.owner) else {
@@ -239,9 +247,20 @@ pub fn read_plaintext(pool: &SecretPool, text: &[u8]) -> Result<Option<ReadChang
             };
             let material = pool.copy(put.material)?;
             let record = KeyRecord::new(id, put.key_type, material, put.created_at, put.generation);
-            (record.ok()).map(|record| ReadChange::Put(record.with_extensions(extensions)))
+            let record = record.ok().map(|r| r.with_extensions(extensions));
+            record.map(|record| match retired {
+                Some(removal) => ReadChange::Kept(record, removal),
+                None => ReadChange::Put(record),
+            })
         }
-        What::Remove(name, owner) => KeyId::new(name, owner).ok().map(ReadChange::Remove),
+        What::Remove(name, owner) => {
+            let id = KeyId::new(name, owner).ok();
+            id.map(|id| match (retained, purged) {
+                (Some(removal), _) => ReadChange::Retire(id, removal),
+                (None, Some(removal)) => ReadChange::Purge(id, removal),
+                (None, None) => ReadChange::Remove(id),
+            })
+        }
         What::Attributes(name, owner) => {
             let id = KeyId::new(name, owner).ok();
             id.map(|id| ReadChange::Attributes(id, extensions))
@@ -263,6 +282,20 @@ enum What<'a> {
     Remove(&'a [u8], &'a [u8]),
     Attributes(&'a [u8], &'a [u8]),
     Document(&'a [u8], &'a [u8]),
+}
+
+impl What<'_> {
+    /// The tags that restrict have their operation.
+    fn admits(&self, list: &Extensions) -> bool {
+        let has = |tag| list.get(tag).is_some();
+        let of_removals = has(RETAINED) || has(PURGED);
+        match self {
+            What::Put(_) => !of_removals,
+            What::Remove(..) => !has(VERSION) && !has(RETIRED) && (!has(RETAINED) || !has(PURGED)),
+            What::Attributes(..) => !of_removals && !has(RETIRED),
+            What::Document(..) => !of_removals && !has(RETIRED) && !has(VERSION),
+        }
+    }
 }
 
 struct PutFields<'a> {

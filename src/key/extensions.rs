@@ -1,30 +1,18 @@
 //! Extensions: what a record says beside its fixed fields, as tags and bytes.
 //!
-//! Owns the list of tags that are assigned, and what a list may hold. A tag below [`FIRST_RESTRICTING`] that this program
+//! Owns what a list may hold. A tag below [`FIRST_RESTRICTING`] that this program
 //! does not know is kept as it is; from there on a tag restricts what may be done with a key, so a list with one that
 //! this program does not know must never be made. Nothing in a list is secret: it lies in ordinary memory.
 
+use super::logical::VersionOf;
+use super::retired::Retired;
+pub use super::tags::*;
 use crate::error::{Error, Kind, Result};
 
-/// Who asked for the change: UTF-8, 1 to [`MAX_ACTOR`] bytes.
-pub const ACTOR: u8 = 1;
-/// Longest [`ACTOR`] in bytes.
-pub const MAX_ACTOR: usize = 255;
-/// From this tag on, whoever does not know a tag must not use the key. None is assigned yet.
-pub const FIRST_RESTRICTING: u8 = 128;
 /// Longest list in bytes, as it stands in a record.
 pub const MAX_EXTENSIONS: usize = 16_384;
 /// Bytes of an extension beside its own: tag and length.
 pub const OVERHEAD: usize = 1 + 2;
-
-/// What is wrong with a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
-    /// It breaks the rules: too long, not in order, a tag twice, or bytes that the tag does not allow.
-    Rules(&'static str),
-    /// A tag that restricts the use of the key, and that this program does not know.
-    Newer(u8),
-}
 
 /// Extensions, sorted by tag, each tag once.
 ///
@@ -84,11 +72,25 @@ impl Extensions {
                 "the actor is empty, longer than 255 bytes, or not UTF-8",
             ));
         }
-        let newer = (list.iter().map(|(tag, _)| tag)).find(|tag| *tag >= FIRST_RESTRICTING);
-        match newer {
-            Some(tag) => Err(Flaw::Newer(tag)),
-            None => Ok(list),
+        let restricting = list.0.partition_point(|(tag, _)| *tag < FIRST_RESTRICTING);
+        let mut found = Ok(());
+        for (tag, bytes) in &list.0[restricting..] {
+            match check_restricting(*tag, bytes) {
+                Err(Flaw::Rules(why)) => return Err(Flaw::Rules(why)),
+                newer => found = found.and(newer),
+            }
         }
+        found.map(|()| list)
+    }
+
+    /// The same list with `bytes` in the place of what a tag has; `None`: without the tag.
+    ///
+    /// # Errors
+    /// As [`Extensions::new`].
+    pub fn with(&self, tag: u8, bytes: Option<Vec<u8>>) -> Result<Extensions> {
+        let others = self.iter().filter(|(other, _)| *other != tag);
+        let others = others.map(|(tag, bytes)| (tag, bytes.to_vec()));
+        Extensions::new(others.chain(bytes.map(|bytes| (tag, bytes))))
     }
 
     /// Tags and their bytes, in order.
@@ -118,6 +120,17 @@ impl Extensions {
     }
 }
 
+/// What is wrong with an entry whose tag restricts.
+fn check_restricting(tag: u8, bytes: &[u8]) -> std::result::Result<(), Flaw> {
+    match tag {
+        VERSION => VersionOf::from_bytes(bytes).map(drop),
+        RETAINED | RETIRED | PURGED => Retired::from_bytes(bytes)
+            .map(drop)
+            .ok_or(Flaw::Rules("the time of a removal breaks its rules")),
+        _ => Err(Flaw::Newer(tag)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,7 +155,9 @@ mod tests {
         for refused in [
             vec![(5, vec![0; MAX_EXTENSIONS - OVERHEAD + 1])],
             vec![(5, vec![1]), (5, vec![1])],
-            vec![(128, vec![])],
+            vec![(VERSION, vec![])],
+            vec![(RETIRED, vec![0; 11])],
+            vec![(PURGED + 1, vec![])],
             vec![(255, vec![])],
             vec![(ACTOR, vec![])],
             vec![(ACTOR, vec![b'a'; 256])],
@@ -160,10 +175,14 @@ mod tests {
         assert!(of(&[2, 3, 127]).is_ok());
         assert!(matches!(of(&[3, 2]), Err(Flaw::Rules(_))));
         assert!(matches!(of(&[3, 3]), Err(Flaw::Rules(_))));
-        assert_eq!(of(&[3, 128, 130]), Err(Flaw::Newer(128)));
+        assert_eq!(of(&[3, 132, 134]), Err(Flaw::Newer(132)));
         assert!(
-            matches!(of(&[130, 128]), Err(Flaw::Rules(_))),
+            matches!(of(&[134, 132]), Err(Flaw::Rules(_))),
             "what is not a list is damage, whatever its tags"
+        );
+        assert!(
+            matches!(of(&[RETIRED, 134]), Err(Flaw::Rules(_))),
+            "and so is what breaks the rules of a tag that is known"
         );
     }
 }

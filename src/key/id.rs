@@ -58,6 +58,13 @@ impl KeyId {
     }
 }
 
+/// Equal and hashed as its composite form.
+impl std::borrow::Borrow<[u8]> for KeyId {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// For messages: see [`printable`].
 impl std::fmt::Display for KeyId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

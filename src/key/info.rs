@@ -106,6 +106,13 @@ impl KeyInfo {
         }
     }
 
+    /// The bytes that say which version of which logical key it is; `None`: it is a plain key.
+    pub fn version_bytes(&self) -> Option<&[u8]> {
+        let more = self.more.as_ref()?;
+        let attribute = more.attributes.get(extensions::VERSION);
+        attribute.or_else(|| more.extensions.get(extensions::VERSION))
+    }
+
     /// The same with these extensions.
     pub(super) fn with_extensions(self, extensions: Extensions) -> KeyInfo {
         let attributes = self.attributes().clone();

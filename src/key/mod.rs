@@ -8,4 +8,7 @@ pub mod extensions;
 pub mod id;
 pub mod info;
 pub mod limits;
+pub mod logical;
 pub mod record;
+pub mod retired;
+pub mod tags;

@@ -7,6 +7,7 @@ use super::document::Document;
 use super::extensions::Extensions;
 use super::id::{KeyId, check_length};
 use super::info::{KeyInfo, KeyType};
+use super::retired::Retired;
 use crate::error::Result;
 use crate::secret::{SecretBytes, SecretPool};
 use std::ops::Deref;
@@ -144,6 +145,9 @@ pub enum Change<'a> {
     Put(&'a KeyRecord),
     /// A key goes; its name and owner are written.
     Remove(&'a KeyInfo),
+    /// A key as it is from now on, in the place of the one with its name and owner: only where each record stands for itself.
+    /// A journal has attributes.
+    Replace(&'a KeyRecord),
 }
 
 /// A change as it was read back.
@@ -152,6 +156,12 @@ pub enum ReadChange {
     Put(KeyRecord),
     /// A key is gone, with its attributes.
     Remove(KeyId),
+    /// A key is gone from everybody's sight and kept as a retired one, with its attributes.
+    Retire(KeyId, Retired),
+    /// A retired key; its extensions say which removal it was.
+    Kept(KeyRecord, Retired),
+    /// A retired key is gone.
+    Purge(KeyId, Retired),
     /// All attributes that a key has from now on.
     Attributes(KeyId, Extensions),
     /// A document of our own, in place of the one that had its name.
@@ -162,8 +172,8 @@ impl ReadChange {
     /// A rewrite keeps its record, unless a later change takes its place.
     pub fn is_kept(&self) -> bool {
         match self {
-            ReadChange::Put(_) => true,
-            ReadChange::Remove(_) => false,
+            ReadChange::Put(_) | ReadChange::Kept(..) => true,
+            ReadChange::Remove(_) | ReadChange::Retire(..) | ReadChange::Purge(..) => false,
             ReadChange::Attributes(_, list) => !list.says_nothing(),
             ReadChange::Document(document) => !document.is_removal(),
         }

@@ -3,6 +3,7 @@
 //! Owns the order "durable first, then published", and that a change fits. It must never publish what is not on disk.
 
 use super::*;
+use crate::key::logical::VersionOf;
 
 impl Keyring {
     /// Makes a new key of `length` random bytes.
@@ -49,7 +50,10 @@ impl Keyring {
         let id = KeyId::new(name, owner)?;
         check_type(key_type).map_err(|e| e.context(format!("for the key {id}")))?;
         let mut store = self.writer()?;
-        self.check_absent(&id)?;
+        if let Err(e) = self.check_absent(&id) {
+            self.warn_of_numbers_again(&mut **store, &id);
+            return Err(e);
+        }
         let created_at = crate::os::unix_seconds();
         let record = KeyRecord::new(
             id,
@@ -67,23 +71,56 @@ impl Keyring {
     /// As [`Keyring::store_key`].
     pub fn restore(&self, record: KeyRecord) -> Result<()> {
         let mut store = self.writer()?;
-        self.check_absent(&record.id)?;
+        self.check_free(&record)?;
         self.put(&mut **store, record)
     }
 
+    /// Nothing has this name, nor is it kept for a version of a logical key.
     pub(super) fn check_absent(&self, id: &KeyId) -> Result<()> {
-        if self.look_up(id.name(), id.owner()).is_none() {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let exists = |why: String, hint: &str| {
+            Err(asked_by(
+                id,
+                Error::new(Kind::AlreadyExists, "add the key", why).hint(hint),
+            ))
+        };
+        if map.get(id.as_bytes()).is_some() {
+            let hint = "Remove it first, or choose another name.";
+            return exists(format!("{id} exists already"), hint);
+        }
+        if map.index.is_empty() {
             return Ok(());
         }
-        let e = Error::new(
-            Kind::AlreadyExists,
-            "add the key",
-            format!("{id} exists already"),
-        );
-        Err(asked_by(
-            id,
-            e.hint("Remove it first, or choose another name."),
-        ))
+        let logical = |id: &KeyId| map.index.get(id).is_some();
+        if logical(id) {
+            return exists(
+                format!("{id} is a logical key, with versions"),
+                "keyring-ward key rotate gives it a new version. Or choose another name.",
+            );
+        }
+        match index::base(id).filter(logical) {
+            Some(base) => exists(
+                format!("{id} would be a version of the logical key {base}"),
+                "keyring-ward key rotate makes its versions. Or choose another name.",
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a key that comes with all that is known of it: it may be a version of a logical key that is there.
+    pub(super) fn check_free(&self, record: &KeyRecord) -> Result<()> {
+        if let Some(version) = record.version_bytes()
+            && let Ok(version) = VersionOf::from_bytes(version)
+            && let Some(name) = version.logical.name_of(&record.id, version.number)
+        {
+            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+            let family = map.index.get(&KeyId::new(name, record.id.owner())?);
+            let same = family.is_none_or(|f| f.logical.id == version.logical.id);
+            if same && map.get(record.id.as_bytes()).is_none() {
+                return Ok(());
+            }
+        }
+        self.check_absent(&record.id)
     }
 
     /// Stores a key that takes the place of another one, which goes next: reown moves it to another account. A
@@ -93,7 +130,7 @@ impl Keyring {
     /// As [`Keyring::store_key`].
     pub fn restore_moved(&self, record: KeyRecord) -> Result<()> {
         let mut store = self.writer()?;
-        self.check_absent(&record.id)?;
+        self.check_free(&record)?;
         self.sizes()
             .check_owner(&self.config.limits, record.id.owner(), key_length(&record))?;
         self.append(&mut **store, record)
@@ -108,7 +145,7 @@ impl Keyring {
         let mut store = self.writer()?;
         let mut after: HashMap<&[u8], u64> = HashMap::new();
         for record in &records {
-            self.check_absent(&record.id)?;
+            self.check_free(record)?;
             *after.entry(record.id.owner()).or_default() += key_length(record);
         }
         self.check_room(&after)?;
@@ -229,18 +266,49 @@ impl Keyring {
         let id = KeyId::new(name, owner)?;
         let mut store = self.writer()?;
         let Some(record) = self.look_up(name, owner) else {
+            self.check_no_logical(&id)?;
             return Err(asked_by(&id, not_found("remove the key", &id)));
         };
+        if record.version_bytes().is_some() {
+            return Err(asked_by(&id, is_a_version(&id)));
+        }
+        match self.retains(&id) {
+            true => self.retire_in(&mut **store, &record),
+            false => self.remove_in(&mut **store, record),
+        }
+    }
+
+    /// Removes a key that has been stored under another name or owner: see [`Keyring::restore_moved`].
+    ///
+    /// # Errors
+    /// As [`Keyring::remove`].
+    pub fn remove_moved(&self, id: &KeyId) -> Result<()> {
+        let mut store = self.writer()?;
+        let record = self.look_up(id.name(), id.owner());
+        let record = record.ok_or_else(|| not_found("remove the key", id))?;
+        self.remove_in(&mut **store, record)
+    }
+
+    pub(super) fn remove_in(&self, store: &mut dyn Store, record: KnownKey) -> Result<()> {
+        let id = record.id.clone();
         let change = Change::Remove(&record);
-        self.make_room(&mut **store, &Operation::from(&change));
+        self.make_room(store, &Operation::from(&change));
         store.append(&change)?;
         self.sizes().sub(id.owner(), key_length(&record));
         self.publish(|map| {
             map.take(id.as_bytes());
         });
         drop(record);
-        self.tidy(&mut **store);
+        self.tidy(store);
         Ok(())
+    }
+
+    fn check_no_logical(&self, id: &KeyId) -> Result<()> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        match map.index.get(id) {
+            Some(_) => Err(asked_by(id, is_a_version(id))),
+            None => Ok(()),
+        }
     }
 
     /// Rewrites the file when that pays. What was changed before is durable whatever becomes of it.
@@ -274,6 +342,13 @@ impl Keyring {
         crate::fault::point("publish");
         change(&mut self.map.write().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// What has versions goes by a plan only.
+fn is_a_version(id: &KeyId) -> Error {
+    let why = format!("{id} is a logical key or a version of one");
+    Error::new(Kind::KeyState, "remove the key", why)
+        .hint("Nothing was changed. keyring-ward key destroy plans its end, which can be cancelled until then.")
 }
 
 pub(super) fn not_found(op: &'static str, id: &KeyId) -> Error {

@@ -1,18 +1,20 @@
-//! What a keyring holds in memory: its keys and its documents.
+//! What a keyring holds in memory: its keys, those that are retired, and its documents.
 //!
 //! Owns the map, with material or without it: only the one with material can be written anew as a whole, and nothing else
 //! gives a [`Live`]. It must never hold what was not read from the store or made durable in it.
 
+use super::index::Index;
 use super::sizes::Sizes;
 use crate::error::{Error, Kind, Result};
 use crate::format::record::{Operation, attributes_length, key_length};
 use crate::key::document::Document;
-use crate::key::extensions::Extensions;
+use crate::key::extensions::{Extensions, RETIRED};
 use crate::key::id::KeyId;
 use crate::key::info::KeyInfo;
 use crate::key::record::{KeyRecord, KnownKey, ReadChange};
+use crate::key::retired::Retired;
 use crate::secret::SecretPool;
-use crate::store::Live;
+use crate::store::{Died, Live};
 use indexmap::IndexSet;
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -60,10 +62,22 @@ enum Keys {
     Infos(IndexSet<Entry<KeyInfo>>),
 }
 
+/// A removed key that is kept.
+#[derive(Clone)]
+pub struct RetiredKey {
+    /// Which removal it was.
+    pub removal: Retired,
+    /// What is known of the key.
+    pub info: KeyInfo,
+}
+
 /// See the module's documentation.
 pub(super) struct Map {
     keys: Keys,
     documents: BTreeMap<String, Arc<Document>>,
+    /// By composite id and number of the removal.
+    retired: BTreeMap<(KeyId, u32), (Retired, Arc<KeyRecord>)>,
+    pub(super) index: Index,
 }
 
 impl Map {
@@ -76,6 +90,8 @@ impl Map {
                 false => Keys::Infos(IndexSet::default()),
             },
             documents: BTreeMap::new(),
+            retired: BTreeMap::new(),
+            index: Index::default(),
         }
     }
 
@@ -113,6 +129,7 @@ impl Map {
         match &self.keys {
             Keys::Whole(keys) => Some(Live {
                 keys: keys.iter().map(|e| &*e.0).collect(),
+                retired: self.retired.values().map(|(_, key)| &**key).collect(),
                 documents: self.documents.values().map(|d| &**d).collect(),
             }),
             Keys::Infos(_) => None,
@@ -121,24 +138,57 @@ impl Map {
 
     /// Adds a key or puts it in the place of the one with its id, which is given.
     pub(super) fn insert(&mut self, record: KeyRecord) -> Option<KnownKey> {
-        match &mut self.keys {
-            Keys::Whole(keys) => {
-                let old = keys.replace(Entry(Arc::new(record)));
-                old.map(|e| KnownKey::Whole(e.0))
-            }
-            Keys::Infos(keys) => {
-                let old = keys.replace(Entry(Arc::new(record.into_info())));
-                old.map(|e| KnownKey::Info(e.0))
-            }
-        }
+        let key = match &self.keys {
+            Keys::Whole(_) => KnownKey::Whole(Arc::new(record)),
+            Keys::Infos(_) => KnownKey::Info(Arc::new(record.into_info())),
+        };
+        self.replace(key)
     }
 
     /// Takes a key out.
     pub(super) fn take(&mut self, id: &[u8]) -> Option<KnownKey> {
-        match &mut self.keys {
+        let key = match &mut self.keys {
             Keys::Whole(keys) => keys.swap_take(id).map(|e| KnownKey::Whole(e.0)),
             Keys::Infos(keys) => keys.swap_take(id).map(|e| KnownKey::Info(e.0)),
+        };
+        if let Some(key) = &key {
+            self.index.forget(key);
         }
+        key
+    }
+
+    /// The retired keys, by name and owner.
+    pub(super) fn retired(&self) -> Vec<RetiredKey> {
+        let one = |(removal, key): &(Retired, Arc<KeyRecord>)| RetiredKey {
+            removal: *removal,
+            info: KeyInfo::clone(key),
+        };
+        self.retired.values().map(one).collect()
+    }
+
+    /// A retired key.
+    pub(super) fn retired_key(&self, id: &KeyId, number: u32) -> Option<Arc<KeyRecord>> {
+        let (_, key) = self.retired.get(&(id.clone(), number))?;
+        Some(key.clone())
+    }
+
+    /// The number of the next removal of a key.
+    pub(super) fn next_removal(&self, id: &KeyId) -> u32 {
+        let all = (id.clone(), 0)..=(id.clone(), u32::MAX);
+        let last = self.retired.range(all).next_back();
+        last.map_or(1, |((_, number), _)| number.saturating_add(1))
+    }
+
+    /// Keeps a retired key.
+    pub(super) fn keep_retired(&mut self, removal: Retired, key: KeyRecord) {
+        let id = (key.id.clone(), removal.number);
+        self.retired.insert(id, (removal, Arc::new(key)));
+    }
+
+    /// Ends a retired key.
+    pub(super) fn purge(&mut self, id: &KeyId, number: u32) -> Option<Arc<KeyRecord>> {
+        let (_, key) = self.retired.remove(&(id.clone(), number))?;
+        Some(key)
     }
 
     /// Keeps a document in place of the one that has its name; one without content only removes that.
@@ -165,13 +215,13 @@ impl Map {
         })
     }
 
-    /// Applies a change that was read; gives the length of the frames that died by it.
+    /// Applies a change that was read; gives what died by it.
     pub(super) fn apply(
         &mut self,
         sizes: &mut Sizes,
         pool: &SecretPool,
         change: ReadChange,
-    ) -> Result<u64> {
+    ) -> Result<Died> {
         match change {
             ReadChange::Put(record) => {
                 self.reserve_one()?;
@@ -187,7 +237,35 @@ impl Map {
                 };
                 let died = key_length(&key);
                 sizes.sub(id.owner(), died);
-                Ok(died)
+                Ok(died as Died)
+            }
+            ReadChange::Retire(id, removal) => {
+                let Some(key) = self.take(id.as_bytes()) else {
+                    return Err(inconsistent(&id, "is removed but was never stored"));
+                };
+                let retired = as_retired(&key, removal, pool)?;
+                let (was, is) = (key_length(&key), key_length(&retired));
+                sizes.sub(id.owner(), was);
+                sizes.add(id.owner(), is);
+                self.keep_retired(removal, retired);
+                Ok(was as Died - is as Died)
+            }
+            ReadChange::Kept(record, removal) => {
+                let id = record.id.clone();
+                if self.retired_key(&id, removal.number).is_some() {
+                    return Err(inconsistent(&id, "is retired twice by one number"));
+                }
+                sizes.add(id.owner(), key_length(&record));
+                self.keep_retired(removal, record);
+                Ok(0)
+            }
+            ReadChange::Purge(id, removal) => {
+                let Some(key) = self.purge(&id, removal.number) else {
+                    return Err(inconsistent(&id, "is purged but was never retired"));
+                };
+                let died = key_length(&key);
+                sizes.sub(id.owner(), died);
+                Ok(died as Died)
             }
             ReadChange::Attributes(id, attributes) => {
                 let Some(key) = self.get(id.as_bytes()) else {
@@ -197,8 +275,8 @@ impl Map {
                 let new = with_attributes(&key, attributes, pool)?;
                 sizes.sub(id.owner(), died);
                 sizes.add(id.owner(), attributes_length(&new));
-                self.replace(new);
-                Ok(died)
+                drop(self.replace(new));
+                Ok(died as Died)
             }
             ReadChange::Document(document) => {
                 let died = self.document(document.name());
@@ -206,18 +284,25 @@ impl Map {
                 sizes.sub(b"", died);
                 sizes.add(b"", document_length(&document));
                 self.keep(document);
-                Ok(died)
+                Ok(died as Died)
             }
         }
     }
 
-    /// Puts a key in the place of the one with its id.
-    pub(super) fn replace(&mut self, key: KnownKey) {
+    /// Puts a key in the place of the one with its id, which is given.
+    pub(super) fn replace(&mut self, key: KnownKey) -> Option<KnownKey> {
+        self.index.note(&key);
         match (&mut self.keys, key) {
-            (Keys::Whole(keys), KnownKey::Whole(record)) => drop(keys.replace(Entry(record))),
-            (Keys::Infos(keys), KnownKey::Info(info)) => drop(keys.replace(Entry(info))),
+            (Keys::Whole(keys), KnownKey::Whole(record)) => {
+                let old = keys.replace(Entry(record));
+                old.map(|e| KnownKey::Whole(e.0))
+            }
+            (Keys::Infos(keys), KnownKey::Info(info)) => {
+                let old = keys.replace(Entry(info));
+                old.map(|e| KnownKey::Info(e.0))
+            }
             // Keys come from the map that they go back to.
-            (Keys::Whole(_), KnownKey::Info(_)) | (Keys::Infos(_), KnownKey::Whole(_)) => {}
+            (Keys::Whole(_), KnownKey::Info(_)) | (Keys::Infos(_), KnownKey::Whole(_)) => None,
         }
     }
 }
@@ -230,6 +315,25 @@ pub(super) fn document_length(document: &Document) -> u64 {
         true => 0,
         false => Operation::Document(document).frame_length(),
     }
+}
+
+/// A key as it is kept after its removal: what its attributes said, its record says.
+///
+/// # Errors
+/// No secret memory. Internal: the material is not in memory.
+pub(super) fn as_retired(key: &KnownKey, removal: Retired, pool: &SecretPool) -> Result<KeyRecord> {
+    let KnownKey::Whole(record) = key else {
+        return Err(super::nowhere());
+    };
+    let mut list = record.extensions().clone();
+    for (tag, bytes) in record.attributes().iter() {
+        list = list.with(tag, Some(bytes.to_vec()))?;
+    }
+    let list = list.with(RETIRED, Some(removal.to_bytes()))?;
+    let copy = record.renamed(record.id.clone(), pool)?;
+    Ok(copy
+        .with_attributes(Extensions::default())
+        .with_extensions(list))
 }
 
 /// The same key with other attributes.

@@ -6,16 +6,20 @@
 
 pub mod aes;
 mod changes;
+mod index;
+pub mod logical;
 mod map;
 mod notes;
 mod opening;
 mod place;
 mod randomness;
+mod retiring;
 mod sizes;
 pub mod starting;
 pub mod tool;
 mod whole;
 
+pub use map::RetiredKey;
 pub use notes::only_in_a_file;
 use opening::budget;
 pub use place::lies_in;
@@ -119,23 +123,59 @@ impl Keyring {
     /// that keeps no material in memory.
     ///
     /// # Errors
-    /// The token that holds the keys can't be reached, or lacks one that it had.
+    /// KeyState: it is a version of a logical key whose state keeps it back. The token that holds the keys can't be reached, or
+    /// lacks one that it had.
     pub fn fetch(&self, name: &[u8], owner: &[u8]) -> Result<Option<Arc<KeyRecord>>> {
-        let known = match self.look_up(name, owner) {
-            None => return Ok(None),
-            Some(KnownKey::Whole(record)) => return Ok(Some(record)),
-            Some(KnownKey::Info(info)) => info,
+        let known = self.served(name, owner)?;
+        known.map(|key| self.whole(key)).transpose()
+    }
+
+    /// The same by the key's own name and whatever its state: for who moves, compares or writes keys, never for who uses one.
+    ///
+    /// # Errors
+    /// The token that holds the keys can't be reached, or lacks one that it had.
+    pub fn read_key(&self, name: &[u8], owner: &[u8]) -> Result<Option<Arc<KeyRecord>>> {
+        let known = self.look_up(name, owner);
+        known.map(|key| self.whole(key)).transpose()
+    }
+
+    /// A key with its material, wherever that is.
+    fn whole(&self, key: KnownKey) -> Result<Arc<KeyRecord>> {
+        let known = match key {
+            KnownKey::Whole(record) => return Ok(record),
+            KnownKey::Info(info) => info,
         };
         let store = self.store();
         let on_demand = store.on_demand().ok_or_else(nowhere)?;
         match on_demand.fetch(&known.id)? {
-            Some(record) => Ok(Some(Arc::new(record))),
+            Some(record) => Ok(Arc::new(record)),
             None => Err(Error::new(
                 Kind::Tampered,
                 "fetch the key",
                 format!("{} has vanished from the token", known.id),
             )
             .hint("Somebody removed its object. Restore the token by the vendor's means.")),
+        }
+    }
+
+    /// The key that a name answers with: a logical name that follows gives its current version.
+    ///
+    /// # Errors
+    /// KeyState: the state of the version keeps it back.
+    fn served(&self, name: &[u8], owner: &[u8]) -> Result<Option<KnownKey>> {
+        // A name outside the limits can't have been stored.
+        let Ok(id) = KeyIdBuf::new(name, owner) else {
+            return Ok(None);
+        };
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let told = |e: Error| e.context(crate::key::id::printable(name, owner));
+        match map.get(id.as_bytes()) {
+            Some(key) if key.version_bytes().is_none() => Ok(Some(key)),
+            Some(key) => {
+                let serves = map.index.may_serve(&key).map_err(told)?;
+                Ok(serves.then_some(key))
+            }
+            None => map.index.follow(id.as_bytes()).transpose().map_err(told),
         }
     }
 

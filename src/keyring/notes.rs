@@ -11,7 +11,7 @@ use crate::format::record::{Operation, attributes_length};
 use crate::key::document::Document;
 use crate::key::extensions::Extensions;
 use crate::key::id::KeyId;
-use crate::store::Store;
+use crate::store::{Died, Store};
 use std::sync::{Arc, PoisonError};
 
 impl Keyring {
@@ -59,12 +59,12 @@ impl Keyring {
         let operation = Operation::attributes(&key, &attributes);
         let replaces = attributes_length(&key);
         let new = with_attributes(&key, attributes.clone(), &self.pool)?;
-        self.append_note(store, &operation, replaces)?;
+        self.append_note(store, &operation, replaces as Died)?;
         let mut sizes = self.sizes();
         sizes.sub(id.owner(), replaces);
         sizes.add(id.owner(), attributes_length(&new));
         drop(sizes);
-        self.publish(|map| map.replace(new));
+        self.publish(|map| drop(map.replace(new)));
         self.tidy(store);
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Keyring {
             let limits = &self.config.limits;
             self.sizes().check(limits, b"", adds - replaces)?;
         }
-        self.append_note(&mut **store, &Operation::Document(&new), replaces)?;
+        self.append_note(&mut **store, &Operation::Document(&new), replaces as Died)?;
         let mut sizes = self.sizes();
         sizes.sub(b"", replaces);
         sizes.add(b"", adds);
@@ -103,15 +103,15 @@ impl Keyring {
         map.document(name)
     }
 
-    fn append_note(
+    pub(super) fn append_note(
         &self,
         store: &mut dyn Store,
         operation: &Operation<'_>,
-        replaces: u64,
+        died: Died,
     ) -> Result<()> {
         self.make_room(store, operation);
         match store.journal() {
-            Some(journal) => journal.append_any(operation, replaces),
+            Some(journal) => journal.append_any(operation, died),
             None => Err(only_in_a_file()),
         }
     }

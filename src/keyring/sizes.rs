@@ -127,6 +127,7 @@ mod tests {
         per_owner: 400,
         reserve: 100,
         file: 10_000,
+        retain_removed: 30,
     };
 
     #[test]

@@ -212,6 +212,8 @@ pub trait Store: Send {
 pub struct Live<'a> {
     /// The keys, each with its attributes.
     pub keys: Vec<&'a KeyRecord>,
+    /// Removed keys that are kept.
+    pub retired: Vec<&'a KeyRecord>,
     /// The documents.
     pub documents: Vec<&'a Document>,
 }
@@ -223,8 +225,11 @@ impl<'a> Live<'a> {
             let attributes = Operation::Attributes(&key.id, key.attributes());
             [Operation::Put(key), attributes]
         });
+        let retired = self.retired.iter().map(|key| Operation::Put(key));
         let documents = self.documents.iter().map(|d| Operation::Document(d));
-        keys.chain(documents).filter(Operation::is_kept)
+        keys.chain(retired)
+            .chain(documents)
+            .filter(Operation::is_kept)
     }
 }
 
@@ -237,15 +242,18 @@ fn already_there() -> Error {
     )
 }
 
+/// Bytes of records that die by a change: the next rewrite drops them. Below zero: what lives takes so many more when it is
+/// written anew than it does now.
+pub type Died = i64;
+
 /// Records in one piece that is written anew as a whole: any number of keys becomes durable at once, all or none. Only
 /// here is room for what is no key: attributes and documents.
 pub trait Journal {
-    /// Makes any change durable, as [`Store::append`] does for keys. `replaces`: bytes of the records that are dead from then
-    /// on.
+    /// Makes any change durable, as [`Store::append`] does for keys. `died`: what dies by it.
     ///
     /// # Errors
     /// As [`Store::append`].
-    fn append_any(&mut self, change: &Operation<'_>, replaces: u64) -> Result<()>;
+    fn append_any(&mut self, change: &Operation<'_>, died: Died) -> Result<()>;
 
     /// Writes everything anew from `live` and drops what is dead. Ends a state in which writes
     /// are refused because of a failed sync.

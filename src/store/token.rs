@@ -12,7 +12,7 @@ use super::file::waypoint::Waypoint;
 use super::header::{self, OpenHeader};
 use super::lock::Lock;
 use super::marker::{self, Keeper, Marker, Slot, Survives};
-use super::{Handover, Journal, MarkerSays, Mode, OnDemand, Store, StoreInfo};
+use super::{Died, Handover, Journal, MarkerSays, Mode, OnDemand, Store, StoreInfo};
 use crate::deadline::Deadline;
 use crate::envelope::{FILE_ID, FileKeys, MAC, NONCE, Position, TAG, fingerprint};
 use crate::error::{Error, Kind, Result};
@@ -80,7 +80,7 @@ impl TokenStore {
     pub fn open(
         options: OpenOptions<'_>,
         config: &Pkcs11Config,
-        sink: &mut dyn FnMut(ReadChange) -> Result<u64>,
+        sink: &mut dyn FnMut(ReadChange) -> Result<Died>,
     ) -> Result<TokenStore> {
         let (_, path) = file::resolve(options.path, OP)?;
         let inherited = options.predecessor.as_ref().and_then(Handover::lock);
@@ -134,7 +134,7 @@ impl TokenStore {
         pinned: &[[u8; FINGERPRINT]],
         deadline: Deadline,
         marker: Option<Marker>,
-        sink: &mut dyn FnMut(ReadChange) -> Result<u64>,
+        sink: &mut dyn FnMut(ReadChange) -> Result<Died>,
     ) -> Result<()> {
         let all = self.attempt(deadline, || self.objects.read_all(deadline))?;
         let (mut heads, mut records): (Vec<Object>, Vec<Object>) =
@@ -417,6 +417,14 @@ impl TokenStore {
                 })?;
                 self.sequence += 1;
                 self.bytes += value.len() as u64;
+            }
+            Change::Replace(record) => {
+                let (label, value) = self.seal(opened, record)?;
+                let replaced = self.attempt(deadline, || {
+                    self.objects.replace(&label, value.clone(), deadline)
+                })?;
+                self.sequence += 1;
+                self.bytes = (self.bytes + value.len() as u64).saturating_sub(u64::from(replaced));
             }
             Change::Remove(key) => {
                 let label = label_of(opened, key.id.as_bytes());

@@ -6,6 +6,7 @@ pub mod services;
 
 use keyring_ward::config::{Config, Limits, Patience};
 use keyring_ward::error::Result;
+use keyring_ward::format::header::parse_header;
 use keyring_ward::kek::file::LocalConfig;
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
@@ -92,6 +93,29 @@ impl Place {
 
     pub fn open(&self) -> Result<Keyring> {
         Keyring::open(&self.config(), &self.server(), &SecretPool::new())
+    }
+
+    /// A look at the file as it is, beside whoever has it open.
+    pub fn look(&self) -> Result<Keyring> {
+        let environment = Environment {
+            look_only: true,
+            data_dir: None,
+            ..self.server()
+        };
+        Keyring::open(&self.config(), &environment, &SecretPool::new())
+    }
+
+    /// What lives and what is dead is all of the file, and a rewrite makes of it what lives, to the byte.
+    pub fn check_bytes(&self, keyring: &Keyring) {
+        let header = || parse_header(&self.read()).unwrap().length as u64;
+        let info = keyring.status().store;
+        if info.exists {
+            assert_eq!(info.live_bytes + info.dead_bytes, info.bytes - header());
+            keyring.compact().unwrap();
+            let after = keyring.status().store;
+            assert_eq!((after.live_bytes, after.dead_bytes), (info.live_bytes, 0));
+            assert_eq!(after.bytes - header(), info.live_bytes);
+        }
     }
 
     pub fn read(&self) -> Vec<u8> {

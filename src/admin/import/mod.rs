@@ -220,7 +220,7 @@ pub fn import<'a>(
     let mut conflicts = Vec::new();
     for key in &keys {
         let here = match &keyring {
-            Some(keyring) => keyring.fetch(key.id.name(), key.id.owner())?,
+            Some(keyring) => keyring.read_key(key.id.name(), key.id.owner())?,
             None => None,
         };
         let same = |material: &[u8], key_type: &str| {
@@ -278,7 +278,7 @@ pub fn import<'a>(
     drop(keyring);
     let check = Keyring::open(config, &super::environment(true), &pool)?;
     for key in &keys {
-        let there = check.fetch(key.id.name(), key.id.owner())?;
+        let there = check.read_key(key.id.name(), key.id.owner())?;
         let same = match there {
             Some(there) => {
                 let told =

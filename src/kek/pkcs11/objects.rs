@@ -95,6 +95,36 @@ impl Objects {
         })
     }
 
+    /// Writes an object in the place of those with its label, which go afterwards: the newest counts, so a token that breaks
+    /// off in between has lost nothing. Gives the bytes of those that went.
+    ///
+    /// # Errors
+    /// As [`Objects::create`].
+    pub(crate) fn replace(&self, label: &str, value: Vec<u8>, deadline: Deadline) -> Result<u32> {
+        let mut whole = template(&self.application, Some(label));
+        with_login(&self.config, true, deadline, move |login, _, _| {
+            let failed = |e| errors::error(WRITE, &e);
+            let old = login.session.find_objects(&whole).map_err(failed)?;
+            let there = read(&login.session, &whole)?;
+            let mut replaced = 0;
+            for object in there.iter().filter(|o| o.value != value) {
+                replaced += object.value.len() as u32;
+            }
+            if there.iter().any(|o| o.value == value) {
+                // An attempt before has made it, and may not have come to the end: which of the handles is its one, the
+                // next change finds out.
+                return Ok(replaced);
+            }
+            whole.push(Attribute::Private(true));
+            whole.push(Attribute::Value(value));
+            login.session.create_object(&whole).map_err(failed)?;
+            for object in old {
+                login.session.destroy_object(object).map_err(failed)?;
+            }
+            Ok(replaced)
+        })
+    }
+
     /// Removes the objects with this label. `false`: there was none.
     pub(crate) fn remove(&self, label: &str, deadline: Deadline) -> Result<bool> {
         let template = template(&self.application, Some(label));

@@ -22,8 +22,8 @@ mod write;
 pub use open::{OpenOptions, Sink};
 
 use super::{
-    Basis, Handover, Journal as Rewritten, Live, MarkerSays, Mode, OnDemand, Rewrapped, Store,
-    StoreInfo,
+    Basis, Died, Handover, Journal as Rewritten, Live, MarkerSays, Mode, OnDemand, Rewrapped,
+    Store, StoreInfo,
 };
 use crate::config::Limits;
 use crate::deadline::Deadline;
@@ -219,13 +219,19 @@ impl FileStore {
     }
 }
 
+fn not_a_change_of_a_journal() -> Error {
+    let why = "a key was to be replaced, where a journal takes attributes";
+    Error::new(Kind::Internal, write::WRITE, why).hint("Please report this.")
+}
+
 impl Store for FileStore {
     fn append(&mut self, change: &Change<'_>) -> Result<()> {
-        let replaces = match change {
+        let died = match change {
             Change::Put(_) => 0,
-            Change::Remove(key) => key_length(key),
+            Change::Remove(key) => key_length(key) as Died,
+            Change::Replace(_) => return Err(not_a_change_of_a_journal()),
         };
-        self.append_change(&change.into(), replaces)
+        self.append_change(&change.into(), died)
     }
 
     fn check_writable(&self) -> Result<()> {
@@ -322,8 +328,8 @@ impl Store for FileStore {
 }
 
 impl Rewritten for FileStore {
-    fn append_any(&mut self, change: &Operation<'_>, replaces: u64) -> Result<()> {
-        self.append_change(change, replaces)
+    fn append_any(&mut self, change: &Operation<'_>, died: Died) -> Result<()> {
+        self.append_change(change, died)
     }
 
     fn rewrite(&mut self, live: &Live<'_>) -> Result<()> {

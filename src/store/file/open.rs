@@ -24,7 +24,7 @@ use crate::secret::SecretPool;
 use crate::store::header::{self, OpenHeader};
 use crate::store::lock::Lock;
 use crate::store::marker::{self, Keeper, Marker, Slot, Survives};
-use crate::store::{Handover, MarkerSays, Mode};
+use crate::store::{Died, Handover, MarkerSays, Mode};
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -83,8 +83,8 @@ fn bound(header: &Header, marker: Option<&Slot>, memory: Option<&Remembered>) ->
     }
 }
 
-/// What `sink` tells about a change: the length of the frame that it made dead.
-pub type Sink<'a> = dyn FnMut(ReadChange) -> Result<u64> + 'a;
+/// Keeps a change that was read, and tells what died by it.
+pub type Sink<'a> = dyn FnMut(ReadChange) -> Result<Died> + 'a;
 
 impl FileStore {
     /// Opens the keyring file and gives every change in it to `sink`. A file that does not exist
@@ -309,10 +309,10 @@ impl FileStore {
             .map_err(|e| self.unreadable(e))?;
         let mut reader = &*file;
         let mut journal = Window::new(&mut reader, start, meta.len().saturating_sub(start))?;
-        let (mut live, mut dead) = (0, 0);
+        let (mut live, mut dead): (Died, Died) = (0, 0);
         let mut count = |change: ReadChange, length| {
             let is_kept = change.is_kept();
-            let died = sink(change)?;
+            let (died, length) = (sink(change)?, length as Died);
             live = live + if is_kept { length } else { 0 } - died;
             dead += died + if is_kept { 0 } else { length };
             Ok(())
@@ -327,7 +327,7 @@ impl FileStore {
             &mut count,
         )
         .map_err(|e| e.at(&self.place()))?;
-        (self.live_bytes, self.dead_bytes) = (live, dead);
+        (self.live_bytes, self.dead_bytes) = (live.max(0) as u64, dead.max(0) as u64);
         Ok(end)
     }
 

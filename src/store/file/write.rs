@@ -61,8 +61,8 @@ impl FileStore {
         }
     }
 
-    /// Makes one change durable. `replaces`: bytes of the records that are dead from then on.
-    pub(super) fn append_change(&mut self, change: &Operation<'_>, replaces: u64) -> Result<()> {
+    /// Makes one change durable; see [`Journal::append_any`].
+    pub(super) fn append_change(&mut self, change: &Operation<'_>, died: Died) -> Result<()> {
         self.cut_again()?;
         self.check_writes()?;
         self.check_room(change)?;
@@ -114,8 +114,8 @@ impl FileStore {
             true => self.live_bytes += length,
             false => self.dead_bytes += length,
         }
-        self.live_bytes = self.live_bytes.saturating_sub(replaces);
-        self.dead_bytes += replaces;
+        self.live_bytes = self.live_bytes.saturating_add_signed(-died);
+        self.dead_bytes = self.dead_bytes.saturating_add_signed(died);
         Ok(())
     }
 

@@ -1,0 +1,27 @@
+//! The tags of extensions that are assigned, and what may be wrong with a list of them.
+//!
+//! Owns the numbers. None may ever get another meaning: files are full of them.
+
+/// Who asked for the change: UTF-8, 1 to [`MAX_ACTOR`] bytes.
+pub const ACTOR: u8 = 1;
+/// Longest [`ACTOR`] in bytes.
+pub const MAX_ACTOR: usize = 255;
+/// From this tag on, whoever does not know a tag must not use the key.
+pub const FIRST_RESTRICTING: u8 = 128;
+/// The key is a version of a logical key: [`super::logical::VersionOf`]. As an attribute it takes the place of the one in the
+/// key's record.
+pub const VERSION: u8 = 128;
+/// The record removes a key that is kept as a retired one: [`super::retired::Retired`].
+pub const RETAINED: u8 = 129;
+/// The record holds a retired key: [`super::retired::Retired`].
+pub const RETIRED: u8 = 130;
+/// The record ends a retired key: [`super::retired::Retired`].
+pub const PURGED: u8 = 131;
+/// What is wrong with a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// It breaks the rules: too long, not in order, a tag twice, or bytes that the tag does not allow.
+    Rules(&'static str),
+    /// A tag that restricts the use of the key, and that this program does not know.
+    Newer(u8),
+}

@@ -1,0 +1,451 @@
+//! Logical keys: made, rotated, destroyed.
+//!
+//! Owns the order of the records of each change: whatever a crash leaves is the state before or the one after it. It must never
+//! remove a version's material before it is durable that the version is destroyed.
+
+use super::changes::not_found;
+use super::index::{Family, version_of};
+use super::*;
+use crate::key::extensions::VERSION;
+use crate::key::logical::{ID, Logical, State, VersionOf, check_name};
+use crate::secret::fill_random;
+
+const CREATE: &str = "make the logical key";
+const CHANGE: &str = "change the logical key";
+
+/// What a new logical key is to be.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Its bare name answers with the current version's material.
+    pub follow: bool,
+    /// Days after which it is due for a rotation.
+    pub rotate_every: Option<u16>,
+    /// When it is over, for a temporary key: seconds since 1970.
+    pub expires: Option<i64>,
+    /// What it is for.
+    pub environment: String,
+    /// For people.
+    pub description: String,
+}
+
+/// A logical key, for lists.
+#[derive(Clone, Debug)]
+pub struct LogicalInfo {
+    /// Its name and owner.
+    pub id: KeyId,
+    /// What is known of it.
+    pub logical: Logical,
+    /// The type of its keys, as it was given.
+    pub key_type: String,
+    /// Bytes of material of its newest version.
+    pub length: usize,
+    /// The versions whose keys are there, with the second at which each was made.
+    pub made: Vec<(u32, i64)>,
+}
+
+impl Wanted {
+    fn logical(&self) -> Result<Logical> {
+        let mut id = [0; ID];
+        fill_random(&mut id)?;
+        let logical = Logical {
+            id,
+            serial: 1,
+            follow: self.follow,
+            adopted: false,
+            rotate_every: self.rotate_every,
+            expires: self.expires,
+            held: None,
+            environment: self.environment.clone(),
+            description: self.description.clone(),
+            highest: 0,
+            versions: Vec::new(),
+        };
+        logical.check()?;
+        Ok(logical)
+    }
+}
+
+impl Keyring {
+    /// Makes a logical key with version 1, which is current, of `length` random bytes.
+    ///
+    /// # Errors
+    /// AlreadyExists: the name, or one that ends in @ and a number, is taken. As [`Keyring::generate`].
+    pub fn create_logical(
+        &self,
+        id: &KeyId,
+        key_type: &[u8],
+        length: usize,
+        wanted: &Wanted,
+    ) -> Result<()> {
+        check_generated_length(length)?;
+        check_name(id.name(), id.owner())?;
+        check_type(key_type)?;
+        let mut logical = wanted.logical()?;
+        let now = crate::os::unix_seconds();
+        let first = logical.add_version(now)?;
+        logical.switch_to(first, now)?;
+        let mut store = self.writer()?;
+        self.check_no_versions(id)?;
+        self.check_absent(id)?;
+        self.put_version(&mut **store, id, logical, first, key_type, length)
+    }
+
+    /// Makes a plain key the first version of a logical key. Its bare name answers its own material for good.
+    ///
+    /// # Errors
+    /// NotFound: there is no such key. KeyState: it has versions already. AlreadyExists: a name that ends in @ and a number is
+    /// taken. InvalidInput: the server's own keys have none.
+    pub fn adopt(&self, id: &KeyId, wanted: &Wanted) -> Result<()> {
+        check_name(id.name(), id.owner())?;
+        if wanted.follow {
+            let why = "a plain key that is made logical goes on answering its own material";
+            return Err(Error::new(Kind::InvalidInput, CREATE, why).hint(
+                "Leave follow out: programs that decrypt under the bare name would get the next version's material otherwise.",
+            ));
+        }
+        let mut logical = wanted.logical()?;
+        let mut store = self.writer()?;
+        let key = self.look_up(id.name(), id.owner());
+        let key = key.ok_or_else(|| not_found(CREATE, id))?;
+        if key.version_bytes().is_some() {
+            let why = format!("{id} is a version of a logical key already");
+            return Err(Error::new(Kind::KeyState, CREATE, why).hint("Nothing was changed."));
+        }
+        self.check_no_versions(id)?;
+        logical.adopted = true;
+        let now = crate::os::unix_seconds();
+        let first = logical.add_version(now)?;
+        logical.switch_to(first, now)?;
+        let version = VersionOf {
+            number: first,
+            logical,
+        };
+        self.describe_in(&mut **store, &key, &version)
+    }
+
+    /// Gives a logical key a new version, in one record. `switch`: it is current from then on; else it is pending.
+    ///
+    /// # Errors
+    /// NotFound: there is no such logical key. KeyState: a version is pending already. As [`Keyring::generate`].
+    pub fn rotate(&self, id: &KeyId, switch: bool) -> Result<u32> {
+        let mut store = self.writer()?;
+        let (mut logical, newest) = self.with_family(id, |family| {
+            let newest = family.keys.values().next_back().cloned();
+            (family.logical.clone(), newest)
+        })?;
+        let newest = newest.ok_or_else(|| not_found(CHANGE, id))?;
+        if let Some(pending) = (logical.versions.iter()).find(|v| v.state == State::Pending) {
+            let why = format!("version {} of {id} is pending", pending.number);
+            return Err(Error::new(Kind::KeyState, CHANGE, why).hint(
+                "Nothing was changed. Make it current (keyring-ward key activate) or plan its end (key destroy) first.",
+            ));
+        }
+        let now = crate::os::unix_seconds();
+        let number = logical.add_version(now)?;
+        if switch {
+            logical.switch_to(number, now)?;
+        }
+        logical.serial += 1;
+        let (key_type, length) = (newest.key_type, newest.length());
+        self.put_version(
+            &mut **store,
+            id,
+            logical,
+            number,
+            key_type.as_bytes(),
+            length,
+        )?;
+        Ok(number)
+    }
+
+    /// Makes a pending version the current one.
+    ///
+    /// # Errors
+    /// NotFound: there is no such key or version. KeyState: the version is not pending. ReadOnly, Io.
+    pub fn activate(&self, id: &KeyId, number: u32) -> Result<()> {
+        self.change_logical(id, |logical, now| {
+            let state = logical.version_mut(number)?.state;
+            if state != State::Pending {
+                let why = format!("version {number} is {}, not pending", state.name());
+                return Err(Error::new(Kind::KeyState, CHANGE, why).hint("Nothing was changed."));
+            }
+            logical.switch_to(number, now)
+        })
+    }
+
+    /// Changes what is known of a logical key, in one record. `change` gets the description and the time.
+    ///
+    /// # Errors
+    /// NotFound: there is no such logical key. Those of `change`; ReadOnly, Io.
+    pub fn change_logical(
+        &self,
+        id: &KeyId,
+        change: impl FnOnce(&mut Logical, i64) -> Result<()>,
+    ) -> Result<()> {
+        let mut store = self.writer()?;
+        self.change_logical_in(&mut **store, id, &[], change)
+    }
+
+    /// `going`: versions whose keys go next. The description is written with the newest key that stays.
+    fn change_logical_in(
+        &self,
+        store: &mut dyn Store,
+        id: &KeyId,
+        going: &[u32],
+        change: impl FnOnce(&mut Logical, i64) -> Result<()>,
+    ) -> Result<()> {
+        let (mut logical, holder) = self.with_family(id, |family| {
+            let keys = || family.keys.iter().rev();
+            let holder = keys().find(|(n, _)| !going.contains(n)).or(keys().next());
+            let holder = holder.map(|(n, key)| (*n, key.clone()));
+            (family.logical.clone(), holder)
+        })?;
+        let (number, holder) = holder.ok_or_else(|| not_found(CHANGE, id))?;
+        let told = |e: Error| e.context(format!("the key {id}"));
+        change(&mut logical, crate::os::unix_seconds()).map_err(told)?;
+        logical.check().map_err(told)?;
+        logical.serial += 1;
+        self.describe_in(store, &holder, &VersionOf { number, logical })
+    }
+
+    /// Destroys the versions whose planned destruction is due, of all or of the one that is named. Each is durable as
+    /// destroyed before its material goes, which is kept as a retired key. Gives their numbers.
+    ///
+    /// # Errors
+    /// KeyState: nothing is due, or the key is held. NotFound: there is no such key or version. ReadOnly, Io.
+    pub fn destroy_due(&self, id: &KeyId, number: Option<u32>) -> Result<Vec<u32>> {
+        let now = crate::os::unix_seconds();
+        let mut store = self.writer()?;
+        // What a crash has left: destroyed, and its key still there.
+        let left = self.with_family(id, |family| family.left_over())?;
+        let due = match self.with_family(id, |family| family.logical.due(number, now))? {
+            Err(_) if !left.is_empty() => Vec::new(),
+            due => due.map_err(|e| e.context(format!("the key {id}")))?,
+        };
+        self.destroy_in(&mut **store, id, &due)?;
+        Ok(left.into_iter().chain(due).collect())
+    }
+
+    fn destroy_in(&self, store: &mut dyn Store, id: &KeyId, numbers: &[u32]) -> Result<()> {
+        let mut going = self.with_family(id, |family| family.left_over())?;
+        going.extend_from_slice(numbers);
+        self.change_logical_in(store, id, &going, |logical, now| {
+            let mut numbers = numbers.iter();
+            numbers.try_for_each(|n| logical.put_into(*n, State::Destroyed, now))
+        })?;
+        // Where all go, the newest one goes last: it has the description.
+        let gone = self.with_family(id, |family| {
+            let left = family.left_over();
+            left.iter()
+                .filter_map(|n| family.keys.get(n).cloned())
+                .collect::<Vec<_>>()
+        })?;
+        for key in gone {
+            match self.config.limits.retain_removed > 0 && store.journal().is_some() {
+                true => self.retire_in(store, &key)?,
+                false => self.remove_in(store, key)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Destroys temporary keys whose time is over, if any: they alone die by time. Gives their names.
+    ///
+    /// # Errors
+    /// ReadOnly, Io.
+    pub fn destroy_expired(&self) -> Result<Vec<KeyId>> {
+        let now = crate::os::unix_seconds();
+        let over =
+            |family: &Family| family.logical.has_expired(now) && family.logical.held.is_none();
+        let expired: Vec<KeyId> = {
+            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+            let all = map.index.iter().filter(|(_, family)| over(family));
+            all.map(|(id, _)| id.clone()).collect()
+        };
+        if expired.is_empty() {
+            return Ok(expired);
+        }
+        let mut store = self.writer()?;
+        for id in &expired {
+            let numbers = self.with_family(id, |family| {
+                let alive = family.logical.versions.iter();
+                alive
+                    .filter(|v| v.state != State::Destroyed)
+                    .map(|v| v.number)
+                    .collect::<Vec<_>>()
+            })?;
+            self.destroy_in(&mut **store, id, &numbers)?;
+        }
+        Ok(expired)
+    }
+
+    /// All logical keys, by name and owner.
+    pub fn logical_keys(&self) -> Vec<LogicalInfo> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = map
+            .index
+            .iter()
+            .map(|(id, family)| family.info(id))
+            .collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// One logical key by its name and owner, or by those of one of its versions.
+    ///
+    /// # Errors
+    /// NotFound: there is none.
+    pub fn logical_key(&self, id: &KeyId) -> Result<LogicalInfo> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(family) = map.index.get(id) {
+            return Ok(family.info(id));
+        }
+        let key = map.get(id.as_bytes());
+        match key.as_ref().and_then(|key| map.index.family_of(key)) {
+            Some((id, family, _)) => Ok(family.info(id)),
+            None => Err(not_logical(id)),
+        }
+    }
+
+    fn with_family<T>(&self, id: &KeyId, f: impl FnOnce(&Family) -> T) -> Result<T> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        map.index.get(id).map(f).ok_or_else(|| not_logical(id))
+    }
+
+    /// No key has a name that a version could have: whoever made it would find it among the versions.
+    fn check_no_versions(&self, id: &KeyId) -> Result<()> {
+        let taken = |key: &KnownKey| index::base(&key.id).is_some_and(|base| base == *id);
+        let all = self.list();
+        let Some(key) = all
+            .iter()
+            .find(|key| key.id.owner() == id.owner() && taken(key))
+        else {
+            return Ok(());
+        };
+        let why = format!(
+            "{} exists already, and is how a version of {id} would be called",
+            key.id
+        );
+        Err(Error::new(Kind::AlreadyExists, CREATE, why)
+            .hint("Nothing was changed. Choose another name, or remove that key."))
+    }
+
+    fn put_version(
+        &self,
+        store: &mut dyn Store,
+        id: &KeyId,
+        logical: Logical,
+        number: u32,
+        key_type: &[u8],
+        length: usize,
+    ) -> Result<()> {
+        let key = KeyId::new(&logical.key_name(id.name(), number), id.owner())?;
+        let mut material = self.pool.random(length)?;
+        self.mix_random(&mut material);
+        let version = VersionOf { number, logical };
+        let list = Extensions::new([(VERSION, version.to_bytes())])?;
+        let now = crate::os::unix_seconds();
+        let record = KeyRecord::new(key, key_type, material, now, store.generation())?;
+        self.put(store, record.with_extensions(list))
+    }
+
+    /// Writes a description with the key that carries it.
+    fn describe_in(
+        &self,
+        store: &mut dyn Store,
+        key: &KnownKey,
+        version: &VersionOf,
+    ) -> Result<()> {
+        let bytes = Some(version.to_bytes());
+        if store.journal().is_some() {
+            let list = key.attributes().with(VERSION, bytes)?;
+            let id = key.id.clone();
+            let adds = Operation::Attributes(&id, &list).frame_length();
+            let more = adds.saturating_sub(crate::format::record::attributes_length(key));
+            self.sizes().check(&self.config.limits, id.owner(), more)?;
+            return self.set_attributes_in(store, &id, list);
+        }
+        let list = key.extensions().with(VERSION, bytes)?;
+        let record = match key {
+            KnownKey::Whole(record) => record.renamed(record.id.clone(), &self.pool)?,
+            KnownKey::Info(info) => {
+                let read = store.on_demand().ok_or_else(nowhere)?.fetch(&info.id)?;
+                read.ok_or_else(|| not_found(CHANGE, &info.id))?
+            }
+        };
+        let record = record.with_extensions(list);
+        store.append(&Change::Replace(&record))?;
+        let mut sizes = self.sizes();
+        sizes.sub(key.id.owner(), key_length(key));
+        sizes.add(key.id.owner(), key_length(&record));
+        drop(sizes);
+        self.publish(|map| drop(map.insert(record)));
+        Ok(())
+    }
+
+    /// A version that was destroyed and is back: current where there is no other and it is the newest, else it only opens.
+    pub(super) fn settle_restored(&self, store: &mut dyn Store, id: &KeyId) -> Result<()> {
+        let Some(key) = self.look_up(id.name(), id.owner()) else {
+            return Ok(());
+        };
+        let (logical, number) = {
+            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+            match map.index.family_of(&key) {
+                Some((id, _, number)) => (id.clone(), number),
+                None => return Ok(()),
+            }
+        };
+        self.change_logical_in(store, &logical, &[], |logical, now| {
+            if logical.version_mut(number)?.state != State::Destroyed {
+                return Ok(());
+            }
+            match logical.current().is_none() && logical.highest == number {
+                true => logical.switch_to(number, now),
+                false => logical.put_into(number, State::Deactivated, now),
+            }
+        })
+    }
+
+    /// The logical key that a key was a version of is held.
+    pub(super) fn is_held(&self, key: &KeyInfo) -> bool {
+        let key = KnownKey::Info(Arc::new(key.clone()));
+        let own = version_of(&key).is_some_and(|v| v.logical.held.is_some());
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        match map.index.family_of(&key) {
+            Some((_, family, _)) => family.logical.held.is_some(),
+            None => own,
+        }
+    }
+}
+
+impl Family {
+    fn info(&self, id: &KeyId) -> LogicalInfo {
+        let newest = self.keys.values().next_back();
+        LogicalInfo {
+            id: id.clone(),
+            logical: self.logical.clone(),
+            key_type: newest.map_or_else(String::new, |key| key.key_type.to_string()),
+            length: newest.map_or(0, |key| key.length()),
+            made: self
+                .keys
+                .iter()
+                .map(|(n, key)| (*n, key.created_at))
+                .collect(),
+        }
+    }
+
+    /// The destroyed versions whose keys are there.
+    fn left_over(&self) -> Vec<u32> {
+        let destroyed = |n: &u32| {
+            self.logical
+                .version(*n)
+                .is_none_or(|v| v.state == State::Destroyed)
+        };
+        self.keys.keys().copied().filter(destroyed).collect()
+    }
+}
+
+fn not_logical(id: &KeyId) -> Error {
+    Error::new(Kind::NotFound, CHANGE, format!("{id} is no logical key"))
+        .hint("keyring-ward key list shows the logical keys; key adopt makes one of a plain key.")
+}

@@ -1,0 +1,150 @@
+//! Retired keys: what is removed and kept, for files that may still need it.
+//!
+//! Owns the removal that keeps, the way back and the end. It must never keep what [`crate::key::retired`] does not name, and
+//! never end one by the clock alone.
+
+use super::changes::not_found;
+use super::map::{RetiredKey, as_retired};
+use super::*;
+use crate::envelope::equal;
+use crate::key::extensions::{PURGED, RETAINED, RETIRED};
+use crate::key::logical::DAY;
+use crate::key::retired::{Retired, files_may_need};
+use crate::store::Died;
+
+const OP: &str = "bring the removed key back";
+
+/// How many keys InnoDB's numbers may be behind before it is told once more.
+const INNODB: &[u8] = b"INNODBKey-";
+
+impl Keyring {
+    /// A key of this name and owner is kept when it is removed.
+    pub(super) fn retains(&self, id: &KeyId) -> bool {
+        files_may_need(id)
+            && self.config.limits.retain_removed > 0
+            && self.config.token_storage().is_none()
+    }
+
+    /// Removes a key from everybody's sight, in one record, and keeps it.
+    pub(super) fn retire_in(&self, store: &mut dyn Store, key: &KnownKey) -> Result<()> {
+        let id = &key.id;
+        let removal = {
+            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+            Retired {
+                number: map.next_removal(id),
+                removed_at: crate::os::unix_seconds(),
+            }
+        };
+        let retired = as_retired(key, removal, &self.pool)?;
+        let list = Extensions::new([(RETAINED, removal.to_bytes())])?;
+        let operation = Operation::Remove(id, &list);
+        let (was, is) = (key_length(key), key_length(&retired));
+        self.append_note(store, &operation, was as Died - is as Died)?;
+        let mut sizes = self.sizes();
+        sizes.sub(id.owner(), was);
+        sizes.add(id.owner(), is);
+        drop(sizes);
+        self.publish(|map| {
+            map.take(id.as_bytes());
+            map.keep_retired(removal, retired);
+        });
+        self.tidy(store);
+        Ok(())
+    }
+
+    /// The removed keys that are kept, by name and owner.
+    pub fn retired(&self) -> Vec<RetiredKey> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        map.retired()
+    }
+
+    /// The material of a removed key that is kept; `None`: it is not.
+    pub fn retired_key(&self, id: &KeyId, number: u32) -> Option<Arc<KeyRecord>> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        map.retired_key(id, number)
+    }
+
+    /// Brings a removed key back under its name. `number`: which of its removals; `None`: the last one.
+    ///
+    /// # Errors
+    /// NotFound: it is not kept. AlreadyExists: another key has its name meanwhile. As [`Keyring::store_key`].
+    pub fn restore_retired(&self, id: &KeyId, number: Option<u32>) -> Result<()> {
+        let mut store = self.writer()?;
+        let (removal, key) = self.find_retired(id, number)?;
+        let mut record = key.renamed(id.clone(), &self.pool)?;
+        record = record.with_extensions(key.extensions().with(RETIRED, None)?);
+        // A restore that was broken off has left the key and its retired copy.
+        let there = self.look_up(id.name(), id.owner());
+        let there = there.as_ref().and_then(KnownKey::material);
+        if !there.is_some_and(|there| equal(there, key.material())) {
+            self.check_free(&record)?;
+            self.append(&mut **store, record)?;
+        }
+        self.settle_restored(&mut **store, id)?;
+        self.purge_in(&mut **store, id, removal)
+    }
+
+    fn find_retired(&self, id: &KeyId, number: Option<u32>) -> Result<(Retired, Arc<KeyRecord>)> {
+        let all = self.retired();
+        let mut own = all.iter().filter(|r| r.info.id == *id);
+        let found = match number {
+            Some(number) => own.find(|r| r.removal.number == number),
+            None => own.next_back(),
+        };
+        let none = || {
+            not_found(OP, id).hint(
+                "Only the server's own numbered keys and versions of logical keys are kept when they are removed: \
+                 keyring-ward key list --retired shows them.",
+            )
+        };
+        let removal = found.ok_or_else(none)?.removal;
+        let key = self.retired_key(id, removal.number).ok_or_else(none)?;
+        Ok((removal, key))
+    }
+
+    /// Ends the retired keys that were removed longer ago than they are kept; `all`: whenever they were removed. What is held
+    /// stays. Their bytes leave the file with the next rewrite.
+    ///
+    /// # Errors
+    /// ReadOnly, Io.
+    pub fn purge_retired(&self, all: bool) -> Result<Vec<RetiredKey>> {
+        let mut store = self.writer()?;
+        let now = crate::os::unix_seconds();
+        let kept_for = i64::from(self.config.limits.retain_removed) * DAY;
+        let mut purged = Vec::new();
+        for key in self.retired() {
+            let over = key.removal.removed_at.saturating_add(kept_for) <= now;
+            if (all || over) && !self.is_held(&key.info) {
+                self.purge_in(&mut **store, &key.info.id, key.removal)?;
+                purged.push(key);
+            }
+        }
+        Ok(purged)
+    }
+
+    fn purge_in(&self, store: &mut dyn Store, id: &KeyId, removal: Retired) -> Result<()> {
+        let Some(key) = self.retired_key(id, removal.number) else {
+            return Ok(());
+        };
+        let list = Extensions::new([(PURGED, removal.to_bytes())])?;
+        let length = key_length(&key);
+        self.append_note(store, &Operation::Remove(id, &list), length as Died)?;
+        self.sizes().sub(id.owner(), length);
+        self.publish(|map| drop(map.purge(id, removal.number)));
+        self.tidy(store);
+        Ok(())
+    }
+
+    /// InnoDB begins to number its keys again after a restart without an encrypted tablespace: it asks for a key that exists,
+    /// is refused, and takes the old one without a word.
+    pub(super) fn warn_of_numbers_again(&self, store: &mut dyn Store, id: &KeyId) {
+        if id.owner().is_empty() && id.name().starts_with(INNODB) && files_may_need(id) {
+            store.warn(format!(
+                "InnoDB asked for a new master key and gets an old one: {id} exists already. It numbers its keys from 1 again \
+                 after a restart without any encrypted tablespace, and takes those that are there. So ALTER INSTANCE ROTATE INNODB \
+                 MASTER KEY gives no new key until it is past the highest number. Retire the keys that no file needs: \
+                 keyring-ward key retire (docs/guide/key-lifecycle.md)."
+            ));
+        }
+    }
+}
