@@ -13,6 +13,7 @@ pub mod import;
 pub mod init;
 pub mod inspect;
 pub mod keks;
+pub mod keys;
 pub mod marker;
 pub mod pin;
 pub mod rekey;

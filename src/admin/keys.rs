@@ -1,0 +1,282 @@
+//! The life of keys: what tool and SQL functions do to logical and retired keys, and how those are told.
+//!
+//! Owns one word for each change ([`Order`]), so that the tool and SQL can't differ, and the JSON of a key. It must never show
+//! material.
+
+use super::inspect::meaning;
+use crate::error::{Error, Kind, Result};
+use crate::key::id::KeyId;
+use crate::key::logical::{DAY, Logical, State};
+use crate::keyring::logical::{LogicalInfo, Wanted};
+use crate::keyring::{Keyring, RetiredKey};
+use crate::text::utc;
+use serde_json::{Value, json};
+
+/// A change to one logical or retired key.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// A new logical key with version 1.
+    Create {
+        /// The type of its keys: AES, RSA, DSA or SECRET.
+        key_type: String,
+        /// Bytes of each version's material.
+        length: usize,
+        /// What it is to be.
+        wanted: Wanted,
+    },
+    /// A plain key becomes version 1 of a logical key.
+    Adopt(Wanted),
+    /// A new version, current at once or pending.
+    Rotate {
+        /// It waits for [`Order::Activate`].
+        pending: bool,
+    },
+    /// A pending version becomes the current one.
+    Activate(u32),
+    /// What is not `None` is changed.
+    Set(Settings),
+    /// A destruction is planned: of a version or of all.
+    Plan {
+        /// Which version; `None`: all.
+        version: Option<u32>,
+        /// Days from now, at least 1.
+        days: u16,
+    },
+    /// What is planned and due is done: of a version or of all.
+    DestroyDue(Option<u32>),
+    /// What is planned is planned no more.
+    Cancel(Option<u32>),
+    /// Somebody else may have a version.
+    Compromise(u32),
+    /// Nothing of it is destroyed for this reason; `None`: that ends.
+    Hold(Option<String>),
+    /// A removed key comes back; `None`: as it was removed last.
+    Restore(Option<u32>),
+}
+
+/// Settings of a logical key, each of which may be left as it is.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Whether the bare name answers.
+    pub follow: Option<bool>,
+    /// Days between rotations; 0: no plan.
+    pub rotate_every: Option<u16>,
+    /// What it is for.
+    pub environment: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// For a temporary key: the second at which it is over.
+    pub expires: Option<i64>,
+}
+
+impl Settings {
+    fn apply(&self, logical: &mut Logical) -> Result<()> {
+        if let Some(follow) = self.follow {
+            if follow && logical.adopted {
+                return Err(refuse(
+                    "it was a plain key, whose bare name goes on answering its own material",
+                ));
+            }
+            logical.follow = follow;
+        }
+        if let Some(expires) = self.expires {
+            if logical.expires.is_none() {
+                return Err(refuse(
+                    "it is no temporary key: only a key that was created as one dies by time",
+                ));
+            }
+            logical.expires = Some(expires);
+        }
+        if let Some(days) = self.rotate_every {
+            logical.rotate_every = (days > 0).then_some(days);
+        }
+        if let Some(environment) = &self.environment {
+            logical.environment.clone_from(environment);
+        }
+        if let Some(description) = &self.description {
+            logical.description.clone_from(description);
+        }
+        Ok(())
+    }
+}
+
+fn refuse(why: &str) -> Error {
+    Error::new(Kind::InvalidInput, "change the logical key", why).hint("Nothing was changed.")
+}
+
+/// Carries an order out. Gives what became of it: `version` or `versions`, where that is not the order's own.
+///
+/// # Errors
+/// Those of the keyring's operation of that name.
+pub fn carry_out(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value> {
+    let change = |f: &dyn Fn(&mut Logical, i64) -> Result<()>| keyring.change_logical(id, f);
+    match order {
+        Order::Create {
+            key_type,
+            length,
+            wanted,
+        } => {
+            keyring.create_logical(id, key_type.as_bytes(), *length, wanted)?;
+            return Ok(json!({ "version": 1 }));
+        }
+        Order::Rotate { pending } => {
+            let version = keyring.rotate(id, !pending)?;
+            return Ok(json!({ "version": version, "pending": pending }));
+        }
+        Order::DestroyDue(version) => {
+            let versions = keyring.destroy_due(id, *version)?;
+            return Ok(json!({ "versions": versions }));
+        }
+        Order::Adopt(wanted) => keyring.adopt(id, wanted)?,
+        Order::Activate(version) => keyring.activate(id, *version)?,
+        Order::Set(settings) => change(&|logical, _| settings.apply(logical))?,
+        Order::Plan { version, days } => {
+            change(&|logical, now| logical.schedule(*version, *days, now))?;
+            let due = crate::os::unix_seconds() + i64::from(*days) * DAY;
+            return Ok(json!({ "due": utc(due) }));
+        }
+        Order::Cancel(version) => change(&|logical, _| logical.cancel(*version))?,
+        Order::Compromise(version) => change(&|logical, now| logical.compromise(*version, now))?,
+        Order::Hold(reason) => change(&|logical, _| {
+            logical.held.clone_from(reason);
+            Ok(())
+        })?,
+        Order::Restore(number) => keyring.restore_retired(id, *number)?,
+    }
+    Ok(json!({}))
+}
+
+/// A logical key as JSON: every value that is known of it, times in UTC (RFC 3339).
+pub fn told(key: &LogicalInfo, now: i64) -> Value {
+    let logical = &key.logical;
+    let made = |number| {
+        key.made
+            .iter()
+            .find(|(n, _)| *n == number)
+            .map(|(_, at)| *at)
+    };
+    let versions: Vec<Value> = (logical.versions.iter())
+        .map(|v| {
+            let made = made(v.number);
+            json!({
+                "version": v.number, "state": v.state.name(), "since": utc(v.since),
+                "key": key_name(key, v.number), "created": made.map(utc),
+                "age_days": made.map(|at| (now - at).max(0) / DAY),
+                "destroy_at": v.destroy_at.map(utc),
+                "destroy_due": v.destroy_at.is_some_and(|at| at <= now),
+            })
+        })
+        .collect();
+    let due = (logical.rotate_every.zip(logical.current()))
+        .map(|(days, current)| utc(current.since + i64::from(days) * DAY));
+    json!({
+        "name": key.id.name().escape_ascii().to_string(), "owner": key.id.owner().escape_ascii().to_string(),
+        "id": crate::text::hex(&logical.id), "type": key.key_type, "bytes": key.length,
+        "follow": logical.follow, "adopted": logical.adopted,
+        "current": logical.current().map(|v| v.number),
+        "rotate_every": logical.rotate_every, "rotation_at": due, "rotation_due": logical.rotation_due(now),
+        "expires": logical.expires.map(utc), "held": logical.held,
+        "environment": logical.environment, "description": logical.description, "versions": versions,
+    })
+}
+
+fn key_name(key: &LogicalInfo, number: u32) -> String {
+    let name = key.logical.key_name(key.id.name(), number);
+    name.escape_ascii().to_string()
+}
+
+/// A retired key as JSON.
+pub fn told_retired(key: &RetiredKey) -> Value {
+    let id = &key.info.id;
+    json!({
+        "name": id.name().escape_ascii().to_string(), "owner": id.owner().escape_ascii().to_string(),
+        "removal": key.removal.number, "removed_at": utc(key.removal.removed_at),
+        "type": key.info.key_type.to_string(), "bytes": key.info.length(), "created": utc(key.info.created_at),
+        "meaning": meaning(id.name(), id.owner()),
+    })
+}
+
+/// What is to be said of one key, logical, a version or plain: bits, age, state, and what is weak about it.
+///
+/// # Errors
+/// NotFound: there is no such key. Those of reading it.
+pub fn check(keyring: &Keyring, id: &KeyId, now: i64) -> Result<Value> {
+    let logical = keyring.logical_key(id).ok();
+    let current = |key: &LogicalInfo| {
+        let newest = key.made.last().map(|(n, _)| *n);
+        let number = key.logical.current().map(|v| v.number).or(newest)?;
+        KeyId::new(&key.logical.key_name(key.id.name(), number), key.id.owner()).ok()
+    };
+    let own = keyring.read_key(id.name(), id.owner())?;
+    let record = match (own, logical.as_ref().and_then(current)) {
+        (Some(own), _) => Some(own),
+        (None, Some(id)) => keyring.read_key(id.name(), id.owner())?,
+        (None, None) => None,
+    };
+    let record = record.ok_or_else(|| {
+        let why = format!("{id} does not exist");
+        Error::new(Kind::NotFound, "check the key", why)
+            .hint("keyring-ward list shows the keys and their owners.")
+    })?;
+    let state = logical.as_ref().and_then(|key| {
+        let number = key
+            .made
+            .iter()
+            .map(|(n, _)| *n)
+            .find(|n| key.logical.key_name(key.id.name(), *n) == record.id.name())?;
+        key.logical.version(number).map(|v| v.state)
+    });
+    Ok(json!({
+        "key": record.id.name().escape_ascii().to_string(), "owner": record.id.owner().escape_ascii().to_string(),
+        "type": record.key_type.to_string(), "bits": record.length() * 8,
+        "created": utc(record.created_at), "age_days": (now - record.created_at).max(0) / DAY,
+        "state": state.map(State::name), "warnings": weaknesses(&record.key_type, record.material()),
+        "logical": logical.map(|key| told(&key, now)),
+    }))
+}
+
+/// What is weak about material, without a word of what it is.
+fn weaknesses(key_type: &str, material: &[u8]) -> Vec<String> {
+    let mut found = Vec::new();
+    let symmetric = key_type.eq_ignore_ascii_case("AES");
+    if symmetric && material.len() < 16 {
+        found.push(format!(
+            "{} bits are too few: take 128 or more, better 256.",
+            material.len() * 8
+        ));
+    }
+    let text = |test: fn(&u8) -> bool| material.len() >= 8 && material.iter().all(test);
+    if text(u8::is_ascii_hexdigit) {
+        found.push(format!(
+            "It looks like hexadecimal text: then it has {} bits, not {}. Store the bytes themselves: UNHEX() in SQL.",
+            material.len() * 4,
+            material.len() * 8
+        ));
+    } else if symmetric && text(|b| b.is_ascii_graphic() || *b == b' ') {
+        found.push("It looks like text, which has far fewer bits than bytes: let the keyring generate keys.".into());
+    }
+    if material.len() >= 2 && material.iter().all(|b| *b == material[0]) {
+        found.push("All of its bytes are the same.".into());
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_weak_is_told_and_nothing_of_it() {
+        let said = |key_type, material: &[u8]| weaknesses(key_type, material).join(" ");
+        assert_eq!(
+            said("AES", &(0..32).map(|b| b * 7).collect::<Vec<u8>>()),
+            ""
+        );
+        assert!(said("AES", b"0123456789abcdef0123456789ABCDEF").contains("128 bits, not 256"));
+        assert!(said("AES", b"correct horse battery staple....").contains("like text"));
+        assert!(said("AES", &[1, 2, 3]).contains("24 bits are too few"));
+        assert!(said("SECRET", &[0; 32]).contains("bytes are the same"));
+        assert_eq!(said("SECRET", b"correct horse battery staple"), "");
+        assert!(!said("AES", b"0123456789abcdef").contains("0123"));
+    }
+}
