@@ -3,16 +3,21 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "support/bao.rs"]
+mod bao;
 mod common;
 #[path = "support/fault_rows.rs"]
 mod fault_rows;
 #[path = "support/kmip_stand.rs"]
 mod kmip_stand;
 
+use bao::Bao;
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::format::stanza::{Holder, Part, Stanza};
+use keyring_ward::kek::kmip::message::tag;
+use keyring_ward::kek::kmip::ttlv::read;
 use keyring_ward::kek::kmip::{KmipConfig, KmipKek};
 use keyring_ward::kek::{Budget, Kek, Unwrapped};
 use keyring_ward::keyring::Keyring;
@@ -796,4 +801,55 @@ fn neither_the_data_key_nor_the_private_key_is_shown() {
     assert!(pem.lines().all(|line| !e.contains(line)), "{e}");
     let config = config(&AUTHORITY.folder, &[1], "k", json!({}));
     assert!(!format!("{:?}", config.keks[0]).contains("PRIVATE"));
+}
+
+// ---- somebody else's client ------------------------------------------------------------------
+
+/// OpenBao's own `kmip` seal, a client that we have not written, wraps its key by a server and unseals itself with it after a
+/// restart: by PyKMIP, and by our stand, which so answers as a KMIP server does.
+#[test]
+fn openbao_seals_itself_by_our_stand_as_by_the_real_server() {
+    let Some(real) = &*REAL else { return };
+    seals_itself(&real.folder, real.port, &real.key());
+    let stand = Stand::start(Does::Good);
+    seals_itself(&AUTHORITY.folder, stand.port(), "k");
+    // Which versions, what the key is; then encryption, and decryption after the restart.
+    let asked = stand.seen();
+    let operation = |request: &Vec<u8>| {
+        let message = read(request).unwrap();
+        let item = message.find(tag::BATCH_ITEM).unwrap();
+        item.find(tag::OPERATION).unwrap().enumeration().unwrap()
+    };
+    let asked: Vec<u32> = asked.iter().map(operation).collect();
+    for wanted in [0x1E, 0x0B, 0x1F, 0x20] {
+        assert!(asked.contains(&wanted), "{wanted:#x} of {asked:x?}");
+    }
+}
+
+fn seals_itself(folder: &Path, port: u16, key: &str) {
+    let file = |name: &str| folder.join(name).display().to_string();
+    let seal = format!(
+        r#"storage "raft" {{ path = "FOLDER" node_id = "one" performance_multiplier = 1 }}
+        seal "kmip" {{
+          kms_key_id = "{key}"
+          endpoint = "localhost:{port}"
+          server_name = "localhost"
+          ca_cert = "{}"
+          client_cert = "{}"
+          client_key = "{}"
+        }}"#,
+        file("ca.pem"),
+        file("one.pem"),
+        file("one.key"),
+    );
+    let Some(mut bao) = Bao::begin(&seal) else {
+        return;
+    };
+    let asked = json!({"recovery_shares": 1, "recovery_threshold": 1});
+    let made = bao.ask("sys/init", "", &asked);
+    assert_eq!(made.0, 200, "{}", made.1);
+    bao.wait_unsealed();
+    bao.kill();
+    bao.run_again();
+    bao.wait_unsealed();
 }

@@ -170,7 +170,26 @@ impl Bao {
         while std::net::TcpStream::connect(self.plain).is_err() {
             assert!(
                 begin.elapsed() < Duration::from_secs(60),
-                "OpenBao does not start"
+                "OpenBao does not start: {}",
+                std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Begins it anew after [`Bao::kill`].
+    pub fn run_again(&mut self) {
+        self.run(&program().unwrap());
+    }
+
+    /// Waits until it is unsealed and active, by itself.
+    pub fn wait_unsealed(&self) {
+        let begin = Instant::now();
+        while self.ask("sys/health", "", &Value::Null).0 != 200 {
+            assert!(
+                begin.elapsed() < Duration::from_secs(60),
+                "OpenBao does not unseal itself: {}",
+                std::fs::read_to_string(self.folder.path().join("log")).unwrap()
             );
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -181,6 +200,10 @@ impl Bao {
         if let Some(mut guard) = self.guard.take() {
             drop(guard.stdin.take());
             guard.wait().unwrap();
+            // The shell has sent the signal; the server's port is free when it is gone.
+            while std::net::TcpStream::connect(self.plain).is_ok() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
         }
     }
 

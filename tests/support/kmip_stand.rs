@@ -7,7 +7,7 @@
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce, Tag};
 use keyring_ward::kek::kmip::message::tag;
-use keyring_ward::kek::kmip::ttlv::{HEAD, Item, Writer, length_behind, read};
+use keyring_ward::kek::kmip::ttlv::{HEAD, Item, Type, Writer, length_behind, read};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
 };
@@ -211,19 +211,33 @@ fn serve(
     }
     let session = rustls::ServerConnection::new(tls).map_err(io::Error::other)?;
     let mut stream = rustls::StreamOwned::new(session, raw);
-    let mut request = vec![0; HEAD];
-    stream.read_exact(&mut request)?;
-    let rest = length_behind(&request, tag::REQUEST_MESSAGE).unwrap();
-    request.resize(HEAD + rest, 0);
-    stream.read_exact(&mut request[HEAD..])?;
-    seen.lock().unwrap().push(request.clone());
-    let whole = answer(&request, does);
-    length.store(whole.len(), Ordering::Relaxed);
+    // A client may ask several times by one connection.
+    loop {
+        let mut request = vec![0; HEAD];
+        stream.read_exact(&mut request)?;
+        let rest = length_behind(&request, tag::REQUEST_MESSAGE).unwrap();
+        request.resize(HEAD + rest, 0);
+        stream.read_exact(&mut request[HEAD..])?;
+        seen.lock().unwrap().push(request.clone());
+        let whole = answer(&request, does);
+        length.store(whole.len(), Ordering::Relaxed);
+        if !matches!(
+            does,
+            Does::Good | Does::OtherKey | Does::ShortKey | Does::Refuse(..)
+        ) {
+            return misbehave(&mut stream, &whole, does);
+        }
+        stream.write_all(&whole)?;
+        stream.flush()?;
+    }
+}
+
+fn misbehave(stream: &mut Tls, whole: &[u8], does: &Does) -> io::Result<()> {
     match does {
         Does::HangAfter(n) => {
             stream.write_all(&whole[..(*n).min(whole.len())])?;
             stream.flush()?;
-            hang(&mut stream)
+            hang(stream)
         }
         Does::CloseAfter(n) => {
             stream.write_all(&whole[..(*n).min(whole.len())])?;
@@ -239,36 +253,69 @@ fn serve(
         Does::Say(bytes) => {
             stream.write_all(bytes)?;
             stream.flush()?;
-            hang(&mut stream)
+            hang(stream)
         }
-        _ => {
-            stream.write_all(&whole)?;
-            stream.flush()
-        }
+        _ => unreachable!("it is answered as it should be"),
     }
 }
 
-/// The answer to a request.
+type Tls = rustls::StreamOwned<rustls::ServerConnection, TcpStream>;
+
+const DISCOVER_VERSIONS: u32 = 0x1E;
+const GET_ATTRIBUTES: u32 = 0x0B;
+const ATTRIBUTE: u32 = 0x42_0008;
+const ATTRIBUTE_NAME: u32 = 0x42_000A;
+const ATTRIBUTE_VALUE: u32 = 0x42_000B;
+const RNG_RETRIEVE: u32 = 0x25;
+const ENCRYPT: u32 = 0x1F;
+const TIME_STAMP: u32 = 0x42_0092;
+const UNIQUE_BATCH_ITEM_ID: u32 = 0x42_0093;
+
+/// The answer to a request. Its header has all that the standard demands (KMIP 1.4, section 7.2): clients that we have not
+/// written insist on it.
 fn answer(request: &[u8], does: &Does) -> Vec<u8> {
     let message = read(request).unwrap();
+    let header = message.find(tag::REQUEST_HEADER).unwrap();
     let item = message.find(tag::BATCH_ITEM).unwrap();
     let payload = item.find(tag::REQUEST_PAYLOAD).unwrap();
     let operation = item.find(tag::OPERATION).unwrap().enumeration().unwrap();
     let result = match does {
         Does::Refuse(reason, said) => Err((*reason, *said)),
-        _ if operation == 0x25 => Ok((random(&payload), Vec::new())),
-        _ => cipher(&payload, operation == 0x1F).ok_or((0x100, "it does not fit")),
+        _ if [DISCOVER_VERSIONS, GET_ATTRIBUTES].contains(&operation) => Ok(Default::default()),
+        _ if operation == RNG_RETRIEVE => Ok((random(&payload), Vec::new())),
+        _ => cipher(&payload, operation == ENCRYPT).ok_or((0x100, "it does not fit")),
     };
     let mut w = Writer::new();
     w.structure(tag::RESPONSE_MESSAGE, |w| {
-        w.structure(tag::RESPONSE_HEADER, |w| w.integer(tag::BATCH_COUNT, 1));
+        w.structure(tag::RESPONSE_HEADER, |w| {
+            let asked = header.find(tag::PROTOCOL_VERSION).unwrap();
+            let of = |tag| asked.find(tag).unwrap().integer().unwrap();
+            version(
+                w,
+                of(tag::PROTOCOL_VERSION_MAJOR),
+                of(tag::PROTOCOL_VERSION_MINOR),
+            );
+            w.item(TIME_STAMP, Type::DateTime, &now().to_be_bytes());
+            w.integer(tag::BATCH_COUNT, 1);
+        });
         w.structure(tag::BATCH_ITEM, |w| {
             w.enumeration(tag::OPERATION, operation);
+            if let Some(id) = item.find(UNIQUE_BATCH_ITEM_ID).and_then(|id| id.bytes()) {
+                w.bytes(UNIQUE_BATCH_ITEM_ID, id);
+            }
             w.enumeration(tag::RESULT_STATUS, result.is_err().into());
             match result {
                 Err((reason, said)) => {
                     w.enumeration(tag::RESULT_REASON, reason);
                     w.text(tag::RESULT_MESSAGE, said);
+                }
+                Ok(_) if operation == DISCOVER_VERSIONS => {
+                    w.structure(tag::RESPONSE_PAYLOAD, |w| {
+                        (2..=4).rev().for_each(|minor| version(w, 1, minor));
+                    });
+                }
+                Ok(_) if operation == GET_ATTRIBUTES => {
+                    w.structure(tag::RESPONSE_PAYLOAD, |w| attributes(w, &payload));
                 }
                 Ok(result) => {
                     w.structure(tag::RESPONSE_PAYLOAD, |w| write(w, &payload, &result, does));
@@ -277,6 +324,32 @@ fn answer(request: &[u8], does: &Does) -> Vec<u8> {
         });
     });
     w.finish().to_vec()
+}
+
+/// What the key of every stand is: a symmetric one of AES, for encryption and decryption.
+fn attributes(w: &mut Writer, payload: &Item<'_>) {
+    let key = payload.find(tag::UNIQUE_IDENTIFIER).unwrap();
+    w.text(tag::UNIQUE_IDENTIFIER, key.text().unwrap());
+    let mut attribute = |name: &str, kind, value: u32| {
+        w.structure(ATTRIBUTE, |w| {
+            w.text(ATTRIBUTE_NAME, name);
+            w.item(ATTRIBUTE_VALUE, kind, &value.to_be_bytes());
+        });
+    };
+    attribute("Object Type", Type::Enumeration, 2);
+    attribute("Cryptographic Algorithm", Type::Enumeration, 3);
+    attribute("Cryptographic Usage Mask", Type::Integer, 4 | 8);
+}
+
+fn version(w: &mut Writer, major: i32, minor: i32) {
+    w.structure(tag::PROTOCOL_VERSION, |w| {
+        w.integer(tag::PROTOCOL_VERSION_MAJOR, major);
+        w.integer(tag::PROTOCOL_VERSION_MINOR, minor);
+    });
+}
+
+fn now() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }
 
 fn write(w: &mut Writer, payload: &Item<'_>, (data, auth): &(Vec<u8>, Vec<u8>), does: &Does) {
@@ -316,7 +389,7 @@ fn cipher(payload: &Item<'_>, encrypting: bool) -> Option<(Vec<u8>, Vec<u8>)> {
     }
     let aead = Aes256Gcm::new_from_slice(&KEY).ok()?;
     let nonce = Nonce::from(<[u8; 12]>::try_from(bytes(tag::IV_COUNTER_NONCE)?).ok()?);
-    let aad = bytes(tag::ADDITIONAL_DATA)?;
+    let aad = bytes(tag::ADDITIONAL_DATA).unwrap_or_default();
     if encrypting {
         let made = aead.encrypt_inout_detached(&nonce, aad, data.as_mut_slice().into());
         return Some((data, made.ok()?.to_vec()));
