@@ -27,6 +27,7 @@ pub mod options;
 #[allow(unsafe_code)]
 pub mod os;
 pub mod panics;
+pub mod scan;
 #[allow(unsafe_code)]
 pub mod secret;
 pub mod secret_source;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may use those before it, and none behind it; `lib.rs` holds two names only.
-const ROOMS: [&str; 24] = [
+const ROOMS: [&str; 25] = [
     "fault",
     "json",
     "text",
@@ -21,6 +21,7 @@ const ROOMS: [&str; 24] = [
     "os",
     "secret_source",
     "key",
+    "scan",
     "net",
     "options",
     "envelope",

@@ -142,7 +142,7 @@ pub enum Access {
 }
 
 /// What an open file is, if it is a regular one.
-fn regular(file: &File) -> io::Result<Metadata> {
+pub(super) fn regular(file: &File) -> io::Result<Metadata> {
     let meta = file.metadata()?;
     if meta.is_dir() {
         return Err(io::Error::other("it is a folder, not a file"));

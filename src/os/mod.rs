@@ -4,6 +4,7 @@
 //! Owns acting as another account ([`identity`]) and doing one piece of work in a child (`child`). It must
 //! never know of keyrings, and leave no thread or child behind but what a server asks for ([`thread`]).
 
+pub mod beneath;
 pub(crate) mod child;
 pub mod command;
 pub mod denied;

@@ -1,0 +1,107 @@
+//! Records of the redo log that hold encryption information.
+//!
+//! Recovery opens each that was written since the last checkpoint, and the server does not start where one does not open: the
+//! header of a tablespace may still name the key of before. A record is found by its form, not by reading the whole log:
+//! bytes of a table that look like one are taken for one.
+
+use super::bytes::be16;
+use super::info::{self, FileKey, Found, Info};
+use super::need::Unread;
+use super::page::Page;
+use super::redo::{self, BLOCK, Header};
+use super::source::Source;
+use memchr::memmem;
+
+/// Before the information: the page (always the first), its place there and its length.
+const BEFORE: usize = 5;
+const LENGTHS: std::ops::RangeInclusive<u16> = 111..=info::LENGTH as u16;
+
+/// How far the records were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// To the end of what the file has of the log.
+    All,
+    /// They are encrypted, and the key is not known.
+    Sealed,
+    /// It was told to end before.
+    Stopped,
+}
+
+/// Gives every encryption information in the records of a file from a place in the log on. A block that does not check is
+/// the end of the log, as it is for the server.
+///
+/// # Errors
+/// The system's.
+pub fn named(
+    source: &(impl Source + ?Sized),
+    header: &Header,
+    from: u64,
+    key: Option<&FileKey>,
+    go_on: &mut dyn FnMut() -> bool,
+    each: &mut dyn FnMut(Info),
+) -> Result<Read, Unread> {
+    const PIECE: usize = 1 << 20;
+    let Some(start) = header.start else {
+        return Ok(Read::All);
+    };
+    let mut offset = redo::place(start, from);
+    let mut piece = vec![0; PIECE];
+    let mut payload = Vec::with_capacity(PIECE);
+    loop {
+        if !go_on() {
+            return Ok(Read::Stopped);
+        }
+        let filled = source.read_at(offset, &mut piece)?;
+        let (mut is_end, mut sealed) = (filled < PIECE, false);
+        for (i, block) in piece[..filled].chunks_exact_mut(BLOCK).enumerate() {
+            let at = offset + (i * BLOCK) as u64;
+            if !redo::is_of_now(block, start, at) {
+                is_end = true;
+                break;
+            }
+            sealed = redo::is_encrypted(block) && key.is_none();
+            let data = match sealed {
+                true => None,
+                false => opened(block, key),
+            };
+            let Some(data) = data else {
+                is_end = true;
+                break;
+            };
+            payload.extend_from_slice(data);
+        }
+        find(&payload, each);
+        if is_end {
+            return Ok(if sealed { Read::Sealed } else { Read::All });
+        }
+        // The beginning of one that goes on in the next piece.
+        let keep = payload.len().saturating_sub(BEFORE + info::LENGTH);
+        payload.drain(..keep);
+        offset += filled as u64;
+    }
+}
+
+/// The records in a block; `None`: it is not whole.
+fn opened<'a>(block: &'a mut [u8], key: Option<&FileKey>) -> Option<&'a [u8]> {
+    let whole = match key {
+        Some(key) if redo::is_encrypted(block) => redo::check(block, key) == Page::Good,
+        _ => redo::is_whole(block),
+    };
+    let used = usize::from(be16(block, 4)?).min(redo::TRAILER_AT);
+    block.get(redo::RECORDS_AT..used).filter(|_| whole)
+}
+
+fn find(payload: &[u8], each: &mut dyn FnMut(Info)) {
+    for at in memmem::find_iter(payload, b"lCC") {
+        let before = at
+            .checked_sub(BEFORE)
+            .and_then(|from| payload.get(from..at));
+        let is_record = before.is_some_and(|before| {
+            before[0] == 0 && be16(before, 3).is_some_and(|length| LENGTHS.contains(&length))
+        });
+        let rest = &payload[at..];
+        if is_record && let Found::Info(info) = info::read(&rest[..rest.len().min(info::LENGTH)]) {
+            each(info);
+        }
+    }
+}
