@@ -100,6 +100,14 @@ pub fn list(config: &Config) -> Result<(Report, Vec<KeyLine>)> {
     Ok((report, keys))
 }
 
+/// The same with the keyring itself.
+///
+/// # Errors
+/// All errors of opening a keyring.
+pub(super) fn opened(config: &Config) -> Result<(Report, Keyring)> {
+    settled(config)
+}
+
 fn settled(config: &Config) -> Result<(Report, Keyring)> {
     /// A server that writes all the time shows another end each time.
     const LOOKS: usize = 5;

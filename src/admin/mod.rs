@@ -16,6 +16,7 @@ pub mod keks;
 pub mod keys;
 pub mod marker;
 pub mod pin;
+pub mod prove;
 pub mod rekey;
 pub mod translate;
 

@@ -10,6 +10,7 @@ mod before;
 mod configuration;
 mod disk;
 mod file;
+mod files;
 mod folder;
 mod keks;
 mod library;
@@ -142,12 +143,15 @@ pub fn doctor(setup: Setup<'_>) -> Vec<Finding> {
         provider::check(&mut look, config);
         if folder::check(&mut look, config) {
             file::check(&mut look, config);
-            let keys = opens::check(&mut look, config);
+            let keyring = opens::check(&mut look, config);
             keks::check(&mut look, config);
             before::check(&mut look, config);
+            if let Some(keyring) = &keyring {
+                files::check(&mut look, keyring);
+            }
             lock::check(&mut look, config);
             disk::check(&mut look, config);
-            memory::check(&mut look, keys);
+            memory::check(&mut look, keyring.map_or(0, |keyring| keyring.len()));
         }
         mandatory::check(&mut look, config);
     }

@@ -1,10 +1,11 @@
 //! The KEK opens the keyring, and it is the one that the data directory knows.
 
 use super::{Look, Verdict};
-use crate::admin::inspect::inspect;
+use crate::admin::inspect::opened;
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind};
+use crate::keyring::Keyring;
 use crate::secret::SecretPool;
 use crate::secret_source::SecretRef;
 use crate::store::marker;
@@ -12,15 +13,15 @@ use crate::store::token::NoKeyring;
 
 const WHAT: &str = "opens";
 
-/// Gives the number of keys.
-pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
+/// Gives the keyring, opened for a look.
+pub(super) fn check(look: &mut Look<'_>, config: &Config) -> Option<Keyring> {
     if let Some(name) = unknown_credential(config) {
         look.warn(
             WHAT,
             format!("not tried: only systemd's unit of mysqld has the credential '{name}'"),
             format!("Try it in one: systemd-run --pipe --wait -p LoadCredential={name}:FILE keyring-ward doctor …"),
         );
-        return 0;
+        return None;
     }
     if config.token_storage().is_none() && config.path.symlink_metadata().is_err() {
         for kek in config.keks.iter() {
@@ -37,10 +38,10 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
                 Err(e) => look.error("KEK", &e),
             }
         }
-        return 0;
+        return None;
     }
-    let report = match inspect(config) {
-        Ok(report) => report,
+    let (report, keyring) = match opened(config) {
+        Ok(opened) => opened,
         Err(e) if is_new_on_token(look, config, &e) => {
             look.warn(
                 WHAT,
@@ -50,11 +51,11 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
                 ),
                 "Or make it now: keyring-ward init.",
             );
-            return 0;
+            return None;
         }
         Err(e) => {
             look.error(WHAT, &e);
-            return 0;
+            return None;
         }
     };
     let mut detail = format!("{} keys, by {}", report.keys, report.opened_by);
@@ -69,7 +70,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) -> usize {
     }
     look.say(WHAT, verdict, detail, String::new());
     super::marker::check(look, config);
-    report.keys
+    Some(keyring)
 }
 
 /// The token holds no keyring yet, and the data directory never had one.

@@ -34,6 +34,15 @@ pub const VERIFY: &str = "Examples:
 Exit code 3: all that is there is authentic, but the end is cut off. A copy that ends between two records can't be told from a
 whole one by itself: compare Last_record of keyring-ward status with the original's.";
 
+pub const PROVE: &str = "Examples:
+  keyring-ward prove /var/lib/mysql
+  keyring-ward prove /backup/2026-11-30 --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --path /backup/keyring.ward --pages
+  keyring-ward prove /var/lib/mysql /var/log/mysql --json
+  keyring-ward prove /backup/2026-11-30 --names-only
+
+Exit codes: 0 every file that was found opens, 5 the keyring lacks a key, 6 it has another key under a name, 7 a file could not be
+read or is damaged; the first of 5, 6 and 7 that is true.";
+
 pub const REKEY: &str = "Examples:
   keyring-ward rekey --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --new-passphrase-file /var/lib/mysql-keyring/passphrase.2 --generate
   keyring-ward rekey --config OLD.cnf --new-config NEW.cnf --dry-run

@@ -1,7 +1,8 @@
 //! `keyring-ward`: everything that is done without a server, or before one starts.
 //!
 //! Owns the command line and what is printed. Exit codes: 0 done, 2 wrong usage, 3 a file whose end is cut off
-//! (`verify`), 4 a KEK that did not do its part (`kek test`, `kek sync`), 10 + the error's number otherwise (docs/reference/errors.md). It must never print key material or take a secret as an
+//! (`verify`), 4 a KEK that did not do its part (`kek test`, `kek sync`),
+//! 5 a key that is missing, 6 a wrong one, 7 a file that could not be read (`prove`), 10 + the error's number otherwise (docs/reference/errors.md). It must never print key material or take a secret as an
 //! argument.
 
 mod as_whom;
@@ -41,6 +42,9 @@ enum Command {
     /// Read and authenticate every record.
     #[command(after_help = examples::VERIFY)]
     Verify(options::Keyring),
+    /// Say which keys MySQL's files need, and whether the keyring opens them: a data directory, a backup, a snapshot.
+    #[command(after_help = examples::PROVE)]
+    Prove(commands::prove::Args),
     /// Put a keyring file under another KEK, with a new DEK; no server may hold it.
     #[command(after_help = examples::REKEY)]
     Rekey(commands::rekey::Args),
@@ -94,6 +98,7 @@ impl Command {
         let keyring = match self {
             Command::Status(args) => &args.keyring,
             Command::List(keyring) | Command::Verify(keyring) => keyring,
+            Command::Prove(args) => return args.keyring().map(|keyring| (keyring, false)),
             Command::Rekey(args) => args.keyring(),
             Command::Reseal(args) => &args.change.keyring,
             Command::Compact(args) => &args.keyring,
@@ -118,6 +123,7 @@ impl Command {
     /// account is opened.
     fn take_on_account(&self, whom: &AsWhom) -> Result<()> {
         match (self, self.keyring()) {
+            (Command::Prove(args), None) => args.take_on_owner(),
             // These do it by themselves, or open no file of an account.
             (Command::Init(_) | Command::Import(_), _) | (_, None) => Ok(()),
             // It does so by itself, too, once it is known that its answer would be the server's.
@@ -167,6 +173,7 @@ fn run(command: Command, json: bool) -> Result<ExitCode> {
     match command {
         Command::Verify(keyring) => return commands::verify::run(&keyring, json),
         Command::Kek(command) => return commands::kek::run(&command, json),
+        Command::Prove(args) => return commands::prove::run(&args, json),
         Command::Init(args) => commands::init::run(&args, json),
         Command::Status(args) => commands::status::run(&args, json),
         Command::List(keyring) => commands::list::run(&keyring, json),

@@ -10,6 +10,7 @@ pub mod import;
 pub mod init;
 pub mod kek;
 pub mod list;
+pub mod prove;
 pub mod rekey;
 pub mod remove;
 pub mod reown;

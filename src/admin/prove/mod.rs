@@ -1,0 +1,272 @@
+//! `prove`: which keys MySQL's files need, and whether a keyring has them and they are the ones.
+//!
+//! Owns the judgement; what a file needs is the scan's. It must never write, lock or change anything, works beside a running
+//! server, and never says of a key that it is missing or wrong because something could not be read.
+
+mod answer;
+mod pages;
+mod redo_log;
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Files, Needed, Outcome, Pages, Proof, State, Unreadable, Unused};
+
+use crate::config::Config;
+use crate::deadline::Deadline;
+use crate::error::Result;
+use crate::key::record::KeyRecord;
+use crate::keyring::Keyring;
+use crate::scan::log;
+use crate::scan::need::{Fit, Kind, Need, Seen, Unread};
+use crate::scan::walk::{self, Looked};
+use crate::secret::SecretPool;
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Gives the key of a name that has no owner; `None`: there is none.
+pub type LookUp<'a> = &'a dyn Fn(&[u8]) -> Result<Option<Arc<KeyRecord>>>;
+
+/// The keys that the files are held against.
+pub struct Keys<'a> {
+    /// Finds one.
+    pub look_up: LookUp<'a>,
+    /// The names of all that have no owner.
+    pub names: Vec<Vec<u8>>,
+}
+
+/// What is asked.
+pub struct Question<'a> {
+    /// Data directories, backups, and folders beside them (logs, undo).
+    pub folders: &'a [PathBuf],
+    /// `None`: only the names are wanted.
+    pub keys: Option<Keys<'a>>,
+    /// Open and check every encrypted page as well.
+    pub pages: bool,
+    /// When to stop, whatever is left.
+    pub until: Option<Deadline>,
+    /// Hears how many files were looked at.
+    pub progress: &'a dyn Fn(u64),
+}
+
+/// Holds the files of some folders against a keyring that is opened for a look.
+///
+/// # Errors
+/// All errors of opening a keyring; a folder can't be read.
+pub fn prove_by(
+    config: &Config,
+    folders: &[PathBuf],
+    pages: bool,
+    warn: &dyn Fn(String),
+    progress: &dyn Fn(u64),
+) -> Result<Proof> {
+    let (report, keyring) = super::inspect::opened(config)?;
+    report.status.warnings.into_iter().for_each(warn);
+    prove_with(&keyring, folders, pages, None, progress)
+}
+
+/// The same with a keyring that is open.
+///
+/// # Errors
+/// A folder can't be read; a key can't be fetched.
+pub fn prove_with(
+    keyring: &Keyring,
+    folders: &[PathBuf],
+    pages: bool,
+    until: Option<Deadline>,
+    progress: &dyn Fn(u64),
+) -> Result<Proof> {
+    let names = keyring.list();
+    let names = names.iter().filter(|key| key.id.owner().is_empty());
+    let keys = Keys {
+        look_up: &|name| keyring.fetch(name, b""),
+        names: names.map(|key| key.id.name().to_vec()).collect(),
+    };
+    prove(&Question {
+        folders,
+        keys: Some(keys),
+        pages,
+        until,
+        progress,
+    })
+}
+
+/// Looks at all files.
+///
+/// # Errors
+/// A folder can't be read; a key can't be fetched.
+pub fn prove(question: &Question<'_>) -> Result<Proof> {
+    let mut judge = Judge {
+        question,
+        pool: SecretPool::new(),
+        found: HashMap::new(),
+        proof: Proof::default(),
+        looked: 0,
+        prefix: String::from("."),
+    };
+    for folder in question.folders {
+        if question.folders.len() > 1 {
+            judge.prefix = folder.display().to_string();
+        }
+        judge.folder(folder)?;
+    }
+    judge.finish()
+}
+
+struct Judge<'a> {
+    question: &'a Question<'a>,
+    pool: SecretPool,
+    /// What the keyring has said of a name.
+    found: HashMap<String, Option<Arc<KeyRecord>>>,
+    proof: Proof,
+    looked: u64,
+    prefix: String,
+}
+
+impl Judge<'_> {
+    fn folder(&mut self, folder: &Path) -> Result<()> {
+        let own_uuid = server_uuid(folder);
+        let (mut uuids, mut redo) = (Vec::new(), Vec::new());
+        let walked = walk::scan(folder, self.question.until, &mut |looked| {
+            if looked.kind == Kind::Redo && redo.len() < redo_log::MOST {
+                redo.push(looked.path.to_path_buf());
+            }
+            self.file(&looked, &mut uuids)
+        })?;
+        self.records(folder, &redo)?;
+        self.proof.files += walked.files;
+        self.proof.cut_short |= walked.cut_short;
+        uuids.sort_unstable();
+        uuids.dedup();
+        // A server opens a log of another one by its key alone.
+        for uuid in uuids
+            .into_iter()
+            .filter(|uuid| own_uuid.as_ref().is_none_or(|own| own == uuid))
+        {
+            self.number_of(&uuid)?;
+        }
+        Ok(())
+    }
+
+    /// Which key of the logs is current stands in the keyring, too: without that the server can't go on.
+    fn number_of(&mut self, uuid: &str) -> Result<()> {
+        let name = format!("{}{uuid}", log::NAMES);
+        let is_there = self.look_up(&name)?.is_some();
+        let needed = self.proof.needed.entry(name).or_default();
+        needed.is_there = self.question.keys.as_ref().map(|_| is_there);
+        needed.names_a_number = true;
+        Ok(())
+    }
+
+    fn file(&mut self, looked: &Looked<'_>, uuids: &mut Vec<String>) -> Result<()> {
+        let shown = format!("{}/{}", self.prefix, looked.path.to_string_lossy());
+        match &looked.seen {
+            Ok(Seen::Plain) => self.proof.plain += 1,
+            Ok(Seen::BuiltIn(info)) => {
+                self.proof.built_in.add(&shown);
+                match info.open_built_in(&self.pool)? {
+                    None => self.proof.unreadable.add(
+                        &shown,
+                        "damaged",
+                        "it names the key that is built into InnoDB, which does not open it",
+                    ),
+                    Some(key) if self.question.pages => self.pages(looked, &shown, &key),
+                    Some(_) => {}
+                }
+            }
+            Ok(Seen::Needs(need)) => {
+                if let Some((uuid, _)) = log::uuid_and_number(&need.name) {
+                    uuids.push(uuid.to_string());
+                }
+                self.proof.encrypted += 1;
+                self.need(looked, &shown, need)?;
+            }
+            Err(unread) => self.unreadable(&shown, unread),
+        }
+        self.looked += 1;
+        (self.question.progress)(self.looked);
+        Ok(())
+    }
+
+    fn need(&mut self, looked: &Looked<'_>, shown: &str, need: &Need) -> Result<()> {
+        let key = self.look_up(&need.name)?;
+        let fit = match &key {
+            Some(key) => Some(need.sealed.fit(key.material(), &self.pool)?),
+            None => None,
+        };
+        let needed = self.proof.needed.entry(need.name.clone()).or_default();
+        needed.files.add(shown);
+        *needed.kinds.entry(looked.kind).or_default() += 1;
+        needed.is_there = self.question.keys.as_ref().map(|_| key.is_some());
+        match fit {
+            Some(Fit::Opens) => {}
+            // What names the key was not read whole.
+            _ if !need.sound => {
+                self.unreadable(
+                    shown,
+                    &Unread::Damaged("the checksum of its first page is wrong"),
+                );
+            }
+            Some(Fit::Wrong) => needed.wrong.add(shown),
+            Some(Fit::Unproven) => needed.unproven += 1,
+            None => {}
+        }
+        if let (Some(key), Some(Fit::Opens), true) = (key, fit, self.question.pages)
+            && let Some(info) = pages::info(looked)
+            && let Some(key) = info.open(key.material(), &self.pool)?
+        {
+            self.pages(looked, shown, &key);
+        }
+        Ok(())
+    }
+
+    fn look_up(&mut self, name: &str) -> Result<Option<Arc<KeyRecord>>> {
+        let Some(keys) = &self.question.keys else {
+            return Ok(None);
+        };
+        if let Some(known) = self.found.get(name) {
+            return Ok(known.clone());
+        }
+        let key = (keys.look_up)(name.as_bytes())?;
+        self.found.insert(name.to_string(), key.clone());
+        Ok(key)
+    }
+
+    fn unreadable(&mut self, shown: &str, unread: &Unread) {
+        self.proof
+            .unreadable
+            .add(shown, unread.word(), &unread.to_string());
+    }
+
+    fn pages(&mut self, looked: &Looked<'_>, shown: &str, key: &crate::scan::info::FileKey) {
+        let until = self.question.until;
+        let mut go_on = |_| until.is_none_or(|until| !until.passed());
+        match pages::count(looked, key, &mut go_on) {
+            Ok(Some(counted)) => self.proof.pages.add(shown, &counted),
+            Ok(None) => {}
+            Err(unread) => self.unreadable(shown, &unread),
+        }
+    }
+
+    fn finish(mut self) -> Result<Proof> {
+        if let Some(keys) = &self.question.keys {
+            self.proof.asked = true;
+            self.proof.unused = answer::unused(&keys.names, &self.proof.needed);
+            answer::mark_rotated(&keys.names, &mut self.proof.needed);
+        }
+        Ok(self.proof)
+    }
+}
+
+/// The uuid of the server whose data directory this is; backups may have none.
+fn server_uuid(folder: &Path) -> Option<String> {
+    let folder = crate::os::beneath::Folder::open(folder).ok()?;
+    let (file, _) = folder.file(Path::new("auto.cnf")).ok()?;
+    let mut text = String::new();
+    file.take(4_096).read_to_string(&mut text).ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("server-uuid"))?;
+    Some(line.trim_start().strip_prefix('=')?.trim().to_string())
+}
