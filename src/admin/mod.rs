@@ -18,6 +18,7 @@ pub mod marker;
 pub mod pin;
 pub mod prove;
 pub mod rekey;
+pub mod retire;
 pub mod translate;
 
 use crate::config::Config;
