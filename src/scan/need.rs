@@ -81,6 +81,8 @@ pub struct Need {
 pub enum Seen {
     /// It needs no key of a keyring.
     Plain,
+    /// A tablespace that was made a moment before: it will be encrypted, and what names its key is in the redo log so far.
+    New,
     /// It is under the key that is built into InnoDB.
     BuiltIn(Info),
     /// It needs one.

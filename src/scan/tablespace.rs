@@ -15,8 +15,9 @@ const MIN_PAGE: usize = 1_024;
 const KNOWN_FLAGS: u32 = 0x7fff;
 /// The tablespace is encrypted.
 const ENCRYPTED: u32 = 1 << 13;
-/// Types of the first page: that of a tablespace's header.
+/// Types of the first page: that of a tablespace's header, and what it has until it is written for the second time.
 const HEADER_PAGE: u16 = 8;
+const NEW_PAGE: u16 = 0;
 /// Instead of a checksum where checksums are switched off.
 pub(super) const NO_CHECKSUM: u32 = 0xDEAD_BEEF;
 
@@ -75,6 +76,8 @@ pub struct Header {
     pub info: Option<Info>,
     /// Its checksum is right, or there is none.
     pub sound: bool,
+    /// It will be encrypted, and does not say so yet.
+    pub new: bool,
 }
 
 /// Reads the first page.
@@ -94,7 +97,7 @@ pub fn header(source: &(impl Source + ?Sized)) -> Result<Header, Unread> {
     }
     let flags = be32(start, 54).ok_or(Unread::Short)?;
     let at_home = be32(start, 4) == Some(0)
-        && be16(start, 24) == Some(HEADER_PAGE)
+        && matches!(be16(start, 24), Some(HEADER_PAGE | NEW_PAGE))
         && be32(start, 34) == be32(start, 38);
     let pages = Pages::of(flags).filter(|_| at_home);
     let pages = pages.ok_or(Unread::Damaged(
@@ -109,10 +112,11 @@ pub fn header(source: &(impl Source + ?Sized)) -> Result<Header, Unread> {
     }
     let place = page.get(pages.info_at()..).unwrap_or_default();
     let sound = is_sound(page, pages.zip);
+    let is_new = be16(page, 24) == Some(NEW_PAGE) && sound;
     let info = match info::read(&place[..place.len().min(info::LENGTH)]) {
         // While it is being encrypted or decrypted, the information may be there before the flag, or longer.
         Found::Info(info) => Some(info),
-        Found::Nothing if flags & ENCRYPTED == 0 => None,
+        Found::Nothing if flags & ENCRYPTED == 0 || is_new => None,
         Found::TooOld => {
             return Err(Unread::Unknown(
                 "it was encrypted by MySQL 5.7.11 or older, which names the key otherwise",
@@ -127,7 +131,13 @@ pub fn header(source: &(impl Source + ?Sized)) -> Result<Header, Unread> {
     if info.is_none() && !sound {
         return Err(Unread::Damaged("the checksum of its first page is wrong"));
     }
-    Ok(Header { pages, info, sound })
+    let new = info.is_none() && flags & ENCRYPTED != 0;
+    Ok(Header {
+        pages,
+        info,
+        sound,
+        new,
+    })
 }
 
 /// What a tablespace needs.
@@ -136,6 +146,9 @@ pub fn header(source: &(impl Source + ?Sized)) -> Result<Header, Unread> {
 /// See [`Unread`].
 pub fn look(source: &(impl Source + ?Sized)) -> Result<Seen, Unread> {
     let header = header(source)?;
+    if header.new {
+        return Ok(Seen::New);
+    }
     Ok(seen(header.info, header.sound))
 }
 

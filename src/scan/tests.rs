@@ -218,7 +218,7 @@ fn a_file_that_is_cut_anywhere_is_no_other_file() {
             match look(&file[..length].to_vec()) {
                 Ok(Seen::Needs(need)) => assert_eq!(need.name, whole),
                 Ok(Seen::Plain) => assert!(length < 4, "{length}"),
-                Ok(Seen::BuiltIn(_)) => panic!("{length}"),
+                Ok(Seen::BuiltIn(_) | Seen::New) => panic!("{length}"),
                 Err(e) => assert!(e.may_change(), "{length}: {e}"),
             }
         }
@@ -335,4 +335,20 @@ fn records_of_the_redo_log_name_keys() {
     // As for the server, a block that does not check is the end.
     file[2_048 + 512 + 100] ^= 1;
     assert_eq!(names(&file, 0), [""; 0]);
+}
+
+#[test]
+fn a_tablespace_that_was_just_made_has_its_key_in_the_redo_log() {
+    let mut file = fixture::tablespace(FLAGS, 2, &MASTER);
+    file[24..26].fill(0);
+    file[10_390..10_390 + 111].fill(0);
+    assert!(tablespace::look(&file).is_err(), "its checksum is wrong");
+    fixture::set_checksum(&mut file[..16_384], false);
+    assert!(matches!(tablespace::look(&file), Ok(Seen::New)));
+    file[24..26].copy_from_slice(&8u16.to_be_bytes());
+    fixture::set_checksum(&mut file[..16_384], false);
+    assert!(
+        tablespace::look(&file).is_err(),
+        "it should have one by now"
+    );
 }

@@ -2,7 +2,8 @@
 //! seconds at most; `keyring-ward prove` has the time.
 
 use super::Look;
-use crate::admin::prove::{Needed, Outcome, Proof, State, prove_with};
+use crate::admin::prove::{Needed, Outcome, Proof, State, prove_beside};
+use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::keyring::Keyring;
 use std::time::Duration;
@@ -12,12 +13,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// As many keys are named.
 const NAMED: usize = 3;
 
-pub(super) fn check(look: &mut Look<'_>, keyring: &Keyring) {
+pub(super) fn check(look: &mut Look<'_>, config: &Config, keyring: Keyring) {
     let Some(dir) = look.setup.data_dir.filter(|dir| dir.is_dir()) else {
         return;
     };
     let until = Some(Deadline::after(PATIENCE));
-    let proof = match prove_with(keyring, &[dir.to_path_buf()], false, until, &|_| {}) {
+    let proof = match prove_beside(config, keyring, &[dir.to_path_buf()], false, until, &|_| {}) {
         Ok(proof) => proof,
         Err(e) => return look.error(WHAT, &e),
     };

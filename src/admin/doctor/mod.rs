@@ -29,6 +29,7 @@ pub use library::try_library;
 use crate::config::Config;
 use crate::config::locate::{Found, Serves};
 use crate::error::{Error, Result};
+use crate::keyring::Keyring;
 use std::path::{Path, PathBuf};
 
 /// How a step ended.
@@ -146,12 +147,13 @@ pub fn doctor(setup: Setup<'_>) -> Vec<Finding> {
             let keyring = opens::check(&mut look, config);
             keks::check(&mut look, config);
             before::check(&mut look, config);
-            if let Some(keyring) = &keyring {
-                files::check(&mut look, keyring);
+            let keys = keyring.as_ref().map_or(0, Keyring::len);
+            if let Some(keyring) = keyring {
+                files::check(&mut look, config, keyring);
             }
             lock::check(&mut look, config);
             disk::check(&mut look, config);
-            memory::check(&mut look, keyring.map_or(0, |keyring| keyring.len()));
+            memory::check(&mut look, keys);
         }
         mandatory::check(&mut look, config);
     }

@@ -204,6 +204,8 @@ pub struct Proof {
     pub encrypted: u64,
     /// Those that need no key; records in a redo file may name one nevertheless.
     pub plain: u64,
+    /// Those that were made a moment before they were read: records of the redo log name their keys.
+    pub new: Files,
     /// Those under the key that is built into InnoDB.
     pub built_in: Files,
     /// The keys that files need, by name.

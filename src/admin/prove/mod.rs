@@ -63,7 +63,45 @@ pub fn prove_by(
 ) -> Result<Proof> {
     let (report, keyring) = super::inspect::opened(config)?;
     report.status.warnings.into_iter().for_each(warn);
-    prove_with(&keyring, folders, pages, None, progress)
+    prove_beside(config, keyring, folders, pages, None, progress)
+}
+
+/// The same with a keyring that was opened just before. Where a key is missing the keyring is opened again: a server that
+/// runs makes keys, and its files name them at once.
+///
+/// # Errors
+/// As [`prove_by`].
+pub(super) fn prove_beside(
+    config: &Config,
+    mut keyring: Keyring,
+    folders: &[PathBuf],
+    pages: bool,
+    until: Option<Deadline>,
+    progress: &dyn Fn(u64),
+) -> Result<Proof> {
+    /// Nobody rotates keys more often than that while a proof runs.
+    const LOOKS: usize = 3;
+    let mut proof = prove_with(&keyring, folders, pages, until, progress)?;
+    for _ in 1..LOOKS {
+        let missing: Vec<&String> = proof
+            .in_state(State::Missing)
+            .map(|(name, _)| name)
+            .collect();
+        if missing.is_empty() {
+            break;
+        }
+        keyring = super::inspect::opened(config)?.1;
+        let is_new = |name: &&String| {
+            keyring
+                .fetch(name.as_bytes(), b"")
+                .is_ok_and(|key| key.is_some())
+        };
+        if !missing.iter().any(is_new) {
+            break;
+        }
+        proof = prove_with(&keyring, folders, pages, until, progress)?;
+    }
+    Ok(proof)
 }
 
 /// The same with a keyring that is open.
@@ -103,6 +141,7 @@ pub fn prove(question: &Question<'_>) -> Result<Proof> {
         found: HashMap::new(),
         proof: Proof::default(),
         looked: 0,
+        has_redo: false,
         prefix: String::from("."),
     };
     for folder in question.folders {
@@ -121,6 +160,7 @@ struct Judge<'a> {
     found: HashMap<String, Option<Arc<KeyRecord>>>,
     proof: Proof,
     looked: u64,
+    has_redo: bool,
     prefix: String,
 }
 
@@ -129,6 +169,7 @@ impl Judge<'_> {
         let own_uuid = server_uuid(folder);
         let (mut uuids, mut redo) = (Vec::new(), Vec::new());
         let walked = walk::scan(folder, self.question.until, &mut |looked| {
+            self.has_redo |= looked.kind == Kind::Redo;
             if looked.kind == Kind::Redo && redo.len() < redo_log::MOST {
                 redo.push(looked.path.to_path_buf());
             }
@@ -163,6 +204,7 @@ impl Judge<'_> {
         let shown = format!("{}/{}", self.prefix, looked.path.to_string_lossy());
         match &looked.seen {
             Ok(Seen::Plain) => self.proof.plain += 1,
+            Ok(Seen::New) => self.proof.new.add(&shown),
             Ok(Seen::BuiltIn(info)) => {
                 self.proof.built_in.add(&shown);
                 match info.open_built_in(&self.pool)? {
@@ -250,6 +292,14 @@ impl Judge<'_> {
     }
 
     fn finish(mut self) -> Result<Proof> {
+        if !self.has_redo {
+            let new = std::mem::take(&mut self.proof.new);
+            let why = "it was just made when it was copied: what names its key is in the redo log, which is not here";
+            self.proof.unreadable.files.count += new.count.saturating_sub(new.first.len() as u64);
+            new.first
+                .iter()
+                .for_each(|file| self.proof.unreadable.add(file, "new", why));
+        }
         if let Some(keys) = &self.question.keys {
             self.proof.asked = true;
             self.proof.unused = answer::unused(&keys.names, &self.proof.needed);

@@ -352,3 +352,20 @@ fn what_only_records_of_the_redo_log_name_is_needed() {
     keys.push(key(&name(4), &MASTER));
     assert_eq!(proof(dir.path(), &keys, false).outcome(), Outcome::Opens);
 }
+
+#[test]
+fn a_table_that_was_just_made_is_judged_by_the_redo_log() {
+    let dir = tempfile::tempdir().unwrap();
+    files(dir.path());
+    let mut new = fixture::tablespace(FLAGS, 2, &MASTER);
+    new[24..26].fill(0);
+    new[10_390..10_390 + 111].fill(0);
+    fixture::set_checksum(&mut new[..16_384], false);
+    fs::write(dir.path().join("shop/new.ibd"), new).unwrap();
+    let with = proof(dir.path(), &all(&MASTER), true);
+    assert_eq!((with.outcome(), with.new.count), (Outcome::Opens, 1));
+    fs::remove_file(dir.path().join("#innodb_redo/#ib_redo4")).unwrap();
+    let without = proof(dir.path(), &all(&MASTER), true);
+    assert_eq!(without.outcome(), Outcome::Unreadable);
+    assert_eq!(without.unreadable.why["./shop/new.ibd"].0, "new");
+}

@@ -111,7 +111,7 @@ fn as_json(proof: &Proof) -> Value {
         .map(|(file, (pages, first))| json!({ "file": file, "pages": pages, "first_page": first }));
     json!({
         "verdict": if proof.asked { proof.outcome().word() } else { "not asked" },
-        "files": proof.files, "encrypted_files": proof.encrypted, "plain_files": proof.plain, "built_in_key_files": proof.built_in.count,
+        "files": proof.files, "encrypted_files": proof.encrypted, "plain_files": proof.plain, "new_files": proof.new.count, "built_in_key_files": proof.built_in.count,
         "needed": needed.collect::<Vec<_>>(), "missing": names(State::Missing), "wrong": names(State::Wrong),
         "unused": unused.collect::<Vec<_>>(),
         "unreadable": { "files": proof.unreadable.files.count, "first": unreadable.collect::<Vec<_>>() },
@@ -205,13 +205,7 @@ fn summary(proof: &Proof, pages: bool) {
             ))
         });
     }
-    for key in &proof.unused {
-        let why = match key.newest {
-            true => "No file names it yet, but it is the newest: keep it.",
-            false => "No file here names it; older backups may.",
-        };
-        print(&format!("Unused: {}. {why}", key.name));
-    }
+    unused(proof);
     let end = match (proof.outcome(), proof.asked) {
         (_, false) => "no keyring was asked",
         (Outcome::Opens, _) => "the keyring opens every one of them",
@@ -230,6 +224,29 @@ fn summary(proof: &Proof, pages: bool) {
         print(&format!(
             "{} encrypted pages and blocks are right, {} are not; {} in these files are not encrypted.",
             checked.good, checked.bad, checked.plain
+        ));
+    }
+}
+
+fn unused(proof: &Proof) {
+    const SHOWN: usize = 3;
+    let (newest, older): (Vec<_>, Vec<_>) = proof.unused.iter().partition(|key| key.newest);
+    for key in newest {
+        print(&format!("Unused: {}. It is the newest: keep it.", key.name));
+    }
+    let shown: Vec<_> = older
+        .iter()
+        .take(SHOWN)
+        .map(|key| key.name.as_str())
+        .collect();
+    let more = match older.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    if !older.is_empty() {
+        print(&format!(
+            "Unused: {}{more}. No file here names them; older backups may.",
+            shown.join(", ")
         ));
     }
 }
