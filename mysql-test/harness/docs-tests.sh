@@ -5,7 +5,7 @@
 # needs something, the page says so.
 . /kw/mysql-test/harness/tests-lib.sh
 
-PAGES="README.md docs/guide/install.md docs/guide/coming-from.md docs/guide/pkcs11.md docs/guide/aws-kms.md docs/guide/vault.md docs/guide/kmip.md docs/guide/azure-key-vault.md docs/guide/gcp-kms.md docs/guide/alibaba-kms.md docs/guide/oci-vault.md docs/guide/lease.md docs/guide/recovery.md docs/reference/tool.md docs/reference/configuration.md docs/guide/containers.md"
+PAGES="README.md docs/guide/install.md docs/guide/coming-from.md docs/guide/pkcs11.md docs/guide/aws-kms.md docs/guide/vault.md docs/guide/kmip.md docs/guide/azure-key-vault.md docs/guide/gcp-kms.md docs/guide/alibaba-kms.md docs/guide/oci-vault.md docs/guide/lease.md docs/guide/recovery.md docs/guide/prove.md docs/reference/tool.md docs/reference/configuration.md docs/guide/containers.md"
 export PATH=/usr/local/sbin:/usr/local/bin:$PATH
 
 # ---- the place -------------------------------------------------------------------------------------
@@ -92,6 +92,11 @@ do_own_recipient() { # do_own_recipient FILE
   sed -i "s/age1…/$(sed -n 's/^# public key: //p' /media/safe/recovery.txt)/" "$1"
 }
 do_sql_functions() { sql < /kw/share/install.sql; }
+# Yesterday's keyring and a backup of today, on a machine of its own.
+do_backup() {
+  mkdir -p /backup; cp -a "$KEYS/keyring.ward" /backup/yesterday.ward
+  do_rotate; do_stop; rm -rf /backup/data; cp -a "$DATA" /backup/data; cp -a "$KEYS/keyring.ward" /backup/keyring.ward; chown -R mysql:mysql /backup
+}
 do_keep_fingerprint() { keyring-ward status | awk '$1 == "Fingerprint" { print $2 }' > /media/safe/fingerprint; }
 # Another machine, with copies of keyring and configuration.
 do_safe_machine() {

@@ -127,8 +127,8 @@ fn inflate(packed: &[u8], room: &mut [u8]) -> Option<usize> {
     miniz_oxide::inflate::decompress_slice_iter_to_slice(room, parts, true, false).ok()
 }
 
-/// Goes through all pages of a file. A page that does not open is read again at once a few times: a server may be writing
-/// it. `go_on` is asked before each piece of the file, and may end it.
+/// Goes through all pages of a file. A page that does not open is read again as long as it changes: a server is writing it.
+/// `go_on` is asked before each piece of the file, and may end it.
 ///
 /// # Errors
 /// The system's.
@@ -139,8 +139,6 @@ pub fn count(
     go_on: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Counted, Unread> {
     const PIECE: usize = 1 << 20;
-    /// A server needs less for one page, unless its disk hangs.
-    const AGAIN: u32 = 5;
     let mut counted = Counted::default();
     let mut piece = vec![0; PIECE];
     let mut offset = 0u64;
@@ -150,14 +148,8 @@ pub fn count(
         for (i, page) in piece[..whole].chunks_exact_mut(pages.physical).enumerate() {
             let at = offset + (i * pages.physical) as u64;
             let mut is = check(page, pages, key);
-            for _ in 0..AGAIN {
-                if is != Page::Bad || counted.bad > 100 {
-                    break;
-                }
-                std::thread::sleep(std::time::Duration::from_millis(2));
-                if source.read_at(at, page)? == page.len() {
-                    is = check(page, pages, key);
-                }
+            if is == Page::Bad {
+                is = check_again(source, at, page, pages, key)?;
             }
             counted.add(at / pages.physical as u64, is);
         }
@@ -167,4 +159,28 @@ pub fn count(
         offset += filled as u64;
     }
     Ok(counted)
+}
+
+fn check_again(
+    source: &(impl Source + ?Sized),
+    at: u64,
+    page: &mut [u8],
+    pages: Pages,
+    key: &FileKey,
+) -> Result<Page, Unread> {
+    /// A server needs less for one page, unless its disk hangs.
+    const AGAIN: usize = 5;
+    let mut before = Vec::new();
+    for _ in 0..AGAIN {
+        if source.read_at(at, page)? < page.len() || before == page {
+            break;
+        }
+        before = page.to_vec();
+        let is = check(page, pages, key);
+        if is != Page::Bad {
+            return Ok(is);
+        }
+        std::thread::yield_now();
+    }
+    Ok(Page::Bad)
 }
