@@ -160,7 +160,7 @@ t_beside_a_running_server() {
   rm -rf /var/lib/mysql-keyring/clone; sql -e "CLONE LOCAL DATA DIRECTORY '/var/lib/mysql-keyring/clone'" || fail "no clone"
   is=$(keyring-ward prove /var/lib/mysql-keyring/clone --config "$CONFIG" --user mysql --pages > /tmp/kw-proof 2>&1; echo $?)
   echo "    a clone: exit code $is, $(tail -2 /tmp/kw-proof | head -1)"
-  expect "a clone" "$is" 0
+  [ "$is" = 0 ] || { cat /tmp/kw-proof; fail "a clone: $is"; }
 }
 
 # Right after ROTATE the headers on disk name the old key, and records of the redo log the new one: the server agrees.

@@ -95,12 +95,20 @@ impl Info {
         Ok(fits.then_some(FileKey(both)))
     }
 
-    /// The same by the key that is built into InnoDB.
+    /// Key and iv of a file that names no key: under the one that is built into InnoDB, or as they are.
     ///
     /// # Errors
     /// No secret memory.
     pub fn open_built_in(&self, pool: &SecretPool) -> Result<Option<FileKey>> {
-        self.open(BUILT_IN, pool)
+        match self.is_bare() {
+            true => Ok(Some(FileKey(pool.copy(&self.wrapped)?))),
+            false => self.open(BUILT_IN, pool),
+        }
+    }
+
+    /// Key and iv of the file stand in it in clear text. CLONE of 9.7 writes all files of the redo log but the first so.
+    pub fn is_bare(&self) -> bool {
+        self.number == 0 && crc32c::crc32c(&self.wrapped) == self.crc
     }
 }
 

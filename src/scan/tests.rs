@@ -352,3 +352,33 @@ fn a_tablespace_that_was_just_made_has_its_key_in_the_redo_log() {
         "it should have one by now"
     );
 }
+
+/// As CLONE LOCAL DATA DIRECTORY of 9.7.4 writes its second redo file.
+#[test]
+fn a_key_in_clear_text_is_told_from_one_under_the_built_in_key() {
+    let pool = SecretPool::new();
+    let built_in = b"DefaultMasterKey\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let mut file = fixture::redo(0, built_in);
+    let info = |file: &Vec<u8>| {
+        redo::header(file)
+            .ok()
+            .and_then(|header| header.info)
+            .unwrap()
+    };
+    assert!(!info(&file).is_bare() && info(&file).open_built_in(&pool).unwrap().is_some());
+    file[1_072 + 43..1_072 + 107].fill(0x5A);
+    let bare = info(&file);
+    assert!(bare.is_bare() && bare.name().is_none());
+    let (header, key) = (
+        redo::header(&file).ok().unwrap(),
+        bare.open_built_in(&pool).unwrap().unwrap(),
+    );
+    assert_eq!(
+        redo::count(&file, &header, &key, &mut |_| true)
+            .unwrap()
+            .good,
+        1
+    );
+    file[1_072 + 50] ^= 1;
+    assert!(!info(&file).is_bare() && info(&file).open_built_in(&pool).unwrap().is_none());
+}

@@ -208,6 +208,8 @@ pub struct Proof {
     pub new: Files,
     /// Those under the key that is built into InnoDB.
     pub built_in: Files,
+    /// Those whose own key stands in them in clear text.
+    pub bare: Files,
     /// The keys that files need, by name.
     pub needed: BTreeMap<String, Needed>,
     /// Keys of the server's that no file names.

@@ -206,7 +206,10 @@ impl Judge<'_> {
             Ok(Seen::Plain) => self.proof.plain += 1,
             Ok(Seen::New) => self.proof.new.add(&shown),
             Ok(Seen::BuiltIn(info)) => {
-                self.proof.built_in.add(&shown);
+                match info.is_bare() {
+                    true => self.proof.bare.add(&shown),
+                    false => self.proof.built_in.add(&shown),
+                }
                 match info.open_built_in(&self.pool)? {
                     None => self.proof.unreadable.add(
                         &shown,

@@ -111,7 +111,7 @@ fn as_json(proof: &Proof) -> Value {
         .map(|(file, (pages, first))| json!({ "file": file, "pages": pages, "first_page": first }));
     json!({
         "verdict": if proof.asked { proof.outcome().word() } else { "not asked" },
-        "files": proof.files, "encrypted_files": proof.encrypted, "plain_files": proof.plain, "new_files": proof.new.count, "built_in_key_files": proof.built_in.count,
+        "files": proof.files, "encrypted_files": proof.encrypted, "plain_files": proof.plain, "new_files": proof.new.count, "built_in_key_files": proof.built_in.count, "clear_key_files": { "files": proof.bare.count, "first": proof.bare.first },
         "needed": needed.collect::<Vec<_>>(), "missing": names(State::Missing), "wrong": names(State::Wrong),
         "unused": unused.collect::<Vec<_>>(),
         "unreadable": { "files": proof.unreadable.files.count, "first": unreadable.collect::<Vec<_>>() },
@@ -204,6 +204,13 @@ fn summary(proof: &Proof, pages: bool) {
                 needed.files.shown()
             ))
         });
+    }
+    if proof.bare.count > 0 {
+        print(&format!(
+            "The key of {} stands in clear text in the file itself: {}. MySQL's CLONE writes the redo log so. Who has the file can read what is in it.",
+            files(proof.bare.count),
+            proof.bare.shown()
+        ));
     }
     unused(proof);
     let end = match (proof.outcome(), proof.asked) {
