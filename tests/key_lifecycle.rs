@@ -512,6 +512,7 @@ mod any_order {
     enum Op {
         Create(usize, bool),
         Store(usize),
+        StoreAt(usize, u32),
         Adopt(usize),
         Rotate(usize, bool),
         Activate(usize, u32),
@@ -532,6 +533,7 @@ mod any_order {
         prop_oneof![
             2 => (name.clone(), any::<bool>()).prop_map(|(n, f)| Op::Create(n, f)),
             1 => name.clone().prop_map(Op::Store),
+            1 => (name.clone(), number.clone()).prop_map(|(n, v)| Op::StoreAt(n, v)),
             1 => name.clone().prop_map(Op::Adopt),
             4 => (name.clone(), any::<bool>()).prop_map(|(n, s)| Op::Rotate(n, s)),
             2 => (name.clone(), number.clone()).prop_map(|(n, v)| Op::Activate(n, v)),
@@ -586,6 +588,7 @@ mod any_order {
                 let done = match op.clone() {
                     Op::Create(n, follow) => keyring.create_logical(&id(NAMES[n]), b"AES", 32, &Wanted { follow, ..Wanted::default() }),
                     Op::Store(n) => keyring.store_key(NAMES[n].as_bytes(), OWNER, b"AES", &fresh()),
+                    Op::StoreAt(n, v) => keyring.store_key(format!("{}@{v}", NAMES[n]).as_bytes(), OWNER, b"AES", &fresh()),
                     Op::Adopt(n) => keyring.adopt(&id(NAMES[n]), &Wanted::default()),
                     Op::Rotate(n, switch) => keyring.rotate(&id(NAMES[n]), switch).map(drop),
                     Op::Activate(n, v) => keyring.activate(&id(NAMES[n]), v),

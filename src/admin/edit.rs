@@ -7,11 +7,14 @@ use super::inspect::meaning;
 use super::{Target, open_alone, open_dry};
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
+use crate::key::extensions::{Extensions, VERSION};
 use crate::key::id::{KeyId, printable};
 use crate::key::info::KeyInfo;
+use crate::key::logical::VersionOf;
 use crate::key::record::KeyRecord;
 use crate::keyring::Keyring;
 use crate::os::signals;
+use std::sync::Arc;
 
 const REOWN: &str = "give the keys to another account";
 
@@ -111,9 +114,7 @@ pub fn reown<'a>(
         true => open_dry(&target)?,
         false => open_alone(&target)?,
     };
-    let all = keyring.list_with_material()?;
-    let mut moving: Vec<_> = all.iter().filter(|k| k.id.owner() == from).collect();
-    moving.sort_by(|a, b| a.id.cmp(&b.id));
+    let moving = moving(&keyring, from)?;
     if moving.is_empty() {
         return Err(Error::new(
             Kind::NotFound,
@@ -126,7 +127,14 @@ pub fn reown<'a>(
     for key in &moving {
         let new = KeyId::new(key.id.name(), to)?;
         match keyring.read_key(new.name(), to)? {
-            None => missing.push(true),
+            None => {
+                let nothing =
+                    |e: Error| e.hint("Nothing was changed. Remove one of the two first.");
+                keyring
+                    .check_free(&new, key.version_bytes())
+                    .map_err(nothing)?;
+                missing.push(true);
+            }
             Some(there)
                 if equal(there.material(), key.material())
                     && there.key_type.eq_ignore_ascii_case(&key.key_type)
@@ -145,9 +153,9 @@ pub fn reown<'a>(
         }
     }
     let new = moving.iter().zip(&missing).filter(|(_, missing)| **missing);
-    keyring.check_owner_room(to, new.map(|(key, _)| &****key))?;
+    keyring.check_owner_room(to, new.map(|(key, _)| &***key))?;
     let mut done = Reowned::default();
-    for (key, missing) in moving.into_iter().zip(missing) {
+    for (key, missing) in moving.iter().zip(missing) {
         let name = key.id.name();
         if !how.dry_run {
             signals::check(REOWN)
@@ -167,6 +175,25 @@ pub fn reown<'a>(
     Ok(done)
 }
 
+/// The keys of an account, as they are written under another one. A move may be broken off behind each of them: so every version
+/// brings the newest description of its logical key along, and the one that has it goes last.
+fn moving(keyring: &Keyring, from: &[u8]) -> Result<Vec<Arc<KeyRecord>>> {
+    let mut moving = Vec::new();
+    for key in keyring.list_with_material()? {
+        if key.id.owner() == from {
+            let complete = keyring.complete(key.clone())?;
+            let last = version(&key).map(|v| v.logical) == version(&complete).map(|v| v.logical);
+            moving.push((last, complete));
+        }
+    }
+    moving.sort_by(|(a, one), (b, other)| (a, &one.id).cmp(&(b, &other.id)));
+    Ok(moving.into_iter().map(|(_, key)| key).collect())
+}
+
+fn version(key: &KeyInfo) -> Option<VersionOf> {
+    VersionOf::from_bytes(key.version_bytes()?).ok()
+}
+
 /// Moves one key to another account, whose room was looked at before.
 fn move_key(keyring: &Keyring, key: &KeyRecord, to: &[u8], missing: bool) -> Result<()> {
     let new = KeyId::new(key.id.name(), to)?;
@@ -181,15 +208,35 @@ fn move_key(keyring: &Keyring, key: &KeyRecord, to: &[u8], missing: bool) -> Res
 /// Nothing that is known of `old` is lost when `there` takes its place: an interrupted run has moved the key, and perhaps not
 /// its attributes.
 fn knows_as_much(there: &KeyInfo, old: &KeyInfo) -> bool {
-    let (ours, theirs) = (there.attributes(), old.attributes());
-    there.extensions() == old.extensions() && (ours.is_empty() || ours == theirs)
+    let plain = |list: &Extensions| list.with(VERSION, None).unwrap_or_default();
+    let (ours, theirs) = (plain(there.attributes()), plain(old.attributes()));
+    let newer = match (version(there), version(old)) {
+        (None, None) => true,
+        (None, _) | (_, None) => false,
+        (Some(there), Some(old)) => {
+            (there.logical.id, there.number) == (old.logical.id, old.number)
+                && there.logical.serial >= old.logical.serial
+        }
+    };
+    newer
+        && plain(there.extensions()) == plain(old.extensions())
+        && (ours.is_empty() || ours == theirs)
 }
 
 /// Gives the key `new`, which is there, the attributes of the one that it takes the place of, unless it has some.
 fn finish_attributes(keyring: &Keyring, old: &KeyInfo, new: &KeyId) -> Result<()> {
-    let there = keyring.read_key(new.name(), new.owner())?;
-    match there.is_some_and(|there| there.attributes().is_empty()) {
-        true => keyring.set_moved_attributes(new, old.attributes().clone()),
+    let Some(there) = keyring.read_key(new.name(), new.owner())? else {
+        return Ok(());
+    };
+    // A change to its logical key may have come in between.
+    let version = there.attributes().get(VERSION);
+    match there.attributes().with(VERSION, None)?.is_empty() {
+        true => {
+            let list = old
+                .attributes()
+                .with(VERSION, version.map(<[u8]>::to_vec))?;
+            keyring.set_moved_attributes(new, list)
+        }
         false => Ok(()),
     }
 }
@@ -245,7 +292,6 @@ mod tests {
     use super::*;
     use crate::admin::fixture::{config, noted, open};
     use crate::config::Config;
-    use crate::key::extensions::Extensions;
     use crate::secret::SecretPool;
 
     /// Moves the keys of a@b to `to`, whose name has "longer" in it.

@@ -161,14 +161,14 @@ pub fn told(key: &LogicalInfo, now: i64) -> Value {
             json!({
                 "version": v.number, "state": v.state.name(), "since": utc(v.since),
                 "key": key_name(key, v.number), "created": made.map(utc),
-                "age_days": made.map(|at| (now - at).max(0) / DAY),
+                "age_days": made.map(|at| age(at, now)),
                 "destroy_at": v.destroy_at.map(utc),
                 "destroy_due": v.destroy_at.is_some_and(|at| at <= now),
             })
         })
         .collect();
     let due = (logical.rotate_every.zip(logical.current()))
-        .map(|(days, current)| utc(current.since + i64::from(days) * DAY));
+        .map(|(days, current)| utc(current.since.saturating_add(i64::from(days) * DAY)));
     json!({
         "name": key.id.name().escape_ascii().to_string(), "owner": key.id.owner().escape_ascii().to_string(),
         "id": crate::text::hex(&logical.id), "type": key.key_type, "bytes": key.length,
@@ -178,6 +178,11 @@ pub fn told(key: &LogicalInfo, now: i64) -> Value {
         "expires": logical.expires.map(utc), "held": logical.held,
         "environment": logical.environment, "description": logical.description, "versions": versions,
     })
+}
+
+/// Days since `at`, which may be any number: files say it.
+fn age(at: i64, now: i64) -> i64 {
+    now.saturating_sub(at).max(0) / DAY
 }
 
 fn key_name(key: &LogicalInfo, number: u32) -> String {
@@ -229,7 +234,7 @@ pub fn check(keyring: &Keyring, id: &KeyId, now: i64) -> Result<Value> {
     Ok(json!({
         "key": record.id.name().escape_ascii().to_string(), "owner": record.id.owner().escape_ascii().to_string(),
         "type": record.key_type.to_string(), "bits": record.length() * 8,
-        "created": utc(record.created_at), "age_days": (now - record.created_at).max(0) / DAY,
+        "created": utc(record.created_at), "age_days": age(record.created_at, now),
         "state": state.map(State::name), "warnings": weaknesses(&record.key_type, record.material()),
         "logical": logical.map(|key| told(&key, now)),
     }))

@@ -75,6 +75,11 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// It changes what is known of a logical key, and adds no key.
+    pub fn describes_a_version(&self) -> bool {
+        matches!(self, Operation::Attributes(_, list) if list.get(VERSION).is_some())
+    }
+
     /// The owner whose bytes it adds to; documents are the server's own.
     pub fn owner(&self) -> &'a [u8] {
         match self {

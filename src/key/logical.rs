@@ -25,6 +25,8 @@ const LAYOUT: u8 = 1;
 const FOLLOW: u8 = 1;
 const ADOPTED: u8 = 2;
 const HELD: u8 = 4;
+/// How a version is written that was compromised before it was destroyed.
+const DESTROYED_COMPROMISED: u8 = 5;
 const OP: &str = "change the logical key";
 
 /// The state of a version (NIST SP 800-57 part 1, section 7).
@@ -74,6 +76,15 @@ pub struct Version {
     pub since: i64,
     /// When it may be destroyed; `None`: nobody has asked for it.
     pub destroy_at: Option<i64>,
+    /// It is destroyed, and was compromised before: it comes back as what it was.
+    pub was_compromised: bool,
+}
+
+impl Version {
+    /// Somebody else may have it, or might have had it before it was destroyed.
+    pub fn is_compromised(&self) -> bool {
+        self.state == State::Compromised || self.was_compromised
+    }
 }
 
 /// A logical key as one of its versions describes it.
@@ -171,8 +182,10 @@ impl Logical {
     /// As [`Logical::version_mut`].
     pub fn put_into(&mut self, number: u32, state: State, now: i64) -> Result<()> {
         let version = self.version_mut(number)?;
+        let destroyed = state == State::Destroyed;
+        version.was_compromised = destroyed && version.is_compromised();
         (version.state, version.since) = (state, now);
-        if state == State::Destroyed {
+        if destroyed {
             version.destroy_at = None;
         }
         Ok(())
@@ -218,8 +231,19 @@ impl Logical {
             state: State::Pending,
             since: now,
             destroy_at: None,
+            was_compromised: false,
         });
         Ok(self.highest)
+    }
+
+    /// Another change: the description with the highest serial counts.
+    ///
+    /// # Errors
+    /// InvalidInput: no serial is left.
+    pub fn count_change(&mut self) -> Result<()> {
+        let next = self.serial.checked_add(1);
+        self.serial = next.ok_or_else(|| bad("its changes can't be numbered any more"))?;
+        Ok(())
     }
 
     /// Whether texts and numbers that came from outside are within their limits.
@@ -248,6 +272,10 @@ impl Logical {
         match (held, self.rotate_every) {
             (Some(""), _) => Err(bad("a hold needs a reason")),
             (_, Some(0)) => Err(bad("a key is rotated every 1 to 65,535 days")),
+            // Which is how "none" is written.
+            _ if self.expires == Some(0) => {
+                Err(bad("a temporary key can't end at the first second of 1970"))
+            }
             _ => Ok(()),
         }
     }
@@ -289,7 +317,11 @@ impl Logical {
                 "a destruction is planned for a day from now at the earliest",
             ));
         }
-        let at = now.saturating_add(i64::from(days) * DAY);
+        // 0 is how "none" is written.
+        let at = match now.saturating_add(i64::from(days) * DAY) {
+            0 => 1,
+            at => at,
+        };
         if let Some(number) = number {
             let version = self.version_mut(number)?;
             match version.state {
@@ -451,7 +483,10 @@ impl VersionOf {
         out.push(logical.versions.len().min(MAX_VERSIONS) as u8);
         for version in logical.versions.iter().take(MAX_VERSIONS) {
             out.extend_from_slice(&version.number.to_le_bytes());
-            out.push(version.state as u8);
+            out.push(match version.was_compromised {
+                true => DESTROYED_COMPROMISED,
+                false => version.state as u8,
+            });
             out.extend_from_slice(&version.since.to_le_bytes());
             out.extend_from_slice(&version.destroy_at.unwrap_or(0).to_le_bytes());
         }
@@ -553,11 +588,17 @@ impl<'a> Fields<'a> {
     }
 
     fn one(&mut self) -> Option<Version> {
+        let (number, state) = (self.number()?, self.byte()?);
+        let was_compromised = state == DESTROYED_COMPROMISED;
         Some(Version {
-            number: self.number()?,
-            state: *State::ALL.get(usize::from(self.byte()?))?,
+            number,
+            state: match was_compromised {
+                true => State::Destroyed,
+                false => *State::ALL.get(usize::from(state))?,
+            },
             since: self.array().map(i64::from_le_bytes)?,
             destroy_at: self.time()?,
+            was_compromised,
         })
     }
 }

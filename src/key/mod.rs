@@ -9,6 +9,7 @@ pub mod id;
 pub mod info;
 pub mod limits;
 pub mod logical;
+mod merge;
 pub mod record;
 pub mod retired;
 pub mod tags;

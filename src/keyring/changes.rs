@@ -3,6 +3,7 @@
 //! Owns the order "durable first, then published", and that a change fits. It must never publish what is not on disk.
 
 use super::*;
+use crate::key::extensions::VERSION;
 use crate::key::logical::VersionOf;
 
 impl Keyring {
@@ -71,7 +72,7 @@ impl Keyring {
     /// As [`Keyring::store_key`].
     pub fn restore(&self, record: KeyRecord) -> Result<()> {
         let mut store = self.writer()?;
-        self.check_free(&record)?;
+        self.check_free(&record.id, record.version_bytes())?;
         self.put(&mut **store, record)
     }
 
@@ -107,20 +108,55 @@ impl Keyring {
         }
     }
 
-    /// The same for a key that comes with all that is known of it: it may be a version of a logical key that is there.
-    pub(super) fn check_free(&self, record: &KeyRecord) -> Result<()> {
-        if let Some(version) = record.version_bytes()
+    /// The same for a key that comes with all that is known of it: it may be a version of a logical key that is there, or whose
+    /// bare name is free.
+    ///
+    /// # Errors
+    /// AlreadyExists: something has its name, or that of its logical key.
+    pub fn check_free(&self, id: &KeyId, version: Option<&[u8]>) -> Result<()> {
+        if let Some(version) = version
             && let Ok(version) = VersionOf::from_bytes(version)
-            && let Some(name) = version.logical.name_of(&record.id, version.number)
+            && let Some(name) = version.logical.name_of(id, version.number)
         {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-            let family = map.index.get(&KeyId::new(name, record.id.owner())?);
-            let same = family.is_none_or(|f| f.logical.id == version.logical.id);
-            if same && map.get(record.id.as_bytes()).is_none() {
+            let bare = KeyId::new(name, id.owner())?;
+            let family = map.index.get(&bare);
+            let same = match family {
+                Some(family) => family.logical.id == version.logical.id,
+                None if bare != *id && map.get(bare.as_bytes()).is_some() => {
+                    let why = format!(
+                        "{bare} exists, and is no version of the logical key that {id} belongs to"
+                    );
+                    return Err(Error::new(Kind::AlreadyExists, "add the key", why)
+                        .hint("Nothing was changed. Remove one of the two first."));
+                }
+                None => true,
+            };
+            if same && map.get(id.as_bytes()).is_none() {
                 return Ok(());
             }
         }
-        self.check_absent(&record.id)
+        self.check_absent(id)
+    }
+
+    /// A key as it is to be written elsewhere: its own record says the newest that is known of its logical key, and its attributes
+    /// don't. A plain key as it is.
+    ///
+    /// # Errors
+    /// No secret memory.
+    pub fn complete(&self, key: Arc<KeyRecord>) -> Result<Arc<KeyRecord>> {
+        let newest = {
+            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+            map.index.newest(&KnownKey::Whole(key.clone()))
+        };
+        let Some(newest) = newest else {
+            return Ok(key);
+        };
+        let (list, notes) = (key.extensions(), key.attributes());
+        let list = list.with(VERSION, Some(newest.to_bytes()))?;
+        let notes = notes.with(VERSION, None)?;
+        let copy = key.renamed(key.id.clone(), &self.pool)?;
+        Ok(Arc::new(copy.with_extensions(list).with_attributes(notes)))
     }
 
     /// Stores a key that takes the place of another one, which goes next: reown moves it to another account. A
@@ -130,7 +166,7 @@ impl Keyring {
     /// As [`Keyring::store_key`].
     pub fn restore_moved(&self, record: KeyRecord) -> Result<()> {
         let mut store = self.writer()?;
-        self.check_free(&record)?;
+        self.check_free(&record.id, record.version_bytes())?;
         self.sizes()
             .check_owner(&self.config.limits, record.id.owner(), key_length(&record))?;
         self.append(&mut **store, record)
@@ -145,7 +181,7 @@ impl Keyring {
         let mut store = self.writer()?;
         let mut after: HashMap<&[u8], u64> = HashMap::new();
         for record in &records {
-            self.check_free(record)?;
+            self.check_free(&record.id, record.version_bytes())?;
             *after.entry(record.id.owner()).or_default() += key_length(record);
         }
         self.check_room(&after)?;
@@ -269,7 +305,7 @@ impl Keyring {
             self.check_no_logical(&id)?;
             return Err(asked_by(&id, not_found("remove the key", &id)));
         };
-        if record.version_bytes().is_some() {
+        if self.is_version(&record) {
             return Err(asked_by(&id, is_a_version(&id)));
         }
         match self.retains(&id) {
@@ -301,6 +337,12 @@ impl Keyring {
         drop(record);
         self.tidy(store);
         Ok(())
+    }
+
+    /// The key is a version, and not only said to be one under another name.
+    pub(super) fn is_version(&self, key: &KnownKey) -> bool {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        key.version_bytes().is_some() && map.index.family_of(key).is_some()
     }
 
     fn check_no_logical(&self, id: &KeyId) -> Result<()> {

@@ -72,6 +72,13 @@ impl Index {
         }
     }
 
+    /// A description with the next serial may be on the medium, and must not count beside what is written next.
+    pub(super) fn use_up_a_serial(&mut self, id: &KeyId) {
+        if let Some(family) = self.families.get_mut(id) {
+            family.logical.serial = family.logical.serial.saturating_add(1);
+        }
+    }
+
     /// A key goes.
     pub(super) fn forget(&mut self, key: &KnownKey) {
         let Some(version) = version_of(key) else {
@@ -96,9 +103,15 @@ impl Index {
         if !family.logical.follow {
             return None;
         }
-        let current = family.logical.current()?.number;
-        let key = family.keys.get(&current)?;
-        Some(family.served(current).map(|()| key.clone()))
+        let current = family.logical.current().map(|v| v.number);
+        match current.and_then(|n| Some((n, family.keys.get(&n)?))) {
+            Some((number, key)) => Some(family.logical.served(number).map(|()| key.clone())),
+            None if family.is_over() => None,
+            None => Some(Err(kept_back(
+                "none of its versions is current".into(),
+                "keyring-ward key rotate gives it one; key restore brings back one that was destroyed.",
+            ))),
+        }
     }
 
     /// Whether a version's key is served; `false`: it is destroyed, and only the removal of its record is still to come.
@@ -107,28 +120,65 @@ impl Index {
     /// KeyState: its state keeps it back.
     pub(super) fn may_serve(&self, key: &KnownKey) -> Result<bool> {
         let Some((_, family, number)) = self.family_of(key) else {
-            return Ok(true);
+            // Alone under a name that is not its own: what it says of itself holds.
+            return match version_of(key) {
+                Some(own) => own.logical.may_serve(own.number),
+                None => Ok(true),
+            };
         };
-        let state = family.logical.version(number).map(|v| v.state);
-        if state == Some(State::Destroyed) {
-            return Ok(false);
+        family.logical.may_serve(number)
+    }
+
+    /// What a key is to say of its logical key when it is written elsewhere: the newest that is known. `None`: it is a plain key.
+    pub(super) fn newest(&self, key: &KnownKey) -> Option<VersionOf> {
+        let own = version_of(key)?;
+        let newest = self.family_of(key).map(|(_, family, _)| &family.logical);
+        match newest.filter(|logical| logical.version(own.number).is_some()) {
+            Some(logical) => Some(VersionOf {
+                logical: logical.clone(),
+                ..own
+            }),
+            None => Some(own),
         }
-        family.served(number).map(|()| true)
     }
 }
 
 impl Family {
+    /// All of it is destroyed, and the removal of a record still to come.
+    fn is_over(&self) -> bool {
+        let mut versions = self.logical.versions.iter();
+        versions.all(|v| v.state == State::Destroyed)
+    }
+}
+
+fn kept_back(why: String, hint: &str) -> Error {
+    Error::new(Kind::KeyState, FETCH, why).hint(hint).refused()
+}
+
+impl Logical {
+    /// See [`Index::may_serve`].
+    fn may_serve(&self, number: u32) -> Result<bool> {
+        match self.version(number).map(|v| v.state) {
+            Some(State::Destroyed) => Ok(false),
+            // Destroyed, and so long ago that it is forgotten.
+            None if number <= self.highest => Ok(false),
+            None => Err(kept_back(
+                format!("nothing is known of version {number}: its rotation was broken off"),
+                "keyring-ward key rotate makes another one.",
+            )),
+            Some(_) => self.served(number).map(|()| true),
+        }
+    }
+
     fn served(&self, number: u32) -> Result<()> {
-        let refuse = |why: String, hint: &str| {
-            Err(Error::new(Kind::KeyState, FETCH, why).hint(hint).refused())
-        };
-        if self.logical.has_expired(crate::os::unix_seconds()) {
+        let refuse = |why: String, hint: &str| Err(kept_back(why, hint));
+        if self.expires.is_some() && self.has_expired(crate::os::unix_seconds()) {
             return refuse(
                 "it is a temporary key, and its time is over".into(),
                 "keyring-ward key set --expires gives it more time, as long as nobody has destroyed it.",
             );
         }
-        match self.logical.version(number).map(|v| v.state) {
+        match self.version(number).map(|v| v.state) {
             Some(State::Compromised) => refuse(
                 format!("version {number} is compromised"),
                 "Seal its data anew under the current version. What opens it nevertheless is keyring-ward export.",

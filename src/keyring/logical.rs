@@ -7,7 +7,7 @@ use super::changes::not_found;
 use super::index::{Family, version_of};
 use super::*;
 use crate::key::extensions::VERSION;
-use crate::key::logical::{ID, Logical, State, VersionOf, check_name};
+use crate::key::logical::{ID, Logical, MAX_NUMBER, State, VersionOf, check_name};
 use crate::secret::fill_random;
 
 const CREATE: &str = "make the logical key";
@@ -97,6 +97,12 @@ impl Keyring {
     /// taken. InvalidInput: the server's own keys have none.
     pub fn adopt(&self, id: &KeyId, wanted: &Wanted) -> Result<()> {
         check_name(id.name(), id.owner())?;
+        if id.owner().is_empty() {
+            let why = "it is the server's own, which finds, numbers and removes its keys itself";
+            return Err(
+                Error::new(Kind::InvalidInput, CREATE, why).hint("Name the account: --owner.")
+            );
+        }
         if wanted.follow {
             let why = "a plain key that is made logical goes on answering its own material";
             return Err(Error::new(Kind::InvalidInput, CREATE, why).hint(
@@ -120,7 +126,40 @@ impl Keyring {
             number: first,
             logical,
         };
-        self.describe_in(&mut **store, &key, &version)
+        self.check_describing(&key, &version)?;
+        self.describe_in(&mut **store, id, &key, &version)
+    }
+
+    /// Makes a plain key a version of the logical key `id`, as another keyring knows it to be.
+    ///
+    /// # Errors
+    /// NotFound: there is no such key. AlreadyExists: it is a version of another one, or something else has that name. ReadOnly, Io.
+    pub fn describe_plain(&self, key: &KeyId, id: &KeyId, version: &VersionOf) -> Result<()> {
+        let mut store = self.writer()?;
+        let known = self.look_up(key.name(), key.owner());
+        let known = known.ok_or_else(|| not_found(CHANGE, key))?;
+        let taken = {
+            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+            match map.index.get(id) {
+                Some(family) => family.logical.id != version.logical.id,
+                None => key != id && map.get(id.as_bytes()).is_some(),
+            }
+        };
+        if taken || known.version_bytes().is_some() {
+            let why = format!("{id} is something else here");
+            return Err(Error::new(Kind::AlreadyExists, CREATE, why));
+        }
+        self.check_describing(&known, version)?;
+        self.describe_in(&mut **store, id, &known, version)
+    }
+
+    /// Whether what is new about a key fits. What is changed of it later fits always: who is full must be able to hold, to
+    /// cancel and to destroy.
+    fn check_describing(&self, key: &KnownKey, version: &VersionOf) -> Result<()> {
+        let list = key.attributes().with(VERSION, Some(version.to_bytes()))?;
+        let adds = Operation::Attributes(&key.id, &list).frame_length();
+        let more = adds.saturating_sub(crate::format::record::attributes_length(key));
+        (self.sizes()).check(&self.config.limits, key.id.owner(), more)
     }
 
     /// Gives a logical key a new version, in one record. `switch`: it is current from then on; else it is pending.
@@ -141,11 +180,12 @@ impl Keyring {
             ));
         }
         let now = crate::os::unix_seconds();
+        self.pass_taken(id, &mut logical)?;
         let number = logical.add_version(now)?;
         if switch {
             logical.switch_to(number, now)?;
         }
-        logical.serial += 1;
+        logical.count_change()?;
         let (key_type, length) = (newest.key_type, newest.length());
         self.put_version(
             &mut **store,
@@ -156,6 +196,23 @@ impl Keyring {
             length,
         )?;
         Ok(number)
+    }
+
+    /// Passes over the numbers whose names other keys have: they were stored while no logical key of that name was there, or a
+    /// token has them of a rotation that it could not confirm.
+    fn pass_taken(&self, id: &KeyId, logical: &mut Logical) -> Result<()> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        while logical.highest < MAX_NUMBER {
+            let next = KeyId::new(
+                &logical.key_name(id.name(), logical.highest + 1),
+                id.owner(),
+            )?;
+            if map.get(next.as_bytes()).is_none() {
+                break;
+            }
+            logical.highest += 1;
+        }
+        Ok(())
     }
 
     /// Makes a pending version the current one.
@@ -204,8 +261,8 @@ impl Keyring {
         let told = |e: Error| e.context(format!("the key {id}"));
         change(&mut logical, crate::os::unix_seconds()).map_err(told)?;
         logical.check().map_err(told)?;
-        logical.serial += 1;
-        self.describe_in(store, &holder, &VersionOf { number, logical })
+        logical.count_change().map_err(told)?;
+        self.describe_in(store, id, &holder, &VersionOf { number, logical })
     }
 
     /// Destroys the versions whose planned destruction is due, of all or of the one that is named. Each is durable as
@@ -240,6 +297,12 @@ impl Keyring {
                 .filter_map(|n| family.keys.get(n).cloned())
                 .collect::<Vec<_>>()
         })?;
+        if !gone.is_empty() && store.journal().is_none() {
+            store.warn(format!(
+                "{} of {id} went for good: a token has no place for removed keys that are kept.",
+                counted(gone.len(), "version")
+            ));
+        }
         for key in gone {
             match self.config.limits.retain_removed > 0 && store.journal().is_some() {
                 true => self.retire_in(store, &key)?,
@@ -340,30 +403,41 @@ impl Keyring {
         length: usize,
     ) -> Result<()> {
         let key = KeyId::new(&logical.key_name(id.name(), number), id.owner())?;
+        if self.look_up(key.name(), key.owner()).is_some() {
+            let why = format!("{key} exists already");
+            return Err(Error::new(Kind::AlreadyExists, CREATE, why).hint("Nothing was changed."));
+        }
         let mut material = self.pool.random(length)?;
         self.mix_random(&mut material);
         let version = VersionOf { number, logical };
         let list = Extensions::new([(VERSION, version.to_bytes())])?;
         let now = crate::os::unix_seconds();
         let record = KeyRecord::new(key, key_type, material, now, store.generation())?;
-        self.put(store, record.with_extensions(list))
+        let made = self.put(store, record.with_extensions(list));
+        self.if_unsure(store, id, made)
+    }
+
+    /// A token that failed may have done it all the same. So that nothing of this counts beside what is changed next, its
+    /// serial is not used again.
+    fn if_unsure(&self, store: &mut dyn Store, id: &KeyId, done: Result<()>) -> Result<()> {
+        if done.is_err() && store.journal().is_none() {
+            self.publish(|map| map.index.use_up_a_serial(id));
+        }
+        done
     }
 
     /// Writes a description with the key that carries it.
     fn describe_in(
         &self,
         store: &mut dyn Store,
+        logical: &KeyId,
         key: &KnownKey,
         version: &VersionOf,
     ) -> Result<()> {
         let bytes = Some(version.to_bytes());
         if store.journal().is_some() {
             let list = key.attributes().with(VERSION, bytes)?;
-            let id = key.id.clone();
-            let adds = Operation::Attributes(&id, &list).frame_length();
-            let more = adds.saturating_sub(crate::format::record::attributes_length(key));
-            self.sizes().check(&self.config.limits, id.owner(), more)?;
-            return self.set_attributes_in(store, &id, list);
+            return self.set_attributes_in(store, &key.id, list);
         }
         let list = key.extensions().with(VERSION, bytes)?;
         let record = match key {
@@ -374,7 +448,8 @@ impl Keyring {
             }
         };
         let record = record.with_extensions(list);
-        store.append(&Change::Replace(&record))?;
+        let written = store.append(&Change::Replace(&record));
+        self.if_unsure(store, logical, written)?;
         let mut sizes = self.sizes();
         sizes.sub(key.id.owner(), key_length(key));
         sizes.add(key.id.owner(), key_length(&record));
@@ -383,26 +458,28 @@ impl Keyring {
         Ok(())
     }
 
-    /// A version that was destroyed and is back: current where there is no other and it is the newest, else it only opens.
+    /// Tells the logical key that a version of it is back.
     pub(super) fn settle_restored(&self, store: &mut dyn Store, id: &KeyId) -> Result<()> {
         let Some(key) = self.look_up(id.name(), id.owner()) else {
             return Ok(());
         };
-        let (logical, number) = {
+        let found = {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-            match map.index.family_of(&key) {
-                Some((id, _, number)) => (id.clone(), number),
-                None => return Ok(()),
-            }
+            let found = map.index.family_of(&key);
+            found.map(|(id, family, number)| (id.clone(), number, family.logical.clone()))
         };
+        let Some((logical, number, known)) = found else {
+            return Ok(());
+        };
+        if known
+            .version(number)
+            .is_some_and(|v| v.state != State::Destroyed)
+        {
+            return Ok(());
+        }
+        let own = version_of(&key).and_then(|own| own.logical.version(number).copied());
         self.change_logical_in(store, &logical, &[], |logical, now| {
-            if logical.version_mut(number)?.state != State::Destroyed {
-                return Ok(());
-            }
-            match logical.current().is_none() && logical.highest == number {
-                true => logical.switch_to(number, now),
-                false => logical.put_into(number, State::Deactivated, now),
-            }
+            logical.bring_back(number, own.as_ref(), now)
         })
     }
 
@@ -436,12 +513,19 @@ impl Family {
 
     /// The destroyed versions whose keys are there.
     fn left_over(&self) -> Vec<u32> {
-        let destroyed = |n: &u32| {
-            self.logical
-                .version(*n)
-                .is_none_or(|v| v.state == State::Destroyed)
+        let destroyed = |n: &u32| match self.logical.version(*n) {
+            Some(version) => version.state == State::Destroyed,
+            // Destroyed and forgotten; a higher number is one that nobody was told of.
+            None => *n <= self.logical.highest,
         };
         self.keys.keys().copied().filter(destroyed).collect()
+    }
+}
+
+fn counted(n: usize, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
     }
 }
 

@@ -8,7 +8,7 @@ use super::sizes::Sizes;
 use crate::error::{Error, Kind, Result};
 use crate::format::record::{Operation, attributes_length, key_length};
 use crate::key::document::Document;
-use crate::key::extensions::{Extensions, RETIRED};
+use crate::key::extensions::{Extensions, RETIRED, VERSION};
 use crate::key::id::KeyId;
 use crate::key::info::KeyInfo;
 use crate::key::record::{KeyRecord, KnownKey, ReadChange};
@@ -240,10 +240,11 @@ impl Map {
                 Ok(died as Died)
             }
             ReadChange::Retire(id, removal) => {
-                let Some(key) = self.take(id.as_bytes()) else {
+                let Some(key) = self.get(id.as_bytes()) else {
                     return Err(inconsistent(&id, "is removed but was never stored"));
                 };
-                let retired = as_retired(&key, removal, pool)?;
+                let retired = self.as_retired(&key, removal, pool)?;
+                drop(self.take(id.as_bytes()));
                 let (was, is) = (key_length(&key), key_length(&retired));
                 sizes.sub(id.owner(), was);
                 sizes.add(id.owner(), is);
@@ -289,6 +290,37 @@ impl Map {
         }
     }
 
+    /// A key as it is kept after its removal: what its attributes said, its record says, and of its logical key the newest that
+    /// is known, for it may be the only one that comes back. What does not fit into a record is left out.
+    ///
+    /// # Errors
+    /// No secret memory. Internal: the material is not in memory.
+    pub(super) fn as_retired(
+        &self,
+        key: &KnownKey,
+        removal: Retired,
+        pool: &SecretPool,
+    ) -> Result<KeyRecord> {
+        let KnownKey::Whole(record) = key else {
+            return Err(super::nowhere());
+        };
+        let version = self.index.newest(key).map(|v| (VERSION, v.to_bytes()));
+        let first = version.into_iter().chain([(RETIRED, removal.to_bytes())]);
+        let mut list = Extensions::new(first)?;
+        let said = record.attributes().iter().chain(record.extensions().iter());
+        for (tag, bytes) in said {
+            if list.get(tag).is_none()
+                && let Ok(longer) = list.with(tag, Some(bytes.to_vec()))
+            {
+                list = longer;
+            }
+        }
+        let copy = record.renamed(record.id.clone(), pool)?;
+        Ok(copy
+            .with_attributes(Extensions::default())
+            .with_extensions(list))
+    }
+
     /// Puts a key in the place of the one with its id, which is given.
     pub(super) fn replace(&mut self, key: KnownKey) -> Option<KnownKey> {
         self.index.note(&key);
@@ -315,25 +347,6 @@ pub(super) fn document_length(document: &Document) -> u64 {
         true => 0,
         false => Operation::Document(document).frame_length(),
     }
-}
-
-/// A key as it is kept after its removal: what its attributes said, its record says.
-///
-/// # Errors
-/// No secret memory. Internal: the material is not in memory.
-pub(super) fn as_retired(key: &KnownKey, removal: Retired, pool: &SecretPool) -> Result<KeyRecord> {
-    let KnownKey::Whole(record) = key else {
-        return Err(super::nowhere());
-    };
-    let mut list = record.extensions().clone();
-    for (tag, bytes) in record.attributes().iter() {
-        list = list.with(tag, Some(bytes.to_vec()))?;
-    }
-    let list = list.with(RETIRED, Some(removal.to_bytes()))?;
-    let copy = record.renamed(record.id.clone(), pool)?;
-    Ok(copy
-        .with_attributes(Extensions::default())
-        .with_extensions(list))
 }
 
 /// The same key with other attributes.

@@ -4,7 +4,7 @@
 //! never end one by the clock alone.
 
 use super::changes::not_found;
-use super::map::{RetiredKey, as_retired};
+use super::map::RetiredKey;
 use super::*;
 use crate::envelope::equal;
 use crate::key::extensions::{PURGED, RETAINED, RETIRED};
@@ -14,28 +14,26 @@ use crate::store::Died;
 
 const OP: &str = "bring the removed key back";
 
-/// How many keys InnoDB's numbers may be behind before it is told once more.
+/// How the names of InnoDB's master keys begin.
 const INNODB: &[u8] = b"INNODBKey-";
 
 impl Keyring {
     /// A key of this name and owner is kept when it is removed.
     pub(super) fn retains(&self, id: &KeyId) -> bool {
-        files_may_need(id)
-            && self.config.limits.retain_removed > 0
-            && self.config.token_storage().is_none()
+        files_may_need(id) && self.keeps_removed()
     }
 
     /// Removes a key from everybody's sight, in one record, and keeps it.
     pub(super) fn retire_in(&self, store: &mut dyn Store, key: &KnownKey) -> Result<()> {
         let id = &key.id;
-        let removal = {
+        let (removal, retired) = {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-            Retired {
+            let removal = Retired {
                 number: map.next_removal(id),
                 removed_at: crate::os::unix_seconds(),
-            }
+            };
+            (removal, map.as_retired(key, removal, &self.pool)?)
         };
-        let retired = as_retired(key, removal, &self.pool)?;
         let list = Extensions::new([(RETAINED, removal.to_bytes())])?;
         let operation = Operation::Remove(id, &list);
         let (was, is) = (key_length(key), key_length(&retired));
@@ -77,11 +75,48 @@ impl Keyring {
         let there = self.look_up(id.name(), id.owner());
         let there = there.as_ref().and_then(KnownKey::material);
         if !there.is_some_and(|there| equal(there, key.material())) {
-            self.check_free(&record)?;
+            self.check_free(id, record.version_bytes())?;
             self.append(&mut **store, record)?;
         }
         self.settle_restored(&mut **store, id)?;
         self.purge_in(&mut **store, id, removal)
+    }
+
+    /// Removed keys can be kept here.
+    pub fn keeps_removed(&self) -> bool {
+        self.config.limits.retain_removed > 0 && self.config.token_storage().is_none()
+    }
+
+    /// Keeps a removed key of another keyring, as removed when it was there. `false`: its material is here already.
+    ///
+    /// # Errors
+    /// ReadOnly, Io. InvalidInput: the keys are on a token.
+    pub fn keep_removed(&self, key: &KeyRecord) -> Result<bool> {
+        let Some(was) = key.extensions().get(RETIRED).and_then(Retired::from_bytes) else {
+            return Ok(false);
+        };
+        let mut store = self.writer()?;
+        let known = self.retired().into_iter().filter(|r| r.info.id == key.id);
+        let known = known.filter_map(|r| self.retired_key(&key.id, r.removal.number));
+        let here = self.read_key(key.id.name(), key.id.owner())?;
+        if (known.chain(here)).any(|there| equal(there.material(), key.material())) {
+            return Ok(false);
+        }
+        let removal = Retired {
+            number: {
+                let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+                map.next_removal(&key.id)
+            },
+            ..was
+        };
+        let list = key.extensions().with(RETIRED, Some(removal.to_bytes()))?;
+        let kept = key.renamed(key.id.clone(), &self.pool)?;
+        let kept = kept.with_extensions(list);
+        self.append_note(&mut **store, &Operation::Put(&kept), 0)?;
+        self.sizes().add(key.id.owner(), key_length(&kept));
+        self.publish(|map| map.keep_retired(removal, kept));
+        self.tidy(&mut **store);
+        Ok(true)
     }
 
     fn find_retired(&self, id: &KeyId, number: Option<u32>) -> Result<(Retired, Arc<KeyRecord>)> {

@@ -6,6 +6,7 @@
 mod component_json;
 mod conflict;
 mod plugin_file;
+mod versions;
 
 pub use component_json::parse as parse_component_json;
 pub use plugin_file::parse as parse_plugin_file;
@@ -24,6 +25,8 @@ use crate::os::signals;
 use crate::secret::{SecretBytes, SecretPool};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
+use versions::{Versions, plain};
 
 const OP: &str = "import the keys";
 /// Largest file that is imported, in bytes: more than an export of the largest keyring has.
@@ -67,7 +70,7 @@ impl Found {
     }
 
     /// The key as it goes into a keyring; one whose age nobody knows is as old as the import.
-    fn record(&self, keyring: &Keyring, now: (i64, u64)) -> Result<KeyRecord> {
+    fn record(&self, keyring: &Keyring, versions: &Versions, now: (i64, u64)) -> Result<KeyRecord> {
         let (created_at, generation) = self.made.unwrap_or(now);
         let record = KeyRecord::new(
             self.id.clone(),
@@ -77,7 +80,7 @@ impl Found {
             generation,
         )?;
         Ok(record
-            .with_extensions(self.extensions.clone())
+            .with_extensions(versions.extensions(self)?)
             .with_attributes(self.attributes.clone()))
     }
 }
@@ -101,6 +104,16 @@ pub struct Plan {
     pub new: Vec<String>,
     /// Keys that are here already with the same material.
     pub same: usize,
+    /// Removed keys of the source that are kept, and that are not here.
+    pub retired: usize,
+}
+
+/// What a source holds.
+struct Read {
+    format: String,
+    keys: Vec<Found>,
+    /// Removed keys that are kept.
+    retired: Vec<Arc<KeyRecord>>,
 }
 
 /// Reads the keys of a source.
@@ -108,14 +121,11 @@ pub struct Plan {
 /// # Errors
 /// InvalidInput: not a format that we know. Tampered: it is damaged. Its own errors for a keyring of ours.
 pub fn read(source: &Source<'_>, pool: &SecretPool) -> Result<(String, Vec<Found>)> {
-    read_telling(source, pool, &drop)
+    let read = read_telling(source, pool, &drop)?;
+    Ok((read.format, read.keys))
 }
 
-fn read_telling(
-    source: &Source<'_>,
-    pool: &SecretPool,
-    warn: &dyn Fn(String),
-) -> Result<(String, Vec<Found>)> {
+fn read_telling(source: &Source<'_>, pool: &SecretPool, warn: &dyn Fn(String)) -> Result<Read> {
     match source {
         Source::Ward(config) => {
             let of_source = Target {
@@ -124,6 +134,8 @@ fn read_telling(
             };
             let keyring = open_to_look(&of_source, pool)?;
             let keys = keyring.list_with_material()?.into_iter().map(|key| {
+                // With the newest that is known of its logical key in its own record, wherever it goes.
+                let key = keyring.complete(key)?;
                 let found = Found::new(
                     key.id.name(),
                     key.id.owner(),
@@ -137,13 +149,16 @@ fn read_telling(
                     ..found
                 })
             });
-            Ok((
-                format!(
+            let retired = (keyring.retired().into_iter())
+                .filter_map(|key| keyring.retired_key(&key.info.id, key.removal.number));
+            Ok(Read {
+                format: format!(
                     "Keyring Ward, generation {}",
                     keyring.status().store.generation
                 ),
-                keys.collect::<Result<_>>()?,
-            ))
+                keys: keys.collect::<Result<_>>()?,
+                retired: retired.collect(),
+            })
         }
         Source::File(path) | Source::Open(path, _) => {
             let io = |e| Error::io(OP, format!("'{}'", path.display()), e);
@@ -158,21 +173,31 @@ fn read_telling(
             } else {
                 parse_plugin_file(&bytes, pool)
             };
-            parsed.map_err(|e| e.context(format!("'{}'", path.display())))
+            let (format, keys) = parsed.map_err(|e| e.context(format!("'{}'", path.display())))?;
+            Ok(Read {
+                format,
+                keys,
+                retired: Vec::new(),
+            })
         }
     }
 }
 
 /// Stores the keys at once, where the store can: many syncs would take minutes. Nothing is promised before that is
 /// over; a crash leaves the keyring as it was, or with all keys.
-fn store(keyring: &Keyring, new: &[&Found], progress: &mut dyn FnMut(usize, usize)) -> Result<()> {
+fn store(
+    keyring: &Keyring,
+    new: &[&Found],
+    versions: &Versions,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<()> {
     let now = (crate::os::unix_seconds(), keyring.status().store.generation);
     let mut records = Vec::with_capacity(new.len());
     for (i, key) in new.iter().enumerate() {
         progress(i, new.len());
         signals::check(OP)
             .map_err(|e| e.hint("Nothing was changed. Repeat the import when it suits."))?;
-        records.push(key.record(keyring, now)?);
+        records.push(key.record(keyring, versions, now)?);
     }
     keyring.restore_all(records)
 }
@@ -183,6 +208,27 @@ fn leaves_behind(key: &Found, what: &str) -> String {
         "{} is here already: the import leaves {what} behind.",
         key.id
     )
+}
+
+/// Brings removed keys that are kept; gives how many are new here.
+fn bring_retired(
+    keyring: &Keyring,
+    retired: &[Arc<KeyRecord>],
+    warn: &dyn Fn(String),
+) -> Result<usize> {
+    if !retired.is_empty() && !keyring.keeps_removed() {
+        warn(format!(
+            "The source keeps {} removed keys (keyring-ward key list --retired). They stay there alone: a token, or a keyring with \
+             retain_removed 0, keeps none. Don't delete the source as long as files or backups may need them.",
+            retired.len()
+        ));
+        return Ok(0);
+    }
+    let mut brought = 0;
+    for key in retired {
+        brought += usize::from(keyring.keep_removed(key)?);
+    }
+    Ok(brought)
 }
 
 /// Brings the keys of `source` into the keyring of `config`, which is made where it does not exist, and reads them
@@ -201,7 +247,11 @@ pub fn import<'a>(
     let target = target.into();
     let config = target.config;
     let pool = SecretPool::new();
-    let (format, keys) = read_telling(source, &pool, target.warn)?;
+    let Read {
+        format,
+        keys,
+        retired,
+    } = read_telling(source, &pool, target.warn)?;
     let mut plan = Plan {
         format,
         ..Plan::default()
@@ -230,12 +280,13 @@ pub fn import<'a>(
         match (here, twice) {
             (Some(here), _) if same(here.material(), &here.key_type) => {
                 plan.same += 1;
-                if key.extensions != *here.extensions() {
+                if plain(&key.extensions) != plain(here.extensions()) {
                     (target.warn)(leaves_behind(key, "the extensions of its record"));
                 }
-                match here.attributes().is_empty() {
+                let noted_here = plain(here.attributes());
+                match noted_here.is_empty() {
                     true if !key.attributes.is_empty() => noted.push(key),
-                    false if key.attributes != *here.attributes() => {
+                    false if key.attributes != noted_here => {
                         (target.warn)(leaves_behind(
                             key,
                             "its attributes, because it has others here",
@@ -256,6 +307,8 @@ pub fn import<'a>(
     if config.token_storage().is_some() && brings.any(|key| !key.attributes.is_empty()) {
         return Err(only_in_a_file());
     }
+    let versions = Versions::plan(keyring.as_deref(), &keys, &new)?;
+    plan.retired = retired.len();
     plan.new = new.iter().map(|k| k.id.to_string()).collect();
     let Some(keyring) = keyring.filter(|_| !dry_run) else {
         return Ok(plan);
@@ -264,7 +317,7 @@ pub fn import<'a>(
     if fresh {
         create(&keyring, config)?;
     }
-    let stored = store(&keyring, &new, progress);
+    let stored = store(&keyring, &new, &versions, progress);
     if stored.is_err() && fresh && config.token_storage().is_none() {
         // All of it is in the source, and this process holds the lock.
         let _ = std::fs::remove_file(&config.path);
@@ -273,6 +326,8 @@ pub fn import<'a>(
     for key in &noted {
         keyring.set_attributes(key.id.name(), key.id.owner(), key.attributes.clone())?;
     }
+    versions.settle(&keyring, &keys, target.warn)?;
+    plan.retired = bring_retired(&keyring, &retired, target.warn)?;
     let written: HashSet<&KeyId> = new.iter().map(|key| &key.id).collect();
     // From the disk, not from memory.
     drop(keyring);
@@ -281,8 +336,8 @@ pub fn import<'a>(
         let there = check.read_key(key.id.name(), key.id.owner())?;
         let same = match there {
             Some(there) => {
-                let told =
-                    there.extensions() == &key.extensions && there.attributes() == &key.attributes;
+                let told = plain(there.extensions()) == plain(&key.extensions)
+                    && plain(there.attributes()) == key.attributes;
                 equal(there.material(), &key.material) && (told || !written.contains(&key.id))
             }
             None => false,

@@ -20,6 +20,8 @@ impl FileStore {
         // What accounts leave free is for keys of the server.
         let free = match change.owner() {
             [] => 0,
+            // A hold, a plan, a destruction: to be possible where no new key is.
+            _ if change.describes_a_version() => limits.reserve,
             _ => 2 * limits.reserve,
         };
         length + self.live_bytes + 2 * adds + free <= limits.file

@@ -1,0 +1,131 @@
+//! Two descriptions of one logical key become one: of copies that went on apart, and of a version that comes back.
+//!
+//! Owns the rule that no version is forgotten whose key is there, and that what was compromised stays so. It must never make an
+//! older version the current one.
+
+use super::logical::{Logical, MAX_VERSIONS, State, Version};
+use crate::error::{Error, Kind, Result};
+
+const OP: &str = "bring what is known of a logical key together";
+
+impl Logical {
+    /// A version whose key is back. It is current where there is no current one and it is the newest, else it only opens; what was
+    /// compromised is so again. `own`: what its own key says of it, for one that this description has forgotten.
+    ///
+    /// # Errors
+    /// InvalidInput: it has as many versions as it can have.
+    pub fn bring_back(&mut self, number: u32, own: Option<&Version>, now: i64) -> Result<()> {
+        let compromised = own.is_some_and(Version::is_compromised);
+        match self.version(number) {
+            Some(version) if version.state != State::Destroyed => return Ok(()),
+            Some(_) => {}
+            None => self.insert(Version {
+                number,
+                state: State::Destroyed,
+                since: now,
+                destroy_at: None,
+                was_compromised: compromised,
+            })?,
+        }
+        let compromised = compromised || self.version_mut(number)?.was_compromised;
+        if compromised {
+            return self.put_into(number, State::Compromised, now);
+        }
+        match self.current().is_none() && self.highest == number {
+            true => self.switch_to(number, now),
+            false => self.put_into(number, State::Deactivated, now),
+        }
+    }
+
+    fn insert(&mut self, version: Version) -> Result<()> {
+        if self.versions.len() >= MAX_VERSIONS {
+            let oldest = self
+                .versions
+                .iter()
+                .position(|v| v.state == State::Destroyed);
+            let Some(oldest) = oldest else {
+                let why = format!("it has {MAX_VERSIONS} versions, and can't have more");
+                return Err(Error::new(Kind::InvalidInput, OP, why).hint("Nothing was changed."));
+            };
+            self.versions.remove(oldest);
+        }
+        self.highest = self.highest.max(version.number);
+        self.versions.push(version);
+        self.versions.sort_by_key(|v| v.number);
+        Ok(())
+    }
+
+    /// This description, which counts here, together with that of another copy of the same logical key, whose keys that are not
+    /// here come along. `None`: this one says it all.
+    ///
+    /// # Errors
+    /// InvalidInput: more versions than there can be, or the two call version 1 by different names.
+    pub fn merged(&self, other: &Logical) -> Result<Option<Logical>> {
+        if self.adopted != other.adopted {
+            let why = "the two copies call version 1 by different names";
+            return Err(Error::new(Kind::InvalidInput, OP, why).hint("Nothing was changed."));
+        }
+        let mut all = match other.serial > self.serial {
+            true => other.clone(),
+            false => self.clone(),
+        };
+        all.held = self.held.clone().or(other.held.clone());
+        all.highest = self.highest.max(other.highest);
+        all.serial = self.serial;
+        all.versions.clone_from(&self.versions);
+        for theirs in &other.versions {
+            match all.versions.iter_mut().find(|v| v.number == theirs.number) {
+                Some(ours) => *ours = together(ours, theirs),
+                // Destroyed there, and forgotten here.
+                None if theirs.state == State::Destroyed && theirs.number <= self.highest => {}
+                None => all.insert(*theirs)?,
+            }
+        }
+        // The newest of the current ones stays it.
+        let active = |v: &&mut Version| v.state == State::Active;
+        let mut active: Vec<_> = all.versions.iter_mut().filter(active).collect();
+        active.pop();
+        active
+            .into_iter()
+            .for_each(|v| v.state = State::Deactivated);
+        // A name that follows does not lose what it answers.
+        let ours = self.current().map(|v| v.number);
+        if let (None, Some(ours)) = (all.current(), ours)
+            && all.version(ours).is_some_and(|v| !v.is_compromised())
+        {
+            all.version_mut(ours)?.state = State::Active;
+        }
+        if all == *self {
+            return Ok(None);
+        }
+        all.serial = self.serial.max(other.serial);
+        all.count_change()?;
+        Ok(Some(all))
+    }
+}
+
+/// What two copies say of one version: the later state, but that its key is here wherever one of them has it.
+fn together(ours: &Version, theirs: &Version) -> Version {
+    let compromised = ours.is_compromised() || theirs.is_compromised();
+    let mut all = match (ours.state, theirs.state) {
+        (State::Destroyed, State::Destroyed) => Version {
+            was_compromised: compromised,
+            ..*ours
+        },
+        (State::Destroyed, _) => Version {
+            state: theirs.state.max(State::Deactivated),
+            ..*theirs
+        },
+        (_, State::Destroyed) => *ours,
+        // What is current somewhere was not replaced there.
+        (state, other) if state < other => Version {
+            destroy_at: ours.destroy_at,
+            ..*theirs
+        },
+        _ => *ours,
+    };
+    if compromised && all.state != State::Destroyed {
+        all.state = State::Compromised;
+    }
+    all
+}
