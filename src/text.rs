@@ -53,6 +53,42 @@ pub fn utc(seconds: i64) -> String {
         .unwrap_or_default()
 }
 
+/// The second that a text from outside means: a time from `now` on (`90m`, `12h`, `30d`, `2w`), a day (`2027-01-31`, its begin
+/// in UTC) or a time (RFC 3339). `None`: it is neither, or more than 100 years away.
+pub fn moment(text: &str, now: i64) -> Option<i64> {
+    use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+    const CENTURY: i64 = 100 * 366 * 86_400;
+    let seconds = |unit: char| {
+        Some(match unit {
+            'm' => 60,
+            'h' => 3_600,
+            'd' => 86_400,
+            'w' => 7 * 86_400,
+            _ => return None,
+        })
+    };
+    let digits =
+        |text: &str| (1..=9).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    let unit = text.chars().next_back()?;
+    let count = &text[..text.len() - unit.len_utf8()];
+    let at = match (seconds(unit), digits(count)) {
+        (Some(seconds), true) => {
+            now.checked_add(count.parse::<i64>().ok()?.checked_mul(seconds)?)?
+        }
+        _ if text.len() <= 40 => {
+            let whole = match text.len() {
+                10 => format!("{text}T00:00:00Z"),
+                _ => text.into(),
+            };
+            OffsetDateTime::parse(&whole, &Rfc3339)
+                .ok()?
+                .unix_timestamp()
+        }
+        _ => return None,
+    };
+    (at.checked_sub(now)?.abs() <= CENTURY).then_some(at)
+}
+
 /// What may have been meant by a name that nobody knows.
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name: String = name
@@ -123,6 +159,39 @@ mod tests {
         const PIECES: [&str; 3] = ["a, ", "", "é"];
         const JOINED: [u8; total(&PIECES)] = joined(&PIECES);
         assert_eq!(as_text(&JOINED), "a, é");
+    }
+
+    #[test]
+    fn moments_from_outside() {
+        let now = 1_800_000_000;
+        for (text, at) in [
+            ("90m", now + 5_400),
+            ("12h", now + 43_200),
+            ("30d", now + 2_592_000),
+            ("2w", now + 1_209_600),
+            ("2027-01-31", 1_801_353_600),
+            ("2027-01-31T01:00:00+01:00", 1_801_353_600),
+        ] {
+            assert_eq!(moment(text, now), Some(at), "{text}");
+        }
+        let long = "9".repeat(1_000);
+        for bad in [
+            "",
+            "d",
+            "5",
+            "5s",
+            "-5d",
+            "+5d",
+            "5 d",
+            "999999999w",
+            "2027-13-01",
+            "2127-12-01",
+            "é",
+            "5é",
+            &long,
+        ] {
+            assert_eq!(moment(bad, now), None, "{bad}");
+        }
     }
 
     #[test]

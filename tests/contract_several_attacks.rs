@@ -8,7 +8,7 @@ use common::{Place, write_secret};
 use keyring_ward::admin::Target;
 use keyring_ward::admin::keks::{self, SyncOutcome};
 use keyring_ward::admin::pin::Pin;
-use keyring_ward::admin::rekey::reseal;
+use keyring_ward::admin::rekey::{Purge, reseal};
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
@@ -286,7 +286,7 @@ fn a_reseal_tells_whom_it_has_shut_out() {
         warn: &|sentence| told.borrow_mut().push(sentence),
         ..Target::from(&config)
     };
-    reseal(target, &pin).unwrap();
+    reseal(target, &pin, Purge::Nothing).unwrap();
     assert_eq!(keys.holders(), ["a", "b"]);
     let told = told.into_inner().join(" ");
     let wanted = "The KEK 'paper' could open the keyring before, and can't any more";

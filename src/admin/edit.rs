@@ -21,19 +21,42 @@ const REOWN: &str = "give the keys to another account";
 /// Removes one key. `server_key`: it may be one of the server's own.
 ///
 /// # Errors
-/// NotFound: there is no such key. InvalidInput: it is the server's own. All errors of opening and writing a keyring.
+/// NotFound: there is no such key. InvalidInput: it is the server's own. KeyState: it is a logical key, or a version. All errors of opening and writing a keyring.
 pub fn remove<'a>(
     target: impl Into<Target<'a>>,
     name: &[u8],
     owner: &[u8],
     server_key: bool,
-) -> Result<()> {
+) -> Result<Removed> {
     let keyring = open_alone(&target.into())?;
-    check_removable(&keyring, name, owner, server_key)?;
-    keyring.remove(name, owner)
+    remove_from(&keyring, name, owner, server_key)
 }
 
-/// Whether [`remove`] would remove the key.
+/// What became of a key that was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// It is kept as a retired key: which removal of it this was, and for how many days.
+    pub kept: Option<(u32, u16)>,
+}
+
+fn remove_from(keyring: &Keyring, name: &[u8], owner: &[u8], server_key: bool) -> Result<Removed> {
+    check_removable(keyring, name, owner, server_key)?;
+    let id = KeyId::new(name, owner)?;
+    let last = || {
+        let all = keyring.retired().into_iter();
+        all.filter(|r| r.info.id == id)
+            .map(|r| r.removal.number)
+            .max()
+    };
+    let before = last();
+    keyring.remove(name, owner)?;
+    let kept = last().filter(|number| Some(*number) != before);
+    Ok(Removed {
+        kept: kept.map(|number| (number, keyring.config().limits.retain_removed)),
+    })
+}
+
+/// What [`remove`] would do.
 ///
 /// # Errors
 /// As [`remove`].
@@ -42,13 +65,17 @@ pub fn could_remove<'a>(
     name: &[u8],
     owner: &[u8],
     server_key: bool,
-) -> Result<()> {
-    check_removable(&*open_dry(&target.into())?, name, owner, server_key)
+) -> Result<Removed> {
+    remove_from(&*open_dry(&target.into())?, name, owner, server_key)
 }
 
 fn check_removable(keyring: &Keyring, name: &[u8], owner: &[u8], server_key: bool) -> Result<()> {
     const OP: &str = "remove the key";
     let shown = printable(name, owner);
+    if keyring.logical_key(&KeyId::new(name, owner)?).is_ok() {
+        // The keyring says what is to be done instead.
+        return Ok(());
+    }
     let all = keyring.list();
     let mut namesakes = all.iter().filter(|k| k.id.name() == name);
     if !namesakes.clone().any(|k| k.id.owner() == owner) {

@@ -104,11 +104,21 @@ fn refuse(why: &str) -> Error {
     Error::new(Kind::InvalidInput, "change the logical key", why).hint("Nothing was changed.")
 }
 
-/// Carries an order out. Gives what became of it: `version` or `versions`, where that is not the order's own.
+/// Carries an order out. Gives what became of it: `version` or `versions`, where that is not the order's own. Temporary keys
+/// whose time is over end with it.
 ///
 /// # Errors
 /// Those of the keyring's operation of that name.
 pub fn carry_out(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value> {
+    let done = carry_out_alone(keyring, id, order)?;
+    // Afterwards: the order may have given it more time. Who brings one back gives it time next.
+    if !matches!(order, Order::Restore(_)) {
+        keyring.end_temporary_keys();
+    }
+    Ok(done)
+}
+
+fn carry_out_alone(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value> {
     let change = |f: &dyn Fn(&mut Logical, i64) -> Result<()>| keyring.change_logical(id, f);
     match order {
         Order::Create {

@@ -13,6 +13,8 @@ pub mod import;
 pub mod init;
 pub mod inspect;
 pub mod keks;
+pub mod key_change;
+pub mod key_list;
 pub mod keys;
 pub mod marker;
 pub mod pin;

@@ -10,7 +10,7 @@ use crate::config::{Config, KekList, NamedKek};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::key::limits::FINGERPRINT;
-use crate::keyring::Keyring;
+use crate::keyring::{Keyring, RetiredKey};
 use crate::os::signals;
 use crate::os::undo::Undo;
 use crate::secret::SecretPool;
@@ -36,6 +36,8 @@ pub struct Outcome {
     pub pin_is_stale: bool,
     /// It is the same key of the same token or KMS as before, only wrapped in another way: not another KEK.
     pub same_key: bool,
+    /// The retired keys that were ended.
+    pub purged: Vec<RetiredKey>,
 }
 
 /// Whether [`rekey`] would have to fail, as far as that shows without writing; gives the number of keys.
@@ -61,15 +63,45 @@ pub fn could_rekey<'a>(
     Ok(keyring.len())
 }
 
-/// Whether [`reseal`] would have to fail, as far as that shows without writing; gives the number of keys.
+/// Whether [`reseal`] would have to fail, as far as that shows without writing; gives the number of keys, and the retired keys
+/// that would end.
 ///
 /// # Errors
 /// As [`reseal`].
-pub fn could_reseal<'a>(target: impl Into<Target<'a>>) -> Result<usize> {
+pub fn could_reseal<'a>(
+    target: impl Into<Target<'a>>,
+    purge: Purge,
+) -> Result<(usize, Vec<RetiredKey>)> {
     let target = target.into();
     let keyring = open_dry(&target)?;
+    let purged = purge.of(&keyring)?;
     probe(target.config, &target.config.keks)?;
-    Ok(keyring.len())
+    Ok((keyring.len(), purged))
+}
+
+/// Which retired keys end before the file is written anew. What is held stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purge {
+    /// None.
+    Nothing,
+    /// Those whose time is over.
+    Over,
+    /// All.
+    All,
+}
+
+impl Purge {
+    /// Ends them; gives which.
+    ///
+    /// # Errors
+    /// ReadOnly, Io.
+    pub fn of(self, keyring: &Keyring) -> Result<Vec<RetiredKey>> {
+        match self {
+            Purge::Nothing => Ok(Vec::new()),
+            Purge::Over => keyring.purge_retired(false),
+            Purge::All => keyring.purge_retired(true),
+        }
+    }
 }
 
 /// All of them have to be there.
@@ -134,17 +166,25 @@ pub fn rekey<'a>(
     }
 }
 
-/// Writes the file anew under the same KEK with a new DEK.
+/// Writes the file anew under the same KEK with a new DEK, after retired keys have ended.
 ///
 /// # Errors
 /// As [`rekey`].
-pub fn reseal<'a>(target: impl Into<Target<'a>>, pin: &Pin<'_>) -> Result<Outcome> {
+pub fn reseal<'a>(target: impl Into<Target<'a>>, pin: &Pin<'_>, purge: Purge) -> Result<Outcome> {
     let target = target.into();
     let config = target.config;
     let keyring = open_alone(&target)?;
     signals::check(OP)?;
-    let done = put_under(&keyring, &config.keks, false, |new| pin.admit(new))?;
-    Ok(done.beside(config))
+    let purged = purge.of(&keyring)?;
+    let done = put_under(&keyring, &config.keks, false, |new| pin.admit(new));
+    let done = done.map_err(|e| match purged.len() {
+        0 => e,
+        n => e.context(format!("{n} retired keys were ended before")),
+    })?;
+    Ok(Outcome {
+        purged,
+        ..done.beside(config)
+    })
 }
 
 /// [`rekey`] of a keyring that serves, under the KEK that `config`, its configuration as it is now, names. The caller loads
@@ -341,7 +381,7 @@ mod tests {
         says(could_rekey(&file, &other.keks, false).unwrap_err());
         // With a keyring that needs the old one, a new secret is no help.
         std::fs::remove_file(&kek).unwrap();
-        let e = could_reseal(&file).unwrap_err();
+        let e = could_reseal(&file, Purge::Nothing).map(drop).unwrap_err();
         assert!(e.to_string().contains("Restore it from the copy"), "{e}");
     }
 }

@@ -287,6 +287,12 @@ impl Logical {
         due.is_some_and(|due| due <= now)
     }
 
+    /// Something of it may be destroyed now, because that was planned and is due.
+    pub fn has_destruction_due(&self, now: i64) -> bool {
+        let over = |v: &Version| v.destroy_at.is_some_and(|at| at <= now);
+        self.versions.iter().any(over) && self.due(None, now).is_ok()
+    }
+
     /// A temporary key whose time is over.
     pub fn has_expired(&self, now: i64) -> bool {
         self.expires.is_some_and(|at| at <= now)
@@ -441,9 +447,14 @@ pub fn split(name: &[u8]) -> Option<(&[u8], u32)> {
 /// Whether a logical key may have this name: room is left for its versions.
 ///
 /// # Errors
-/// InvalidInput: it is too long, or looks like a version's.
+/// InvalidInput: it is too long, looks like a version's, or has no owner.
 pub fn check_name(name: &[u8], owner: &[u8]) -> Result<()> {
     KeyId::new(name, owner)?;
+    if owner.is_empty() {
+        return Err(bad("a key without an owner is the server's own, and the server asks for it by its name alone").hint(
+            "Nothing was changed. Name the account whose key it is, user@host: --owner.",
+        ));
+    }
     let mut longest = name.to_vec();
     longest.extend_from_slice(format!("@{MAX_NUMBER}").as_bytes());
     KeyId::new(&longest, owner).map_err(|e| e.context("with the number of a version"))?;

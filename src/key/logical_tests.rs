@@ -169,12 +169,13 @@ fn names_of_versions() {
     assert_eq!(logical.key_name(b"ssn", 1), b"ssn");
     assert_eq!(logical.key_name(b"ssn", 2), b"ssn@2");
     assert_eq!(logical.name_of(&id(b"ssn"), 1), Some(&b"ssn"[..]));
-    assert!(check_name(b"ssn", b"").is_ok());
+    assert!(check_name(b"ssn", b"a@b").is_ok());
+    assert!(check_name(b"ssn", b"").is_err(), "the server's own");
     for name in [&b""[..], b"ssn@1", &[b'x'; 246]] {
-        let e = check_name(name, b"").unwrap_err();
+        let e = check_name(name, b"a@b").unwrap_err();
         assert_eq!(e.kind(), Kind::InvalidInput, "{e}");
     }
-    assert!(check_name("é".repeat(245).as_bytes(), b"").is_ok());
+    assert!(check_name("é".repeat(245).as_bytes(), b"a@b").is_ok());
 }
 
 #[test]

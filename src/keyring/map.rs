@@ -71,6 +71,12 @@ pub struct RetiredKey {
     pub info: KeyInfo,
 }
 
+impl std::fmt::Debug for RetiredKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, removal {}", self.info.id, self.removal.number)
+    }
+}
+
 /// See the module's documentation.
 pub(super) struct Map {
     keys: Keys,
@@ -164,6 +170,11 @@ impl Map {
             info: KeyInfo::clone(key),
         };
         self.retired.values().map(one).collect()
+    }
+
+    /// How many of them there are.
+    pub(super) fn retired_len(&self) -> usize {
+        self.retired.len()
     }
 
     /// A retired key.

@@ -6,6 +6,7 @@
 
 pub mod aes;
 mod changes;
+mod counting;
 mod index;
 pub mod logical;
 mod map;
@@ -19,6 +20,7 @@ pub mod starting;
 pub mod tool;
 mod whole;
 
+pub use counting::KeyCounts;
 pub use map::RetiredKey;
 pub use notes::only_in_a_file;
 use opening::budget;
@@ -94,6 +96,8 @@ pub struct Status {
     pub store: StoreInfo,
     /// How many keys there are.
     pub keys: usize,
+    /// How many of them are what.
+    pub counts: KeyCounts,
     /// How it is opened.
     pub mode: Mode,
     /// Where its keys come from.
@@ -236,6 +240,7 @@ impl Keyring {
         Status {
             store,
             keys: self.len(),
+            counts: self.key_counts(),
             mode: self.mode,
             random: self.random_info(),
         }

@@ -7,9 +7,10 @@ use super::{Environment, How, Keyring, budget};
 use crate::config::Config;
 use crate::error::Result;
 use crate::secret::SecretPool;
-use crate::store::Mode;
 use crate::store::file::ByTool;
+use crate::store::{Mode, Pretending};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// How the tool opens a keyring.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,7 +20,7 @@ pub struct Tool<'a> {
     pub data_dir: Option<&'a Path>,
     /// An incomplete record at the end may be cut off although no marker tells whether it was acknowledged.
     pub cut_torn_end: bool,
-    /// Nothing is written.
+    /// Nothing is written: changes are made in memory alone.
     pub dry_run: bool,
 }
 
@@ -47,6 +48,12 @@ impl Keyring {
             }),
         };
         let deadline = budget(config, &environment);
-        Keyring::open_in(how, config, &environment, pool, deadline)
+        let mut keyring = Keyring::open_in(how, config, &environment, pool, deadline)?;
+        if tool.dry_run {
+            let store = keyring.store.into_inner();
+            let store = Box::new(Pretending(store.unwrap_or_else(PoisonError::into_inner)));
+            keyring.store = Mutex::new(store);
+        }
+        Ok(keyring)
     }
 }

@@ -110,12 +110,13 @@ impl<H: Host> Lifecycle<H> {
             let config = (how.config)()?;
             *lock(&self.last_config) = Some(config.clone());
             let environment = environment::of(self.host.command_line(), instance_dir, first);
-            match old {
+            let opened = match old {
                 Some(old) => old.reload(&config, &environment),
                 None => starting::open(&config, &environment, &SecretPool::new(), |sentence| {
                     self.host.log(Severity::Warning, sentence);
                 }),
-            }
+            };
+            opened.inspect(Keyring::end_temporary_keys)
         };
         self.host.load(instance_dir, &*how.config, || {
             // A panic in it is a failed load like any other: the reason is told, and what follows from it.

@@ -80,7 +80,7 @@ const fn of_kek(
 
 /// All metrics.
 #[rustfmt::skip]
-pub const METRICS: [Metric; 39] = [
+pub const METRICS: [Metric; 43] = [
     metric("keyring_ward_up", Type::Gauge, "1: the keyring is open. Alert on 0.", |s| flag(s.open.is_some())),
     metric("keyring_ward_last_error_number", Type::Gauge, "Number of the last error (docs/reference/errors.md), 0 where nothing is wrong.",
         |s| whole(s.last_errors.first().and_then(|e| e.kind).map_or(0, Kind::number))),
@@ -91,6 +91,10 @@ pub const METRICS: [Metric; 39] = [
         ..metric("keyring_ward_info", Type::Gauge, "Always 1: the labels say which keyring it is and what opened it.", |s| s.open.as_ref().and(whole(1)))
     },
     metric("keyring_ward_keys", Type::Gauge, "Keys in the keyring.", |s| open(s, |o| o.keys)),
+    metric("keyring_ward_logical_keys", Type::Gauge, "Logical keys.", |s| open(s, |o| o.counts.logical)),
+    metric("keyring_ward_retired_keys", Type::Gauge, "Removed keys that are kept.", |s| open(s, |o| o.counts.retired)),
+    metric("keyring_ward_rotations_due", Type::Gauge, "Logical keys that are to be rotated now. Alert above 0, where a policy wants rotations.", |s| open(s, |o| o.counts.rotations_due)),
+    metric("keyring_ward_destructions_due", Type::Gauge, "Logical keys of which something may be destroyed now, as it was planned.", |s| open(s, |o| o.counts.destructions_due)),
     metric("keyring_ward_read_only", Type::Gauge, "1: nothing can be written here. The tool's own look at a keyring does not count.",
         |s| s.open.as_ref().filter(|_| s.served.is_some()).and_then(|o| flag(o.mode != Mode::ReadWrite))),
     metric("keyring_ward_writes_refused", Type::Gauge, "1: writes are refused until an operator acts.", |s| s.store().and_then(|i| flag(i.refusing.is_some()))),

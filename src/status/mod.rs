@@ -10,7 +10,7 @@ pub mod metrics;
 
 use crate::config::Config;
 use crate::error::{Error, Kind};
-use crate::keyring::{self, Keyring};
+use crate::keyring::{self, KeyCounts, Keyring};
 use crate::lifecycle::counters::{Counters, Times};
 use crate::lifecycle::last_error::LastError;
 use crate::lifecycle::lease::State;
@@ -124,6 +124,10 @@ impl Status {
 
     fn store(&self) -> Option<&StoreInfo> {
         self.open.as_ref().map(|open| &open.store)
+    }
+
+    fn counts(&self) -> Option<KeyCounts> {
+        self.open.as_ref().map(|open| open.counts)
     }
 
     fn created(&self) -> Option<&StoreInfo> {

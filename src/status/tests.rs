@@ -38,6 +38,12 @@ fn serving() -> Status {
                 missed: 8,
             },
             keys: 7,
+            counts: KeyCounts {
+                logical: 2,
+                retired: 3,
+                rotations_due: 1,
+                destructions_due: 0,
+            },
             store: StoreInfo {
                 exists: true,
                 file_id: Some([0x11; 16]),
@@ -172,6 +178,8 @@ fn the_metrics_tell_what_the_status_knows() {
     let samples = parse(&render(&serving()));
     let of = |name: &str| samples[&format!("keyring_ward_{name}")].as_str();
     assert_eq!((of("up"), of("keys"), of("generation")), ("1", "7", "3"));
+    assert_eq!((of("logical_keys"), of("retired_keys")), ("2", "3"));
+    assert_eq!((of("rotations_due"), of("destructions_due")), ("1", "0"));
     assert_eq!(of("last_error_number"), "11");
     assert_eq!(of("file_bytes"), "4096");
     assert_eq!(
@@ -237,6 +245,10 @@ fn one_thing_has_one_name_everywhere() {
         ("Read_only", "No"),
         ("Generation", "3"),
         ("Keys", "7"),
+        ("Logical_keys", "2"),
+        ("Retired_keys", "3"),
+        ("Rotations_due", "1"),
+        ("Destructions_due", "0"),
         ("Opened_by", "AWS KMS key 'k'"),
         ("KEK_mechanism", "aws-kms"),
         ("KEK_last_contact", ""),

@@ -8,6 +8,7 @@ pub mod file;
 mod header;
 pub mod lock;
 pub mod marker;
+mod pretending;
 pub mod token;
 
 use crate::deadline::Deadline;
@@ -23,6 +24,7 @@ use crate::key::limits::FINGERPRINT;
 use crate::key::record::{Change, KeyRecord};
 pub use basis::{Basis, Rewrapped};
 use lock::Lock;
+pub use pretending::Pretending;
 use std::sync::Arc;
 
 /// How a store is opened.

@@ -51,7 +51,8 @@ pub const REKEY: &str = "Examples:
 really under a secret that nobody has.";
 
 pub const RESEAL: &str = "Examples:
-  keyring-ward reseal --config /usr/lib/mysql/plugin/component_keyring_ward.cnf";
+  keyring-ward reseal --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
+  keyring-ward reseal --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --purge-retired --dry-run";
 
 pub const DOCTOR: &str = "Examples:
   keyring-ward doctor --plugin-dir /usr/lib/mysql/plugin --datadir /var/lib/mysql
@@ -116,6 +117,63 @@ pub const KEK_SYNC: &str = "Examples:
 pub const KEK_DRILL: &str = "Examples:
   keyring-ward kek drill paper --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --kek-option paper.identity_file=/media/safe/recovery.txt
   keyring-ward kek drill aws hsm --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --path /backup/keyring.ward";
+
+pub const KEY: &str = "Examples:
+  keyring-ward key create --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --rotate-every 90
+  keyring-ward key list --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --due
+
+docs/guide/key-lifecycle.md tells what logical keys are.";
+
+pub const KEY_CREATE: &str = "Examples:
+  keyring-ward key create --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --rotate-every 90 --environment production
+  keyring-ward key create --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name tmp --owner app@% --follow --temporary 30d --dry-run";
+
+pub const KEY_ADOPT: &str = "Examples:
+  keyring-ward key adopt --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --rotate-every 90";
+
+pub const KEY_ROTATE: &str = "Examples:
+  keyring-ward key rotate --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@%
+  keyring-ward key rotate --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --pending";
+
+pub const KEY_ACTIVATE: &str = "Examples:
+  keyring-ward key activate --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --version 2";
+
+pub const KEY_LIST: &str = "Examples:
+  keyring-ward key list --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
+  keyring-ward key list --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --due --json
+  keyring-ward key list --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --retired";
+
+pub const KEY_SHOW: &str = "Examples:
+  keyring-ward key show --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@%";
+
+pub const KEY_SET: &str = "Examples:
+  keyring-ward key set --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --rotate-every 30 --environment production
+  keyring-ward key set --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name tmp --owner app@% --expires 2w";
+
+pub const KEY_DESTROY: &str = "Examples:
+  keyring-ward key destroy --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --version 1
+  keyring-ward key destroy --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --version 1 --days 90
+  keyring-ward key destroy --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --now
+
+Without --now nothing is destroyed: a date is noted, from which on --now does it. Nothing does it by itself. A current version goes
+with the whole key only.";
+
+pub const KEY_CANCEL: &str = "Examples:
+  keyring-ward key cancel --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --version 1";
+
+pub const KEY_RESTORE: &str = "Examples:
+  keyring-ward key restore --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn@1 --owner app@%
+  keyring-ward key restore --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name INNODBKey-01234567-89ab-cdef-0123-456789abcdef-1 --removal 1";
+
+pub const KEY_COMPROMISE: &str = "Examples:
+  keyring-ward key compromise --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --version 1";
+
+pub const KEY_HOLD: &str = "Examples:
+  keyring-ward key hold --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --reason 2027-117
+  keyring-ward key hold --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --release";
+
+pub const KEY_CHECK: &str = "Examples:
+  keyring-ward key check --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@%";
 
 pub const HSM: &str = "Examples:
   keyring-ward hsm list --module /usr/lib/softhsm/libsofthsm2.so

@@ -81,6 +81,9 @@ enum Command {
     /// The KEKs of a keyring: show and test them, one more or one less, a drill for the day when one is lost.
     #[command(subcommand, after_help = examples::KEK)]
     Kek(commands::kek::Command),
+    /// The life of keys: logical keys with versions, planned destruction, removed keys that are kept.
+    #[command(subcommand, after_help = examples::KEY)]
+    Key(commands::key::Command),
     /// Look at configurations: other keyrings' options as ours.
     #[command(subcommand, after_help = examples::TRANSLATE)]
     Config(commands::config::Command),
@@ -107,6 +110,7 @@ impl Command {
             Command::Remove(args) => args.keyring(),
             Command::Reown(args) => args.keyring(),
             Command::Kek(command) => command.keyring(),
+            Command::Key(command) => command.keyring(),
             Command::Hsm(command) => return command.keyring().map(|keyring| (keyring, true)),
             Command::Init(args) => args.keyring(),
             Command::Import(args) => args.keyring(),
@@ -174,6 +178,7 @@ fn run(command: Command, json: bool) -> Result<ExitCode> {
         Command::Verify(keyring) => return commands::verify::run(&keyring, json),
         Command::Kek(command) => return commands::kek::run(&command, json),
         Command::Prove(args) => return commands::prove::run(&args, json),
+        Command::Key(command) => commands::key::run(&command, json),
         Command::Init(args) => commands::init::run(&args, json),
         Command::Status(args) => commands::status::run(&args, json),
         Command::List(keyring) => commands::list::run(&keyring, json),

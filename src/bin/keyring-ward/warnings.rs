@@ -25,10 +25,13 @@ pub fn warn(sentence: String) {
     }
 }
 
-/// Puts what was kept into an object.
+/// Puts what was kept into an object, behind what it warns of already.
 pub fn put_into(answer: &mut Value) {
     let kept = std::mem::take(&mut *KEPT.lock().unwrap_or_else(PoisonError::into_inner));
-    answer["warnings"] = kept.into();
+    match answer["warnings"].as_array_mut() {
+        Some(warnings) => warnings.extend(kept.into_iter().map(Value::from)),
+        None => answer["warnings"] = kept.into(),
+    }
 }
 
 /// Some were kept.

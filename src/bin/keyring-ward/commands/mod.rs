@@ -9,6 +9,7 @@ pub mod hsm;
 pub mod import;
 pub mod init;
 pub mod kek;
+pub mod key;
 pub mod list;
 pub mod prove;
 pub mod rekey;

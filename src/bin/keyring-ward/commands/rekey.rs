@@ -2,12 +2,14 @@
 
 use super::{Aim, Change, TornEnd, print, print_answer, print_configuration, print_would};
 use crate::options::{Asked, Keyring, SOMEWHERE, file_config, file_written, set};
+use keyring_ward::admin::keys::told_retired;
 use keyring_ward::admin::pin::{Pin, Pinned};
-use keyring_ward::admin::rekey::{self, could_rekey, could_reseal, rekey};
+use keyring_ward::admin::rekey::{self, Purge, could_rekey, could_reseal, rekey};
 use keyring_ward::config::written::Written;
 use keyring_ward::config::{Config, KekList, Layer};
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::kek::file::LocalConfig;
+use keyring_ward::keyring::RetiredKey;
 use keyring_ward::os::signals;
 use keyring_ward::secret_source::SecretRef;
 use std::path::{Path, PathBuf};
@@ -89,6 +91,9 @@ pub fn or_by_sql(e: Error, function: &str) -> Error {
 pub struct Reseal {
     #[command(flatten)]
     pub change: Change,
+    /// End retired keys before: those whose time (retain_removed) is over, or all of them. What is held stays
+    #[arg(long, value_name = "WHICH", num_args = 0..=1, default_missing_value = "over", value_parser = ["over", "all"])]
+    purge_retired: Option<String>,
     #[command(flatten)]
     wait: Wait,
 }
@@ -244,29 +249,52 @@ pub fn print_done(config: &Config, under: &str, done: &rekey::Outcome) {
     }
 }
 
+/// A retired key, for people.
+fn removal(key: &RetiredKey) -> String {
+    let number = key.removal.number;
+    let at = keyring_ward::text::utc(key.removal.removed_at);
+    format!("{} (removal {number}, {at})", key.info.id)
+}
+
 /// `keyring-ward reseal`
 pub fn reseal(args: &Reseal, json: bool) -> Result<()> {
-    let Reseal { change: args, wait } = args;
+    let purge = match args.purge_retired.as_deref() {
+        None => Purge::Nothing,
+        Some("all") => Purge::All,
+        Some(_) => Purge::Over,
+    };
+    let Reseal {
+        change: args, wait, ..
+    } = args;
     let by_sql = |e| or_by_sql(e, "keyring_ward_reseal()");
     let aim = Aim::to_write(&args.keyring, &args.end)?;
     let config = &aim.config;
     if args.dry_run {
-        let keys = could_reseal(aim.target()).map_err(by_sql)?;
-        print_would(
-            json,
-            &format!(
-                "write '{}' with {keys} keys under a new DEK",
-                config.path.display()
-            ),
-        );
+        let (keys, purged) = could_reseal(aim.target(), purge).map_err(by_sql)?;
+        let ended: Vec<String> = purged.iter().map(removal).collect();
+        let ended = match ended.is_empty() {
+            true => String::new(),
+            false => format!("end the retired keys {}, and ", ended.join(", ")),
+        };
+        let path = config.path.display();
+        let what = format!("{ended}write '{path}' with {keys} keys under a new DEK");
+        print_would(json, &what);
         return Ok(());
     }
     signals::hold_back();
     let pinned = || Ok(vec![args.keyring.pinned()?]);
-    let done = rekey::reseal(aim.target(), &wait.pin(&pinned)).map_err(by_sql)?;
+    let done = rekey::reseal(aim.target(), &wait.pin(&pinned), purge).map_err(by_sql)?;
     if json {
-        print_answer(json_of(&done));
+        let mut answer = json_of(&done);
+        answer["purged"] = done.purged.iter().map(told_retired).collect();
+        print_answer(answer);
         return Ok(());
+    }
+    for key in &done.purged {
+        print(&format!("Ended the retired key {}.", removal(key)));
+    }
+    if purge != Purge::Nothing && done.purged.is_empty() {
+        print("No retired key was to be ended.");
     }
     print_done(config, "the same KEK with a new DEK", &done);
     print("Removed keys are gone from the file. Older copies of it still open with the same KEK.");

@@ -7,7 +7,8 @@ use keyring_ward::error::Result;
 use keyring_ward::key::id::printable;
 use keyring_ward::os::signals;
 
-/// Removes one key for ever. What it encrypted can't be read any more.
+/// Removes one key. What it encrypted can't be read any more. InnoDB's and the binary log's numbered keys are kept as retired keys
+/// for retain_removed days: key restore brings them back.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -39,19 +40,29 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     let (name, owner) = (args.name.as_bytes(), args.owner.as_bytes());
     let aim = Aim::to_write(&args.keyring, &args.end)?;
     if args.dry_run {
-        could_remove(aim.target(), name, owner, args.server_key)?;
-        print_would(json, &format!("remove {}", printable(name, owner)));
+        let would = could_remove(aim.target(), name, owner, args.server_key)?;
+        let kept = would.kept.map_or(String::new(), |(_, days)| {
+            format!(", and keep it as a retired key for {days} days")
+        });
+        print_would(json, &format!("remove {}{kept}", printable(name, owner)));
         return Ok(());
     }
     signals::hold_back();
-    remove(aim.target(), name, owner, args.server_key)?;
+    let done = remove(aim.target(), name, owner, args.server_key)?;
+    let (shown, kept) = (printable(name, owner), done.kept);
     if json {
-        print_answer(serde_json::json!({ "removed": printable(name, owner) }));
+        print_answer(serde_json::json!({
+            "removed": shown, "removal": kept.map(|(number, _)| number), "kept_days": kept.map(|(_, days)| days),
+        }));
         return Ok(());
     }
-    print(&format!(
-        "Removed {}. Its sealed bytes go with keyring-ward reseal.",
-        printable(name, owner)
-    ));
+    print(&match kept {
+        None => format!("Removed {shown}. Its sealed bytes go with keyring-ward reseal."),
+        Some((number, days)) => format!(
+            "Removed {shown}. Files may still need it, so it is kept as a retired key for {days} days: keyring-ward key restore --name \
+             '{}' --removal {number} brings it back, keyring-ward reseal --purge-retired ends it.",
+            args.name
+        ),
+    });
     Ok(())
 }

@@ -1,0 +1,132 @@
+//! Every key by what it is for: logical keys, the server's own ones with the number that is current, retired ones.
+//!
+//! Owns that list for tool and SQL. The server's own order decides which of its keys is current: InnoDB takes the highest
+//! number, the binary log the one that a key of its own names. It must never show material.
+
+use super::keys::{told, told_retired};
+use super::{Target, open_to_look};
+use crate::error::Result;
+use crate::key::id::KeyId;
+use crate::key::logical::DAY;
+use crate::key::record::KnownKey;
+use crate::keyring::{KeyCounts, Keyring};
+use crate::secret::SecretPool;
+use crate::text::utc;
+use serde_json::{Value, json};
+
+/// Characters of a server's UUID.
+const UUID: usize = 36;
+
+/// All keys of the keyring of `target`, for a look.
+///
+/// # Errors
+/// All errors of opening a keyring.
+pub fn all<'a>(target: impl Into<Target<'a>>) -> Result<Value> {
+    let keyring = open_to_look(&target.into(), &SecretPool::new())?;
+    list(&keyring, crate::os::unix_seconds())
+}
+
+/// Logical keys, the server's own ones, retired ones, and how many are what.
+///
+/// # Errors
+/// A key that says which one is current could not be read.
+pub fn list(keyring: &Keyring, now: i64) -> Result<Value> {
+    let logical: Vec<Value> = (keyring.logical_keys().iter())
+        .map(|key| {
+            let mut one = told(key, now);
+            one["destruction_due"] = key.logical.has_destruction_due(now).into();
+            one
+        })
+        .collect();
+    let retired: Vec<Value> = keyring.retired().iter().map(told_retired).collect();
+    let mut answer = json!({
+        "keys": logical, "server_keys": of_server(keyring, now)?, "retired": retired,
+        "retain_removed": super::key_change::kept_for(keyring),
+    });
+    put_counts(&mut answer, keyring.key_counts());
+    Ok(answer)
+}
+
+/// The numbers under the names that they have in the status.
+pub fn put_counts(answer: &mut Value, counts: KeyCounts) {
+    for (name, count) in [
+        ("logical_keys", counts.logical),
+        ("retired_keys", counts.retired),
+        ("rotations_due", counts.rotations_due),
+        ("destructions_due", counts.destructions_due),
+    ] {
+        answer[name] = count.into();
+    }
+}
+
+/// One of the server's numbered keys.
+struct Numbered {
+    kind: &'static str,
+    uuid: Vec<u8>,
+    number: u64,
+    key: KnownKey,
+}
+
+fn numbered(key: &KnownKey) -> Option<Numbered> {
+    if !crate::key::retired::files_may_need(&key.id) {
+        return None;
+    }
+    let name = key.id.name();
+    let (kind, rest) = match name.strip_prefix(b"INNODBKey-") {
+        Some(rest) => ("innodb", rest),
+        None => ("binlog", name.strip_prefix(b"MySQLReplicationKey_")?),
+    };
+    let (uuid, number) = rest.split_at_checked(UUID)?;
+    let number = std::str::from_utf8(number.get(1..)?).ok()?;
+    Some(Numbered {
+        kind,
+        uuid: uuid.to_vec(),
+        number: number.parse().ok()?,
+        key: key.clone(),
+    })
+}
+
+fn of_server(keyring: &Keyring, now: i64) -> Result<Vec<Value>> {
+    let mut all: Vec<Numbered> = keyring.list().iter().filter_map(numbered).collect();
+    all.sort_by(|a, b| (a.kind, &a.uuid, a.number).cmp(&(b.kind, &b.uuid, b.number)));
+    let mut told = Vec::new();
+    for group in all.chunk_by(|a, b| (a.kind, &a.uuid) == (b.kind, &b.uuid)) {
+        let numbers: Vec<u64> = group.iter().map(|key| key.number).collect();
+        let current = match group[0].kind {
+            "innodb" => numbers.last().copied(),
+            _ => named_by_item(keyring, &group[0].uuid, &numbers)?,
+        };
+        for one in group {
+            let info = &one.key;
+            told.push(json!({
+                "name": info.id.name().escape_ascii().to_string(), "kind": one.kind,
+                "server": one.uuid.escape_ascii().to_string(), "number": one.number,
+                "current": Some(one.number) == current,
+                "created": utc(info.created_at), "age_days": (now - info.created_at).max(0) / DAY,
+            }));
+        }
+    }
+    Ok(told)
+}
+
+/// The number that the binary log's own item names, if a key has it.
+fn named_by_item(keyring: &Keyring, uuid: &[u8], numbers: &[u64]) -> Result<Option<u64>> {
+    let item = [b"MySQLReplicationKey_", uuid].concat();
+    let id = KeyId::new(&item, b"")?;
+    let Some(item) = keyring.read_key(id.name(), id.owner())? else {
+        return Ok(None);
+    };
+    let number = number_in(item.material());
+    Ok(number.filter(|number| numbers.contains(number)))
+}
+
+/// The number in an item of the binary log: it stands at the front, the rest is filled up.
+fn number_in(material: &[u8]) -> Option<u64> {
+    let digits = material.iter().take_while(|b| b.is_ascii_digit()).count();
+    if (1..=10).contains(&digits) {
+        return std::str::from_utf8(&material[..digits]).ok()?.parse().ok();
+    }
+    let (front, rest) = material.split_at_checked(4)?;
+    let number = u32::from_le_bytes(front.try_into().ok()?);
+    (rest.iter().all(|b| *b == 0) && number > 0).then_some(number.into())
+}
