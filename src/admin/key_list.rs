@@ -31,7 +31,9 @@ pub fn all<'a>(target: impl Into<Target<'a>>) -> Result<Value> {
 /// # Errors
 /// A key that says which one is current could not be read.
 pub fn list(keyring: &Keyring, now: i64) -> Result<Value> {
-    let logical: Vec<Value> = (keyring.logical_keys().iter())
+    let mut logical = keyring.logical_keys();
+    logical.sort_by(|a, b| (a.id.name(), a.id.owner()).cmp(&(b.id.name(), b.id.owner())));
+    let logical: Vec<Value> = (logical.iter())
         .map(|key| {
             let mut one = told(key, now);
             one["destruction_due"] = key.logical.has_destruction_due(now).into();

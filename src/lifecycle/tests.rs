@@ -275,3 +275,51 @@ fn every_change_tells_what_came_up() {
     let told = life.lines(Severity::Warning).join(" ");
     assert!(told.contains("The KEK 'paper' could open"), "{told}");
 }
+
+#[test]
+fn a_server_that_may_write_ends_temporary_keys_and_no_other_one_does() {
+    use crate::keyring::logical::Wanted;
+    let life = Life::new();
+    life.load().unwrap();
+    let id = |name: &[u8]| crate::key::id::KeyId::new(name, b"a@b").unwrap();
+    let make = |name: &[u8], expires| {
+        let wanted = Wanted {
+            expires,
+            ..Wanted::default()
+        };
+        let made = life
+            .of
+            .change(|keyring| keyring.create_logical(&id(name), b"AES", 32, &wanted));
+        made.unwrap();
+    };
+    make(b"brief", Some(1));
+    make(b"long", Some(i64::MAX));
+    make(b"lasting", None);
+    life.lines(Severity::Warning);
+    let names = || -> Vec<String> {
+        let keys = life.of.keyring().unwrap().logical_keys();
+        keys.iter().map(|key| key.id.to_string()).collect()
+    };
+    // One that may not write leaves it, without a word, and serves it to nobody.
+    let config = life.config();
+    let read_only = move || {
+        let mut config = config()?;
+        config.read_only = true;
+        Ok(config)
+    };
+    life.of.load(Role::Component, None, read_only).unwrap();
+    assert_eq!(names().len(), 3);
+    assert_eq!(life.lines(Severity::Warning), [""; 0]);
+    let refused = life.of.fetch(b"brief@1", b"a@b").map(drop).unwrap_err();
+    assert_eq!(refused.kind(), Kind::KeyState);
+    // One that may ends it, and says so once.
+    life.load().unwrap();
+    assert_eq!(names(), ["'long' of 'a@b'", "'lasting' of 'a@b'"]);
+    let said = life.lines(Severity::Warning);
+    assert!(
+        said.len() == 1 && said[0].contains("'brief' of 'a@b'"),
+        "{said:?}"
+    );
+    life.load().unwrap();
+    assert_eq!(life.lines(Severity::Warning), [""; 0]);
+}
