@@ -231,6 +231,18 @@ typedef struct kw_thread_security {
   int (*set)(kw_handle thread, kw_handle context);
 } kw_thread_security;
 
+/* What the server gives as text: not terminated by a NUL. */
+typedef struct kw_lex_string {
+  const char *text;
+  size_t length;
+} kw_lex_string;
+
+/* "priv_user" and "priv_host" are those of the account; out is a kw_lex_string then. */
+typedef struct kw_security_options {
+  int (*get)(kw_handle context, const char *name, void *out);
+  int (*set)(kw_handle context, const char *name, void *value);
+} kw_security_options;
+
 /* Gives 1 where the privilege is granted, by roles as well. */
 typedef struct kw_global_grants {
   int (*has_global_grant)(kw_handle context, const char *name, size_t length);

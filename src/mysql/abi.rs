@@ -786,6 +786,47 @@ const _: () = {
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct kw_lex_string {
+    pub text: *const ::core::ffi::c_char,
+    pub length: usize,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_lex_string"][::core::mem::size_of::<kw_lex_string>() - 16usize];
+    ["Alignment of kw_lex_string"][::core::mem::align_of::<kw_lex_string>() - 8usize];
+    ["Offset of field: kw_lex_string::text"][::core::mem::offset_of!(kw_lex_string, text) - 0usize];
+    ["Offset of field: kw_lex_string::length"]
+        [::core::mem::offset_of!(kw_lex_string, length) - 8usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct kw_security_options {
+    pub get: ::core::option::Option<
+        unsafe extern "C" fn(
+            context: kw_handle,
+            name: *const ::core::ffi::c_char,
+            out: *mut ::core::ffi::c_void,
+        ) -> ::core::ffi::c_int,
+    >,
+    pub set: ::core::option::Option<
+        unsafe extern "C" fn(
+            context: kw_handle,
+            name: *const ::core::ffi::c_char,
+            value: *mut ::core::ffi::c_void,
+        ) -> ::core::ffi::c_int,
+    >,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_security_options"][::core::mem::size_of::<kw_security_options>() - 16usize];
+    ["Alignment of kw_security_options"][::core::mem::align_of::<kw_security_options>() - 8usize];
+    ["Offset of field: kw_security_options::get"]
+        [::core::mem::offset_of!(kw_security_options, get) - 0usize];
+    ["Offset of field: kw_security_options::set"]
+        [::core::mem::offset_of!(kw_security_options, set) - 8usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct kw_global_grants {
     pub has_global_grant: ::core::option::Option<
         unsafe extern "C" fn(

@@ -15,7 +15,7 @@ pub struct Layout {
 const BOTH: &str = "8.0.44 and 9.7.2 read, 9.7.4 run; 8.4 inferred, for both are equal";
 const DESCRIPTOR: &str = "8.0.44, 8.4.6 and 9.7.2 read, 9.7.4 run";
 
-pub static LAYOUTS: [Layout; 12] = [
+pub static LAYOUTS: [Layout; 13] = [
     Layout {
         table: "kw_component",
         size: 48,
@@ -111,6 +111,13 @@ pub static LAYOUTS: [Layout; 12] = [
         table: "kw_sysvar_bool",
         size: 56,
         members: &[("head", 0), ("value", 40), ("def", 48)],
+        source: BOTH,
+    },
+    // LEX_CSTRING: what a security context's option is written into.
+    Layout {
+        table: "kw_lex_string",
+        size: 16,
+        members: &[("text", 0), ("length", 8)],
         source: BOTH,
     },
     // UDF_INIT and UDF_ARGS: the server allocates them, so their sizes are its own.

@@ -30,6 +30,8 @@ pub fn function(service: &str, slot: &str) -> usize {
         ("mysql_current_thread_reader", "get") => thread_get as *const (),
         ("mysql_thd_security_context", "get") => context_get as *const (),
         ("global_grants_check", "has_global_grant") => has_global_grant as *const (),
+        ("mysql_security_context_options", "get") => option_get as *const (),
+        ("mysql_udf_metadata", "argument_set") => argument_set as *const (),
         ("mysql_udf_metadata", "result_set") => result_set as *const (),
         ("mysql_malloc_service", "malloc") => malloc as *const (),
         ("plugin_registry_service", "acquire") => registry_acquire as *const (),
@@ -165,6 +167,43 @@ extern "C" fn has_global_grant(
         "another privilege",
     );
     c_int::from(host.granted.load(SeqCst))
+}
+
+extern "C" fn option_get(context: abi::kw_handle, name: *const c_char, out: *mut c_void) -> c_int {
+    let host = host();
+    host.count("mysql_security_context_options", "get");
+    host.check(context as usize == CONTEXT, "an option of no context");
+    let value = match text(name).as_deref() {
+        Some("priv_user") => "app",
+        Some("priv_host") => "%",
+        _ => return 1,
+    };
+    let value = abi::kw_lex_string {
+        text: value.as_ptr().cast(),
+        length: value.len(),
+    };
+    // SAFETY: as in `thread_get`.
+    unsafe { out.cast::<abi::kw_lex_string>().write(value) };
+    0
+}
+
+extern "C" fn argument_set(
+    args: *mut abi::kw_udf_args,
+    what: *const c_char,
+    index: c_uint,
+    value: *mut c_void,
+) -> c_int {
+    let host = host();
+    host.count("mysql_udf_metadata", "argument_set");
+    // SAFETY: the structure of the call; if it is none, that is a fault with a sentence.
+    let there = unsafe { args.as_ref() }.is_some_and(|a| index < a.arg_count);
+    host.check(
+        there
+            && text(what).as_deref() == Some("charset")
+            && text(value.cast()).as_deref() == Some("utf8mb4"),
+        "an attribute of an argument that no server knows",
+    );
+    0
 }
 
 extern "C" fn result_set(

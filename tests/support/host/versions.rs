@@ -155,7 +155,7 @@ const NO_PRIVILEGES: &str = "the SQL functions refuse everybody";
 const EMIT: &[&str] = &["emit"];
 
 /// All services of which the library knows, and those that it must keep away from.
-pub static SERVICES: [Service; 18] = [
+pub static SERVICES: [Service; 19] = [
     Service {
         name: "registry",
         table: "kw_registry",
@@ -205,6 +205,14 @@ pub static SERVICES: [Service; 18] = [
         &["get"],
     ),
     acquired(
+        "mysql_security_context_options",
+        "kw_security_options",
+        "include/mysql/components/services/security_context.h",
+        "a function that is given no owner refuses instead of taking the caller's account",
+        &["get", "set"],
+        &["get"],
+    ),
+    acquired(
         "global_grants_check",
         "kw_global_grants",
         "include/mysql/components/services/dynamic_privilege.h",
@@ -218,7 +226,7 @@ pub static SERVICES: [Service; 18] = [
         "include/mysql/components/services/udf_metadata.h",
         "clients take the answers of the SQL functions for bytes",
         &["argument_get", "result_get", "argument_set", "result_set"],
-        &["result_set"],
+        &["argument_set", "result_set"],
     ),
     Service {
         name: "mysql_malloc_service",

@@ -1,0 +1,78 @@
+//! Who calls a SQL function: whether it may, and which account it is.
+//!
+//! Owns the questions to the server about the calling connection. It must never answer for a thread of the server's own as if
+//! it were an account.
+
+use crate::error::{Error, Kind, Result};
+use crate::mysql::registry::{self, Registry};
+use crate::mysql::{abi, ptr};
+use std::ffi::CStr;
+
+/// The privilege that each function needs; the same one as for ALTER INSTANCE RELOAD KEYRING.
+const PRIVILEGE: &CStr = c"ENCRYPTION_KEY_ADMIN";
+/// What the server calls itself where no account asks.
+const NOBODY: &[u8] = b"skip-grants user";
+/// Longest part of an account's name that is looked at; more than any account has.
+const MAX_PART: usize = 1024;
+
+/// The caller has the privilege, itself or by an active role.
+pub(super) fn may_administer() -> bool {
+    registry::with(has_privilege).flatten() == Some(true)
+}
+
+/// `None` where the server does not tell.
+fn has_privilege(registry: Registry<'_>) -> Option<bool> {
+    let grants = registry.service::<abi::kw_global_grants>()?;
+    let context = context(registry)?;
+    let length = PRIVILEGE.to_bytes().len();
+    // SAFETY: the thread's own context, which lives through the call; the name has its length beside it.
+    Some(unsafe { grants.has_global_grant?(context, PRIVILEGE.as_ptr(), length) == 1 })
+}
+
+/// The security context of the calling connection.
+fn context(registry: Registry<'_>) -> Option<abi::kw_handle> {
+    let threads = registry.service::<abi::kw_thread_reader>()?;
+    let security = registry.service::<abi::kw_thread_security>()?;
+    let (mut thread, mut context) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: an SQL function is called by a connection's thread, which these services ask for. The places are writable.
+    let failed = unsafe {
+        threads.get?(&raw mut thread) != 0 || security.get?(thread, &raw mut context) != 0
+    };
+    (!failed && !context.is_null()).then_some(context)
+}
+
+/// The calling account as the server's own keyring functions write it: the owner of keys that it makes with them.
+///
+/// # Errors
+/// InvalidInput: the server does not tell, or it is no account that calls.
+pub(super) fn account() -> Result<Vec<u8>> {
+    registry::with(own_account).flatten().ok_or_else(|| {
+        let why = "no owner is given, and the server does not tell which account calls";
+        Error::new(Kind::InvalidInput, "find the owner of the key", why)
+            .hint("Nothing was changed. Write the owner as 'user@host'; '' is the server itself.")
+    })
+}
+
+fn own_account(registry: Registry<'_>) -> Option<Vec<u8>> {
+    let options = registry.service::<abi::kw_security_options>()?;
+    let context = context(registry)?;
+    let part = |name: &CStr| {
+        let mut text = abi::kw_lex_string {
+            text: std::ptr::null(),
+            length: 0,
+        };
+        // SAFETY: the thread's own context; the server writes pointer and length of a text that lives as long as it.
+        unsafe {
+            let failed = options.get?(context, name.as_ptr(), (&raw mut text).cast()) != 0;
+            let bytes = ptr::slice(text.text.cast(), text.length, MAX_PART, "account").ok()?;
+            (!failed).then(|| bytes.to_vec())
+        }
+    };
+    let (mut account, host) = (part(c"priv_user")?, part(c"priv_host")?);
+    if account == NOBODY {
+        return None;
+    }
+    account.push(b'@');
+    account.extend_from_slice(&host);
+    Some(account)
+}

@@ -1,0 +1,245 @@
+//! SQL functions of the life of keys: logical keys, their versions, and removed keys that are kept.
+//!
+//! Owns which function is which order of [`crate::admin::keys`], and how much of a list one answer holds. It must never do
+//! to a key what the tool would not do.
+
+use super::arguments::{Arguments, Is, Parameter};
+use super::{caller, options};
+use crate::admin::keys::{self, Order, Settings};
+use crate::error::{Error, Kind, Result};
+use crate::key::id::KeyId;
+use crate::mysql::state::LIFECYCLE;
+use crate::os::unix_seconds;
+use serde_json::{Map, Value, json};
+
+/// Most bytes of JSON that a list has.
+pub(super) const MAX_LIST: usize = 1 << 20;
+/// Days until a planned destruction, where the caller does not say.
+const DAYS: u16 = 30;
+
+const NAME: Parameter = Parameter("name", Is::Text);
+const OWNER: Parameter = Parameter("owner", Is::Text);
+const VERSION: Parameter = Parameter("version", Is::Number);
+const OPTIONS: Parameter = Parameter("options", Is::Text);
+const SKIP: Parameter = Parameter("skip", Is::Number);
+
+sql_function! {
+    /// The logical keys with their versions.
+    keyring_ward_keys_init, keyring_ward_keys, keyring_ward_keys_deinit, (; SKIP), logical
+}
+sql_function! {
+    /// The removed keys that are kept.
+    keyring_ward_retired_keys_init, keyring_ward_retired_keys, keyring_ward_retired_keys_deinit, (; SKIP), retired
+}
+sql_function! {
+    /// What is to be said of one key.
+    keyring_ward_key_check_init, keyring_ward_key_check, keyring_ward_key_check_deinit, (NAME, OWNER), check
+}
+sql_function! {
+    /// Makes a logical key with version 1.
+    keyring_ward_key_create_init, keyring_ward_key_create, keyring_ward_key_create_deinit,
+    (NAME, OWNER, Parameter("type", Is::Text), Parameter("bytes", Is::Number); OPTIONS), create
+}
+sql_function! {
+    /// Makes a plain key version 1 of a logical key.
+    keyring_ward_key_adopt_init, keyring_ward_key_adopt, keyring_ward_key_adopt_deinit,
+    (NAME, OWNER; OPTIONS), |args: &Arguments<'_>| change(args, &Order::Adopt(options::wanted(settings(args, 2)?)))
+}
+sql_function! {
+    /// Gives a logical key a new version.
+    keyring_ward_key_rotate_init, keyring_ward_key_rotate, keyring_ward_key_rotate_deinit,
+    (NAME, OWNER; Parameter("pending", Is::Number)), rotate
+}
+sql_function! {
+    /// Makes a pending version the current one.
+    keyring_ward_key_activate_init, keyring_ward_key_activate, keyring_ward_key_activate_deinit,
+    (NAME, OWNER, VERSION), |args: &Arguments<'_>| change(args, &Order::Activate(args.number(2)?))
+}
+sql_function! {
+    /// Changes settings of a logical key.
+    keyring_ward_key_set_init, keyring_ward_key_set, keyring_ward_key_set_deinit,
+    (NAME, OWNER, OPTIONS), set
+}
+sql_function! {
+    /// Plans the destruction of a version, or of all.
+    keyring_ward_key_destroy_init, keyring_ward_key_destroy, keyring_ward_key_destroy_deinit,
+    (NAME, OWNER, VERSION; Parameter("days", Is::Number)), plan
+}
+sql_function! {
+    /// Destroys what is planned and due: of a version, or of all.
+    keyring_ward_key_destroy_due_init, keyring_ward_key_destroy_due, keyring_ward_key_destroy_due_deinit,
+    (NAME, OWNER, VERSION), |args: &Arguments<'_>| change(args, &Order::DestroyDue(args.optional_number(2)?))
+}
+sql_function! {
+    /// Ends the plan of a version's destruction, or of all.
+    keyring_ward_key_cancel_init, keyring_ward_key_cancel, keyring_ward_key_cancel_deinit,
+    (NAME, OWNER, VERSION), |args: &Arguments<'_>| change(args, &Order::Cancel(args.optional_number(2)?))
+}
+sql_function! {
+    /// Brings a removed key back.
+    keyring_ward_key_restore_init, keyring_ward_key_restore, keyring_ward_key_restore_deinit,
+    (NAME, OWNER; Parameter("removal", Is::Number)), |args: &Arguments<'_>| change(args, &Order::Restore(args.optional_number(2)?))
+}
+sql_function! {
+    /// Notes that somebody else may have a version.
+    keyring_ward_key_compromise_init, keyring_ward_key_compromise, keyring_ward_key_compromise_deinit,
+    (NAME, OWNER, VERSION), |args: &Arguments<'_>| change(args, &Order::Compromise(args.number(2)?))
+}
+sql_function! {
+    /// Nothing of a logical key is destroyed for a reason, or again without one.
+    keyring_ward_key_hold_init, keyring_ward_key_hold, keyring_ward_key_hold_deinit,
+    (NAME, OWNER, Parameter("reason", Is::Text)), hold
+}
+
+/// The key that is named. An owner of '' is the server itself, NULL the calling account.
+fn id(args: &Arguments<'_>) -> Result<KeyId> {
+    let name = args.text(0)?;
+    match args.optional_text(1) {
+        Some(owner) => KeyId::new(name, owner),
+        None => KeyId::new(name, &caller::account()?),
+    }
+}
+
+/// Carries an order out, and tells of which key.
+fn change(args: &Arguments<'_>, order: &Order) -> Result<Value> {
+    let id = id(args)?;
+    let done = LIFECYCLE.change(|keyring| keys::carry_out(keyring, &id, order));
+    let mut answer = named(&id);
+    if let Value::Object(more) = done.map_err(asked)? {
+        answer.extend(more);
+    }
+    Ok(answer.into())
+}
+
+fn named(id: &KeyId) -> Map<String, Value> {
+    let shown = |bytes: &[u8]| Value::from(bytes.escape_ascii().to_string());
+    Map::from_iter([
+        ("name".into(), shown(id.name())),
+        ("owner".into(), shown(id.owner())),
+    ])
+}
+
+/// What only says that the request does not fit the keys: nothing is wrong with the keyring.
+fn asked(error: Error) -> Error {
+    match error.kind() {
+        Kind::NotFound | Kind::AlreadyExists | Kind::KeyState => error.refused(),
+        _ => error,
+    }
+}
+
+fn settings(args: &Arguments<'_>, index: usize) -> Result<Settings> {
+    match args.optional_text(index) {
+        Some(_) => options::settings(args.utf8(index)?, unix_seconds()),
+        None => Ok(Settings::default()),
+    }
+}
+
+fn create(args: &Arguments<'_>) -> Result<Value> {
+    let order = Order::Create {
+        key_type: args.utf8(2)?.into(),
+        length: args.number(3)?,
+        wanted: options::wanted(settings(args, 4)?),
+    };
+    change(args, &order)
+}
+
+fn rotate(args: &Arguments<'_>) -> Result<Value> {
+    let pending = match args.optional_number::<i64>(2)? {
+        None | Some(0) => false,
+        Some(1) => true,
+        Some(_) => {
+            let why = "argument 3, pending, is 0 or 1";
+            return Err(Error::new(Kind::InvalidInput, "rotate the key", why).hint(
+                "Nothing was changed. 1: the new version waits for keyring_ward_key_activate().",
+            ));
+        }
+    };
+    change(args, &Order::Rotate { pending })
+}
+
+fn set(args: &Arguments<'_>) -> Result<Value> {
+    args.text(2)?;
+    change(args, &Order::Set(settings(args, 2)?))
+}
+
+fn plan(args: &Arguments<'_>) -> Result<Value> {
+    let order = Order::Plan {
+        version: args.optional_number(2)?,
+        days: args.optional_number(3)?.unwrap_or(DAYS),
+    };
+    change(args, &order)
+}
+
+fn hold(args: &Arguments<'_>) -> Result<Value> {
+    let reason = match args.optional_text(2) {
+        Some(_) => Some(args.utf8(2)?.to_string()),
+        None => None,
+    };
+    change(args, &Order::Hold(reason))
+}
+
+fn check(args: &Arguments<'_>) -> Result<Value> {
+    let id = id(args)?;
+    keys::check(&*LIFECYCLE.keyring()?, &id, unix_seconds()).map_err(asked)
+}
+
+fn logical(args: &Arguments<'_>) -> Result<Value> {
+    let skip = args.optional_number(0)?.unwrap_or(0);
+    let (all, now) = (LIFECYCLE.keyring()?.logical_keys(), unix_seconds());
+    let told = all.iter().map(|key| keys::told(key, now));
+    Ok(list(all.len(), skip, told, "keyring_ward_keys"))
+}
+
+fn retired(args: &Arguments<'_>) -> Result<Value> {
+    let skip = args.optional_number(0)?.unwrap_or(0);
+    let all = LIFECYCLE.keyring()?.retired();
+    let told = all.iter().map(keys::told_retired);
+    Ok(list(all.len(), skip, told, "keyring_ward_retired_keys"))
+}
+
+/// As much of a list as one answer holds; where that is not all, it says how to get on.
+fn list(all: usize, skip: usize, told: impl Iterator<Item = Value>, function: &str) -> Value {
+    let (mut length, mut shown) = (0, Vec::new());
+    for item in told.skip(skip) {
+        length += item.to_string().len() + 1;
+        if length > MAX_LIST {
+            break;
+        }
+        shown.push(item);
+    }
+    let next = skip.saturating_add(shown.len());
+    let complete = next >= all;
+    let mut answer = json!({ "count": all, "complete": complete, "keys": shown });
+    if !complete && let Value::Object(members) = &mut answer {
+        let note = format!("{all} keys are too many for one answer: {function}({next}) goes on.");
+        members.insert("note".into(), note.into());
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_is_too_long_says_so_and_goes_on() {
+        let items = || (0..100).map(|i| json!({ "n": i, "x": "y".repeat(30_000) }));
+        let (mut seen, mut answers) = (0, 0);
+        loop {
+            let answer = list(100, seen, items(), "f");
+            assert!(answer.to_string().len() < MAX_LIST + 200);
+            let keys = answer["keys"].as_array().unwrap();
+            assert_eq!(keys[0]["n"], seen);
+            (seen, answers) = (seen + keys.len(), answers + 1);
+            assert_eq!(answer["count"], 100);
+            if answer["complete"] == true {
+                break;
+            }
+            let note = answer["note"].as_str().unwrap();
+            assert!(note.contains(&format!("f({seen}) goes on")), "{note}");
+        }
+        assert_eq!((seen, answers), (100, 3));
+        let beyond = list(2, 9, std::iter::empty(), "f");
+        assert_eq!(beyond, json!({ "count": 2, "complete": true, "keys": [] }));
+    }
+}

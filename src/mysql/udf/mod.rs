@@ -1,0 +1,178 @@
+//! SQL functions: administration of a running keyring.
+//!
+//! `CREATE FUNCTION keyring_ward_status RETURNS STRING SONAME 'component_keyring_ward.so'` and so on
+//! (share/install.sql). Each checks the server's privilege ENCRYPTION_KEY_ADMIN before anything else, and answers with
+//! JSON. They must never show key material, and never touch the server's own keyring lock.
+
+use super::state::LIFECYCLE;
+use super::{abi, guard, ptr, registry};
+use crate::error::{Error, Kind, Result};
+use arguments::Takes;
+use serde_json::{Value, json};
+use std::ffi::{c_char, c_ulong};
+
+/// The place for an error message of an init function.
+const MESSAGE: usize = 512;
+/// What the server calls the decimals of a text: the init function is told nothing else of the return type.
+const DECIMALS_OF_TEXT: u32 = 31;
+/// Longest answer: a list, and what stands around it. A server cuts longer ones where it keeps them in a temporary table.
+const MAX_ANSWER: c_ulong = (keys::MAX_LIST + (64 << 10)) as c_ulong;
+
+/// One SQL function: its three symbols, what it takes (`needed; optional`), and what it does with that.
+macro_rules! sql_function {
+    ($(#[$doc:meta])* $init:ident, $call:ident, $deinit:ident,
+     ($($needed:expr),* $(; $($optional:expr),*)?), $work:expr) => {
+        guarded_fn! {
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            pub fn $init(
+                init: *mut $crate::mysql::abi::kw_udf_init, args: *mut $crate::mysql::abi::kw_udf_args,
+                message: *mut std::ffi::c_char
+            ) -> bool, failure = true; {
+                const TAKES: $crate::mysql::udf::arguments::Takes = $crate::mysql::udf::arguments::Takes {
+                    needed: &[$($needed),*], optional: &[$($($optional),*)?],
+                };
+                $crate::mysql::udf::prepare(init, args, message, stringify!($call), &TAKES)
+            }
+        }
+        guarded_fn! {
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            pub fn $call(
+                init: *mut $crate::mysql::abi::kw_udf_init, args: *mut $crate::mysql::abi::kw_udf_args,
+                _result: *mut std::ffi::c_char, length: *mut std::ffi::c_ulong, _is_null: *mut u8, _error: *mut u8
+            ) -> *mut std::ffi::c_char, failure = std::ptr::null_mut(); {
+                const TAKES: $crate::mysql::udf::arguments::Takes = $crate::mysql::udf::arguments::Takes {
+                    needed: &[$($needed),*], optional: &[$($($optional),*)?],
+                };
+                $crate::mysql::udf::answer(init, length, || {
+                    // SAFETY: the server hands over its own structure, which lives through the call.
+                    let arguments = unsafe { TAKES.read(args)? };
+                    ($work)(&arguments)
+                })
+            }
+        }
+        guarded_fn! {
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            pub fn $deinit(init: *mut $crate::mysql::abi::kw_udf_init) -> (), failure = (); {
+                $crate::mysql::udf::forget(init);
+                Ok(())
+            }
+        }
+    };
+}
+
+mod arguments;
+mod caller;
+mod keks;
+mod keyring;
+mod keys;
+mod options;
+
+/// Says that the result is text in UTF-8; without that clients take it for bytes.
+fn result_is_text(init: *mut abi::kw_udf_init) {
+    registry::with(|registry| {
+        let metadata = registry.service::<abi::kw_udf_metadata>()?;
+        let value = c"utf8mb4".as_ptr().cast_mut().cast();
+        // SAFETY: the server's own structure; it copies the character set's name.
+        Some(unsafe { metadata.result_set?(init, c"charset".as_ptr(), value) })
+    });
+}
+
+/// Before the first row: the privilege, and the arguments. Gives `true` for an error.
+fn prepare(
+    init: *mut abi::kw_udf_init,
+    args: *mut abi::kw_udf_args,
+    message: *mut c_char,
+    function: &str,
+    takes: &Takes,
+) -> Result<bool> {
+    let refuse = |text: &str| {
+        let mut bytes = text.as_bytes()[..text.len().min(MESSAGE - 1)].to_vec();
+        bytes.push(0);
+        // SAFETY: the server gives a place of 512 bytes for the message.
+        unsafe { ptr::fill(message.cast(), MESSAGE, &bytes, false, "the message")? };
+        Ok(true)
+    };
+    if !caller::may_administer() {
+        return refuse(
+            "Access denied; you need the ENCRYPTION_KEY_ADMIN privilege for this operation",
+        );
+    }
+    // SAFETY: the server hands over its own structures, which live through the call.
+    let check =
+        |registry: Option<registry::Registry<'_>>| unsafe { takes.check(function, args, registry) };
+    let wrong = registry::with(|registry| check(Some(registry)));
+    if let Some(wrong) = wrong.unwrap_or_else(|| check(None))? {
+        return refuse(&wrong);
+    }
+    // SAFETY: as above; ptr is ours until deinit.
+    unsafe {
+        if let Some(init) = init.as_mut() {
+            // The server would hand over places for another type, which a text does not fit into.
+            if init.decimals != DECIMALS_OF_TEXT {
+                return refuse(&format!(
+                    "keyring_ward functions return text: DROP FUNCTION, then CREATE FUNCTION ... RETURNS STRING (decimals {}, length {})",
+                    init.decimals, init.max_length
+                ));
+            }
+            init.maybe_null = true;
+            init.max_length = MAX_ANSWER;
+            init.const_item = false;
+            init.ptr = std::ptr::null_mut();
+        }
+    }
+    result_is_text(init);
+    Ok(false)
+}
+
+/// One row: the answer is kept in `init.ptr` until the next one.
+fn answer(
+    init: *mut abi::kw_udf_init,
+    length: *mut c_ulong,
+    work: impl FnOnce() -> Result<Value>,
+) -> Result<*mut c_char> {
+    // A panic is answered as an error as well: NULL would say nothing.
+    let value = match LIFECYCLE.caught("answer a SQL function", work) {
+        Ok(Value::Object(mut members)) => {
+            members.insert("ok".into(), true.into());
+            Value::Object(members)
+        }
+        Ok(other) => other,
+        Err(e) => {
+            guard::report(&e);
+            json!({ "ok": false, "error": e.to_json() })
+        }
+    };
+    if init.is_null() {
+        return Err(Error::new(
+            Kind::Internal,
+            "answer in SQL",
+            "the server gave no place for the answer",
+        ));
+    }
+    forget(init);
+    let text = Box::new(value.to_string());
+    // SAFETY: the server gives a place for the length.
+    unsafe { ptr::write(length, text.len() as c_ulong, "place for the length")? };
+    let start = text.as_ptr().cast_mut().cast();
+    // SAFETY: the server's structure lives through the call; the box is taken back by `forget`.
+    if let Some(init) = unsafe { init.as_mut() } {
+        init.ptr = Box::into_raw(text).cast();
+    }
+    Ok(start)
+}
+
+/// Frees the last answer.
+fn forget(init: *mut abi::kw_udf_init) {
+    // SAFETY: ptr is NULL or what `answer` put there, and is taken once.
+    unsafe {
+        if let Some(init) = init.as_mut()
+            && !init.ptr.is_null()
+        {
+            drop(Box::from_raw(init.ptr.cast::<String>()));
+            init.ptr = std::ptr::null_mut();
+        }
+    }
+}
