@@ -6,16 +6,16 @@
 #                                quick tests, more kills, the whole disk experiments, a million keys. Hours.
 #   scripts/test.sh PART…        some parts, with --all in their long form:
 #                                fmt clippy doc bindings deny unit fuzz exports versions
-#                                server root several containers admin doctor prove docs hsm kms vault kmip lease clouds mtr suite torture
+#                                server root several containers admin lifecycle doctor prove docs hsm kms vault kmip lease clouds mtr suite torture
 # The last lines are kept in mysql-test/.work/results. A part that can't run where it should is a failure, never a silent
 # skip; with CI=true so is a test that would leave something out.
 . "$(dirname "$0")/lib.sh"
 cd "$REPO"
 QUICK_PARTS="fmt clippy unit"
-CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root several containers admin doctor prove docs hsm kms vault kmip lease clouds mtr suite torture"
+CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root several containers admin lifecycle doctor prove docs hsm kms vault kmip lease clouds mtr suite torture"
 # Those that need a server. Long ones first, so that the last one to end is short; not at once those that need examples, or
 # what takes long to fetch.
-IN_BOXES="lease clouds doctor prove server mtr admin suite torture hsm kms docs several root containers vault kmip"
+IN_BOXES="lease clouds doctor prove server lifecycle mtr admin suite torture hsm kms docs several root containers vault kmip"
 PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
@@ -236,6 +236,8 @@ part_containers() {
 }
 # Administration: SQL functions, import and export, kills of rekey and reseal.
 part_admin() { with_box admin env KW_LONG="$ALL" bash /kw/mysql-test/harness/admin-tests.sh; }
+# The life of keys: the SQL functions, what the server's own functions see, traps, migration, kills of rotations.
+part_lifecycle() { with_box lifecycle env KW_LONG="$ALL" bash /kw/mysql-test/harness/lifecycle-tests.sh; }
 # What doctor says of a hundred set-ups, beside what the server does.
 part_doctor() { with_box doctor bash /kw/mysql-test/harness/doctor-tests.sh; }
 # What prove says of data directories of every kind, with the right keyring and with others.

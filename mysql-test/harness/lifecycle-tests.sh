@@ -1,0 +1,299 @@
+#!/bin/bash
+# The life of keys with a real server: the SQL functions, what the server's own functions see of versions, the traps of InnoDB's
+# numbers and of the binary log's keys, migration, and kills of rotations.
+#   lifecycle-tests.sh [NAME…]
+set -uo pipefail
+. /kw/mysql-test/harness/tests-lib.sh
+STOCK=$PLUGINS/component_keyring_file.cnf
+STOCK_FILE=$KEYS/component_keyring_file
+FUNCTIONS="keys retired_keys key_check key_create key_adopt key_rotate key_activate key_set key_destroy key_destroy_due key_cancel
+  key_restore key_compromise key_hold"
+
+# with_role component|plugin [OPTION…]: a server with the SQL functions.
+with_role() {
+  ROLE=$1; shift
+  reset_all; make_passphrase
+  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  if [ "$ROLE" = component ]; then component_manifest; else
+    printf '[mysqld]\nearly-plugin-load=keyring_ward.so\nloose_keyring_ward_backend=file\nloose_keyring_ward_path=%s\n' "$KEYS/keyring.ward" > /etc/my.cnf
+    echo "loose_keyring_ward_file_passphrase_file=$KEYS/passphrase" >> /etc/my.cnf
+    FIRST=--defaults-file=/etc/my.cnf
+  fi
+  fresh_data
+  start_server "$@"
+  install_udf
+  if [ "$ROLE" = plugin ]; then sed 's/component_keyring_ward.so/keyring_ward.so/' /kw/share/install.sql; else cat /kw/share/install.sql; fi | sql
+}
+
+# good 'CALL': the function answers that it is done; the answer is in SAID.
+good() { SAID=$(sql -e "SELECT keyring_ward_$1") || fail "$1"; case "$SAID" in *'"ok":true'*) ;; *) fail "$1: $SAID" ;; esac; }
+has() { case "$SAID" in *"$1"*) ;; *) fail "no '$1' in $SAID" ;; esac; }
+# bad KIND SENTENCE 'CALL': it answers with this kind of error, which says that.
+bad() {
+  SAID=$(sql -e "SELECT keyring_ward_$3") || fail "$3"
+  case "$SAID" in *'"kind":"'"$1"'"'*'"ok":false'*) ;; *) fail "$3 is not $1: $SAID" ;; esac
+  has "$2"
+}
+# wrong SENTENCE 'CALL': the statement fails before the first row.
+wrong() {
+  SAID=$(sql -e "SELECT keyring_ward_$2" 2>&1) && fail "taken: $2: $SAID"
+  case "$SAID" in *"ERROR 1123 "*) ;; *) fail "$2: $SAID" ;; esac
+  has "$1"
+}
+fetch() { sql -e "SELECT HEX(keyring_key_fetch('$1'))"; }
+listed() { sql -e "SELECT GROUP_CONCAT(KEY_ID ORDER BY KEY_ID) FROM performance_schema.keyring_keys WHERE KEY_ID NOT LIKE 'INNODBKey-%' AND KEY_ID NOT LIKE 'MySQLRep%'"; }
+
+# ---- the functions -------------------------------------------------------------------------------
+
+every_function() {
+  good "keys()"; has '"count":0'; has '"complete":true'
+  good "key_create('ssn', NULL, 'AES', 32, '{\"follow\": true, \"rotate_every\": 90, \"environment\": \"prod\", \"description\": \"Sozialversicherung ü\"}')"
+  has '"owner":"root@localhost"'; has '"version":1'
+  bad AlreadyExists "is a logical key" "key_create('ssn', NULL, 'AES', 32)"
+  bad InvalidInput "no option" "key_create('x', '', 'AES', 32, '{\"folow\": true}')"; has 'do you mean'
+  bad InvalidInput "in the past" "key_create('x', '', 'AES', 32, '{\"expires\": \"2020-01-01T00:00:00Z\"}')"
+  bad InvalidInput "no JSON" "key_create('x', '', 'AES', 32, 'follow')"
+  bad InvalidInput "how the version of a key is called" "key_create('x@1', '', 'AES', 32)"
+  bad InvalidInput "argument 1, name, is NULL" "key_create(NULL, '', 'AES', 32)"
+  bad InvalidInput "argument 4, bytes, is out of range" "key_create('x', '', 'AES', -1)"
+  bad InvalidInput "" "key_create('x', '', 'AES', 1000000)"
+  bad InvalidInput "" "key_create('x', '', 'FOO', 32)"
+  wrong "takes 4 or 5 arguments, 3 are given" "key_create('x', '', 'AES')"
+  wrong "argument 4, bytes, is a whole number" "key_create('x', '', 'AES', 3.5)"
+  wrong "argument 1, name, is text" "key_create(7, '', 'AES', 32)"
+  good "key_create('until', '', 'SECRET', '16', JSON_OBJECT('expires', '2099-01-31T00:00:00Z'))"
+  # A plain key becomes one.
+  sql -e "DO keyring_key_store('old', 'SECRET', 'a secret')"
+  bad InvalidInput "goes on answering its own material" "key_adopt('old', NULL, '{\"follow\": true}')"
+  good "key_adopt('old', NULL, '{\"description\": \"adopted\"}')"
+  bad NotFound "" "key_adopt('nothing', NULL)"
+  expect "an adopted key" "$(sql -e "SELECT keyring_key_fetch('old')")" "a secret"
+  # Versions.
+  good "key_rotate('ssn', NULL)"; has '"version":2'; has '"pending":false'
+  good "key_rotate('ssn', 'root@localhost', 1)"; has '"version":3'; has '"pending":true'
+  bad KeyState "is pending" "key_rotate('ssn', NULL, 0)"
+  bad InvalidInput "is 0 or 1" "key_rotate('ssn', NULL, 2)"
+  bad NotFound "is no logical key" "key_rotate('ssn', '')"
+  good "key_activate('ssn', NULL, 3)"
+  bad KeyState "not pending" "key_activate('ssn', NULL, 3)"
+  bad NotFound "no version 9" "key_activate('ssn', NULL, 9)"
+  bad InvalidInput "argument 3, version, is NULL" "key_activate('ssn', NULL, NULL)"
+  good "key_set('ssn', NULL, '{\"rotate_every\": 30, \"description\": \"it''s changed\"}')"
+  bad InvalidInput "argument 3, options, is NULL" "key_set('ssn', NULL, NULL)"
+  bad InvalidInput "no temporary key" "key_set('ssn', NULL, '{\"expires\": 4070908800}')"
+  # Nothing goes before its day, or while it is held.
+  bad KeyState "is current" "key_destroy('ssn', NULL, 3, 30)"
+  bad InvalidInput "a day from now" "key_destroy('ssn', NULL, 1, 0)"
+  bad InvalidInput "out of range" "key_destroy('ssn', NULL, 1, 70000)"
+  good "key_destroy('ssn', NULL, 1, 7)"; has '"due":"2'
+  bad KeyState "is due on 2" "key_destroy_due('ssn', NULL, 1)"
+  bad KeyState "is due on 2" "key_destroy_due('ssn', NULL, NULL)"
+  good "key_cancel('ssn', NULL, 1)"
+  bad KeyState "no destruction is planned" "key_cancel('ssn', NULL, NULL)"
+  good "key_destroy('ssn', NULL, NULL)"; good "key_cancel('ssn', NULL, NULL)"
+  good "key_hold('ssn', NULL, 'case 7')"
+  bad KeyState "case 7" "key_destroy('ssn', NULL, 1, 7)"
+  bad InvalidInput "needs a reason" "key_hold('ssn', NULL, '')"
+  good "key_hold('ssn', NULL, NULL)"
+  bad KeyState "is current" "key_compromise('ssn', NULL, 3)"
+  good "key_compromise('ssn', NULL, 2)"
+  bad NotFound "" "key_restore('ssn@1', NULL)"
+  wrong "takes 2 or 3 arguments, 1 are given" "key_restore('ssn')"
+  good "key_check('ssn', NULL)"; has '"bits":256'; has '"state":"active"'; has '"key":"ssn@3"'
+  sql -e "DO keyring_key_store('hex', 'AES', '0123456789abcdef0123456789abcdef')"
+  good "key_check('hex', NULL)"; has "128 bits, not 256"
+  bad NotFound "does not exist" "key_check('nothing', NULL)"
+  good "keys()"
+  for each in '"count":3' '"name":"ssn"' '"current":3' '"rotate_every":30' "it's changed" '"state":"compromised"' '"adopted":true' '"expires":"2099-01-31T00:00:00Z"'; do has "$each"; done
+  good "keys(2)"; has '"count":3'
+  expect "keys behind the second" "$(sql -e "SELECT JSON_LENGTH(keyring_ward_keys(2), '\$.keys'), JSON_LENGTH(keyring_ward_keys(), '\$.keys')")" "1	3"
+  good "retired_keys()"; has '"count":0'
+  wrong "argument 1, skip, is a whole number" "keys(1.5)"
+  # A column, an expression, several rows.
+  expect "several rows" "$(sql -e "SELECT SUM(JSON_EXTRACT(keyring_ward_key_check(n, 'root@localhost'), '\$.ok')) FROM (SELECT 'ssn' n UNION SELECT 'old' UNION SELECT 'no') t")" 2
+  # Prepared, as clients send it.
+  expect "prepared" "$(sql -e "PREPARE p FROM 'SELECT JSON_EXTRACT(keyring_ward_key_rotate(?, ?, ?), ''$.version'')'; SET @n='ssn', @o='root@localhost', @p=0; EXECUTE p USING @n, @o, @p")" 4
+  # In another character set the name is the same.
+  good "key_create('clé', '', 'AES', 16)"
+  SAID=$(printf "SET NAMES latin1; SELECT keyring_ward_key_rotate('cl\351', '')" | sql); has '"version":2'
+  # What was asked for and refused is no trouble of the keyring.
+  log_has "is a logical key"
+  expect "errors that an operator must see" "$(grep -c '\[ERROR\].*KW-' "$LOG")" 0
+}
+t_every_function_of_a_component() { with_role component; every_function; }
+t_every_function_of_a_plugin() { with_role plugin; every_function; }
+
+t_functions_need_the_privilege() {
+  with_role component
+  sql -e "CREATE USER app IDENTIFIED BY 'app'; GRANT EXECUTE ON *.* TO app; DO keyring_key_generate('k','AES',32)"
+  local function out
+  for function in $FUNCTIONS; do
+    out=$(mysql -uapp -papp -S $SOCKET -e "SELECT keyring_ward_$function()" 2>&1) && fail "app may call $function"
+    case "$out" in *"ERROR 1123 "*"need the ENCRYPTION_KEY_ADMIN privilege"*) ;; *) fail "$function: $out" ;; esac
+  done
+  # With it, NULL is the calling account, as the server's own functions write it.
+  sql -e "GRANT ENCRYPTION_KEY_ADMIN ON *.* TO app"
+  as_app() { mysql -uapp -papp -S $SOCKET --batch --skip-column-names -e "$1" 2>/dev/null; }
+  SAID=$(as_app "SELECT keyring_ward_key_create('k', NULL, 'AES', 32, '{\"follow\": true}')"); has '"owner":"app@%"'
+  expect "app's own function finds it" "$(as_app "SELECT keyring_key_length_fetch('k'), keyring_key_length_fetch('k@1')")" "32	32"
+  expect "every function is installed" "$(sql -e "SELECT COUNT(*) FROM mysql.func WHERE name LIKE 'keyring_ward_key%'")" "$(($(wc -w <<< "$FUNCTIONS") - 1 + 1 + 3))"
+  sql < /kw/share/uninstall.sql
+  expect "and removed" "$(sql -e "SELECT COUNT(*) FROM mysql.func WHERE name LIKE 'keyring_ward_%'")" 0
+}
+
+# ---- what the server's own functions see -----------------------------------------------------------
+
+stock_view() {
+  local first second
+  good "key_create('ssn', NULL, 'AES', 32, '{\"follow\": true}')"
+  good "key_create('iban', NULL, 'AES', 16)"
+  first=$(fetch ssn)
+  expect "version 1" "$(fetch ssn@1)" "$first"
+  sql_null "SELECT keyring_key_fetch('iban')"
+  expect "its version" "$(sql -e "SELECT keyring_key_length_fetch('iban@1'), keyring_key_type_fetch('iban@1')")" "16	AES"
+  good "key_rotate('ssn', NULL)"
+  second=$(fetch ssn)
+  [ "$first" != "$second" ] && [ ${#second} = 64 ] || fail "the name does not follow: $first, $second"
+  expect "version 1 stays" "$(fetch ssn@1)" "$first"
+  expect "version 2" "$(fetch ssn@2)" "$second"
+  expect "the server's list" "$(listed)" "iban@1,ssn@1,ssn@2"
+  # The names are taken, each with a sentence.
+  local each
+  for each in ssn ssn@1 ssn@3; do
+    expect_refused "keyring_key_generate('$each','AES',32)" "'$each'"
+    expect_refused "keyring_key_store('$each','AES','0123456789abcdef')" "'$each'"
+  done
+  expect_refused "keyring_key_remove('ssn')" "'ssn' of 'root@localhost' is a logical key"
+  expect_refused "keyring_key_remove('ssn@1')" "'ssn@1' of 'root@localhost' is a version"
+  expect "nothing was changed" "$(listed)" "iban@1,ssn@1,ssn@2"
+  # A compromised version is kept back, and is never called absent.
+  good "key_compromise('ssn', NULL, 1)"
+  : > "$LOG"
+  SAID=$(sql -e "SELECT keyring_key_fetch('ssn@1')" 2>&1); echo "    $ROLE: a compromised version fetched: $SAID"
+  log_has "version 1 is compromised"
+  expect "the current one goes on" "$(fetch ssn)" "$second"
+  # All of it again after a crash.
+  kill_server; start_server
+  expect "after a crash" "$(fetch ssn) $(listed)" "$second iban@1,ssn@1,ssn@2"
+}
+# expect_refused CALL SENTENCE: the server's function fails, and our log says why.
+expect_refused() {
+  : > "$LOG"
+  SAID=$(sql -e "SELECT $1" 2>&1)
+  case "$SAID" in NULL | 0 | *ERROR*) ;; *) fail "$1 gave $SAID" ;; esac
+  log_has "$2"
+}
+t_stock_functions_of_a_component() { with_role component; stock_view; }
+t_stock_functions_of_a_plugin() { with_role plugin; stock_view; }
+
+# ---- traps ---------------------------------------------------------------------------------------
+
+# After a restart without an encrypted tablespace InnoDB counts from 1 again, and takes old keys without a word.
+counter_trap() {
+  encrypted_table
+  sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY; DROP DATABASE d"
+  stop_server; start_server
+  log_lacks "gets an old one"
+  sql -e "CREATE DATABASE e; CREATE TABLE e.t (a INT) ENCRYPTION='Y'"
+  grep -F "[Warning]" "$LOG" | grep -qF "InnoDB asked for a new master key and gets an old one" || fail "no warning at the moment it happens: $(cat "$LOG")"
+  : > "$LOG"
+  sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY"
+  grep -qE "gets an old one.*-2'" "$LOG" || fail "no warning of the second number: $(cat "$LOG")"
+  : > "$LOG"
+  sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY"
+  log_lacks "gets an old one"
+  expect "keys" "$(sql -e "SELECT COUNT(*) FROM performance_schema.keyring_keys WHERE KEY_ID LIKE 'INNODBKey-%-_'")" 3
+}
+t_counter_trap_of_a_component() { with_role component; counter_trap; }
+t_counter_trap_of_a_plugin() { with_role plugin; counter_trap; }
+
+# ROTATE BINLOG MASTER KEY removes the old key at once: it is kept, for archived logs, and comes back.
+t_binlog_key_is_kept() {
+  with_role component --binlog-encryption=ON
+  local uuid; uuid=$(sql -e "SELECT @@server_uuid")
+  local key=MySQLReplicationKey_${uuid}_1
+  sql -e "CREATE DATABASE d; ALTER INSTANCE ROTATE BINLOG MASTER KEY"
+  expect "in sight" "$(sql -e "SELECT COUNT(*) FROM performance_schema.keyring_keys WHERE KEY_ID = '$key'")" 0
+  good "retired_keys()"; has '"count":1'; has "\"name\":\"$key\""; has '"removal":1'
+  bad NotFound "" "key_restore('$key', '', 7)"
+  kill_server; start_server --binlog-encryption=ON
+  good "retired_keys()"; has "\"name\":\"$key\""
+  good "key_restore('$key', '', 1)"
+  expect "in sight again" "$(sql -e "SELECT COUNT(*) FROM performance_schema.keyring_keys WHERE KEY_ID = '$key'")" 1
+  good "retired_keys()"; has '"count":0'
+  bad NotFound "" "key_restore('$key', '')"
+  # The server goes on as it did.
+  sql -e "ALTER INSTANCE ROTATE BINLOG MASTER KEY; CREATE TABLE d.t (a INT)"
+  stop_server; start_server --binlog-encryption=ON
+  good "retired_keys()"; has "\"name\":\"MySQLReplicationKey_${uuid}_2\""
+  sql -e "INSERT INTO d.t VALUES (1); FLUSH BINARY LOGS"
+}
+
+# ---- elsewhere -------------------------------------------------------------------------------------
+
+migrate() { mysql_migrate_keyring --component-dir=$PLUGINS --source-keyring="$1" --destination-keyring="$2" > /tmp/kw-migrate 2>&1 || fail "$(tail -5 /tmp/kw-migrate)"; }
+
+# Versions are keys, and go as such; the name that follows does not.
+t_versions_migrate_both_ways() {
+  with_role component
+  encrypted_table
+  good "key_create('ssn', NULL, 'AES', 32, '{\"follow\": true}')"; good "key_rotate('ssn', NULL)"
+  sql -e "DO keyring_key_generate('k','AES',16)"
+  local before all="SELECT HEX(keyring_key_fetch('ssn@1')), HEX(keyring_key_fetch('ssn@2')), HEX(keyring_key_fetch('k'))"
+  before=$(sql -e "$all")
+  stop_server
+  echo "{ \"path\": \"$STOCK_FILE\", \"read_only\": false }" > "$STOCK"
+  migrate component_keyring_ward component_keyring_file
+  chown mysql:mysql "$STOCK_FILE"
+  echo '{ "components": "file://component_keyring_file" }' > "$MANIFEST"
+  start_server
+  expect "with the stock component" "$(sql -e "$all")" "$before"
+  expect "its list" "$(listed)" "k,ssn@1,ssn@2"
+  expect row "$(row)" one
+  stop_server
+  rm -f "$KEYS"/keyring.ward* "$DATA/keyring_ward.marker"
+  migrate component_keyring_file component_keyring_ward
+  chown mysql:mysql "$KEYS"/keyring.ward*
+  component_manifest; start_server
+  expect "back in ours" "$(sql -e "$all")" "$before"
+  expect "its list" "$(listed)" "k,ssn@1,ssn@2"
+  expect row "$(row)" one
+  sql_null "SELECT keyring_key_fetch('ssn')"
+  good "keys()"; has '"count":0'
+  rm -f "$STOCK" "$STOCK_FILE"
+}
+
+# ---- kills ---------------------------------------------------------------------------------------
+
+# The server is killed while it rotates: the keyring opens, and every version that was acknowledged is there.
+t_kills_of_rotate() {
+  with_role component
+  local kills; kills=$(many 20 100)
+  local i k n acknowledged=0 client
+  for ((i = 1; i <= kills; i++)); do
+    for k in 1 2 3 4; do echo "SELECT keyring_ward_key_create('r${i}_$k', '', 'AES', 32);"; done | sql > /tmp/kw-created
+    expect "created" "$(grep -c '"ok":true' /tmp/kw-created)" 4
+    : > /tmp/kw-rotated
+    for ((n = 0; n < 240; n++)); do for k in 1 2 3 4; do echo "SELECT keyring_ward_key_rotate('r${i}_$k', '');"; done; done > /tmp/kw-rotate
+    mysql -uroot -S $SOCKET --batch --skip-column-names --unbuffered < /tmp/kw-rotate >> /tmp/kw-rotated 2>/dev/null & client=$!
+    n=$((1 + RANDOM % 300))
+    until [ "$(wc -l < /tmp/kw-rotated)" -ge $n ]; do kill -0 $client 2>/dev/null || break; done
+    kill_server
+    wait $client && fail "kill $i came after the last rotation"
+    # A line that the kill has cut off was not read by anybody.
+    sed -n 's/^{"name":"\([^"]*\)","ok":true,"owner":"","pending":false,"version":\([0-9]*\)}$/\1@\2/p' /tmp/kw-rotated > /tmp/kw-acknowledged
+    [ "$(wc -l < /tmp/kw-acknowledged)" -ge $n ] || fail "kill $i: $(tail -2 /tmp/kw-rotated)"
+    keyring-ward list --config $CONFIG > /tmp/kw-list || fail "kill $i: the keyring does not open"
+    cut -f1 /tmp/kw-list | LC_ALL=C sort > /tmp/kw-names
+    LC_ALL=C sort /tmp/kw-acknowledged | LC_ALL=C comm -23 - /tmp/kw-names > /tmp/kw-lost
+    [ ! -s /tmp/kw-lost ] || fail "kill $i lost $(head -3 /tmp/kw-lost)"
+    acknowledged=$((acknowledged + $(wc -l < /tmp/kw-acknowledged)))
+    start_server || fail "the server does not start after kill $i"
+  done
+  good "keys()"
+  expect "logical keys" "$(sql -e "SELECT JSON_EXTRACT(keyring_ward_keys(), '\$.count')")" $((4 * kills))
+  for ((i = 1; i <= kills; i++)); do good "key_rotate('r${i}_1', '')"; done
+  echo "    $kills kills of a server while it rotates: $acknowledged versions were acknowledged, and every one is there"
+}
+
+run_tests "$@"
