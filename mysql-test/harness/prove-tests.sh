@@ -203,6 +203,45 @@ t_archived_logs_and_doctor() {
   grep -q "the keyring lacks $name, which [0-9]* files need: \./" <<< "$said" || fail "$said"
 }
 
+# Old master keys are retired once no file names them. Right after ROTATE and a kill the one before is still named: it stays;
+# whoever removes it nevertheless gets it back.
+t_old_keys_retire() {
+  local tool=(--config "$CONFIG" --datadir "$DATA" --user mysql) names last before i
+  reset_all; fresh_data; new_keyring
+  start_server --skip-log-bin; tables
+  for ((i = 0; i < 4; i++)); do sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY"; done
+  stop_server; start_server --skip-log-bin
+  sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY; INSERT INTO d.numbers VALUES (-1)"; kill_server
+  names=$(keyring-ward list "${tool[@]}" | awk '/^INNODBKey/ { print $1 }' | sort -t- -k7 -n)
+  last=$(tail -1 <<< "$names") before=$(tail -2 <<< "$names" | head -1)
+  keyring-ward key retire "${tool[@]}" "$DATA" > /tmp/kw-retired 2>&1 || { cat /tmp/kw-retired; fail "retire after a kill"; }
+  sed 's/^/    /' /tmp/kw-retired
+  grep -q "^$before stays: [0-9]* files name it" /tmp/kw-retired || fail "$before is named, and does not stay"
+  grep -q "^$last stays" /tmp/kw-retired || fail "the highest does not stay"
+  expect "retired after the kill" "$(grep -c '^Retired INNODBKey' /tmp/kw-retired)" 4
+  start_server --skip-log-bin || fail "the server does not start after retire"
+  expect "rows" "$(sql -e "SELECT COUNT(*) FROM d.t")" 600
+  # The same, and the key that is named goes by force: no start. Brought back: a start.
+  sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY; INSERT INTO d.numbers VALUES (-2)"; kill_server
+  before=$last
+  keyring-ward remove "${tool[@]}" --name "$before" --owner '' --server-key > /tmp/kw-removed 2>&1 || { cat /tmp/kw-removed; fail "remove"; }
+  keyring-ward prove "$DATA" --config "$CONFIG" --user mysql > /tmp/kw-proof 2>&1
+  grep -q "key restore --name $before brings it back" /tmp/kw-proof || { cat /tmp/kw-proof; fail "prove does not name the way back"; }
+  (start_server --skip-log-bin) >/dev/null 2>&1 && fail "the server starts without $before"
+  own_servers | xargs -r kill -9; wait_for 30 no_servers
+  keyring-ward key restore "${tool[@]}" --name "$before" >/dev/null || fail "restore"
+  start_server --skip-log-bin || fail "the server does not start with the key that came back"
+  expect "rows" "$(sql -e "SELECT COUNT(*) FROM d.t")" 600
+  # Every header is new after a clean stop: then it goes.
+  stop_server
+  keyring-ward key retire "${tool[@]}" "$DATA" > /tmp/kw-retired 2>&1 || { cat /tmp/kw-retired; fail "retire after a stop"; }
+  grep -q "^Retired $before\." /tmp/kw-retired || { cat /tmp/kw-retired; fail "$before is not retired after a clean stop"; }
+  start_server --skip-log-bin || fail "the server does not start after the second retire"
+  expect "rows" "$(sql -e "SELECT COUNT(*) FROM d.t")" 600
+  keyring-ward key retire "${tool[@]}" "$DATA" > /tmp/kw-retired 2>&1 && fail "retire beside a running server"
+  grep -q "Stop the server first" /tmp/kw-retired || { cat /tmp/kw-retired; fail "it is not said what to do beside a server"; }
+}
+
 mkdir -p "$PLACE"; chown mysql:mysql "$PLACE"
 run_tests "$@"
 rc=$?

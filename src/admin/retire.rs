@@ -192,7 +192,12 @@ mod tests {
             done.kept, kept,
             "the highest stays although nothing names it"
         );
+        // What is retired and needed after all is told as that.
+        fs::write(folders[0].join("old.ibd"), tablespace(FLAGS, 1, &OTHER)).unwrap();
         let keyring = open(&config);
+        let proof = prove_with(&keyring, &folders, false, None, &|_| {}).unwrap();
+        let needed = &proof.needed[&name(1)];
+        assert!(needed.state() == State::Missing && needed.retired);
         let retired = keyring.retired();
         assert_eq!((keyring.len(), retired.len()), (4, 1));
         keyring.restore_retired(&retired[0].info.id, None).unwrap();

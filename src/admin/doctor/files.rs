@@ -105,6 +105,9 @@ fn sentence(name: &str, needed: &Needed) -> String {
             needed.wrong.count,
             needed.wrong.shown()
         ),
+        _ if needed.retired => format!(
+            "the keyring lacks {name}, which {need}{after}; it is kept as a retired key: keyring-ward key restore --name {name}"
+        ),
         _ => format!("the keyring lacks {name}, which {need}{after}"),
     }
 }

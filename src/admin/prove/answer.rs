@@ -89,6 +89,8 @@ pub struct Needed {
     pub names_a_number: bool,
     /// A log's key for which the keyring has a later one: ROTATE BINLOG MASTER KEY has removed it.
     pub rotated_away: bool,
+    /// It is missing, and the keyring keeps it as a retired key.
+    pub retired: bool,
     /// The keyring has it; `None`: none was asked.
     pub(super) is_there: Option<bool>,
 }

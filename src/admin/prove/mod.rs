@@ -121,13 +121,20 @@ pub fn prove_with(
         look_up: &|name| keyring.fetch(name, b""),
         names: names.map(|key| key.id.name().to_vec()).collect(),
     };
-    prove(&Question {
+    let mut proof = prove(&Question {
         folders,
         keys: Some(keys),
         pages,
         until,
         progress,
-    })
+    })?;
+    for key in keyring.retired() {
+        let name = String::from_utf8_lossy(key.info.id.name());
+        if let Some(needed) = proof.needed.get_mut(&*name) {
+            needed.retired = needed.state() == State::Missing && key.info.id.owner().is_empty();
+        }
+    }
+    Ok(proof)
 }
 
 /// Looks at all files.

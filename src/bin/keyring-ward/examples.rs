@@ -165,6 +165,10 @@ pub const KEY_RESTORE: &str = "Examples:
   keyring-ward key restore --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn@1 --owner app@%
   keyring-ward key restore --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name INNODBKey-01234567-89ab-cdef-0123-456789abcdef-1 --removal 1";
 
+pub const KEY_RETIRE: &str = "Examples:
+  keyring-ward key retire --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --dry-run /var/lib/mysql
+  keyring-ward key retire --config /usr/lib/mysql/plugin/component_keyring_ward.cnf /var/lib/mysql /backup/full";
+
 pub const KEY_COMPROMISE: &str = "Examples:
   keyring-ward key compromise --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --version 1";
 

@@ -90,7 +90,7 @@ fn as_json(proof: &Proof) -> Value {
         json!({
             "name": name, "state": needed.state().word(), "files": needed.files.count, "first_files": needed.files.first,
             "kinds": kinds, "wrong_files": needed.wrong.count, "first_wrong_files": needed.wrong.first,
-            "removed_by_rotation": needed.rotated_away,
+            "removed_by_rotation": needed.rotated_away, "retired": needed.retired,
         })
     });
     let names = |state| {
@@ -184,8 +184,14 @@ fn missing(name: &str, needed: &Needed) -> String {
         }
         false => "",
     };
+    let back = match needed.retired {
+        true => format!(
+            " It was removed and is kept: keyring-ward key restore --name {name} brings it back."
+        ),
+        false => String::new(),
+    };
     format!(
-        "The keyring lacks {name}, which {need}: {}.{why}",
+        "The keyring lacks {name}, which {need}: {}.{why}{back}",
         needed.files.shown()
     )
 }

@@ -182,7 +182,9 @@ fn ordered(command: &Command) -> Result<Option<Ordered<'_>>> {
         Command::Restore(args) => (&args.target, Order::Restore(args.removal), "restore"),
         Command::Compromise(args) => (&args.target, Order::Compromise(args.version), "compromise"),
         Command::Hold(args) => (&args.target, Order::Hold(args.reason.clone()), "hold"),
-        Command::List(_) | Command::Show(_) | Command::Check(_) => return Ok(None),
+        Command::List(_) | Command::Show(_) | Command::Check(_) | Command::Retire(_) => {
+            return Ok(None);
+        }
     }))
 }
 

@@ -5,6 +5,7 @@
 mod change;
 mod list;
 mod look;
+mod retire;
 
 use super::Change;
 use crate::examples;
@@ -45,6 +46,9 @@ pub enum Command {
     /// Bring a removed key back: one of the server's numbered keys, or a destroyed version.
     #[command(after_help = examples::KEY_RESTORE)]
     Restore(change::Restore),
+    /// Take InnoDB's old master keys out of use, once no file names them.
+    #[command(after_help = examples::KEY_RETIRE)]
+    Retire(retire::Args),
     /// Note that somebody else may have a version: it is served to nobody any more.
     #[command(after_help = examples::KEY_COMPROMISE)]
     Compromise(change::OneVersion),
@@ -95,6 +99,7 @@ impl Command {
             Command::Cancel(args) => &args.target.change.keyring,
             Command::Restore(args) => &args.target.change.keyring,
             Command::Hold(args) => &args.target.change.keyring,
+            Command::Retire(args) => &args.change.keyring,
             Command::List(args) => args.keyring(),
             Command::Show(args) | Command::Check(args) => args.keyring(),
         }
@@ -106,6 +111,7 @@ pub fn run(command: &Command, json: bool) -> Result<()> {
         Command::List(args) => list::run(args, json),
         Command::Show(args) => look::show(args, json),
         Command::Check(args) => look::check(args, json),
+        Command::Retire(args) => retire::run(args, json),
         changing => change::run(changing, json),
     }
 }
