@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::os::beneath::Folder;
 use crate::scan::info::{FileKey, Info};
 use crate::scan::need::Kind;
-use crate::scan::records;
+use crate::scan::records::{self, Read};
 use crate::scan::redo::{self, Header};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -60,15 +60,19 @@ impl Judge<'_> {
                 infos.push(info);
             }
         };
-        if let Err(unread) = records::named(
+        let read = records::named(
             file,
             header,
             checkpoint,
             key.as_ref(),
             &mut go_on,
             &mut each,
-        ) {
-            self.unreadable(shown, &unread);
+        );
+        match read {
+            Ok(Read::Stopped) => self.proof.cut_short = true,
+            // The key of the header was said to be missing or wrong before.
+            Ok(Read::All | Read::Sealed) => {}
+            Err(unread) => self.unreadable(shown, &unread),
         }
         let mut named: BTreeMap<String, bool> = BTreeMap::new();
         for info in infos {
