@@ -49,7 +49,7 @@ every_function() {
   good "keys()"; has '"count":0'; has '"complete":true'
   good "key_create('ssn', NULL, 'AES', 32, '{\"follow\": true, \"rotate_every\": 90, \"environment\": \"prod\", \"description\": \"Sozialversicherung ü\"}')"
   has '"owner":"root@localhost"'; has '"version":1'
-  bad AlreadyExists "is a logical key" "key_create('ssn', NULL, 'AES', 32)"
+  bad AlreadyExists "exists already" "key_create('ssn', NULL, 'AES', 32)"
   bad InvalidInput "no option" "key_create('x', '', 'AES', 32, '{\"folow\": true}')"; has 'do you mean'
   bad InvalidInput "in the past" "key_create('x', '', 'AES', 32, '{\"expires\": \"2020-01-01T00:00:00Z\"}')"
   bad InvalidInput "no JSON" "key_create('x', '', 'AES', 32, 'follow')"
@@ -117,7 +117,7 @@ every_function() {
   good "key_create('clé', '', 'AES', 16)"
   SAID=$(printf "SET NAMES latin1; SELECT keyring_ward_key_rotate('cl\351', '')" | sql); has '"version":2'
   # What was asked for and refused is no trouble of the keyring.
-  log_has "is a logical key"
+  log_has "exists already"
   expect "errors that an operator must see" "$(grep -c '\[ERROR\].*KW-' "$LOG")" 0
 }
 t_every_function_of_a_component() { with_role component; every_function; }
@@ -136,7 +136,7 @@ t_functions_need_the_privilege() {
   as_app() { mysql -uapp -papp -S $SOCKET --batch --skip-column-names -e "$1" 2>/dev/null; }
   SAID=$(as_app "SELECT keyring_ward_key_create('k', NULL, 'AES', 32, '{\"follow\": true}')"); has '"owner":"app@%"'
   expect "app's own function finds it" "$(as_app "SELECT keyring_key_length_fetch('k'), keyring_key_length_fetch('k@1')")" "32	32"
-  expect "every function is installed" "$(sql -e "SELECT COUNT(*) FROM mysql.func WHERE name LIKE 'keyring_ward_key%'")" "$(($(wc -w <<< "$FUNCTIONS") - 1 + 1 + 3))"
+  expect "every function is installed" "$(sql -e "SELECT COUNT(*) FROM mysql.func WHERE name LIKE 'keyring_ward_key%'")" "$(($(wc -w <<< "$FUNCTIONS") - 1))"
   sql < /kw/share/uninstall.sql
   expect "and removed" "$(sql -e "SELECT COUNT(*) FROM mysql.func WHERE name LIKE 'keyring_ward_%'")" 0
 }
@@ -158,29 +158,28 @@ stock_view() {
   expect "version 2" "$(fetch ssn@2)" "$second"
   expect "the server's list" "$(listed)" "iban@1,ssn@1,ssn@2"
   # The names are taken, each with a sentence.
-  local each
-  for each in ssn ssn@1 ssn@3; do
-    expect_refused "keyring_key_generate('$each','AES',32)" "'$each'"
-    expect_refused "keyring_key_store('$each','AES','0123456789abcdef')" "'$each'"
-  done
-  expect_refused "keyring_key_remove('ssn')" "'ssn' of 'root@localhost' is a logical key"
-  expect_refused "keyring_key_remove('ssn@1')" "'ssn@1' of 'root@localhost' is a version"
+  # (A sentence that is the same is not repeated within ten seconds.)
+  refused "keyring_key_generate('ssn','AES',32)" "'ssn' of 'root@localhost' is a logical key"
+  refused "keyring_key_store('iban','AES','0123456789abcdef')" "'iban' of 'root@localhost' is a logical key"
+  refused "keyring_key_store('ssn@1','AES','0123456789abcdef')" "'ssn@1' of 'root@localhost' exists already"
+  refused "keyring_key_generate('ssn@3','AES',32)" "'ssn@3' of 'root@localhost' would be a version of the logical key"
+  refused "keyring_key_remove('ssn')" "'ssn' of 'root@localhost' is a logical key or a version"
+  refused "keyring_key_remove('ssn@1')" "'ssn@1' of 'root@localhost' is a logical key or a version"
+  sql_null "SELECT keyring_key_store('ssn','AES','0123456789abcdef')"; sql_null "SELECT keyring_key_generate('ssn@1','AES',32)"
   expect "nothing was changed" "$(listed)" "iban@1,ssn@1,ssn@2"
   # A compromised version is kept back, and is never called absent.
   good "key_compromise('ssn', NULL, 1)"
-  : > "$LOG"
-  SAID=$(sql -e "SELECT keyring_key_fetch('ssn@1')" 2>&1); echo "    $ROLE: a compromised version fetched: $SAID"
-  log_has "version 1 is compromised"
+  refused "keyring_key_fetch('ssn@1')" "version 1 is compromised"
   expect "the current one goes on" "$(fetch ssn)" "$second"
   # All of it again after a crash.
   kill_server; start_server
   expect "after a crash" "$(fetch ssn) $(listed)" "$second iban@1,ssn@1,ssn@2"
 }
-# expect_refused CALL SENTENCE: the server's function fails, and our log says why.
-expect_refused() {
+# refused CALL SENTENCE: the server's function fails (it makes NULL of every failure), and our log says why.
+refused() {
   : > "$LOG"
   SAID=$(sql -e "SELECT $1" 2>&1)
-  case "$SAID" in NULL | 0 | *ERROR*) ;; *) fail "$1 gave $SAID" ;; esac
+  expect "$1" "$SAID" NULL
   log_has "$2"
 }
 t_stock_functions_of_a_component() { with_role component; stock_view; }
@@ -269,19 +268,20 @@ t_versions_migrate_both_ways() {
 t_kills_of_rotate() {
   with_role component
   local kills; kills=$(many 20 100)
-  local i k n acknowledged=0 client
-  for ((i = 1; i <= kills; i++)); do
-    for k in 1 2 3 4; do echo "SELECT keyring_ward_key_create('r${i}_$k', '', 'AES', 32);"; done | sql > /tmp/kw-created
-    expect "created" "$(grep -c '"ok":true' /tmp/kw-created)" 4
+  local i k n killed=0 acknowledged=0 client
+  for ((i = 1; killed < kills; i++)); do
+    [ $i -lt $((3 * kills)) ] || fail "only $killed of $i servers were killed before the last rotation"
+    # As many as a key can have, in turns.
+    { for k in 1 2 3 4; do echo "SELECT keyring_ward_key_create('r${i}_$k', '', 'AES', 32);"; done
+      for ((n = 0; n < 240; n++)); do for k in 1 2 3 4; do echo "SELECT keyring_ward_key_rotate('r${i}_$k', '');"; done; done; } > /tmp/kw-rotate
     : > /tmp/kw-rotated
-    for ((n = 0; n < 240; n++)); do for k in 1 2 3 4; do echo "SELECT keyring_ward_key_rotate('r${i}_$k', '');"; done; done > /tmp/kw-rotate
     mysql -uroot -S $SOCKET --batch --skip-column-names --unbuffered < /tmp/kw-rotate >> /tmp/kw-rotated 2>/dev/null & client=$!
-    n=$((1 + RANDOM % 300))
+    n=$((5 + RANDOM % 200))
     until [ "$(wc -l < /tmp/kw-rotated)" -ge $n ]; do kill -0 $client 2>/dev/null || break; done
     kill_server
-    wait $client && fail "kill $i came after the last rotation"
-    # A line that the kill has cut off was not read by anybody.
-    sed -n 's/^{"name":"\([^"]*\)","ok":true,"owner":"","pending":false,"version":\([0-9]*\)}$/\1@\2/p' /tmp/kw-rotated > /tmp/kw-acknowledged
+    wait $client || killed=$((killed + 1))
+    # A line that the kill has cut off was read by nobody.
+    sed -n 's/^{"name":"\([^"]*\)","ok":true,"owner":"",.*"version":\([0-9]*\)}$/\1@\2/p' /tmp/kw-rotated > /tmp/kw-acknowledged
     [ "$(wc -l < /tmp/kw-acknowledged)" -ge $n ] || fail "kill $i: $(tail -2 /tmp/kw-rotated)"
     keyring-ward list --config $CONFIG > /tmp/kw-list || fail "kill $i: the keyring does not open"
     cut -f1 /tmp/kw-list | LC_ALL=C sort > /tmp/kw-names
@@ -290,10 +290,9 @@ t_kills_of_rotate() {
     acknowledged=$((acknowledged + $(wc -l < /tmp/kw-acknowledged)))
     start_server || fail "the server does not start after kill $i"
   done
-  good "keys()"
-  expect "logical keys" "$(sql -e "SELECT JSON_EXTRACT(keyring_ward_keys(), '\$.count')")" $((4 * kills))
-  for ((i = 1; i <= kills; i++)); do good "key_rotate('r${i}_1', '')"; done
-  echo "    $kills kills of a server while it rotates: $acknowledged versions were acknowledged, and every one is there"
+  expect "logical keys" "$(sql -e "SELECT JSON_EXTRACT(keyring_ward_keys(), '\$.count')")" $((4 * (i - 1)))
+  for ((k = 1; k < i; k++)); do good "key_rotate('r${k}_1', '')"; done
+  echo "    $killed kills of a server while it rotates: $acknowledged versions were acknowledged, and every one is there"
 }
 
 run_tests "$@"
