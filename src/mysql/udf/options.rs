@@ -20,7 +20,7 @@ const NAMES: [&str; 5] = [
 fn bad(why: impl Into<String>) -> Error {
     Error::new(Kind::InvalidInput, OP, why.into()).hint(
         "Nothing was changed. Options are a JSON object, e.g. '{\"follow\": true, \"rotate_every\": 90, \"environment\": \"test\", \
-         \"description\": \"text\", \"expires\": \"2030-01-31T00:00:00Z\"}'.",
+         \"description\": \"text\", \"expires\": \"2030-01-31\"}'.",
     )
 }
 
@@ -67,19 +67,17 @@ fn string(name: &str, value: &Value) -> Result<String> {
         .ok_or_else(|| bad(format!("{name} is text")))
 }
 
-/// A time as the answers show it (RFC 3339), or as seconds since 1970.
+/// A time as the tool takes it (`30d`, `2030-01-31`, RFC 3339), or as seconds since 1970.
 fn time(value: &Value, now: i64) -> Result<i64> {
-    use ::time::{OffsetDateTime, format_description::well_known::Rfc3339};
-    let parsed = |text| OffsetDateTime::parse(text, &Rfc3339).map(OffsetDateTime::unix_timestamp);
     let at = match value {
-        Value::String(text) => parsed(text).ok(),
+        Value::String(text) => crate::text::moment(text, now),
         other => other.as_i64(),
     };
     match at {
         Some(at) if at > now => Ok(at),
         Some(_) => Err(bad("expires lies in the past")),
         None => Err(bad(
-            "expires is a time like \"2030-01-31T00:00:00Z\", or seconds since 1970",
+            "expires is a time: \"30d\", \"2030-01-31\", \"2030-01-31T12:00:00Z\", or seconds since 1970",
         )),
     }
 }
@@ -112,6 +110,8 @@ mod tests {
             None
         );
         assert_eq!(settings(r#"{"expires": 7}"#, 6).unwrap().expires, Some(7));
+        let day = settings(r#"{"expires": "1d"}"#, 6).unwrap();
+        assert_eq!(day.expires, Some(86_406));
         for (text, why) in [
             ("", "no JSON"),
             ("[]", "no JSON object"),
@@ -121,7 +121,7 @@ mod tests {
             (r#"{"rotate_every": 65536}"#, "number of days"),
             (r#"{"rotate_every": "90"}"#, "number of days"),
             (r#"{"environment": 1}"#, "environment is text"),
-            (r#"{"expires": "tomorrow"}"#, "is a time like"),
+            (r#"{"expires": "tomorrow"}"#, "is a time"),
             (r#"{"expires": 5}"#, "in the past"),
         ] {
             let said = settings(text, 5).unwrap_err().to_string();
