@@ -16,6 +16,9 @@ use keyring_ward::kek::file::LocalConfig;
 use keyring_ward::kek::pkcs11::survey::{self, Outcome};
 use keyring_ward::kek::pkcs11::{Pkcs11Config, Storage, TokenChoice};
 use keyring_ward::key::extensions::Extensions;
+use keyring_ward::key::id::KeyId;
+use keyring_ward::key::logical::{DAY, Logical, State};
+use keyring_ward::keyring::logical::Wanted;
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
 use keyring_ward::secret_source::SecretRef;
@@ -1306,4 +1309,260 @@ fn writes_to_a_token_in_trouble() {
         .unwrap();
     assert_eq!(keyring.list().len(), 3 + calls.len());
     assert!(keyring.take_warnings().is_empty(), "no key is there twice");
+}
+
+// ---- logical keys ----------------------------------------------------------------------------------
+
+const APP: &[u8] = b"app@%";
+
+fn logical(name: &str) -> KeyId {
+    KeyId::new(name.as_bytes(), APP).unwrap()
+}
+
+fn create(keyring: &Keyring, name: &str) {
+    let wanted = Wanted {
+        follow: true,
+        ..Wanted::default()
+    };
+    keyring
+        .create_logical(&logical(name), b"AES", 32, &wanted)
+        .unwrap();
+}
+
+fn states(keyring: &Keyring, name: &str) -> Vec<(u32, State)> {
+    let key = keyring.logical_key(&logical(name)).unwrap();
+    let versions = key.logical.versions.iter();
+    versions.map(|v| (v.number, v.state)).collect()
+}
+
+fn told(keyring: &Keyring, name: &str) -> String {
+    keyring
+        .logical_key(&logical(name))
+        .unwrap()
+        .logical
+        .description
+}
+
+fn describe(keyring: &Keyring, name: &str, text: &str) -> Result<()> {
+    keyring.change_logical(&logical(name), |l, _| {
+        l.description = text.into();
+        Ok(())
+    })
+}
+
+fn seen(keyring: &Keyring, name: &str) -> Option<Vec<u8>> {
+    let key = keyring.fetch(name.as_bytes(), APP).unwrap();
+    key.map(|key| key.material().to_vec())
+}
+
+fn long_ago(number: Option<u32>) -> impl Fn(&mut Logical, i64) -> Result<()> {
+    move |l, now| l.schedule(number, 1, now - 2 * DAY)
+}
+
+/// The life of logical keys whose records are objects, with material in memory and without.
+#[test]
+fn logical_keys_on_the_token() {
+    let Some(hsm) = hsm() else { return };
+    for cache in [true, false] {
+        let (dir, path) = place();
+        let kek = format!("kek-logical-{cache}");
+        let config = on_token(&hsm, &hsm.module, &path, &kek, cache);
+        let environment = server(dir.path());
+        let open = || Keyring::open(&config, &environment, &SecretPool::new()).unwrap();
+        let again = |keyring: Keyring| {
+            let shape = |k: &Keyring| {
+                let all = k.logical_keys().into_iter();
+                let all: Vec<_> = all.map(|l| (l.id, l.logical, l.made)).collect();
+                (all, k.status().store.bytes)
+            };
+            let before = shape(&keyring);
+            let keyring = keyring.reload(&config, &environment).unwrap();
+            assert_eq!(shape(&keyring), before, "cache {cache}");
+            assert!(keyring.take_warnings().is_empty(), "cache {cache}");
+            keyring
+        };
+        let mut keyring = open();
+        create(&keyring, "ssn");
+        let first = seen(&keyring, "ssn").unwrap();
+        keyring.rotate(&logical("ssn"), true).unwrap();
+        keyring.rotate(&logical("ssn"), false).unwrap();
+        keyring.activate(&logical("ssn"), 3).unwrap();
+        keyring.store_key(b"old", APP, b"AES", &[5; 32]).unwrap();
+        keyring.adopt(&logical("old"), &Wanted::default()).unwrap();
+        keyring.rotate(&logical("old"), true).unwrap();
+        describe(&keyring, "ssn", "for tests").unwrap();
+        keyring
+            .change_logical(&logical("ssn"), |l, now| l.compromise(1, now))
+            .unwrap();
+        keyring = again(keyring);
+        assert_eq!(told(&keyring, "ssn"), "for tests");
+        assert_eq!(seen(&keyring, "ssn"), seen(&keyring, "ssn@3"));
+        assert_eq!(seen(&keyring, "old"), Some(vec![5; 32]));
+        let e = keyring.fetch(b"ssn@1", APP).map(drop).unwrap_err();
+        assert_eq!(e.kind(), Kind::KeyState);
+        let read = keyring.read_key(b"ssn@1", APP).unwrap().unwrap();
+        assert_eq!(read.material(), first);
+        // Into a file and back, with all that is known of them.
+        let there = tempfile::tempdir().unwrap();
+        let mut local = config.clone();
+        local.path = there.path().join("k.ward");
+        local.keks = LocalConfig::KeyFile(SecretRef::File(hsm.dir.join("kek"))).into();
+        let whole = |k: &Keyring| {
+            let all = k.logical_keys().into_iter();
+            all.map(|l| (l.id, l.logical)).collect::<Vec<_>>()
+        };
+        let known = whole(&keyring);
+        drop(keyring);
+        let bring = |to: &Config, from: &Config| {
+            import::import(to, &import::Source::Ward(from), false, &mut |_, _| {}).unwrap()
+        };
+        assert_eq!(bring(&local, &config).new.len(), 5);
+        let file = super_open(&local);
+        assert_eq!(whole(&file), known);
+        // There the description is an attribute, here it is in a record.
+        describe(&file, "ssn", "newer").unwrap();
+        drop(file);
+        assert_eq!(bring(&config, &local).new.len(), 0);
+        let other = on_token(&hsm, &hsm.module, &path, &format!("{kek}-2"), cache);
+        assert_eq!(bring(&other, &local).new.len(), 5);
+        for config in [&config, &other] {
+            let keyring = super_open(config);
+            assert_eq!(told(&keyring, "ssn"), "newer");
+            assert_eq!(states(&keyring, "ssn")[0], (1, State::Compromised));
+        }
+        // Their owner gets another name.
+        for (from, to) in [(APP, &b"x@%"[..]), (b"x@%", APP)] {
+            edit::reown(&config, from, to, edit::Moving::default()).unwrap();
+        }
+        keyring = open();
+        assert_eq!(told(&keyring, "ssn"), "newer");
+        // What is destroyed or removed is gone for good, and that is said.
+        keyring.take_warnings();
+        keyring
+            .change_logical(&logical("ssn"), long_ago(Some(1)))
+            .unwrap();
+        assert_eq!(keyring.destroy_due(&logical("ssn"), Some(1)).unwrap(), [1]);
+        let said = keyring.take_warnings().join(" ");
+        assert!(said.contains("went for good"), "{said}");
+        let innodb = b"INNODBKey-01234567-89ab-cdef-0123-456789abcdef-1";
+        keyring.generate(innodb, b"", b"AES", 32).unwrap();
+        keyring.remove(innodb, b"").unwrap();
+        let said = keyring.take_warnings().join(" ");
+        assert!(
+            said.contains("went for good") && said.contains("INNODBKey"),
+            "{said}"
+        );
+        assert!(keyring.retired().is_empty());
+        keyring = again(keyring);
+        assert_eq!(seen(&keyring, "ssn@1"), None);
+        keyring
+            .change_logical(&logical("ssn"), long_ago(None))
+            .unwrap();
+        keyring.destroy_due(&logical("ssn"), None).unwrap();
+        keyring.take_warnings();
+        keyring = again(keyring);
+        assert!(keyring.logical_key(&logical("ssn")).is_err());
+        assert_eq!(keyring.list().len(), 2);
+    }
+}
+
+fn super_open(config: &Config) -> Keyring {
+    open(config).unwrap()
+}
+
+/// How many objects belong to a KEK's keyring.
+fn objects(hsm: &Hsm, kek: &str) -> usize {
+    let mut found = 0;
+    hsm.with_session("ward", |session| {
+        let template = [
+            Attribute::Class(ObjectClass::DATA),
+            Attribute::Token(true),
+        ];
+        for object in session.find_objects(&template).unwrap() {
+            let of = session
+                .get_attributes(object, &[AttributeType::Application])
+                .unwrap();
+            let is = |a: &Attribute| matches!(a, Attribute::Application(a) if String::from_utf8_lossy(a).contains(kek));
+            found += usize::from(of.iter().any(is));
+        }
+    });
+    found
+}
+
+/// A description is written anew behind or before each fault: what counts afterwards is what was acknowledged last, and nothing
+/// is left over for good.
+#[test]
+fn a_description_that_is_broken_off_on_the_token() {
+    let Some(hsm) = hsm() else { return };
+    let (_dir, path) = place();
+    let kek = "kek-broken";
+    let mut config = on_token(&hsm, &hsm.shim(), &path, kek, true);
+    config.patience.call = Duration::from_millis(1500);
+    let environment = server(path.parent().unwrap());
+    let reload = |k: Keyring| k.reload(&config, &environment).unwrap();
+    let mut keyring = super_open(&config);
+    create(&keyring, "a");
+    keyring.rotate(&logical("a"), true).unwrap();
+    let newest = seen(&keyring, "a");
+    // The old object can't be destroyed: the new one counts.
+    hsm.control("DestroyObject 30");
+    describe(&keyring, "a", "one").unwrap();
+    hsm.control("");
+    keyring = reload(keyring);
+    assert_eq!(told(&keyring, "a"), "one");
+    assert!(!keyring.take_warnings().is_empty(), "there are two of them");
+    describe(&keyring, "a", "two").unwrap();
+    keyring = reload(keyring);
+    assert!(keyring.take_warnings().is_empty(), "both old ones went");
+    assert_eq!(objects(&hsm, kek), 3);
+    // It can't say that it made the new one, and the next attempt can: the old one goes all the same.
+    hsm.control("CreateObject after");
+    describe(&keyring, "a", "three").unwrap();
+    hsm.control("");
+    keyring = reload(keyring);
+    assert_eq!(told(&keyring, "a"), "three");
+    assert!(keyring.take_warnings().is_empty(), "no key is there twice");
+    // It was made, and nobody could say so: what is acknowledged behind it counts, whatever is left.
+    for (i, text) in ["five", "six", "seven", "eight"].into_iter().enumerate() {
+        hsm.control("CreateObject after\nOpenSession 30 2 on");
+        let e = describe(&keyring, "a", "lost").unwrap_err();
+        assert_eq!(e.kind(), Kind::Unreachable, "{e}");
+        hsm.control("DestroyObject 30");
+        describe(&keyring, "a", text).unwrap();
+        hsm.control("");
+        keyring = reload(keyring);
+        assert_eq!(told(&keyring, "a"), text, "{i}");
+    }
+    // A rotation of which nobody was told, and a change behind it.
+    hsm.control("CreateObject after\nOpenSession 30 2 on");
+    let e = keyring.rotate(&logical("a"), true).unwrap_err();
+    assert_eq!(e.kind(), Kind::Unreachable, "{e}");
+    hsm.control("");
+    describe(&keyring, "a", "behind").unwrap();
+    keyring = reload(keyring);
+    assert_eq!(told(&keyring, "a"), "behind");
+    assert_eq!(seen(&keyring, "a"), newest, "no rotation was acknowledged");
+    keyring
+        .change_logical(&logical("a"), long_ago(Some(1)))
+        .unwrap();
+    assert_eq!(keyring.destroy_due(&logical("a"), None).unwrap(), [1]);
+    assert_eq!(keyring.rotate(&logical("a"), true).unwrap(), 4);
+    keyring = reload(keyring);
+    assert_eq!(seen(&keyring, "a"), seen(&keyring, "a@4"));
+    // Of two objects of one key the older one goes first: else what is destroyed would be back as it was.
+    create(&keyring, "b");
+    hsm.control("DestroyObject 30");
+    keyring
+        .change_logical(&logical("b"), |l, now| l.schedule(None, 1, now - 2 * DAY))
+        .unwrap();
+    let e = keyring.destroy_due(&logical("b"), None).unwrap_err();
+    assert_eq!(e.kind(), Kind::Unreachable, "{e}");
+    hsm.control("DestroyObject 30 1\nDestroyObject 30 3 on");
+    keyring.destroy_due(&logical("b"), None).unwrap_err();
+    hsm.control("");
+    keyring = reload(keyring);
+    assert_eq!(seen(&keyring, "b@1"), None, "it is destroyed");
+    assert_eq!(seen(&keyring, "b"), None);
+    keyring.destroy_due(&logical("b"), None).unwrap();
+    assert!(reload(keyring).logical_key(&logical("b")).is_err());
 }

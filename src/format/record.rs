@@ -39,7 +39,7 @@ pub enum Operation<'a> {
 impl<'a> From<&Change<'a>> for Operation<'a> {
     fn from(change: &Change<'a>) -> Self {
         match *change {
-            Change::Put(record) | Change::Replace(record) => Operation::Put(record),
+            Change::Put(record) | Change::Replace(record, _) => Operation::Put(record),
             Change::Remove(key) => Operation::remove(key, &extensions::NONE),
         }
     }

@@ -145,9 +145,9 @@ pub enum Change<'a> {
     Put(&'a KeyRecord),
     /// A key goes; its name and owner are written.
     Remove(&'a KeyInfo),
-    /// A key as it is from now on, in the place of the one with its name and owner: only where each record stands for itself.
-    /// A journal has attributes.
-    Replace(&'a KeyRecord),
+    /// A key as it is from now on, in the place of the one with its name and owner, which comes second: only where each record
+    /// stands for itself. A journal has attributes.
+    Replace(&'a KeyRecord, &'a KeyInfo),
 }
 
 /// A change as it was read back.

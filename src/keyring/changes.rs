@@ -308,10 +308,12 @@ impl Keyring {
         if self.is_version(&record) {
             return Err(asked_by(&id, is_a_version(&id)));
         }
-        match self.retains(&id) {
-            true => self.retire_in(&mut **store, &record),
-            false => self.remove_in(&mut **store, record),
+        if self.retains(&id) {
+            return self.retire_in(&mut **store, &record);
         }
+        self.remove_in(&mut **store, record)?;
+        self.tell_of_a_loss(&mut **store, &id);
+        Ok(())
     }
 
     /// Removes a key that has been stored under another name or owner: see [`Keyring::restore_moved`].

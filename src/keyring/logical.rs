@@ -251,18 +251,20 @@ impl Keyring {
         going: &[u32],
         change: impl FnOnce(&mut Logical, i64) -> Result<()>,
     ) -> Result<()> {
-        let (mut logical, holder) = self.with_family(id, |family| {
-            let keys = || family.keys.iter().rev();
-            let holder = keys().find(|(n, _)| !going.contains(n)).or(keys().next());
-            let holder = holder.map(|(n, key)| (*n, key.clone()));
-            (family.logical.clone(), holder)
-        })?;
-        let (number, holder) = holder.ok_or_else(|| not_found(CHANGE, id))?;
+        let (mut logical, keys) =
+            self.with_family(id, |family| (family.logical.clone(), family.keys.clone()))?;
         let told = |e: Error| e.context(format!("the key {id}"));
         change(&mut logical, crate::os::unix_seconds()).map_err(told)?;
         logical.check().map_err(told)?;
         logical.count_change().map_err(told)?;
-        self.describe_in(store, id, &holder, &VersionOf { number, logical })
+        // Only a key that the description names can carry it.
+        let keys = keys.iter().rev();
+        let named = || keys.clone().filter(|(n, _)| logical.version(**n).is_some());
+        let staying = named().find(|(n, _)| !going.contains(n));
+        let holder = staying.or(named().next()).or(keys.clone().next());
+        let (number, holder) = holder.ok_or_else(|| not_found(CHANGE, id))?;
+        let number = *number;
+        self.describe_in(store, id, holder, &VersionOf { number, logical })
     }
 
     /// Destroys the versions whose planned destruction is due, of all or of the one that is named. Each is durable as
@@ -448,7 +450,7 @@ impl Keyring {
             }
         };
         let record = record.with_extensions(list);
-        let written = store.append(&Change::Replace(&record));
+        let written = store.append(&Change::Replace(&record, key));
         self.if_unsure(store, logical, written)?;
         let mut sizes = self.sizes();
         sizes.sub(key.id.owner(), key_length(key));

@@ -82,6 +82,17 @@ impl Keyring {
         self.purge_in(&mut **store, id, removal)
     }
 
+    /// What a file would have kept is gone from a token.
+    pub(super) fn tell_of_a_loss(&self, store: &mut dyn Store, id: &KeyId) {
+        let wanted = files_may_need(id) && self.config.limits.retain_removed > 0;
+        if wanted && self.config.token_storage().is_some() {
+            store.warn(format!(
+                "{id} was removed and went for good: a token has no place for removed keys that are kept. Archived logs and \
+                 backups that name it can't be opened any more (docs/guide/pkcs11.md)."
+            ));
+        }
+    }
+
     /// Removed keys can be kept here.
     pub fn keeps_removed(&self) -> bool {
         self.config.limits.retain_removed > 0 && self.config.token_storage().is_none()

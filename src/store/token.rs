@@ -25,6 +25,7 @@ use crate::kek::away;
 use crate::kek::pkcs11::Pkcs11Config;
 use crate::kek::pkcs11::objects::{Object, Objects};
 use crate::kek::{Contact, Keks};
+use crate::key::info::KeyInfo;
 use crate::key::limits::FINGERPRINT;
 use crate::key::record::{Change, KeyRecord, ReadChange};
 use crate::os::file;
@@ -412,30 +413,33 @@ impl TokenStore {
         match change {
             Change::Put(record) => {
                 let (label, value) = self.seal(opened, record)?;
+                // Whether it succeeds or not: what failed may be there all the same, and no two objects have one number.
+                self.sequence += 1;
                 self.attempt(deadline, || {
                     self.objects.create(&label, value.clone(), deadline)
                 })?;
-                self.sequence += 1;
                 self.bytes += value.len() as u64;
             }
-            Change::Replace(record) => {
+            Change::Replace(record, was) => {
                 let (label, value) = self.seal(opened, record)?;
-                let replaced = self.attempt(deadline, || {
-                    self.objects.replace(&label, value.clone(), deadline)
-                })?;
                 self.sequence += 1;
-                self.bytes = (self.bytes + value.len() as u64).saturating_sub(u64::from(replaced));
+                self.attempt(deadline, || {
+                    (self.objects).replace(&label, value.clone(), sequence_of, deadline)
+                })?;
+                self.bytes += value.len() as u64;
+                self.bytes = self.bytes.saturating_sub(length_of(was));
             }
             Change::Remove(key) => {
                 let label = label_of(opened, key.id.as_bytes());
-                if !self.attempt(deadline, || self.objects.remove(&label, deadline))? {
+                if !self.attempt(deadline, || {
+                    self.objects.remove(&label, sequence_of, deadline)
+                })? {
                     self.warnings.push(format!(
                         "{} was no longer on the token when it was removed.",
                         key.id
                     ));
                 }
-                let text = put_plaintext_length(key);
-                self.bytes = self.bytes.saturating_sub((text + OVERHEAD) as u64);
+                self.bytes = self.bytes.saturating_sub(length_of(key));
             }
         }
         Ok(())
@@ -460,6 +464,11 @@ const RESTORE: &str = "Nothing was changed. Restore the token from a backup by t
 fn sequence_of(value: &[u8]) -> u64 {
     let bytes = value.get(4..12).and_then(|b| b.try_into().ok());
     bytes.map_or(0, u64::from_le_bytes)
+}
+
+/// The length of a key's object.
+fn length_of(key: &KeyInfo) -> u64 {
+    (put_plaintext_length(key) + OVERHEAD) as u64
 }
 
 /// The label of a key's object. It depends on the keyring, so that it tells nothing of the name to who can

@@ -7,6 +7,8 @@
 //! ```text
 //! NAME CODE          every call of C_NAME answers CODE (hexadecimal) without reaching the module
 //! NAME CODE N        only the Nth call since the file's content changed; NAME may be * for any
+//! NAME CODE N on     the Nth call and all behind it
+//! NAME after          the call reaches the module, and answers CKR_DEVICE_ERROR all the same
 //! NAME hang SECONDS  the call waits before it goes on
 //! NAME thread        the call starts a thread that never ends
 //! NAME crash         the call ends the process
@@ -70,8 +72,16 @@ fn real() -> Option<&'static CK_FUNCTION_LIST> {
     REAL.get_or_init(load).as_ref().map(|r| &r.list)
 }
 
-/// Counts a call; the code that it must answer instead of reaching the module.
-fn enter(name: &str) -> Option<CK_RV> {
+/// How a call fails.
+enum Told {
+    /// With this code, and it does not reach the module.
+    Instead(CK_RV),
+    /// When the module has done it.
+    After,
+}
+
+/// Counts a call, and tells how it must fail.
+fn enter(name: &str) -> Option<Told> {
     if let Some(log) = std::env::var_os("P11_SHIM_LOG")
         && let Ok(mut file) = std::fs::File::options().append(true).create(true).open(log)
     {
@@ -107,6 +117,10 @@ fn enter(name: &str) -> Option<CK_RV> {
                 wait = number;
                 continue;
             }
+            if what == "after" {
+                answer = Some(Told::After);
+                continue;
+            }
             if what == "crash" {
                 // SAFETY: it is not: that is what is wanted.
                 unsafe { std::ptr::null_mut::<u8>().write_volatile(1) };
@@ -125,8 +139,10 @@ fn enter(name: &str) -> Option<CK_RV> {
                 "*" => control.all,
                 _ => control.calls[name],
             };
-            if number.is_none_or(|n| n == now) {
-                answer = CK_RV::from_str_radix(what.trim_start_matches("0x"), 16).ok();
+            let on = rest.get(1) == Some(&"on");
+            if number.is_none_or(|n| n == now || (on && n < now)) {
+                let code = CK_RV::from_str_radix(what.trim_start_matches("0x"), 16);
+                answer = code.ok().map(Told::Instead);
             }
         }
     }
@@ -139,13 +155,18 @@ fn enter(name: &str) -> Option<CK_RV> {
 macro_rules! shim {
     ($($name:ident ( $($arg:ident : $type:ty),* );)*) => {
         $(unsafe extern "C" fn $name($($arg: $type),*) -> CK_RV {
-            if let Some(code) = enter(stringify!($name)) {
+            let told = enter(stringify!($name));
+            if let Some(Told::Instead(code)) = told {
                 return code;
             }
-            match real().and_then(|list| list.$name) {
+            let answer = match real().and_then(|list| list.$name) {
                 // SAFETY: the caller's arguments, handed on as they are.
                 Some(f) => unsafe { f($($arg),*) },
                 None => CKR_FUNCTION_NOT_SUPPORTED,
+            };
+            match told {
+                None => answer,
+                Some(_) => CKR_DEVICE_ERROR,
             }
         })*
         fn replace(list: &mut CK_FUNCTION_LIST) {

@@ -75,15 +75,7 @@ impl Objects {
             }
             there.retain(|o| !o.value.is_empty());
             if !there.is_empty() {
-                return Err(Error::new(
-                    Kind::AlreadyExists,
-                    WRITE,
-                    format!("the token holds an object '{shown}' that this server does not know"),
-                )
-                .hint(
-                    "Reload the keyring (docs/reference/tool.md) to read it. Two servers must not share a KEK with \
-                     storage token.",
-                ));
+                return Err(unknown(&shown));
             }
             template.push(Attribute::Private(true));
             template.push(Attribute::Value(value));
@@ -95,44 +87,62 @@ impl Objects {
         })
     }
 
-    /// Writes an object in the place of those with its label, which go afterwards: the newest counts, so a token that breaks
-    /// off in between has lost nothing. Gives the bytes of those that went.
+    /// Writes an object in the place of older ones with its label, which go afterwards: the newest counts, so a token that breaks
+    /// off in between has lost nothing. Once the new one is there it is done: an old one that can't be destroyed now goes with the
+    /// next change. `age` tells of two values which is older. An empty object is left as it is, as in [`Objects::create`].
     ///
     /// # Errors
-    /// As [`Objects::create`].
-    pub(crate) fn replace(&self, label: &str, value: Vec<u8>, deadline: Deadline) -> Result<u32> {
+    /// AlreadyExists: there is a newer one under this label.
+    pub(crate) fn replace(
+        &self,
+        label: &str,
+        value: Vec<u8>,
+        age: fn(&[u8]) -> u64,
+        deadline: Deadline,
+    ) -> Result<()> {
         let mut whole = template(&self.application, Some(label));
+        let shown = label.to_string();
         with_login(&self.config, true, deadline, move |login, _, _| {
-            let failed = |e| errors::error(WRITE, &e);
-            let old = login.session.find_objects(&whole).map_err(failed)?;
-            let there = read(&login.session, &whole)?;
-            let mut replaced = 0;
-            for object in there.iter().filter(|o| o.value != value) {
-                replaced += object.value.len() as u32;
+            let session = &login.session;
+            let mut old = by_handle(session, &whole)?;
+            old.retain(|(_, object)| !object.value.is_empty());
+            // An attempt before may have made it without being able to say so.
+            let made = old.iter().any(|(_, object)| object.value == value);
+            old.retain(|(_, object)| object.value != value);
+            if old
+                .iter()
+                .any(|(_, object)| age(&object.value) >= age(&value))
+            {
+                return Err(unknown(&shown));
             }
-            if there.iter().any(|o| o.value == value) {
-                // An attempt before has made it, and may not have come to the end: which of the handles is its one, the
-                // next change finds out.
-                return Ok(replaced);
+            if !made {
+                whole.push(Attribute::Private(true));
+                whole.push(Attribute::Value(value));
+                session
+                    .create_object(&whole)
+                    .map_err(|e| errors::error(WRITE, &e))?;
             }
-            whole.push(Attribute::Private(true));
-            whole.push(Attribute::Value(value));
-            login.session.create_object(&whole).map_err(failed)?;
-            for object in old {
-                login.session.destroy_object(object).map_err(failed)?;
-            }
-            Ok(replaced)
+            let destroy = |(handle, _)| session.destroy_object(handle).is_ok();
+            let _all_went = old.into_iter().all(destroy);
+            Ok(())
         })
     }
 
-    /// Removes the objects with this label. `false`: there was none.
-    pub(crate) fn remove(&self, label: &str, deadline: Deadline) -> Result<bool> {
+    /// Removes the objects with this label, by `age`: an older one that a broken removal leaves would count again. `false`: there
+    /// was none.
+    pub(crate) fn remove(
+        &self,
+        label: &str,
+        age: fn(&[u8]) -> u64,
+        deadline: Deadline,
+    ) -> Result<bool> {
         let template = template(&self.application, Some(label));
         with_login(&self.config, true, deadline, move |login, _, _| {
             let failed = |e| errors::error("remove the key from the token", &e);
-            let found = login.session.find_objects(&template).map_err(failed)?;
-            for object in &found {
-                login.session.destroy_object(*object).map_err(failed)?;
+            let mut found = by_handle(&login.session, &template)?;
+            found.sort_by_key(|(_, object)| age(&object.value));
+            for (handle, _) in &found {
+                login.session.destroy_object(*handle).map_err(failed)?;
             }
             Ok(!found.is_empty())
         })
@@ -154,7 +164,21 @@ fn template(application: &[u8], label: Option<&str>) -> Vec<Attribute> {
     template
 }
 
+fn unknown(label: &str) -> Error {
+    Error::new(
+        Kind::AlreadyExists,
+        WRITE,
+        format!("the token holds an object '{label}' that this server does not know"),
+    )
+    .hint("Reload the keyring (docs/reference/tool.md) to read it. Two servers must not share a KEK with storage token.")
+}
+
 fn read(session: &Session, template: &[Attribute]) -> Result<Vec<Object>> {
+    let all = by_handle(session, template)?;
+    Ok(all.into_iter().map(|(_, object)| object).collect())
+}
+
+fn by_handle(session: &Session, template: &[Attribute]) -> Result<Vec<(ObjectHandle, Object)>> {
     let failed = |e| errors::error(READ, &e);
     let found = session.find_objects(template).map_err(failed)?;
     if found.len() > MAX_OBJECTS {
@@ -164,7 +188,8 @@ fn read(session: &Session, template: &[Attribute]) -> Result<Vec<Object>> {
             format!("the token has {} objects of this keyring", found.len()),
         ));
     }
-    found.into_iter().map(|o| read_one(session, o)).collect()
+    let one = |handle| Ok((handle, read_one(session, handle)?));
+    found.into_iter().map(one).collect()
 }
 
 fn read_one(session: &Session, handle: ObjectHandle) -> Result<Object> {

@@ -229,7 +229,7 @@ impl Store for FileStore {
         let died = match change {
             Change::Put(_) => 0,
             Change::Remove(key) => key_length(key) as Died,
-            Change::Replace(_) => return Err(not_a_change_of_a_journal()),
+            Change::Replace(..) => return Err(not_a_change_of_a_journal()),
         };
         self.append_change(&change.into(), died)
     }
