@@ -243,6 +243,12 @@ typedef struct kw_security_options {
   int (*set)(kw_handle context, const char *name, void *value);
 } kw_security_options;
 
+/* The server's variables: their global values. On input val is a place for text and length its size, on output the text's. */
+typedef struct kw_system_variables {
+  void *register_variable;
+  int (*get_variable)(const char *component, const char *name, void **val, size_t *length);
+} kw_system_variables;
+
 /* Gives 1 where the privilege is granted, by roles as well. */
 typedef struct kw_global_grants {
   int (*has_global_grant)(kw_handle context, const char *name, size_t length);

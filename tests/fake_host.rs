@@ -58,6 +58,7 @@ fn structures() -> BTreeMap<&'static str, Actual> {
         kw_thread_security { get, set }
         kw_lex_string { text, length }
         kw_security_options { get, set }
+        kw_system_variables { register_variable, get_variable }
         kw_global_grants { has_global_grant }
         kw_udf_metadata { argument_get, result_get, argument_set, result_set }
         kw_malloc_service { malloc, realloc, claim, free }

@@ -28,6 +28,7 @@ with_role() {
 # good 'CALL': the function answers that it is done; the answer is in SAID.
 good() { SAID=$(sql -e "SELECT keyring_ward_$1") || fail "$1"; case "$SAID" in *'"ok":true'*) ;; *) fail "$1: $SAID" ;; esac; }
 has() { case "$SAID" in *"$1"*) ;; *) fail "no '$1' in $SAID" ;; esac; }
+has_not() { case "$SAID" in *"$1"*) fail "'$1' in $SAID" ;; esac; }
 # bad KIND SENTENCE 'CALL': it answers with this kind of error, which says that.
 bad() {
   SAID=$(sql -e "SELECT keyring_ward_$3") || fail "$3"
@@ -107,6 +108,13 @@ every_function() {
   for each in '"count":3' '"name":"ssn"' '"current":3' '"rotate_every":30' "it's changed" '"state":"compromised"' '"adopted":true' '"expires":"2099-01-31T00:00:00Z"'; do has "$each"; done
   good "keys(2)"; has '"count":3'
   expect "keys behind the second" "$(sql -e "SELECT JSON_LENGTH(keyring_ward_keys(2), '\$.keys'), JSON_LENGTH(keyring_ward_keys(), '\$.keys')")" "1	3"
+  # What the server's own variables do to keys.
+  has_not "binlog_format"
+  good "key_check('ssn', NULL)"; has "block_encryption_mode is aes-128-ecb"; has "folds this key to 128 bits"; has_not "binlog_format"
+  sql -e "SET GLOBAL block_encryption_mode = 'aes-256-cbc'; SET GLOBAL binlog_format = 'STATEMENT'"
+  good "key_check('ssn', NULL)"; has "binlog_format is STATEMENT"; has_not "block_encryption_mode"
+  good "keys()"; has "binlog_format is STATEMENT"
+  sql -e "SET GLOBAL binlog_format = 'ROW'"
   good "retired_keys()"; has '"count":0'
   wrong "argument 1, skip, is a whole number" "keys(1.5)"
   # A column, an expression, several rows.

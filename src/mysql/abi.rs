@@ -827,6 +827,28 @@ const _: () = {
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct kw_system_variables {
+    pub register_variable: *mut ::core::ffi::c_void,
+    pub get_variable: ::core::option::Option<
+        unsafe extern "C" fn(
+            component: *const ::core::ffi::c_char,
+            name: *const ::core::ffi::c_char,
+            val: *mut *mut ::core::ffi::c_void,
+            length: *mut usize,
+        ) -> ::core::ffi::c_int,
+    >,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_system_variables"][::core::mem::size_of::<kw_system_variables>() - 16usize];
+    ["Alignment of kw_system_variables"][::core::mem::align_of::<kw_system_variables>() - 8usize];
+    ["Offset of field: kw_system_variables::register_variable"]
+        [::core::mem::offset_of!(kw_system_variables, register_variable) - 0usize];
+    ["Offset of field: kw_system_variables::get_variable"]
+        [::core::mem::offset_of!(kw_system_variables, get_variable) - 8usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct kw_global_grants {
     pub has_global_grant: ::core::option::Option<
         unsafe extern "C" fn(

@@ -37,6 +37,7 @@ tables! {
     kw_thread_reader = c"mysql_current_thread_reader",
     kw_thread_security = c"mysql_thd_security_context",
     kw_security_options = c"mysql_security_context_options",
+    kw_system_variables = c"component_sys_variable_register",
     kw_global_grants = c"global_grants_check",
     kw_udf_metadata = c"mysql_udf_metadata",
 }

@@ -4,7 +4,7 @@
 //! to a key what the tool would not do.
 
 use super::arguments::{Arguments, Is, Parameter};
-use super::{caller, options};
+use super::{caller, options, server};
 use crate::admin::keys::{self, Order, Settings};
 use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
@@ -180,14 +180,32 @@ fn hold(args: &Arguments<'_>) -> Result<Value> {
 
 fn check(args: &Arguments<'_>) -> Result<Value> {
     let id = id(args)?;
-    keys::check(&*LIFECYCLE.keyring()?, &id, unix_seconds()).map_err(asked)
+    let mut told = keys::check(&*LIFECYCLE.keyring()?, &id, unix_seconds()).map_err(asked)?;
+    let mut more = server::warnings();
+    // The server's own keys never go through SQL.
+    if !id.owner().is_empty()
+        && told["type"]
+            .as_str()
+            .is_some_and(|t| t.eq_ignore_ascii_case("AES"))
+    {
+        more.extend(told["bits"].as_u64().and_then(server::warnings_of_aes));
+    }
+    if let Some(warnings) = told["warnings"].as_array_mut() {
+        warnings.extend(more.into_iter().map(Value::from));
+    }
+    Ok(told)
 }
 
 fn logical(args: &Arguments<'_>) -> Result<Value> {
     let skip = args.optional_number(0)?.unwrap_or(0);
     let (all, now) = (LIFECYCLE.keyring()?.logical_keys(), unix_seconds());
     let told = all.iter().map(|key| keys::told(key, now));
-    Ok(list(all.len(), skip, told, "keyring_ward_keys"))
+    let mut answer = list(all.len(), skip, told, "keyring_ward_keys");
+    let warnings = server::warnings();
+    if !warnings.is_empty() {
+        answer["warnings"] = warnings.into();
+    }
+    Ok(answer)
 }
 
 fn retired(args: &Arguments<'_>) -> Result<Value> {

@@ -69,6 +69,7 @@ mod keks;
 mod keyring;
 mod keys;
 mod options;
+mod server;
 
 /// Says that the result is text in UTF-8; without that clients take it for bytes.
 fn result_is_text(init: *mut abi::kw_udf_init) {

@@ -155,7 +155,7 @@ const NO_PRIVILEGES: &str = "the SQL functions refuse everybody";
 const EMIT: &[&str] = &["emit"];
 
 /// All services of which the library knows, and those that it must keep away from.
-pub static SERVICES: [Service; 19] = [
+pub static SERVICES: [Service; 20] = [
     Service {
         name: "registry",
         table: "kw_registry",
@@ -211,6 +211,14 @@ pub static SERVICES: [Service; 19] = [
         "a function that is given no owner refuses instead of taking the caller's account",
         &["get", "set"],
         &["get"],
+    ),
+    acquired(
+        "component_sys_variable_register",
+        "kw_system_variables",
+        "include/mysql/components/services/component_sys_var_service.h",
+        "nothing is said of binlog_format and block_encryption_mode",
+        &["register_variable", "get_variable"],
+        &["get_variable"],
     ),
     acquired(
         "global_grants_check",

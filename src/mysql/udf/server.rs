@@ -1,0 +1,95 @@
+//! What the server's own variables do to keys.
+//!
+//! Owns the reading of the few that matter and the sentences about them. It must never be asked under a lock of ours: the
+//! server takes one of its own to answer.
+
+use crate::mysql::{abi, registry};
+use std::ffi::{CStr, c_void};
+
+/// Longest value that is looked at, in bytes; those that matter are words.
+const MAX_VALUE: usize = 64;
+
+/// The global value of one of the server's variables; `None` where the server does not tell.
+fn variable(name: &CStr) -> Option<String> {
+    let mut room = [0u8; MAX_VALUE];
+    let mut length = room.len() - 1;
+    let mut place: *mut c_void = room.as_mut_ptr().cast();
+    let failed = registry::with(|registry| {
+        let variables = registry.service::<abi::kw_system_variables>()?;
+        let get = variables.get_variable?;
+        // SAFETY: both names end with a NUL; the place has more bytes than are told, and lives through the call.
+        Some(unsafe {
+            get(
+                c"mysql_server".as_ptr(),
+                name.as_ptr(),
+                &raw mut place,
+                &raw mut length,
+            )
+        })
+    });
+    match failed.flatten() {
+        Some(0) => Some(String::from_utf8_lossy(room.get(..length)?).into_owned()),
+        _ => None,
+    }
+}
+
+/// What gives keys away on this server, whatever they are.
+pub(super) fn warnings() -> Vec<String> {
+    leaks(variable(c"log_bin"), variable(c"binlog_format"))
+}
+
+/// What AES_ENCRYPT makes of a key of so many bits.
+pub(super) fn warnings_of_aes(bits: u64) -> Option<String> {
+    folded(bits, &variable(c"block_encryption_mode")?)
+}
+
+fn leaks(log_bin: Option<String>, format: Option<String>) -> Vec<String> {
+    let is = |value: Option<String>, word| value.is_some_and(|v| v.eq_ignore_ascii_case(word));
+    match is(log_bin, "ON") && is(format, "STATEMENT") {
+        true => vec![
+            "binlog_format is STATEMENT: a key that a routine keeps in a variable gets into the binary log in clear text. \
+             SET PERSIST binlog_format = 'ROW', and rotate what was used so far."
+                .into(),
+        ],
+        false => Vec::new(),
+    }
+}
+
+fn folded(bits: u64, mode: &str) -> Option<String> {
+    let mut parts = mode.split('-');
+    let taken = parts.nth(1)?.parse::<u64>().ok()?;
+    let is_ecb = parts.next()?.eq_ignore_ascii_case("ecb");
+    let fewer = (taken < bits).then(|| format!("AES_ENCRYPT folds this key to {taken} bits"));
+    let ecb = is_ecb.then(|| "in ECB equal blocks stay equal".to_string());
+    let why: Vec<_> = fewer.into_iter().chain(ecb).collect();
+    (!why.is_empty()).then(|| {
+        let why = why.join(", and ");
+        format!(
+            "block_encryption_mode is {mode} where a session does not say otherwise: {why}. SET PERSIST block_encryption_mode = \
+             'aes-256-cbc', and give AES_ENCRYPT a new random initialisation vector each time."
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_gives_keys_away_is_told() {
+        let said = |log: &str, format: &str| leaks(Some(log.into()), Some(format.into())).len();
+        assert_eq!(said("ON", "STATEMENT"), 1);
+        assert_eq!(
+            said("OFF", "STATEMENT") + said("ON", "ROW") + said("ON", "MIXED"),
+            0
+        );
+        assert!(leaks(None, None).is_empty());
+        let both = folded(256, "aes-128-ecb").unwrap();
+        assert!(both.contains("to 128 bits, and in ECB"), "{both}");
+        assert!(!folded(256, "aes-192-cbc").unwrap().contains("ECB"));
+        assert!(!folded(256, "aes-256-ecb").unwrap().contains("folds"));
+        assert_eq!(folded(256, "aes-256-cbc"), None);
+        assert_eq!(folded(128, "aes-128-cbc"), None);
+        assert_eq!(folded(128, "something else"), None);
+    }
+}
