@@ -9,6 +9,11 @@ mod common;
 use common::Place;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use keyring_ward::envelope::{FileKeys, Position};
+use keyring_ward::key::extensions::{Extensions, VERSION};
+use keyring_ward::key::id::KeyId;
+use keyring_ward::key::logical::{Logical, VersionOf};
+use keyring_ward::key::record::KeyRecord;
+use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::SecretPool;
 use std::hint::black_box;
 use std::io::Write;
@@ -62,6 +67,78 @@ fn memory(c: &mut Criterion) {
     });
 }
 
+/// `n` keys; with a description each, the first versions of as many logical keys.
+fn fill_at_once(place: &Place, n: usize, logical: bool) -> Keyring {
+    let keyring = place.open().unwrap();
+    let records = (0..n).map(|i| {
+        let name = format!("key-{i:08}");
+        let key = match logical {
+            true => format!("{name}@1"),
+            false => name,
+        };
+        let id = KeyId::new(key.as_bytes(), b"u@h").unwrap();
+        let material = keyring.pool().random(32).unwrap();
+        let record = KeyRecord::new(id, b"AES", material, 1_800_000_000, 1).unwrap();
+        if !logical {
+            return record;
+        }
+        let mut described = Logical {
+            id: (i as u128).to_le_bytes(),
+            serial: 1,
+            follow: true,
+            adopted: false,
+            rotate_every: Some(90),
+            expires: None,
+            held: None,
+            environment: "prod".into(),
+            description: String::new(),
+            highest: 0,
+            versions: Vec::new(),
+        };
+        let number = described.add_version(1).unwrap();
+        described.switch_to(number, 1).unwrap();
+        let version = VersionOf {
+            number,
+            logical: described,
+        };
+        record.with_extensions(Extensions::new([(VERSION, version.to_bytes())]).unwrap())
+    });
+    let records = records.collect();
+    keyring.restore_all(records).unwrap();
+    keyring
+}
+
+/// Logical keys against plain ones: a start, and a fetch by the name of a key, of a version, and by one that follows.
+fn logical(c: &mut Criterion) {
+    const N: usize = 100_000;
+    let mut group = c.benchmark_group("of 100,000 keys");
+    group.sample_size(20);
+    for logical in [false, true] {
+        let what = if logical { "logical" } else { "plain" };
+        let place = Place::new();
+        drop(fill_at_once(&place, N, logical));
+        group.bench_function(format!("start, {what}"), |b| {
+            b.iter(|| place.open().unwrap());
+        });
+        let keyring = place.open().unwrap();
+        let names: &[&str] = match logical {
+            true => &["key-00012345", "key-00012345@1"],
+            false => &["key-00012345"],
+        };
+        for name in names {
+            group.bench_function(format!("fetch {name}, {what}"), |b| {
+                b.iter(|| {
+                    keyring
+                        .fetch(black_box(name.as_bytes()), black_box(b"u@h"))
+                        .unwrap()
+                        .unwrap()
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 fn disk(c: &mut Criterion) {
     let place = Place::new();
     let keyring = fill(&place, 1000);
@@ -85,5 +162,5 @@ fn disk(c: &mut Criterion) {
     });
 }
 
-criterion_group!(core, memory, disk);
+criterion_group!(core, memory, logical, disk);
 criterion_main!(core);

@@ -387,3 +387,165 @@ fn a_rescue_needs_the_lock_and_its_own_file() {
     drop((keyring, new));
     assert_eq!(place.open().unwrap().list().len(), 1);
 }
+
+// ---- logical keys ----------------------------------------------------------------------------------
+
+mod logical {
+    use super::*;
+    use keyring_ward::error::Result;
+    use keyring_ward::key::logical::{DAY, State};
+    use keyring_ward::keyring::logical::Wanted;
+
+    const INNODB: &[u8] = b"INNODBKey-01234567-89ab-cdef-0123-456789abcdef-1";
+
+    fn a(name: &str) -> KeyId {
+        KeyId::new(name.as_bytes(), b"u@h").unwrap()
+    }
+
+    /// Three versions, of which the first is due; one that was destroyed before; a key of the server.
+    fn begun() -> (Place, Keyring) {
+        let place = Place::new();
+        let keyring = place.open().unwrap();
+        let wanted = Wanted {
+            follow: true,
+            ..Wanted::default()
+        };
+        keyring
+            .create_logical(&a("a"), b"AES", 32, &wanted)
+            .unwrap();
+        for _ in 0..2 {
+            keyring.rotate(&a("a"), true).unwrap();
+        }
+        for (version, done) in [(1, true), (2, false)] {
+            let plan = |number| {
+                keyring.change_logical(&a("a"), |l, now| l.schedule(Some(number), 1, now - 2 * DAY))
+            };
+            plan(version).unwrap();
+            if done {
+                keyring.destroy_due(&a("a"), Some(version)).unwrap();
+            }
+        }
+        keyring.generate(INNODB, b"", b"AES", 32).unwrap();
+        (place, keyring)
+    }
+
+    type Change = (&'static str, fn(&Keyring) -> Result<()>);
+    const CHANGES: [Change; 4] = [
+        ("rotate", |k| k.rotate(&a("a"), true).map(drop)),
+        ("destroy", |k| k.destroy_due(&a("a"), Some(2)).map(drop)),
+        ("restore", |k| k.restore_retired(&a("a@1"), None)),
+        ("retire", |k| k.remove(INNODB, b"")),
+    ];
+
+    /// All that matters: what the name answers, the states, which keys are there and which are kept.
+    fn shape(keyring: &Keyring) -> impl PartialEq + std::fmt::Debug + use<> {
+        let name = keyring.fetch(b"a", b"u@h").unwrap();
+        let name = name.map(|key| key.material().to_vec());
+        let logical = keyring.logical_key(&a("a")).unwrap().logical;
+        let states: Vec<(u32, State)> =
+            (logical.versions.iter().map(|v| (v.number, v.state))).collect();
+        let kept: Vec<_> = (keyring.retired().iter())
+            .map(|r| (r.info.id.clone(), r.removal.number))
+            .collect();
+        (name, states, content(keyring), kept)
+    }
+
+    /// No material that was there is gone, whatever became of the change.
+    fn nothing_is_lost(keyring: &Keyring, before: &[Vec<u8>], what: &str) {
+        let there = materials(keyring);
+        for material in before {
+            assert!(there.contains(material), "{what} lost a version");
+        }
+    }
+
+    fn materials(keyring: &Keyring) -> Vec<Vec<u8>> {
+        let kept = keyring.retired();
+        let kept = kept.iter().map(|r| {
+            let key = keyring.retired_key(&r.info.id, r.removal.number).unwrap();
+            key.material().to_vec()
+        });
+        content(keyring)
+            .into_iter()
+            .map(|(_, _, m)| m)
+            .chain(kept)
+            .collect()
+    }
+
+    #[test]
+    fn a_disk_that_is_full_in_between_loses_no_version() {
+        let _turn = turn();
+        for (what, change) in CHANGES {
+            let (place, keyring) = begun();
+            let start = place.read().len() as u64;
+            change(&keyring).unwrap();
+            let whole = place.read().len() as u64 - start;
+            drop((keyring, place));
+            for room in (0..whole).step_by(61) {
+                let (place, keyring) = begun();
+                let old = materials(&keyring);
+                limit_file_size(place.read().len() as u64 + room);
+                let failed = change(&keyring);
+                limit_file_size(libc::RLIM_INFINITY);
+                assert_eq!(failed.unwrap_err().kind(), Kind::Io, "{what}, {room}");
+                nothing_is_lost(&keyring, &old, what);
+                assert_eq!(shape(&place.look().unwrap()), shape(&keyring), "{what}");
+                change(&keyring).unwrap_or_else(|e| panic!("{what} again behind {room}: {e}"));
+                nothing_is_lost(&keyring, &old, what);
+                assert_eq!(shape(&place.look().unwrap()), shape(&keyring), "{what}");
+                place.check_bytes(&keyring);
+            }
+        }
+    }
+
+    #[test]
+    fn a_sync_that_fails_loses_no_version() {
+        let _turn = turn();
+        for (what, change) in CHANGES {
+            let (place, keyring) = begun();
+            let (old, before) = (materials(&keyring), shape(&keyring));
+            let failed = while_failing(libc::SYS_fdatasync, || change(&keyring));
+            assert_eq!(failed.unwrap_err().kind(), Kind::Io, "{what}");
+            assert_eq!(shape(&keyring), before, "{what}: nothing was published");
+            let refused = change(&keyring).unwrap_err();
+            assert_eq!(refused.kind(), Kind::ReadOnly, "{what}: {refused}");
+            let keyring = keyring.reload(&place.config(), &place.server()).unwrap();
+            assert_eq!(shape(&keyring), before, "{what}: memory was written anew");
+            change(&keyring).unwrap();
+            nothing_is_lost(&keyring, &old, what);
+            assert_eq!(shape(&place.look().unwrap()), shape(&keyring), "{what}");
+        }
+    }
+
+    /// Who may not write changes nothing, and an older copy is refused.
+    #[test]
+    fn read_only_and_older_copies() {
+        let _turn = turn();
+        let (place, keyring) = begun();
+        let before = place.read();
+        let mut config = place.config();
+        config.read_only = true;
+        let looked = place.look().unwrap();
+        for (what, change) in CHANGES {
+            let e = change(&looked).unwrap_err();
+            assert_eq!(e.kind(), Kind::ReadOnly, "{what}");
+        }
+        let reading = keyring.reload(&config, &place.server()).unwrap();
+        drop(keyring);
+        for (what, change) in CHANGES {
+            let e = change(&reading).unwrap_err();
+            assert_eq!(e.kind(), Kind::ReadOnly, "{what}");
+        }
+        assert_eq!(place.read(), before);
+        let keyring = reading.reload(&place.config(), &place.server()).unwrap();
+        for (what, change) in CHANGES {
+            let older = place.read();
+            change(&keyring).unwrap();
+            let newer = place.read();
+            place.write(&older);
+            let e = keyring.reload(&place.config(), &place.server()).map(drop);
+            assert_eq!(e.unwrap_err().kind(), Kind::Tampered, "{what}");
+            place.write(&newer);
+        }
+        keyring.reload(&place.config(), &place.server()).unwrap();
+    }
+}

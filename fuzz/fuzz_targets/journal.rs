@@ -1,6 +1,6 @@
 //! The header and journal readers.
 //!
-//! Three views of the input: as a header (checksums mended, so that the fields are reached), as the
+//! Four views of the input: as what a key says of its logical key, as a header (checksums mended, so that the fields are reached), as the
 //! plaintext of a record, and as a program that writes a journal and then damages it. Oracles: what
 //! parses is written again byte for byte; what a damaged journal still gives is a prefix of what was
 //! written to it; nothing panics.
@@ -18,9 +18,11 @@ use keyring_ward::format::lineage::{Ancestor, Lineage};
 use keyring_ward::format::record::{Operation, read_plaintext};
 use keyring_ward::format::stanza::Stanza;
 use keyring_ward::key::document::Document;
-use keyring_ward::key::extensions::{Extensions, NONE};
+use keyring_ward::key::extensions::{Extensions, FIRST_RESTRICTING, NONE, PURGED, RETAINED, RETIRED, VERSION};
 use keyring_ward::key::id::KeyId;
+use keyring_ward::key::logical::{Logical, State, Version, VersionOf};
 use keyring_ward::key::record::{KeyRecord, ReadChange};
+use keyring_ward::key::retired::Retired;
 use keyring_ward::secret::SecretPool;
 use keyring_ward::store::file::scan::{chain_value, scan};
 use keyring_ward::store::file::torn::Bound;
@@ -42,6 +44,15 @@ struct Key {
     kind: u8,
     what: What,
     extensions: Vec<(u8, Vec<u8>)>,
+    restricts: Restricts,
+}
+
+/// A tag from 128 on, of which each operation allows its own.
+#[derive(Arbitrary, Debug)]
+enum Restricts {
+    Nothing,
+    Version { number: u8, serial: u32, flags: u8, times: [i64; 3], states: Vec<u8>, held: String },
+    Removal { number: u32, removed_at: i64, ends: bool },
 }
 
 #[derive(Arbitrary, Debug)]
@@ -68,6 +79,7 @@ enum Input<'a> {
     Raw(&'a [u8]),
     Header(&'a [u8]),
     Plaintext(&'a [u8]),
+    Version(&'a [u8], i64),
     Journal { keys: Vec<Key>, damage: Vec<Damage> },
 }
 
@@ -101,9 +113,9 @@ fn plaintext(text: &[u8]) {
         Err(e) => return assert_eq!(e.kind(), Kind::UnsupportedVersion, "{e}"),
     };
     let again = match &change {
-        ReadChange::Put(record) => written(&Operation::Put(record)),
+        ReadChange::Put(record) | ReadChange::Kept(record, _) => written(&Operation::Put(record)),
         // Its extensions are not kept: the record is gone with the next rewrite.
-        ReadChange::Remove(id) => return assert!(written(&Operation::Remove(id, &NONE)).len() <= text.len()),
+        ReadChange::Remove(id) | ReadChange::Retire(id, _) | ReadChange::Purge(id, _) => return assert!(written(&Operation::Remove(id, &NONE)).len() <= text.len()),
         ReadChange::Attributes(id, list) => written(&Operation::Attributes(id, list)),
         ReadChange::Document(document) => written(&Operation::Document(document)),
     };
@@ -116,10 +128,92 @@ struct Seen(Vec<u8>, Option<Vec<u8>>, Extensions);
 
 fn seen(change: ReadChange) -> Seen {
     match change {
-        ReadChange::Put(r) => Seen(r.id.as_bytes().to_vec(), Some(r.material().to_vec()), r.extensions().clone()),
-        ReadChange::Remove(id) => Seen(id.as_bytes().to_vec(), None, Extensions::default()),
+        ReadChange::Put(r) | ReadChange::Kept(r, _) => Seen(r.id.as_bytes().to_vec(), Some(r.material().to_vec()), r.extensions().clone()),
+        ReadChange::Remove(id) | ReadChange::Retire(id, _) | ReadChange::Purge(id, _) => Seen(id.as_bytes().to_vec(), None, Extensions::default()),
         ReadChange::Attributes(id, list) => Seen(id.as_bytes().to_vec(), None, list),
         ReadChange::Document(d) => Seen(d.name().into(), Some(d.content().to_vec()), d.extensions().clone()),
+    }
+}
+
+/// What a key says of its logical key: one way to write it, and nothing that is done with it panics.
+fn version(bytes: &[u8], now: i64) {
+    let Ok(version) = VersionOf::from_bytes(bytes) else { return };
+    assert_eq!(version.to_bytes(), bytes, "one description, one way to write it");
+    let logical = version.logical;
+    let number = version.number;
+    let is_whole = |logical: Logical| {
+        let again = VersionOf { number, logical };
+        assert_eq!(VersionOf::from_bytes(&again.to_bytes()), Ok(again));
+    };
+    let changes: [fn(&mut Logical, u32, i64) -> keyring_ward::error::Result<()>; 8] = [
+        |l, _, now| l.add_version(now).map(drop),
+        |l, n, now| l.switch_to(n, now),
+        |l, n, now| l.schedule(Some(n), u16::MAX, now),
+        |l, _, now| l.schedule(None, 1, now),
+        |l, _, _| l.cancel(None),
+        |l, n, now| l.compromise(n, now),
+        |l, n, now| l.put_into(n, State::Destroyed, now),
+        |l, n, now| l.bring_back(n, None, now),
+    ];
+    for change in changes {
+        let mut changed = logical.clone();
+        if change(&mut changed, number, now).is_err() {
+            continue;
+        }
+        is_whole(changed.clone());
+        for (one, other) in [(&logical, &changed), (&changed, &logical)] {
+            if let Ok(Some(both)) = one.merged(other) {
+                is_whole(both.clone());
+                assert_eq!(both.merged(other).ok(), Some(None), "together once is enough");
+            }
+        }
+    }
+    let _ = (logical.due(None, now), logical.rotation_due(now), logical.has_expired(now));
+}
+
+/// The entry with a tag from 128 on that the operation allows, if there is one.
+fn restricting(key: &Key) -> Option<(u8, Vec<u8>)> {
+    match (&key.restricts, &key.what) {
+        (Restricts::Version { number, serial, flags, times, states, held }, What::Put | What::Attributes) => {
+            let mut active = false;
+            let versions: Vec<Version> = (1u32..)
+                .zip(states)
+                .map(|(number, state)| {
+                    let all = [State::Pending, State::Active, State::Deactivated, State::Compromised, State::Destroyed];
+                    let mut state = all[usize::from(state % 5)];
+                    if state == State::Active && std::mem::replace(&mut active, true) {
+                        state = State::Deactivated;
+                    }
+                    let was_compromised = state == State::Destroyed && number % 2 == 0;
+                    Version { number, state, since: times[0], destroy_at: (times[1] != 0).then_some(times[1]), was_compromised }
+                })
+                .collect();
+            let logical = Logical {
+                id: [*flags; 16],
+                serial: *serial,
+                follow: flags & 1 != 0,
+                adopted: flags & 2 != 0,
+                rotate_every: None,
+                expires: (times[2] != 0).then_some(times[2]),
+                held: (!held.is_empty()).then(|| held.clone()),
+                environment: String::new(),
+                description: String::new(),
+                highest: versions.len() as u32,
+                versions,
+            };
+            let version = VersionOf { number: u32::from(*number), logical };
+            Some((VERSION, version.to_bytes()))
+        }
+        (Restricts::Removal { number, removed_at, ends }, what) => {
+            let bytes = Retired { number: *number, removed_at: *removed_at }.to_bytes();
+            match (what, ends) {
+                (What::Put, _) => Some((RETIRED, bytes)),
+                (What::Remove, false) => Some((RETAINED, bytes)),
+                (What::Remove, true) => Some((PURGED, bytes)),
+                _ => None,
+            }
+        }
+        _ => None,
     }
 }
 
@@ -157,7 +251,8 @@ fn journal(keys: &[Key], damage: &[Damage]) {
     for key in keys.iter().take(12) {
         let Ok(id) = KeyId::new(&key.name, &key.owner) else { continue };
         let kind = keyring_ward::key::id::TYPES[usize::from(key.kind % 4)];
-        let Ok(list) = Extensions::new(key.extensions.iter().cloned()) else { continue };
+        let plain = key.extensions.iter().filter(|(tag, _)| *tag < FIRST_RESTRICTING).cloned();
+        let Ok(list) = Extensions::new(plain.chain(restricting(key))) else { continue };
         let Ok(material) = POOL.copy(&key.material) else { return };
         let secret = Some(key.material.clone());
         let expected = match key.what {
@@ -263,6 +358,7 @@ fuzz_target!(|input: Input<'_>| {
             header(&bytes);
         }
         Input::Plaintext(text) => plaintext(text),
+        Input::Version(bytes, now) => version(bytes, now),
         Input::Journal { keys, damage } => journal(&keys, &damage),
     }
 });

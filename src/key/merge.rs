@@ -81,19 +81,18 @@ impl Logical {
                 None => all.insert(*theirs)?,
             }
         }
-        // The newest of the current ones stays it.
-        let active = |v: &&mut Version| v.state == State::Active;
-        let mut active: Vec<_> = all.versions.iter_mut().filter(active).collect();
-        active.pop();
-        active
-            .into_iter()
-            .for_each(|v| v.state = State::Deactivated);
-        // A name that follows does not lose what it answers.
+        // The newest of those that are current somewhere is it, unless somebody else may have it.
         let ours = self.current().map(|v| v.number);
-        if let (None, Some(ours)) = (all.current(), ours)
-            && all.version(ours).is_some_and(|v| !v.is_compromised())
-        {
-            all.version_mut(ours)?.state = State::Active;
+        let current = |v: &&Version| v.state == State::Active || Some(v.number) == ours;
+        let newest = all.versions.iter().filter(current);
+        let newest = newest.filter(|v| !v.is_compromised()).map(|v| v.number);
+        let newest = newest.max();
+        for version in &mut all.versions {
+            if Some(version.number) == newest {
+                version.state = State::Active;
+            } else if version.state == State::Active {
+                version.state = State::Deactivated;
+            }
         }
         if all == *self {
             return Ok(None);
@@ -129,3 +128,7 @@ fn together(ours: &Version, theirs: &Version) -> Version {
     }
     all
 }
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod tests;
