@@ -51,18 +51,19 @@ every_function() {
   good "key_create('ssn', NULL, 'AES', 32, '{\"follow\": true, \"rotate_every\": 90, \"environment\": \"prod\", \"description\": \"Sozialversicherung ü\"}')"
   has '"owner":"root@localhost"'; has '"version":1'
   bad AlreadyExists "exists already" "key_create('ssn', NULL, 'AES', 32)"
-  bad InvalidInput "no option" "key_create('x', '', 'AES', 32, '{\"folow\": true}')"; has 'do you mean'
-  bad InvalidInput "in the past" "key_create('x', '', 'AES', 32, '{\"expires\": \"2020-01-01T00:00:00Z\"}')"
-  bad InvalidInput "no JSON" "key_create('x', '', 'AES', 32, 'follow')"
-  bad InvalidInput "how the version of a key is called" "key_create('x@1', '', 'AES', 32)"
-  bad InvalidInput "argument 1, name, is NULL" "key_create(NULL, '', 'AES', 32)"
-  bad InvalidInput "argument 4, bytes, is out of range" "key_create('x', '', 'AES', -1)"
-  bad InvalidInput "" "key_create('x', '', 'AES', 1000000)"
-  bad InvalidInput "" "key_create('x', '', 'FOO', 32)"
-  wrong "takes 4 or 5 arguments, 3 are given" "key_create('x', '', 'AES')"
-  wrong "argument 4, bytes, is a whole number" "key_create('x', '', 'AES', 3.5)"
-  wrong "argument 1, name, is text" "key_create(7, '', 'AES', 32)"
-  good "key_create('until', '', 'SECRET', '16', JSON_OBJECT('expires', '2099-01-31T00:00:00Z'))"
+  bad InvalidInput "no option" "key_create('x', NULL, 'AES', 32, '{\"folow\": true}')"; has 'do you mean'
+  bad InvalidInput "in the past" "key_create('x', NULL, 'AES', 32, '{\"expires\": \"2020-01-01T00:00:00Z\"}')"
+  bad InvalidInput "no JSON" "key_create('x', NULL, 'AES', 32, 'follow')"
+  bad InvalidInput "how the version of a key is called" "key_create('x@1', NULL, 'AES', 32)"
+  bad InvalidInput "argument 1, name, is NULL" "key_create(NULL, NULL, 'AES', 32)"
+  bad InvalidInput "argument 4, bytes, is out of range" "key_create('x', NULL, 'AES', -1)"
+  bad InvalidInput "" "key_create('x', NULL, 'AES', 1000000)"
+  bad InvalidInput "" "key_create('x', NULL, 'FOO', 32)"
+  bad InvalidInput "the server's own" "key_create('x', '', 'AES', 32)"
+  wrong "takes 4 or 5 arguments, 3 are given" "key_create('x', NULL, 'AES')"
+  wrong "argument 4, bytes, is a whole number" "key_create('x', NULL, 'AES', 3.5)"
+  wrong "argument 1, name, is text" "key_create(7, NULL, 'AES', 32)"
+  good "key_create('until', NULL, 'SECRET', '16', JSON_OBJECT('expires', '2099-01-31T00:00:00Z'))"
   # A plain key becomes one.
   sql -e "DO keyring_key_store('old', 'SECRET', 'a secret')"
   bad InvalidInput "goes on answering its own material" "key_adopt('old', NULL, '{\"follow\": true}')"
@@ -122,8 +123,8 @@ every_function() {
   # Prepared, as clients send it.
   expect "prepared" "$(sql -e "PREPARE p FROM 'SELECT JSON_EXTRACT(keyring_ward_key_rotate(?, ?, ?), ''$.version'')'; SET @n='ssn', @o='root@localhost', @p=0; EXECUTE p USING @n, @o, @p")" 4
   # In another character set the name is the same.
-  good "key_create('clé', '', 'AES', 16)"
-  SAID=$(printf "SET NAMES latin1; SELECT keyring_ward_key_rotate('cl\351', '')" | sql); has '"version":2'
+  good "key_create('clé', NULL, 'AES', 16)"
+  SAID=$(printf "SET NAMES latin1; SELECT keyring_ward_key_rotate('cl\351', NULL)" | sql); has '"version":2'
   # What was asked for and refused is no trouble of the keyring.
   log_has "exists already"
   expect "errors that an operator must see" "$(grep -c '\[ERROR\].*KW-' "$LOG")" 0
@@ -280,8 +281,8 @@ t_kills_of_rotate() {
   for ((i = 1; killed < kills; i++)); do
     [ $i -lt $((3 * kills)) ] || fail "only $killed of $i servers were killed before the last rotation"
     # As many as a key can have, in turns.
-    { for k in 1 2 3 4; do echo "SELECT keyring_ward_key_create('r${i}_$k', '', 'AES', 32);"; done
-      for ((n = 0; n < 240; n++)); do for k in 1 2 3 4; do echo "SELECT keyring_ward_key_rotate('r${i}_$k', '');"; done; done; } > /tmp/kw-rotate
+    { for k in 1 2 3 4; do echo "SELECT keyring_ward_key_create('r${i}_$k', NULL, 'AES', 32);"; done
+      for ((n = 0; n < 240; n++)); do for k in 1 2 3 4; do echo "SELECT keyring_ward_key_rotate('r${i}_$k', NULL);"; done; done; } > /tmp/kw-rotate
     : > /tmp/kw-rotated
     mysql -uroot -S $SOCKET --batch --skip-column-names --unbuffered < /tmp/kw-rotate >> /tmp/kw-rotated 2>/dev/null & client=$!
     n=$((5 + RANDOM % 200))
@@ -289,7 +290,7 @@ t_kills_of_rotate() {
     kill_server
     wait $client || killed=$((killed + 1))
     # A line that the kill has cut off was read by nobody.
-    sed -n 's/^{"name":"\([^"]*\)","ok":true,"owner":"",.*"version":\([0-9]*\)}$/\1@\2/p' /tmp/kw-rotated > /tmp/kw-acknowledged
+    sed -n 's/^{"name":"\([^"]*\)","ok":true,"owner":"root@localhost",.*"version":\([0-9]*\)}$/\1@\2/p' /tmp/kw-rotated > /tmp/kw-acknowledged
     [ "$(wc -l < /tmp/kw-acknowledged)" -ge $n ] || fail "kill $i: $(tail -2 /tmp/kw-rotated)"
     keyring-ward list --config $CONFIG > /tmp/kw-list || fail "kill $i: the keyring does not open"
     cut -f1 /tmp/kw-list | LC_ALL=C sort > /tmp/kw-names
@@ -299,7 +300,7 @@ t_kills_of_rotate() {
     start_server || fail "the server does not start after kill $i"
   done
   expect "logical keys" "$(sql -e "SELECT JSON_EXTRACT(keyring_ward_keys(), '\$.count')")" $((4 * (i - 1)))
-  for ((k = 1; k < i; k++)); do good "key_rotate('r${k}_1', '')"; done
+  for ((k = 1; k < i; k++)); do good "key_rotate('r${k}_1', NULL)"; done
   echo "    $killed kills of a server while it rotates: $acknowledged versions were acknowledged, and every one is there"
 }
 
