@@ -276,7 +276,7 @@ t_versions_migrate_both_ways() {
 # The server is killed while it rotates: the keyring opens, and every version that was acknowledged is there.
 t_kills_of_rotate() {
   with_role component
-  local kills; kills=$(many 20 100)
+  local kills; kills=$(many 10 100)
   local i k n killed=0 acknowledged=0 client
   for ((i = 1; killed < kills; i++)); do
     [ $i -lt $((3 * kills)) ] || fail "only $killed of $i servers were killed before the last rotation"

@@ -177,6 +177,7 @@ fn ordered(command: &Command) -> Result<Option<Ordered<'_>>> {
         }
         Command::Activate(args) => (&args.target, Order::Activate(args.version), "activate"),
         Command::Set(args) => (&args.target, args.order()?, "set"),
+        Command::Destroy(args) if args.now => (&args.target, args.order(), "destroy_due"),
         Command::Destroy(args) => (&args.target, args.order(), "destroy"),
         Command::Cancel(args) => (&args.target, Order::Cancel(args.version), "cancel"),
         Command::Restore(args) => (&args.target, Order::Restore(args.removal), "restore"),
