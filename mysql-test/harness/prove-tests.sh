@@ -238,7 +238,7 @@ t_old_keys_retire() {
   sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY; INSERT INTO d.numbers VALUES (-2)"; kill_server
   before=$last
   keyring-ward remove "${tool[@]}" --name "$before" --owner '' --server-key > /tmp/kw-removed 2>&1 || { cat /tmp/kw-removed; fail "remove"; }
-  keyring-ward prove "$DATA" --config "$CONFIG" --user mysql > /tmp/kw-proof 2>&1
+  keyring-ward prove "$DATA" --config "$CONFIG" --user mysql > /tmp/kw-proof 2>&1 || true
   grep -q "key restore --name $before brings it back" /tmp/kw-proof || { cat /tmp/kw-proof; fail "prove does not name the way back"; }
   (start_server --skip-log-bin) >/dev/null 2>&1 && fail "the server starts without $before"
   own_servers | xargs -r kill -9; wait_for 30 no_servers

@@ -93,7 +93,9 @@ fn approle_with_batch_tokens_leaves_nothing_and_with_service_tokens_revokes_them
         refused(&format!("approle, {fault}"), &*service, kind, "");
         // The last attempt may have had no time for it: then it says so.
         let told = service.take_warnings().len();
-        assert_eq!(bao.kept_tokens(), before + told, "{fault}");
+        // Where its answer came too late, the token is gone nevertheless.
+        let kept = bao.kept_tokens();
+        assert!((before..=before + told).contains(&kept), "{fault}: {kept}");
         assert!(told == 0 || fault.ends_with("hang"), "{fault}");
     }
     proxy.set_fault("");
