@@ -76,7 +76,9 @@ fn fill_at_once(place: &Place, n: usize, logical: bool) -> Keyring {
             true => format!("{name}@1"),
             false => name,
         };
-        let id = KeyId::new(key.as_bytes(), b"u@h").unwrap();
+        // An account has its bounds.
+        let owner = format!("u{}@h", i % 2);
+        let id = KeyId::new(key.as_bytes(), owner.as_bytes()).unwrap();
         let material = keyring.pool().random(32).unwrap();
         let record = KeyRecord::new(id, b"AES", material, 1_800_000_000, 1).unwrap();
         if !logical {
@@ -129,7 +131,7 @@ fn logical(c: &mut Criterion) {
             group.bench_function(format!("fetch {name}, {what}"), |b| {
                 b.iter(|| {
                     keyring
-                        .fetch(black_box(name.as_bytes()), black_box(b"u@h"))
+                        .fetch(black_box(name.as_bytes()), black_box(b"u1@h"))
                         .unwrap()
                         .unwrap()
                 });

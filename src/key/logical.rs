@@ -522,6 +522,14 @@ impl VersionOf {
         }
     }
 
+    /// Id, number, and whether version 1 has the bare name, of bytes that were checked when they were read. A fetch reads no
+    /// more of them.
+    pub fn head(bytes: &[u8]) -> Option<([u8; ID], u32, bool)> {
+        let mut fields = Fields(bytes.get(1..)?);
+        let (id, number, _serial) = (fields.array()?, fields.number()?, fields.number()?);
+        Some((id, number, fields.byte()? & ADOPTED != 0))
+    }
+
     fn is_consistent(&self) -> bool {
         let logical = &self.logical;
         let numbers = || logical.versions.iter().map(|v| v.number);

@@ -4,7 +4,7 @@
 //! its state keeps back, and never say that such a version is absent.
 
 use crate::error::{Error, Kind, Result};
-use crate::key::id::KeyId;
+use crate::key::id::{KeyId, KeyIdBuf};
 use crate::key::logical::{self, Logical, State, VersionOf};
 use crate::key::record::KnownKey;
 use std::collections::{BTreeMap, HashMap};
@@ -44,9 +44,16 @@ impl Index {
 
     /// The logical key that a key is a version of, if it is one.
     pub(super) fn family_of(&self, key: &KnownKey) -> Option<(&KeyId, &Family, u32)> {
-        let version = version_of(key)?;
-        let (id, family) = self.families.get_key_value(&name_of(key, &version)?)?;
-        (family.logical.id == version.logical.id).then_some((id, family, version.number))
+        let (id, number, adopted) = VersionOf::head(key.version_bytes()?)?;
+        let (logical, family) = if adopted && number == 1 {
+            self.families.get_key_value(&key.id)?
+        } else {
+            let (name, n) = logical::split(key.id.name())?;
+            let base = KeyIdBuf::new(name, key.id.owner()).ok()?;
+            let found = self.families.get_key_value(base.as_bytes())?;
+            (n == number).then_some(found)?
+        };
+        (family.logical.id == id).then_some((logical, family, number))
     }
 
     /// Takes in what a key says of a logical key. A plain key says nothing.
