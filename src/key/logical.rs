@@ -123,6 +123,18 @@ pub struct VersionOf {
     pub logical: Logical,
 }
 
+/// The beginning of a [`VersionOf`].
+pub struct Head {
+    /// The logical key's id.
+    pub id: [u8; ID],
+    /// Which version the key is.
+    pub number: u32,
+    /// The serial of the description.
+    pub serial: u32,
+    /// Version 1 has the bare name.
+    pub adopted: bool,
+}
+
 fn state(why: impl Into<String>, hint: &str) -> Error {
     let e = Error::new(Kind::KeyState, OP, why.into());
     e.hint(
@@ -137,6 +149,23 @@ fn bad(why: impl Into<String>) -> Error {
 }
 
 impl Logical {
+    /// One of which nothing is known.
+    pub fn unknown(id: [u8; ID]) -> Logical {
+        Logical {
+            id,
+            serial: 0,
+            follow: false,
+            adopted: false,
+            rotate_every: None,
+            expires: None,
+            held: None,
+            environment: String::new(),
+            description: String::new(),
+            highest: 0,
+            versions: Vec::new(),
+        }
+    }
+
     /// The name of a version's key.
     pub fn key_name(&self, name: &[u8], number: u32) -> Vec<u8> {
         let mut key = name.to_vec();
@@ -522,12 +551,15 @@ impl VersionOf {
         }
     }
 
-    /// Id, number, and whether version 1 has the bare name, of bytes that were checked when they were read. A fetch reads no
-    /// more of them.
-    pub fn head(bytes: &[u8]) -> Option<([u8; ID], u32, bool)> {
+    /// The beginning of bytes that were checked when they were read. A fetch and a start read no more of them.
+    pub fn head(bytes: &[u8]) -> Option<Head> {
         let mut fields = Fields(bytes.get(1..)?);
-        let (id, number, _serial) = (fields.array()?, fields.number()?, fields.number()?);
-        Some((id, number, fields.byte()? & ADOPTED != 0))
+        Some(Head {
+            id: fields.array()?,
+            number: fields.number()?,
+            serial: fields.number()?,
+            adopted: fields.byte()? & ADOPTED != 0,
+        })
     }
 
     fn is_consistent(&self) -> bool {

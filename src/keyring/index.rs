@@ -5,14 +5,21 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::key::id::{KeyId, KeyIdBuf};
-use crate::key::logical::{self, Logical, State, VersionOf};
+use crate::key::logical::{self, Head, ID, Logical, State, VersionOf};
 use crate::key::record::KnownKey;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
 
 /// The versions of one logical key.
 pub(super) struct Family {
-    /// The newest description.
-    pub(super) logical: Logical,
+    /// The logical key's id.
+    pub(super) id: [u8; ID],
+    /// The serial of the newest description.
+    serial: u32,
+    /// The newest description as it was written: a start parses none.
+    written: Box<[u8]>,
+    /// The same, from when it is asked for first.
+    parsed: OnceLock<Logical>,
     /// The keys that are there, by the number of their version.
     pub(super) keys: BTreeMap<u32, KnownKey>,
 }
@@ -44,7 +51,12 @@ impl Index {
 
     /// The logical key that a key is a version of, if it is one.
     pub(super) fn family_of(&self, key: &KnownKey) -> Option<(&KeyId, &Family, u32)> {
-        let (id, number, adopted) = VersionOf::head(key.version_bytes()?)?;
+        let Head {
+            id,
+            number,
+            adopted,
+            ..
+        } = VersionOf::head(key.version_bytes()?)?;
         let (logical, family) = if adopted && number == 1 {
             self.families.get_key_value(&key.id)?
         } else {
@@ -53,51 +65,59 @@ impl Index {
             let found = self.families.get_key_value(base.as_bytes())?;
             (n == number).then_some(found)?
         };
-        (family.logical.id == id).then_some((logical, family, number))
+        (family.id == id).then_some((logical, family, number))
     }
 
     /// Takes in what a key says of a logical key. A plain key says nothing.
     pub(super) fn note(&mut self, key: &KnownKey) {
-        let Some(version) = version_of(key) else {
+        let Some(bytes) = key.version_bytes() else {
+            return;
+        };
+        let Some(head) = VersionOf::head(bytes) else {
             return;
         };
         // A key under a name that is not its version's is a plain one.
-        let Some(id) = name_of(key, &version) else {
+        let Some(id) = name_of(key, &head) else {
             return;
         };
-        let number = version.number;
         let family = self.families.entry(id).or_insert_with(|| Family {
-            logical: version.logical.clone(),
+            id: head.id,
+            serial: head.serial,
+            written: bytes.into(),
+            parsed: OnceLock::new(),
             keys: BTreeMap::new(),
         });
-        if family.logical.id != version.logical.id {
+        if family.id != head.id {
             return;
         }
-        family.keys.insert(number, key.clone());
-        if version.logical.serial > family.logical.serial {
-            family.logical = version.logical;
+        family.keys.insert(head.number, key.clone());
+        if head.serial > family.serial {
+            family.serial = head.serial;
+            family.written = bytes.into();
+            family.parsed = OnceLock::new();
         }
     }
 
     /// A description with the next serial may be on the medium, and must not count beside what is written next.
     pub(super) fn use_up_a_serial(&mut self, id: &KeyId) {
         if let Some(family) = self.families.get_mut(id) {
-            family.logical.serial = family.logical.serial.saturating_add(1);
+            family.serial = family.serial.saturating_add(1);
+            family.parsed = OnceLock::new();
         }
     }
 
     /// A key goes.
     pub(super) fn forget(&mut self, key: &KnownKey) {
-        let Some(version) = version_of(key) else {
+        let Some(head) = key.version_bytes().and_then(VersionOf::head) else {
             return;
         };
-        let Some(id) = name_of(key, &version) else {
+        let Some(id) = name_of(key, &head) else {
             return;
         };
         if let Some(family) = self.families.get_mut(&id)
-            && family.logical.id == version.logical.id
+            && family.id == head.id
         {
-            family.keys.remove(&version.number);
+            family.keys.remove(&head.number);
             if family.keys.is_empty() {
                 self.families.remove(&id);
             }
@@ -107,12 +127,12 @@ impl Index {
     /// What the bare name of a logical key answers; `None`: there is no such name.
     pub(super) fn follow(&self, id: &[u8]) -> Option<Result<KnownKey>> {
         let family = self.families.get(id)?;
-        if !family.logical.follow {
+        if !family.logical().follow {
             return None;
         }
-        let current = family.logical.current().map(|v| v.number);
+        let current = family.logical().current().map(|v| v.number);
         match current.and_then(|n| Some((n, family.keys.get(&n)?))) {
-            Some((number, key)) => Some(family.logical.served(number).map(|()| key.clone())),
+            Some((number, key)) => Some(family.logical().served(number).map(|()| key.clone())),
             None if family.is_over() => None,
             None => Some(Err(kept_back(
                 "none of its versions is current".into(),
@@ -133,13 +153,13 @@ impl Index {
                 None => Ok(true),
             };
         };
-        family.logical.may_serve(number)
+        family.logical().may_serve(number)
     }
 
     /// What a key is to say of its logical key when it is written elsewhere: the newest that is known. `None`: it is a plain key.
     pub(super) fn newest(&self, key: &KnownKey) -> Option<VersionOf> {
         let own = version_of(key)?;
-        let newest = self.family_of(key).map(|(_, family, _)| &family.logical);
+        let newest = self.family_of(key).map(|(_, family, _)| family.logical());
         match newest.filter(|logical| logical.version(own.number).is_some()) {
             Some(logical) => Some(VersionOf {
                 logical: logical.clone(),
@@ -151,9 +171,22 @@ impl Index {
 }
 
 impl Family {
+    /// The newest description.
+    pub(super) fn logical(&self) -> &Logical {
+        self.parsed.get_or_init(|| {
+            // It was checked when the key was read; one that names no version serves none.
+            let parsed = VersionOf::from_bytes(&self.written);
+            let logical = parsed.map_or_else(|_| Logical::unknown(self.id), |v| v.logical);
+            Logical {
+                serial: self.serial,
+                ..logical
+            }
+        })
+    }
+
     /// All of it is destroyed, and the removal of a record still to come.
     fn is_over(&self) -> bool {
-        let mut versions = self.logical.versions.iter();
+        let mut versions = self.logical().versions.iter();
         versions.all(|v| v.state == State::Destroyed)
     }
 }
@@ -200,9 +233,12 @@ pub(super) fn version_of(key: &KnownKey) -> Option<VersionOf> {
     VersionOf::from_bytes(key.version_bytes()?).ok()
 }
 
-fn name_of(key: &KnownKey, version: &VersionOf) -> Option<KeyId> {
-    let name = version.logical.name_of(&key.id, version.number)?;
-    KeyId::new(name, key.id.owner()).ok()
+fn name_of(key: &KnownKey, head: &Head) -> Option<KeyId> {
+    if head.adopted && head.number == 1 {
+        return Some(key.id.clone());
+    }
+    let (name, number) = logical::split(key.id.name())?;
+    (number == head.number).then(|| KeyId::new(name, key.id.owner()).ok())?
 }
 
 /// The logical key that the name of a version would belong to.

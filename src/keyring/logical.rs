@@ -141,7 +141,7 @@ impl Keyring {
         let taken = {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
             match map.index.get(id) {
-                Some(family) => family.logical.id != version.logical.id,
+                Some(family) => family.id != version.logical.id,
                 None => key != id && map.get(id.as_bytes()).is_some(),
             }
         };
@@ -170,7 +170,7 @@ impl Keyring {
         let mut store = self.writer()?;
         let (mut logical, newest) = self.with_family(id, |family| {
             let newest = family.keys.values().next_back().cloned();
-            (family.logical.clone(), newest)
+            (family.logical().clone(), newest)
         })?;
         let newest = newest.ok_or_else(|| not_found(CHANGE, id))?;
         if let Some(pending) = (logical.versions.iter()).find(|v| v.state == State::Pending) {
@@ -252,7 +252,7 @@ impl Keyring {
         change: impl FnOnce(&mut Logical, i64) -> Result<()>,
     ) -> Result<()> {
         let (mut logical, keys) =
-            self.with_family(id, |family| (family.logical.clone(), family.keys.clone()))?;
+            self.with_family(id, |family| (family.logical().clone(), family.keys.clone()))?;
         let told = |e: Error| e.context(format!("the key {id}"));
         change(&mut logical, crate::os::unix_seconds()).map_err(told)?;
         logical.check().map_err(told)?;
@@ -277,7 +277,7 @@ impl Keyring {
         let mut store = self.writer()?;
         // What a crash has left: destroyed, and its key still there.
         let left = self.with_family(id, |family| family.left_over())?;
-        let due = match self.with_family(id, |family| family.logical.due(number, now))? {
+        let due = match self.with_family(id, |family| family.logical().due(number, now))? {
             Err(_) if !left.is_empty() => Vec::new(),
             due => due.map_err(|e| e.context(format!("the key {id}")))?,
         };
@@ -321,7 +321,7 @@ impl Keyring {
     pub fn destroy_expired(&self) -> Result<Vec<KeyId>> {
         let now = crate::os::unix_seconds();
         let over =
-            |family: &Family| family.logical.has_expired(now) && family.logical.held.is_none();
+            |family: &Family| family.logical().has_expired(now) && family.logical().held.is_none();
         let expired: Vec<KeyId> = {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
             let all = map.index.iter().filter(|(_, family)| over(family));
@@ -333,7 +333,7 @@ impl Keyring {
         let mut store = self.writer()?;
         for id in &expired {
             let numbers = self.with_family(id, |family| {
-                let alive = family.logical.versions.iter();
+                let alive = family.logical().versions.iter();
                 alive
                     .filter(|v| v.state != State::Destroyed)
                     .map(|v| v.number)
@@ -468,7 +468,7 @@ impl Keyring {
         let found = {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
             let found = map.index.family_of(&key);
-            found.map(|(id, family, number)| (id.clone(), number, family.logical.clone()))
+            found.map(|(id, family, number)| (id.clone(), number, family.logical().clone()))
         };
         let Some((logical, number, known)) = found else {
             return Ok(());
@@ -491,7 +491,7 @@ impl Keyring {
         let own = version_of(&key).is_some_and(|v| v.logical.held.is_some());
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         match map.index.family_of(&key) {
-            Some((_, family, _)) => family.logical.held.is_some(),
+            Some((_, family, _)) => family.logical().held.is_some(),
             None => own,
         }
     }
@@ -502,7 +502,7 @@ impl Family {
         let newest = self.keys.values().next_back();
         LogicalInfo {
             id: id.clone(),
-            logical: self.logical.clone(),
+            logical: self.logical().clone(),
             key_type: newest.map_or_else(String::new, |key| key.key_type.to_string()),
             length: newest.map_or(0, |key| key.length()),
             made: self
@@ -515,10 +515,10 @@ impl Family {
 
     /// The destroyed versions whose keys are there.
     fn left_over(&self) -> Vec<u32> {
-        let destroyed = |n: &u32| match self.logical.version(*n) {
+        let destroyed = |n: &u32| match self.logical().version(*n) {
             Some(version) => version.state == State::Destroyed,
             // Destroyed and forgotten; a higher number is one that nobody was told of.
-            None => *n <= self.logical.highest,
+            None => *n <= self.logical().highest,
         };
         self.keys.keys().copied().filter(destroyed).collect()
     }
