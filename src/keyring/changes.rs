@@ -85,8 +85,13 @@ impl Keyring {
                 Error::new(Kind::AlreadyExists, "add the key", why).hint(hint),
             ))
         };
-        if map.get(id.as_bytes()).is_some() {
-            let hint = "Remove it first, or choose another name.";
+        if let Some(key) = map.get(id.as_bytes()) {
+            let hint = match key.version_bytes() {
+                None => "Remove it first, or choose another name.",
+                Some(_) => {
+                    "It is a version of a logical key: keyring-ward key rotate makes the next one. Or choose another name."
+                }
+            };
             return exists(format!("{id} exists already"), hint);
         }
         if map.index.is_empty() {

@@ -32,8 +32,8 @@ impl Keyring {
         let now = crate::os::unix_seconds();
         for (_, family) in map.index.iter() {
             counts.logical += 1;
-            counts.rotations_due += usize::from(family.logical.rotation_due(now));
-            counts.destructions_due += usize::from(family.logical.has_destruction_due(now));
+            counts.rotations_due += usize::from(family.logical().rotation_due(now));
+            counts.destructions_due += usize::from(family.logical().has_destruction_due(now));
         }
         counts
     }

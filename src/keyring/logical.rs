@@ -85,8 +85,8 @@ impl Keyring {
         let first = logical.add_version(now)?;
         logical.switch_to(first, now)?;
         let mut store = self.writer()?;
-        self.check_no_versions(id)?;
         self.check_absent(id)?;
+        self.check_no_versions(id)?;
         self.put_version(&mut **store, id, logical, first, key_type, length)
     }
 
