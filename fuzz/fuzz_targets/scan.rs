@@ -81,7 +81,7 @@ fn framed_redo(input: &[u8]) {
     seen(redo::look(&file));
     let header = redo::header(&file).unwrap_or_else(|e| panic!("{e}"));
     let mut each = |info: info::Info| assert!(info.name().is_none_or(|name| name.starts_with("INNODBKey-")));
-    records::named(&file, &header, 0, Some(&key), &mut || true, &mut each).expect("in memory");
+    records::named(&file, &header, 0, Some(&key), &mut records::Tail::default(), &mut || true, &mut each).expect("in memory");
     redo::count(&file, &header, &key, &mut |_| true).expect("in memory");
 }
 

@@ -3,11 +3,13 @@
 //! Owns what "no file names it" takes: a data directory that is one, every file of it readable, looked at twice, and nobody
 //! writing meanwhile. It must never retire the highest key of a server, and never one of which a file could not be read.
 
-use super::prove::{Proof, State, prove_with};
+use super::prove::{Proof, State, family, prove_with, server_uuid};
 use super::{Target, open_alone, open_dry};
 use crate::error::{Error, Kind, Result};
 use crate::keyring::Keyring;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 const OP: &str = "retire the server's keys";
 const INNODB: &str = "INNODBKey-";
@@ -19,6 +21,8 @@ pub struct Retired {
     pub keys: Vec<String>,
     /// InnoDB's keys that stay: how many files name each; the highest of a server stays whatever names it.
     pub kept: Vec<(String, u64)>,
+    /// Those of servers that nothing here knows: their files are elsewhere, so they stay.
+    pub of_others: Vec<String>,
     /// How many files were looked at.
     pub files: u64,
 }
@@ -54,10 +58,14 @@ pub fn retire<'a>(
         .unused
         .iter()
         .filter(|key| key.name.starts_with(INNODB));
-    let (kept, old): (Vec<_>, Vec<_>) = unused.partition(|key| key.newest);
+    let known = known(&second, folders);
+    let (unused, others): (Vec<_>, Vec<_>) =
+        unused.partition(|key| family(&key.name).is_some_and(|(head, _)| known.contains(head)));
+    let (kept, old): (Vec<_>, Vec<_>) = unused.into_iter().partition(|key| key.newest);
     let mut retired = Retired {
         keys: old.iter().map(|key| key.name.clone()).collect(),
         kept: kept.iter().map(|key| (key.name.clone(), 0)).collect(),
+        of_others: others.iter().map(|key| key.name.clone()).collect(),
         files: second.files,
     };
     let named = second
@@ -90,7 +98,15 @@ fn check(target: &Target<'_>, folders: &[PathBuf]) -> Result<()> {
             "Nothing was changed. Set retain_removed to the days for which a backup may still need them.",
         );
     }
+    let of_keyring = target.data_dir;
     match folders.first() {
+        Some(folder) if of_keyring.is_some_and(|known| !is_same(known, folder)) => bad(
+            format!(
+                "'{}' is another data directory than that of this keyring's server",
+                folder.display()
+            ),
+            "Nothing was changed. Name the server's data directory first, then backups that are to open.",
+        ),
         Some(data_dir) if data_dir.join("mysql.ibd").is_file() => Ok(()),
         Some(folder) => bad(
             format!(
@@ -106,6 +122,23 @@ fn check(target: &Target<'_>, folders: &[PathBuf]) -> Result<()> {
     }
 }
 
+/// The servers whose files these are, as the names of their keys begin: the one of the data directory, and whoever encrypted
+/// what a file names.
+fn known(proof: &Proof, folders: &[PathBuf]) -> BTreeSet<String> {
+    let own = folders.first().and_then(|data_dir| server_uuid(data_dir));
+    let named = proof.needed.keys().filter_map(|name| family(name));
+    let named = named.map(|(head, _)| head.to_string());
+    named
+        .chain(own.map(|uuid| format!("{INNODB}{uuid}")))
+        .collect()
+}
+
+/// Whether two paths lead to the same folder.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let id = |path: &Path| path.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
+    id(one).is_some_and(|one| id(other) == Some(one))
+}
+
 /// What the files need. Of each it must be known.
 fn proved(keyring: &Keyring, folders: &[PathBuf]) -> Result<Proof> {
     let proof = prove_with(keyring, folders, false, None, &|_| {})?;
@@ -116,6 +149,12 @@ fn proved(keyring: &Keyring, folders: &[PathBuf]) -> Result<Proof> {
             unknown.count,
             unknown.shown()
         )
+    } else if !proof.redo {
+        "no redo log is in these folders: name the folder that has it (innodb_log_group_home_dir) as well".into()
+    } else if !proof.undo {
+        "no undo tablespace is in these folders: name the folder that has them (innodb_undo_directory) as well".into()
+    } else if proof.old_redo {
+        "the redo log is of MySQL before 8.0.30, of which it is not known which keys its records name".into()
     } else if let Some((name, needed)) = proof
         .in_state(State::Missing)
         .find(|(_, n)| !n.only_by_logs())
@@ -148,7 +187,6 @@ mod tests {
     use super::*;
     use crate::scan::fixture::{FLAGS, MASTER, OTHER, UUID, name, redo, tablespace};
     use std::fs;
-    use std::path::Path;
 
     /// A data directory whose files name key 3, and one of whose redo files names key 2, and its keyring with keys 1 to 4.
     fn data_dir(dir: &Path) -> (crate::config::Config, Vec<PathBuf>) {
@@ -157,6 +195,11 @@ mod tests {
         fs::write(data.join("mysql.ibd"), tablespace(FLAGS, 3, &MASTER)).unwrap();
         fs::write(data.join("t.ibd"), tablespace(FLAGS, 3, &MASTER)).unwrap();
         fs::write(data.join("#innodb_redo/#ib_redo4"), redo(2, &MASTER)).unwrap();
+        fs::write(
+            data.join("undo_001"),
+            tablespace(FLAGS & !(1 << 13), 0, &MASTER),
+        )
+        .unwrap();
         fs::write(
             data.join("auto.cnf"),
             format!("[auto]\nserver-uuid={UUID}\n"),
@@ -229,5 +272,62 @@ mod tests {
         let e = retire(&final_ones, &folders, false).unwrap_err();
         assert!(e.to_string().contains("retain_removed is 0"), "{e}");
         assert_eq!(retire(&config, &folders, false).unwrap().keys, [name(1)]);
+    }
+
+    /// Another server's data directory, or a part of one, names nothing that is here.
+    #[test]
+    fn what_a_folder_can_not_know_is_not_retired() {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, folders) = data_dir(dir.path());
+        let refused = |words: &str| {
+            let e = retire(&config, &folders, false).unwrap_err();
+            assert!(e.to_string().contains(words), "{e}");
+            assert_eq!(open(&config).len(), 5);
+        };
+        for (file, words) in [
+            ("#innodb_redo/#ib_redo4", "redo log"),
+            ("undo_001", "undo tablespace"),
+        ] {
+            let bytes = fs::read(folders[0].join(file)).unwrap();
+            fs::remove_file(folders[0].join(file)).unwrap();
+            refused(words);
+            fs::write(folders[0].join(file), bytes).unwrap();
+        }
+        let mut old = redo(2, &MASTER);
+        crate::scan::fixture::set_start(&mut old, 0, 5);
+        fs::write(folders[0].join("#innodb_redo/#ib_redo4"), old).unwrap();
+        refused("before 8.0.30");
+        fs::write(folders[0].join("#innodb_redo/#ib_redo4"), redo(2, &MASTER)).unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        let target = |data_dir| Target {
+            data_dir: Some(data_dir),
+            ..Target::from(&config)
+        };
+        let e = retire(target(&elsewhere), &folders, true).unwrap_err();
+        assert!(e.to_string().contains("another data directory"), "{e}");
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&folders[0], &link).unwrap();
+        assert_eq!(
+            retire(target(&link), &folders, true).unwrap().keys,
+            [name(1)]
+        );
+    }
+
+    #[test]
+    fn keys_of_a_server_whose_files_are_not_here_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, folders) = data_dir(dir.path());
+        let other = |number| name(number).replace(UUID, "11111111-9d5c-11f0-9a3c-0242ac110002");
+        for number in 1..=3 {
+            let keyring = open(&config);
+            keyring
+                .store_key(other(number).as_bytes(), b"", b"AES", &OTHER)
+                .unwrap();
+        }
+        let done = retire(&config, &folders, false).unwrap();
+        assert_eq!(done.keys, [name(1)]);
+        assert_eq!(done.of_others, [other(1), other(2), other(3)]);
+        assert_eq!(open(&config).len(), 7);
     }
 }

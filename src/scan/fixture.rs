@@ -56,10 +56,15 @@ fn with_tail(data: &mut [u8]) {
 }
 
 pub(crate) fn info(number: u32, master: &[u8]) -> Vec<u8> {
-    let mut wrapped = FILE_KEY;
+    info_of(FILE_KEY, number, master)
+}
+
+/// That of a file whose key and iv are these.
+pub(crate) fn info_of(file_key: [u8; 64], number: u32, master: &[u8]) -> Vec<u8> {
+    let mut wrapped = file_key;
     ecb(master, &mut wrapped);
     let number = number.to_be_bytes();
-    let crc = crc32c::crc32c(&FILE_KEY).to_be_bytes();
+    let crc = crc32c::crc32c(&file_key).to_be_bytes();
     [b"lCC", &number[..], UUID.as_bytes(), &wrapped, &crc].concat()
 }
 
@@ -224,22 +229,20 @@ pub(crate) fn persisted(key: &[u8]) -> Vec<u8> {
 /// A redo file without encryption whose records hold the encryption information of a tablespace, over the border of two
 /// blocks; the checkpoint is before its second block.
 pub(crate) fn redo_with_record(number: u32, master: &[u8]) -> Vec<u8> {
-    let mut file = redo(1, master)[..2_048].to_vec();
+    redo_with_records(&[info(number, master)])
+}
+
+/// The same with several ones behind each other.
+pub(crate) fn redo_with_records(infos: &[Vec<u8>]) -> Vec<u8> {
+    let mut file = redo(1, &MASTER)[..2_048].to_vec();
     file[1_072..1_072 + 111].fill(0);
-    file[520..528].copy_from_slice(&(512u64 * 1_001).to_be_bytes());
-    let crc = crc32c::crc32c(&file[512..1_020]).to_be_bytes();
-    file[1_020..1_024].copy_from_slice(&crc);
+    set_checkpoint(&mut file, 512 * 1_001);
     let mut records = vec![1u8; 496 * 2 - 40];
-    records.extend_from_slice(&[
-        0x9e,
-        2,
-        0,
-        10_390u16.to_be_bytes()[0],
-        10_390u16.to_be_bytes()[1],
-        0,
-        111,
-    ]);
-    records.extend_from_slice(&info(number, master));
+    for info in infos {
+        let at = 10_390u16.to_be_bytes();
+        records.extend_from_slice(&[0x9e, 2, 0, at[0], at[1], 0, 111]);
+        records.extend_from_slice(info);
+    }
     records.extend_from_slice(&[2; 300]);
     for (i, data) in records.chunks(496).enumerate() {
         let mut block = vec![0; 512];
@@ -256,4 +259,19 @@ pub(crate) fn redo_with_record(number: u32, master: &[u8]) -> Vec<u8> {
         file.extend_from_slice(&block);
     }
     file
+}
+
+/// The checkpoint in the header of a redo file.
+pub(crate) fn set_checkpoint(file: &mut [u8], at: u64) {
+    file[520..528].copy_from_slice(&at.to_be_bytes());
+    let crc = crc32c::crc32c(&file[512..1_020]).to_be_bytes();
+    file[1_020..1_024].copy_from_slice(&crc);
+}
+
+/// Where in the log a redo file begins, and its format.
+pub(crate) fn set_start(file: &mut [u8], at: u64, format: u32) {
+    file[..4].copy_from_slice(&format.to_be_bytes());
+    file[8..16].copy_from_slice(&at.to_be_bytes());
+    let crc = crc32c::crc32c(&file[..508]).to_be_bytes();
+    file[508..512].copy_from_slice(&crc);
 }

@@ -106,6 +106,8 @@ pub enum Unread {
     Link,
     /// A folder too deep inside the others.
     Deep,
+    /// A folder that was named, and has nothing to look at.
+    Empty,
 }
 
 impl Unread {
@@ -124,6 +126,7 @@ impl Unread {
             Unread::Packed(_) => "packed",
             Unread::Link => "link",
             Unread::Deep => "deep",
+            Unread::Empty => "empty",
         }
     }
 }
@@ -139,6 +142,7 @@ impl fmt::Display for Unread {
                 f.write_str("it is a symbolic link, which is not followed: name what it leads to as a folder of its own")
             }
             Unread::Deep => f.write_str("it lies in more folders than a data directory has"),
+            Unread::Empty => f.write_str("no file of MySQL's is in it"),
         }
     }
 }

@@ -21,10 +21,10 @@ const MOST: usize = 4 << 20;
 
 /// What is under the key.
 pub struct Persisted {
-    file_key: Vec<u8>,
-    file_key_iv: Vec<u8>,
+    file_key: [u8; crypt::KEY],
+    file_key_iv: [u8; crypt::BLOCK],
     blob: Vec<u8>,
-    blob_iv: Vec<u8>,
+    blob_iv: [u8; crypt::BLOCK],
 }
 
 /// What the file needs.
@@ -61,11 +61,14 @@ pub fn look(source: &(impl Source + ?Sized)) -> Result<Seen, Unread> {
 
 fn read(members: &Value) -> Option<Persisted> {
     let hex = |name: &str| from_hex(members.get(name)?.as_str()?, MOST);
+    let iv = |name: &str| hex(name)?.try_into().ok();
+    let blob = hex("mysql_sensitive_variables_blob")?;
+    let whole_blocks = !blob.is_empty() && blob.len().is_multiple_of(crypt::BLOCK);
     Some(Persisted {
-        file_key: hex("file_key")?,
-        file_key_iv: hex("file_key_iv")?,
-        blob: hex("mysql_sensitive_variables_blob")?,
-        blob_iv: hex("mysql_sensitive_variables_iv")?,
+        file_key: hex("file_key")?.try_into().ok()?,
+        file_key_iv: iv("file_key_iv")?,
+        blob: whole_blocks.then_some(blob)?,
+        blob_iv: iv("mysql_sensitive_variables_iv")?,
     })
 }
 

@@ -16,6 +16,14 @@ use memchr::memmem;
 const BEFORE: usize = 5;
 const LENGTHS: std::ops::RangeInclusive<u16> = 111..=info::LENGTH as u16;
 
+/// The end of what was read of a log: a record may go on in the next file.
+#[derive(Default)]
+pub struct Tail {
+    /// The place in the log where it ends.
+    at: u64,
+    bytes: Vec<u8>,
+}
+
 /// How far the records were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
@@ -27,8 +35,8 @@ pub enum Read {
     Stopped,
 }
 
-/// Gives every encryption information in the records of a file from a place in the log on. A block that does not check is
-/// the end of the log, as it is for the server.
+/// Gives every encryption information in the records of a file from a place in the log on; `tail` is of the file before. A
+/// block that does not check is the end of the log, as it is for the server.
 ///
 /// # Errors
 /// The system's.
@@ -37,6 +45,7 @@ pub fn named(
     header: &Header,
     from: u64,
     key: Option<&FileKey>,
+    tail: &mut Tail,
     go_on: &mut dyn FnMut() -> bool,
     each: &mut dyn FnMut(Info),
 ) -> Result<Read, Unread> {
@@ -46,38 +55,40 @@ pub fn named(
     };
     let mut offset = redo::place(start, from);
     let mut piece = vec![0; PIECE];
-    let mut payload = Vec::with_capacity(PIECE);
+    if tail.at != redo::place_of(start, offset) {
+        tail.bytes.clear();
+    }
     loop {
         if !go_on() {
             return Ok(Read::Stopped);
         }
         let filled = source.read_at(offset, &mut piece)?;
-        let (mut is_end, mut sealed) = (filled < PIECE, false);
-        for (i, block) in piece[..filled].chunks_exact_mut(BLOCK).enumerate() {
-            let at = offset + (i * BLOCK) as u64;
-            if !redo::is_of_now(block, start, at) {
-                is_end = true;
+        let (mut read, mut end) = (0, None);
+        for block in piece[..filled].chunks_exact_mut(BLOCK) {
+            if !redo::is_of_now(block, start, offset + read) {
+                end = Some(Read::All);
                 break;
             }
-            sealed = redo::is_encrypted(block) && key.is_none();
-            let data = match sealed {
-                true => None,
-                false => opened(block, key),
-            };
-            let Some(data) = data else {
-                is_end = true;
+            if redo::is_encrypted(block) && key.is_none() {
+                end = Some(Read::Sealed);
+                break;
+            }
+            let Some(data) = opened(block, key) else {
+                end = Some(Read::All);
                 break;
             };
-            payload.extend_from_slice(data);
+            tail.bytes.extend_from_slice(data);
+            read += BLOCK as u64;
         }
-        find(&payload, each);
-        if is_end {
-            return Ok(if sealed { Read::Sealed } else { Read::All });
+        find(&tail.bytes, each);
+        // The beginning of one that goes on behind.
+        let keep = tail.bytes.len().saturating_sub(BEFORE + info::LENGTH);
+        tail.bytes.drain(..keep);
+        offset += read;
+        tail.at = redo::place_of(start, offset);
+        if filled < PIECE || end.is_some() {
+            return Ok(end.unwrap_or(Read::All));
         }
-        // The beginning of one that goes on in the next piece.
-        let keep = payload.len().saturating_sub(BEFORE + info::LENGTH);
-        payload.drain(..keep);
-        offset += filled as u64;
     }
 }
 

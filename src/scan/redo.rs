@@ -29,8 +29,8 @@ const ENCRYPTED: u16 = 0x8000;
 pub struct Header {
     /// How it is encrypted.
     pub info: Option<Info>,
-    /// The place in the log that the file begins with.
-    pub(super) start: Option<u64>,
+    /// The place in the log that the file begins with; `None`: its format is older, and its records are not read.
+    pub start: Option<u64>,
     /// The place of the last checkpoint that this file knows: what was written before is in the tablespaces.
     pub checkpoint: Option<u64>,
 }
@@ -119,6 +119,11 @@ pub(super) fn place(start: u64, of: u64) -> u64 {
         .saturating_add(HEADER as u64)
 }
 
+/// The place in the log of what is at an offset of a file that begins with `start`.
+pub(super) fn place_of(start: u64, offset: u64) -> u64 {
+    start.wrapping_add(offset.wrapping_sub(HEADER as u64))
+}
+
 /// Goes through all blocks. Those that are left from an earlier use of the file are not looked at.
 ///
 /// # Errors
@@ -155,7 +160,7 @@ pub fn count(
 
 /// A block's number is that of its place in the log.
 pub(super) fn is_of_now(block: &[u8], start: u64, at: u64) -> bool {
-    let place = start.wrapping_add(at - HEADER as u64);
+    let place = place_of(start, at);
     // Cut to 30 bits by the format.
     let number = ((place / BLOCK as u64) & 0x3FFF_FFFF) as u32 + 1;
     be32(block, 0) == Some(number)

@@ -1,7 +1,7 @@
 //! Every kind of file with the right key, another one, and cut or changed at each byte.
 
 use super::fixture::{self, FLAGS, MASTER, OTHER, UUID, name};
-use super::info::FileKey;
+use super::info::{FileKey, Info};
 use super::need::{Fit, Need, Seen, Unread};
 use super::page::{self, Counted, Page};
 use super::source::Source;
@@ -322,9 +322,17 @@ fn records_of_the_redo_log_name_keys() {
     );
     let names = |file: &Vec<u8>, from: u64| {
         let mut names = Vec::new();
-        let read = records::named(file, &header, from, None, &mut || true, &mut |info| {
-            names.extend(info.name())
-        });
+        let mut tail = records::Tail::default();
+        let mut each = |info: Info| names.extend(info.name());
+        let read = records::named(
+            file,
+            &header,
+            from,
+            None,
+            &mut tail,
+            &mut || true,
+            &mut each,
+        );
         assert_eq!(read.unwrap(), records::Read::All);
         names
     };

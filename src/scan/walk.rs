@@ -10,7 +10,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::os::beneath::Folder;
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{DirEntry, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -89,13 +89,23 @@ impl Walk<'_> {
     }
 
     /// Names only come from the paths; every file is opened below the folder that was opened first.
-    fn below(&mut self, inside: &Path, entries: std::fs::ReadDir, depth: usize) -> Result<()> {
+    fn below(
+        &mut self,
+        inside: &Path,
+        entries: impl Iterator<Item = io::Result<DirEntry>>,
+        depth: usize,
+    ) -> Result<()> {
         for entry in entries {
             if self.out_of_time() {
                 break;
             }
-            let Ok(entry) = entry else {
-                continue;
+            let entry = match entry {
+                Ok(entry) => entry,
+                // What else is in it may be anything.
+                Err(e) => {
+                    self.tell(inside, Kind::Tablespace, Err(e.into()), None)?;
+                    continue;
+                }
             };
             self.walked.entries += 1;
             let (name, path) = (entry.file_name(), inside.join(entry.file_name()));
@@ -105,10 +115,23 @@ impl Walk<'_> {
                 Ok(kind) if kind.is_symlink() => {
                     self.tell(&path, Kind::Tablespace, Err(Unread::Link), None)?
                 }
-                _ => {}
+                Ok(_) => self.special_at(&path, named(&name))?,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => self.tell(&path, Kind::Tablespace, Err(e.into()), None)?,
             }
         }
         Ok(())
+    }
+
+    /// A FIFO, a socket, a device: nothing of MySQL's, unless its name says so.
+    fn special_at(&mut self, path: &Path, named: Named) -> Result<()> {
+        match named {
+            Named::As(kind) if kind != Kind::Log => {
+                let e = io::Error::other("it is not a regular file");
+                self.tell(path, kind, Err(e.into()), None)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn folder_at(&mut self, name: &OsStr, path: &Path, depth: usize) -> Result<()> {
@@ -122,6 +145,7 @@ impl Walk<'_> {
         match std::fs::read_dir(self.dir.join(path)) {
             Ok(entries) => self.below(path, entries, depth - 1),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) if is_of_the_file_system(path, &e) => Ok(()),
             Err(e) => self.tell(path, Kind::Tablespace, Err(e.into()), None),
         }
     }
@@ -207,6 +231,11 @@ impl Walk<'_> {
     }
 }
 
+/// Where a volume is a data directory; MySQL can't read it either.
+fn is_of_the_file_system(path: &Path, e: &io::Error) -> bool {
+    e.kind() == io::ErrorKind::PermissionDenied && path == Path::new("lost+found")
+}
+
 fn look(kind: Kind, file: &File) -> std::result::Result<Seen, Unread> {
     match kind {
         Kind::Tablespace => tablespace::look(file),
@@ -233,7 +262,16 @@ enum Named {
 }
 
 fn named(name: &OsStr) -> Named {
+    /// What a clone has brought, and the next start puts into the place of this server's own.
+    const CLONED: &str = ".#clone";
     let name = &*name.to_string_lossy();
+    let bare = name
+        .strip_suffix(CLONED)
+        .or_else(|| name.strip_prefix(CLONED));
+    packed(name).map_or_else(|| of_server(bare.unwrap_or(name)), Named::Packed)
+}
+
+fn of_server(name: &str) -> Named {
     let digits_behind = |prefix: &str| {
         let rest = name.strip_prefix(prefix);
         rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
@@ -242,33 +280,37 @@ fn named(name: &OsStr) -> Named {
     if digits_behind("#ib_redo") || digits_behind("ib_logfile") || name == "xtrabackup_logfile" {
         return Named::As(Kind::Redo);
     }
-    if ends(&[".ibd", ".ibu"]) || digits_behind("undo_") || digits_behind("ibdata") {
+    if ends(&[".ibd", ".ibu"]) || digits_behind("undo_") || name == "ibdata1" {
         return Named::As(Kind::Tablespace);
     }
     if name == persisted::FILE {
         return Named::As(Kind::Persisted);
     }
-    if name.starts_with("#ib_redo") || ends(&[".ibt", ".dblwr"]) || digits_behind("ibtmp") {
+    // The other files of the system tablespace, which is never encrypted, have no header.
+    if name.starts_with("#ib_redo")
+        || ends(&[".ibt", ".dblwr"])
+        || digits_behind("ibtmp")
+        || digits_behind("ibdata")
+    {
         return Named::Nothing;
     }
-    if ends(&[
-        ".ibd.zst", ".ibd.lz4", ".ibd.qp", ".ibd.gz", ".ibu.zst", ".ibu.lz4",
-    ]) {
-        return Named::Packed(
-            "it is compressed: unpack the backup first (xtrabackup --decompress)",
-        );
-    }
-    if ends(&[".xbcrypt"]) {
-        return Named::Packed(
-            "it is encrypted by the backup: open it first (xtrabackup --decrypt)",
-        );
-    }
-    if ends(&[".ibd.delta", ".ibu.delta"]) {
-        return Named::Packed(
-            "it is a part of an incremental backup: prepare it first (xtrabackup --prepare)",
-        );
-    }
     Named::As(Kind::Log)
+}
+
+/// How a part of a backup is made a file of the server.
+fn packed(name: &str) -> Option<&'static str> {
+    const COMPRESSED: &str = "it is compressed: unpack the backup first (xtrabackup --decompress)";
+    const PART: &str =
+        "it is a part of an incremental backup: prepare it first (xtrabackup --prepare)";
+    let (inner, end) = name.rsplit_once('.')?;
+    let needs_a_key = || !matches!(of_server(inner), Named::As(Kind::Log));
+    match end {
+        "xbcrypt" => Some("it is encrypted by the backup: open it first (xtrabackup --decrypt)"),
+        "xbstream" | "mbi" => Some("it is a whole backup in one file: extract it first"),
+        "zst" | "lz4" | "qp" | "gz" => needs_a_key().then_some(COMPRESSED),
+        "delta" => needs_a_key().then_some(PART),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -283,6 +325,9 @@ mod tests {
             ("undo_001", Named::As(Kind::Tablespace)),
             ("undo_1_trunc.log", Named::As(Kind::Log)),
             ("ibdata1", Named::As(Kind::Tablespace)),
+            ("ibdata2", Named::Nothing),
+            ("t.ibd.#clone", Named::As(Kind::Tablespace)),
+            (".#clone#ib_redo0", Named::As(Kind::Redo)),
             ("#ib_redo12", Named::As(Kind::Redo)),
             ("#ib_redo12_tmp", Named::Nothing),
             ("#ib_16384_0.dblwr", Named::Nothing),
@@ -293,5 +338,44 @@ mod tests {
             assert_eq!(named(OsStr::new(name)), is, "{name}");
         }
         assert!(matches!(named(OsStr::new("t.ibd.zst")), Named::Packed(_)));
+    }
+
+    /// What a folder does not give away may be anything.
+    #[test]
+    fn a_folder_that_ends_with_an_error_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut told = Vec::new();
+        let mut each = |looked: Looked<'_>| {
+            told.push((looked.path.to_path_buf(), looked.seen.is_err()));
+            Ok(())
+        };
+        let mut walk = Walk {
+            dir: dir.path(),
+            folder: Folder::open(dir.path()).unwrap(),
+            until: None,
+            each: &mut each,
+            again: Vec::new(),
+            walked: Walked::default(),
+        };
+        let entries = std::iter::once(Err(io::Error::other("the disk")));
+        walk.below(Path::new("shop"), entries, DEPTH).unwrap();
+        assert_eq!(told, [(PathBuf::from("shop"), true)]);
+    }
+
+    #[test]
+    fn only_what_a_file_system_keeps_for_itself_may_be_closed() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let broken = io::Error::other("the disk");
+        for (path, error, of_file_system) in [
+            ("lost+found", &denied, true),
+            ("lost+found", &broken, false),
+            ("shop/lost+found", &denied, false),
+            ("shop", &denied, false),
+        ] {
+            assert_eq!(
+                is_of_the_file_system(Path::new(path), error),
+                of_file_system
+            );
+        }
     }
 }

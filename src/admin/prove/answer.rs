@@ -222,6 +222,12 @@ pub struct Proof {
     pub pages: Pages,
     /// The time was over before the end.
     pub cut_short: bool,
+    /// There are files of the redo log.
+    pub redo: bool,
+    /// One of them is of a format whose records are not read.
+    pub old_redo: bool,
+    /// There are undo tablespaces.
+    pub undo: bool,
 }
 
 impl Proof {
@@ -295,14 +301,15 @@ fn newest(names: &[Vec<u8>]) -> BTreeMap<&str, u64> {
     newest
 }
 
-/// The name of a server's key without its number, and that.
-fn family(name: &str) -> Option<(&str, u64)> {
+/// The name of a server's key without its number, and that, as a server writes it.
+pub(in crate::admin) fn family(name: &str) -> Option<(&str, u64)> {
     let (prefix, between) = match name.starts_with("INNODBKey-") {
         true => ("INNODBKey-", '-'),
         false => (crate::scan::log::NAMES, '_'),
     };
     let (head, number) = name.rsplit_once(between)?;
     let uuid = head.strip_prefix(prefix)?;
-    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-    (uuid.len() == 36 && digits).then_some((head, number.parse().ok()?))
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');
+    let number: u32 = number.parse().ok()?;
+    (uuid.len() == 36 && digits).then_some((head, number.into()))
 }

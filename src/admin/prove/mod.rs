@@ -4,11 +4,14 @@
 //! server, and never says of a key that it is missing or wrong because something could not be read.
 
 mod answer;
+#[cfg(test)]
+mod hostile_tests;
 mod pages;
 mod redo_log;
 #[cfg(test)]
 mod tests;
 
+pub(super) use answer::family;
 pub use answer::{Files, Needed, Outcome, Pages, Proof, State, Unreadable, Unused};
 
 use crate::config::Config;
@@ -20,7 +23,8 @@ use crate::scan::log;
 use crate::scan::need::{Fit, Kind, Need, Seen, Unread};
 use crate::scan::walk::{self, Looked};
 use crate::secret::SecretPool;
-use std::collections::HashMap;
+use redo_log::Logs;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -137,6 +141,10 @@ pub fn prove_with(
     Ok(proof)
 }
 
+/// As many keys are named, at most: a server has one for each rotation.
+const MOST_KEYS: usize = 100_000;
+const TOO_MANY: Unread = Unread::Unknown("more keys are named than a server has");
+
 /// Looks at all files.
 ///
 /// # Errors
@@ -148,7 +156,6 @@ pub fn prove(question: &Question<'_>) -> Result<Proof> {
         found: HashMap::new(),
         proof: Proof::default(),
         looked: 0,
-        has_redo: false,
         prefix: String::from("."),
     };
     for folder in question.folders {
@@ -167,26 +174,28 @@ struct Judge<'a> {
     found: HashMap<String, Option<Arc<KeyRecord>>>,
     proof: Proof,
     looked: u64,
-    has_redo: bool,
     prefix: String,
 }
 
 impl Judge<'_> {
     fn folder(&mut self, folder: &Path) -> Result<()> {
         let own_uuid = server_uuid(folder);
-        let (mut uuids, mut redo) = (Vec::new(), Vec::new());
+        let (mut uuids, mut redo) = (BTreeSet::new(), Logs::default());
         let walked = walk::scan(folder, self.question.until, &mut |looked| {
-            self.has_redo |= looked.kind == Kind::Redo;
-            if looked.kind == Kind::Redo && redo.len() < redo_log::MOST {
-                redo.push(looked.path.to_path_buf());
+            if looked.kind == Kind::Redo && !redo.add(&looked) {
+                let shown = self.shown(&looked);
+                self.unreadable(&shown, &Unread::Unknown("there are too many redo files"));
             }
+            self.proof.redo |= looked.kind == Kind::Redo;
+            self.proof.undo |= is_undo(looked.path);
             self.file(&looked, &mut uuids)
         })?;
         self.records(folder, &redo)?;
+        if walked.files == 0 && !walked.cut_short {
+            self.unreadable(&folder.display().to_string(), &Unread::Empty);
+        }
         self.proof.files += walked.files;
         self.proof.cut_short |= walked.cut_short;
-        uuids.sort_unstable();
-        uuids.dedup();
         // A server opens a log of another one by its key alone.
         for uuid in uuids
             .into_iter()
@@ -207,8 +216,8 @@ impl Judge<'_> {
         Ok(())
     }
 
-    fn file(&mut self, looked: &Looked<'_>, uuids: &mut Vec<String>) -> Result<()> {
-        let shown = format!("{}/{}", self.prefix, looked.path.to_string_lossy());
+    fn file(&mut self, looked: &Looked<'_>, uuids: &mut BTreeSet<String>) -> Result<()> {
+        let shown = self.shown(looked);
         match &looked.seen {
             Ok(Seen::Plain) => self.proof.plain += 1,
             Ok(Seen::New) => self.proof.new.add(&shown),
@@ -228,11 +237,12 @@ impl Judge<'_> {
                 }
             }
             Ok(Seen::Needs(need)) => {
-                if let Some((uuid, _)) = log::uuid_and_number(&need.name) {
-                    uuids.push(uuid.to_string());
-                }
                 self.proof.encrypted += 1;
                 self.need(looked, &shown, need)?;
+                let is_told = self.proof.needed.contains_key(&need.name);
+                if let Some((uuid, _)) = log::uuid_and_number(&need.name).filter(|_| is_told) {
+                    uuids.insert(uuid.to_string());
+                }
             }
             Err(unread) => self.unreadable(&shown, unread),
         }
@@ -247,22 +257,23 @@ impl Judge<'_> {
             Some(key) => Some(need.sealed.fit(key.material(), &self.pool)?),
             None => None,
         };
-        let needed = self.proof.needed.entry(need.name.clone()).or_default();
+        let asked = self.question.keys.is_some();
+        // What names the key was not read whole, so that it may be any name.
+        if fit != Some(Fit::Opens) && !need.sound {
+            let why = "the checksum of its first page is wrong";
+            self.unreadable(shown, &Unread::Damaged(why));
+            return Ok(());
+        }
+        let Some(needed) = self.needed(shown, &need.name) else {
+            return Ok(());
+        };
         needed.files.add(shown);
         *needed.kinds.entry(looked.kind).or_default() += 1;
-        needed.is_there = self.question.keys.as_ref().map(|_| key.is_some());
+        needed.is_there = asked.then_some(key.is_some());
         match fit {
-            Some(Fit::Opens) => {}
-            // What names the key was not read whole.
-            _ if !need.sound => {
-                self.unreadable(
-                    shown,
-                    &Unread::Damaged("the checksum of its first page is wrong"),
-                );
-            }
             Some(Fit::Wrong) => needed.wrong.add(shown),
             Some(Fit::Unproven) => needed.unproven += 1,
-            None => {}
+            Some(Fit::Opens) | None => {}
         }
         if let (Some(key), Some(Fit::Opens), true) = (key, fit, self.question.pages)
             && let Some(info) = pages::info(looked)
@@ -281,8 +292,24 @@ impl Judge<'_> {
             return Ok(known.clone());
         }
         let key = (keys.look_up)(name.as_bytes())?;
-        self.found.insert(name.to_string(), key.clone());
+        if self.found.len() < MOST_KEYS {
+            self.found.insert(name.to_string(), key.clone());
+        }
         Ok(key)
+    }
+
+    /// What is known of a key; `None`: too many are named, which is told.
+    fn needed(&mut self, shown: &str, name: &str) -> Option<&mut Needed> {
+        let is_full = self.proof.needed.len() >= MOST_KEYS;
+        if is_full && !self.proof.needed.contains_key(name) {
+            self.unreadable(shown, &TOO_MANY);
+            return None;
+        }
+        Some(self.proof.needed.entry(name.to_string()).or_default())
+    }
+
+    fn shown(&self, looked: &Looked<'_>) -> String {
+        format!("{}/{}", self.prefix, looked.path.to_string_lossy())
     }
 
     fn unreadable(&mut self, shown: &str, unread: &Unread) {
@@ -302,7 +329,7 @@ impl Judge<'_> {
     }
 
     fn finish(mut self) -> Result<Proof> {
-        if !self.has_redo {
+        if !self.proof.redo {
             let new = std::mem::take(&mut self.proof.new);
             let why = "it was just made when it was copied: what names its key is in the redo log, which is not here";
             self.proof.unreadable.files.count += new.count.saturating_sub(new.first.len() as u64);
@@ -319,8 +346,14 @@ impl Judge<'_> {
     }
 }
 
+/// An undo tablespace; every server has two at least.
+fn is_undo(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with("undo_") || name.ends_with(".ibu")
+}
+
 /// The uuid of the server whose data directory this is; backups may have none.
-fn server_uuid(folder: &Path) -> Option<String> {
+pub(super) fn server_uuid(folder: &Path) -> Option<String> {
     let folder = crate::os::beneath::Folder::open(folder).ok()?;
     let (file, _) = folder.file(Path::new("auto.cnf")).ok()?;
     let mut text = String::new();

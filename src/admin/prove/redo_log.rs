@@ -4,37 +4,88 @@ use super::Judge;
 use crate::error::Result;
 use crate::os::beneath::Folder;
 use crate::scan::info::{FileKey, Info};
-use crate::scan::need::Kind;
-use crate::scan::records::{self, Read};
+use crate::scan::need::{Kind, Unread};
+use crate::scan::records::{self, Read, Tail};
 use crate::scan::redo::{self, Header};
+use crate::scan::walk::Looked;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// As many files of one folder are looked at; a server has at most 32 and some that are spare.
-pub(super) const MOST: usize = 1_000;
+/// As many files are looked at; a server has at most 32 and some that are spare.
+const MOST: usize = 100_000;
+/// As many keys are named by one file.
+const MOST_NAMES: usize = 1_000;
+
+/// The redo logs below a folder: backups may lie beside each other, each with a checkpoint of its own.
+#[derive(Default)]
+pub(super) struct Logs {
+    /// The files of one folder; those of a clone that waits for the next start are a log of their own.
+    logs: BTreeMap<(PathBuf, bool), Vec<PathBuf>>,
+    count: usize,
+}
+
+impl Logs {
+    /// One file more; false: there are too many.
+    pub(super) fn add(&mut self, looked: &Looked<'_>) -> bool {
+        let folder = looked.path.parent().unwrap_or(Path::new("")).to_path_buf();
+        let name = looked.path.file_name().unwrap_or_default();
+        let is_cloned = name.to_string_lossy().contains("#clone");
+        self.count += 1;
+        let fits = self.count <= MOST;
+        if fits {
+            let files = self.logs.entry((folder, is_cloned)).or_default();
+            files.push(looked.path.to_path_buf());
+        }
+        fits
+    }
+}
+
+/// What the records of one file name, and whether each record of a name opens, as far as its key is there.
+#[derive(Default)]
+struct Named {
+    keys: BTreeMap<String, bool>,
+    too_many: bool,
+}
 
 impl Judge<'_> {
-    /// Looks for them in the files of one folder. What is wrong with a header has been said before.
-    pub(super) fn records(&mut self, folder: &Path, files: &[PathBuf]) -> Result<()> {
+    /// Looks for them in the files below one folder. What is wrong with a header has been said before.
+    pub(super) fn records(&mut self, folder: &Path, logs: &Logs) -> Result<()> {
         let Ok(beneath) = Folder::open(folder) else {
             return Ok(());
         };
+        logs.logs
+            .values()
+            .try_for_each(|files| self.records_of(&beneath, files))
+    }
+
+    /// Those of one log, whose files follow each other.
+    fn records_of(&mut self, beneath: &Folder, files: &[PathBuf]) -> Result<()> {
         let open = |path: &Path| {
             let (file, _) = beneath.file(path).ok()?;
             let header = redo::header(&file).ok()?;
             Some((file, header))
         };
-        let checkpoints = files.iter().filter_map(|path| open(path)?.1.checkpoint);
+        let headers = files.iter().filter_map(|path| Some((path, open(path)?.1)));
+        let mut headers: Vec<_> = headers
+            .map(|(path, header)| (header.start, path, header.checkpoint))
+            .collect();
+        headers.sort_unstable();
+        let checkpoints = headers.iter().filter_map(|(_, _, checkpoint)| *checkpoint);
         let checkpoint = checkpoints.max().unwrap_or_default();
-        for path in files {
+        let mut tail = Tail::default();
+        for (_, path, _) in headers {
             let Some((file, header)) = open(path) else {
                 continue;
             };
+            self.proof.old_redo |= header.start.is_none();
             let shown = format!("{}/{}", self.prefix, path.to_string_lossy());
-            let named = self.named(&shown, &file, &header, checkpoint)?;
+            let named = self.named(&shown, &file, &header, checkpoint, &mut tail)?;
+            if named.too_many {
+                self.unreadable(&shown, &super::TOO_MANY);
+            }
             let of_header = header.info.as_ref().and_then(Info::name);
-            for (name, opens) in named {
+            for (name, opens) in named.keys {
                 if of_header.as_ref() != Some(&name) {
                     self.named_by_record(&shown, &name, opens)?;
                 }
@@ -43,21 +94,22 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// The names in the records of one file, and whether each record of a name opens, as far as its key is there.
     fn named(
         &mut self,
         shown: &str,
         file: &File,
         header: &Header,
         checkpoint: u64,
-    ) -> Result<BTreeMap<String, bool>> {
+        tail: &mut Tail,
+    ) -> Result<Named> {
         let key = self.key_of(header)?;
         let until = self.question.until;
-        let mut infos: Vec<Info> = Vec::new();
+        let mut named = Named::default();
+        let mut result = Ok(());
         let mut go_on = || until.is_none_or(|until| !until.passed());
         let mut each = |info: Info| {
-            if infos.len() < MOST && !infos.contains(&info) {
-                infos.push(info);
+            if let Err(e) = self.note(&info, &mut named) {
+                result = Err(e);
             }
         };
         let read = records::named(
@@ -65,27 +117,39 @@ impl Judge<'_> {
             header,
             checkpoint,
             key.as_ref(),
+            tail,
             &mut go_on,
             &mut each,
         );
+        result?;
         match read {
             Ok(Read::Stopped) => self.proof.cut_short = true,
+            Ok(Read::Sealed) if header.info.is_none() => {
+                let why = "its blocks are encrypted, and its header has no key for them";
+                self.unreadable(shown, &Unread::Damaged(why));
+            }
             // The key of the header was said to be missing or wrong before.
             Ok(Read::All | Read::Sealed) => {}
             Err(unread) => self.unreadable(shown, &unread),
         }
-        let mut named: BTreeMap<String, bool> = BTreeMap::new();
-        for info in infos {
-            let Some(name) = info.name() else {
-                continue;
-            };
-            let opens = match self.look_up(&name)? {
-                Some(key) => info.open(key.material(), &self.pool)?.is_some(),
-                None => true,
-            };
-            *named.entry(name).or_insert(true) &= opens;
-        }
         Ok(named)
+    }
+
+    /// A rotation writes a record for every tablespace, so each is judged at once and only the names are kept.
+    fn note(&mut self, info: &Info, named: &mut Named) -> Result<()> {
+        let Some(name) = info.name() else {
+            return Ok(());
+        };
+        if named.keys.len() >= MOST_NAMES && !named.keys.contains_key(&name) {
+            named.too_many = true;
+            return Ok(());
+        }
+        let opens = match self.look_up(&name)? {
+            Some(key) => info.open(key.material(), &self.pool)?.is_some(),
+            None => true,
+        };
+        *named.keys.entry(name).or_insert(true) &= opens;
+        Ok(())
     }
 
     /// What the blocks of a file are encrypted with.
@@ -104,10 +168,13 @@ impl Judge<'_> {
 
     fn named_by_record(&mut self, shown: &str, name: &str, opens: bool) -> Result<()> {
         let is_there = self.look_up(name)?.is_some();
-        let needed = self.proof.needed.entry(name.to_string()).or_default();
+        let asked = self.question.keys.is_some();
+        let Some(needed) = self.needed(shown, name) else {
+            return Ok(());
+        };
         needed.files.add(shown);
         *needed.kinds.entry(Kind::Redo).or_default() += 1;
-        needed.is_there = self.question.keys.as_ref().map(|_| is_there);
+        needed.is_there = asked.then_some(is_there);
         if !opens {
             needed.wrong.add(shown);
         }

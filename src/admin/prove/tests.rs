@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-fn key(name: &str, material: &[u8]) -> (String, Arc<KeyRecord>) {
+pub(super) fn key(name: &str, material: &[u8]) -> (String, Arc<KeyRecord>) {
     let material = SecretPool::new().copy(material).unwrap();
     let id = KeyId::new(name.as_bytes(), b"").unwrap();
     (
@@ -16,12 +16,12 @@ fn key(name: &str, material: &[u8]) -> (String, Arc<KeyRecord>) {
     )
 }
 
-fn log_key(number: &str) -> String {
+pub(super) fn log_key(number: &str) -> String {
     format!("MySQLReplicationKey_{UUID}{number}")
 }
 
 /// All keys that [`files`] need.
-fn all(master: &[u8]) -> Vec<(String, Arc<KeyRecord>)> {
+pub(super) fn all(master: &[u8]) -> Vec<(String, Arc<KeyRecord>)> {
     vec![
         key(&name(3), master),
         key("persisted_variables_key", master),
@@ -31,7 +31,7 @@ fn all(master: &[u8]) -> Vec<(String, Arc<KeyRecord>)> {
 }
 
 /// One file of each kind, and some that need nothing.
-fn files(dir: &Path) {
+pub(super) fn files(dir: &Path) {
     fs::create_dir_all(dir.join("shop")).unwrap();
     fs::create_dir_all(dir.join("#innodb_redo")).unwrap();
     let plain = fixture::tablespace(FLAGS & !(1 << 13), 0, &MASTER);
@@ -53,7 +53,7 @@ fn files(dir: &Path) {
     }
 }
 
-fn proof(dir: &Path, keys: &[(String, Arc<KeyRecord>)], pages: bool) -> Proof {
+pub(super) fn proof(dir: &Path, keys: &[(String, Arc<KeyRecord>)], pages: bool) -> Proof {
     let look_up = |wanted: &[u8]| {
         let found = keys.iter().find(|(name, _)| name.as_bytes() == wanted);
         Ok(found.map(|(_, key)| key.clone()))
@@ -76,7 +76,7 @@ fn proof(dir: &Path, keys: &[(String, Arc<KeyRecord>)], pages: bool) -> Proof {
     .unwrap()
 }
 
-fn names(proof: &Proof, state: State) -> Vec<&str> {
+pub(super) fn names(proof: &Proof, state: State) -> Vec<&str> {
     proof
         .in_state(state)
         .map(|(name, _)| name.as_str())
@@ -230,7 +230,9 @@ fn what_has_no_place_there_is_not_opened_and_not_passed_over() {
         .collect();
     assert_eq!(
         words,
-        ["deep", "packed", "short", "short", "link", "link", "link"],
+        [
+            "deep", "packed", "short", "short", "io", "link", "link", "link"
+        ],
         "{:?}",
         proof.unreadable
     );

@@ -139,6 +139,11 @@ fn say(proof: &Proof, pages: bool) {
             files(needed.files.count)
         ));
     }
+    for (name, _) in proof.in_state(State::Unproven) {
+        print(&format!(
+            "Not proven: the keyring has {name}, and the files that name it hold nothing yet that could tell whether it is the one."
+        ));
+    }
     for (file, (_, why)) in &proof.unreadable.why {
         print(&format!("Not readable: {file}: {why}."));
     }

@@ -31,7 +31,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
             .map(|(name, files)| serde_json::json!({ "name": name, "files": files }))
             .collect();
         print_answer(
-            serde_json::json!({ "dry_run": dry_run, "files": done.files, "retired": done.keys, "kept": kept }),
+            serde_json::json!({ "dry_run": dry_run, "files": done.files, "retired": done.keys, "kept": kept, "of_other_servers": done.of_others }),
         );
         return Ok(());
     }
@@ -55,6 +55,11 @@ fn say(done: &Retired, dry_run: bool) {
             0 => format!("{name} stays: it is the server's highest."),
             n => format!("{name} stays: {n} files name it."),
         });
+    }
+    for name in &done.of_others {
+        print(&format!(
+            "{name} stays: it is of a server of which no file is here."
+        ));
     }
     let verb = if dry_run { "Would retire" } else { "Retired" };
     done.keys
