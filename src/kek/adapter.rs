@@ -83,14 +83,14 @@ pub(crate) fn attempt<T>(
         note(result.as_ref().err());
         match result {
             // An attempt that the deadline cut short says less than a whole one before it.
-            Err(e) if e.kind() == Kind::Timeout && deadline.passed() => {
+            Err(e) if e.kind() == Kind::Timeout && is_cut(deadline) => {
                 return Err(match before {
                     Some(told) => give_up(told, attempts, deadline),
                     None => e,
                 });
             }
             Err(e) if e.kind() == Kind::Unreachable => {
-                let cut = deadline.passed();
+                let cut = is_cut(deadline);
                 if cut || !backoff.pause(&deadline) {
                     let told = before.filter(|_| cut).unwrap_or(e);
                     return Err(give_up(told, attempts, deadline));
@@ -100,6 +100,12 @@ pub(crate) fn attempt<T>(
             result => return result,
         }
     }
+}
+
+/// The deadline has ended the attempt, or was about to.
+fn is_cut(deadline: Deadline) -> bool {
+    const ABOUT_TO: std::time::Duration = std::time::Duration::from_millis(50);
+    deadline.remaining() < ABOUT_TO
 }
 
 fn give_up(error: Error, attempts: u32, deadline: Deadline) -> Error {
