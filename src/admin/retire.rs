@@ -7,7 +7,6 @@ use super::prove::{Proof, State, family, prove_with, server_uuid};
 use super::{Target, open_alone, open_dry};
 use crate::error::{Error, Kind, Result};
 use crate::keyring::Keyring;
-use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +20,7 @@ pub struct Retired {
     pub keys: Vec<String>,
     /// InnoDB's keys that stay: how many files name each; the highest of a server stays whatever names it.
     pub kept: Vec<(String, u64)>,
-    /// Those of servers that nothing here knows: their files are elsewhere, so they stay.
+    /// Those that another server made: it may have files elsewhere, so they stay.
     pub of_others: Vec<String>,
     /// How many files were looked at.
     pub files: u64,
@@ -39,7 +38,7 @@ pub fn retire<'a>(
     dry_run: bool,
 ) -> Result<Retired> {
     let target = target.into();
-    check(&target, folders)?;
+    let uuid = check(&target, folders)?;
     let keyring = match dry_run {
         true => open_dry(&target)?,
         false => open_alone(&target)?,
@@ -58,9 +57,9 @@ pub fn retire<'a>(
         .unused
         .iter()
         .filter(|key| key.name.starts_with(INNODB));
-    let known = known(&second, folders);
+    let own = format!("{INNODB}{uuid}");
     let (unused, others): (Vec<_>, Vec<_>) =
-        unused.partition(|key| family(&key.name).is_some_and(|(head, _)| known.contains(head)));
+        unused.partition(|key| family(&key.name).is_some_and(|(head, _)| head == own));
     let (kept, old): (Vec<_>, Vec<_>) = unused.into_iter().partition(|key| key.newest);
     let mut retired = Retired {
         keys: old.iter().map(|key| key.name.clone()).collect(),
@@ -83,7 +82,8 @@ pub fn retire<'a>(
     Ok(retired)
 }
 
-fn check(target: &Target<'_>, folders: &[PathBuf]) -> Result<()> {
+/// The uuid of the server.
+fn check(target: &Target<'_>, folders: &[PathBuf]) -> Result<String> {
     let bad = |why: String, hint: &str| Err(Error::new(Kind::InvalidInput, OP, why).hint(hint));
     let config = target.config;
     if config.token_storage().is_some() {
@@ -107,7 +107,16 @@ fn check(target: &Target<'_>, folders: &[PathBuf]) -> Result<()> {
             ),
             "Nothing was changed. Name the server's data directory first, then backups that are to open.",
         ),
-        Some(data_dir) if data_dir.join("mysql.ibd").is_file() => Ok(()),
+        Some(data_dir) if data_dir.join("mysql.ibd").is_file() => match server_uuid(data_dir) {
+            Some(uuid) => Ok(uuid),
+            None => bad(
+                format!(
+                    "'{}' has no auto.cnf that says whose it is",
+                    data_dir.display()
+                ),
+                "Nothing was changed. Name the server's data directory first: auto.cnf with server-uuid is in it.",
+            ),
+        },
         Some(folder) => bad(
             format!(
                 "'{}' is no data directory: it has no mysql.ibd",
@@ -122,17 +131,6 @@ fn check(target: &Target<'_>, folders: &[PathBuf]) -> Result<()> {
     }
 }
 
-/// The servers whose files these are, as the names of their keys begin: the one of the data directory, and whoever encrypted
-/// what a file names.
-fn known(proof: &Proof, folders: &[PathBuf]) -> BTreeSet<String> {
-    let own = folders.first().and_then(|data_dir| server_uuid(data_dir));
-    let named = proof.needed.keys().filter_map(|name| family(name));
-    let named = named.map(|(head, _)| head.to_string());
-    named
-        .chain(own.map(|uuid| format!("{INNODB}{uuid}")))
-        .collect()
-}
-
 /// Whether two paths lead to the same folder.
 fn is_same(one: &Path, other: &Path) -> bool {
     let id = |path: &Path| path.metadata().map(|meta| (meta.dev(), meta.ino())).ok();
@@ -142,18 +140,18 @@ fn is_same(one: &Path, other: &Path) -> bool {
 /// What the files need. Of each it must be known.
 fn proved(keyring: &Keyring, folders: &[PathBuf]) -> Result<Proof> {
     let proof = prove_with(keyring, folders, false, None, &|_| {})?;
-    let unknown = &proof.unreadable.files;
+    let (unknown, parts) = (&proof.unreadable.files, &proof.parts);
     let why = if unknown.count > 0 {
         format!(
             "{} files can't be read, which may name any key: {}",
             unknown.count,
             unknown.shown()
         )
-    } else if !proof.redo {
-        "no redo log is in these folders: name the folder that has it (innodb_log_group_home_dir) as well".into()
-    } else if !proof.undo {
-        "no undo tablespace is in these folders: name the folder that has them (innodb_undo_directory) as well".into()
-    } else if proof.old_redo {
+    } else if parts.redo_logs < parts.dictionaries {
+        "a redo log is not in these folders: name the folder that has it (innodb_log_group_home_dir) as well".into()
+    } else if parts.undo < parts.dictionaries {
+        "an undo tablespace is not in these folders: name the folder that has it (innodb_undo_directory) as well".into()
+    } else if parts.old_redo_files > 0 {
         "the redo log is of MySQL before 8.0.30, of which it is not known which keys its records name".into()
     } else if let Some((name, needed)) = proof
         .in_state(State::Missing)
@@ -279,9 +277,20 @@ mod tests {
     fn what_a_folder_can_not_know_is_not_retired() {
         let dir = tempfile::tempdir().unwrap();
         let (config, folders) = data_dir(dir.path());
+        // A backup beside it does not stand in.
+        let (backup, both) = (
+            dir.path().join("backup"),
+            [folders[0].clone(), dir.path().join("backup")],
+        );
+        fs::create_dir_all(backup.join("#innodb_redo")).unwrap();
+        for file in ["mysql.ibd", "undo_001", "#innodb_redo/#ib_redo4"] {
+            fs::copy(folders[0].join(file), backup.join(file)).unwrap();
+        }
         let refused = |words: &str| {
-            let e = retire(&config, &folders, false).unwrap_err();
-            assert!(e.to_string().contains(words), "{e}");
+            for folders in [&folders[..], &both] {
+                let e = retire(&config, folders, false).unwrap_err();
+                assert!(e.to_string().contains(words), "{e}");
+            }
             assert_eq!(open(&config).len(), 5);
         };
         for (file, words) in [
@@ -293,6 +302,10 @@ mod tests {
             refused(words);
             fs::write(folders[0].join(file), bytes).unwrap();
         }
+        let auto = fs::read(folders[0].join("auto.cnf")).unwrap();
+        fs::remove_file(folders[0].join("auto.cnf")).unwrap();
+        refused("no auto.cnf");
+        fs::write(folders[0].join("auto.cnf"), auto).unwrap();
         let mut old = redo(2, &MASTER);
         crate::scan::fixture::set_start(&mut old, 0, 5);
         fs::write(folders[0].join("#innodb_redo/#ib_redo4"), old).unwrap();
@@ -315,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_a_server_whose_files_are_not_here_stay() {
+    fn keys_of_another_server_stay() {
         let dir = tempfile::tempdir().unwrap();
         let (config, folders) = data_dir(dir.path());
         let other = |number| name(number).replace(UUID, "11111111-9d5c-11f0-9a3c-0242ac110002");

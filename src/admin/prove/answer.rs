@@ -222,12 +222,21 @@ pub struct Proof {
     pub pages: Pages,
     /// The time was over before the end.
     pub cut_short: bool,
-    /// There are files of the redo log.
-    pub redo: bool,
-    /// One of them is of a format whose records are not read.
-    pub old_redo: bool,
-    /// There are undo tablespaces.
-    pub undo: bool,
+    /// What every data directory has.
+    pub parts: Parts,
+}
+
+/// How often there is what every data directory has once; parts of it may lie elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// The dictionary.
+    pub dictionaries: u64,
+    /// The redo log: its files of one folder.
+    pub redo_logs: u64,
+    /// Those of a format whose records are not read: files.
+    pub old_redo_files: u64,
+    /// The first undo tablespace.
+    pub undo: u64,
 }
 
 impl Proof {

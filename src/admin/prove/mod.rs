@@ -12,7 +12,7 @@ mod redo_log;
 mod tests;
 
 pub(super) use answer::family;
-pub use answer::{Files, Needed, Outcome, Pages, Proof, State, Unreadable, Unused};
+pub use answer::{Files, Needed, Outcome, Pages, Parts, Proof, State, Unreadable, Unused};
 
 use crate::config::Config;
 use crate::deadline::Deadline;
@@ -186,10 +186,11 @@ impl Judge<'_> {
                 let shown = self.shown(&looked);
                 self.unreadable(&shown, &Unread::Unknown("there are too many redo files"));
             }
-            self.proof.redo |= looked.kind == Kind::Redo;
-            self.proof.undo |= is_undo(looked.path);
+            self.proof.parts.dictionaries += u64::from(looked.path.ends_with("mysql.ibd"));
+            self.proof.parts.undo += u64::from(looked.path.ends_with("undo_001"));
             self.file(&looked, &mut uuids)
         })?;
+        self.proof.parts.redo_logs += redo.own();
         self.records(folder, &redo)?;
         if walked.files == 0 && !walked.cut_short {
             self.unreadable(&folder.display().to_string(), &Unread::Empty);
@@ -329,7 +330,7 @@ impl Judge<'_> {
     }
 
     fn finish(mut self) -> Result<Proof> {
-        if !self.proof.redo {
+        if self.proof.parts.redo_logs == 0 {
             let new = std::mem::take(&mut self.proof.new);
             let why = "it was just made when it was copied: what names its key is in the redo log, which is not here";
             self.proof.unreadable.files.count += new.count.saturating_sub(new.first.len() as u64);
@@ -344,12 +345,6 @@ impl Judge<'_> {
         }
         Ok(self.proof)
     }
-}
-
-/// An undo tablespace; every server has two at least.
-fn is_undo(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with("undo_") || name.ends_with(".ibu")
 }
 
 /// The uuid of the server whose data directory this is; backups may have none.

@@ -39,6 +39,12 @@ impl Logs {
         }
         fits
     }
+
+    /// How many are no clone's that waits.
+    pub(super) fn own(&self) -> u64 {
+        let own = self.logs.keys().filter(|(_, is_cloned)| !is_cloned);
+        own.count() as u64
+    }
 }
 
 /// What the records of one file name, and whether each record of a name opens, as far as its key is there.
@@ -78,7 +84,7 @@ impl Judge<'_> {
             let Some((file, header)) = open(path) else {
                 continue;
             };
-            self.proof.old_redo |= header.start.is_none();
+            self.proof.parts.old_redo_files += u64::from(header.start.is_none());
             let shown = format!("{}/{}", self.prefix, path.to_string_lossy());
             let named = self.named(&shown, &file, &header, checkpoint, &mut tail)?;
             if named.too_many {

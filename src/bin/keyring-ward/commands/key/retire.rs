@@ -58,7 +58,7 @@ fn say(done: &Retired, dry_run: bool) {
     }
     for name in &done.of_others {
         print(&format!(
-            "{name} stays: it is of a server of which no file is here."
+            "{name} stays: another server made it, which may have files elsewhere."
         ));
     }
     let verb = if dry_run { "Would retire" } else { "Retired" };
