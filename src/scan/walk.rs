@@ -262,12 +262,12 @@ enum Named {
 }
 
 fn named(name: &OsStr) -> Named {
-    /// What a clone has brought, and the next start puts into the place of this server's own.
+    /// What a clone has brought or put aside: the next start puts one of them in place.
     const CLONED: &str = ".#clone";
+    const OF_CLONE: [&str; 3] = [CLONED, ".#clone_save", ".#clone_ddl"];
     let name = &*name.to_string_lossy();
-    let bare = name
-        .strip_suffix(CLONED)
-        .or_else(|| name.strip_prefix(CLONED));
+    let bare = OF_CLONE.iter().find_map(|end| name.strip_suffix(end));
+    let bare = bare.or_else(|| name.strip_prefix(CLONED));
     packed(name).map_or_else(|| of_server(bare.unwrap_or(name)), Named::Packed)
 }
 
@@ -327,6 +327,7 @@ mod tests {
             ("ibdata1", Named::As(Kind::Tablespace)),
             ("ibdata2", Named::Nothing),
             ("t.ibd.#clone", Named::As(Kind::Tablespace)),
+            ("undo_001.#clone_save", Named::As(Kind::Tablespace)),
             (".#clone#ib_redo0", Named::As(Kind::Redo)),
             ("#ib_redo12", Named::As(Kind::Redo)),
             ("#ib_redo12_tmp", Named::Nothing),

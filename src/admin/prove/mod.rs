@@ -142,7 +142,7 @@ pub fn prove_with(
 }
 
 /// As many keys are named, at most: a server has one for each rotation.
-const MOST_KEYS: usize = 100_000;
+const MOST_KEYS: usize = 10_000;
 const TOO_MANY: Unread = Unread::Unknown("more keys are named than a server has");
 
 /// Looks at all files.
