@@ -245,7 +245,7 @@ fn a_key_from_its_first_version_to_its_end() {
     let back = ["key", "restore", "--name", "ssn@1", "--owner", "app@%"];
     keys.as_the_dry_run_said(&back);
     assert_eq!(keys.states()[0], version(1, "deactivated", false));
-    keys.refused(&back, 11, "NotFound", "key list --retired");
+    keys.refused(&back, 11, "NotFound", "is there: it is not removed");
     keys.as_the_dry_run_said(&ssn("compromise", &["--version", "1"]));
     assert_eq!(keys.states()[0], version(1, "compromised", false));
     keys.refused(
@@ -450,7 +450,7 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
             of("restore", "ssn@1", app, &["--removal", "3"]),
             11,
             "NotFound",
-            "--retired",
+            "it is not removed",
         ),
         (
             of("show", "plain", app, &[]),
@@ -556,7 +556,7 @@ fn beside_a_server_the_sql_function_is_named() {
             &words,
             17,
             "Locked",
-            &format!("keyring_ward_key_{command}()"),
+            &format!("keyring_ward_key_{command}('ssn', "),
         );
     }
     // A look needs no lock.

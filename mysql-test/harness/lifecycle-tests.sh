@@ -50,7 +50,7 @@ every_function() {
   good "keys()"; has '"count":0'; has '"complete":true'
   good "key_create('ssn', NULL, 'AES', 32, '{\"follow\": true, \"rotate_every\": 90, \"environment\": \"prod\", \"description\": \"Sozialversicherung ü\"}')"
   has '"owner":"root@localhost"'; has '"version":1'
-  bad AlreadyExists "exists already" "key_create('ssn', NULL, 'AES', 32)"
+  bad AlreadyExists "is a logical key" "key_create('ssn', NULL, 'AES', 32)"
   bad InvalidInput "no option" "key_create('x', NULL, 'AES', 32, '{\"folow\": true}')"; has 'do you mean'
   bad InvalidInput "in the past" "key_create('x', NULL, 'AES', 32, '{\"expires\": \"2020-01-01T00:00:00Z\"}')"
   bad InvalidInput "no JSON" "key_create('x', NULL, 'AES', 32, 'follow')"
@@ -126,7 +126,7 @@ every_function() {
   good "key_create('clé', NULL, 'AES', 16)"
   SAID=$(printf "SET NAMES latin1; SELECT keyring_ward_key_rotate('cl\351', NULL)" | sql); has '"version":2'
   # What was asked for and refused is no trouble of the keyring.
-  log_has "exists already"
+  log_has "is a logical key"
   expect "errors that an operator must see" "$(grep -c '\[ERROR\].*KW-' "$LOG")" 0
 }
 t_every_function_of_a_component() { with_role component; every_function; }

@@ -240,9 +240,12 @@ t_old_keys_retire() {
   keyring-ward remove "${tool[@]}" --name "$before" --owner '' --server-key > /tmp/kw-removed 2>&1 || { cat /tmp/kw-removed; fail "remove"; }
   keyring-ward prove "$DATA" --config "$CONFIG" --user mysql > /tmp/kw-proof 2>&1 || true
   grep -q "key restore --name $before brings it back" /tmp/kw-proof || { cat /tmp/kw-proof; fail "prove does not name the way back"; }
-  (start_server --skip-log-bin) >/dev/null 2>&1 && fail "the server starts without $before"
+  # It finds the record, and does not end by itself for a minute.
+  (start_server --skip-log-bin) >/dev/null 2>&1 & wait_for 30 grep -qF "Encryption information in the redo log of space" "$LOG" || fail "the server starts without $before"
+  mysqladmin -uroot -S $SOCKET ping >/dev/null 2>&1 && fail "the server answers without $before"
   own_servers | xargs -r kill -9; wait_for 30 no_servers
-  keyring-ward key restore "${tool[@]}" --name "$before" >/dev/null || fail "restore"
+  # The lock lives as long as the last of its threads.
+  wait_for 30 keyring-ward key restore "${tool[@]}" --name "$before" >/tmp/kw-restored 2>&1 || { cat /tmp/kw-restored; fail "restore"; }
   start_server --skip-log-bin || fail "the server does not start with the key that came back"
   expect "rows" "$(sql -e "SELECT COUNT(*) FROM d.t")" 600
   # Every header is new after a clean stop: then it goes.

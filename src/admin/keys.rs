@@ -118,6 +118,22 @@ pub fn carry_out(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value> 
     Ok(done)
 }
 
+/// A new logical key is an account's: nobody else would ever ask for it. The server writes accounts as user@host.
+fn check_account(owner: &[u8]) -> Result<()> {
+    let host = owner.iter().rposition(|b| *b == b'@');
+    let quoted = |b: &u8| matches!(b, b'\'' | b'`' | b'"');
+    if owner.is_empty() || (host.is_some() && !owner.iter().any(quoted)) {
+        return Ok(());
+    }
+    let why = format!(
+        "'{}' is no account as the server writes it",
+        owner.escape_ascii()
+    );
+    Err(Error::new(Kind::InvalidInput, "make the logical key", why).hint(
+        "Nothing was changed. Name it as user@host without quotes, as CURRENT_USER() shows it: app@%, root@localhost.",
+    ))
+}
+
 fn carry_out_alone(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value> {
     let change = |f: &dyn Fn(&mut Logical, i64) -> Result<()>| keyring.change_logical(id, f);
     match order {
@@ -126,6 +142,7 @@ fn carry_out_alone(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value
             length,
             wanted,
         } => {
+            check_account(id.owner())?;
             keyring.create_logical(id, key_type.as_bytes(), *length, wanted)?;
             return Ok(json!({ "version": 1 }));
         }
@@ -147,10 +164,7 @@ fn carry_out_alone(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value
         }
         Order::Cancel(version) => change(&|logical, _| logical.cancel(*version))?,
         Order::Compromise(version) => change(&|logical, now| logical.compromise(*version, now))?,
-        Order::Hold(reason) => change(&|logical, _| {
-            logical.held.clone_from(reason);
-            Ok(())
-        })?,
+        Order::Hold(reason) => change(&|logical, _| logical.hold(reason.as_deref()))?,
         Order::Restore(number) => keyring.restore_retired(id, *number)?,
     }
     Ok(json!({}))
@@ -241,11 +255,22 @@ pub fn check(keyring: &Keyring, id: &KeyId, now: i64) -> Result<Value> {
             .find(|n| key.logical.key_name(key.id.name(), *n) == record.id.name())?;
         key.logical.version(number).map(|v| v.state)
     });
+    let mut warnings = weaknesses(&record.key_type, record.material());
+    if state == Some(State::Compromised) {
+        warnings.push("It is compromised: it is served to nobody.".into());
+    }
+    if logical
+        .as_ref()
+        .is_some_and(|key| key.logical.has_expired(now))
+    {
+        warnings
+            .push("It is a temporary key, and its time is over: it is served to nobody.".into());
+    }
     Ok(json!({
         "key": record.id.name().escape_ascii().to_string(), "owner": record.id.owner().escape_ascii().to_string(),
         "type": record.key_type.to_string(), "bits": record.length() * 8,
         "created": utc(record.created_at), "age_days": age(record.created_at, now),
-        "state": state.map(State::name), "warnings": weaknesses(&record.key_type, record.material()),
+        "state": state.map(State::name), "warnings": warnings,
         "logical": logical.map(|key| told(&key, now)),
     }))
 }

@@ -327,6 +327,57 @@ impl Logical {
         self.expires.is_some_and(|at| at <= now)
     }
 
+    /// Its time is not over.
+    ///
+    /// # Errors
+    /// KeyState: it is a temporary key, and it is.
+    pub fn check_time(&self, now: i64) -> Result<()> {
+        match self.expires.filter(|at| *at <= now) {
+            None => Ok(()),
+            Some(at) => Err(state(
+                format!(
+                    "it is a temporary key, and its time was over on {}",
+                    crate::text::utc(at)
+                ),
+                "keyring-ward key set --expires gives it more, as long as nobody has destroyed it.",
+            )),
+        }
+    }
+
+    /// Whether it may have a new version.
+    ///
+    /// # Errors
+    /// KeyState: its time is over, or a version is pending already.
+    pub fn check_rotatable(&self, now: i64) -> Result<()> {
+        self.check_time(now)?;
+        let pending = |v: &&Version| v.state == State::Pending && v.destroy_at.is_none();
+        if let Some(pending) = self.versions.iter().find(pending) {
+            return Err(state(
+                format!("version {} is pending", pending.number),
+                "Make it current (keyring-ward key activate) or plan its end (key destroy) first.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Holds it for a reason, so that nothing of it is destroyed; `None`: ends that.
+    ///
+    /// # Errors
+    /// KeyState: it is held for another reason, or not at all.
+    pub fn hold(&mut self, reason: Option<&str>) -> Result<()> {
+        match (&self.held, reason) {
+            (None, None) => return Err(state("it is not held", "")),
+            (Some(held), Some(reason)) if held != reason => {
+                return Err(state(
+                    format!("it is held already: {held}"),
+                    "One hold can't take another's place: release it first, or name both reasons in one.",
+                ));
+            }
+            _ => self.held = reason.map(String::from),
+        }
+        Ok(())
+    }
+
     /// Whether something of it may be destroyed.
     ///
     /// # Errors

@@ -190,3 +190,24 @@ fn what_is_due_and_what_is_over() {
     logical.expires = Some(5);
     assert!(!logical.has_expired(4) && logical.has_expired(5));
 }
+
+#[test]
+fn what_can_t_be_rotated_and_one_hold_at_a_time() {
+    let mut logical = with_versions(2);
+    assert!(logical.check_rotatable(0).is_ok());
+    let three = logical.add_version(5).unwrap();
+    let said = |l: &Logical, now| l.check_rotatable(now).unwrap_err().to_string();
+    assert!(said(&logical, 0).contains("version 3 is pending"));
+    logical.schedule(Some(three), 1, 0).unwrap();
+    assert!(logical.check_rotatable(0).is_ok(), "as the hint says");
+    logical.expires = Some(9);
+    assert!(logical.check_rotatable(8).is_ok());
+    assert!(said(&logical, 9).contains("its time was over"));
+    assert_eq!(logical.hold(None).unwrap_err().kind(), Kind::KeyState);
+    logical.hold(Some("case 7")).unwrap();
+    logical.hold(Some("case 7")).unwrap();
+    let e = logical.hold(Some("case 8")).unwrap_err();
+    assert!(e.to_string().contains("held already: case 7"), "{e}");
+    logical.hold(None).unwrap();
+    assert_eq!(logical.held, None);
+}

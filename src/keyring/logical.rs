@@ -85,7 +85,10 @@ impl Keyring {
         let first = logical.add_version(now)?;
         logical.switch_to(first, now)?;
         let mut store = self.writer()?;
-        self.check_absent(id)?;
+        self.check_absent(id).map_err(|e| match self.is_plain(id) {
+            true => e.hint("Nothing was changed. keyring-ward key adopt makes it the first version of a logical key. Or choose another name."),
+            false => e,
+        })?;
         self.check_no_versions(id)?;
         self.put_version(&mut **store, id, logical, first, key_type, length)
     }
@@ -111,11 +114,18 @@ impl Keyring {
         }
         let mut logical = wanted.logical()?;
         let mut store = self.writer()?;
+        let already = |what| {
+            let why = format!("{id} is {what} already");
+            Err(Error::new(Kind::KeyState, CREATE, why)
+                .hint("Nothing was changed. keyring-ward key show tells all of it."))
+        };
+        if self.with_family(id, |_| ()).is_ok() {
+            return already("a logical key");
+        }
         let key = self.look_up(id.name(), id.owner());
         let key = key.ok_or_else(|| not_found(CREATE, id))?;
         if key.version_bytes().is_some() {
-            let why = format!("{id} is a version of a logical key already");
-            return Err(Error::new(Kind::KeyState, CREATE, why).hint("Nothing was changed."));
+            return already("a version of a logical key");
         }
         self.check_no_versions(id)?;
         logical.adopted = true;
@@ -173,13 +183,10 @@ impl Keyring {
             (family.logical().clone(), newest)
         })?;
         let newest = newest.ok_or_else(|| not_found(CHANGE, id))?;
-        if let Some(pending) = (logical.versions.iter()).find(|v| v.state == State::Pending) {
-            let why = format!("version {} of {id} is pending", pending.number);
-            return Err(Error::new(Kind::KeyState, CHANGE, why).hint(
-                "Nothing was changed. Make it current (keyring-ward key activate) or plan its end (key destroy) first.",
-            ));
-        }
         let now = crate::os::unix_seconds();
+        logical
+            .check_rotatable(now)
+            .map_err(|e| e.context(format!("the key {id}")))?;
         self.pass_taken(id, &mut logical)?;
         let number = logical.add_version(now)?;
         if switch {
@@ -224,7 +231,15 @@ impl Keyring {
             let state = logical.version_mut(number)?.state;
             if state != State::Pending {
                 let why = format!("version {number} is {}, not pending", state.name());
-                return Err(Error::new(Kind::KeyState, CHANGE, why).hint("Nothing was changed."));
+                return Err(Error::new(Kind::KeyState, CHANGE, why).hint(
+                    "Nothing was changed. A version that was current once does not become so again: rotate the key instead.",
+                ));
+            }
+            logical.check_time(now)?;
+            if logical.version_mut(number)?.destroy_at.is_some() {
+                let why = format!("the destruction of version {number} is planned");
+                return Err(Error::new(Kind::KeyState, CHANGE, why)
+                    .hint("Nothing was changed. keyring-ward key cancel ends the plan."));
             }
             logical.switch_to(number, now)
         })
@@ -377,6 +392,12 @@ impl Keyring {
         map.index.get(id).map(f).ok_or_else(|| not_logical(id))
     }
 
+    /// There is a key of this name that has no versions.
+    fn is_plain(&self, id: &KeyId) -> bool {
+        let key = self.look_up(id.name(), id.owner());
+        key.is_some_and(|key| key.version_bytes().is_none())
+    }
+
     /// No key has a name that a version could have: whoever made it would find it among the versions.
     fn check_no_versions(&self, id: &KeyId) -> Result<()> {
         let taken = |key: &KnownKey| index::base(&key.id).is_some_and(|base| base == *id);
@@ -392,7 +413,7 @@ impl Keyring {
             key.id
         );
         Err(Error::new(Kind::AlreadyExists, CREATE, why)
-            .hint("Nothing was changed. Choose another name, or remove that key."))
+            .hint("Nothing was changed. Choose another name."))
     }
 
     fn put_version(

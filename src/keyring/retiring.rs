@@ -3,7 +3,6 @@
 //! Owns the removal that keeps, the way back and the end. It must never keep what [`crate::key::retired`] does not name, and
 //! never end one by the clock alone.
 
-use super::changes::not_found;
 use super::map::RetiredKey;
 use super::*;
 use crate::envelope::equal;
@@ -138,7 +137,11 @@ impl Keyring {
             None => own.next_back(),
         };
         let none = || {
-            not_found(OP, id).hint(
+            if self.look_up(id.name(), id.owner()).is_some() {
+                let why = format!("{id} is there: it is not removed");
+                return Error::new(Kind::NotFound, OP, why).hint("Nothing was changed.");
+            }
+            Error::new(Kind::NotFound, OP, format!("no removed {id} is kept")).hint(
                 "Only the server's own numbered keys and versions of logical keys are kept when they are removed: \
                  keyring-ward key list --retired shows them.",
             )

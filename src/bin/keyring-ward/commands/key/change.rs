@@ -267,7 +267,7 @@ pub fn run(command: &Command, json: bool) -> Result<()> {
         signals::hold_back();
     }
     let done = change(aim.target(), &id, &order, dry_run)
-        .map_err(|e| or_by_sql(e, &format!("keyring_ward_key_{word}()")))?;
+        .map_err(|e| or_by_sql(e, &function(word, &id)))?;
     if json {
         print_answer(done);
         return Ok(());
@@ -277,6 +277,23 @@ pub fn run(command: &Command, json: bool) -> Result<()> {
     }
     print(&said(&id, &order, &done));
     Ok(())
+}
+
+/// The SQL function that does the same to this key; what follows the owner is in docs/reference/tool.md.
+fn function(word: &str, id: &KeyId) -> String {
+    let quoted = |bytes: &[u8]| {
+        let text = bytes.escape_ascii().to_string();
+        format!("'{}'", text.replace('\'', "''"))
+    };
+    let more = match word {
+        "adopt" | "rotate" => "",
+        _ => ", …",
+    };
+    format!(
+        "keyring_ward_key_{word}({}, {}{more})",
+        quoted(id.name()),
+        quoted(id.owner())
+    )
 }
 
 /// The sentences about what was done.
@@ -352,7 +369,9 @@ fn rotated(id: &KeyId, done: &Value) -> String {
 }
 
 fn planned(id: &KeyId, version: Option<u32>, done: &Value) -> String {
-    let what = version.map_or(id.to_string(), |n| format!("version {n} of {id}"));
+    let what = version.map_or(format!("ALL of {id}, its current version too,"), |n| {
+        format!("version {n} of {id}")
+    });
     let option = version.map_or(String::new(), |n| format!(" --version {n}"));
     let due = done["due"].as_str().unwrap_or_default();
     format!(
