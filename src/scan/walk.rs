@@ -3,7 +3,7 @@
 //! Owns which file is looked at as what (by its name; logs by their first bytes), and the bounds: no link is followed, no
 //! special file opened, and files that a server was just writing are read again a few times before anything is said of them.
 
-use super::need::{Kind, Seen, Unread};
+use super::need::{Kind, Need, Seen, Unread};
 use super::source::Source;
 use super::{log, persisted, redo, tablespace};
 use crate::deadline::Deadline;
@@ -34,6 +34,16 @@ pub struct Looked<'a> {
     pub seen: std::result::Result<Seen, Unread>,
     /// The file, unless it could not be opened.
     pub file: Option<&'a File>,
+}
+
+impl Looked<'_> {
+    /// What it needs now.
+    pub fn again(&self) -> Option<Need> {
+        match look(self.kind, self.file?) {
+            Ok(Seen::Needs(need)) => Some(need),
+            _ => None,
+        }
+    }
 }
 
 /// How much was looked at.

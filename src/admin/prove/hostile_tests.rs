@@ -209,3 +209,44 @@ fn more_keys_than_a_server_has_are_told_and_not_kept() {
         ("unknown", "more keys are named than a server has")
     );
 }
+
+/// Logs and redo files have no checksum over what names the key: a rotation may be in the middle of it.
+#[test]
+fn a_header_that_a_rotation_writes_is_not_under_a_wrong_key() {
+    for (file, at, good) in [
+        ("binlog.000001", 80, fixture::log(1, &MASTER)),
+        ("#ib_redo4", 1_072 + 60, fixture::redo(3, &MASTER)),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(file);
+        let mut torn = good.clone();
+        torn[at] ^= 1;
+        fs::write(&path, &torn).unwrap();
+        let keys = all(&MASTER);
+        let torn_for_good = proof(dir.path(), &keys, false);
+        assert_eq!(torn_for_good.outcome(), Outcome::Wrong, "{file}");
+        // Written to the end when its key is looked up.
+        let look_up = |wanted: &[u8]| {
+            fs::write(&path, &good).unwrap();
+            let found = keys.iter().find(|(name, _)| name.as_bytes() == wanted);
+            Ok(found.map(|(_, key)| key.clone()))
+        };
+        let keys = Some(Keys {
+            look_up: &look_up,
+            names: Vec::new(),
+        });
+        let folders = [dir.path().to_path_buf()];
+        let question = Question {
+            folders: &folders,
+            keys,
+            pages: false,
+            until: None,
+            progress: &|_| {},
+        };
+        assert_eq!(
+            prove(&question).unwrap().outcome(),
+            Outcome::Opens,
+            "{file}"
+        );
+    }
+}

@@ -252,12 +252,24 @@ impl Judge<'_> {
         Ok(())
     }
 
-    fn need(&mut self, looked: &Looked<'_>, shown: &str, need: &Need) -> Result<()> {
+    /// The key of a name, and what it does to what is sealed.
+    fn try_on(&mut self, need: &Need) -> Result<(Option<Arc<KeyRecord>>, Option<Fit>)> {
         let key = self.look_up(&need.name)?;
         let fit = match &key {
             Some(key) => Some(need.sealed.fit(key.material(), &self.pool)?),
             None => None,
         };
+        Ok((key, fit))
+    }
+
+    fn need(&mut self, looked: &Looked<'_>, shown: &str, first: &Need) -> Result<()> {
+        let (mut key, mut fit) = self.try_on(first)?;
+        // Not every header has a checksum: it may have been read while a rotation wrote it.
+        let again = (fit != Some(Fit::Opens)).then(|| looked.again()).flatten();
+        let need = again.as_ref().unwrap_or(first);
+        if again.is_some() {
+            (key, fit) = self.try_on(need)?;
+        }
         let asked = self.question.keys.is_some();
         // What names the key was not read whole, so that it may be any name.
         if fit != Some(Fit::Opens) && !need.sound {
