@@ -102,9 +102,10 @@ pub(crate) fn attempt<T>(
     }
 }
 
-/// The deadline has ended the attempt, or was about to.
+/// The deadline has ended the attempt, or was about to: a provider keeps some of its time in reserve (AWS' credential process
+/// 0.2 s), and gives up before.
 fn is_cut(deadline: Deadline) -> bool {
-    const ABOUT_TO: std::time::Duration = std::time::Duration::from_millis(50);
+    const ABOUT_TO: std::time::Duration = std::time::Duration::from_millis(250);
     deadline.remaining() < ABOUT_TO
 }
 
