@@ -363,10 +363,11 @@ impl Logical {
     /// Holds it for a reason, so that nothing of it is destroyed; `None`: ends that.
     ///
     /// # Errors
-    /// KeyState: it is held for another reason, or not at all.
+    /// KeyState: it is held for another reason, or not at all. InvalidInput: the reason is empty.
     pub fn hold(&mut self, reason: Option<&str>) -> Result<()> {
         match (&self.held, reason) {
             (None, None) => return Err(state("it is not held", "")),
+            (_, Some("")) => return Err(bad("a hold needs a reason")),
             (Some(held), Some(reason)) if held != reason => {
                 return Err(state(
                     format!("it is held already: {held}"),

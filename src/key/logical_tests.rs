@@ -208,6 +208,10 @@ fn what_can_t_be_rotated_and_one_hold_at_a_time() {
     logical.hold(Some("case 7")).unwrap();
     let e = logical.hold(Some("case 8")).unwrap_err();
     assert!(e.to_string().contains("held already: case 7"), "{e}");
+    assert_eq!(
+        logical.hold(Some("")).unwrap_err().kind(),
+        Kind::InvalidInput
+    );
     logical.hold(None).unwrap();
     assert_eq!(logical.held, None);
 }
