@@ -3,12 +3,10 @@
 //! Owns how a file of a folder that somebody else fills is opened: no symbolic link on the way, none of `..`, and nothing
 //! but regular files. It must never wait for a FIFO or wake a device.
 
-use super::file::regular;
-use std::ffi::CString;
+use super::file::{open_resolved, regular};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -34,28 +32,7 @@ impl Folder {
     /// # Errors
     /// The system's: ELOOP where a link is on the way, EXDEV where the path leads out.
     pub fn file(&self, inside: &Path) -> io::Result<(File, Metadata)> {
-        let path = CString::new(inside.as_os_str().as_bytes())?;
-        // SAFETY: all-zero bytes are a valid open_how, which is a struct of integers.
-        let mut how: libc::open_how = unsafe { std::mem::zeroed() };
-        how.flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY) as u64;
-        how.resolve =
-            libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
-        // SAFETY: the path ends with NUL, and the call is told the size of the struct that it reads.
-        let fd = unsafe {
-            libc::syscall(
-                libc::SYS_openat2,
-                self.0.as_raw_fd(),
-                path.as_ptr(),
-                &raw const how,
-                size_of::<libc::open_how>(),
-            )
-        };
-        let fd = i32::try_from(fd).map_err(io::Error::other)?;
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the call has just made this descriptor, and nobody else has it.
-        let file = unsafe { File::from_raw_fd(fd) };
+        let file = open_resolved(self.0.as_raw_fd(), inside, libc::RESOLVE_BENEATH)?;
         let meta = regular(&file)?;
         Ok((file, meta))
     }
@@ -64,6 +41,8 @@ impl Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
 
     #[test]

@@ -8,7 +8,7 @@ use crate::os::denied;
 use std::ffi::CString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::fd::FromRawFd;
+use std::os::fd::{FromRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -164,20 +164,20 @@ pub fn open_following(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, meta))
 }
 
-/// Opens a regular file with one link for reading, and no symbolic link on the whole way to it: what an absolute or
-/// relative path says is what is opened, whoever may write to the folders on the way (openat2(2), Linux 5.6).
-pub fn open_without_links(path: &Path) -> io::Result<File> {
-    let cpath = CString::new(path.as_os_str().as_bytes())?;
+/// Opens for reading what `path` leads to from the folder `at`, without a symbolic link on the whole way and as `resolve` says
+/// beside that; waits for no FIFO.
+pub(super) fn open_resolved(at: RawFd, path: &Path, resolve: u64) -> io::Result<File> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: all-zero bytes are a valid open_how, which is a struct of integers.
     let mut how: libc::open_how = unsafe { std::mem::zeroed() };
     how.flags = (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY) as u64;
-    how.resolve = libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+    how.resolve = libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS | resolve;
     // SAFETY: the path ends with NUL, and the call is told the size of the struct that it reads.
     let fd = unsafe {
         libc::syscall(
             libc::SYS_openat2,
-            libc::AT_FDCWD,
-            cpath.as_ptr(),
+            at,
+            path.as_ptr(),
             &raw const how,
             size_of::<libc::open_how>(),
         )
@@ -187,7 +187,13 @@ pub fn open_without_links(path: &Path) -> io::Result<File> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the call has just made this descriptor, and nobody else has it.
-    let file = unsafe { File::from_raw_fd(fd) };
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+/// Opens a regular file with one link for reading, and no symbolic link on the whole way to it: what an absolute or
+/// relative path says is what is opened, whoever may write to the folders on the way (openat2(2), Linux 5.6).
+pub fn open_without_links(path: &Path) -> io::Result<File> {
+    let file = open_resolved(libc::AT_FDCWD, path, 0)?;
     match regular(&file)?.nlink() {
         1 => Ok(file),
         n => Err(io::Error::other(format!(
