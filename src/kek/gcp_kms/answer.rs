@@ -4,7 +4,6 @@
 //! end-to-end data integrity"): what they show to be changed on the way is Unreachable, for it is another time perhaps
 //! not. It must never show an answer: tokens and data keys are in it.
 
-use super::crc32c::crc32c;
 use super::errors::{self, Step};
 use super::key::KeyName;
 use super::names::is_token;
@@ -14,6 +13,7 @@ use crate::kek::cloud::{Question, Refusal, json_object};
 use crate::kek::data_key::{MAX_CIPHERTEXT, from_base64};
 use crate::net::Answer;
 use crate::secret::{SecretBytes, SecretPool};
+use crc32c::crc32c;
 use data_encoding::BASE64;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;

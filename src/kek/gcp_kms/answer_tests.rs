@@ -220,3 +220,20 @@ fn only_bytes_of_the_right_number_and_checksum_are_secrets() {
         }
     }
 }
+
+/// The library's checksum is the one that Cloud KMS means.
+#[test]
+fn the_vectors_of_rfc_3720_and_the_usual_one() {
+    let ascending: Vec<u8> = (0..32).collect();
+    let descending: Vec<u8> = (0..32).rev().collect();
+    for (bytes, crc) in [
+        (&b""[..], 0),
+        (b"123456789", 0xe306_9283),
+        (&[0; 32], 0x8a91_36aa),
+        (&[0xff; 32], 0x62a8_ab43),
+        (&ascending, 0x46dd_794e),
+        (&descending, 0x113f_db5c),
+    ] {
+        assert_eq!(crc32c(bytes), crc, "{bytes:?}");
+    }
+}

@@ -8,7 +8,6 @@
 mod answer;
 mod client;
 mod config;
-mod crc32c;
 mod errors;
 mod external;
 mod federation;
