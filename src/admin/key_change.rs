@@ -37,7 +37,7 @@ pub fn change<'a>(
     done["logical"] = keyring
         .logical_key(id)
         .map_or(Value::Null, |key| told(&key, now));
-    done["retain_removed"] = kept_for(&keyring).into();
+    done["retain_removed"] = keyring.keeps_removed_for().into();
     if dry_run {
         done["dry_run"] = true.into();
     }
@@ -75,14 +75,6 @@ pub fn show<'a>(target: impl Into<Target<'a>>, id: &KeyId) -> Result<Value> {
     let mut answer = told(&key, crate::os::unix_seconds());
     answer["retired"] = json!(retired);
     Ok(answer)
-}
-
-/// For how many days what is removed is kept; 0: it is not.
-pub(super) fn kept_for(keyring: &Keyring) -> u32 {
-    match keyring.config().token_storage() {
-        Some(_) => 0,
-        None => u32::from(keyring.config().limits.retain_removed),
-    }
 }
 
 /// Where a key of that name has another owner, the error says so.

@@ -43,7 +43,7 @@ pub fn list(keyring: &Keyring, now: i64) -> Result<Value> {
     let retired: Vec<Value> = keyring.retired().iter().map(told_retired).collect();
     let mut answer = json!({
         "keys": logical, "server_keys": of_server(keyring, now)?, "retired": retired,
-        "retain_removed": super::key_change::kept_for(keyring),
+        "retain_removed": keyring.keeps_removed_for(),
     });
     put_counts(&mut answer, keyring.key_counts());
     Ok(answer)

@@ -133,6 +133,8 @@ pub struct Head {
     pub serial: u32,
     /// Version 1 has the bare name.
     pub adopted: bool,
+    /// When it is over, for a temporary key.
+    pub expires: Option<i64>,
 }
 
 fn state(why: impl Into<String>, hint: &str) -> Error {
@@ -611,6 +613,11 @@ impl VersionOf {
             number: fields.number()?,
             serial: fields.number()?,
             adopted: fields.byte()? & ADOPTED != 0,
+            expires: {
+                // Behind the days between rotations.
+                fields.take(2)?;
+                fields.time()?
+            },
         })
     }
 

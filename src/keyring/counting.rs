@@ -63,12 +63,11 @@ impl Keyring {
 
     /// How long what was destroyed can be brought back, as a sentence; nothing where it can't.
     fn kept_for(&self) -> String {
-        let days = self.config.limits.retain_removed;
-        match days > 0 && self.config.token_storage().is_none() {
-            true => format!(
+        match self.keeps_removed_for() {
+            0 => String::new(),
+            days => format!(
                 " They are kept as retired keys for {days} days: keyring-ward key list --retired."
             ),
-            false => String::new(),
         }
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Family {
     pub(super) id: [u8; ID],
     /// The serial of the newest description.
     serial: u32,
+    /// When it is over, for a temporary key, as the newest description says: a start asks for it.
+    expires: Option<i64>,
     /// The newest description as it was written: a start parses none.
     written: Box<[u8]>,
     /// The same, from when it is asked for first.
@@ -83,6 +85,7 @@ impl Index {
         let family = self.families.entry(id).or_insert_with(|| Family {
             id: head.id,
             serial: head.serial,
+            expires: head.expires,
             written: bytes.into(),
             parsed: OnceLock::new(),
             keys: BTreeMap::new(),
@@ -93,6 +96,7 @@ impl Index {
         family.keys.insert(head.number, key.clone());
         if head.serial > family.serial {
             family.serial = head.serial;
+            family.expires = head.expires;
             family.written = bytes.into();
             family.parsed = OnceLock::new();
         }
@@ -182,6 +186,11 @@ impl Family {
                 ..logical
             }
         })
+    }
+
+    /// A temporary key whose time is over, and that is not held.
+    pub(super) fn is_to_end(&self, now: i64) -> bool {
+        self.expires.is_some_and(|at| at <= now) && self.logical().held.is_none()
     }
 
     /// All of it is destroyed, and the removal of a record still to come.

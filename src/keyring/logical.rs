@@ -7,7 +7,7 @@ use super::changes::not_found;
 use super::index::{Family, version_of};
 use super::*;
 use crate::key::extensions::VERSION;
-use crate::key::logical::{ID, Logical, MAX_NUMBER, State, VersionOf, check_name};
+use crate::key::logical::{ID, Logical, MAX_NUMBER, State, VersionOf, check_name, split};
 use crate::secret::fill_random;
 
 const CREATE: &str = "make the logical key";
@@ -321,7 +321,7 @@ impl Keyring {
             ));
         }
         for key in gone {
-            match self.config.limits.retain_removed > 0 && store.journal().is_some() {
+            match self.keeps_removed_for() > 0 {
                 true => self.retire_in(store, &key)?,
                 false => self.remove_in(store, key)?,
             }
@@ -335,11 +335,9 @@ impl Keyring {
     /// ReadOnly, Io.
     pub fn destroy_expired(&self) -> Result<Vec<KeyId>> {
         let now = crate::os::unix_seconds();
-        let over =
-            |family: &Family| family.logical().has_expired(now) && family.logical().held.is_none();
         let expired: Vec<KeyId> = {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-            let all = map.index.iter().filter(|(_, family)| over(family));
+            let all = map.index.iter().filter(|(_, family)| family.is_to_end(now));
             all.map(|(id, _)| id.clone()).collect()
         };
         if expired.is_empty() {
@@ -400,18 +398,15 @@ impl Keyring {
 
     /// No key has a name that a version could have: whoever made it would find it among the versions.
     fn check_no_versions(&self, id: &KeyId) -> Result<()> {
-        let taken = |key: &KnownKey| index::base(&key.id).is_some_and(|base| base == *id);
-        let all = self.list();
-        let Some(key) = all
-            .iter()
-            .find(|key| key.id.owner() == id.owner() && taken(key))
-        else {
+        let taken = |other: &KeyId| {
+            other.owner() == id.owner()
+                && split(other.name()).is_some_and(|(base, _)| base == id.name())
+        };
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(taken) = map.find_id(taken) else {
             return Ok(());
         };
-        let why = format!(
-            "{} exists already, and is how a version of {id} would be called",
-            key.id
-        );
+        let why = format!("{taken} exists already, and is how a version of {id} would be called");
         Err(Error::new(Kind::AlreadyExists, CREATE, why)
             .hint("Nothing was changed. Choose another name."))
     }

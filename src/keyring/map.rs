@@ -125,6 +125,14 @@ impl Map {
         }
     }
 
+    /// The first key whose name and owner are as `test` says: every key is looked at, and none copied.
+    pub(super) fn find_id(&self, test: impl Fn(&KeyId) -> bool) -> Option<&KeyId> {
+        match &self.keys {
+            Keys::Whole(keys) => keys.iter().map(|e| &e.0.id).find(|id| test(id)),
+            Keys::Infos(keys) => keys.iter().map(|e| &e.0.id).find(|id| test(id)),
+        }
+    }
+
     /// A document by its name.
     pub(super) fn document(&self, name: &str) -> Option<Arc<Document>> {
         self.documents.get(name).cloned()

@@ -19,7 +19,7 @@ const INNODB: &[u8] = b"INNODBKey-";
 impl Keyring {
     /// A key of this name and owner is kept when it is removed.
     pub(super) fn retains(&self, id: &KeyId) -> bool {
-        files_may_need(id) && self.keeps_removed()
+        files_may_need(id) && self.keeps_removed_for() > 0
     }
 
     /// Removes a key from everybody's sight, in one record, and keeps it.
@@ -92,9 +92,12 @@ impl Keyring {
         }
     }
 
-    /// Removed keys can be kept here.
-    pub fn keeps_removed(&self) -> bool {
-        self.config.limits.retain_removed > 0 && self.config.token_storage().is_none()
+    /// For how many days at least removed keys are kept here; 0: they are not.
+    pub fn keeps_removed_for(&self) -> u16 {
+        match self.config.token_storage() {
+            Some(_) => 0,
+            None => self.config.limits.retain_removed,
+        }
     }
 
     /// Keeps a removed key of another keyring, as removed when it was there. `false`: its material is here already.

@@ -216,7 +216,7 @@ fn bring_retired(
     retired: &[Arc<KeyRecord>],
     warn: &dyn Fn(String),
 ) -> Result<usize> {
-    if !retired.is_empty() && !keyring.keeps_removed() {
+    if !retired.is_empty() && keyring.keeps_removed_for() == 0 {
         warn(format!(
             "The source keeps {} removed keys (keyring-ward key list --retired). They stay there alone: a token, or a keyring with \
              retain_removed 0, keeps none. Don't delete the source as long as files or backups may need them.",
