@@ -6,7 +6,7 @@ use super::crypt;
 use super::need::{Fit, Need, Sealed, Seen, Unread};
 use super::source::Source;
 use crate::error::Result as Outcome;
-use crate::secret::SecretPool;
+use crate::secret::{SecretPool, wipe_stack};
 use sha2::{Digest, Sha512};
 use zeroize::Zeroize;
 
@@ -113,6 +113,7 @@ impl Sealed for Log {
             .first_chunk()
             .and_then(|both| crypt::open_ctr(both, &mut first));
         digest.zeroize();
+        wipe_stack();
         Ok(Fit::of(opened.is_some() && first == CLEAR))
     }
 }

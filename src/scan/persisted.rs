@@ -7,7 +7,7 @@ use super::need::{Fit, Need, Sealed, Seen, Unread};
 use super::source::Source;
 use crate::error::Result as Outcome;
 use crate::json;
-use crate::secret::SecretPool;
+use crate::secret::{SecretPool, wipe_stack};
 use crate::text::from_hex;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -92,7 +92,9 @@ impl Persisted {
 
 impl Sealed for Persisted {
     fn fit(&self, key: &[u8], pool: &SecretPool) -> Outcome<Fit> {
-        Ok(Fit::of(self.opens(key, pool)?))
+        let opens = self.opens(key, pool);
+        wipe_stack();
+        opens.map(Fit::of)
     }
 }
 
