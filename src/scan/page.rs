@@ -3,7 +3,7 @@
 use super::bytes::{be16, be32};
 use super::info::FileKey;
 use super::need::Unread;
-use super::source::Source;
+use super::source::{Source, in_pieces};
 use super::tablespace::{self, MAX_PAGE, NO_CHECKSUM, Pages};
 
 const TYPE: usize = 24;
@@ -138,26 +138,15 @@ pub fn count(
     key: &FileKey,
     go_on: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Counted, Unread> {
-    const PIECE: usize = 1 << 20;
     let mut counted = Counted::default();
-    let mut piece = vec![0; PIECE];
-    let mut offset = 0u64;
-    while go_on(offset) {
-        let filled = source.read_at(offset, &mut piece)?;
-        let whole = filled / pages.physical * pages.physical;
-        for (i, page) in piece[..whole].chunks_exact_mut(pages.physical).enumerate() {
-            let at = offset + (i * pages.physical) as u64;
-            let mut is = check(page, pages, key);
-            if is == Page::Bad {
-                is = check_again(source, at, page, pages, key)?;
-            }
-            counted.add(at / pages.physical as u64, is);
+    in_pieces(source, 0, pages.physical, go_on, |at, page| {
+        let mut is = check(page, pages, key);
+        if is == Page::Bad {
+            is = check_again(source, at, page, pages, key)?;
         }
-        if filled < PIECE {
-            break;
-        }
-        offset += filled as u64;
-    }
+        counted.add(at / pages.physical as u64, is);
+        Ok::<_, Unread>(())
+    })?;
     Ok(counted)
 }
 

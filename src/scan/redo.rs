@@ -7,7 +7,7 @@ use super::bytes::{be16, be32, be64};
 use super::info::{self, FileKey, Found, Info};
 use super::need::{Seen, Unread};
 use super::page::{Counted, Page};
-use super::source::Source;
+use super::source::{Source, in_pieces};
 use super::tablespace;
 
 /// The header's length.
@@ -134,27 +134,14 @@ pub fn count(
     key: &FileKey,
     go_on: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Counted, Unread> {
-    const PIECE: usize = 1 << 20;
     let mut counted = Counted::default();
-    let mut piece = vec![0; PIECE];
-    let mut offset = HEADER as u64;
-    while go_on(offset) {
-        let filled = source.read_at(offset, &mut piece)?;
-        for (i, block) in piece[..filled].chunks_exact_mut(BLOCK).enumerate() {
-            let at = offset + (i * BLOCK) as u64;
-            if header
-                .start
-                .is_some_and(|start| !is_of_now(block, start, at))
-            {
-                continue;
-            }
+    in_pieces(source, HEADER as u64, BLOCK, go_on, |at, block| {
+        let is_left = |start| !is_of_now(block, start, at);
+        if !header.start.is_some_and(is_left) {
             counted.add(at / BLOCK as u64, check(block, key));
         }
-        if filled < PIECE {
-            break;
-        }
-        offset += filled as u64;
-    }
+        Ok::<_, Unread>(())
+    })?;
     Ok(counted)
 }
 

@@ -43,3 +43,32 @@ impl Source for Vec<u8> {
         self.as_slice().read_at(offset, into)
     }
 }
+
+/// Goes through all that is behind `from`, piece by piece; each is given with its place, in whole units of `unit` bytes, as far as
+/// there are any. `go_on` is asked before each piece, and may end it.
+///
+/// # Errors
+/// The system's; those of `each`.
+pub(super) fn in_pieces<E: From<io::Error>>(
+    source: &(impl Source + ?Sized),
+    from: u64,
+    unit: usize,
+    go_on: &mut dyn FnMut(u64) -> bool,
+    mut each: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    const PIECE: usize = 1 << 20;
+    let mut piece = vec![0; PIECE];
+    let mut offset = from;
+    while go_on(offset) {
+        let filled = source.read_at(offset, &mut piece)?;
+        let places = (offset..).step_by(unit);
+        for (at, one) in places.zip(piece[..filled].chunks_exact_mut(unit)) {
+            each(at, one)?;
+        }
+        if filled < PIECE {
+            break;
+        }
+        offset += filled as u64;
+    }
+    Ok(())
+}
