@@ -8,14 +8,12 @@ use super::{Target, open_to_look};
 use crate::error::Result;
 use crate::key::id::KeyId;
 use crate::key::logical::DAY;
+use crate::key::of_server::{Kind, Numbered};
 use crate::key::record::KnownKey;
 use crate::keyring::{KeyCounts, Keyring};
 use crate::secret::SecretPool;
 use crate::text::utc;
 use serde_json::{Value, json};
-
-/// Characters of a server's UUID.
-const UUID: usize = 36;
 
 /// All keys of the keyring of `target`, for a look.
 ///
@@ -62,46 +60,37 @@ pub fn put_counts(answer: &mut Value, counts: KeyCounts) {
 }
 
 /// One of the server's numbered keys.
-struct Numbered {
-    kind: &'static str,
+struct OfServer {
+    kind: Kind,
     uuid: Vec<u8>,
     number: u64,
     key: KnownKey,
 }
 
-fn numbered(key: &KnownKey) -> Option<Numbered> {
-    if !crate::key::retired::files_may_need(&key.id) {
-        return None;
-    }
-    let name = key.id.name();
-    let (kind, rest) = match name.strip_prefix(b"INNODBKey-") {
-        Some(rest) => ("innodb", rest),
-        None => ("binlog", name.strip_prefix(b"MySQLReplicationKey_")?),
-    };
-    let (uuid, number) = rest.split_at_checked(UUID)?;
-    let number = std::str::from_utf8(number.get(1..)?).ok()?;
-    Some(Numbered {
-        kind,
-        uuid: uuid.to_vec(),
-        number: number.parse().ok()?,
+fn of_server_one(key: &KnownKey) -> Option<OfServer> {
+    let parts = Numbered::of(key.id.name()).filter(|_| key.id.owner().is_empty())?;
+    Some(OfServer {
+        kind: parts.kind,
+        uuid: parts.uuid.to_vec(),
+        number: parts.number()?,
         key: key.clone(),
     })
 }
 
 fn of_server(keyring: &Keyring, now: i64) -> Result<Vec<Value>> {
-    let mut all: Vec<Numbered> = keyring.list().iter().filter_map(numbered).collect();
+    let mut all: Vec<OfServer> = keyring.list().iter().filter_map(of_server_one).collect();
     all.sort_by(|a, b| (a.kind, &a.uuid, a.number).cmp(&(b.kind, &b.uuid, b.number)));
     let mut told = Vec::new();
     for group in all.chunk_by(|a, b| (a.kind, &a.uuid) == (b.kind, &b.uuid)) {
         let numbers: Vec<u64> = group.iter().map(|key| key.number).collect();
         let current = match group[0].kind {
-            "innodb" => numbers.last().copied(),
-            _ => named_by_item(keyring, &group[0].uuid, &numbers)?,
+            Kind::InnoDb => numbers.last().copied(),
+            Kind::Log => named_by_item(keyring, &group[0].uuid, &numbers)?,
         };
         for one in group {
             let info = &one.key;
             told.push(json!({
-                "name": info.id.name().escape_ascii().to_string(), "kind": one.kind,
+                "name": info.id.name().escape_ascii().to_string(), "kind": word(one.kind),
                 "server": one.uuid.escape_ascii().to_string(), "number": one.number,
                 "current": Some(one.number) == current,
                 "created": utc(info.created_at), "age_days": (now - info.created_at).max(0) / DAY,
@@ -109,6 +98,13 @@ fn of_server(keyring: &Keyring, now: i64) -> Result<Vec<Value>> {
         }
     }
     Ok(told)
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::InnoDb => "innodb",
+        Kind::Log => "binlog",
+    }
 }
 
 /// The number that the binary log's own item names, if a key has it.

@@ -10,6 +10,7 @@ pub mod info;
 pub mod limits;
 pub mod logical;
 mod merge;
+pub mod of_server;
 pub mod record;
 pub mod retired;
 pub mod tags;

@@ -4,6 +4,7 @@
 //! an account that is no version of a logical key: of those it is promised that they are gone.
 
 use super::id::KeyId;
+use super::of_server::Numbered;
 
 /// Which removal of a key it was: several keys of one name and owner may have been removed, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,16 +37,7 @@ impl Retired {
 /// Files may name this key of the server after it was removed: InnoDB's master keys and the numbered keys of the binary log,
 /// which archived logs and backups are encrypted with. Not the keys that say which one is current.
 pub fn files_may_need(id: &KeyId) -> bool {
-    let numbered = |prefix: &[u8], between: u8| {
-        let rest = id.name().strip_prefix(prefix)?;
-        // A server's UUID has 36 characters.
-        let (_, rest) = rest.split_at_checked(36)?;
-        let number = rest.strip_prefix(&[between])?;
-        Some(!number.is_empty() && number.iter().all(u8::is_ascii_digit))
-    };
-    id.owner().is_empty()
-        && (numbered(b"INNODBKey-", b'-') == Some(true)
-            || numbered(b"MySQLReplicationKey_", b'_') == Some(true))
+    id.owner().is_empty() && Numbered::of(id.name()).is_some()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What a proof says, bounded whatever the files say.
 
+use crate::key::of_server::Numbered;
 use crate::scan::need::Kind;
 use crate::scan::page::Counted;
 use crate::text::clean;
@@ -273,17 +274,13 @@ pub(super) fn mark_rotated(names: &[Vec<u8>], needed: &mut BTreeMap<String, Need
 
 /// The keys of servers that no file names; what says which key of the logs is current is none.
 pub(super) fn unused(names: &[Vec<u8>], needed: &BTreeMap<String, Needed>) -> Vec<Unused> {
-    let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
+    let newest = newest(names);
     let texts = names
         .iter()
         .filter_map(|name| std::str::from_utf8(name).ok());
     let numbered: Vec<_> = texts
         .filter_map(|name| Some((name, family(name)?)))
         .collect();
-    for (_, (head, number)) in &numbered {
-        let most = newest.entry(head).or_default();
-        *most = (*most).max(*number);
-    }
     let unused = numbered
         .iter()
         .filter(|(name, _)| !needed.contains_key(*name));
@@ -312,13 +309,7 @@ fn newest(names: &[Vec<u8>]) -> BTreeMap<&str, u64> {
 
 /// The name of a server's key without its number, and that, as a server writes it.
 pub(in crate::admin) fn family(name: &str) -> Option<(&str, u64)> {
-    let (prefix, between) = match name.starts_with("INNODBKey-") {
-        true => ("INNODBKey-", '-'),
-        false => (crate::scan::log::NAMES, '_'),
-    };
-    let (head, number) = name.rsplit_once(between)?;
-    let uuid = head.strip_prefix(prefix)?;
-    let digits = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');
-    let number: u32 = number.parse().ok()?;
-    (uuid.len() == 36 && digits).then_some((head, number.into()))
+    let parts = Numbered::of(name.as_bytes())?;
+    let head = name.get(..parts.head.len())?;
+    Some((head, parts.servers_number()?.into()))
 }
