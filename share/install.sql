@@ -26,3 +26,4 @@ CREATE FUNCTION IF NOT EXISTS keyring_ward_key_cancel RETURNS STRING SONAME 'com
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_restore RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_compromise RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_hold RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_key_release RETURNS STRING SONAME 'component_keyring_ward.so';

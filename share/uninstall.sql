@@ -22,3 +22,4 @@ DROP FUNCTION IF EXISTS keyring_ward_key_cancel;
 DROP FUNCTION IF EXISTS keyring_ward_key_restore;
 DROP FUNCTION IF EXISTS keyring_ward_key_compromise;
 DROP FUNCTION IF EXISTS keyring_ward_key_hold;
+DROP FUNCTION IF EXISTS keyring_ward_key_release;

@@ -549,14 +549,19 @@ fn beside_a_server_the_sql_function_is_named() {
         ("cancel", &[]),
         ("restore", &[]),
         ("compromise", &["--version", "1"]),
-        ("hold", &["--release"]),
+        ("hold", &["--reason", "x"]),
+        ("release", &["--release"]),
     ] {
-        let words = [&["key", command], &SSN[..], more].concat();
+        let word = match command {
+            "release" => "hold",
+            command => command,
+        };
+        let words = [&["key", word], &SSN[..], more].concat();
         keys.refused(
             &words,
             17,
             "Locked",
-            &format!("keyring_ward_key_{command}('ssn', "),
+            &format!("keyring_ward_key_{command}('ssn', 'app@%'"),
         );
     }
     // A look needs no lock.

@@ -6,8 +6,9 @@ set -uo pipefail
 . /kw/mysql-test/harness/tests-lib.sh
 STOCK=$PLUGINS/component_keyring_file.cnf
 STOCK_FILE=$KEYS/component_keyring_file
+ME="CURRENT_USER()"
 FUNCTIONS="keys retired_keys key_check key_create key_adopt key_rotate key_activate key_set key_destroy key_destroy_due key_cancel
-  key_restore key_compromise key_hold"
+  key_restore key_compromise key_hold key_release"
 
 # with_role component|plugin [OPTION…]: a server with the SQL functions.
 with_role() {
@@ -48,72 +49,90 @@ listed() { sql -e "SELECT GROUP_CONCAT(KEY_ID ORDER BY KEY_ID) FROM performance_
 
 every_function() {
   good "keys()"; has '"count":0'; has '"complete":true'
-  good "key_create('ssn', NULL, 'AES', 32, '{\"follow\": true, \"rotate_every\": 90, \"environment\": \"prod\", \"description\": \"Sozialversicherung ü\"}')"
+  good "key_create('ssn', $ME, 'AES', 32, '{\"follow\": true, \"rotate_every\": 90, \"environment\": \"prod\", \"description\": \"Sozialversicherung ü\"}')"
   has '"owner":"root@localhost"'; has '"version":1'
-  bad AlreadyExists "is a logical key" "key_create('ssn', NULL, 'AES', 32)"
-  bad InvalidInput "no option" "key_create('x', NULL, 'AES', 32, '{\"folow\": true}')"; has 'do you mean'
-  bad InvalidInput "in the past" "key_create('x', NULL, 'AES', 32, '{\"expires\": \"2020-01-01T00:00:00Z\"}')"
-  bad InvalidInput "no JSON" "key_create('x', NULL, 'AES', 32, 'follow')"
-  bad InvalidInput "how the version of a key is called" "key_create('x@1', NULL, 'AES', 32)"
-  bad InvalidInput "argument 1, name, is NULL" "key_create(NULL, NULL, 'AES', 32)"
-  bad InvalidInput "argument 4, bytes, is out of range" "key_create('x', NULL, 'AES', -1)"
-  bad InvalidInput "" "key_create('x', NULL, 'AES', 1000000)"
-  bad InvalidInput "" "key_create('x', NULL, 'FOO', 32)"
+  bad AlreadyExists "is a logical key" "key_create('ssn', $ME, 'AES', 32)"
+  bad InvalidInput "no option" "key_create('x', $ME, 'AES', 32, '{\"folow\": true}')"; has 'do you mean'
+  bad InvalidInput "in the past" "key_create('x', $ME, 'AES', 32, '{\"expires\": \"2020-01-01T00:00:00Z\"}')"
+  bad InvalidInput "no JSON" "key_create('x', $ME, 'AES', 32, 'follow')"
+  bad InvalidInput "how the version of a key is called" "key_create('x@1', $ME, 'AES', 32)"
+  bad InvalidInput "argument 1, name, is NULL" "key_create(NULL, $ME, 'AES', 32)"
+  bad InvalidInput "argument 4, bytes, is out of range" "key_create('x', $ME, 'AES', -1)"
+  bad InvalidInput "" "key_create('x', $ME, 'AES', 1000000)"
+  bad InvalidInput "" "key_create('x', $ME, 'FOO', 32)"
   bad InvalidInput "the server's own" "key_create('x', '', 'AES', 32)"
-  wrong "takes 4 or 5 arguments, 3 are given" "key_create('x', NULL, 'AES')"
-  wrong "argument 4, bytes, is a whole number" "key_create('x', NULL, 'AES', 3.5)"
+  wrong "takes 4 or 5 arguments, 3 are given" "key_create('x', $ME, 'AES')"
+  wrong "argument 4, bytes, is a whole number" "key_create('x', $ME, 'AES', 3.5)"
   wrong "argument 1, name, is text" "key_create(7, NULL, 'AES', 32)"
-  good "key_create('until', NULL, 'SECRET', '16', JSON_OBJECT('expires', '2099-01-31T00:00:00Z'))"
+  good "key_create('until', $ME, 'SECRET', '16', JSON_OBJECT('expires', '2099-01-31T00:00:00Z'))"
   # A plain key becomes one.
   sql -e "DO keyring_key_store('old', 'SECRET', 'a secret')"
-  bad InvalidInput "goes on answering its own material" "key_adopt('old', NULL, '{\"follow\": true}')"
-  good "key_adopt('old', NULL, '{\"description\": \"adopted\"}')"
-  bad NotFound "" "key_adopt('nothing', NULL)"
+  bad InvalidInput "goes on answering its own material" "key_adopt('old', $ME, '{\"follow\": true}')"
+  good "key_adopt('old', $ME, '{\"description\": \"adopted\"}')"
+  bad NotFound "" "key_adopt('nothing', $ME)"
   expect "an adopted key" "$(sql -e "SELECT keyring_key_fetch('old')")" "a secret"
   # Versions.
-  good "key_rotate('ssn', NULL)"; has '"version":2'; has '"pending":false'
+  good "key_rotate('ssn', $ME)"; has '"version":2'; has '"pending":false'
   good "key_rotate('ssn', 'root@localhost', 1)"; has '"version":3'; has '"pending":true'
-  bad KeyState "is pending" "key_rotate('ssn', NULL, 0)"
-  bad InvalidInput "is 0 or 1" "key_rotate('ssn', NULL, 2)"
+  bad KeyState "is pending" "key_rotate('ssn', $ME, 0)"
+  bad InvalidInput "is 0 or 1" "key_rotate('ssn', $ME, 2)"
   bad NotFound "is no logical key" "key_rotate('ssn', '')"
-  good "key_activate('ssn', NULL, 3)"
-  bad KeyState "not pending" "key_activate('ssn', NULL, 3)"
-  bad NotFound "no version 9" "key_activate('ssn', NULL, 9)"
-  bad InvalidInput "argument 3, version, is NULL" "key_activate('ssn', NULL, NULL)"
-  good "key_set('ssn', NULL, '{\"rotate_every\": 30, \"description\": \"it''s changed\"}')"
-  bad InvalidInput "argument 3, options, is NULL" "key_set('ssn', NULL, NULL)"
-  bad InvalidInput "no temporary key" "key_set('ssn', NULL, '{\"expires\": 4070908800}')"
+  good "key_activate('ssn', $ME, 3)"
+  bad KeyState "not pending" "key_activate('ssn', $ME, 3)"
+  bad NotFound "no version 9" "key_activate('ssn', $ME, 9)"
+  bad InvalidInput "argument 3, version, is NULL" "key_activate('ssn', $ME, NULL)"
+  good "key_set('ssn', $ME, '{\"rotate_every\": 30, \"description\": \"it''s changed\"}')"
+  bad InvalidInput "argument 3, options, is NULL" "key_set('ssn', $ME, NULL)"
+  bad InvalidInput "no temporary key" "key_set('ssn', $ME, '{\"expires\": 4070908800}')"
   # Nothing goes before its day, or while it is held.
-  bad KeyState "is current" "key_destroy('ssn', NULL, 3, 30)"
-  bad InvalidInput "a day from now" "key_destroy('ssn', NULL, 1, 0)"
-  bad InvalidInput "out of range" "key_destroy('ssn', NULL, 1, 70000)"
-  good "key_destroy('ssn', NULL, 1, 7)"; has '"due":"2'
-  bad KeyState "is due on 2" "key_destroy_due('ssn', NULL, 1)"
-  bad KeyState "is due on 2" "key_destroy_due('ssn', NULL, NULL)"
-  good "key_cancel('ssn', NULL, 1)"
-  bad KeyState "no destruction is planned" "key_cancel('ssn', NULL, NULL)"
-  good "key_destroy('ssn', NULL, NULL)"; good "key_cancel('ssn', NULL, NULL)"
-  good "key_hold('ssn', NULL, 'case 7')"
-  bad KeyState "case 7" "key_destroy('ssn', NULL, 1, 7)"
-  bad InvalidInput "needs a reason" "key_hold('ssn', NULL, '')"
-  good "key_hold('ssn', NULL, NULL)"
-  bad KeyState "is current" "key_compromise('ssn', NULL, 3)"
-  good "key_compromise('ssn', NULL, 2)"
-  bad NotFound "" "key_restore('ssn@1', NULL)"
+  bad KeyState "is current" "key_destroy('ssn', $ME, 3, 30)"
+  bad InvalidInput "a day from now" "key_destroy('ssn', $ME, 1, 0)"
+  bad InvalidInput "out of range" "key_destroy('ssn', $ME, 1, 70000)"
+  good "key_destroy('ssn', $ME, 1, 7)"; has '"due":"2'
+  bad KeyState "is due on 2" "key_destroy_due('ssn', $ME, 1)"
+  bad KeyState "is due on 2" "key_destroy_due('ssn', $ME, 'all')"
+  good "key_cancel('ssn', $ME, 1)"
+  bad KeyState "no destruction is planned" "key_cancel('ssn', $ME, 'all')"
+  good "key_destroy('ssn', $ME, 'all')"; good "key_cancel('ssn', $ME, 'all')"
+  # NULL, as a subquery gives it that finds nothing, decides nothing: in no argument of no function.
+  local call
+  for call in "keys(NULL)" "retired_keys(NULL)" "key_check(NULL, $ME)" "key_check('ssn', NULL)" "key_create('n', NULL, 'AES', 16)" \
+    "key_create('n', $ME, NULL, 16)" "key_create('n', $ME, 'AES', NULL)" "key_create('n', $ME, 'AES', 16, NULL)" "key_adopt('old', NULL)" \
+    "key_adopt('old', $ME, NULL)" "key_rotate('ssn', NULL)" "key_rotate('ssn', $ME, NULL)" "key_activate('ssn', NULL, 1)" "key_activate('ssn', $ME, NULL)" \
+    "key_set('ssn', NULL, '{}')" "key_set('ssn', $ME, NULL)" "key_destroy('ssn', NULL, 1)" "key_destroy('ssn', $ME, (SELECT 1 FROM DUAL WHERE FALSE))" \
+    "key_destroy('ssn', $ME, 1, NULL)" "key_destroy_due('ssn', NULL, 1)" "key_destroy_due('ssn', $ME, NULL)" "key_cancel('ssn', NULL, 1)" "key_cancel('ssn', $ME, NULL)" \
+    "key_restore('ssn@1', NULL)" "key_restore('ssn@1', $ME, NULL)" "key_compromise('ssn', NULL, 1)" "key_compromise('ssn', $ME, NULL)" \
+    "key_hold('ssn', NULL, 'x')" "key_hold('ssn', $ME, NULL)" "key_release('ssn', NULL)" "key_release(NULL, $ME)" "kek_add(NULL)" "kek_remove(NULL)"; do
+    bad InvalidInput "is NULL" "$call"
+  done
+  bad KeyState "no destruction is planned" "key_cancel('ssn', $ME, 'all')"
+  bad KeyState "is not held" "key_release('ssn', $ME)"
+  bad InvalidInput "argument 2, owner, is NULL" "key_check('ssn', NULL)"; has "CURRENT_USER() is root@localhost"
+  wrong "argument 3, version, is a whole number or 'all'" "key_destroy('ssn', $ME, 1.5)"
+  good "key_hold('ssn', $ME, 'case 7')"
+  bad KeyState "case 7" "key_destroy('ssn', $ME, 1, 7)"
+  bad InvalidInput "needs a reason" "key_hold('ssn', $ME, '')"
+  bad InvalidInput "argument 3, reason, is NULL" "key_hold('ssn', $ME, (SELECT 'case 8' FROM DUAL WHERE FALSE))"; has "keyring_ward_key_release() ends a hold"
+  bad KeyState "case 7" "key_destroy('ssn', $ME, 1, 7)"
+  good "key_release('ssn', $ME)"
+  bad KeyState "is not held" "key_release('ssn', $ME)"
+  bad KeyState "is current" "key_compromise('ssn', $ME, 3)"
+  good "key_compromise('ssn', $ME, 2)"
+  bad NotFound "" "key_restore('ssn@1', $ME)"
   wrong "takes 2 or 3 arguments, 1 are given" "key_restore('ssn')"
-  good "key_check('ssn', NULL)"; has '"bits":256'; has '"state":"active"'; has '"key":"ssn@3"'
+  good "key_check('ssn', $ME)"; has '"bits":256'; has '"state":"active"'; has '"key":"ssn@3"'
   sql -e "DO keyring_key_store('hex', 'AES', '0123456789abcdef0123456789abcdef')"
-  good "key_check('hex', NULL)"; has "128 bits, not 256"
-  bad NotFound "does not exist" "key_check('nothing', NULL)"
+  good "key_check('hex', $ME)"; has "128 bits, not 256"
+  bad NotFound "does not exist" "key_check('nothing', $ME)"
   good "keys()"
   for each in '"count":3' '"name":"ssn"' '"current":3' '"rotate_every":30' "it's changed" '"state":"compromised"' '"adopted":true' '"expires":"2099-01-31T00:00:00Z"'; do has "$each"; done
   good "keys(2)"; has '"count":3'
   expect "keys behind the second" "$(sql -e "SELECT JSON_LENGTH(keyring_ward_keys(2), '\$.keys'), JSON_LENGTH(keyring_ward_keys(), '\$.keys')")" "1	3"
   # What the server's own variables do to keys.
   has_not "binlog_format"
-  good "key_check('ssn', NULL)"; has "block_encryption_mode is aes-128-ecb"; has "folds this key to 128 bits"; has_not "binlog_format"
+  good "key_check('ssn', $ME)"; has "block_encryption_mode is aes-128-ecb"; has "folds this key to 128 bits"; has_not "binlog_format"
   sql -e "SET GLOBAL block_encryption_mode = 'aes-256-cbc'; SET GLOBAL binlog_format = 'STATEMENT'"
-  good "key_check('ssn', NULL)"; has "binlog_format is STATEMENT"; has_not "block_encryption_mode"
+  good "key_check('ssn', $ME)"; has "binlog_format is STATEMENT"; has_not "block_encryption_mode"
   good "keys()"; has "binlog_format is STATEMENT"
   sql -e "SET GLOBAL binlog_format = 'ROW'"
   good "retired_keys()"; has '"count":0'
@@ -123,8 +142,8 @@ every_function() {
   # Prepared, as clients send it.
   expect "prepared" "$(sql -e "PREPARE p FROM 'SELECT JSON_EXTRACT(keyring_ward_key_rotate(?, ?, ?), ''$.version'')'; SET @n='ssn', @o='root@localhost', @p=0; EXECUTE p USING @n, @o, @p")" 4
   # In another character set the name is the same.
-  good "key_create('clé', NULL, 'AES', 16)"
-  SAID=$(printf "SET NAMES latin1; SELECT keyring_ward_key_rotate('cl\351', NULL)" | sql); has '"version":2'
+  good "key_create('clé', $ME, 'AES', 16)"
+  SAID=$(printf "SET NAMES latin1; SELECT keyring_ward_key_rotate('cl\351', CURRENT_USER())" | sql); has '"version":2'
   # What was asked for and refused is no trouble of the keyring.
   log_has "is a logical key"
   expect "errors that an operator must see" "$(grep -c '\[ERROR\].*KW-' "$LOG")" 0
@@ -140,10 +159,10 @@ t_functions_need_the_privilege() {
     out=$(mysql -uapp -papp -S $SOCKET -e "SELECT keyring_ward_$function()" 2>&1) && fail "app may call $function"
     case "$out" in *"ERROR 1123 "*"need the ENCRYPTION_KEY_ADMIN privilege"*) ;; *) fail "$function: $out" ;; esac
   done
-  # With it, NULL is the calling account, as the server's own functions write it.
+  # With it, CURRENT_USER() is the calling account, as the server's own functions write it.
   sql -e "GRANT ENCRYPTION_KEY_ADMIN ON *.* TO app"
   as_app() { mysql -uapp -papp -S $SOCKET --batch --skip-column-names -e "$1" 2>/dev/null; }
-  SAID=$(as_app "SELECT keyring_ward_key_create('k', NULL, 'AES', 32, '{\"follow\": true}')"); has '"owner":"app@%"'
+  SAID=$(as_app "SELECT keyring_ward_key_create('k', CURRENT_USER(), 'AES', 32, '{\"follow\": true}')"); has '"owner":"app@%"'
   expect "app's own function finds it" "$(as_app "SELECT keyring_key_length_fetch('k'), keyring_key_length_fetch('k@1')")" "32	32"
   expect "every function is installed" "$(sql -e "SELECT COUNT(*) FROM mysql.func WHERE name LIKE 'keyring_ward_key%'")" "$(($(wc -w <<< "$FUNCTIONS") - 1))"
   sql < /kw/share/uninstall.sql
@@ -154,13 +173,13 @@ t_functions_need_the_privilege() {
 
 stock_view() {
   local first second
-  good "key_create('ssn', NULL, 'AES', 32, '{\"follow\": true}')"
-  good "key_create('iban', NULL, 'AES', 16)"
+  good "key_create('ssn', $ME, 'AES', 32, '{\"follow\": true}')"
+  good "key_create('iban', $ME, 'AES', 16)"
   first=$(fetch ssn)
   expect "version 1" "$(fetch ssn@1)" "$first"
   sql_null "SELECT keyring_key_fetch('iban')"
   expect "its version" "$(sql -e "SELECT keyring_key_length_fetch('iban@1'), keyring_key_type_fetch('iban@1')")" "16	AES"
-  good "key_rotate('ssn', NULL)"
+  good "key_rotate('ssn', $ME)"
   second=$(fetch ssn)
   [ "$first" != "$second" ] && [ ${#second} = 64 ] || fail "the name does not follow: $first, $second"
   expect "version 1 stays" "$(fetch ssn@1)" "$first"
@@ -177,7 +196,7 @@ stock_view() {
   sql_null "SELECT keyring_key_store('ssn','AES','0123456789abcdef')"; sql_null "SELECT keyring_key_generate('ssn@1','AES',32)"
   expect "nothing was changed" "$(listed)" "iban@1,ssn@1,ssn@2"
   # A compromised version is kept back, and is never called absent.
-  good "key_compromise('ssn', NULL, 1)"
+  good "key_compromise('ssn', $ME, 1)"
   refused "keyring_key_fetch('ssn@1')" "version 1 is compromised"
   expect "the current one goes on" "$(fetch ssn)" "$second"
   # All of it again after a crash.
@@ -245,7 +264,7 @@ migrate() { mysql_migrate_keyring --component-dir=$PLUGINS --source-keyring="$1"
 t_versions_migrate_both_ways() {
   with_role component
   encrypted_table
-  good "key_create('ssn', NULL, 'AES', 32, '{\"follow\": true}')"; good "key_rotate('ssn', NULL)"
+  good "key_create('ssn', $ME, 'AES', 32, '{\"follow\": true}')"; good "key_rotate('ssn', $ME)"
   sql -e "DO keyring_key_generate('k','AES',16)"
   local before all="SELECT HEX(keyring_key_fetch('ssn@1')), HEX(keyring_key_fetch('ssn@2')), HEX(keyring_key_fetch('k'))"
   before=$(sql -e "$all")
@@ -281,8 +300,8 @@ t_kills_of_rotate() {
   for ((i = 1; killed < kills; i++)); do
     [ $i -lt $((3 * kills)) ] || fail "only $killed of $i servers were killed before the last rotation"
     # As many as a key can have, in turns.
-    { for k in 1 2 3 4; do echo "SELECT keyring_ward_key_create('r${i}_$k', NULL, 'AES', 32);"; done
-      for ((n = 0; n < 240; n++)); do for k in 1 2 3 4; do echo "SELECT keyring_ward_key_rotate('r${i}_$k', NULL);"; done; done; } > /tmp/kw-rotate
+    { for k in 1 2 3 4; do echo "SELECT keyring_ward_key_create('r${i}_$k', $ME, 'AES', 32);"; done
+      for ((n = 0; n < 240; n++)); do for k in 1 2 3 4; do echo "SELECT keyring_ward_key_rotate('r${i}_$k', $ME);"; done; done; } > /tmp/kw-rotate
     : > /tmp/kw-rotated
     mysql -uroot -S $SOCKET --batch --skip-column-names --unbuffered < /tmp/kw-rotate >> /tmp/kw-rotated 2>/dev/null & client=$!
     n=$((5 + RANDOM % 200))
@@ -300,7 +319,7 @@ t_kills_of_rotate() {
     start_server || fail "the server does not start after kill $i"
   done
   expect "logical keys" "$(sql -e "SELECT JSON_EXTRACT(keyring_ward_keys(), '\$.count')")" $((4 * (i - 1)))
-  for ((k = 1; k < i; k++)); do good "key_rotate('r${k}_1', NULL)"; done
+  for ((k = 1; k < i; k++)); do good "key_rotate('r${k}_1', $ME)"; done
   echo "    $killed kills of a server while it rotates: $acknowledged versions were acknowledged, and every one is there"
 }
 

@@ -390,7 +390,7 @@ impl Logical {
             None => Ok(()),
             Some(reason) => Err(
                 Error::new(Kind::KeyState, OP, format!("it is held: {reason}"))
-                    .hint("Nothing was changed. keyring-ward key hold --release ends that."),
+                    .hint("Nothing was changed. keyring-ward key hold --release ends that; keyring_ward_key_release() beside a running server."),
             ),
         }
     }

@@ -1,8 +1,10 @@
 //! What a SQL function is given.
 //!
 //! Owns the reading of arguments: how many there are and of which types is checked before the first row, NULL, range and length
-//! with each row. It must never read an argument as another type than the server says it is.
+//! with each row. It must never read an argument as another type than the server says it is, and never let NULL mean something:
+//! a subquery that finds nothing gives it.
 
+use super::caller;
 use crate::error::{Error, Kind, Result};
 use crate::mysql::registry::Registry;
 use crate::mysql::{abi, ptr};
@@ -21,6 +23,18 @@ pub(super) enum Is {
     Text,
     /// A whole number, or its digits as text: that is what some clients make of a parameter.
     Number,
+    /// The same, or the word `all`.
+    NumberOrAll,
+}
+
+impl Is {
+    fn word(self) -> &'static str {
+        match self {
+            Is::Text => "text",
+            Is::Number => "a whole number",
+            Is::NumberOrAll => "a whole number or 'all'",
+        }
+    }
 }
 
 /// One argument: what it is called, and what it is.
@@ -84,15 +98,17 @@ impl Takes {
         };
         for (index, (parameter, given)) in self.parameters().zip(types).enumerate() {
             let Parameter(name, is) = parameter;
-            let what = match (is, *given) {
-                (_, TEXT) | (Is::Number, INTEGER) => continue,
-                (Is::Text, _) => "text",
-                (Is::Number, _) => "a whole number",
-            };
+            if matches!(
+                (is, *given),
+                (_, TEXT) | (Is::Number | Is::NumberOrAll, INTEGER)
+            ) {
+                continue;
+            }
             return Ok(Some(format!(
-                "{}: argument {}, {name}, is {what}",
+                "{}: argument {}, {name}, is {}",
                 self.usage(function),
-                index + 1
+                index + 1,
+                is.word()
             )));
         }
         if let Some(metadata) = registry.and_then(|r| r.service::<abi::kw_udf_metadata>())
@@ -111,7 +127,7 @@ impl Takes {
     /// The arguments of one row.
     ///
     /// # Errors
-    /// InvalidInput: one of them is too long, or no whole number. The server hands over others than it did at first.
+    /// InvalidInput: one of them is NULL, too long, or no whole number. The server hands over others than it did at first.
     ///
     /// # Safety
     /// `args` is NULL or what the server hands to the function, and lives for `'a`.
@@ -132,7 +148,7 @@ impl Takes {
         let mut all = Vec::with_capacity(count);
         for (index, Parameter(name, is)) in self.parameters().enumerate().take(count) {
             let given = match (places[index].is_null(), types[index]) {
-                (true, _) => Given::Null,
+                (true, _) => return Err(null(index, name)),
                 // SAFETY: what is no NULL and a whole number is a longlong, aligned as such.
                 (false, INTEGER) => Given::Number(unsafe { places[index].cast::<i64>().read() }),
                 (false, TEXT) => {
@@ -142,11 +158,15 @@ impl Takes {
                 }
                 _ => return Err(bad(index, name, "has another type than before")),
             };
+            let other = || bad(index, name, &format!("is {}", is.word()));
             all.push(match (is, given) {
-                (Is::Number, Given::Text(digits)) => Given::Number(
-                    whole_number(digits).ok_or_else(|| bad(index, name, "is a whole number"))?,
-                ),
-                (Is::Text, Given::Number(_)) => return Err(bad(index, name, "is text")),
+                (Is::NumberOrAll, Given::Text(word)) if word.eq_ignore_ascii_case(b"all") => {
+                    Given::All
+                }
+                (Is::Number | Is::NumberOrAll, Given::Text(digits)) => {
+                    Given::Number(whole_number(digits).ok_or_else(other)?)
+                }
+                (Is::Text, Given::Number(_)) => return Err(other()),
                 (_, given) => given,
             });
         }
@@ -182,11 +202,30 @@ fn bad(index: usize, name: &str, what: &str) -> Error {
     Error::new(Kind::InvalidInput, OP, why).hint("Nothing was changed.")
 }
 
+/// NULL decides nothing, in no argument of any function.
+fn null(index: usize, name: &str) -> Error {
+    let instead = match name {
+        "owner" => match caller::account() {
+            Some(account) => format!(
+                "Write the owner as 'user@host': CURRENT_USER() is {}. '' is the server itself.",
+                account.escape_ascii()
+            ),
+            None => "Write the owner as 'user@host'; '' is the server itself.".into(),
+        },
+        "reason" => "keyring_ward_key_release() ends a hold.".into(),
+        "version" => "Write its number, or 'all' where the function can do it with all.".into(),
+        _ => "Leave it out where it is optional.".to_string(),
+    };
+    bad(index, name, "is NULL").hint(format!(
+        "Nothing was changed. A subquery that finds nothing gives NULL, so NULL means nothing here. {instead}"
+    ))
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Given<'a> {
-    Null,
     Text(&'a [u8]),
     Number(i64),
+    All,
 }
 
 /// The arguments of one row, with their names.
@@ -197,12 +236,13 @@ impl<'a> Arguments<'a> {
         self.0.get(index).copied()
     }
 
-    fn null(&self, index: usize) -> Error {
-        let name = self.get(index).map_or("", |(name, _)| name);
-        bad(index, name, "is NULL")
+    /// Fewer are given than the function needs, which is looked at before the first row.
+    fn missing(&self, index: usize) -> Error {
+        let why = format!("argument {} is not there", index + 1);
+        Error::new(Kind::Internal, OP, why)
     }
 
-    /// A text; `None`: it is NULL, or not given.
+    /// A text; `None`: it is not given.
     pub(super) fn optional_text(&self, index: usize) -> Option<&'a [u8]> {
         match self.get(index) {
             Some((_, Given::Text(text))) => Some(text),
@@ -213,21 +253,21 @@ impl<'a> Arguments<'a> {
     /// A text.
     ///
     /// # Errors
-    /// InvalidInput: it is NULL.
+    /// Internal: it is none of the arguments that the function needs.
     pub(super) fn text(&self, index: usize) -> Result<&'a [u8]> {
-        self.optional_text(index).ok_or_else(|| self.null(index))
+        self.optional_text(index).ok_or_else(|| self.missing(index))
     }
 
     /// A text in UTF-8.
     ///
     /// # Errors
-    /// InvalidInput: it is none, or NULL.
+    /// InvalidInput: it is none.
     pub(super) fn utf8(&self, index: usize) -> Result<&'a str> {
         let name = self.get(index).map_or("", |(name, _)| name);
         std::str::from_utf8(self.text(index)?).map_err(|_| bad(index, name, "is no text in UTF-8"))
     }
 
-    /// A number; `None`: it is NULL, or not given.
+    /// A number; `None`: it is not given, or all are meant.
     ///
     /// # Errors
     /// InvalidInput: it is out of range.
@@ -244,9 +284,10 @@ impl<'a> Arguments<'a> {
     /// A number.
     ///
     /// # Errors
-    /// InvalidInput: it is NULL, or out of range.
+    /// InvalidInput: it is out of range.
     pub(super) fn number<T: TryFrom<i64>>(&self, index: usize) -> Result<T> {
-        self.optional_number(index)?.ok_or_else(|| self.null(index))
+        self.optional_number(index)?
+            .ok_or_else(|| self.missing(index))
     }
 }
 

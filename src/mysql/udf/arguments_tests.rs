@@ -116,7 +116,6 @@ fn each_row_is_read_within_bounds() {
         (number(1 << 40), "is out of range"),
         (text("seven"), "is a whole number"),
         (text("7.0"), "is a whole number"),
-        ((INTEGER, None), "is NULL"),
         ((4, Some(vec![b'7'])), "has another type than before"),
     ] {
         let said = version(row);
@@ -128,17 +127,61 @@ fn each_row_is_read_within_bounds() {
     let long = "x".repeat(MAX_TEXT + 1);
     let said = read(&[text(&long), number(1)], |a| a.text(0).map(drop)).unwrap_err();
     assert!(said.contains("the limit is 4096"), "{said}");
-    // What is NULL or not given.
-    let row = [(TEXT, None), number(1)];
-    assert!(read(&row, |a| Ok(a.optional_text(0).is_none())).unwrap());
+    // What is not given.
+    let row = [text("k"), number(1)];
     assert!(read(&row, |a| Ok(a.optional_text(2).is_none())).unwrap());
     assert!(
         read(&row, |a| a.optional_number::<u8>(9))
             .unwrap()
             .is_none()
     );
-    let said = read(&row, |a| a.text(0).map(drop)).unwrap_err();
-    assert!(said.contains("argument 1, name, is NULL"), "{said}");
+    assert!(read(&row, |a| a.text(2).map(drop)).is_err());
     let row = [(TEXT, Some(vec![0xff])), number(1)];
     assert!(read(&row, |a| a.utf8(0).map(drop)).is_err());
+}
+
+/// A failed subquery must not decide anything: not even an argument that nobody asks for may be NULL.
+#[test]
+fn null_is_refused_in_every_place() {
+    let whole = [text("k"), number(1), text("{}")];
+    for (place, name) in ["name", "version", "options"].into_iter().enumerate() {
+        let mut row = whole.clone();
+        row[place].1 = None;
+        let said = read(&row, |_| Ok(())).unwrap_err();
+        assert!(
+            said.contains(&format!("argument {}, {name}, is NULL", place + 1)),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn all_is_said_by_a_word() {
+    const TAKES: Takes = Takes {
+        needed: &[Parameter("version", Is::NumberOrAll)],
+        optional: &[],
+    };
+    let read = |row: Row| {
+        // SAFETY: a structure as a server's.
+        let read = |args| unsafe { TAKES.read(args) }.and_then(|a| a.optional_number::<u32>(0));
+        given(&[row], read)
+    };
+    assert_eq!(read(text("all")).unwrap(), None);
+    assert_eq!(read(text("ALL")).unwrap(), None);
+    assert_eq!(read(text("7")).unwrap(), Some(7));
+    assert_eq!(read(number(7)).unwrap(), Some(7));
+    for wrong in [
+        text(""),
+        text("al"),
+        number(-1),
+        (TEXT, None),
+        (INTEGER, None),
+    ] {
+        assert!(read(wrong).is_err());
+    }
+    // SAFETY: a structure as a server's.
+    let said = given(&[(1, Some(vec![0; 8]))], |args| unsafe {
+        TAKES.check("f", args, None).unwrap()
+    });
+    assert!(said.unwrap().ends_with("is a whole number or 'all'"));
 }

@@ -3,7 +3,6 @@
 //! Owns the questions to the server about the calling connection. It must never answer for a thread of the server's own as if
 //! it were an account.
 
-use crate::error::{Error, Kind, Result};
 use crate::mysql::registry::{self, Registry};
 use crate::mysql::{abi, ptr};
 use std::ffi::CStr;
@@ -41,16 +40,10 @@ fn context(registry: Registry<'_>) -> Option<abi::kw_handle> {
     (!failed && !context.is_null()).then_some(context)
 }
 
-/// The calling account as the server's own keyring functions write it: the owner of keys that it makes with them.
-///
-/// # Errors
-/// InvalidInput: the server does not tell, or it is no account that calls.
-pub(super) fn account() -> Result<Vec<u8>> {
-    registry::with(own_account).flatten().ok_or_else(|| {
-        let why = "no owner is given, and the server does not tell which account calls";
-        Error::new(Kind::InvalidInput, "find the owner of the key", why)
-            .hint("Nothing was changed. Write the owner as 'user@host'; '' is the server itself.")
-    })
+/// The calling account as the server's own keyring functions write it: the owner of keys that it makes with them. `None`: the
+/// server does not tell, or it is no account that calls.
+pub(super) fn account() -> Option<Vec<u8>> {
+    registry::with(own_account).flatten()
 }
 
 fn own_account(registry: Registry<'_>) -> Option<Vec<u8>> {

@@ -34,7 +34,7 @@ sql_function! {
 }
 
 fn name(args: &Arguments<'_>) -> Result<String> {
-    let name = args.optional_text(0).unwrap_or_default();
+    let name = args.text(0)?;
     match name.len() {
         1..=MAX_NAME => Ok(String::from_utf8_lossy(name).into_owned()),
         _ => Err(

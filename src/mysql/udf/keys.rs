@@ -4,7 +4,7 @@
 //! to a key what the tool would not do.
 
 use super::arguments::{Arguments, Is, Parameter};
-use super::{caller, options, server};
+use super::{options, server};
 use crate::admin::keys::{self, Order, Settings};
 use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
@@ -20,6 +20,7 @@ const DAYS: u16 = 30;
 const NAME: Parameter = Parameter("name", Is::Text);
 const OWNER: Parameter = Parameter("owner", Is::Text);
 const VERSION: Parameter = Parameter("version", Is::Number);
+const VERSION_OR_ALL: Parameter = Parameter("version", Is::NumberOrAll);
 const OPTIONS: Parameter = Parameter("options", Is::Text);
 const SKIP: Parameter = Parameter("skip", Is::Number);
 
@@ -58,22 +59,22 @@ sql_function! {
 sql_function! {
     /// Changes settings of a logical key.
     keyring_ward_key_set_init, keyring_ward_key_set, keyring_ward_key_set_deinit,
-    (NAME, OWNER, OPTIONS), set
+    (NAME, OWNER, OPTIONS), |args: &Arguments<'_>| change(args, &Order::Set(settings(args, 2)?))
 }
 sql_function! {
     /// Plans the destruction of a version, or of all.
     keyring_ward_key_destroy_init, keyring_ward_key_destroy, keyring_ward_key_destroy_deinit,
-    (NAME, OWNER, VERSION; Parameter("days", Is::Number)), plan
+    (NAME, OWNER, VERSION_OR_ALL; Parameter("days", Is::Number)), plan
 }
 sql_function! {
     /// Destroys what is planned and due: of a version, or of all.
     keyring_ward_key_destroy_due_init, keyring_ward_key_destroy_due, keyring_ward_key_destroy_due_deinit,
-    (NAME, OWNER, VERSION), |args: &Arguments<'_>| change(args, &Order::DestroyDue(args.optional_number(2)?))
+    (NAME, OWNER, VERSION_OR_ALL), |args: &Arguments<'_>| change(args, &Order::DestroyDue(args.optional_number(2)?))
 }
 sql_function! {
     /// Ends the plan of a version's destruction, or of all.
     keyring_ward_key_cancel_init, keyring_ward_key_cancel, keyring_ward_key_cancel_deinit,
-    (NAME, OWNER, VERSION), |args: &Arguments<'_>| change(args, &Order::Cancel(args.optional_number(2)?))
+    (NAME, OWNER, VERSION_OR_ALL), |args: &Arguments<'_>| change(args, &Order::Cancel(args.optional_number(2)?))
 }
 sql_function! {
     /// Brings a removed key back.
@@ -86,18 +87,19 @@ sql_function! {
     (NAME, OWNER, VERSION), |args: &Arguments<'_>| change(args, &Order::Compromise(args.number(2)?))
 }
 sql_function! {
-    /// Nothing of a logical key is destroyed for a reason, or again without one.
+    /// Nothing of a logical key is destroyed, for a reason.
     keyring_ward_key_hold_init, keyring_ward_key_hold, keyring_ward_key_hold_deinit,
-    (NAME, OWNER, Parameter("reason", Is::Text)), hold
+    (NAME, OWNER, Parameter("reason", Is::Text)), |args: &Arguments<'_>| change(args, &Order::Hold(Some(args.utf8(2)?.into())))
+}
+sql_function! {
+    /// Ends a hold.
+    keyring_ward_key_release_init, keyring_ward_key_release, keyring_ward_key_release_deinit,
+    (NAME, OWNER), |args: &Arguments<'_>| change(args, &Order::Hold(None))
 }
 
-/// The key that is named. An owner of '' is the server itself, NULL the calling account.
+/// The key that is named. An owner of '' is the server itself.
 fn id(args: &Arguments<'_>) -> Result<KeyId> {
-    let name = args.text(0)?;
-    match args.optional_text(1) {
-        Some(owner) => KeyId::new(name, owner),
-        None => KeyId::new(name, &caller::account()?),
-    }
+    KeyId::new(args.text(0)?, args.text(1)?)
 }
 
 /// Carries an order out, and tells of which key.
@@ -157,25 +159,12 @@ fn rotate(args: &Arguments<'_>) -> Result<Value> {
     change(args, &Order::Rotate { pending })
 }
 
-fn set(args: &Arguments<'_>) -> Result<Value> {
-    args.text(2)?;
-    change(args, &Order::Set(settings(args, 2)?))
-}
-
 fn plan(args: &Arguments<'_>) -> Result<Value> {
     let order = Order::Plan {
         version: args.optional_number(2)?,
         days: args.optional_number(3)?.unwrap_or(DAYS),
     };
     change(args, &order)
-}
-
-fn hold(args: &Arguments<'_>) -> Result<Value> {
-    let reason = match args.optional_text(2) {
-        Some(_) => Some(args.utf8(2)?.to_string()),
-        None => None,
-    };
-    change(args, &Order::Hold(reason))
 }
 
 fn check(args: &Arguments<'_>) -> Result<Value> {

@@ -182,6 +182,7 @@ fn ordered(command: &Command) -> Result<Option<Ordered<'_>>> {
         Command::Cancel(args) => (&args.target, Order::Cancel(args.version), "cancel"),
         Command::Restore(args) => (&args.target, Order::Restore(args.removal), "restore"),
         Command::Compromise(args) => (&args.target, Order::Compromise(args.version), "compromise"),
+        Command::Hold(args) if args.release => (&args.target, Order::Hold(None), "release"),
         Command::Hold(args) => (&args.target, Order::Hold(args.reason.clone()), "hold"),
         Command::List(_) | Command::Show(_) | Command::Check(_) | Command::Retire(_) => {
             return Ok(None);
@@ -286,7 +287,7 @@ fn function(word: &str, id: &KeyId) -> String {
         format!("'{}'", text.replace('\'', "''"))
     };
     let more = match word {
-        "adopt" | "rotate" => "",
+        "adopt" | "rotate" | "release" => "",
         _ => ", …",
     };
     format!(
