@@ -320,7 +320,7 @@ part_suite() {
 # Durability experiments, in a root file system of their own: the ones without a server in their short form, with --all
 # every one of them with its long numbers.
 part_torture() {
-  local log=$WORK/torture.log rc=0 what=(--quick syscalls powercut tears)
+  local log=$WORK/torture.log rc=0 what=(--quick syscalls powercut life tears)
   box_stop
   [ "$ALL" = no ] || what=()
   scripts/torture.sh "${what[@]}" 2>&1 | tee "$log" || rc=1

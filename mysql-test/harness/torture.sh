@@ -1,7 +1,7 @@
 #!/bin/bash
 # The durability experiments, inside the box: scripts/torture.sh runs this and explains it.
 #   torture.sh [--quick] PART…
-# Parts without a server (ours alone): syscalls powercut tears
+# Parts without a server (ours alone): syscalls powercut life tears
 # Parts with a server, for both keyrings: older kill servercut serverfaults full copies replaced twoservers bitrot
 # Each experiment prints lines "RESULT <experiment> <keyring> name=value…"; ours must be without fault,
 # what becomes of the stock component is reported, whatever it is.
@@ -155,6 +155,66 @@ powercut_on() { # powercut_on FILESYSTEM ROUNDS
 part_powercut() {
   powercut_on ext4 "$(many 10 120)"
   [ $QUICK = yes ] || { powercut_on xfs 60; powercut_on btrfs 60; }
+}
+
+# ---- the life of keys -------------------------------------------------------------------------
+
+# Every change to logical and retired keys (made, rotated, pending, activated, planned, cancelled, held, compromised, destroyed,
+# brought back, InnoDB's keys retired and brought back), broken off at every call that changes a file, and by power cuts: each
+# key is in one of two states afterwards, and every version's material is there.
+life_template() { rm -rf /t /t.template; mkdir /t; $T prepare /t/d /t/s 3 && cp -a /t /t.template; }
+part_life() {
+  local error name n out rc cases=0 bad=0
+  life_template || { verdict "a keyring for the life of keys" 1; return; }
+  # shellcheck disable=SC2046
+  strace -qq -y -e trace=%file,%desc -o /t.calls $T live /t/d /t/s 60 > /t.out || { cat /t.out; bad=1; }
+  # shellcheck disable=SC2046
+  $JUDGE calls $(many --short "") /t.calls | grep -E '^(p?write|fsync|fdatasync|rename|unlink|ftruncate|fallocate|openat|link|fchmod|fchown)' > /t.list
+  while read -r name n; do
+    for error in $(many KILL "KILL EIO ENOSPC"); do
+      rm -rf /t; cp -a /t.template /t
+      case $error in KILL) out=signal=KILL ;; *) out=error=$error ;; esac
+      strace -qq -o /dev/null -e trace="$name" -e inject="$name:$out:when=$n" $T live /t/d /t/s 60 >/t.out 2>&1
+      rc=$?; cases=$((cases + 1))
+      if { [ $error != KILL ] && [ $rc != 0 ] && [ $rc != 10 ]; } || grep -q 'torture: ' /t.out || ! $T livecheck /t/d /t/s >/t.check 2>&1 || ! $T live /t/d /t/s 30 >/t.out 2>&1; then
+        bad=$((bad + 1)); echo "    life: $name $n $error: exit $rc"; sed 's/^/        /' /t.out /t.check | tail -8
+      fi
+    done
+  done < /t.list
+  result life ward calls="$(wc -l < /t.list)" injected=$cases bad=$bad
+  verdict "the life of keys, killed at every call that changes a file" $((bad > 0 || cases == 0))
+  life_cuts "$(many 6 120)"
+}
+life_cuts() { # life_cuts ROUNDS
+  local rounds=$1 i bad=0 acknowledged=0 target writer out lost=0
+  cut_make ext4 && $T shutdown /cut 1 2>/t.out || { echo "SKIPPED power cuts in the life of keys: no ext4 that can be ended here"; cut_end; return 0; }
+  cut_again
+  rm -rf /stable; $T prepare /cut/t /stable 3
+  lived() { local n; n=$(grep -c '^ok' /stable/life 2>/dev/null); echo "${n:-0}"; }
+  for ((i = 1; i <= rounds; i++)); do
+    if [ $((i % 3)) = 0 ]; then $T livecut /cut/t /stable $((RANDOM % 25 + 1)) $((i % 2 + 1)) >/t.out 2>&1; else
+      target=$(($(lived) + RANDOM % 50 + 1))
+      $T live /cut/t /stable 1000000 >/t.out 2>&1 & writer=$!
+      until [ "$(lived)" -ge $target ] || ! kill -0 $writer 2>/dev/null; do :; done
+      echo cut >> /stable/life
+      $T shutdown /cut $((i % 2 + 1))
+      kill -9 $writer 2>/dev/null; wait $writer 2>/dev/null
+    fi
+    acknowledged=$((acknowledged + $(lived)))
+    cut_again
+    out=$($T livecheck /cut/t /stable 2>&1) || { bad=$((bad + 1)); echo "    cut $i in the life of keys: $out"; rm -rf /cut/t; $T prepare /cut/t /stable 3; : > /stable/life; }
+  done
+  result life_powercut ward cuts=$rounds bad=$bad acknowledged=$acknowledged "last='$out'"
+  verdict "the life of keys: power cuts on ext4" $bad
+  # The judge must be able to say no: the same with an fdatasync that does nothing.
+  for i in 1 2 3 4; do
+    strace -qq -o /dev/null -e trace=fdatasync -e inject=fdatasync:retval=0 $T livecut /cut/t /stable 9 2 >/t.out 2>&1
+    cut_again
+    $T livecheck /cut/t /stable >/t.out 2>&1 || lost=$((lost + 1))
+    rm -rf /cut/t; $T prepare /cut/t /stable 3 >/dev/null; : > /stable/life
+  done
+  verdict "without fdatasync, cuts lose versions ($lost of 4)" $((lost == 0))
+  cut_end
 }
 
 # ---- zeroed sectors ---------------------------------------------------------------------------

@@ -14,6 +14,9 @@
 //! torture publish  DIR STABLE            opens and acknowledges what it serves
 //! torture check    DIR STABLE            opens; what was acknowledged must be there
 //! torture tears    DIR STABLE STEP       zeroed sectors at every STEPth place of the last 64 KiB, under several markers
+//! torture live     DIR STABLE COUNT      versions, holds, plans, destructions, retired keys: every change of the life of keys
+//! torture livecut  DIR STABLE N MODE     the same; cuts DIR's file system right after the Nth
+//! torture livecheck DIR STABLE           opens; every version must be there, in one of two states
 //! torture view     FILE STABLE           opens a copy; prints names and hashes of its keys
 //! torture secrets  FILE PASSPHRASE NAME… the secrets of a keyring under a passphrase: "label hex" lines
 //! torture opened   CONFIG NAME…       the DEK of a keyring that its configuration opens, what is derived from it, and keys: the same lines
@@ -42,6 +45,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Instant, UNIX_EPOCH};
+
+#[path = "torture_life.rs"]
+mod life;
 
 /// `_IOR('X', 125, __u32)`: EXT4_IOC_SHUTDOWN, XFS_IOC_GOINGDOWN and others are one number.
 const SHUTDOWN: libc::Ioctl = 0x8004_587D_u32 as libc::Ioctl;
@@ -739,6 +745,14 @@ fn run(args: &[&str]) -> Result<ExitCode> {
             return Ok(tears(&place(dir, stable), step.parse().unwrap()));
         }
         ["check", dir, stable] => return Ok(check(&place(dir, stable))),
+        ["live", dir, stable, count] => {
+            return life::live(&place(dir, stable), count.parse().unwrap(), None);
+        }
+        ["livecut", dir, stable, after, mode] => {
+            let cut = (after.parse().unwrap(), mode.parse().unwrap());
+            return life::live(&place(dir, stable), usize::MAX, Some(cut));
+        }
+        ["livecheck", dir, stable] => return Ok(life::check(&place(dir, stable))),
         ["view", file, stable] => {
             let place = place(".", stable);
             let mut config = place.config(1);
