@@ -249,6 +249,40 @@ typedef struct kw_system_variables {
   int (*get_variable)(const char *component, const char *name, void **val, size_t *length);
 } kw_system_variables;
 
+/* A session's values of the server's variables; kind is "SESSION" or "GLOBAL". val and length as above. */
+typedef struct kw_variable_reader {
+  int (*get)(kw_handle thread, const char *kind, const char *component, const char *name,
+             void **val, size_t *length);
+} kw_variable_reader;
+
+/* An error of the statement that runs. arguments is a va_list, which is passed by its address: see src/mysql/sql_error.rs. */
+typedef struct kw_runtime_error {
+  void (*emit)(int error_id, int flags, void *arguments);
+} kw_runtime_error;
+
+/* What performance_schema knows of the calling thread. get_own gives 1 where it knows nothing. */
+typedef struct kw_thread_attributes {
+  unsigned long long id;
+  unsigned long connection;
+  unsigned long long os_thread;
+  void *user_data;
+  char user[96];
+  size_t user_length;
+  char host[255];
+  size_t host_length;
+  char group[192];
+  size_t group_length;
+  unsigned char address[128] __attribute__((aligned(8)));
+  unsigned int address_length;
+  bool system_thread;
+} kw_thread_attributes;
+
+typedef struct kw_resource_group {
+  void *set_thread_resource_group;
+  void *set_thread_resource_group_by_id;
+  int (*get_thread_system_attrs)(kw_thread_attributes *out);
+} kw_resource_group;
+
 /* Gives 1 where the privilege is granted, by roles as well. */
 typedef struct kw_global_grants {
   int (*has_global_grant)(kw_handle context, const char *name, size_t length);

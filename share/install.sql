@@ -2,7 +2,8 @@
 --   mysql -uroot < share/install.sql
 -- They need the privilege ENCRYPTION_KEY_ADMIN: GRANT ENCRYPTION_KEY_ADMIN ON *.* TO …
 -- Where the library is loaded as a plugin only, write keyring_ward.so instead.
--- Always RETURNS STRING: with another type MySQL hands over places that a text does not fit into. The functions refuse to run then.
+-- The type is the function's own: with another one MySQL hands over places that an answer does not fit into. The functions refuse
+-- to run then. Those of the last block serve each account with its own keys, and need no privilege.
 CREATE FUNCTION IF NOT EXISTS keyring_ward_status RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_verify RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_reload RETURNS STRING SONAME 'component_keyring_ward.so';
@@ -27,3 +28,9 @@ CREATE FUNCTION IF NOT EXISTS keyring_ward_key_restore RETURNS STRING SONAME 'co
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_compromise RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_hold RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_release RETURNS STRING SONAME 'component_keyring_ward.so';
+
+CREATE FUNCTION IF NOT EXISTS keyring_ward_encrypt RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_decrypt RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_reencrypt RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_hmac RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_sealed_version RETURNS INTEGER SONAME 'component_keyring_ward.so';

@@ -23,3 +23,9 @@ DROP FUNCTION IF EXISTS keyring_ward_key_restore;
 DROP FUNCTION IF EXISTS keyring_ward_key_compromise;
 DROP FUNCTION IF EXISTS keyring_ward_key_hold;
 DROP FUNCTION IF EXISTS keyring_ward_key_release;
+
+DROP FUNCTION IF EXISTS keyring_ward_encrypt;
+DROP FUNCTION IF EXISTS keyring_ward_decrypt;
+DROP FUNCTION IF EXISTS keyring_ward_reencrypt;
+DROP FUNCTION IF EXISTS keyring_ward_hmac;
+DROP FUNCTION IF EXISTS keyring_ward_sealed_version;

@@ -28,6 +28,7 @@ pub mod options;
 pub mod os;
 pub mod panics;
 pub mod scan;
+pub mod sealed;
 #[allow(unsafe_code)]
 pub mod secret;
 pub mod secret_source;

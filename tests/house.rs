@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may use those before it, and none behind it; `lib.rs` holds two names only.
-const ROOMS: [&str; 25] = [
+const ROOMS: [&str; 26] = [
     "fault",
     "json",
     "text",
@@ -25,6 +25,7 @@ const ROOMS: [&str; 25] = [
     "net",
     "options",
     "envelope",
+    "sealed",
     "format",
     "kek",
     "config",

@@ -1,13 +1,17 @@
 //! Sealing and opening: the only place that touches an AEAD.
 //!
 //! Owns the derivation of all keys from the DEK, the hedged nonce, the associated data of
-//! records, and the wrapping of a DEK part under a local key. It must never use a nonce that was
-//! not derived from the plaintext and its position, and never return plaintext that was not
-//! authenticated. The layouts are specified in `docs/reference/format.md`.
+//! records, the wrapping of a DEK part under a local key, and the keys of sealed values. It must never use a nonce that was
+//! not derived from the plaintext and its position, or a key twice that has one nonce, and never return plaintext that was not
+//! authenticated. The layouts are specified in `docs/reference/format.md` and `docs/reference/sealed-values.md`.
 
 mod local_wrap;
+mod value;
 
 pub use local_wrap::{LOCAL_BLOB, WrapKeys, unwrap_local, wrap_local};
+pub use value::{
+    COMMITMENT, IndexKey, LEAST_MATERIAL, Parts, Purpose, VALUE_RANDOM, VALUE_SALT, ValueKeys,
+};
 
 use crate::error::{Error, Kind, Result};
 use crate::key::limits::FINGERPRINT;

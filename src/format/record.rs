@@ -10,7 +10,8 @@ use super::reader::Reader;
 use crate::error::Result;
 use crate::key::document::{Document, MAX_DOCUMENT, MAX_DOCUMENT_NAME};
 use crate::key::extensions::{
-    self, Extensions, FIRST_RESTRICTING, Flaw, MAX_EXTENSIONS, PURGED, RETAINED, RETIRED, VERSION,
+    self, Extensions, FIRST_RESTRICTING, Flaw, INDEX, MAX_EXTENSIONS, PAIR, PURGED, RETAINED,
+    RETIRED, VERSION,
 };
 use crate::key::id::{KeyId, MAX_MATERIAL, MAX_NAME_BYTES, MAX_TYPE};
 use crate::key::info::KeyInfo;
@@ -223,7 +224,7 @@ impl From<Flaw> for No {
             Flaw::Rules(_) => No::Rules,
             Flaw::Newer(tag) => No::Newer(format!(
                 "a record has an extension that restricts what may be done with it, and that this program does not know \
-                 (tag {tag}; of the tags from {FIRST_RESTRICTING} on it knows those up to {PURGED}, in their first layout)"
+                 (tag {tag}; of the tags from {FIRST_RESTRICTING} on it knows those up to {PAIR}, in their first layout)"
             )),
         }
     }
@@ -294,11 +295,14 @@ impl What<'_> {
     fn admits(&self, list: &Extensions) -> bool {
         let has = |tag| list.get(tag).is_some();
         let of_removals = has(RETAINED) || has(PURGED);
+        let of_keys = has(INDEX) || has(PAIR);
         match self {
             What::Put(_) => !of_removals,
-            What::Remove(..) => !has(VERSION) && !has(RETIRED) && (!has(RETAINED) || !has(PURGED)),
-            What::Attributes(..) => !of_removals && !has(RETIRED),
-            What::Document(..) => !of_removals && !has(RETIRED) && !has(VERSION),
+            What::Remove(..) => {
+                !of_keys && !has(VERSION) && !has(RETIRED) && (!has(RETAINED) || !has(PURGED))
+            }
+            What::Attributes(..) => !of_removals && !has(RETIRED) && !has(PAIR),
+            What::Document(..) => !of_removals && !has(RETIRED) && !has(VERSION) && !of_keys,
         }
     }
 }

@@ -93,6 +93,16 @@ impl Extensions {
         Extensions::new(others.chain(bytes.map(|bytes| (tag, bytes))))
     }
 
+    /// The same list with what these tags have now.
+    ///
+    /// # Errors
+    /// As [`Extensions::new`].
+    pub fn with_all(&self, said: Vec<(u8, Vec<u8>)>) -> Result<Extensions> {
+        let others = (self.iter()).filter(|(tag, _)| said.iter().all(|(other, _)| tag != other));
+        let others: Vec<_> = others.map(|(tag, bytes)| (tag, bytes.to_vec())).collect();
+        Extensions::new(others.into_iter().chain(said))
+    }
+
     /// Tags and their bytes, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
         self.0.iter().map(|(tag, bytes)| (*tag, &**bytes))
@@ -127,6 +137,13 @@ fn check_restricting(tag: u8, bytes: &[u8]) -> std::result::Result<(), Flaw> {
         RETAINED | RETIRED | PURGED => Retired::from_bytes(bytes)
             .map(drop)
             .ok_or(Flaw::Rules("the time of a removal breaks its rules")),
+        INDEX if bytes.len() == INDEX_LENGTH => Ok(()),
+        INDEX => Err(Flaw::Rules(
+            "the secret of a blind index has another length",
+        )),
+        PAIR if matches!(bytes, [PAIR_RSA | PAIR_ED25519]) => Ok(()),
+        PAIR if bytes.len() == 1 => Err(Flaw::Newer(tag)),
+        PAIR => Err(Flaw::Rules("the kind of a key pair has one byte")),
         _ => Err(Flaw::Newer(tag)),
     }
 }
@@ -157,7 +174,10 @@ mod tests {
             vec![(5, vec![1]), (5, vec![1])],
             vec![(VERSION, vec![])],
             vec![(RETIRED, vec![0; 11])],
-            vec![(PURGED + 1, vec![])],
+            vec![(INDEX, vec![0; 109])],
+            vec![(PAIR, vec![])],
+            vec![(PAIR, vec![3])],
+            vec![(PAIR + 1, vec![])],
             vec![(255, vec![])],
             vec![(ACTOR, vec![])],
             vec![(ACTOR, vec![b'a'; 256])],
@@ -175,9 +195,9 @@ mod tests {
         assert!(of(&[2, 3, 127]).is_ok());
         assert!(matches!(of(&[3, 2]), Err(Flaw::Rules(_))));
         assert!(matches!(of(&[3, 3]), Err(Flaw::Rules(_))));
-        assert_eq!(of(&[3, 132, 134]), Err(Flaw::Newer(132)));
+        assert_eq!(of(&[3, 134, 135]), Err(Flaw::Newer(134)));
         assert!(
-            matches!(of(&[134, 132]), Err(Flaw::Rules(_))),
+            matches!(of(&[135, 134]), Err(Flaw::Rules(_))),
             "what is not a list is damage, whatever its tags"
         );
         assert!(

@@ -108,9 +108,15 @@ impl KeyInfo {
 
     /// The bytes that say which version of which logical key it is; `None`: it is a plain key.
     pub fn version_bytes(&self) -> Option<&[u8]> {
+        self.said(extensions::VERSION)
+    }
+
+    /// What a tag says, as an attribute or else as an extension.
+    pub fn said(&self, tag: u8) -> Option<&[u8]> {
         let more = self.more.as_ref()?;
-        let attribute = more.attributes.get(extensions::VERSION);
-        attribute.or_else(|| more.extensions.get(extensions::VERSION))
+        more.attributes
+            .get(tag)
+            .or_else(|| more.extensions.get(tag))
     }
 
     /// The same with these extensions.

@@ -17,6 +17,17 @@ pub const RETAINED: u8 = 129;
 pub const RETIRED: u8 = 130;
 /// The record ends a retired key: [`super::retired::Retired`].
 pub const PURGED: u8 = 131;
+/// The secret of the logical key's blind index, sealed for the version whose key has this: [`INDEX_LENGTH`] bytes.
+pub const INDEX: u8 = 132;
+/// Length of an [`INDEX`] in bytes: 32, and what sealing adds.
+pub const INDEX_LENGTH: usize = 32 + 78;
+/// The key is the private half of a key pair, as PKCS #8: one byte, [`PAIR_RSA`] or [`PAIR_ED25519`].
+pub const PAIR: u8 = 133;
+/// A [`PAIR`] for RSA.
+pub const PAIR_RSA: u8 = 1;
+/// A [`PAIR`] for Ed25519.
+pub const PAIR_ED25519: u8 = 2;
+
 /// What is wrong with a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {

@@ -3,7 +3,7 @@
 //! Owns the order "durable first, then published", and that a change fits. It must never publish what is not on disk.
 
 use super::*;
-use crate::key::extensions::VERSION;
+use crate::key::extensions::{INDEX, VERSION};
 use crate::key::logical::VersionOf;
 
 impl Keyring {
@@ -145,7 +145,7 @@ impl Keyring {
     }
 
     /// A key as it is to be written elsewhere: its own record says the newest that is known of its logical key, and its attributes
-    /// don't. A plain key as it is.
+    /// don't; the secret of its blind index likewise. A plain key as it is.
     ///
     /// # Errors
     /// No secret memory.
@@ -158,8 +158,12 @@ impl Keyring {
             return Ok(key);
         };
         let (list, notes) = (key.extensions(), key.attributes());
-        let list = list.with(VERSION, Some(newest.to_bytes()))?;
-        let notes = notes.with(VERSION, None)?;
+        let mut list = list.with(VERSION, Some(newest.to_bytes()))?;
+        let mut notes = notes.with(VERSION, None)?;
+        if let Some(index) = notes.get(INDEX) {
+            list = list.with(INDEX, Some(index.to_vec()))?;
+            notes = notes.with(INDEX, None)?;
+        }
         let copy = key.renamed(key.id.clone(), &self.pool)?;
         Ok(Arc::new(copy.with_extensions(list).with_attributes(notes)))
     }
@@ -390,6 +394,7 @@ impl Keyring {
     pub(super) fn publish(&self, change: impl FnOnce(&mut Map)) {
         crate::fault::point("publish");
         change(&mut self.map.write().unwrap_or_else(PoisonError::into_inner));
+        self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 }
 

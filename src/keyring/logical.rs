@@ -6,7 +6,7 @@
 use super::changes::not_found;
 use super::index::{Family, version_of};
 use super::*;
-use crate::key::extensions::VERSION;
+use crate::key::extensions::{INDEX, VERSION};
 use crate::key::logical::{ID, Logical, MAX_NUMBER, State, VersionOf, check_name, split};
 use crate::secret::fill_random;
 
@@ -136,8 +136,13 @@ impl Keyring {
             number: first,
             logical,
         };
-        self.check_describing(&key, &version)?;
-        self.describe_in(&mut **store, id, &key, &version)
+        let record = self.whole_in(&mut **store, key.clone())?;
+        let secret = (key.key_type.as_bytes(), record.material());
+        let index = self.index_for(&mut **store, id, &version.logical, first, secret)?;
+        let mut said = vec![(VERSION, version.to_bytes())];
+        said.extend(index.map(|index| (INDEX, index)));
+        self.check_describing(&key, said.clone())?;
+        self.note_in(&mut **store, id, &key, said)
     }
 
     /// Makes a plain key a version of the logical key `id`, as another keyring knows it to be.
@@ -159,14 +164,14 @@ impl Keyring {
             let why = format!("{id} is something else here");
             return Err(Error::new(Kind::AlreadyExists, CREATE, why));
         }
-        self.check_describing(&known, version)?;
+        self.check_describing(&known, vec![(VERSION, version.to_bytes())])?;
         self.describe_in(&mut **store, id, &known, version)
     }
 
     /// Whether what is new about a key fits. What is changed of it later fits always: who is full must be able to hold, to
     /// cancel and to destroy.
-    fn check_describing(&self, key: &KnownKey, version: &VersionOf) -> Result<()> {
-        let list = key.attributes().with(VERSION, Some(version.to_bytes()))?;
+    fn check_describing(&self, key: &KnownKey, said: Vec<(u8, Vec<u8>)>) -> Result<()> {
+        let list = key.attributes().with_all(said)?;
         let adds = Operation::Attributes(&key.id, &list).frame_length();
         let more = adds.saturating_sub(crate::format::record::attributes_length(key));
         (self.sizes()).check(&self.config.limits, key.id.owner(), more)
@@ -427,8 +432,13 @@ impl Keyring {
         }
         let mut material = self.pool.random(length)?;
         self.mix_random(&mut material);
+        let index = self.index_for(store, id, &logical, number, (key_type, &material))?;
         let version = VersionOf { number, logical };
-        let list = Extensions::new([(VERSION, version.to_bytes())])?;
+        let list = Extensions::new(
+            [(VERSION, version.to_bytes())]
+                .into_iter()
+                .chain(index.map(|index| (INDEX, index))),
+        )?;
         let now = crate::os::unix_seconds();
         let record = KeyRecord::new(key, key_type, material, now, store.generation())?;
         let made = self.put(store, record.with_extensions(list));
@@ -452,12 +462,22 @@ impl Keyring {
         key: &KnownKey,
         version: &VersionOf,
     ) -> Result<()> {
-        let bytes = Some(version.to_bytes());
+        self.note_in(store, logical, key, vec![(VERSION, version.to_bytes())])
+    }
+
+    /// Writes what tags say of a version with its key, in one record.
+    pub(super) fn note_in(
+        &self,
+        store: &mut dyn Store,
+        logical: &KeyId,
+        key: &KnownKey,
+        said: Vec<(u8, Vec<u8>)>,
+    ) -> Result<()> {
         if store.journal().is_some() {
-            let list = key.attributes().with(VERSION, bytes)?;
+            let list = key.attributes().with_all(said)?;
             return self.set_attributes_in(store, &key.id, list);
         }
-        let list = key.extensions().with(VERSION, bytes)?;
+        let list = key.extensions().with_all(said)?;
         let record = match key {
             KnownKey::Whole(record) => record.renamed(record.id.clone(), &self.pool)?,
             KnownKey::Info(info) => {

@@ -15,6 +15,7 @@ mod opening;
 mod place;
 mod randomness;
 mod retiring;
+pub mod sealing;
 mod sizes;
 pub mod starting;
 pub mod tool;
@@ -48,6 +49,7 @@ use randomness::Randomness;
 use sizes::Sizes;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What surrounds a keyring: given by the role, not by the configuration.
@@ -79,6 +81,8 @@ pub struct Keyring {
     randomness: Randomness,
     config: Config,
     mode: Mode,
+    /// One more with each change of the map.
+    epoch: Arc<AtomicU64>,
 }
 
 /// How a keyring is opened.

@@ -106,6 +106,7 @@ impl Keyring {
             sizes: Mutex::new(sizes),
             changing: Mutex::default(),
             randomness: Randomness::default(),
+            epoch: Arc::default(),
             pool: pool.clone(),
             config: config.clone(),
             mode,

@@ -849,6 +849,113 @@ const _: () = {
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct kw_variable_reader {
+    pub get: ::core::option::Option<
+        unsafe extern "C" fn(
+            thread: kw_handle,
+            kind: *const ::core::ffi::c_char,
+            component: *const ::core::ffi::c_char,
+            name: *const ::core::ffi::c_char,
+            val: *mut *mut ::core::ffi::c_void,
+            length: *mut usize,
+        ) -> ::core::ffi::c_int,
+    >,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_variable_reader"][::core::mem::size_of::<kw_variable_reader>() - 8usize];
+    ["Alignment of kw_variable_reader"][::core::mem::align_of::<kw_variable_reader>() - 8usize];
+    ["Offset of field: kw_variable_reader::get"]
+        [::core::mem::offset_of!(kw_variable_reader, get) - 0usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct kw_runtime_error {
+    pub emit: ::core::option::Option<
+        unsafe extern "C" fn(
+            error_id: ::core::ffi::c_int,
+            flags: ::core::ffi::c_int,
+            arguments: *mut ::core::ffi::c_void,
+        ),
+    >,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_runtime_error"][::core::mem::size_of::<kw_runtime_error>() - 8usize];
+    ["Alignment of kw_runtime_error"][::core::mem::align_of::<kw_runtime_error>() - 8usize];
+    ["Offset of field: kw_runtime_error::emit"]
+        [::core::mem::offset_of!(kw_runtime_error, emit) - 0usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct kw_thread_attributes {
+    pub id: ::core::ffi::c_ulonglong,
+    pub connection: ::core::ffi::c_ulong,
+    pub os_thread: ::core::ffi::c_ulonglong,
+    pub user_data: *mut ::core::ffi::c_void,
+    pub user: [::core::ffi::c_char; 96usize],
+    pub user_length: usize,
+    pub host: [::core::ffi::c_char; 255usize],
+    pub host_length: usize,
+    pub group: [::core::ffi::c_char; 192usize],
+    pub group_length: usize,
+    pub address: [::core::ffi::c_uchar; 128usize],
+    pub address_length: ::core::ffi::c_uint,
+    pub system_thread: bool,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_thread_attributes"][::core::mem::size_of::<kw_thread_attributes>() - 736usize];
+    ["Alignment of kw_thread_attributes"][::core::mem::align_of::<kw_thread_attributes>() - 8usize];
+    ["Offset of field: kw_thread_attributes::id"]
+        [::core::mem::offset_of!(kw_thread_attributes, id) - 0usize];
+    ["Offset of field: kw_thread_attributes::connection"]
+        [::core::mem::offset_of!(kw_thread_attributes, connection) - 8usize];
+    ["Offset of field: kw_thread_attributes::os_thread"]
+        [::core::mem::offset_of!(kw_thread_attributes, os_thread) - 16usize];
+    ["Offset of field: kw_thread_attributes::user_data"]
+        [::core::mem::offset_of!(kw_thread_attributes, user_data) - 24usize];
+    ["Offset of field: kw_thread_attributes::user"]
+        [::core::mem::offset_of!(kw_thread_attributes, user) - 32usize];
+    ["Offset of field: kw_thread_attributes::user_length"]
+        [::core::mem::offset_of!(kw_thread_attributes, user_length) - 128usize];
+    ["Offset of field: kw_thread_attributes::host"]
+        [::core::mem::offset_of!(kw_thread_attributes, host) - 136usize];
+    ["Offset of field: kw_thread_attributes::host_length"]
+        [::core::mem::offset_of!(kw_thread_attributes, host_length) - 392usize];
+    ["Offset of field: kw_thread_attributes::group"]
+        [::core::mem::offset_of!(kw_thread_attributes, group) - 400usize];
+    ["Offset of field: kw_thread_attributes::group_length"]
+        [::core::mem::offset_of!(kw_thread_attributes, group_length) - 592usize];
+    ["Offset of field: kw_thread_attributes::address"]
+        [::core::mem::offset_of!(kw_thread_attributes, address) - 600usize];
+    ["Offset of field: kw_thread_attributes::address_length"]
+        [::core::mem::offset_of!(kw_thread_attributes, address_length) - 728usize];
+    ["Offset of field: kw_thread_attributes::system_thread"]
+        [::core::mem::offset_of!(kw_thread_attributes, system_thread) - 732usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct kw_resource_group {
+    pub set_thread_resource_group: *mut ::core::ffi::c_void,
+    pub set_thread_resource_group_by_id: *mut ::core::ffi::c_void,
+    pub get_thread_system_attrs: ::core::option::Option<
+        unsafe extern "C" fn(out: *mut kw_thread_attributes) -> ::core::ffi::c_int,
+    >,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_resource_group"][::core::mem::size_of::<kw_resource_group>() - 24usize];
+    ["Alignment of kw_resource_group"][::core::mem::align_of::<kw_resource_group>() - 8usize];
+    ["Offset of field: kw_resource_group::set_thread_resource_group"]
+        [::core::mem::offset_of!(kw_resource_group, set_thread_resource_group) - 0usize];
+    ["Offset of field: kw_resource_group::set_thread_resource_group_by_id"]
+        [::core::mem::offset_of!(kw_resource_group, set_thread_resource_group_by_id) - 8usize];
+    ["Offset of field: kw_resource_group::get_thread_system_attrs"]
+        [::core::mem::offset_of!(kw_resource_group, get_thread_system_attrs) - 16usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct kw_global_grants {
     pub has_global_grant: ::core::option::Option<
         unsafe extern "C" fn(

@@ -20,6 +20,7 @@ mod ptr;
 #[doc(hidden)]
 pub mod registry;
 pub mod services;
+mod sql_error;
 mod state;
 mod status_variables;
 pub mod udf;

@@ -40,6 +40,9 @@ tables! {
     kw_system_variables = c"component_sys_variable_register",
     kw_global_grants = c"global_grants_check",
     kw_udf_metadata = c"mysql_udf_metadata",
+    kw_variable_reader = c"mysql_system_variable_reader",
+    kw_runtime_error = c"mysql_runtime_error",
+    kw_resource_group = c"pfs_resource_group_v3",
 }
 
 /// The registry, for as long as the server keeps it.

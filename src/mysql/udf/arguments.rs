@@ -8,19 +8,26 @@ use super::caller;
 use crate::error::{Error, Kind, Result};
 use crate::mysql::registry::Registry;
 use crate::mysql::{abi, ptr};
+use smallvec::SmallVec;
 
 /// The types of arguments that are taken, as the server numbers them (Item_result).
 const TEXT: i32 = 0;
 const INTEGER: i32 = 2;
 /// Longest text that is looked at, in bytes: options as JSON. Names have limits of their own.
 const MAX_TEXT: usize = 4096;
+/// Longest bytes: a sealed value.
+const MAX_BYTES: usize = crate::sealed::MAX_SEALED;
 /// Most arguments that any function takes.
 const MOST: usize = 8;
+/// So many are kept without asking for memory.
+const FEW: usize = 5;
 
 /// What an argument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Is {
     Text,
+    /// Text in whatever character set, or bytes: as they are.
+    Bytes,
     /// A whole number, or its digits as text: that is what some clients make of a parameter.
     Number,
     /// The same, or the word `all`.
@@ -31,8 +38,18 @@ impl Is {
     fn word(self) -> &'static str {
         match self {
             Is::Text => "text",
+            Is::Bytes => "text or bytes",
             Is::Number => "a whole number",
             Is::NumberOrAll => "a whole number or 'all'",
+        }
+    }
+}
+
+impl Is {
+    fn longest(self) -> usize {
+        match self {
+            Is::Text | Is::Number | Is::NumberOrAll => MAX_TEXT,
+            Is::Bytes => MAX_BYTES,
         }
     }
 }
@@ -114,8 +131,10 @@ impl Takes {
         if let Some(metadata) = registry.and_then(|r| r.service::<abi::kw_udf_metadata>())
             && let Some(set) = metadata.argument_set
         {
-            let texts = (0..).zip(types).filter(|(_, given)| **given == TEXT);
-            for (index, _) in texts {
+            let all = (0..).zip(types).zip(self.parameters());
+            let texts =
+                all.filter(|((_, given), Parameter(_, is))| **given == TEXT && *is != Is::Bytes);
+            for ((index, _), _) in texts {
                 let value = c"utf8mb4".as_ptr().cast_mut().cast();
                 // SAFETY: the server's own structure, an argument that there is; the character set's name is copied.
                 unsafe { set(args, c"charset".as_ptr(), index, value) };
@@ -134,7 +153,7 @@ impl Takes {
     pub(super) unsafe fn read<'a>(&self, args: *mut abi::kw_udf_args) -> Result<Arguments<'a>> {
         // SAFETY: by the caller's contract.
         let Some(args) = (unsafe { args.as_ref() }) else {
-            return Ok(Arguments(Vec::new()));
+            return Ok(Arguments(SmallVec::new()));
         };
         let count = args.arg_count as usize;
         // SAFETY: as above; there are so many types, places and lengths.
@@ -145,33 +164,35 @@ impl Takes {
                 array(args.lengths, count)?,
             )
         };
-        let mut all = Vec::with_capacity(count);
+        let mut all = SmallVec::new();
         for (index, Parameter(name, is)) in self.parameters().enumerate().take(count) {
             let given = match (places[index].is_null(), types[index]) {
+                // A value of a row, which NULL is one of.
+                (true, _) if *is == Is::Bytes => Given::Null,
                 (true, _) => return Err(null(index, name)),
                 // SAFETY: what is no NULL and a whole number is a longlong, aligned as such.
                 (false, INTEGER) => Given::Number(unsafe { places[index].cast::<i64>().read() }),
                 (false, TEXT) => {
                     let (start, length) = (places[index].cast::<u8>(), lengths[index] as usize);
                     // SAFETY: a text that is no NULL has so many bytes.
-                    Given::Text(unsafe { ptr::slice(start, length, MAX_TEXT, name)? })
+                    Given::Text(unsafe { ptr::slice(start, length, is.longest(), name)? })
                 }
                 _ => return Err(bad(index, name, "has another type than before")),
             };
             let other = || bad(index, name, &format!("is {}", is.word()));
-            all.push(match (is, given) {
+            let given = match (is, given) {
                 (Is::NumberOrAll, Given::Text(word)) if word.eq_ignore_ascii_case(b"all") => {
                     Given::All
                 }
                 (Is::Number | Is::NumberOrAll, Given::Text(digits)) => {
                     Given::Number(whole_number(digits).ok_or_else(other)?)
                 }
-                (Is::Text, Given::Number(_)) => return Err(other()),
+                (Is::Text | Is::Bytes, Given::Number(_)) => return Err(other()),
                 (_, given) => given,
-            });
+            };
+            all.push((*name, given));
         }
-        let names = self.parameters().map(|p| p.0);
-        Ok(Arguments(names.zip(all).collect()))
+        Ok(Arguments(all))
     }
 }
 
@@ -202,7 +223,7 @@ fn bad(index: usize, name: &str, what: &str) -> Error {
     Error::new(Kind::InvalidInput, OP, why).hint("Nothing was changed.")
 }
 
-/// NULL decides nothing, in no argument of any function.
+/// NULL decides nothing, in no argument of any function. (Where it is a row's value, the function gives NULL for it.)
 fn null(index: usize, name: &str) -> Error {
     let instead = match name {
         "owner" => match caller::account() {
@@ -223,13 +244,15 @@ fn null(index: usize, name: &str) -> Error {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Given<'a> {
+    /// A value of a row.
+    Null,
     Text(&'a [u8]),
     Number(i64),
     All,
 }
 
 /// The arguments of one row, with their names.
-pub(super) struct Arguments<'a>(Vec<(&'static str, Given<'a>)>);
+pub(super) struct Arguments<'a>(SmallVec<[(&'static str, Given<'a>); FEW]>);
 
 impl<'a> Arguments<'a> {
     fn get(&self, index: usize) -> Option<(&'static str, Given<'a>)> {
@@ -242,7 +265,7 @@ impl<'a> Arguments<'a> {
         Error::new(Kind::Internal, OP, why)
     }
 
-    /// A text; `None`: it is not given.
+    /// A text; `None`: it is not given, or the NULL of a row.
     pub(super) fn optional_text(&self, index: usize) -> Option<&'a [u8]> {
         match self.get(index) {
             Some((_, Given::Text(text))) => Some(text),
@@ -256,6 +279,17 @@ impl<'a> Arguments<'a> {
     /// Internal: it is none of the arguments that the function needs.
     pub(super) fn text(&self, index: usize) -> Result<&'a [u8]> {
         self.optional_text(index).ok_or_else(|| self.missing(index))
+    }
+
+    /// A text that may be left out, and is empty then.
+    ///
+    /// # Errors
+    /// Internal: it is no text.
+    pub(super) fn text_or_empty(&self, index: usize) -> Result<&'a [u8]> {
+        match self.get(index) {
+            None => Ok(b""),
+            Some(_) => self.text(index),
+        }
     }
 
     /// A text in UTF-8.

@@ -3,6 +3,7 @@
 //! Owns the questions to the server about the calling connection. It must never answer for a thread of the server's own as if
 //! it were an account.
 
+use crate::error::{Error, Kind, Result};
 use crate::mysql::registry::{self, Registry};
 use crate::mysql::{abi, ptr};
 use std::ffi::CStr;
@@ -30,14 +31,66 @@ fn has_privilege(registry: Registry<'_>) -> Option<bool> {
 
 /// The security context of the calling connection.
 fn context(registry: Registry<'_>) -> Option<abi::kw_handle> {
-    let threads = registry.service::<abi::kw_thread_reader>()?;
     let security = registry.service::<abi::kw_thread_security>()?;
-    let (mut thread, mut context) = (std::ptr::null_mut(), std::ptr::null_mut());
-    // SAFETY: an SQL function is called by a connection's thread, which these services ask for. The places are writable.
-    let failed = unsafe {
-        threads.get?(&raw mut thread) != 0 || security.get?(thread, &raw mut context) != 0
-    };
+    let (thread, mut context) = (thread(registry)?, std::ptr::null_mut());
+    // SAFETY: the calling connection's own thread. The place is writable.
+    let failed = unsafe { security.get?(thread, &raw mut context) != 0 };
     (!failed && !context.is_null()).then_some(context)
+}
+
+/// The calling connection.
+pub(super) fn thread(registry: Registry<'_>) -> Option<abi::kw_handle> {
+    let threads = registry.service::<abi::kw_thread_reader>()?;
+    let mut thread = std::ptr::null_mut();
+    // SAFETY: an SQL function is called by a connection's thread, which this service asks for. The place is writable.
+    let failed = unsafe { threads.get?(&raw mut thread) != 0 };
+    (!failed && !thread.is_null()).then_some(thread)
+}
+
+/// What performance_schema knows of a thread, and room for more: a server whose names are longer writes more.
+#[repr(C)]
+struct Place {
+    attributes: abi::kw_thread_attributes,
+    beyond: [u8; 2048],
+}
+
+/// It is a thread of the server's own that calls, such as a replication applier. `None`: performance_schema is off.
+fn is_system_thread(registry: Registry<'_>) -> Option<bool> {
+    let groups = registry.service::<abi::kw_resource_group>()?;
+    // SAFETY: numbers, bytes and a pointer that nobody follows: all zeroes are a value of each.
+    let mut place: Place = unsafe { std::mem::zeroed() };
+    // SAFETY: the place is larger than what the server writes.
+    let failed = unsafe { groups.get_thread_system_attrs?((&raw mut place).cast()) != 0 };
+    // What another layout would have there may be no bool.
+    // SAFETY: within the place, which was zeroed.
+    let flag = unsafe {
+        (&raw const place.attributes.system_thread)
+            .cast::<u8>()
+            .read()
+    };
+    (!failed).then_some(flag == 1)
+}
+
+/// The calling account, for a function that uses keys: never a thread of the server's own, in which an applier would act as
+/// whoever wrote a trigger.
+///
+/// # Errors
+/// Denied: it is such a thread, or no account calls.
+pub(super) fn user() -> Result<Vec<u8>> {
+    let refuse = |why: &str| {
+        let hint =
+            "On a replica rows bring what the source has computed: keep binlog_format = ROW there.";
+        Err(Error::new(Kind::Denied, "use a key", why)
+            .hint(hint)
+            .refused())
+    };
+    if registry::with(is_system_thread).flatten() == Some(true) {
+        return refuse("a thread of the server's own calls, such as a replication applier");
+    }
+    match account() {
+        Some(account) => Ok(account),
+        None => refuse("no account calls, or the server does not tell which one"),
+    }
 }
 
 /// The calling account as the server's own keyring functions write it: the owner of keys that it makes with them. `None`: the

@@ -1,8 +1,9 @@
-//! SQL functions: administration of a running keyring.
+//! SQL functions: administration of a running keyring, and values that are sealed in SQL.
 //!
 //! `CREATE FUNCTION keyring_ward_status RETURNS STRING SONAME 'component_keyring_ward.so'` and so on
-//! (share/install.sql). Each checks the server's privilege ENCRYPTION_KEY_ADMIN before anything else, and answers with
-//! JSON. They must never show key material, and never touch the server's own keyring lock.
+//! (share/install.sql). Those of administration check the server's privilege ENCRYPTION_KEY_ADMIN before anything else, and
+//! answer with JSON; the others serve the calling account's own keys, and fail with an error. They must never show key material,
+//! and never touch the server's own keyring lock.
 
 use super::state::LIFECYCLE;
 use super::{abi, guard, ptr, registry};
@@ -63,6 +64,67 @@ macro_rules! sql_function {
     };
 }
 
+/// One SQL function that gives a value of its own, `bytes` or a `number`, and fails with an error of the statement: its three
+/// symbols, what it takes (`needed; optional`), what it needs, what it gives, and what it does for a row.
+macro_rules! value_function {
+    ($(#[$doc:meta])* $init:ident, $call:ident, $deinit:ident,
+     ($($needed:expr),* $(; $($optional:expr),*)?), $kind:ident $needs:expr, $gives:expr, $work:expr) => {
+        guarded_fn! {
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            pub fn $init(
+                init: *mut $crate::mysql::abi::kw_udf_init, args: *mut $crate::mysql::abi::kw_udf_args,
+                message: *mut std::ffi::c_char
+            ) -> bool, failure = true; {
+                const TAKES: $crate::mysql::udf::arguments::Takes = $crate::mysql::udf::arguments::Takes {
+                    needed: &[$($needed),*], optional: &[$($($optional),*)?],
+                };
+                $crate::mysql::udf::statement::prepare(init, args, message, stringify!($call), &TAKES, ($needs, $gives))
+            }
+        }
+        value_function! {
+            @$kind $(#[$doc])* $call, $work,
+            $crate::mysql::udf::arguments::Takes { needed: &[$($needed),*], optional: &[$($($optional),*)?] }
+        }
+        guarded_fn! {
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            pub fn $deinit(init: *mut $crate::mysql::abi::kw_udf_init) -> (), failure = (); {
+                $crate::mysql::udf::statement::end(init);
+                Ok(())
+            }
+        }
+    };
+    (@bytes $(#[$doc:meta])* $call:ident, $work:expr, $takes:expr) => {
+        guarded_fn! {
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            pub fn $call(
+                init: *mut $crate::mysql::abi::kw_udf_init, args: *mut $crate::mysql::abi::kw_udf_args,
+                _result: *mut std::ffi::c_char, length: *mut std::ffi::c_ulong, is_null: *mut u8, error: *mut u8
+            ) -> *mut std::ffi::c_char, failure = std::ptr::null_mut(); {
+                const TAKES: $crate::mysql::udf::arguments::Takes = $takes;
+                let places = $crate::mysql::udf::statement::Places { length, is_null, error };
+                $crate::mysql::udf::statement::bytes(init, args, places, stringify!($call), (&TAKES, $work))
+            }
+        }
+    };
+    (@number $(#[$doc:meta])* $call:ident, $work:expr, $takes:expr) => {
+        guarded_fn! {
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            pub fn $call(
+                init: *mut $crate::mysql::abi::kw_udf_init, args: *mut $crate::mysql::abi::kw_udf_args,
+                is_null: *mut u8, error: *mut u8
+            ) -> i64, failure = 0; {
+                const TAKES: $crate::mysql::udf::arguments::Takes = $takes;
+                let places = $crate::mysql::udf::statement::Places { length: std::ptr::null_mut(), is_null, error };
+                $crate::mysql::udf::statement::number(init, args, places, stringify!($call), (&TAKES, $work))
+            }
+        }
+    };
+}
+
 mod arguments;
 mod caller;
 mod keks;
@@ -70,6 +132,8 @@ mod keyring;
 mod keys;
 mod options;
 mod server;
+mod statement;
+mod values;
 
 /// Says that the result is text in UTF-8; without that clients take it for bytes.
 fn result_is_text(init: *mut abi::kw_udf_init) {
@@ -81,6 +145,15 @@ fn result_is_text(init: *mut abi::kw_udf_init) {
     });
 }
 
+/// Tells the server why the init function fails.
+fn refuse(message: *mut c_char, text: &str) -> Result<bool> {
+    let mut bytes = text.as_bytes()[..text.floor_char_boundary(MESSAGE - 1)].to_vec();
+    bytes.push(0);
+    // SAFETY: the server gives a place of 512 bytes for the message.
+    unsafe { ptr::fill(message.cast(), MESSAGE, &bytes, false, "the message")? };
+    Ok(true)
+}
+
 /// Before the first row: the privilege, and the arguments. Gives `true` for an error.
 fn prepare(
     init: *mut abi::kw_udf_init,
@@ -89,15 +162,9 @@ fn prepare(
     function: &str,
     takes: &Takes,
 ) -> Result<bool> {
-    let refuse = |text: &str| {
-        let mut bytes = text.as_bytes()[..text.len().min(MESSAGE - 1)].to_vec();
-        bytes.push(0);
-        // SAFETY: the server gives a place of 512 bytes for the message.
-        unsafe { ptr::fill(message.cast(), MESSAGE, &bytes, false, "the message")? };
-        Ok(true)
-    };
     if !caller::may_administer() {
         return refuse(
+            message,
             "Access denied; you need the ENCRYPTION_KEY_ADMIN privilege for this operation",
         );
     }
@@ -106,17 +173,20 @@ fn prepare(
         |registry: Option<registry::Registry<'_>>| unsafe { takes.check(function, args, registry) };
     let wrong = registry::with(|registry| check(Some(registry)));
     if let Some(wrong) = wrong.unwrap_or_else(|| check(None))? {
-        return refuse(&wrong);
+        return refuse(message, &wrong);
     }
     // SAFETY: as above; ptr is ours until deinit.
     unsafe {
         if let Some(init) = init.as_mut() {
             // The server would hand over places for another type, which a text does not fit into.
             if init.decimals != DECIMALS_OF_TEXT {
-                return refuse(&format!(
-                    "keyring_ward functions return text: DROP FUNCTION, then CREATE FUNCTION ... RETURNS STRING (decimals {}, length {})",
-                    init.decimals, init.max_length
-                ));
+                return refuse(
+                    message,
+                    &format!(
+                        "keyring_ward functions return text: DROP FUNCTION, then CREATE FUNCTION ... RETURNS STRING (decimals {}, length {})",
+                        init.decimals, init.max_length
+                    ),
+                );
             }
             init.maybe_null = true;
             init.max_length = MAX_ANSWER;

@@ -3,6 +3,7 @@
 //! Owns the reading of the few that matter and the sentences about them. It must never be asked under a lock of ours: the
 //! server takes one of its own to answer.
 
+use super::caller;
 use crate::mysql::{abi, registry};
 use std::ffi::{CStr, c_void};
 
@@ -31,6 +32,39 @@ fn variable(name: &CStr) -> Option<String> {
         Some(0) => Some(String::from_utf8_lossy(room.get(..length)?).into_owned()),
         _ => None,
     }
+}
+
+/// The calling session's value of one of the server's variables; the global one where the server tells no other (before 9.0).
+fn of_session(name: &CStr) -> Option<String> {
+    let mut room = [0u8; MAX_VALUE];
+    let mut length = room.len() - 1;
+    let mut place: *mut c_void = room.as_mut_ptr().cast();
+    let failed = registry::with(|registry| {
+        let thread = caller::thread(registry)?;
+        let get = registry.service::<abi::kw_variable_reader>()?.get?;
+        let (kind, of_server) = (c"SESSION".as_ptr(), c"mysql_server".as_ptr());
+        // SAFETY: the calling thread's own session; the names end with a NUL; the place has more bytes than are told, and lives
+        // through the call.
+        Some(unsafe {
+            get(
+                thread,
+                kind,
+                of_server,
+                name.as_ptr(),
+                &raw mut place,
+                &raw mut length,
+            )
+        })
+    });
+    match failed.flatten() {
+        Some(0) => Some(String::from_utf8_lossy(room.get(..length)?).into_owned()),
+        _ => variable(name),
+    }
+}
+
+/// Statements of the calling session get into the binary log as they are written, with what they hold.
+pub(super) fn logs_statements() -> bool {
+    !leaks(variable(c"log_bin"), of_session(c"binlog_format")).is_empty()
 }
 
 /// What gives keys away on this server, whatever they are.

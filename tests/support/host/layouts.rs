@@ -15,7 +15,7 @@ pub struct Layout {
 const BOTH: &str = "8.0.44 and 9.7.2 read, 9.7.4 run; 8.4 inferred, for both are equal";
 const DESCRIPTOR: &str = "8.0.44, 8.4.6 and 9.7.2 read, 9.7.4 run";
 
-pub static LAYOUTS: [Layout; 13] = [
+pub static LAYOUTS: [Layout; 14] = [
     Layout {
         table: "kw_component",
         size: 48,
@@ -118,6 +118,28 @@ pub static LAYOUTS: [Layout; 13] = [
         table: "kw_lex_string",
         size: 16,
         members: &[("text", 0), ("length", 8)],
+        source: BOTH,
+    },
+    // What performance_schema writes of a thread, the third version of it. Servers whose user names are longer write more, and
+    // other places: the library gives room for that, and takes a byte there that is not 1 for no system thread.
+    Layout {
+        table: "kw_thread_attributes",
+        size: 736,
+        members: &[
+            ("id", 0),
+            ("connection", 8),
+            ("os_thread", 16),
+            ("user_data", 24),
+            ("user", 32),
+            ("user_length", 128),
+            ("host", 136),
+            ("host_length", 392),
+            ("group", 400),
+            ("group_length", 592),
+            ("address", 600),
+            ("address_length", 728),
+            ("system_thread", 732),
+        ],
         source: BOTH,
     },
     // UDF_INIT and UDF_ARGS: the server allocates them, so their sizes are its own.

@@ -147,6 +147,12 @@ pub struct Host {
     pub status: Mutex<Vec<String>>,
     /// The connection that calls has the privilege.
     pub granted: AtomicBool,
+    /// The connection's binlog_format is STATEMENT.
+    pub statements: AtomicBool,
+    /// The connection is a thread of the server's own.
+    pub system_thread: AtomicBool,
+    /// What the last error of a statement said.
+    pub last_error: Mutex<Option<String>>,
     memory: Mutex<BTreeMap<usize, Fence>>,
     pub allocated: AtomicU64,
     pub freed: AtomicU64,
@@ -179,6 +185,9 @@ impl Host {
             log: Mutex::default(),
             status: Mutex::default(),
             granted: AtomicBool::new(false),
+            statements: AtomicBool::new(false),
+            system_thread: AtomicBool::new(false),
+            last_error: Mutex::default(),
             memory: Mutex::default(),
             allocated: AtomicU64::new(0),
             freed: AtomicU64::new(0),

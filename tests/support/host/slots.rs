@@ -32,6 +32,9 @@ pub fn function(service: &str, slot: &str) -> usize {
         ("global_grants_check", "has_global_grant") => has_global_grant as *const (),
         ("mysql_security_context_options", "get") => option_get as *const (),
         ("component_sys_variable_register", "get_variable") => get_variable as *const (),
+        ("mysql_system_variable_reader", "get") => session_variable as *const (),
+        ("mysql_runtime_error", "emit") => runtime_error as *const (),
+        ("pfs_resource_group_v3", "get_thread_system_attrs") => thread_attributes as *const (),
         ("mysql_udf_metadata", "argument_set") => argument_set as *const (),
         ("mysql_udf_metadata", "result_set") => result_set as *const (),
         ("mysql_malloc_service", "malloc") => malloc as *const (),
@@ -210,6 +213,71 @@ extern "C" fn get_variable(
     0
 }
 
+extern "C" fn session_variable(
+    thread: abi::kw_handle,
+    kind: *const c_char,
+    component: *const c_char,
+    name: *const c_char,
+    value: *mut *mut c_void,
+    length: *mut usize,
+) -> c_int {
+    let host = host();
+    host.count("mysql_system_variable_reader", "get");
+    host.check(
+        thread as usize == THREAD
+            && text(kind).as_deref() == Some("SESSION")
+            && text(component).as_deref() == Some("mysql_server")
+            && text(name).as_deref() == Some("binlog_format"),
+        "a variable of no session",
+    );
+    let format = match host.statements.load(SeqCst) {
+        true => "STATEMENT",
+        false => "ROW",
+    };
+    // SAFETY: as in `thread_get`; the place has as many bytes as the library says.
+    unsafe {
+        let room = std::slice::from_raw_parts_mut((*value).cast::<u8>(), *length);
+        room.fill(0);
+        room[..format.len()].copy_from_slice(format.as_bytes());
+        *length = format.len();
+    }
+    0
+}
+
+/// On x86-64 a `va_list` whose registers are used up is read from its third member.
+extern "C" fn runtime_error(error_id: c_int, flags: c_int, arguments: *mut c_void) {
+    let host = host();
+    host.count("mysql_runtime_error", "emit");
+    host.check(
+        error_id == versions::UDF_ERROR && flags == 0 && !arguments.is_null(),
+        "an error of a statement without number or arguments",
+    );
+    // SAFETY: a list of the library's; if it is none, that is a fault with a sentence.
+    unsafe {
+        let offsets = arguments.cast::<u32>().read_unaligned();
+        let floating = arguments.cast::<u32>().add(1).read_unaligned();
+        host.check(
+            offsets == 48 && floating >= 176,
+            "a list with registers left",
+        );
+        let stack = arguments.cast::<*const *const c_char>().add(1).read();
+        let (function, said) = (text(stack.read()), text(stack.add(1).read()));
+        host.check(
+            function.is_some_and(|f| f.starts_with("keyring_ward_")),
+            "an error of no function",
+        );
+        *lock(&host.last_error) = said;
+    }
+}
+
+extern "C" fn thread_attributes(out: *mut abi::kw_thread_attributes) -> c_int {
+    let host = host();
+    host.count("pfs_resource_group_v3", "get_thread_system_attrs");
+    // SAFETY: as in `thread_get`.
+    unsafe { (*out).system_thread = host.system_thread.load(SeqCst) };
+    0
+}
+
 extern "C" fn argument_set(
     args: *mut abi::kw_udf_args,
     what: *const c_char,
@@ -240,7 +308,7 @@ extern "C" fn result_set(
     host.check(
         !init.is_null()
             && text(what).as_deref() == Some("charset")
-            && value.as_deref() == Some("utf8mb4"),
+            && matches!(value.as_deref(), Some("utf8mb4" | "binary")),
         "an attribute of a result that no server knows",
     );
     0

@@ -4,7 +4,7 @@
 //! not asked for by name.
 
 use crate::memory::Fence;
-use crate::server::Host;
+use crate::server::{Host, lock};
 use crate::versions;
 use keyring_ward::mysql::abi;
 use libloading::os::unix::Library;
@@ -21,6 +21,8 @@ type Call = unsafe extern "C" fn(
     *mut u8,
     *mut u8,
 ) -> *mut c_char;
+type CallWhole =
+    unsafe extern "C" fn(*mut abi::kw_udf_init, *mut abi::kw_udf_args, *mut u8, *mut u8) -> i64;
 type Deinit = unsafe extern "C" fn(*mut abi::kw_udf_init);
 
 /// The services without which nobody's privileges can be asked.
@@ -67,6 +69,7 @@ pub fn run(host: &Host, library: &Library) {
     }
     if can_ask {
         with_arguments(host, library);
+        values(host, library);
     }
 }
 
@@ -74,9 +77,10 @@ pub fn run(host: &Host, library: &Library) {
 enum Argument {
     Null,
     Text(&'static str),
+    Bytes(Vec<u8>),
     Number(i64),
 }
-use Argument::{Null, Number, Text};
+use Argument::{Bytes, Null, Number, Text};
 
 /// Functions that take something: right and wrong arguments.
 fn with_arguments(host: &Host, library: &Library) {
@@ -122,8 +126,29 @@ fn with_arguments(host: &Host, library: &Library) {
     }
 }
 
+/// What a function gave for one row.
+enum Given {
+    Null,
+    Error,
+    Bytes(Vec<u8>),
+    Whole(i64),
+}
+
 /// One call; the message of the init function where that refused.
 fn call(library: &Library, name: &str, given: &[Argument]) -> Result<Value, String> {
+    match call_raw(library, name, given, false)? {
+        Given::Bytes(bytes) => serde_json::from_slice(&bytes).map_err(|e| e.to_string()),
+        _ => Err(format!("{name} gave NULL")),
+    }
+}
+
+/// The same of a function that gives a value of its own; `whole`: a whole number.
+fn call_raw(
+    library: &Library,
+    name: &str,
+    given: &[Argument],
+    whole: bool,
+) -> Result<Given, String> {
     let words = |bytes: usize| Fence::new(bytes.max(1));
     let (types, places, lengths) = (
         words(given.len() * size_of::<i32>()),
@@ -134,6 +159,7 @@ fn call(library: &Library, name: &str, given: &[Argument]) -> Result<Value, Stri
     let texts: Vec<Fence> = (given.iter())
         .map(|argument| match argument {
             Text(text) => words(text.len()),
+            Bytes(bytes) => words(bytes.len()),
             Null | Number(_) => words(size_of::<i64>()),
         })
         .collect();
@@ -148,18 +174,21 @@ fn call(library: &Library, name: &str, given: &[Argument]) -> Result<Value, Stri
     // SAFETY: the functions have these types; the structures are zeroed, as large as the server's, and live through
     // the calls; a result is read before the function is called again.
     unsafe {
-        (*init).decimals = versions::DECIMALS_OF_TEXT;
+        (*init).decimals = if whole { 0 } else { versions::DECIMALS_OF_TEXT };
         (*args).arg_count = given.len() as u32;
         (*args).arg_type = types.start().cast();
         (*args).args = places.start().cast();
         (*args).lengths = lengths.start().cast();
         for (i, (argument, text)) in given.iter().zip(&texts).enumerate() {
+            let bytes = match argument {
+                Text(value) => value.as_bytes(),
+                Bytes(value) => value,
+                Null | Number(_) => &[],
+            };
+            text.start().copy_from(bytes.as_ptr(), bytes.len());
             let (kind, place, length) = match argument {
                 Null => (0, std::ptr::null_mut(), 0),
-                Text(value) => {
-                    text.start().copy_from(value.as_ptr(), value.len());
-                    (0, text.start(), value.len())
-                }
+                Text(_) | Bytes(_) => (0, text.start(), bytes.len()),
                 Number(value) => {
                     text.start().cast::<i64>().write(*value);
                     (2, text.start(), 0)
@@ -177,23 +206,81 @@ fn call(library: &Library, name: &str, given: &[Argument]) -> Result<Value, Stri
             return Err(text.to_string_lossy().into_owned());
         }
         let (result, small) = (Fence::new(255), Fence::new(2));
+        let (is_null, error) = (small.start(), small.start().add(1));
         let length = Fence::new(size_of::<c_ulong>());
-        let function = library.get::<Call>(&find("")).expect("the function");
-        let answer = function(
-            init,
-            args,
-            result.start().cast(),
-            length.start().cast(),
-            small.start(),
-            small.start().add(1),
-        );
-        assert!(!answer.is_null(), "{name} gave NULL");
-        let length = length.start().cast::<c_ulong>().read() as usize;
-        let bytes = std::slice::from_raw_parts(answer.cast::<u8>(), length);
-        let json = serde_json::from_slice(bytes).map_err(|e| e.to_string());
+        let answer = match whole {
+            true => {
+                let function = library.get::<CallWhole>(&find("")).expect("the function");
+                Given::Whole(function(init, args, is_null, error))
+            }
+            false => {
+                let function = library.get::<Call>(&find("")).expect("the function");
+                let (result, places) = (result.start().cast(), length.start().cast());
+                let answer = function(init, args, result, places, is_null, error);
+                let length = length.start().cast::<c_ulong>().read() as usize;
+                match answer.is_null() {
+                    true => Given::Null,
+                    false => Given::Bytes(
+                        std::slice::from_raw_parts(answer.cast::<u8>(), length).to_vec(),
+                    ),
+                }
+            }
+        };
+        let answer = match (error.read(), is_null.read()) {
+            (0, 0) => answer,
+            (0, _) => Given::Null,
+            _ => Given::Error,
+        };
         library
             .get::<Deinit>(&find("_deinit"))
             .expect("a deinit function")(init);
-        json
+        Ok(answer)
     }
+}
+
+/// The functions that use an account's keys.
+fn values(host: &Host, library: &Library) {
+    let name = |name: &str| format!("keyring_ward_{name}");
+    let ask = |f: &str, args: &[Argument]| call_raw(library, &name(f), args, false);
+    let sealed = ask("encrypt", &[Text("k"), Text("text"), Text("context")]);
+    let told = host.table("mysql_runtime_error").is_some();
+    let known = host.table("mysql_security_context_options").is_some();
+    let sealed = match (sealed, told && known) {
+        (Ok(Given::Bytes(sealed)), true) => sealed,
+        (Err(said), false) => {
+            let why = match told {
+                true => "no account calls",
+                false => "does not take errors of functions",
+            };
+            return host.check(said.contains(why), &format!("encrypt was refused: {said}"));
+        }
+        _ => return host.check(false, "encrypt answered, or failed"),
+    };
+    let value = || Bytes(sealed.clone());
+    let opened = ask("decrypt", &[Text("k"), value(), Text("context")]);
+    let good = matches!(&opened, Ok(Given::Bytes(text)) if text == b"text");
+    host.check(good, "decrypt gave something else");
+    let other = ask("decrypt", &[Text("k"), value()]);
+    let said = lock(&host.last_error).take().unwrap_or_default();
+    let good = matches!(other, Ok(Given::Error)) && said.starts_with("KW-0009 Tampered");
+    host.check(good, &format!("another context: {said}"));
+    let null = ask("decrypt", &[Text("k"), Null, Text("context")]);
+    host.check(matches!(null, Ok(Given::Null)), "NULL is not NULL");
+    let version = call_raw(library, &name("sealed_version"), &[value()], true);
+    host.check(matches!(version, Ok(Given::Whole(1..))), "the version");
+    let wrong = call_raw(library, &name("sealed_version"), &[value()], false);
+    host.check(wrong.is_err(), "a whole number was installed as text");
+    host.system_thread.store(true, Ordering::SeqCst);
+    let refused = ask("hmac", &[Text("k"), Text("data")]);
+    host.system_thread.store(false, Ordering::SeqCst);
+    let knows = host.table("pfs_resource_group_v3").is_some();
+    let good = refused.is_err_and(|said| said.contains("a thread of the server's own")) == knows;
+    host.check(good, "a thread of the server's own was served");
+    host.statements.store(true, Ordering::SeqCst);
+    let refused = ask("hmac", &[Text("k"), Text("data")]);
+    host.statements.store(false, Ordering::SeqCst);
+    let knows = host.table("mysql_system_variable_reader").is_some()
+        && host.table("component_sys_variable_register").is_some();
+    let good = refused.is_err_and(|said| said.contains("binlog_format is STATEMENT")) == knows;
+    host.check(good, "statements are logged, and a key was used");
 }

@@ -155,7 +155,7 @@ const NO_PRIVILEGES: &str = "the SQL functions refuse everybody";
 const EMIT: &[&str] = &["emit"];
 
 /// All services of which the library knows, and those that it must keep away from.
-pub static SERVICES: [Service; 20] = [
+pub static SERVICES: [Service; 23] = [
     Service {
         name: "registry",
         table: "kw_registry",
@@ -235,6 +235,42 @@ pub static SERVICES: [Service; 20] = [
         "clients take the answers of the SQL functions for bytes",
         &["argument_get", "result_get", "argument_set", "result_set"],
         &["argument_set", "result_set"],
+    ),
+    Service {
+        name: "mysql_system_variable_reader",
+        table: "kw_variable_reader",
+        way: Way::Registry,
+        header: "include/mysql/components/services/mysql_system_variable.h",
+        uses: &["get"],
+        without: Some("the global binlog_format counts for all sessions"),
+        rows: [
+            absent(AS_8_0_44),
+            absent(READ_8_0),
+            absent("inferred: new in 9.0.0, as others tell who use it"),
+            row(&["get"], RUN_9_7),
+            absent(LEAST),
+        ],
+    },
+    acquired(
+        "mysql_runtime_error",
+        "kw_runtime_error",
+        "include/mysql/components/services/mysql_runtime_error_service.h",
+        "the functions that use keys of an account refuse to begin",
+        EMIT,
+        EMIT,
+    ),
+    acquired(
+        "pfs_resource_group_v3",
+        "kw_resource_group",
+        "include/mysql/components/services/pfs_resource_group_service.h",
+        "a thread of the server's own is known by its account alone",
+        &[
+            "set_thread_resource_group",
+            "set_thread_resource_group_by_id",
+            "get_thread_system_attrs",
+            "get_thread_system_attrs_by_id",
+        ],
+        &["get_thread_system_attrs"],
     ),
     Service {
         name: "mysql_malloc_service",
@@ -407,6 +443,8 @@ pub const FREE_TEXT: i32 = 11_071;
 /// Status variables: a pointer to 64 bits, and the global scope.
 pub const STATUS_LONGLONG: i32 = 4;
 pub const STATUS_GLOBAL: i32 = 1;
+/// The number of an error of a function, with its name and a text.
+pub const UDF_ERROR: i32 = 3200;
 /// What an SQL function of text is told in `decimals`.
 pub const DECIMALS_OF_TEXT: u32 = 31;
 

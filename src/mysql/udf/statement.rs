@@ -1,0 +1,421 @@
+//! SQL functions that give a value of their own instead of JSON, and fail with an error of the statement.
+//!
+//! Owns what such a function keeps from its init to its deinit: who calls, the keys that it has used, random bytes, the last
+//! answer. All of it is wiped at the end. It must never answer NULL for a failure, and never use what was derived from a key
+//! that has changed since.
+
+use super::arguments::{Arguments, Takes};
+use super::{DECIMALS_OF_TEXT, caller, refuse, server};
+use crate::envelope::{IndexKey, VALUE_RANDOM};
+use crate::error::{Error, Kind, Result};
+use crate::key::id::KeyId;
+use crate::keyring::sealing::{Epoch, Opens, VersionKeys};
+use crate::mysql::state::LIFECYCLE;
+use crate::mysql::{abi, guard, ptr, registry, sql_error};
+use crate::os::unix_seconds;
+use crate::secret::{fill_random, wipe_stack};
+use std::ffi::{CStr, c_char, c_ulong};
+use zeroize::Zeroize;
+
+/// Keys that a statement keeps: a column may hold values of several versions, or of several keys.
+const MOST_KEYS: usize = 16;
+/// So many values are sealed with the random bytes of one call to the system.
+const VALUES_AT_ONCE: usize = 16;
+/// An answer's memory beyond this is given back with the next row, instead of being wiped each time.
+const LARGE: usize = 64 << 10;
+/// What the server calls the decimals of a whole number.
+const DECIMALS_OF_NUMBER: u32 = 0;
+
+/// What a function gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gives {
+    /// Bytes: the longest answer.
+    Bytes(usize),
+    /// A whole number.
+    Number,
+}
+
+/// The answer for one row.
+pub(super) enum Answer {
+    /// For NULL.
+    Null,
+    /// What is in [`Statement::answer`].
+    Given,
+    /// A whole number.
+    Number(i64),
+}
+
+/// What a function needs of whom it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Nothing: it looks at its arguments alone.
+    Nothing,
+    /// An account, whose keys it uses, and a session that does not write arguments into the binary log.
+    Account,
+}
+
+/// Which key is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Seals,
+    Opens(u32, Opens),
+    Index,
+}
+
+enum Derived {
+    Values(VersionKeys),
+    Index(IndexKey),
+}
+
+/// A key that was used, and until when it is good.
+struct Used {
+    name: Vec<u8>,
+    asked: Asked,
+    epoch: Epoch,
+    derived: Derived,
+}
+
+/// See the module's documentation.
+pub(super) struct Statement {
+    owner: Vec<u8>,
+    used: Vec<Used>,
+    random: Random,
+    /// The last answer, which the server reads until the next row.
+    pub(super) answer: Vec<u8>,
+}
+
+struct Random {
+    bytes: [[u8; VALUE_RANDOM]; VALUES_AT_ONCE],
+    left: usize,
+}
+
+impl Random {
+    /// The next random bytes; none twice.
+    fn take(&mut self) -> Result<[u8; VALUE_RANDOM]> {
+        if self.left == 0 {
+            fill_random(self.bytes.as_flattened_mut())?;
+            self.left = self.bytes.len();
+        }
+        self.left -= 1;
+        let taken = self.bytes[self.left];
+        self.bytes[self.left].zeroize();
+        Ok(taken)
+    }
+}
+
+impl Statement {
+    fn new(owner: Vec<u8>) -> Statement {
+        Statement {
+            owner,
+            used: Vec::new(),
+            random: Random {
+                bytes: [[0; VALUE_RANDOM]; VALUES_AT_ONCE],
+                left: 0,
+            },
+            answer: Vec::new(),
+        }
+    }
+
+    /// The caller's key of that name.
+    pub(super) fn id(&self, name: &[u8]) -> Result<KeyId> {
+        KeyId::new(name, &self.owner)
+    }
+
+    /// Seals into the answer.
+    pub(super) fn seal(&mut self, name: &[u8], context: &[u8], plaintext: &[u8]) -> Result<()> {
+        let mut random = self.random.take()?;
+        let at = self.find(name, Asked::Seals)?;
+        if let Derived::Values(version) = &self.used[at].derived {
+            let (keys, number) = (&version.keys, version.number);
+            crate::sealed::seal(keys, number, &random, context, plaintext, &mut self.answer)?;
+        }
+        random.zeroize();
+        Ok(())
+    }
+
+    /// The number of the version that seals.
+    pub(super) fn current(&mut self, name: &[u8]) -> Result<u32> {
+        let at = self.find(name, Asked::Seals)?;
+        match &self.used[at].derived {
+            Derived::Values(version) => Ok(version.number),
+            Derived::Index(_) => Err(mixed_up()),
+        }
+    }
+
+    /// Opens into the answer.
+    pub(super) fn open(
+        &mut self,
+        name: &[u8],
+        context: &[u8],
+        value: &crate::sealed::Sealed<'_>,
+        opens: Opens,
+    ) -> Result<()> {
+        let at = self.find(name, Asked::Opens(value.version, opens))?;
+        match &self.used[at].derived {
+            Derived::Values(version) => value.open(&version.keys, context, &mut self.answer),
+            Derived::Index(_) => Err(mixed_up()),
+        }
+    }
+
+    /// The blind index of `data` into the answer.
+    pub(super) fn index(&mut self, name: &[u8], data: &[u8]) -> Result<()> {
+        let at = self.find(name, Asked::Index)?;
+        match &self.used[at].derived {
+            Derived::Index(key) => self.answer.extend_from_slice(&key.mac(data)),
+            Derived::Values(_) => return Err(mixed_up()),
+        }
+        Ok(())
+    }
+
+    /// The place of a key in `used`: one that is good still, or derived now.
+    fn find(&mut self, name: &[u8], asked: Asked) -> Result<usize> {
+        let keyring = LIFECYCLE.keyring()?;
+        let same = |used: &Used| used.asked == asked && used.name == name;
+        if let Some(at) = self.used.iter().position(same) {
+            if keyring.is_at(&self.used[at].epoch) && !self.used[at].is_over() {
+                return Ok(at);
+            }
+            self.used.swap_remove(at);
+        }
+        // Before the key is looked at: a change in between makes it be looked at again.
+        let (epoch, id) = (keyring.epoch(), self.id(name)?);
+        let derived = match asked {
+            Asked::Seals => Derived::Values(keyring.sealing_keys(&id)?),
+            Asked::Opens(number, opens) => {
+                Derived::Values(keyring.opening_keys(&id, number, opens)?)
+            }
+            Asked::Index => Derived::Index(keyring.index_key(&id)?),
+        };
+        if self.used.len() >= MOST_KEYS {
+            self.used.remove(0);
+        }
+        self.used.push(Used {
+            name: name.to_vec(),
+            asked,
+            epoch,
+            derived,
+        });
+        Ok(self.used.len() - 1)
+    }
+
+    /// Nothing is left of the last row's answer.
+    fn clear(&mut self) {
+        if self.answer.capacity() > LARGE {
+            // Freed memory is wiped.
+            self.answer = Vec::new();
+        }
+        self.answer.as_mut_slice().zeroize();
+        self.answer.clear();
+    }
+}
+
+impl Used {
+    fn is_over(&self) -> bool {
+        let expires = match &self.derived {
+            Derived::Values(version) => version.expires,
+            Derived::Index(_) => None,
+        };
+        expires.is_some_and(|at| at <= unix_seconds())
+    }
+}
+
+impl Drop for Statement {
+    fn drop(&mut self) {
+        self.answer.as_mut_slice().zeroize();
+        self.random.bytes.as_flattened_mut().zeroize();
+        wipe_stack();
+    }
+}
+
+fn mixed_up() -> Error {
+    Error::new(Kind::Internal, "use a key", "one of another kind was kept")
+}
+
+/// Before the first row: who calls, the arguments, and what is given. Gives `true` for an error.
+pub(super) fn prepare(
+    init: *mut abi::kw_udf_init,
+    args: *mut abi::kw_udf_args,
+    message: *mut c_char,
+    function: &str,
+    takes: &Takes,
+    (needs, gives): (Needs, Gives),
+) -> Result<bool> {
+    // SAFETY: the server hands over its own structures, which live through the call.
+    let check =
+        |registry: Option<registry::Registry<'_>>| unsafe { takes.check(function, args, registry) };
+    let wrong = registry::with(|registry| check(Some(registry)));
+    if let Some(wrong) = wrong.unwrap_or_else(|| check(None))? {
+        return refuse(message, &wrong);
+    }
+    let owner = match whom(needs) {
+        Ok(owner) => owner,
+        Err(error) => return refuse(message, &error.to_string()),
+    };
+    // SAFETY: as above; ptr is ours until deinit.
+    let Some(init) = (unsafe { init.as_mut() }) else {
+        let why = "the server gave no place for the function";
+        return Err(Error::new(Kind::Internal, "answer in SQL", why));
+    };
+    let (decimals, returns, longest, charset) = match gives {
+        Gives::Bytes(longest) => (DECIMALS_OF_TEXT, "STRING", longest, Some(c"binary")),
+        Gives::Number => (DECIMALS_OF_NUMBER, "INTEGER", 21, None),
+    };
+    // The server would hand over places for another type.
+    if init.decimals != decimals {
+        return refuse(
+            message,
+            &format!(
+                "{function} is installed wrongly: DROP FUNCTION, then CREATE FUNCTION ... RETURNS {returns}"
+            ),
+        );
+    }
+    init.maybe_null = true;
+    init.max_length = longest as c_ulong;
+    init.const_item = false;
+    if charset.is_some_and(|charset| !result_is(init, charset)) {
+        let text = format!("{function} is installed wrongly: it RETURNS {returns}");
+        return refuse(message, &text);
+    }
+    init.ptr = Box::into_raw(Box::new(Statement::new(owner))).cast();
+    Ok(false)
+}
+
+/// The account that is served; empty where none is needed.
+fn whom(needs: Needs) -> Result<Vec<u8>> {
+    if !sql_error::can_be_told() {
+        let why = "this server does not take errors of functions, and NULL in place of one would get into tables";
+        return Err(Error::new(Kind::Config, "use the function", why).refused());
+    }
+    if needs == Needs::Nothing {
+        return Ok(Vec::new());
+    }
+    if server::logs_statements() {
+        let why = "binlog_format is STATEMENT in this session, so the statement would get into the binary log with its plaintext";
+        let error = Error::new(Kind::Config, "use a key", why).refused();
+        return Err(error.hint("SET binlog_format = 'ROW'."));
+    }
+    caller::user()
+}
+
+/// Says what character set the result has; without that clients take all for bytes, and a server may convert it. `false`: the
+/// server does not take it, because the function was installed as one that gives no text.
+fn result_is(init: *mut abi::kw_udf_init, charset: &CStr) -> bool {
+    let failed = registry::with(|registry| {
+        let metadata = registry.service::<abi::kw_udf_metadata>()?;
+        let value = charset.as_ptr().cast_mut().cast();
+        // SAFETY: the server's own structure; it copies the character set's name.
+        Some(unsafe { metadata.result_set?(init, c"charset".as_ptr(), value) })
+    });
+    failed.flatten().unwrap_or(0) == 0
+}
+
+/// What a function does for one row.
+pub(super) type Work = fn(&mut Statement, &Arguments<'_>) -> Result<Answer>;
+
+/// The places that the server gives for one row's outcome.
+#[derive(Clone, Copy)]
+pub(super) struct Places {
+    pub(super) length: *mut c_ulong,
+    pub(super) is_null: *mut u8,
+    pub(super) error: *mut u8,
+}
+
+/// One row of a function that gives bytes or text. NULL is told by `is_null`, or is an error that the statement has.
+pub(super) fn bytes(
+    init: *mut abi::kw_udf_init,
+    args: *mut abi::kw_udf_args,
+    places: Places,
+    function: &str,
+    (takes, work): (&Takes, Work),
+) -> Result<*mut c_char> {
+    let null = std::ptr::null_mut();
+    let Some((answer, statement)) = row(init, args, places, function, (takes, work))? else {
+        return Ok(null);
+    };
+    let Answer::Given = answer else {
+        return Ok(null);
+    };
+    let answer = &statement.answer;
+    // SAFETY: the server gives a place for the length.
+    unsafe {
+        ptr::write(
+            places.length,
+            answer.len() as c_ulong,
+            "place for the length",
+        )?
+    };
+    Ok(answer.as_ptr().cast_mut().cast())
+}
+
+/// One row of a function that gives a whole number.
+pub(super) fn number(
+    init: *mut abi::kw_udf_init,
+    args: *mut abi::kw_udf_args,
+    places: Places,
+    function: &str,
+    (takes, work): (&Takes, Work),
+) -> Result<i64> {
+    match row(init, args, places, function, (takes, work))? {
+        Some((Answer::Number(number), _)) => Ok(number),
+        _ => Ok(0),
+    }
+}
+
+/// One row: `None` after an error, which is told.
+fn row<'a>(
+    init: *mut abi::kw_udf_init,
+    args: *mut abi::kw_udf_args,
+    places: Places,
+    function: &str,
+    (takes, work): (&Takes, Work),
+) -> Result<Option<(Answer, &'a mut Statement)>> {
+    // SAFETY: ptr is what `prepare` put there; a statement's rows come one after the other.
+    let statement = unsafe {
+        init.as_ref()
+            .and_then(|i| i.ptr.cast::<Statement>().as_mut())
+    };
+    let done = LIFECYCLE.caught("answer a SQL function", || {
+        let Some(statement) = statement else {
+            let why = "the server gave back nothing of what the function keeps";
+            return Err(Error::new(Kind::Internal, "answer in SQL", why));
+        };
+        statement.clear();
+        // SAFETY: the server hands over its own structure, which lives through the call.
+        let arguments = unsafe { takes.read(args)? };
+        let answer = work(statement, &arguments)?;
+        Ok((answer, statement))
+    });
+    let is_null = match &done {
+        Ok((answer, _)) => matches!(answer, Answer::Null),
+        Err(_) => true,
+    };
+    // SAFETY: the server gives places for both.
+    unsafe {
+        ptr::write(places.is_null, u8::from(is_null), "place for NULL")?;
+        ptr::write(places.error, u8::from(done.is_err()), "place for an error")?;
+    }
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(error) => {
+            let told = sql_error::tell(function, &error.to_string());
+            // Who called knows; what is wrong with the keyring concerns others as well.
+            if !told || !error.is_refused() || error.kind() == Kind::Tampered {
+                guard::report(&error);
+            }
+            Ok(None)
+        }
+    }
+}
+
+/// The statement is over.
+pub(super) fn end(init: *mut abi::kw_udf_init) {
+    // SAFETY: ptr is NULL or what `prepare` put there, and is taken once.
+    unsafe {
+        if let Some(init) = init.as_mut()
+            && !init.ptr.is_null()
+        {
+            drop(Box::from_raw(init.ptr.cast::<Statement>()));
+            init.ptr = std::ptr::null_mut();
+        }
+    }
+}
