@@ -1,0 +1,1368 @@
+-- Keyring Ward's schema: rotation of keys in SQL, with a policy, a log, registered columns, events and roles.
+--   mysql -uroot < share/keyring_ward.sql
+-- Run it with MySQL's own client (it uses DELIMITER), as an account that may create schemas, accounts and routines of another
+-- account (CREATE USER, SET_ANY_DEFINER, GRANT OPTION). Running it again is safe at any time: it mends a schema that was installed in part,
+-- brings an older one up to date, and keeps policy, log, registered columns and the state of the events. It refuses a newer one.
+-- The SQL functions must be there when the procedures are called: share/install.sql, or INSTALL COMPONENT
+-- 'file://component_keyring_ward_sql'; for the roles' KEYRING_WARD_… privileges the component, and then this file again.
+-- Away with it: DROP SCHEMA keyring_ward; DROP USER keyring_ward_definer@localhost; and the roles. No key goes with that.
+--
+-- Who does what: every routine and event belongs to keyring_ward_definer@localhost, an account that nobody can log in with. The
+-- application keys that are rotated here are that account's keys: applications get at values by routines and triggers of this
+-- definer, never at the key. docs/guide/encrypt-a-column.md goes through it.
+-- Procedures whose names start with own_ are the schema's own; nobody else is granted them.
+
+SET @keyring_ward_mode = @@SESSION.sql_mode, @keyring_ward_zone = @@SESSION.time_zone;
+SET NAMES utf8mb4 COLLATE utf8mb4_bin;
+SET SESSION time_zone = '+00:00',
+    sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION';
+
+CREATE SCHEMA IF NOT EXISTS keyring_ward DEFAULT CHARACTER SET utf8mb4 DEFAULT COLLATE utf8mb4_bin;
+USE keyring_ward;
+
+-- ---- is it ours, and not newer? --------------------------------------------------------------------
+
+DROP PROCEDURE IF EXISTS own_begin;
+DELIMITER //
+CREATE PROCEDURE own_begin() SQL SECURITY INVOKER
+BEGIN
+  DECLARE tables_there, ours, newer INT DEFAULT 0;
+  SELECT COUNT(*), COALESCE(SUM(TABLE_NAME = 'schema_version'), 0) INTO tables_there, ours
+    FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'keyring_ward';
+  IF tables_there > 0 AND ours = 0 THEN
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'There is a schema keyring_ward that this file did not make. Rename it; nothing was changed in it.';
+  END IF;
+  IF ours > 0 THEN
+    SELECT COUNT(*) INTO newer FROM keyring_ward.schema_version WHERE version > 1;
+    IF newer > 0 THEN
+      SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'The schema keyring_ward is of a newer release. Run that release\'s share/keyring_ward.sql.';
+    END IF;
+  END IF;
+END //
+DELIMITER ;
+CALL own_begin();
+
+CREATE TABLE IF NOT EXISTS schema_version (
+  one TINYINT UNSIGNED NOT NULL DEFAULT 1 PRIMARY KEY CHECK (one = 1),
+  version INT UNSIGNED NOT NULL,
+  complete BOOLEAN NOT NULL COMMENT 'FALSE while share/keyring_ward.sql runs, and after it was interrupted',
+  installed_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
+  updated_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6))
+) ENGINE = InnoDB COMMENT 'One row: which release made this schema, and whether all of it is there. All times of the schema are UTC';
+INSERT INTO schema_version (version, complete) VALUES (1, FALSE) ON DUPLICATE KEY UPDATE complete = FALSE;
+
+-- ---- the account that owns it ----------------------------------------------------------------------
+
+CREATE USER IF NOT EXISTS keyring_ward_definer@localhost ACCOUNT LOCK COMMENT 'Owns the routines and keys of the schema keyring_ward; nobody logs in with it';
+ALTER USER keyring_ward_definer@localhost ACCOUNT LOCK;
+GRANT ALL ON keyring_ward.* TO keyring_ward_definer@localhost;
+-- Keys; MySQL's master keys; which tablespace a table lies in.
+GRANT ENCRYPTION_KEY_ADMIN, BINLOG_ENCRYPTION_ADMIN ON *.* TO keyring_ward_definer@localhost;
+GRANT PROCESS ON *.* TO keyring_ward_definer@localhost;
+GRANT SELECT ON performance_schema.keyring_keys TO keyring_ward_definer@localhost;
+GRANT SELECT ON performance_schema.user_defined_functions TO keyring_ward_definer@localhost;
+GRANT SELECT ON performance_schema.replication_connection_configuration TO keyring_ward_definer@localhost;
+
+-- ---- tables ----------------------------------------------------------------------------------------
+
+CREATE TABLE IF NOT EXISTS settings (
+  one TINYINT UNSIGNED NOT NULL DEFAULT 1 PRIMARY KEY CHECK (one = 1),
+  batch_rows INT UNSIGNED NOT NULL DEFAULT 500 COMMENT 'rows of one transaction' CHECK (batch_rows BETWEEN 1 AND 1000000),
+  rows_per_second INT UNSIGNED NULL COMMENT 'NULL: as fast as it goes' CHECK (rows_per_second > 0),
+  max_replica_lag INT UNSIGNED NOT NULL DEFAULT 30 COMMENT 'seconds; re-encryption waits while a listed replica is further behind',
+  paused BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'TRUE: re-encryption waits after the batch that it is in',
+  also_on_replicas BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'TRUE: a server that has a source rotates all the same (circular replication)'
+) ENGINE = InnoDB COMMENT 'One row: the pace of re-encryption';
+INSERT IGNORE INTO settings (one) VALUES (1);
+
+CREATE TABLE IF NOT EXISTS rotation_policy (
+  key_type VARCHAR(32) NOT NULL PRIMARY KEY COMMENT 'kek, dek (application keys), innodb_master, binlog_master, transport, temporary',
+  rotate_every SMALLINT UNSIGNED NOT NULL CHECK (rotate_every > 0),
+  unit ENUM('hour', 'day') NOT NULL DEFAULT 'day',
+  also_when VARCHAR(255) NOT NULL DEFAULT '' COMMENT 'what else calls for a rotation; for people',
+  priority ENUM('highest', 'high', 'medium', 'low') NOT NULL DEFAULT 'medium',
+  automatic BOOLEAN NOT NULL DEFAULT TRUE COMMENT 'rotate_due does it; FALSE: it is only reminded of',
+  quiet_from TIME NULL COMMENT 'rotate_due begins and goes on between these two; NULL: at any time',
+  quiet_to TIME NULL,
+  time_zone VARCHAR(64) NOT NULL DEFAULT '+00:00' COMMENT 'of the two times',
+  retire_after_days SMALLINT UNSIGNED NULL COMMENT 'dek: the destruction of the old version is planned so many days after the rotation; NULL: never by itself' CHECK (retire_after_days > 0),
+  CHECK ((quiet_from IS NULL) = (quiet_to IS NULL))
+) ENGINE = InnoDB COMMENT 'How often each kind of key is rotated';
+INSERT IGNORE INTO rotation_policy (key_type, rotate_every, unit, also_when, priority, retire_after_days) VALUES
+  ('kek', 365, 'day', 'a grave security incident', 'highest', NULL),
+  ('dek', 90, 'day', 'on schedule', 'high', 30),
+  ('innodb_master', 90, 'day', 'on schedule', 'high', NULL),
+  ('binlog_master', 90, 'day', 'on schedule', 'high', NULL),
+  ('transport', 7, 'day', 'the end of a session', 'medium', NULL),
+  ('temporary', 8, 'hour', 'the end of the task', 'low', NULL);
+
+CREATE TABLE IF NOT EXISTS encrypted_columns (
+  id INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  table_schema VARCHAR(64) NOT NULL,
+  table_name VARCHAR(64) NOT NULL,
+  column_name VARCHAR(64) NOT NULL,
+  key_name VARCHAR(255) NOT NULL,
+  key_owner VARCHAR(255) NOT NULL,
+  context_text VARCHAR(255) NULL COMMENT 'the context of each value: this text, then the value of context_column; NULL and NULL: none',
+  context_column VARCHAR(64) NULL,
+  state ENUM('registered', 'reencrypting', 'checking', 'checked', 'failed') NOT NULL DEFAULT 'registered',
+  target_version INT UNSIGNED NULL COMMENT 'the version that values are brought to',
+  rows_total BIGINT UNSIGNED NULL COMMENT 'rows that were under another version at the start',
+  rows_done BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  rows_seen BIGINT UNSIGNED NOT NULL DEFAULT 0 COMMENT 'rows that the present walk went by',
+  started_at DATETIME(6) NULL,
+  updated_at DATETIME(6) NULL,
+  checked_at DATETIME(6) NULL COMMENT 'when every value was opened and found under checked_version',
+  checked_version INT UNSIGNED NULL,
+  rows_checked BIGINT UNSIGNED NULL,
+  message VARCHAR(1000) NULL,
+  registered_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
+  registered_by VARCHAR(288) NOT NULL,
+  UNIQUE KEY place (table_schema, table_name, column_name),
+  KEY by_key (key_name, key_owner)
+) ENGINE = InnoDB COMMENT 'Columns whose values are sealed by keyring_ward_encrypt(), and how far their re-encryption is';
+
+CREATE TABLE IF NOT EXISTS key_rotation_log (
+  id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  key_type VARCHAR(32) NOT NULL COMMENT 'as in rotation_policy, or table',
+  key_name VARCHAR(255) NOT NULL,
+  key_owner VARCHAR(255) NOT NULL DEFAULT '',
+  old_key_id VARCHAR(300) NULL,
+  new_key_id VARCHAR(300) NULL,
+  rotation_time DATETIME(6) NULL COMMENT 'when the new one became current',
+  old_version INT UNSIGNED NULL,
+  new_version INT UNSIGNED NULL,
+  state ENUM('started', 'pending', 'verified', 'waiting for replicas', 'switched', 'done', 'aborted') NOT NULL,
+  resumable BOOLEAN NOT NULL DEFAULT TRUE COMMENT 'not at its end: the same call, or rotate_due, goes on with it',
+  reason ENUM('call', 'due', 'monthly', 'emergency') NOT NULL,
+  rows_total BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  rows_done BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  progress DECIMAL(5, 2) AS (CASE WHEN state = 'done' THEN 100 WHEN rows_total = 0 THEN 0 ELSE LEAST(100, 100 * rows_done / rows_total) END) COMMENT 'per cent of the rows that are re-encrypted',
+  message VARCHAR(1000) NULL,
+  asked_by VARCHAR(288) NOT NULL,
+  server_uuid CHAR(36) NOT NULL,
+  started_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
+  updated_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
+  finished_at DATETIME(6) NULL,
+  KEY of_key (key_name, key_owner, resumable),
+  KEY by_type (key_type, state)
+) ENGINE = InnoDB COMMENT 'Every rotation, with each step as it was made durable';
+
+CREATE TABLE IF NOT EXISTS schedule_runs (
+  event_name VARCHAR(64) NOT NULL PRIMARY KEY,
+  last_run DATETIME(6) NULL COMMENT 'when it began last, at its time or after the server was down',
+  last_end DATETIME(6) NULL,
+  runs BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  message VARCHAR(1000) NULL
+) ENGINE = InnoDB COMMENT 'When the events ran';
+INSERT IGNORE INTO schedule_runs (event_name) VALUES ('monthly_key_rotation'), ('rotate_due_daily');
+
+-- Filled by the transport of keys to replicas.
+CREATE TABLE IF NOT EXISTS replicas (
+  server_uuid CHAR(36) NOT NULL PRIMARY KEY,
+  name VARCHAR(255) NOT NULL,
+  required BOOLEAN NOT NULL DEFAULT TRUE COMMENT 'a switch waits for its confirmation',
+  lag_seconds INT UNSIGNED NULL COMMENT 'as it said last',
+  seen_at DATETIME(6) NULL,
+  added_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6))
+) ENGINE = InnoDB COMMENT 'Replicas that must hold a new version before it becomes current';
+CREATE TABLE IF NOT EXISTS key_transport (
+  id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+  key_name VARCHAR(255) NOT NULL,
+  key_owner VARCHAR(255) NOT NULL,
+  version INT UNSIGNED NOT NULL,
+  transport_key VARCHAR(255) NOT NULL COMMENT 'the name of the key that it is sealed with',
+  sealed VARBINARY(16384) NOT NULL,
+  created_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
+  what BINARY(32) AS (UNHEX(SHA2(CONCAT_WS('\n', key_name, key_owner, version, transport_key), 256))) STORED NOT NULL UNIQUE COMMENT 'one blob for each version and transport key'
+) ENGINE = InnoDB COMMENT 'New versions on their way to replicas, sealed under a transport key that both keyrings hold';
+CREATE TABLE IF NOT EXISTS key_transport_confirmations (
+  server_uuid CHAR(36) NOT NULL,
+  transport_id BIGINT UNSIGNED NOT NULL,
+  confirmed_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
+  PRIMARY KEY (server_uuid, transport_id),
+  FOREIGN KEY (transport_id) REFERENCES key_transport (id) ON DELETE CASCADE
+) ENGINE = InnoDB COMMENT 'Which replica has taken which version in';
+
+-- Places that have their names and columns now. They are empty until access is logged and escrow is kept: read them, and
+-- nothing in your queries changes when they fill.
+CREATE OR REPLACE DEFINER = keyring_ward_definer@localhost SQL SECURITY DEFINER VIEW key_access_log AS
+  SELECT CAST(NULL AS CHAR(288)) AS app_role, CAST(NULL AS CHAR(255)) AS key_name, CAST(NULL AS DATETIME(6)) AS access_time,
+         CAST(NULL AS CHAR(32)) AS operation, CAST(NULL AS CHAR(32)) AS result
+    FROM schema_version WHERE FALSE;
+CREATE OR REPLACE DEFINER = keyring_ward_definer@localhost SQL SECURITY DEFINER VIEW key_escrow_records AS
+  SELECT CAST(NULL AS CHAR(50)) AS escrow_id, CAST(NULL AS CHAR(255)) AS key_id, CAST(NULL AS CHAR(16)) AS key_type,
+         CAST(NULL AS DATETIME(6)) AS escrow_date, CAST(NULL AS JSON) AS custodian_info, CAST(NULL AS CHAR(4000)) AS release_conditions,
+         CAST(NULL AS CHAR(16)) AS status, CAST(NULL AS CHAR(288)) AS created_by, CAST(NULL AS JSON) AS authorized_retrievers
+    FROM schema_version WHERE FALSE;
+
+-- An older schema: what it lacks is brought up to date here, one step for each version. There is none before 1.
+
+-- ---- small things that the others use --------------------------------------------------------------
+
+DELIMITER //
+
+-- An error with a sentence. (MySQL cuts such texts at 128 characters; the log and `check` have the whole ones.)
+DROP PROCEDURE IF EXISTS own_refuse //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_refuse(IN said TEXT) NO SQL
+BEGIN
+  DECLARE sentence VARCHAR(128) DEFAULT LEFT(said, 128);
+  SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = sentence;
+END //
+
+-- An identifier as it stands in a statement, whatever characters it has.
+DROP FUNCTION IF EXISTS own_quoted //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_quoted(name VARCHAR(64)) RETURNS VARCHAR(130) DETERMINISTIC NO SQL
+RETURN CONCAT('`', REPLACE(name, '`', '``'), '`') //
+
+-- A member of a function's answer; NULL where there is none.
+DROP FUNCTION IF EXISTS own_member //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_member(answer LONGTEXT, path VARCHAR(255)) RETURNS LONGTEXT DETERMINISTIC NO SQL
+BEGIN
+  DECLARE found JSON DEFAULT JSON_EXTRACT(answer, path);
+  RETURN IF(found IS NULL OR JSON_TYPE(found) = 'NULL', NULL, JSON_UNQUOTE(found));
+END //
+
+-- What went wrong by a function's answer; NULL: nothing.
+DROP FUNCTION IF EXISTS own_error //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_error(answer LONGTEXT) RETURNS LONGTEXT DETERMINISTIC NO SQL
+RETURN CASE
+  WHEN answer IS NULL THEN 'The function gave no answer; the error log says why.'
+  WHEN JSON_EXTRACT(answer, '$.ok') = TRUE THEN NULL
+  ELSE CONCAT('KW-', LPAD(COALESCE(own_member(answer, '$.error.number'), 0), 4, '0'), ': ', COALESCE(own_member(answer, '$.error.message'), 'no reason is given'))
+END //
+
+-- A time of a function's answer (RFC 3339 in UTC).
+DROP FUNCTION IF EXISTS own_time //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_time(told VARCHAR(40)) RETURNS DATETIME(6) DETERMINISTIC NO SQL
+RETURN STR_TO_DATE(LEFT(told, 19), '%Y-%m-%dT%H:%i:%s') //
+
+-- The lock of one thing: a session holds it while it rotates, and the server frees it when that session ends, however it ends.
+DROP FUNCTION IF EXISTS own_lock //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_lock(what VARCHAR(700)) RETURNS VARCHAR(64) DETERMINISTIC NO SQL
+RETURN CONCAT('keyring_ward.', LEFT(SHA2(what, 256), 40)) //
+
+-- May anything be rotated here, now? Every procedure that changes something begins with it.
+DROP PROCEDURE IF EXISTS own_ready //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_ready() READS SQL DATA
+BEGIN
+  DECLARE there, missing, sources INT DEFAULT 0;
+  DECLARE release_there INT;
+  DECLARE whole, anyway BOOLEAN;
+  IF DATABASE() <> 'keyring_ward' THEN
+    CALL own_refuse('This schema must be called keyring_ward: its routines, events and account name it. Give it its name back.');
+  END IF;
+  SELECT COUNT(*), MAX(version), MAX(complete) INTO there, release_there, whole FROM keyring_ward.schema_version;
+  IF there = 0 OR NOT whole THEN
+    CALL own_refuse('The schema keyring_ward is there in part only: run share/keyring_ward.sql again. Nothing was rotated.');
+  ELSEIF release_there <> 1 THEN
+    CALL own_refuse('The schema keyring_ward and its routines are of two releases: run the newest share/keyring_ward.sql again.');
+  END IF;
+  IF @@GLOBAL.super_read_only OR @@GLOBAL.read_only THEN
+    CALL own_refuse('This server is read_only: keys are rotated where data is written, on the source. Nothing was rotated.');
+  END IF;
+  IF @@SESSION.binlog_format = 'STATEMENT' OR @@GLOBAL.binlog_format = 'STATEMENT' THEN
+    CALL own_refuse('binlog_format is STATEMENT, which logs values in clear text: SET PERSIST binlog_format = ROW. Nothing was rotated.');
+  END IF;
+  SET anyway = COALESCE((SELECT also_on_replicas FROM keyring_ward.settings), FALSE);
+  IF NOT anyway THEN
+    IF NOT @@GLOBAL.performance_schema THEN
+      CALL own_refuse('performance_schema is OFF: nobody can tell whether this is a replica. Set settings.also_on_replicas if it is none.');
+    END IF;
+    SELECT COUNT(*) INTO sources FROM performance_schema.replication_connection_configuration
+      WHERE HOST <> '' AND CHANNEL_NAME NOT LIKE 'group\_replication\_%';
+    IF sources > 0 THEN
+      CALL own_refuse('This server is a replica: keys are rotated on its source. If it is none any more: RESET REPLICA ALL.');
+    END IF;
+  END IF;
+  IF @@GLOBAL.performance_schema THEN
+    SELECT 4 - COUNT(*) INTO missing FROM performance_schema.user_defined_functions
+      WHERE UDF_NAME IN ('keyring_ward_key_check', 'keyring_ward_key_rotate', 'keyring_ward_key_activate', 'keyring_ward_verify');
+    IF missing > 0 THEN
+      CALL own_refuse('SQL functions are missing: INSTALL COMPONENT ''file://component_keyring_ward_sql'', or run share/install.sql.');
+    END IF;
+  END IF;
+END //
+
+-- Writes a step down, durable.
+DROP PROCEDURE IF EXISTS own_note //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_note(IN log_id BIGINT UNSIGNED, IN new_state VARCHAR(32), IN said TEXT) MODIFIES SQL DATA
+BEGIN
+  UPDATE keyring_ward.key_rotation_log SET state = new_state, message = COALESCE(LEFT(said, 1000), message), updated_at = UTC_TIMESTAMP(6),
+      rotation_time = IF(new_state = 'switched', COALESCE(rotation_time, UTC_TIMESTAMP(6)), rotation_time),
+      finished_at = IF(new_state IN ('done', 'aborted'), UTC_TIMESTAMP(6), NULL), resumable = new_state NOT IN ('done', 'aborted')
+    WHERE id = log_id;
+  COMMIT;
+END //
+
+-- The rotation ends here, and what was current stays current.
+DROP PROCEDURE IF EXISTS own_abort //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_abort(IN log_id BIGINT UNSIGNED, IN said TEXT) MODIFIES SQL DATA
+BEGIN
+  CALL own_note(log_id, 'aborted', said);
+  CALL own_refuse(CONCAT('Aborted, the old one stays current: ', said));
+END //
+
+-- Is this the time of a kind of key, and until when?
+DROP PROCEDURE IF EXISTS own_window //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_window(IN kind VARCHAR(32), OUT now_is_it BOOLEAN, OUT until_then DATETIME(6)) READS SQL DATA
+BEGIN
+  DECLARE begins, ends, here TIME;
+  DECLARE zone VARCHAR(64);
+  SELECT quiet_from, quiet_to, time_zone INTO begins, ends, zone FROM keyring_ward.rotation_policy WHERE key_type = kind;
+  SET now_is_it = TRUE, until_then = NULL;
+  IF begins IS NOT NULL THEN
+    SET here = TIME(CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', zone));
+    IF here IS NULL THEN
+      CALL own_refuse(CONCAT('rotation_policy: the server does not know the time zone ', zone, '. Write an offset such as +02:00.'));
+    END IF;
+    SET now_is_it = IF(begins <= ends, here >= begins AND here < ends, here >= begins OR here < ends);
+    SET until_then = UTC_TIMESTAMP(6) + INTERVAL MOD(TIME_TO_SEC(ends) - TIME_TO_SEC(here) + 86400, 86400) SECOND;
+  END IF;
+END //
+
+-- Which required replicas have not confirmed that they hold a version.
+DROP PROCEDURE IF EXISTS own_unconfirmed //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_unconfirmed(IN name VARCHAR(255), IN owner VARCHAR(255), IN number INT UNSIGNED, OUT how_many INT, OUT first_one VARCHAR(255)) READS SQL DATA
+  SELECT COUNT(*), MIN(r.name) INTO how_many, first_one FROM keyring_ward.replicas r
+    WHERE r.required AND NOT EXISTS (SELECT 1 FROM keyring_ward.key_transport t JOIN keyring_ward.key_transport_confirmations c ON c.transport_id = t.id
+      WHERE c.server_uuid = r.server_uuid AND t.key_name = name AND t.key_owner = owner AND t.version = number) //
+
+-- ---- registered columns ------------------------------------------------------------------------------
+
+-- The statements for a column. Names come from information_schema, are quoted, and values go through variables: nothing of a name is
+-- ever read as SQL. `after` and `upto` are the rows behind the last batch and up to the end of this one, in the order of
+-- the primary key.
+DROP PROCEDURE IF EXISTS own_column //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_column(IN column_id INT UNSIGNED,
+  OUT place VARCHAR(300), OUT sealed VARCHAR(130), OUT context VARCHAR(400), OUT key_list TEXT, OUT into_list TEXT, OUT after TEXT, OUT upto TEXT, OUT unchanged TEXT)
+  READS SQL DATA
+BEGIN
+  DECLARE in_schema, in_table, in_column, part, kind, of_context VARCHAR(64);
+  DECLARE text_of_context VARCHAR(255);
+  DECLARE quoted, first_part VARCHAR(130);
+  DECLARE same_from, same_to TEXT DEFAULT '';
+  DECLARE number, parts, there INT DEFAULT 0;
+  SELECT table_schema, table_name, column_name, context_text, context_column INTO in_schema, in_table, in_column, text_of_context, of_context
+    FROM keyring_ward.encrypted_columns WHERE id = column_id;
+  SELECT COUNT(*) INTO there FROM information_schema.COLUMNS c
+    WHERE c.TABLE_SCHEMA = in_schema AND c.TABLE_NAME = in_table AND c.COLUMN_NAME = in_column;
+  IF there = 0 THEN
+    CALL own_refuse(CONCAT('keyring_ward_definer@localhost sees no column ', in_schema, '.', in_table, '.', in_column, ': GRANT SELECT, UPDATE on the table to it.'));
+  END IF;
+  SET place = CONCAT(own_quoted(in_schema), '.', own_quoted(in_table)), sealed = own_quoted(in_column), key_list = '', into_list = '', after = '', upto = '', unchanged = '';
+  SET @keyring_ward_context = text_of_context, context = IF(text_of_context IS NULL, NULL, '@keyring_ward_context');
+  IF of_context IS NOT NULL THEN
+    SELECT MAX(c.DATA_TYPE) INTO kind FROM information_schema.COLUMNS c WHERE c.TABLE_SCHEMA = in_schema AND c.TABLE_NAME = in_table AND c.COLUMN_NAME = of_context;
+    SET context = CASE
+      WHEN kind IN ('binary', 'varbinary') THEN own_quoted(of_context)
+      WHEN kind IN ('tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'decimal', 'char', 'varchar', 'date') THEN CONCAT('CAST(', own_quoted(of_context), ' AS CHAR CHARACTER SET utf8mb4)') END;
+    IF context IS NULL THEN
+      CALL own_refuse(CONCAT(in_schema, '.', in_table, '.', of_context, ' is no column that a context is taken from: whole numbers, texts, binary strings and dates.'));
+    END IF;
+    SET context = IF(text_of_context IS NULL, context, CONCAT('CONCAT(@keyring_ward_context, ', context, ')'));
+  END IF;
+  SELECT COUNT(*) INTO parts FROM information_schema.STATISTICS s WHERE s.TABLE_SCHEMA = in_schema AND s.TABLE_NAME = in_table AND s.INDEX_NAME = 'PRIMARY';
+  IF parts = 0 THEN
+    CALL own_refuse(CONCAT(in_schema, '.', in_table, ' has no primary key: rows are gone through in its order. Add one.'));
+  END IF;
+  WHILE number < parts DO
+    SET number = number + 1;
+    SELECT s.COLUMN_NAME, c.DATA_TYPE INTO part, kind FROM information_schema.STATISTICS s
+      JOIN information_schema.COLUMNS c ON c.TABLE_SCHEMA = s.TABLE_SCHEMA AND c.TABLE_NAME = s.TABLE_NAME AND c.COLUMN_NAME = s.COLUMN_NAME
+      WHERE s.TABLE_SCHEMA = in_schema AND s.TABLE_NAME = in_table AND s.INDEX_NAME = 'PRIMARY' AND s.SEQ_IN_INDEX = number;
+    IF kind IN ('enum', 'set', 'float', 'double', 'bit') THEN
+      CALL own_refuse(CONCAT(in_schema, '.', in_table, ' has ', kind, ' in its primary key: its order can not be gone through value by value.'));
+    ELSEIF kind = 'timestamp' AND @@SESSION.time_zone <> '+00:00' THEN
+      CALL own_refuse(CONCAT(in_schema, '.', in_table, ' has a timestamp in its primary key: SET time_zone = ''+00:00'' first.'));
+    END IF;
+    SET quoted = own_quoted(part), first_part = COALESCE(first_part, quoted),
+      key_list = CONCAT(key_list, IF(number > 1, ', ', ''), quoted),
+      into_list = CONCAT(into_list, IF(number > 1, ', ', ''), '@keyring_ward_to', number),
+      after = CONCAT(after, IF(number > 1, ' OR ', ''), '(', same_from, quoted, ' > @keyring_ward_from', number, ')'),
+      upto = CONCAT(upto, IF(number > 1, ' OR ', ''), '(', same_to, quoted, IF(number = parts, ' <= ', ' < '), '@keyring_ward_to', number, ')'),
+      same_from = CONCAT(same_from, quoted, ' = @keyring_ward_from', number, ' AND '),
+      same_to = CONCAT(same_to, quoted, ' = @keyring_ward_to', number, ' AND ');
+  END WHILE;
+  -- The first part by itself, too: that is what the index is read by.
+  SET after = CONCAT('(', first_part, ' >= @keyring_ward_from1 AND (', after, '))'), upto = CONCAT('(', first_part, ' <= @keyring_ward_to1 AND (', upto, '))');
+  -- A time stamp that moves with every UPDATE stays: the row's value is the same.
+  SET number = 0;
+  SELECT COUNT(*) INTO parts FROM information_schema.COLUMNS c WHERE c.TABLE_SCHEMA = in_schema AND c.TABLE_NAME = in_table AND c.EXTRA LIKE '%on update CURRENT\_TIMESTAMP%';
+  WHILE number < parts DO
+    SELECT c.COLUMN_NAME INTO part FROM information_schema.COLUMNS c
+      WHERE c.TABLE_SCHEMA = in_schema AND c.TABLE_NAME = in_table AND c.EXTRA LIKE '%on update CURRENT\_TIMESTAMP%' ORDER BY c.ORDINAL_POSITION LIMIT 1 OFFSET number;
+    SET unchanged = CONCAT(unchanged, ', ', own_quoted(part), ' = ', own_quoted(part)), number = number + 1;
+  END WHILE;
+END //
+
+-- One step through a table in the order of its primary key: `what` is a statement with the place @range@, which becomes the rows from behind
+-- the last step to the end of this one. Tells whether that was the last step, and how many rows were changed.
+DROP PROCEDURE IF EXISTS own_step //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_step(IN place VARCHAR(300), IN key_list TEXT, IN into_list TEXT, IN after TEXT, IN upto TEXT,
+  IN front TEXT, IN back TEXT, IN rows_of_a_step INT UNSIGNED, IN is_first BOOLEAN, OUT was_last BOOLEAN, OUT changed BIGINT) MODIFIES SQL DATA
+BEGIN
+  SET @keyring_ward_to1 = NULL, @keyring_ward_offset = rows_of_a_step - 1;
+  SET @keyring_ward_sql = CONCAT('SELECT ', key_list, ' INTO ', into_list, ' FROM ', place, ' FORCE INDEX (PRIMARY) WHERE ', IF(is_first, 'TRUE', after),
+    ' ORDER BY ', key_list, ' LIMIT 1 OFFSET ?');
+  PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+  EXECUTE keyring_ward_statement USING @keyring_ward_offset;
+  SET was_last = @keyring_ward_to1 IS NULL;
+  SET @keyring_ward_sql = CONCAT(front, ' WHERE ', IF(is_first, 'TRUE', after), ' AND ', IF(was_last, 'TRUE', upto), back);
+  PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+  EXECUTE keyring_ward_statement;
+  SET changed = ROW_COUNT();
+  DEALLOCATE PREPARE keyring_ward_statement;
+END //
+
+-- The end of a step is where the next one begins.
+DROP PROCEDURE IF EXISTS own_advance //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_advance() NO SQL
+SET @keyring_ward_from1 = @keyring_ward_to1, @keyring_ward_from2 = @keyring_ward_to2, @keyring_ward_from3 = @keyring_ward_to3, @keyring_ward_from4 = @keyring_ward_to4,
+    @keyring_ward_from5 = @keyring_ward_to5, @keyring_ward_from6 = @keyring_ward_to6, @keyring_ward_from7 = @keyring_ward_to7, @keyring_ward_from8 = @keyring_ward_to8,
+    @keyring_ward_from9 = @keyring_ward_to9, @keyring_ward_from10 = @keyring_ward_to10, @keyring_ward_from11 = @keyring_ward_to11, @keyring_ward_from12 = @keyring_ward_to12,
+    @keyring_ward_from13 = @keyring_ward_to13, @keyring_ward_from14 = @keyring_ward_to14, @keyring_ward_from15 = @keyring_ward_to15, @keyring_ward_from16 = @keyring_ward_to16 //
+
+-- Waits as the settings say: the pace, a pause, replicas that are behind. Each batch is committed before.
+DROP PROCEDURE IF EXISTS own_pace //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_pace(IN column_id INT UNSIGNED, IN changed BIGINT, IN began DATETIME(6), IN until_then DATETIME(6)) MODIFIES SQL DATA
+BEGIN
+  DECLARE most, lag_allowed INT UNSIGNED;
+  DECLARE wait_for DOUBLE;
+  DECLARE stands_still BOOLEAN DEFAULT TRUE;
+  DECLARE why VARCHAR(1000);
+  SELECT rows_per_second INTO most FROM keyring_ward.settings;
+  SET wait_for = COALESCE(changed / most, 0) - TIMESTAMPDIFF(MICROSECOND, began, UTC_TIMESTAMP(6)) / 1000000;
+  IF wait_for > 0 THEN DO SLEEP(wait_for); END IF;
+  WHILE stands_still DO
+    SET why = NULL;
+    SELECT IF(s.paused, 'Waits: settings.paused is set.', (SELECT CONCAT('Waits: the replica ', MIN(r.name), ' is ', MAX(r.lag_seconds), ' s behind.')
+        FROM keyring_ward.replicas r WHERE r.lag_seconds > s.max_replica_lag)) INTO why FROM keyring_ward.settings s;
+    SET stands_still = why IS NOT NULL AND (until_then IS NULL OR UTC_TIMESTAMP(6) < until_then);
+    IF stands_still THEN
+      UPDATE keyring_ward.encrypted_columns SET message = why, updated_at = UTC_TIMESTAMP(6) WHERE id = column_id;
+      COMMIT;
+      DO SLEEP(1);
+    END IF;
+  END WHILE;
+END //
+
+-- Brings every value of a column to the current version of its key, and then opens every one. `finished` is FALSE where the time was over before.
+-- A kill in between loses the batch that was not committed: the next call goes on with what is left.
+DROP PROCEDURE IF EXISTS own_reencrypt //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_reencrypt(IN column_id INT UNSIGNED, IN log_id BIGINT UNSIGNED, IN until_then DATETIME(6), OUT finished BOOLEAN) MODIFIES SQL DATA
+BEGIN
+  DECLARE name, owner VARCHAR(255);
+  DECLARE in_lock VARCHAR(64) DEFAULT own_lock(CONCAT('column ', column_id));
+  DECLARE place VARCHAR(300);
+  DECLARE sealed VARCHAR(130);
+  DECLARE context VARCHAR(400);
+  DECLARE key_list, into_list, after, upto, unchanged, is_old, said TEXT;
+  DECLARE answer LONGTEXT;
+  DECLARE number, batch INT UNSIGNED;
+  DECLARE changed, seen, bad, left_over BIGINT DEFAULT 0;
+  DECLARE was_last, is_first, is_locked, again BOOLEAN DEFAULT FALSE;
+  DECLARE passes, tries INT DEFAULT 0;
+  DECLARE began DATETIME(6);
+  DECLARE EXIT HANDLER FOR SQLEXCEPTION
+  BEGIN
+    GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+    ROLLBACK;
+    UPDATE keyring_ward.encrypted_columns SET state = IF(is_locked, 'failed', state), message = LEFT(said, 1000), updated_at = UTC_TIMESTAMP(6) WHERE id = column_id;
+    COMMIT;
+    IF is_locked THEN DO RELEASE_LOCK(in_lock); END IF;
+    RESIGNAL;
+  END;
+  SET finished = FALSE;
+  SELECT key_name, key_owner INTO name, owner FROM keyring_ward.encrypted_columns WHERE id = column_id;
+  IF owner <> CURRENT_USER() THEN
+    CALL own_refuse(CONCAT('The key belongs to ', owner, ': only that account can re-encrypt (keyring_ward_reencrypt), or own the key here.'));
+  END IF;
+  IF COALESCE(GET_LOCK(in_lock, 0), 0) <> 1 THEN
+    CALL own_refuse(CONCAT('Session ', COALESCE(IS_USED_LOCK(in_lock), '?'), ' re-encrypts this column now. It goes on by itself.'));
+  END IF;
+  SET is_locked = TRUE;
+  SET answer = keyring_ward_key_check(name, owner), said = own_error(answer);
+  IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
+  SET number = own_member(answer, '$.logical.current');
+  IF number IS NULL THEN CALL own_refuse(CONCAT(name, ' has no current version.')); END IF;
+  CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, unchanged);
+  SET @keyring_ward_key = name, @keyring_ward_version = number;
+  SET is_old = CONCAT(sealed, ' IS NOT NULL AND keyring_ward_sealed_version(', sealed, ') <> @keyring_ward_version');
+  SET batch = COALESCE((SELECT batch_rows FROM keyring_ward.settings), 500);
+  -- How much there is.
+  SET @keyring_ward_sql = CONCAT('SELECT COUNT(*) INTO @keyring_ward_count FROM ', place, ' WHERE ', is_old);
+  PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+  EXECUTE keyring_ward_statement;
+  SET left_over = @keyring_ward_count;
+  UPDATE keyring_ward.encrypted_columns SET rows_total = left_over + IF(target_version <=> number AND state <> 'checked', rows_done, 0),
+      rows_done = IF(target_version <=> number AND state <> 'checked', rows_done, 0), started_at = IF(target_version <=> number AND state <> 'checked', started_at, UTC_TIMESTAMP(6)),
+      state = 'reencrypting', target_version = number, rows_seen = 0, updated_at = UTC_TIMESTAMP(6), message = NULL
+    WHERE id = column_id;
+  UPDATE keyring_ward.key_rotation_log SET rows_total = rows_done + left_over, updated_at = UTC_TIMESTAMP(6) WHERE id = log_id;
+  COMMIT;
+  -- Batch by batch. A statement that began before the switch may seal under the old version until it ends: a second walk finds its rows.
+  WHILE left_over > 0 AND passes < 10 DO
+    SET is_first = TRUE, was_last = FALSE, passes = passes + 1;
+    UPDATE keyring_ward.encrypted_columns SET rows_seen = 0 WHERE id = column_id;
+    COMMIT;
+    WHILE NOT was_last DO
+      IF until_then IS NOT NULL AND UTC_TIMESTAMP(6) >= until_then THEN
+        UPDATE keyring_ward.encrypted_columns SET message = 'The quiet hours are over: the next ones go on with it.', updated_at = UTC_TIMESTAMP(6) WHERE id = column_id;
+        COMMIT;
+        DO RELEASE_LOCK(in_lock);
+        SET passes = 100, was_last = TRUE;
+      ELSE
+        SET began = UTC_TIMESTAMP(6), again = TRUE, tries = 0;
+        WHILE again DO
+          BEGIN
+            -- A deadlock or a lock wait that was given up: the batch is done again.
+            DECLARE CONTINUE HANDLER FOR 1205, 1213
+            BEGIN
+              ROLLBACK;
+              SET again = TRUE, tries = tries + 1;
+              IF tries >= 20 THEN RESIGNAL; END IF;
+            END;
+            SET again = FALSE;
+            SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+            START TRANSACTION;
+            CALL own_step(place, key_list, into_list, after, upto,
+              CONCAT('UPDATE ', place, ' FORCE INDEX (PRIMARY) SET ', sealed, ' = keyring_ward_reencrypt(@keyring_ward_key, ', sealed, IF(context IS NULL, '', CONCAT(', ', context)), ')', unchanged),
+              CONCAT(' AND ', is_old), batch, is_first, was_last, changed);
+            IF NOT again THEN
+              UPDATE keyring_ward.encrypted_columns SET rows_done = rows_done + changed, rows_seen = rows_seen + batch, updated_at = UTC_TIMESTAMP(6), message = NULL WHERE id = column_id;
+              UPDATE keyring_ward.key_rotation_log SET rows_done = rows_done + changed, updated_at = UTC_TIMESTAMP(6) WHERE id = log_id;
+              COMMIT;
+            END IF;
+          END;
+        END WHILE;
+        CALL own_advance();
+        SET is_first = FALSE;
+        IF NOT was_last THEN CALL own_pace(column_id, changed, began, until_then); END IF;
+      END IF;
+    END WHILE;
+    IF passes < 100 THEN
+      SET @keyring_ward_sql = CONCAT('SELECT COUNT(*) INTO @keyring_ward_count FROM ', place, ' WHERE ', is_old);
+      PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+      EXECUTE keyring_ward_statement;
+      SET left_over = @keyring_ward_count;
+    END IF;
+  END WHILE;
+  IF passes < 100 THEN
+    IF left_over > 0 THEN
+      CALL own_refuse(CONCAT(left_over, ' values come again under an old version of ', name, ': who seals with it?'));
+    END IF;
+    -- Every value is opened.
+    UPDATE keyring_ward.encrypted_columns SET state = 'checking', rows_seen = 0, updated_at = UTC_TIMESTAMP(6) WHERE id = column_id;
+    COMMIT;
+    SET is_first = TRUE, was_last = FALSE, seen = 0, bad = 0;
+    WHILE NOT was_last DO
+      CALL own_step(place, key_list, into_list, after, upto,
+        CONCAT('SELECT COUNT(*), COALESCE(SUM(keyring_ward_decrypt(@keyring_ward_key, ', sealed, IF(context IS NULL, '', CONCAT(', ', context)), ') IS NULL), 0) INTO @keyring_ward_count, @keyring_ward_bad FROM ', place, ' FORCE INDEX (PRIMARY)'),
+        CONCAT(' AND ', sealed, ' IS NOT NULL'), batch, is_first, was_last, changed);
+      SET seen = seen + @keyring_ward_count, bad = bad + @keyring_ward_bad, is_first = FALSE;
+      CALL own_advance();
+    END WHILE;
+    IF bad > 0 THEN CALL own_refuse(CONCAT(bad, ' values of ', place, ' do not open.')); END IF;
+    UPDATE keyring_ward.encrypted_columns SET state = 'checked', checked_at = UTC_TIMESTAMP(6), checked_version = number, rows_checked = seen, updated_at = UTC_TIMESTAMP(6), message = NULL WHERE id = column_id;
+    COMMIT;
+    DO RELEASE_LOCK(in_lock);
+    SET finished = TRUE;
+  END IF;
+  SET @keyring_ward_sql = NULL, @keyring_ward_key = NULL;
+END //
+
+-- ---- application keys --------------------------------------------------------------------------------
+
+-- generate, verify, switch, re-encrypt, check, retire: each step is written down before the next begins. What is true of the key says the
+-- keyring, never the log: a session that was killed between the two is taken up where the keyring is.
+DROP PROCEDURE IF EXISTS own_rotate //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_rotate(IN name VARCHAR(255), IN owner VARCHAR(255), IN forced BOOLEAN, IN why VARCHAR(16), IN until_then DATETIME(6), OUT finished BOOLEAN) MODIFIES SQL DATA
+BEGIN
+  DECLARE in_lock VARCHAR(64) DEFAULT own_lock(CONCAT('key ', owner, ' ', name));
+  DECLARE answer, checked, logical LONGTEXT;
+  DECLARE said TEXT;
+  DECLARE first_one VARCHAR(255);
+  DECLARE log_id BIGINT UNSIGNED;
+  DECLARE now_current, pending, goal, column_id INT UNSIGNED;
+  DECLARE at_state VARCHAR(32);
+  DECLARE is_locked, is_whole BOOLEAN DEFAULT FALSE;
+  DECLARE missing, columns_there INT DEFAULT 0;
+  DECLARE days SMALLINT UNSIGNED;
+  DECLARE EXIT HANDLER FOR SQLEXCEPTION
+  BEGIN
+    GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+    ROLLBACK;
+    UPDATE keyring_ward.key_rotation_log SET message = COALESCE(IF(state = 'aborted', message, NULL), LEFT(said, 1000)), updated_at = UTC_TIMESTAMP(6) WHERE id = log_id;
+    COMMIT;
+    IF is_locked THEN DO RELEASE_LOCK(in_lock); END IF;
+    RESIGNAL;
+  END;
+  SET finished = FALSE;
+  IF COALESCE(GET_LOCK(in_lock, 0), 0) <> 1 THEN
+    CALL own_refuse(CONCAT('Session ', COALESCE(IS_USED_LOCK(in_lock), '?'), ' rotates this key now. Two rotations never overlap.'));
+  END IF;
+  SET is_locked = TRUE;
+  SET answer = keyring_ward_key_check(name, owner), said = own_error(answer);
+  IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
+  SET logical = JSON_EXTRACT(answer, '$.logical'), now_current = own_member(answer, '$.logical.current');
+  IF now_current IS NULL THEN
+    CALL own_refuse(CONCAT(name, ' is no logical key with a current version: create_key makes one, keyring_ward_key_adopt() makes one of a plain key.'));
+  END IF;
+  SELECT MAX(v.version) INTO pending FROM JSON_TABLE(logical, '$.versions[*]' COLUMNS (version INT UNSIGNED PATH '$.version', state VARCHAR(16) PATH '$.state', destroy_at VARCHAR(40) PATH '$.destroy_at')) v
+    WHERE v.state = 'pending' AND v.destroy_at IS NULL;
+  -- What was begun before, by this or by a session that is gone.
+  SELECT MAX(l.id) INTO log_id FROM keyring_ward.key_rotation_log l WHERE l.key_type = 'dek' AND l.key_name = name AND l.key_owner = owner AND l.resumable;
+  IF log_id IS NOT NULL THEN
+    UPDATE keyring_ward.key_rotation_log l SET state = 'aborted', resumable = FALSE, finished_at = UTC_TIMESTAMP(6), message = 'Another rotation of the key has overtaken it.'
+      WHERE l.key_type = 'dek' AND l.key_name = name AND l.key_owner = owner AND l.resumable AND l.id < log_id;
+    SELECT l.state, l.new_version INTO at_state, goal FROM keyring_ward.key_rotation_log l WHERE l.id = log_id;
+    IF goal <=> now_current THEN
+      -- Current already; the log may not know it yet. An emergency wants a new one all the same.
+      IF why = 'emergency' THEN
+        CALL own_note(log_id, 'aborted', 'An emergency rotation has overtaken it.');
+        SET log_id = NULL;
+      ELSEIF at_state <> 'switched' THEN
+        CALL own_note(log_id, 'switched', NULL);
+        SET at_state = 'switched';
+      END IF;
+    ELSEIF goal IS NOT NULL AND NOT goal <=> pending THEN
+      CALL own_note(log_id, 'aborted', CONCAT('Version ', goal, ' is neither pending nor current any more; version ', now_current, ' is current.'));
+      SET log_id = NULL;
+    END IF;
+  END IF;
+  IF log_id IS NULL THEN
+    INSERT INTO keyring_ward.key_rotation_log (key_type, key_name, key_owner, old_version, old_key_id, state, reason, asked_by, server_uuid)
+      VALUES ('dek', name, owner, now_current, own_version(logical, now_current), 'started', why, USER(), @@server_uuid);
+    SET log_id = LAST_INSERT_ID(), at_state = 'started', goal = NULL;
+    COMMIT;
+  END IF;
+  IF at_state <> 'switched' THEN
+    -- 1. A new version, which nobody seals with yet. One that is pending already is taken up.
+    IF pending IS NULL THEN
+      SET answer = keyring_ward_key_rotate(name, owner, 1), said = own_error(answer);
+      IF said IS NOT NULL THEN CALL own_abort(log_id, said); END IF;
+      SET pending = own_member(answer, '$.version');
+    END IF;
+    SET goal = pending;
+    UPDATE keyring_ward.key_rotation_log SET new_version = goal, new_key_id = CONCAT(name, '@', goal), old_version = now_current, old_key_id = own_version(logical, now_current) WHERE id = log_id;
+    CALL own_note(log_id, 'pending', NULL);
+    -- 2. It is what the old one is, and the file as it lies on the disk is authentic, the new version in it.
+    SET checked = keyring_ward_key_check(CONCAT(name, '@', goal), owner), said = own_error(checked);
+    IF said IS NULL AND (own_member(checked, '$.bits') <> 8 * own_member(logical, '$.bytes') OR own_member(checked, '$.type') <> own_member(logical, '$.type') OR NOT own_member(checked, '$.state') <=> 'pending') THEN
+      SET said = CONCAT('version ', goal, ' has another type, length or state than it should have');
+    END IF;
+    IF said IS NULL THEN
+      SET answer = keyring_ward_verify(), said = own_error(answer);
+      IF said IS NULL AND NOT own_member(answer, '$.complete') <=> 'true' THEN SET said = 'the keyring file is not complete: keyring-ward verify'; END IF;
+    END IF;
+    IF said IS NOT NULL THEN CALL own_abort(log_id, said); END IF;
+    CALL own_note(log_id, 'verified', NULL);
+    -- 3. The replicas hold it.
+    CALL own_unconfirmed(name, owner, goal, missing, first_one);
+    IF missing > 0 AND NOT forced THEN
+      CALL own_note(log_id, 'waiting for replicas', CONCAT(missing, ' replicas have not confirmed version ', goal, ', ', first_one, ' among them. Call rotate_key again when they have, or force it.'));
+      CALL own_refuse(CONCAT(missing, ' replicas have not confirmed version ', goal, ' (', LEFT(first_one, 40), ', …): it stays pending. Try again, or force it.'));
+    END IF;
+    -- 4. The switch: one record.
+    SET answer = keyring_ward_key_activate(name, owner, goal), said = own_error(answer);
+    IF said IS NOT NULL THEN CALL own_abort(log_id, said); END IF;
+    CALL own_note(log_id, 'switched', IF(missing > 0, CONCAT('Forced: ', missing, ' replicas had not confirmed.'), NULL));
+  END IF;
+  -- 5. What is sealed under older versions, and every value opened.
+  SET is_whole = TRUE, column_id = 0;
+  WHILE column_id IS NOT NULL DO
+    SELECT MIN(c.id) INTO column_id FROM keyring_ward.encrypted_columns c WHERE c.key_name = name AND c.key_owner = owner AND c.id > column_id;
+    IF column_id IS NOT NULL AND is_whole THEN
+      SET columns_there = columns_there + 1;
+      CALL own_reencrypt(column_id, log_id, until_then, is_whole);
+    END IF;
+  END WHILE;
+  IF is_whole THEN
+    -- 6. The old version is needed by nobody who is registered. Its destruction is planned; an administrator orders it after that day.
+    SET said = IF(columns_there = 0, 'No column is registered for this key: its old versions stay.', NULL);
+    SET days = (SELECT retire_after_days FROM keyring_ward.rotation_policy WHERE key_type = 'dek');
+    IF columns_there > 0 AND days IS NOT NULL THEN CALL own_plan(name, owner, NULL, days, said); END IF;
+    CALL own_note(log_id, 'done', said);
+    SET finished = TRUE;
+  ELSE
+    CALL own_note(log_id, 'switched', 'The quiet hours are over: re-encryption goes on in the next ones.');
+  END IF;
+  DO RELEASE_LOCK(in_lock);
+END //
+
+-- How a version is called: an adopted key has its own name.
+DROP FUNCTION IF EXISTS own_version //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_version(logical LONGTEXT, number INT UNSIGNED) RETURNS VARCHAR(300) DETERMINISTIC READS SQL DATA
+RETURN (SELECT MAX(v.called) FROM JSON_TABLE(logical, '$.versions[*]' COLUMNS (version INT UNSIGNED PATH '$.version', called VARCHAR(300) PATH '$.key')) v WHERE v.version = number) //
+
+-- Plans the destruction of a version that is not current, or of all such; says what became of it.
+DROP PROCEDURE IF EXISTS own_plan //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_plan(IN name VARCHAR(255), IN owner VARCHAR(255), IN only INT UNSIGNED, IN days SMALLINT UNSIGNED, OUT said TEXT) MODIFIES SQL DATA
+BEGIN
+  DECLARE answer, logical LONGTEXT;
+  DECLARE number INT UNSIGNED DEFAULT 0;
+  DECLARE wrong TEXT;
+  SET logical = JSON_EXTRACT(keyring_ward_key_check(name, owner), '$.logical'), said = '';
+  WHILE number IS NOT NULL DO
+    SELECT MIN(v.version) INTO number FROM JSON_TABLE(logical, '$.versions[*]' COLUMNS (version INT UNSIGNED PATH '$.version', state VARCHAR(16) PATH '$.state', destroy_at VARCHAR(40) PATH '$.destroy_at')) v
+      WHERE v.version > number AND v.state IN ('deactivated', 'compromised') AND v.destroy_at IS NULL AND (only IS NULL OR v.version = only);
+    IF number IS NOT NULL THEN
+      SET answer = keyring_ward_key_destroy(name, owner, number, days), wrong = own_error(answer);
+      SET said = CONCAT(said, IF(wrong IS NULL, CONCAT('Version ', number, ' may be destroyed from ', own_member(answer, '$.due'), ' on. '), CONCAT('Version ', number, ' stays: ', wrong, ' ')));
+    END IF;
+  END WHILE;
+  SET said = NULLIF(TRIM(said), '');
+END //
+
+DROP PROCEDURE IF EXISTS create_key //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE create_key(IN name VARCHAR(255)) MODIFIES SQL DATA
+  COMMENT 'A logical key of 256 bits, of the account keyring_ward_definer@localhost, rotated as the policy says'
+BEGIN
+  DECLARE said TEXT;
+  CALL own_ready();
+  SET said = own_error(keyring_ward_key_create(name, CURRENT_USER(), 'AES', 32));
+  IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
+END //
+
+DROP PROCEDURE IF EXISTS create_temporary_key //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE create_temporary_key(IN name VARCHAR(255), IN owner VARCHAR(255)) MODIFIES SQL DATA
+  COMMENT 'A key that dies by time, after what rotation_policy says of temporary ones; owner NULL: keyring_ward_definer@localhost'
+BEGIN
+  DECLARE said TEXT;
+  DECLARE hours INT UNSIGNED;
+  CALL own_ready();
+  SELECT rotate_every * IF(unit = 'day', 24, 1) INTO hours FROM keyring_ward.rotation_policy WHERE key_type = 'temporary';
+  SET said = own_error(keyring_ward_key_create(name, COALESCE(owner, CURRENT_USER()), 'AES', 32, JSON_OBJECT('expires', UNIX_TIMESTAMP() + COALESCE(hours, 8) * 3600)));
+  IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
+END //
+
+DROP PROCEDURE IF EXISTS end_temporary_key //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE end_temporary_key(IN name VARCHAR(255), IN owner VARCHAR(255)) MODIFIES SQL DATA
+  COMMENT 'The task is done: the temporary key is served to nobody from the next second on'
+BEGIN
+  DECLARE said TEXT;
+  CALL own_ready();
+  SET said = own_error(keyring_ward_key_set(name, COALESCE(owner, CURRENT_USER()), JSON_OBJECT('expires', UNIX_TIMESTAMP() + 1)));
+  IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
+END //
+
+DROP PROCEDURE IF EXISTS rotate_key //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE rotate_key(IN name VARCHAR(255), IN owner VARCHAR(255), IN forced BOOLEAN) MODIFIES SQL DATA
+  COMMENT 'A new version of an application key, and all registered columns brought to it; owner NULL: keyring_ward_definer@localhost; forced: without the replicas'' confirmation'
+BEGIN
+  DECLARE finished BOOLEAN;
+  CALL own_ready();
+  CALL own_rotate(name, COALESCE(owner, CURRENT_USER()), COALESCE(forced, FALSE), 'call', NULL, finished);
+END //
+
+DROP PROCEDURE IF EXISTS reencrypt_column //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE reencrypt_column(IN in_schema VARCHAR(64), IN in_table VARCHAR(64), IN in_column VARCHAR(64)) MODIFIES SQL DATA
+  COMMENT 'Brings every value of a registered column to the current version of its key, and opens every one'
+BEGIN
+  DECLARE column_id INT UNSIGNED;
+  DECLARE finished BOOLEAN;
+  CALL own_ready();
+  SELECT id INTO column_id FROM keyring_ward.encrypted_columns WHERE table_schema = in_schema AND table_name = in_table AND column_name = in_column;
+  IF column_id IS NULL THEN
+    CALL own_refuse(CONCAT(in_schema, '.', in_table, '.', in_column, ' is not registered: register_column.'));
+  END IF;
+  CALL own_reencrypt(column_id, 0, NULL, finished);
+END //
+
+DROP PROCEDURE IF EXISTS register_column //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE register_column(IN in_schema VARCHAR(64), IN in_table VARCHAR(64), IN in_column VARCHAR(64), IN name VARCHAR(255), IN text_of_context VARCHAR(255), IN of_context VARCHAR(64)) MODIFIES SQL DATA
+  COMMENT 'A column whose values keyring_ward_encrypt(name, …, context) sealed; the context is a text, a column, or the text followed by the column'
+BEGIN
+  DECLARE column_id INT UNSIGNED;
+  DECLARE place VARCHAR(300);
+  DECLARE sealed VARCHAR(130);
+  DECLARE context VARCHAR(400);
+  DECLARE key_list, into_list, after, upto, unchanged, said TEXT;
+  DECLARE kind VARCHAR(64);
+  DECLARE EXIT HANDLER FOR SQLEXCEPTION
+  BEGIN
+    ROLLBACK;
+    RESIGNAL;
+  END;
+  CALL own_ready();
+  SET said = own_error(keyring_ward_key_check(name, CURRENT_USER()));
+  IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
+  START TRANSACTION;
+  INSERT INTO keyring_ward.encrypted_columns (table_schema, table_name, column_name, key_name, key_owner, context_text, context_column, registered_by)
+    VALUES (in_schema, in_table, in_column, name, CURRENT_USER(), text_of_context, of_context, USER());
+  SET column_id = LAST_INSERT_ID();
+  CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, unchanged);
+  SELECT MAX(DATA_TYPE) INTO kind FROM information_schema.COLUMNS c WHERE c.TABLE_SCHEMA = in_schema AND c.TABLE_NAME = in_table AND c.COLUMN_NAME = in_column;
+  IF kind NOT IN ('varbinary', 'tinyblob', 'blob', 'mediumblob', 'longblob') THEN
+    CALL own_refuse(CONCAT('A sealed value is bytes: ', in_column, ' is ', kind, ', and must be VARBINARY or BLOB.'));
+  END IF;
+  -- Its privileges are tried, with no row.
+  SET @keyring_ward_sql = CONCAT('UPDATE ', place, ' SET ', sealed, ' = ', sealed, unchanged, ' WHERE FALSE AND CONCAT_WS('''', ', key_list, ') IS NULL', IF(context IS NULL, '', CONCAT(' AND ', context, ' IS NULL')));
+  PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+  EXECUTE keyring_ward_statement;
+  DEALLOCATE PREPARE keyring_ward_statement;
+  COMMIT;
+END //
+
+DROP PROCEDURE IF EXISTS unregister_column //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE unregister_column(IN in_schema VARCHAR(64), IN in_table VARCHAR(64), IN in_column VARCHAR(64)) MODIFIES SQL DATA
+  COMMENT 'The column is not re-encrypted any more; old versions that it needs must stay'
+BEGIN
+  DELETE FROM keyring_ward.encrypted_columns WHERE table_schema = in_schema AND table_name = in_table AND column_name = in_column;
+  IF ROW_COUNT() = 0 THEN CALL own_refuse('That column is not registered.'); END IF;
+  COMMIT;
+END //
+
+DROP PROCEDURE IF EXISTS retire_key //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE retire_key(IN name VARCHAR(255), IN owner VARCHAR(255), IN number INT UNSIGNED, IN days SMALLINT UNSIGNED) MODIFIES SQL DATA
+  COMMENT 'Plans the destruction of an old version that no value of a registered column is under; days NULL: as the policy says, else 30'
+BEGIN
+  DECLARE said TEXT;
+  DECLARE column_id INT UNSIGNED DEFAULT 0;
+  DECLARE columns_there INT DEFAULT 0;
+  DECLARE place VARCHAR(300);
+  DECLARE sealed VARCHAR(130);
+  DECLARE context VARCHAR(400);
+  DECLARE key_list, into_list, after, upto, unchanged TEXT;
+  CALL own_ready();
+  SET owner = COALESCE(owner, CURRENT_USER());
+  WHILE column_id IS NOT NULL DO
+    SELECT MIN(c.id) INTO column_id FROM keyring_ward.encrypted_columns c WHERE c.key_name = name AND c.key_owner = owner AND c.id > column_id;
+    IF column_id IS NOT NULL THEN
+      SET columns_there = columns_there + 1;
+      CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, unchanged);
+      SET @keyring_ward_version = number;
+      SET @keyring_ward_sql = CONCAT('SELECT COUNT(*) INTO @keyring_ward_count FROM ', place, ' WHERE keyring_ward_sealed_version(', sealed, ') = @keyring_ward_version');
+      PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+      EXECUTE keyring_ward_statement;
+      DEALLOCATE PREPARE keyring_ward_statement;
+      IF @keyring_ward_count > 0 THEN
+        CALL own_refuse(CONCAT(@keyring_ward_count, ' values of ', place, ' are under version ', number, ': reencrypt_column first.'));
+      END IF;
+    END IF;
+  END WHILE;
+  IF columns_there = 0 THEN
+    CALL own_refuse('No column is registered for this key: nobody knows what is sealed with it. keyring_ward_key_destroy() plans it anyway.');
+  END IF;
+  CALL own_plan(name, owner, number, COALESCE(days, (SELECT retire_after_days FROM keyring_ward.rotation_policy WHERE key_type = 'dek'), 30), said);
+  IF said IS NULL THEN CALL own_refuse(CONCAT('Version ', number, ' is current, planned already, gone, or never was.')); END IF;
+  SELECT said AS result;
+END //
+
+-- ---- MySQL's own keys, the KEK, tables ---------------------------------------------------------------
+
+-- The highest number of one of this server's own keys, and its age in days.
+DROP PROCEDURE IF EXISTS own_master //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_master(IN kind VARCHAR(32), OUT name VARCHAR(255), OUT number BIGINT UNSIGNED, OUT age INT) READS SQL DATA
+BEGIN
+  DECLARE front VARCHAR(64) DEFAULT IF(kind = 'innodb_master', CONCAT('INNODBKey-', @@server_uuid, '-'), CONCAT('MySQLReplicationKey_', @@server_uuid, '_'));
+  SELECT MAX(CAST(SUBSTR(KEY_ID, CHAR_LENGTH(front) + 1) AS UNSIGNED)) INTO number FROM performance_schema.keyring_keys
+    WHERE LEFT(KEY_ID, CHAR_LENGTH(front)) = front AND SUBSTR(KEY_ID, CHAR_LENGTH(front) + 1) REGEXP '^[0-9]{1,18}$';
+  SET name = CONCAT(front, number), age = own_member(keyring_ward_key_check(CONCAT(front, number), ''), '$.age_days');
+END //
+
+-- One of MySQL's master keys. A row that a session left behind when it was killed is finished by what the keyring says.
+DROP PROCEDURE IF EXISTS own_rotate_master //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_rotate_master(IN kind VARCHAR(32), IN why VARCHAR(16)) MODIFIES SQL DATA
+BEGIN
+  DECLARE in_lock VARCHAR(64) DEFAULT own_lock(CONCAT('master ', kind));
+  DECLARE before_it, after_it VARCHAR(255);
+  DECLARE old_number, new_number, log_id BIGINT UNSIGNED;
+  DECLARE age, times INT DEFAULT 0;
+  DECLARE is_locked BOOLEAN DEFAULT FALSE;
+  DECLARE said TEXT;
+  DECLARE EXIT HANDLER FOR SQLEXCEPTION
+  BEGIN
+    GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+    ROLLBACK;
+    UPDATE keyring_ward.key_rotation_log SET state = 'aborted', resumable = FALSE, message = LEFT(said, 1000), updated_at = UTC_TIMESTAMP(6), finished_at = UTC_TIMESTAMP(6) WHERE id = log_id;
+    COMMIT;
+    IF is_locked THEN DO RELEASE_LOCK(in_lock); END IF;
+    RESIGNAL;
+  END;
+  IF COALESCE(GET_LOCK(in_lock, 0), 0) <> 1 THEN
+    CALL own_refuse('Another session rotates this master key now. Two rotations never overlap.');
+  END IF;
+  SET is_locked = TRUE;
+  CALL own_master(kind, before_it, old_number, age);
+  UPDATE keyring_ward.key_rotation_log l SET l.resumable = FALSE, l.finished_at = UTC_TIMESTAMP(6), l.updated_at = UTC_TIMESTAMP(6), l.new_version = IF(old_number > l.old_version, old_number, NULL),
+      l.new_key_id = IF(old_number > l.old_version, before_it, NULL), l.rotation_time = IF(old_number > l.old_version, l.updated_at, NULL),
+      l.state = IF(old_number > l.old_version, 'done', 'aborted'), l.message = 'The server or the session ended meanwhile.'
+    WHERE l.key_type = kind AND l.resumable;
+  COMMIT;
+  IF old_number IS NOT NULL AND (kind = 'innodb_master' OR @@GLOBAL.binlog_encryption) THEN
+    INSERT INTO keyring_ward.key_rotation_log (key_type, key_name, old_version, old_key_id, state, reason, asked_by, server_uuid)
+      VALUES (kind, LEFT(before_it, CHAR_LENGTH(before_it) - CHAR_LENGTH(old_number)), old_number, before_it, 'started', why, USER(), @@server_uuid);
+    SET log_id = LAST_INSERT_ID();
+    COMMIT;
+    -- After a start without any encrypted table InnoDB counts from 1 again and takes old keys without a word: on, until the key is a new one.
+    REPEAT
+      IF kind = 'innodb_master' THEN ALTER INSTANCE ROTATE INNODB MASTER KEY; ELSE ALTER INSTANCE ROTATE BINLOG MASTER KEY; END IF;
+      SET times = times + 1;
+      CALL own_master(kind, after_it, new_number, age);
+    UNTIL new_number > old_number OR times >= 100 END REPEAT;
+    IF NOT new_number > old_number THEN
+      CALL own_refuse(CONCAT('MySQL took old keys ', times, ' times. Retire them at a stopped server (keyring-ward key retire), then rotate again.'));
+    END IF;
+    UPDATE keyring_ward.key_rotation_log SET new_version = new_number, new_key_id = after_it, rotation_time = UTC_TIMESTAMP(6) WHERE id = log_id;
+    CALL own_note(log_id, 'done', IF(times > 1, CONCAT('MySQL counted from the beginning again and took old keys ', times - 1, ' times first: keyring-ward key retire ends that.'), NULL));
+  END IF;
+  DO RELEASE_LOCK(in_lock);
+END //
+
+DROP PROCEDURE IF EXISTS rotate_master_keys //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE rotate_master_keys() MODIFIES SQL DATA
+  COMMENT 'A new InnoDB master key, and one of the binary log where that is encrypted'
+BEGIN
+  CALL own_ready();
+  CALL own_rotate_master('innodb_master', 'call');
+  CALL own_rotate_master('binlog_master', 'call');
+END //
+
+-- The file under a new DEK, which the KEK wraps as it is now: after a KEK was rotated where it lives, that is its newest version.
+DROP PROCEDURE IF EXISTS own_reseal //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_reseal(IN why VARCHAR(16)) MODIFIES SQL DATA
+BEGIN
+  DECLARE log_id BIGINT UNSIGNED;
+  DECLARE answer LONGTEXT;
+  DECLARE said TEXT;
+  UPDATE keyring_ward.key_rotation_log l SET l.resumable = FALSE, l.state = 'aborted', l.finished_at = UTC_TIMESTAMP(6), l.message = 'The server or the session ended meanwhile; the old file or the new one is in force.'
+    WHERE l.key_type = 'kek' AND l.resumable;
+  INSERT INTO keyring_ward.key_rotation_log (key_type, key_name, old_key_id, state, reason, asked_by, server_uuid)
+    VALUES ('kek', 'DEK of the keyring file', CONCAT('generation ', own_member(keyring_ward_status(), '$.generation')), 'started', why, USER(), @@server_uuid);
+  SET log_id = LAST_INSERT_ID();
+  COMMIT;
+  SET answer = keyring_ward_reseal(), said = own_error(answer);
+  IF said IS NOT NULL THEN CALL own_abort(log_id, said); END IF;
+  UPDATE keyring_ward.key_rotation_log SET new_key_id = CONCAT('generation ', own_member(answer, '$.generation')), rotation_time = UTC_TIMESTAMP(6) WHERE id = log_id;
+  CALL own_note(log_id, 'done', 'The DEK is new and wrapped by the KEK anew. Another KEK: change the configuration, then keyring_ward_rekey().');
+END //
+
+-- A name as InnoDB writes it, which is as files are called; NULL for one with other characters than those of ASCII.
+DROP FUNCTION IF EXISTS own_file_name //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_file_name(name VARCHAR(64)) RETURNS VARCHAR(330) DETERMINISTIC NO SQL
+BEGIN
+  DECLARE written VARCHAR(330) DEFAULT '';
+  DECLARE place INT DEFAULT 0;
+  DECLARE one CHAR(1);
+  IF LENGTH(name) <> CHAR_LENGTH(name) THEN RETURN NULL; END IF;
+  WHILE place < CHAR_LENGTH(name) DO
+    SET place = place + 1, one = SUBSTR(name, place, 1);
+    SET written = CONCAT(written, IF(one REGEXP '^[0-9A-Za-z_]$', one, CONCAT('@', LPAD(LOWER(HEX(ORD(one))), 4, '0'))));
+  END WHILE;
+  RETURN written;
+END //
+
+-- Where a table lies: its spaces' numbers, how many are encrypted, and how many are files of their own.
+DROP PROCEDURE IF EXISTS own_space //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_space(IN in_schema VARCHAR(64), IN in_table VARCHAR(64), OUT spaces VARCHAR(255), OUT how_many INT, OUT encrypted INT, OUT own_files INT) READS SQL DATA
+BEGIN
+  DECLARE front VARCHAR(700) DEFAULT CONCAT(own_file_name(in_schema), '/', own_file_name(in_table));
+  IF front IS NULL THEN
+    CALL own_refuse('InnoDB writes names with such characters in a way of its own. By hand: ALTER TABLE … FORCE, ALGORITHM = INPLACE, LOCK = NONE.');
+  END IF;
+  SELECT LEFT(GROUP_CONCAT(t.SPACE ORDER BY t.SPACE), 255), COUNT(*), COALESCE(SUM(s.ENCRYPTION = 'Y'), 0), COALESCE(SUM(t.SPACE_TYPE = 'Single'), 0) INTO spaces, how_many, encrypted, own_files
+    FROM information_schema.INNODB_TABLES t LEFT JOIN information_schema.INNODB_TABLESPACES s ON s.SPACE = t.SPACE
+    WHERE t.NAME = front OR LEFT(t.NAME, CHAR_LENGTH(front) + 3) = CONCAT(front, '#p#') OR LEFT(t.NAME, CHAR_LENGTH(front) + 3) = CONCAT(front, '#P#');
+END //
+DROP PROCEDURE IF EXISTS own_table_log //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_table_log(INOUT log_id BIGINT UNSIGNED, IN in_schema VARCHAR(64), IN in_table VARCHAR(64), IN old_space VARCHAR(255), IN new_space VARCHAR(255), IN said TEXT) MODIFIES SQL DATA
+BEGIN
+  IF log_id IS NULL THEN
+    INSERT INTO keyring_ward.key_rotation_log (key_type, key_name, old_key_id, state, resumable, reason, asked_by, server_uuid)
+      VALUES ('table', CONCAT(in_schema, '.', in_table), CONCAT('space ', old_space), 'started', FALSE, 'call', USER(), @@server_uuid);
+    SET log_id = LAST_INSERT_ID();
+  ELSE
+    UPDATE keyring_ward.key_rotation_log SET state = IF(new_space IS NULL, 'aborted', 'done'), new_key_id = CONCAT('space ', new_space), rotation_time = IF(new_space IS NULL, NULL, UTC_TIMESTAMP(6)),
+      message = LEFT(said, 1000), updated_at = UTC_TIMESTAMP(6), finished_at = UTC_TIMESTAMP(6) WHERE id = log_id AND key_type = 'table' AND state = 'started';
+  END IF;
+  COMMIT;
+END //
+
+DROP PROCEDURE IF EXISTS rotate_table_key //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE rotate_table_key(IN in_schema VARCHAR(64), IN in_table VARCHAR(64)) SQL SECURITY INVOKER MODIFIES SQL DATA
+  COMMENT 'A new key for the tablespace of one encrypted table, online; with the caller''s own right to ALTER the table'
+BEGIN
+  DECLARE log_id BIGINT UNSIGNED;
+  DECLARE old_space, new_space VARCHAR(255);
+  DECLARE how_many, encrypted, own_files INT DEFAULT 0;
+  DECLARE said TEXT;
+  DECLARE EXIT HANDLER FOR SQLEXCEPTION
+  BEGIN
+    GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+    IF log_id IS NOT NULL THEN CALL own_table_log(log_id, in_schema, in_table, NULL, NULL, said); END IF;
+    RESIGNAL;
+  END;
+  CALL own_ready();
+  CALL own_space(in_schema, in_table, old_space, how_many, encrypted, own_files);
+  IF how_many = 0 THEN
+    CALL own_refuse(CONCAT('There is no InnoDB table ', in_schema, '.', in_table, '.'));
+  ELSEIF encrypted < how_many THEN
+    CALL own_refuse(CONCAT(in_schema, '.', in_table, ' is not encrypted: it has no key of its own. ALTER TABLE … ENCRYPTION = ''Y''.'));
+  ELSEIF own_files < how_many THEN
+    CALL own_refuse(CONCAT(in_schema, '.', in_table, ' lies in a general tablespace, whose key stays when a table is built anew.'));
+  END IF;
+  CALL own_table_log(log_id, in_schema, in_table, old_space, NULL, NULL);
+  SET @keyring_ward_sql = CONCAT('ALTER TABLE ', own_quoted(in_schema), '.', own_quoted(in_table), ' FORCE, ALGORITHM = INPLACE, LOCK = NONE');
+  PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+  EXECUTE keyring_ward_statement;
+  DEALLOCATE PREPARE keyring_ward_statement;
+  CALL own_space(in_schema, in_table, new_space, how_many, encrypted, own_files);
+  IF new_space = old_space OR encrypted < how_many THEN
+    CALL own_refuse('The table was not built anew, or is not encrypted any more.');
+  END IF;
+  CALL own_table_log(log_id, in_schema, in_table, old_space, new_space, NULL);
+END //
+
+-- ---- by policy ---------------------------------------------------------------------------------------
+
+-- The next application key in the order of owner and name that is managed here: of a registered column, or of this account.
+-- (Names with other than printable ASCII characters only by their columns: the list writes them otherwise.)
+DROP PROCEDURE IF EXISTS own_next_key //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_next_key(INOUT name VARCHAR(255)) READS SQL DATA
+BEGIN
+  DECLARE answer LONGTEXT;
+  DECLARE skip INT DEFAULT 0;
+  DECLARE listed, registered, wanted VARCHAR(255);
+  REPEAT
+    SET answer = keyring_ward_keys(skip);
+    SELECT MIN(k.name) INTO wanted FROM JSON_TABLE(answer, '$.keys[*]' COLUMNS (name VARCHAR(1100) PATH '$.name', owner VARCHAR(1100) PATH '$.owner', expires VARCHAR(40) PATH '$.expires', current INT UNSIGNED PATH '$.current')) k
+      WHERE k.owner = CURRENT_USER() AND k.expires IS NULL AND k.current IS NOT NULL AND CHAR_LENGTH(k.name) <= 250 AND LOCATE('\\', k.name) = 0 AND k.name > name;
+    SET listed = CASE WHEN listed IS NULL THEN wanted WHEN wanted IS NULL THEN listed ELSE LEAST(listed, wanted) END;
+    SET skip = skip + COALESCE(JSON_LENGTH(answer, '$.keys'), 0);
+  UNTIL NOT COALESCE(JSON_EXTRACT(answer, '$.complete') = FALSE, FALSE) OR COALESCE(JSON_LENGTH(answer, '$.keys'), 0) = 0 END REPEAT;
+  SELECT MIN(c.key_name) INTO registered FROM keyring_ward.encrypted_columns c WHERE c.key_owner = CURRENT_USER() AND c.key_name > name;
+  SET name = CASE WHEN listed IS NULL THEN registered WHEN registered IS NULL THEN listed ELSE LEAST(listed, registered) END;
+END //
+
+-- Is the rotation of a key due: by its own rotate_every, else by the policy? Or is one of it not at its end?
+DROP PROCEDURE IF EXISTS own_is_due //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_is_due(IN name VARCHAR(255), OUT due BOOLEAN) READS SQL DATA
+BEGIN
+  DECLARE answer LONGTEXT DEFAULT keyring_ward_key_check(name, CURRENT_USER());
+  DECLARE since VARCHAR(40);
+  DECLARE hours INT UNSIGNED;
+  SELECT rotate_every * IF(unit = 'day', 24, 1) INTO hours FROM keyring_ward.rotation_policy WHERE key_type = 'dek';
+  SELECT MAX(v.since) INTO since FROM JSON_TABLE(JSON_EXTRACT(answer, '$.logical'), '$.versions[*]' COLUMNS (version INT UNSIGNED PATH '$.version', since VARCHAR(40) PATH '$.since')) v
+    WHERE v.version = own_member(answer, '$.logical.current');
+  SET due = COALESCE(own_member(answer, '$.logical.rotation_due') = 'true', FALSE)
+    OR (COALESCE(own_member(answer, '$.logical.rotate_every'), 0) = 0 AND COALESCE(own_time(since) <= UTC_TIMESTAMP(6) - INTERVAL hours HOUR, FALSE))
+    OR EXISTS (SELECT 1 FROM keyring_ward.key_rotation_log l WHERE l.key_type = 'dek' AND l.key_name = name AND l.key_owner = CURRENT_USER() AND l.resumable);
+END //
+
+-- Is one of MySQL's keys, or the KEK, due?
+DROP PROCEDURE IF EXISTS own_master_is_due //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_master_is_due(IN kind VARCHAR(32), OUT due BOOLEAN) READS SQL DATA
+BEGIN
+  DECLARE name VARCHAR(255);
+  DECLARE number BIGINT UNSIGNED;
+  DECLARE age INT;
+  DECLARE hours INT UNSIGNED;
+  SELECT rotate_every * IF(unit = 'day', 24, 1) INTO hours FROM keyring_ward.rotation_policy WHERE key_type = kind;
+  IF kind = 'kek' THEN
+    SELECT TIMESTAMPDIFF(HOUR, COALESCE((SELECT MAX(l.rotation_time) FROM keyring_ward.key_rotation_log l WHERE l.key_type = 'kek' AND l.state = 'done'), v.installed_at), UTC_TIMESTAMP(6)) INTO age
+      FROM keyring_ward.schema_version v;
+    SET due = COALESCE(age >= hours, FALSE);
+  ELSE
+    CALL own_master(kind, name, number, age);
+    SET due = COALESCE(24 * age >= hours, FALSE) AND (kind = 'innodb_master' OR @@GLOBAL.binlog_encryption);
+  END IF;
+END //
+
+-- All that is due, or (everything) all that there is. What fails is in the log, and the rest goes on; at the end it says how many failed.
+DROP PROCEDURE IF EXISTS own_rotate_all //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_rotate_all(IN why VARCHAR(16)) MODIFIES SQL DATA
+BEGIN
+  DECLARE in_lock VARCHAR(64) DEFAULT own_lock('all');
+  DECLARE name VARCHAR(255) DEFAULT '';
+  DECLARE kind VARCHAR(32);
+  DECLARE kinds VARCHAR(255) DEFAULT 'innodb_master,binlog_master,kek,';
+  DECLARE due, now_is_it, may, finished BOOLEAN;
+  DECLARE until_then DATETIME(6);
+  DECLARE failures INT DEFAULT 0;
+  DECLARE said, first_failure TEXT;
+  IF COALESCE(GET_LOCK(in_lock, 0), 0) <> 1 THEN
+    CALL own_refuse(CONCAT('Session ', COALESCE(IS_USED_LOCK(in_lock), '?'), ' rotates what is due now. Two rotations never overlap.'));
+  END IF;
+  BEGIN
+    DECLARE EXIT HANDLER FOR SQLEXCEPTION
+    BEGIN
+      DO RELEASE_LOCK(in_lock);
+      RESIGNAL;
+    END;
+    CALL own_window('dek', now_is_it, until_then);
+    SET may = COALESCE((SELECT automatic FROM keyring_ward.rotation_policy WHERE key_type = 'dek'), FALSE);
+    IF why = 'emergency' THEN SET may = TRUE, now_is_it = TRUE, until_then = NULL; END IF;
+    IF may AND now_is_it THEN
+      CALL own_next_key(name);
+      WHILE name IS NOT NULL DO
+        SET due = TRUE;
+        IF why = 'due' THEN CALL own_is_due(name, due); END IF;
+        IF due THEN
+          BEGIN
+            DECLARE CONTINUE HANDLER FOR SQLEXCEPTION
+            BEGIN
+              GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+              SET failures = failures + 1, first_failure = COALESCE(first_failure, CONCAT(LEFT(name, 30), ': ', said));
+            END;
+            CALL own_rotate(name, CURRENT_USER(), FALSE, why, until_then, finished);
+          END;
+        END IF;
+        CALL own_next_key(name);
+      END WHILE;
+    END IF;
+    WHILE why <> 'monthly' AND kinds <> '' DO
+      SET kind = SUBSTRING_INDEX(kinds, ',', 1), kinds = SUBSTR(kinds, CHAR_LENGTH(kind) + 2);
+      BEGIN
+        DECLARE CONTINUE HANDLER FOR SQLEXCEPTION
+        BEGIN
+          GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+          SET failures = failures + 1, first_failure = COALESCE(first_failure, CONCAT(kind, ': ', said));
+        END;
+        CALL own_window(kind, now_is_it, until_then);
+        SET may = COALESCE((SELECT automatic AND now_is_it FROM keyring_ward.rotation_policy WHERE key_type = kind), FALSE);
+        CALL own_master_is_due(kind, due);
+        IF why = 'emergency' OR (may AND due) THEN
+          IF kind = 'kek' THEN CALL own_reseal(why); ELSE CALL own_rotate_master(kind, why); END IF;
+        END IF;
+      END;
+    END WHILE;
+  END;
+  DO RELEASE_LOCK(in_lock);
+  IF failures > 0 THEN CALL own_refuse(CONCAT(failures, ' rotations failed. ', first_failure)); END IF;
+END //
+
+DROP PROCEDURE IF EXISTS rotate_due //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE rotate_due() MODIFIES SQL DATA
+  COMMENT 'Rotates what is due by rotation_policy, and goes on with what is not at its end'
+BEGIN
+  CALL own_ready();
+  CALL own_rotate_all('due');
+END //
+
+DROP PROCEDURE IF EXISTS rotate_emergency //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE rotate_emergency() MODIFIES SQL DATA
+  COMMENT 'Rotates everything now: application keys, master keys, the file''s DEK; at any hour, and whatever the policy says'
+BEGIN
+  CALL own_ready();
+  CALL own_rotate_all('emergency');
+END //
+
+-- ---- events ------------------------------------------------------------------------------------------
+
+-- What an event does, written down when it begins: that is how a missed one is known.
+DROP PROCEDURE IF EXISTS own_run //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_run(IN which VARCHAR(64)) MODIFIES SQL DATA
+BEGIN
+  DECLARE said TEXT;
+  BEGIN
+    DECLARE EXIT HANDLER FOR SQLEXCEPTION
+    BEGIN
+      GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+      ROLLBACK;
+    END;
+    CALL own_ready();
+    UPDATE keyring_ward.schedule_runs SET last_run = UTC_TIMESTAMP(6), last_end = NULL, runs = runs + 1, message = NULL WHERE event_name = which;
+    COMMIT;
+    CALL own_rotate_all(IF(which = 'monthly_key_rotation', 'monthly', 'due'));
+  END;
+  IF NOT @@GLOBAL.read_only THEN
+    UPDATE keyring_ward.schedule_runs SET last_end = UTC_TIMESTAMP(6), message = LEFT(said, 1000) WHERE event_name = which;
+    COMMIT;
+  END IF;
+END //
+
+-- MySQL leaves out what should have begun while it was down. This looks once a minute whether an enabled event's last time went by
+-- without it, and makes up for it, once.
+DROP PROCEDURE IF EXISTS own_catch_up //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_catch_up() MODIFIES SQL DATA
+BEGIN
+  DECLARE which VARCHAR(64) DEFAULT '';
+  DECLARE in_lock VARCHAR(64) DEFAULT own_lock('catch up');
+  IF COALESCE(GET_LOCK(in_lock, 0), 0) = 1 THEN
+    WHILE which IS NOT NULL DO
+      SELECT MIN(e.EVENT_NAME) INTO which FROM information_schema.EVENTS e JOIN keyring_ward.schedule_runs r ON r.event_name = e.EVENT_NAME
+        WHERE e.EVENT_SCHEMA = 'keyring_ward' AND e.STATUS = 'ENABLED' AND e.EVENT_NAME > which AND own_is_missed(e.STARTS, e.INTERVAL_VALUE, e.INTERVAL_FIELD, e.LAST_ALTERED, r.last_run, UTC_TIMESTAMP());
+      IF which IS NOT NULL THEN CALL own_run(which); END IF;
+    END WHILE;
+    DO RELEASE_LOCK(in_lock);
+  END IF;
+END //
+
+-- The last time at which it should have begun is a minute ago at least, and later than its last run and than when it was enabled.
+DROP FUNCTION IF EXISTS own_is_missed //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_is_missed(starts DATETIME, every VARCHAR(256), field VARCHAR(18), altered DATETIME, last_run DATETIME(6), at_time DATETIME) RETURNS BOOLEAN DETERMINISTIC NO SQL
+BEGIN
+  DECLARE seconds, months, times BIGINT;
+  DECLARE last_time DATETIME;
+  SET months = CASE field WHEN 'MONTH' THEN every WHEN 'QUARTER' THEN 3 * every WHEN 'YEAR' THEN 12 * every END;
+  SET seconds = every * CASE field WHEN 'SECOND' THEN 1 WHEN 'MINUTE' THEN 60 WHEN 'HOUR' THEN 3600 WHEN 'DAY' THEN 86400 WHEN 'WEEK' THEN 604800 END;
+  IF months IS NULL AND seconds IS NULL OR at_time < starts THEN RETURN FALSE; END IF;
+  SET last_time = IF(months IS NULL, starts + INTERVAL (TIMESTAMPDIFF(SECOND, starts, at_time) DIV seconds) * seconds SECOND,
+    starts + INTERVAL (TIMESTAMPDIFF(MONTH, starts, at_time) DIV months) * months MONTH);
+  RETURN last_time <= at_time - INTERVAL 1 MINUTE AND last_time > altered AND (last_run IS NULL OR last_run < last_time);
+END //
+
+-- ---- a look ------------------------------------------------------------------------------------------
+
+DROP PROCEDURE IF EXISTS `check` //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE `check`() READS SQL DATA
+  COMMENT 'Is everything there that rotation needs, and what is due?'
+BEGIN
+  DECLARE name VARCHAR(255) DEFAULT '';
+  DECLARE due, unknown BOOLEAN;
+  DECLARE keys_there, keys_due INT DEFAULT 0;
+  DECLARE kek_due, innodb_due, binlog_due BOOLEAN;
+  DECLARE said, first_due TEXT;
+  BEGIN
+    DECLARE EXIT HANDLER FOR SQLEXCEPTION
+    BEGIN
+      GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+    END;
+    CALL own_ready();
+  END;
+  BEGIN
+    DECLARE EXIT HANDLER FOR SQLEXCEPTION SET unknown = TRUE;
+    CALL own_next_key(name);
+    WHILE name IS NOT NULL DO
+      CALL own_is_due(name, due);
+      SET keys_there = keys_there + 1, keys_due = keys_due + due, first_due = IF(due, COALESCE(first_due, name), first_due);
+      CALL own_next_key(name);
+    END WHILE;
+    CALL own_master_is_due('kek', kek_due);
+    CALL own_master_is_due('innodb_master', innodb_due);
+    CALL own_master_is_due('binlog_master', binlog_due);
+  END;
+  SELECT 'ready' AS what, IF(said IS NULL, 'ok', 'failure') AS verdict, COALESCE(said, 'Keys can be rotated here.') AS detail
+  UNION ALL SELECT 'event scheduler', IF(@@GLOBAL.event_scheduler = 'ON', 'ok', 'warning'), IF(@@GLOBAL.event_scheduler = 'ON', 'It is on.', CONCAT('event_scheduler is ', @@GLOBAL.event_scheduler, ': no event runs. SET PERSIST event_scheduler = ON.'))
+  UNION ALL SELECT CONCAT('event ', e.EVENT_NAME), IF(e.STATUS = 'ENABLED', 'ok', 'warning'), CASE e.STATUS WHEN 'ENABLED' THEN CONCAT('Enabled; last run: ', COALESCE(r.last_run, 'none'), COALESCE(CONCAT('. ', r.message), ''))
+      WHEN 'DISABLED' THEN CONCAT('ALTER EVENT keyring_ward.', e.EVENT_NAME, ' ENABLE') ELSE 'A replica runs no events of its source.' END
+    FROM information_schema.EVENTS e LEFT JOIN keyring_ward.schedule_runs r ON r.event_name = e.EVENT_NAME WHERE e.EVENT_SCHEMA = 'keyring_ward'
+  UNION ALL SELECT 'application keys', CASE WHEN unknown THEN 'failure' WHEN keys_due > 0 THEN 'warning' ELSE 'ok' END,
+      IF(unknown, 'They can not be listed: are the SQL functions there?', CONCAT(keys_there, ' are managed here, ', keys_due, ' due or not at their end', COALESCE(CONCAT(', ', first_due, ' first'), ''), '.'))
+  UNION ALL SELECT 'InnoDB master key', IF(innodb_due, 'warning', 'ok'), IF(innodb_due, 'Its rotation is due: CALL keyring_ward.rotate_master_keys()', 'Not due.') FROM keyring_ward.schema_version WHERE innodb_due IS NOT NULL
+  UNION ALL SELECT 'binary log master key', IF(binlog_due, 'warning', 'ok'), IF(binlog_due, 'Its rotation is due: CALL keyring_ward.rotate_master_keys()', 'Not due.') FROM keyring_ward.schema_version WHERE binlog_due IS NOT NULL
+  UNION ALL SELECT 'KEK', IF(kek_due, 'warning', 'ok'), IF(kek_due, 'The file was not resealed for as long as rotation_policy says: rotate_due does that.', 'Not due.') FROM keyring_ward.schema_version WHERE kek_due IS NOT NULL
+  UNION ALL SELECT CONCAT('column ', c.table_schema, '.', c.table_name, '.', c.column_name), CASE c.state WHEN 'checked' THEN 'ok' WHEN 'failed' THEN 'failure' ELSE 'warning' END,
+      CONCAT(c.state, COALESCE(CONCAT(', version ', c.target_version, ', ', c.rows_done, ' of ', c.rows_total, ' rows'), ''), COALESCE(CONCAT('. ', c.message), '')) FROM keyring_ward.encrypted_columns c
+  UNION ALL SELECT CONCAT('rotation ', l.id, ' of ', LEFT(l.key_name, 64)), IF(l.state = 'aborted', 'failure', 'warning'), CONCAT(l.state, COALESCE(CONCAT('. ', l.message), ''))
+    FROM keyring_ward.key_rotation_log l WHERE l.resumable OR (l.state = 'aborted' AND NOT EXISTS (SELECT 1 FROM keyring_ward.key_rotation_log n
+      WHERE n.id > l.id AND n.key_type = l.key_type AND n.key_name = l.key_name AND n.key_owner = l.key_owner AND n.state <> 'aborted'));
+END //
+
+-- ---- roles -------------------------------------------------------------------------------------------
+
+-- The eight roles, each with the least that it needs. A role or account of that name that was there before is left alone: it is not
+-- ours to give rights to, and which are ours is written down before they are made. KEYRING_WARD_… privileges are there once component_keyring_ward_sql is installed.
+DROP PROCEDURE IF EXISTS own_role //
+CREATE PROCEDURE own_role(IN role_name VARCHAR(32)) SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DECLARE there, ours INT DEFAULT 0;
+  SELECT COUNT(*) INTO there FROM mysql.user WHERE User = role_name AND Host = '%';
+  SELECT COUNT(*) INTO ours FROM keyring_ward.roles WHERE roles.role_name = role_name AND made_here;
+  REPLACE INTO keyring_ward.roles VALUES (role_name, ours > 0 OR there = 0, IF(ours > 0 OR there = 0, NULL, 'An account or role of this name was there before and has got nothing. Grant by hand what it should have (share/keyring_ward.sql).'));
+END //
+
+-- Grants to a role that is ours. What the server does not know yet is noted, and `roles` tells.
+DROP PROCEDURE IF EXISTS own_grant //
+CREATE PROCEDURE own_grant(IN what VARCHAR(1000), IN role_name VARCHAR(32)) SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DECLARE ours INT DEFAULT 0;
+  DECLARE said TEXT;
+  SELECT COUNT(*) INTO ours FROM keyring_ward.roles WHERE roles.role_name = role_name AND made_here;
+  IF ours > 0 THEN
+    SET @keyring_ward_sql = CONCAT('GRANT ', what, ' TO ', own_quoted(role_name), '@`%`');
+    IF what LIKE 'KEYRING\_WARD\_%' THEN
+      BEGIN
+        DECLARE CONTINUE HANDLER FOR SQLEXCEPTION
+        BEGIN
+          GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+          UPDATE keyring_ward.roles SET message = LEFT(CONCAT(COALESCE(CONCAT(message, ' '), ''), SUBSTRING_INDEX(what, ' ', 1),
+            ' is missing: INSTALL COMPONENT ''file://component_keyring_ward_sql'', then run share/keyring_ward.sql again.'), 1000) WHERE roles.role_name = role_name;
+        END;
+        PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+        EXECUTE keyring_ward_statement;
+      END;
+    ELSE
+      PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+      EXECUTE keyring_ward_statement;
+    END IF;
+  END IF;
+END //
+
+-- Several routines at once.
+DROP PROCEDURE IF EXISTS own_grant_routines //
+CREATE PROCEDURE own_grant_routines(IN routines VARCHAR(1000), IN role_name VARCHAR(32)) SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DECLARE one VARCHAR(64);
+  WHILE routines <> '' DO
+    SET one = SUBSTRING_INDEX(routines, ' ', 1), routines = SUBSTR(routines, CHAR_LENGTH(one) + 2);
+    CALL own_grant(CONCAT('EXECUTE ON PROCEDURE keyring_ward.', own_quoted(one)), role_name);
+  END WHILE;
+END //
+DELIMITER ;
+
+CREATE TABLE IF NOT EXISTS roles (
+  role_name VARCHAR(32) NOT NULL PRIMARY KEY,
+  made_here BOOLEAN NOT NULL,
+  message VARCHAR(1000) NULL
+) ENGINE = InnoDB COMMENT 'The roles that share/keyring_ward.sql made, and what they lack';
+CALL own_role('dba_admin'); CALL own_role('key_admin'); CALL own_role('app_admin'); CALL own_role('key_operator');
+CALL own_role('key_auditor'); CALL own_role('key_user'); CALL own_role('developer'); CALL own_role('tester');
+CREATE ROLE IF NOT EXISTS dba_admin, key_admin, app_admin, key_operator, key_auditor, key_user, developer, tester;
+
+-- dba_admin: every operation on keys, and the schema's settings.
+CALL own_grant('SELECT, EXECUTE, EVENT ON keyring_ward.*', 'dba_admin');
+CALL own_grant('ENCRYPTION_KEY_ADMIN, BINLOG_ENCRYPTION_ADMIN ON *.*', 'dba_admin');
+CALL own_grant('KEYRING_WARD_ADMIN ON *.*', 'dba_admin');
+CALL own_grant('KEYRING_WARD_OPERATE ON *.*', 'dba_admin');
+CALL own_grant('INSERT, UPDATE, DELETE ON keyring_ward.rotation_policy', 'dba_admin');
+CALL own_grant('INSERT, UPDATE, DELETE ON keyring_ward.replicas', 'dba_admin');
+CALL own_grant('UPDATE ON keyring_ward.settings', 'dba_admin');
+CALL own_grant('SELECT ON performance_schema.keyring_keys', 'dba_admin');
+CALL own_grant('SELECT ON performance_schema.keyring_component_status', 'dba_admin');
+-- key_admin: makes, rotates and retires keys, and sets how often.
+CALL own_grant('SELECT ON keyring_ward.*', 'key_admin');
+CALL own_grant_routines('create_key create_temporary_key end_temporary_key rotate_key rotate_master_keys rotate_due rotate_emergency retire_key reencrypt_column register_column unregister_column rotate_table_key own_ready own_space own_table_log own_refuse check', 'key_admin');
+CALL own_grant('EXECUTE ON FUNCTION keyring_ward.own_quoted', 'key_admin');
+CALL own_grant('ENCRYPTION_KEY_ADMIN ON *.*', 'key_admin');
+CALL own_grant('KEYRING_WARD_OPERATE ON *.*', 'key_admin');
+CALL own_grant('UPDATE ON keyring_ward.rotation_policy', 'key_admin');
+CALL own_grant('UPDATE ON keyring_ward.settings', 'key_admin');
+CALL own_grant('SELECT ON performance_schema.keyring_keys', 'key_admin');
+-- app_admin: says which columns are sealed, and uses application keys.
+CALL own_grant('SELECT ON keyring_ward.encrypted_columns', 'app_admin');
+CALL own_grant('SELECT ON keyring_ward.key_rotation_log', 'app_admin');
+CALL own_grant_routines('register_column unregister_column create_temporary_key end_temporary_key', 'app_admin');
+CALL own_grant('KEYRING_WARD_USE ON *.*', 'app_admin');
+-- key_operator: the daily run. No key is made, planned away or seen.
+CALL own_grant('SELECT ON keyring_ward.*', 'key_operator');
+CALL own_grant_routines('rotate_key rotate_master_keys rotate_due reencrypt_column check', 'key_operator');
+CALL own_grant('UPDATE (paused, rows_per_second, batch_rows) ON keyring_ward.settings', 'key_operator');
+CALL own_grant('KEYRING_WARD_OPERATE ON *.*', 'key_operator');
+-- key_auditor: reads.
+CALL own_grant('SELECT ON keyring_ward.*', 'key_auditor');
+CALL own_grant_routines('check', 'key_auditor');
+CALL own_grant('SELECT ON performance_schema.keyring_keys', 'key_auditor');
+CALL own_grant('SELECT ON performance_schema.keyring_component_status', 'key_auditor');
+CALL own_grant('KEYRING_WARD_AUDIT ON *.*', 'key_auditor');
+-- key_user: uses keys that it is let to.
+CALL own_grant('KEYRING_WARD_USE ON *.*', 'key_user');
+-- developer: keys of the group TEST, and nothing of production's.
+CALL own_grant('KEYRING_WARD_USE_TEST ON *.*', 'developer');
+-- tester: test data by rights on its tables; no key, nothing here.
+
+-- ---- events: they do nothing until they are enabled (ALTER EVENT … ENABLE) ---------------------------------
+
+CREATE DEFINER = keyring_ward_definer@localhost EVENT IF NOT EXISTS monthly_key_rotation ON SCHEDULE EVERY 1 MONTH STARTS '2026-01-01 02:00:00' ON COMPLETION PRESERVE DISABLE
+  COMMENT 'Rotates every application key that is managed here, once a month, whatever the policy says' DO CALL keyring_ward.own_run('monthly_key_rotation');
+CREATE DEFINER = keyring_ward_definer@localhost EVENT IF NOT EXISTS rotate_due_daily ON SCHEDULE EVERY 1 DAY STARTS '2026-01-01 03:00:00' ON COMPLETION PRESERVE DISABLE
+  COMMENT 'Rotates what is due by rotation_policy' DO CALL keyring_ward.own_run('rotate_due_daily');
+CREATE DEFINER = keyring_ward_definer@localhost EVENT IF NOT EXISTS missed_rotations ON SCHEDULE EVERY 1 MINUTE ON COMPLETION PRESERVE ENABLE
+  COMMENT 'Makes up, once, for what should have begun while the server was down; only for events that are enabled' DO CALL keyring_ward.own_catch_up();
+
+DROP PROCEDURE own_begin; DROP PROCEDURE own_role; DROP PROCEDURE own_grant; DROP PROCEDURE own_grant_routines;
+UPDATE schema_version SET version = 1, complete = TRUE, updated_at = UTC_TIMESTAMP(6);
+SET @keyring_ward_sql = NULL, SESSION time_zone = @keyring_ward_zone, SESSION sql_mode = @keyring_ward_mode;
+SELECT role_name AS `role`, message AS `what it lacks` FROM roles WHERE message IS NOT NULL;
