@@ -335,7 +335,7 @@ CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_unconfirmed(IN nam
 -- the primary key.
 DROP PROCEDURE IF EXISTS own_column //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_column(IN column_id INT UNSIGNED,
-  OUT place VARCHAR(300), OUT sealed VARCHAR(130), OUT context VARCHAR(400), OUT key_list TEXT, OUT into_list TEXT, OUT after TEXT, OUT upto TEXT, OUT unchanged TEXT)
+  OUT place VARCHAR(300), OUT sealed VARCHAR(130), OUT context VARCHAR(400), OUT key_list TEXT, OUT into_list TEXT, OUT after TEXT, OUT upto TEXT, OUT advance TEXT, OUT unchanged TEXT)
   READS SQL DATA
 BEGIN
   DECLARE in_schema, in_table, in_column, part, kind, of_context VARCHAR(64);
@@ -350,7 +350,7 @@ BEGIN
   IF there = 0 THEN
     CALL own_refuse(CONCAT('keyring_ward_definer@localhost sees no column ', in_schema, '.', in_table, '.', in_column, ': GRANT SELECT, UPDATE on the table to it.'));
   END IF;
-  SET place = CONCAT(own_quoted(in_schema), '.', own_quoted(in_table)), sealed = own_quoted(in_column), key_list = '', into_list = '', after = '', upto = '', unchanged = '';
+  SET place = CONCAT(own_quoted(in_schema), '.', own_quoted(in_table)), sealed = own_quoted(in_column), key_list = '', into_list = '', after = '', upto = '', advance = 'SET ', unchanged = '';
   SET @keyring_ward_context = text_of_context, context = IF(text_of_context IS NULL, NULL, '@keyring_ward_context');
   IF of_context IS NOT NULL THEN
     SELECT MAX(c.DATA_TYPE) INTO kind FROM information_schema.COLUMNS c WHERE c.TABLE_SCHEMA = in_schema AND c.TABLE_NAME = in_table AND c.COLUMN_NAME = of_context;
@@ -381,6 +381,7 @@ BEGIN
       into_list = CONCAT(into_list, IF(number > 1, ', ', ''), '@keyring_ward_to', number),
       after = CONCAT(after, IF(number > 1, ' OR ', ''), '(', same_from, quoted, ' > @keyring_ward_from', number, ')'),
       upto = CONCAT(upto, IF(number > 1, ' OR ', ''), '(', same_to, quoted, IF(number = parts, ' <= ', ' < '), '@keyring_ward_to', number, ')'),
+      advance = CONCAT(advance, IF(number > 1, ', ', ''), '@keyring_ward_from', number, ' = @keyring_ward_to', number),
       same_from = CONCAT(same_from, quoted, ' = @keyring_ward_from', number, ' AND '),
       same_to = CONCAT(same_to, quoted, ' = @keyring_ward_to', number, ' AND ');
   END WHILE;
@@ -415,13 +416,15 @@ BEGIN
   DEALLOCATE PREPARE keyring_ward_statement;
 END //
 
--- The end of a step is where the next one begins.
+-- The end of a step is where the next one begins. (Prepared each time: a routine's own statement would keep the types of the first table.)
 DROP PROCEDURE IF EXISTS own_advance //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_advance() NO SQL
-SET @keyring_ward_from1 = @keyring_ward_to1, @keyring_ward_from2 = @keyring_ward_to2, @keyring_ward_from3 = @keyring_ward_to3, @keyring_ward_from4 = @keyring_ward_to4,
-    @keyring_ward_from5 = @keyring_ward_to5, @keyring_ward_from6 = @keyring_ward_to6, @keyring_ward_from7 = @keyring_ward_to7, @keyring_ward_from8 = @keyring_ward_to8,
-    @keyring_ward_from9 = @keyring_ward_to9, @keyring_ward_from10 = @keyring_ward_to10, @keyring_ward_from11 = @keyring_ward_to11, @keyring_ward_from12 = @keyring_ward_to12,
-    @keyring_ward_from13 = @keyring_ward_to13, @keyring_ward_from14 = @keyring_ward_to14, @keyring_ward_from15 = @keyring_ward_to15, @keyring_ward_from16 = @keyring_ward_to16 //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_advance(IN advance TEXT) NO SQL
+BEGIN
+  SET @keyring_ward_sql = advance;
+  PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+  EXECUTE keyring_ward_statement;
+  DEALLOCATE PREPARE keyring_ward_statement;
+END //
 
 -- Waits as the settings say: the pace, a pause, replicas that are behind. Each batch is committed before.
 DROP PROCEDURE IF EXISTS own_pace //
@@ -457,7 +460,7 @@ BEGIN
   DECLARE place VARCHAR(300);
   DECLARE sealed VARCHAR(130);
   DECLARE context VARCHAR(400);
-  DECLARE key_list, into_list, after, upto, unchanged, is_old, said TEXT;
+  DECLARE key_list, into_list, after, upto, advance, unchanged, is_old, said TEXT;
   DECLARE answer LONGTEXT;
   DECLARE number, batch INT UNSIGNED;
   DECLARE changed, seen, bad, left_over BIGINT DEFAULT 0;
@@ -486,7 +489,7 @@ BEGIN
   IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
   SET number = own_member(answer, '$.logical.current');
   IF number IS NULL THEN CALL own_refuse(CONCAT(name, ' has no current version.')); END IF;
-  CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, unchanged);
+  CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, advance, unchanged);
   SET @keyring_ward_key = name, @keyring_ward_version = number;
   SET is_old = CONCAT(sealed, ' IS NOT NULL AND keyring_ward_sealed_version(', sealed, ') <> @keyring_ward_version');
   SET batch = COALESCE((SELECT batch_rows FROM keyring_ward.settings), 500);
@@ -495,8 +498,8 @@ BEGIN
   PREPARE keyring_ward_statement FROM @keyring_ward_sql;
   EXECUTE keyring_ward_statement;
   SET left_over = @keyring_ward_count;
-  UPDATE keyring_ward.encrypted_columns SET rows_total = left_over + IF(target_version <=> number AND state <> 'checked', rows_done, 0),
-      rows_done = IF(target_version <=> number AND state <> 'checked', rows_done, 0), started_at = IF(target_version <=> number AND state <> 'checked', started_at, UTC_TIMESTAMP(6)),
+  UPDATE keyring_ward.encrypted_columns SET rows_total = left_over + IF(target_version <=> number, rows_done, 0),
+      rows_done = IF(target_version <=> number, rows_done, 0), started_at = IF(target_version <=> number, started_at, UTC_TIMESTAMP(6)),
       state = 'reencrypting', target_version = number, rows_seen = 0, updated_at = UTC_TIMESTAMP(6), message = NULL
     WHERE id = column_id;
   UPDATE keyring_ward.key_rotation_log SET rows_total = rows_done + left_over, updated_at = UTC_TIMESTAMP(6) WHERE id = log_id;
@@ -536,7 +539,7 @@ BEGIN
             END IF;
           END;
         END WHILE;
-        CALL own_advance();
+        CALL own_advance(advance);
         SET is_first = FALSE;
         IF NOT was_last THEN CALL own_pace(column_id, changed, began, until_then); END IF;
       END IF;
@@ -561,7 +564,7 @@ BEGIN
         CONCAT('SELECT COUNT(*), COALESCE(SUM(keyring_ward_decrypt(@keyring_ward_key, ', sealed, IF(context IS NULL, '', CONCAT(', ', context)), ') IS NULL), 0) INTO @keyring_ward_count, @keyring_ward_bad FROM ', place, ' FORCE INDEX (PRIMARY)'),
         CONCAT(' AND ', sealed, ' IS NOT NULL'), batch, is_first, was_last, changed);
       SET seen = seen + @keyring_ward_count, bad = bad + @keyring_ward_bad, is_first = FALSE;
-      CALL own_advance();
+      CALL own_advance(advance);
     END WHILE;
     IF bad > 0 THEN CALL own_refuse(CONCAT(bad, ' values of ', place, ' do not open.')); END IF;
     UPDATE keyring_ward.encrypted_columns SET state = 'checked', checked_at = UTC_TIMESTAMP(6), checked_version = number, rows_checked = seen, updated_at = UTC_TIMESTAMP(6), message = NULL WHERE id = column_id;
@@ -778,7 +781,7 @@ BEGIN
   DECLARE place VARCHAR(300);
   DECLARE sealed VARCHAR(130);
   DECLARE context VARCHAR(400);
-  DECLARE key_list, into_list, after, upto, unchanged, said TEXT;
+  DECLARE key_list, into_list, after, upto, advance, unchanged, said TEXT;
   DECLARE kind VARCHAR(64);
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
@@ -792,7 +795,7 @@ BEGIN
   INSERT INTO keyring_ward.encrypted_columns (table_schema, table_name, column_name, key_name, key_owner, context_text, context_column, registered_by)
     VALUES (in_schema, in_table, in_column, name, CURRENT_USER(), text_of_context, of_context, USER());
   SET column_id = LAST_INSERT_ID();
-  CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, unchanged);
+  CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, advance, unchanged);
   SELECT MAX(DATA_TYPE) INTO kind FROM information_schema.COLUMNS c WHERE c.TABLE_SCHEMA = in_schema AND c.TABLE_NAME = in_table AND c.COLUMN_NAME = in_column;
   IF kind NOT IN ('varbinary', 'tinyblob', 'blob', 'mediumblob', 'longblob') THEN
     CALL own_refuse(CONCAT('A sealed value is bytes: ', in_column, ' is ', kind, ', and must be VARBINARY or BLOB.'));
@@ -824,14 +827,14 @@ BEGIN
   DECLARE place VARCHAR(300);
   DECLARE sealed VARCHAR(130);
   DECLARE context VARCHAR(400);
-  DECLARE key_list, into_list, after, upto, unchanged TEXT;
+  DECLARE key_list, into_list, after, upto, advance, unchanged TEXT;
   CALL own_ready();
   SET owner = COALESCE(owner, CURRENT_USER());
   WHILE column_id IS NOT NULL DO
     SELECT MIN(c.id) INTO column_id FROM keyring_ward.encrypted_columns c WHERE c.key_name = name AND c.key_owner = owner AND c.id > column_id;
     IF column_id IS NOT NULL THEN
       SET columns_there = columns_there + 1;
-      CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, unchanged);
+      CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, advance, unchanged);
       SET @keyring_ward_version = number;
       SET @keyring_ward_sql = CONCAT('SELECT COUNT(*) INTO @keyring_ward_count FROM ', place, ' WHERE keyring_ward_sealed_version(', sealed, ') = @keyring_ward_version');
       PREPARE keyring_ward_statement FROM @keyring_ward_sql;
@@ -1190,7 +1193,7 @@ BEGIN
   END IF;
 END //
 
--- The last time at which it should have begun is a minute ago at least, and later than its last run and than when it was enabled.
+-- The last time at which it should have begun is ten seconds ago at least, and later than its last run and than when it was enabled.
 DROP FUNCTION IF EXISTS own_is_missed //
 CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_is_missed(starts DATETIME, every VARCHAR(256), field VARCHAR(18), altered DATETIME, last_run DATETIME(6), at_time DATETIME) RETURNS BOOLEAN DETERMINISTIC NO SQL
 BEGIN
@@ -1201,7 +1204,7 @@ BEGIN
   IF months IS NULL AND seconds IS NULL OR at_time < starts THEN RETURN FALSE; END IF;
   SET last_time = IF(months IS NULL, starts + INTERVAL (TIMESTAMPDIFF(SECOND, starts, at_time) DIV seconds) * seconds SECOND,
     starts + INTERVAL (TIMESTAMPDIFF(MONTH, starts, at_time) DIV months) * months MONTH);
-  RETURN last_time <= at_time - INTERVAL 1 MINUTE AND last_time > altered AND (last_run IS NULL OR last_run < last_time);
+  RETURN last_time <= at_time - INTERVAL 10 SECOND AND last_time > altered AND (last_run IS NULL OR last_run < last_time);
 END //
 
 -- ---- a look ------------------------------------------------------------------------------------------

@@ -38,9 +38,12 @@ pub fn list(keyring: &Keyring, now: i64) -> Result<Value> {
             one
         })
         .collect();
+    let of_server: Vec<Value> = (of_server(keyring)?.iter())
+        .map(|one| told_of_server(one, now))
+        .collect();
     let retired: Vec<Value> = keyring.retired().iter().map(told_retired).collect();
     let mut answer = json!({
-        "keys": logical, "server_keys": of_server(keyring, now)?, "retired": retired,
+        "keys": logical, "server_keys": of_server, "retired": retired,
         "retain_removed": keyring.keeps_removed_for(),
     });
     put_counts(&mut answer, keyring.key_counts());
@@ -60,11 +63,18 @@ pub fn put_counts(answer: &mut Value, counts: KeyCounts) {
 }
 
 /// One of the server's numbered keys.
-struct OfServer {
-    kind: Kind,
-    uuid: Vec<u8>,
-    number: u64,
-    key: KnownKey,
+#[derive(Clone)]
+pub struct OfServer {
+    /// Which it is.
+    pub kind: Kind,
+    /// The server that it belongs to.
+    pub uuid: Vec<u8>,
+    /// Its number.
+    pub number: u64,
+    /// The server uses it for what is new.
+    pub current: bool,
+    /// Its name and when it was made.
+    pub key: KnownKey,
 }
 
 fn of_server_one(key: &KnownKey) -> Option<OfServer> {
@@ -73,31 +83,38 @@ fn of_server_one(key: &KnownKey) -> Option<OfServer> {
         kind: parts.kind,
         uuid: parts.uuid.to_vec(),
         number: parts.number()?,
+        current: false,
         key: key.clone(),
     })
 }
 
-fn of_server(keyring: &Keyring, now: i64) -> Result<Vec<Value>> {
+/// The server's own numbered keys by kind, server and number, and which are current.
+///
+/// # Errors
+/// A key that says which one is current could not be read.
+pub fn of_server(keyring: &Keyring) -> Result<Vec<OfServer>> {
     let mut all: Vec<OfServer> = keyring.list().iter().filter_map(of_server_one).collect();
     all.sort_by(|a, b| (a.kind, &a.uuid, a.number).cmp(&(b.kind, &b.uuid, b.number)));
-    let mut told = Vec::new();
-    for group in all.chunk_by(|a, b| (a.kind, &a.uuid) == (b.kind, &b.uuid)) {
+    for group in all.chunk_by_mut(|a, b| (a.kind, &a.uuid) == (b.kind, &b.uuid)) {
         let numbers: Vec<u64> = group.iter().map(|key| key.number).collect();
         let current = match group[0].kind {
             Kind::InnoDb => numbers.last().copied(),
             Kind::Log => named_by_item(keyring, &group[0].uuid, &numbers)?,
         };
         for one in group {
-            let info = &one.key;
-            told.push(json!({
-                "name": info.id.name().escape_ascii().to_string(), "kind": word(one.kind),
-                "server": one.uuid.escape_ascii().to_string(), "number": one.number,
-                "current": Some(one.number) == current,
-                "created": utc(info.created_at), "age_days": (now - info.created_at).max(0) / DAY,
-            }));
+            one.current = Some(one.number) == current;
         }
     }
-    Ok(told)
+    Ok(all)
+}
+
+fn told_of_server(one: &OfServer, now: i64) -> Value {
+    let info = &one.key;
+    json!({
+        "name": info.id.name().escape_ascii().to_string(), "kind": word(one.kind),
+        "server": one.uuid.escape_ascii().to_string(), "number": one.number, "current": one.current,
+        "created": utc(info.created_at), "age_days": (now - info.created_at).max(0) / DAY,
+    })
 }
 
 fn word(kind: Kind) -> &'static str {

@@ -191,8 +191,7 @@ pub fn told(key: &LogicalInfo, now: i64) -> Value {
             })
         })
         .collect();
-    let due = (logical.rotate_every.zip(logical.current()))
-        .map(|(days, current)| utc(current.since.saturating_add(i64::from(days) * DAY)));
+    let due = logical.rotation_at().map(utc);
     json!({
         "name": key.id.name().escape_ascii().to_string(), "owner": key.id.owner().escape_ascii().to_string(),
         "id": crate::text::hex(&logical.id), "type": key.key_type, "bytes": key.length,

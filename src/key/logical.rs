@@ -311,11 +311,15 @@ impl Logical {
         }
     }
 
-    /// Since when the next rotation is due, if it is; `now` as seconds since 1970.
+    /// When the next rotation is due, in seconds since 1970; `None`: never.
+    pub fn rotation_at(&self) -> Option<i64> {
+        (self.rotate_every.zip(self.current()))
+            .map(|(days, current)| current.since.saturating_add(i64::from(days) * DAY))
+    }
+
+    /// The next rotation is due; `now` as seconds since 1970.
     pub fn rotation_due(&self, now: i64) -> bool {
-        let due = (self.rotate_every.zip(self.current()))
-            .map(|(days, current)| current.since.saturating_add(i64::from(days) * DAY));
-        due.is_some_and(|due| due <= now)
+        self.rotation_at().is_some_and(|due| due <= now)
     }
 
     /// Something of it may be destroyed now, because that was planned and is due.

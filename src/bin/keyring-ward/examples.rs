@@ -54,6 +54,12 @@ pub const RESEAL: &str = "Examples:
   keyring-ward reseal --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
   keyring-ward reseal --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --purge-retired --dry-run";
 
+pub const CHECK: &str = "Examples:
+  keyring-ward check --rotation --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
+  keyring-ward check --rotation --warning 30 --critical 0 --master-keys 365
+
+Exit codes as Nagios' plugins have them: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (the keyring could not be opened).";
+
 pub const DOCTOR: &str = "Examples:
   keyring-ward doctor --plugin-dir /usr/lib/mysql/plugin --datadir /var/lib/mysql
   keyring-ward doctor --plugin-dir /usr/lib/mysql/plugin --datadir /var/lib/mysql --json";

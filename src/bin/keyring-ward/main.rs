@@ -1,7 +1,7 @@
 //! `keyring-ward`: everything that is done without a server, or before one starts.
 //!
 //! Owns the command line and what is printed. Exit codes: 0 done, 2 wrong usage, 3 a file whose end is cut off
-//! (`verify`), 4 a KEK that did not do its part (`kek test`, `kek sync`),
+//! (`verify`), 1 to 3 as Nagios' plugins have it (`check`), 4 a KEK that did not do its part (`kek test`, `kek sync`),
 //! 5 a key that is missing, 6 a wrong one, 7 a file that could not be read (`prove`), 10 + the error's number otherwise (docs/reference/errors.md). It must never print key material or take a secret as an
 //! argument.
 
@@ -51,6 +51,9 @@ enum Command {
     /// Put a keyring file under a new DEK and the same KEK; what was removed is gone from it then.
     #[command(after_help = examples::RESEAL)]
     Reseal(commands::rekey::Reseal),
+    /// One line and an exit code for a monitor: which rotations are due.
+    #[command(after_help = examples::CHECK)]
+    Check(commands::check::Args),
     /// Say whether a server will start with this keyring, step by step, with the remedy for what is wrong.
     #[command(after_help = examples::DOCTOR)]
     Doctor(commands::doctor::Args),
@@ -100,6 +103,7 @@ impl Command {
     fn keyring(&self) -> Option<(&options::Keyring, bool)> {
         let keyring = match self {
             Command::Status(args) => &args.keyring,
+            Command::Check(args) => &args.keyring,
             Command::List(keyring) | Command::Verify(keyring) => keyring,
             Command::Prove(args) => return args.keyring().map(|keyring| (keyring, false)),
             Command::Rekey(args) => args.keyring(),
@@ -148,6 +152,7 @@ fn main() -> ExitCode {
     if json {
         warnings::keep();
     }
+    let monitor = matches!(&command, Command::Check(_));
     let metrics = matches!(&command, Command::Status(args) if args.prometheus);
     let whom = AsWhom::now(command.keyring());
     let work = || {
@@ -165,6 +170,9 @@ fn main() -> ExitCode {
                 true => print_error(&error.to_json()),
                 false => eprintln!("{error}"),
             }
+            if monitor {
+                return commands::check::unknown(&error);
+            }
             ExitCode::from(10 + error.kind().number() as u8)
         }
     };
@@ -178,6 +186,7 @@ fn run(command: Command, json: bool) -> Result<ExitCode> {
         Command::Verify(keyring) => return commands::verify::run(&keyring, json),
         Command::Kek(command) => return commands::kek::run(&command, json),
         Command::Prove(args) => return commands::prove::run(&args, json),
+        Command::Check(args) => return commands::check::run(&args, json),
         Command::Key(command) => commands::key::run(&command, json),
         Command::Init(args) => commands::init::run(&args, json),
         Command::Status(args) => commands::status::run(&args, json),
