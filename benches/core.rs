@@ -5,15 +5,12 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[path = "../tests/support/many_keys/keys.rs"]
+mod many_keys;
 
 use common::Place;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use keyring_ward::envelope::{FileKeys, Position};
-use keyring_ward::key::extensions::{Extensions, VERSION};
-use keyring_ward::key::id::KeyId;
-use keyring_ward::key::logical::{Logical, VersionOf};
-use keyring_ward::key::record::KeyRecord;
-use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::SecretPool;
 use std::hint::black_box;
 use std::io::Write;
@@ -67,49 +64,6 @@ fn memory(c: &mut Criterion) {
     });
 }
 
-/// `n` keys; with a description each, the first versions of as many logical keys.
-fn fill_at_once(place: &Place, n: usize, logical: bool) -> Keyring {
-    let keyring = place.open().unwrap();
-    let records = (0..n).map(|i| {
-        let name = format!("key-{i:08}");
-        let key = match logical {
-            true => format!("{name}@1"),
-            false => name,
-        };
-        // An account has its bounds.
-        let owner = format!("u{}@h", i % 2);
-        let id = KeyId::new(key.as_bytes(), owner.as_bytes()).unwrap();
-        let material = keyring.pool().random(32).unwrap();
-        let record = KeyRecord::new(id, b"AES", material, 1_800_000_000, 1).unwrap();
-        if !logical {
-            return record;
-        }
-        let mut described = Logical {
-            id: (i as u128).to_le_bytes(),
-            serial: 1,
-            follow: true,
-            adopted: false,
-            rotate_every: Some(90),
-            expires: None,
-            held: None,
-            environment: "prod".into(),
-            description: String::new(),
-            highest: 0,
-            versions: Vec::new(),
-        };
-        let number = described.add_version(1).unwrap();
-        described.switch_to(number, 1).unwrap();
-        let version = VersionOf {
-            number,
-            logical: described,
-        };
-        record.with_extensions(Extensions::new([(VERSION, version.to_bytes())]).unwrap())
-    });
-    let records = records.collect();
-    keyring.restore_all(records).unwrap();
-    keyring
-}
-
 /// Logical keys against plain ones: a start, and a fetch by the name of a key, of a version, and by one that follows.
 fn logical(c: &mut Criterion) {
     const N: usize = 100_000;
@@ -118,7 +72,9 @@ fn logical(c: &mut Criterion) {
     for logical in [false, true] {
         let what = if logical { "logical" } else { "plain" };
         let place = Place::new();
-        drop(fill_at_once(&place, N, logical));
+        let keyring = place.open().unwrap();
+        many_keys::fill(&keyring, N, logical);
+        drop(keyring);
         group.bench_function(format!("start, {what}"), |b| {
             // What a server does not do at its start is not counted: to close a keyring.
             b.iter_batched(|| (), |()| place.open().unwrap(), BatchSize::PerIteration);

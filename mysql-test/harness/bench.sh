@@ -1,12 +1,12 @@
 #!/bin/bash
 # The measurements of scripts/bench.sh, inside the box. Prints lines "RESULT <measure> <keyring>
 # <keys> <p50> <p99> <samples>", times in microseconds, memory in bytes for each key.
-#   bench.sh [--quick] [writes] [fetches] [starts] [million] [against]
+#   bench.sh [--quick] [writes] [fetches] [starts] [million] [logical] [prove] [against]
 # Times are taken inside the server by SYSDATE(6), the median of an empty call is subtracted.
 set -uo pipefail
 . /kw/mysql-test/harness/torture-lib.sh
 QUICK=no; [ "${1:-}" = --quick ] && { QUICK=yes; shift; }
-MEASURES=${*:-writes fetches starts million}
+MEASURES=${*:-writes fetches starts million logical prove}
 wanted() { case " $MEASURES " in *" $1 "*) ;; *) return 1 ;; esac; }
 result() { echo "RESULT $*"; }
 many() { if [ $QUICK = yes ]; then echo "$1"; else echo "$2"; fi; }
@@ -236,6 +236,73 @@ bench_starts() { # bench_starts KEYS
   done
 }
 
+# Logical keys against plain ones: a fetch by a name that follows and a rotation, each in turn with its like in one session,
+# and what load() takes of a start with many keys.
+bench_logical() {
+  local keys n kind round
+  keys=$(many 1000 100000); n=$(many 20 200)
+  reset_all; use_keyring ward; fresh_data; start_server || fail start
+  install_udf; procedures; sql < /kw/share/install.sql
+  sql --delimiter=// kw -e "CREATE PROCEDURE fetch_pairs(rounds INT, n INT) BEGIN DECLARE i INT DEFAULT 0; DECLARE t DATETIME(6); DECLARE d DOUBLE;
+      WHILE i < rounds DO
+        SET t=SYSDATE(6); DO BENCHMARK(n, keyring_key_fetch('plain')); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('plain',d/n);
+        SET t=SYSDATE(6); DO BENCHMARK(n, keyring_key_fetch('follow')); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('follow',d/n);
+        SET i=i+1; END WHILE; END//
+    CREATE PROCEDURE rotations(n INT) BEGIN DECLARE i INT DEFAULT 0; DECLARE t DATETIME(6); DECLARE d DOUBLE;
+      WHILE i < n DO
+        DO keyring_ward_key_create(CONCAT('r',i),NULL,'AES',32);
+        SET t=SYSDATE(6); DO keyring_ward_key_rotate(CONCAT('r',i),NULL); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('rotate',d);
+        SET t=SYSDATE(6); DO keyring_key_generate(CONCAT('g',i),'AES',32); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('generate',d);
+        SET i=i+1; END WHILE; END//"
+  sql -e "DO keyring_key_generate('plain','AES',32), keyring_ward_key_create('follow',NULL,'AES',32,'{\"follow\":true}')"
+  [ "$(sql -e "SELECT LENGTH(keyring_key_fetch('follow')), keyring_key_fetch('follow') = keyring_key_fetch('follow@1')")" = "32	1" ] || fail "the name does not follow"
+  sql -e "SET sql_log_bin=0; CALL kw.fetch_pairs($(many 3 15), $(many 100000 1000000)); CALL kw.rotations($n)"
+  # shellcheck disable=SC2046
+  for kind in plain follow; do result "fetch_$kind" ward 2 $(samples $kind | percentiles); done
+  # shellcheck disable=SC2046
+  for kind in rotate generate; do result "rotation_$kind" ward "$n" $(samples $kind | percentiles); done
+  stop_server
+  for kind in plain logical; do
+    reset_all; use_keyring ward "/var/cache/kw-$kind"; rm -f "/var/cache/kw-$kind"/keyring.ward*; : > "/tmp/kw-load-$kind"
+    setpriv --reuid mysql --regid mysql --clear-groups /kw/target/debug/examples/many_keys "/var/cache/kw-$kind/keyring.ward" $KEYS/kek "$keys" $kind || fail "$keys keys, $kind"
+    cp $KEYS/kek "/var/cache/kw-$kind/kek"; chown mysql:mysql "/var/cache/kw-$kind/kek"
+  done
+  for ((round = 0; round < $(many 2 9); round++)); do
+    for kind in plain logical; do
+      reset_all; cp -p "/var/cache/kw-$kind/kek" $KEYS/kek; use_keyring ward "/var/cache/kw-$kind"; fresh_data; start_server || fail "start with $keys keys, $kind"
+      [ "$(sql -e "SELECT COUNT(*) FROM performance_schema.keyring_keys")" = "$keys" ] || fail "not $keys keys, $kind"
+      status_row Loads | sed 's/.*"microseconds":\([0-9]*\).*/\1/' >> "/tmp/kw-load-$kind"
+      stop_server
+    done
+  done
+  # shellcheck disable=SC2046
+  for kind in plain logical; do result "load_$kind" ward "$keys" $(percentiles < "/tmp/kw-load-$kind"); rm -rf "/var/cache/kw-$kind"; done
+}
+
+# What prove takes of so many encrypted tablespaces with a warm page cache: each a copy of the header of one that the server made,
+# whose key and iv are unwrapped for it.
+bench_prove() {
+  local n round before i
+  n=$(many 200 10000)
+  reset_all; use_keyring ward; fresh_data; start_server || fail start
+  sql -e "CREATE DATABASE d; CREATE TABLE d.t (a INT PRIMARY KEY) ENCRYPTION='Y'"
+  stop_server
+  rm -rf /var/cache/kw-many; mkdir -p /var/cache/kw-many/d
+  cp $DATA/auto.cnf /var/cache/kw-many; head -c 16384 $DATA/d/t.ibd > /var/cache/kw-many/d/t.ibd
+  for ((i = 1; i < n; i++)); do echo "t$i.ibd"; done | (cd /var/cache/kw-many/d && xargs tee < t.ibd > /dev/null)
+  chown -R mysql:mysql /var/cache/kw-many
+  for ((round = 0; round < 6; round++)); do
+    before=$(date +%s%N)
+    keyring-ward prove --config "$CONFIG" --user mysql /var/cache/kw-many > /tmp/kw-proof || { cat /tmp/kw-proof; fail prove; }
+    # The first one warms the cache.
+    [ $round = 0 ] || echo $((($(date +%s%N) - before) / 1000))
+  done > /tmp/kw-proofs
+  grep -q "$n" /tmp/kw-proof || { cat /tmp/kw-proof; fail "prove did not see $n files"; }
+  # shellcheck disable=SC2046
+  result prove ward "$n" $(percentiles < /tmp/kw-proofs)
+  rm -rf /var/cache/kw-many
+}
+
 # Another build of ours (/kw/other.so) instead of the stock component: in turn, so that both meet the same moods of the disk.
 bench_against() {
   local keys=1000 round library
@@ -274,5 +341,7 @@ for keys in $LEVELS; do
   if wanted starts; then bench_starts "$keys"; fi
 done
 if wanted million; then bench_million; fi
+if wanted logical; then bench_logical; fi
+if wanted prove; then bench_prove; fi
 stop_server
 echo "bench finished"

@@ -169,11 +169,7 @@ impl Writer<'_> {
     }
 
     fn list(&mut self, list: &Extensions) {
-        self.put(&(list.length() as u16).to_le_bytes());
-        for (tag, bytes) in list.iter() {
-            self.put(&[tag]);
-            self.field16(bytes);
-        }
+        self.field16(list.as_bytes());
     }
 }
 
@@ -332,13 +328,13 @@ fn read_fields(text: &[u8]) -> std::result::Result<Fields<'_>, No> {
         }
     };
     let what = what.ok_or(No::Rules)?;
-    let list = read_list(&mut r).ok_or(No::Rules)?;
+    let list = r.field16(MAX_EXTENSIONS).ok_or(No::Rules)?;
     let rest = &text[r.at()..];
     let shortest = padded(FRAME_OVERHEAD + r.at()) - FRAME_OVERHEAD;
     if text.len() != shortest || rest.iter().any(|b| *b != 0) {
         return Err(No::Rules);
     }
-    let extensions = Extensions::sorted(list)?;
+    let extensions = Extensions::read(list)?;
     Ok(Fields { what, extensions })
 }
 
@@ -361,17 +357,6 @@ fn read_put<'a>(r: &mut Reader<'a>) -> Option<PutFields<'a>> {
 
 fn read_document<'a>(r: &mut Reader<'a>) -> Option<(&'a [u8], &'a [u8])> {
     Some((r.field16(MAX_DOCUMENT_NAME)?, r.field32(MAX_DOCUMENT)?))
-}
-
-/// A list of extensions as it stands in a record; what it says is not judged yet.
-fn read_list(r: &mut Reader<'_>) -> Option<Vec<(u8, Box<[u8]>)>> {
-    let mut list = Reader::new(r.field16(MAX_EXTENSIONS)?, 0);
-    let mut entries = Vec::new();
-    while !list.done() {
-        let (tag, bytes) = (list.u8()?, list.field16(MAX_EXTENSIONS)?);
-        entries.push((tag, bytes.into()));
-    }
-    Some(entries)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::logical::VersionOf;
 use super::retired::Retired;
 pub use super::tags::*;
 use crate::error::{Error, Kind, Result};
+use std::sync::Arc;
 
 /// Longest list in bytes, as it stands in a record.
 pub const MAX_EXTENSIONS: usize = 16_384;
@@ -16,12 +17,19 @@ pub const OVERHEAD: usize = 1 + 2;
 
 /// Extensions, sorted by tag, each tag once.
 ///
-/// Sorted, so that there is one way to write a list, and a tag can't be said twice.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Extensions(Vec<(u8, Box<[u8]>)>);
+/// Sorted, so that there is one way to write a list, and a tag can't be said twice. They are kept as they stand in a record,
+/// and all copies of a list share its bytes. `None`: there is no entry.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Extensions(Option<Arc<[u8]>>);
 
 /// A list without entries.
-pub static NONE: Extensions = Extensions(Vec::new());
+pub static NONE: Extensions = Extensions(None);
+
+impl std::fmt::Debug for Extensions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
 
 impl Extensions {
     /// A list of tags and their bytes, in any order.
@@ -30,11 +38,17 @@ impl Extensions {
     /// InvalidInput: a tag stands twice or is not assigned although it restricts, bytes don't fit their tag, or all together
     /// are longer than [`MAX_EXTENSIONS`].
     pub fn new(entries: impl IntoIterator<Item = (u8, Vec<u8>)>) -> Result<Extensions> {
-        let mut list: Vec<_> = (entries.into_iter())
-            .map(|(tag, bytes)| (tag, bytes.into_boxed_slice()))
-            .collect();
+        let mut list: Vec<_> = entries.into_iter().collect();
         list.sort_by_key(|(tag, _)| *tag);
-        Extensions::sorted(list).map_err(|flaw| {
+        let mut bytes = Vec::new();
+        for (tag, entry) in list {
+            // A longer entry is too long for a list, whatever its length says.
+            let length = u16::try_from(entry.len()).unwrap_or(u16::MAX);
+            bytes.push(tag);
+            bytes.extend_from_slice(&length.to_le_bytes());
+            bytes.extend_from_slice(&entry);
+        }
+        Extensions::read(&bytes).map_err(|flaw| {
             let why = match flaw {
                 Flaw::Rules(why) => why.to_string(),
                 Flaw::Newer(tag) => {
@@ -50,37 +64,31 @@ impl Extensions {
         })
     }
 
-    /// A list whose entries stand in order, as a record has them.
+    /// A list as it stands in a record.
     ///
     /// # Errors
     /// What is wrong with it; what breaks the rules comes before what is newer.
-    pub fn sorted(list: Vec<(u8, Box<[u8]>)>) -> std::result::Result<Extensions, Flaw> {
-        if !list.is_sorted_by(|a, b| a.0 < b.0) {
-            return Err(Flaw::Rules(
-                "the tags are not in order, or one stands twice",
-            ));
-        }
-        let list = Extensions(list);
-        if list.length() > MAX_EXTENSIONS {
+    pub fn read(bytes: &[u8]) -> std::result::Result<Extensions, Flaw> {
+        if bytes.len() > MAX_EXTENSIONS {
             return Err(Flaw::Rules("they are longer than 16,384 bytes together"));
         }
-        let is_actor = |text: &[u8]| {
-            (1..=MAX_ACTOR).contains(&text.len()) && std::str::from_utf8(text).is_ok()
-        };
-        if !list.get(ACTOR).is_none_or(is_actor) {
-            return Err(Flaw::Rules(
-                "the actor is empty, longer than 255 bytes, or not UTF-8",
-            ));
-        }
-        let restricting = list.0.partition_point(|(tag, _)| *tag < FIRST_RESTRICTING);
-        let mut found = Ok(());
-        for (tag, bytes) in &list.0[restricting..] {
-            match check_restricting(*tag, bytes) {
+        let mut entries = Entries(bytes);
+        let (mut last, mut newer) = (None, Ok(()));
+        for (tag, entry) in entries.by_ref() {
+            if last.replace(tag).is_some_and(|last| last >= tag) {
+                return Err(Flaw::Rules(
+                    "the tags are not in order, or one stands twice",
+                ));
+            }
+            match check_entry(tag, entry) {
                 Err(Flaw::Rules(why)) => return Err(Flaw::Rules(why)),
-                newer => found = found.and(newer),
+                checked => newer = newer.and(checked),
             }
         }
-        found.map(|()| list)
+        if !entries.0.is_empty() {
+            return Err(Flaw::Rules("an entry ends behind the end of the list"));
+        }
+        newer.map(|()| Extensions((!bytes.is_empty()).then(|| bytes.into())))
     }
 
     /// The same list with `bytes` in the place of what a tag has; `None`: without the tag.
@@ -105,18 +113,26 @@ impl Extensions {
 
     /// Tags and their bytes, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
-        self.0.iter().map(|(tag, bytes)| (*tag, &**bytes))
+        Entries(self.as_bytes())
+    }
+
+    /// All of it as it stands in a record.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_default()
     }
 
     /// The bytes of a tag.
     pub fn get(&self, tag: u8) -> Option<&[u8]> {
-        let at = self.0.binary_search_by_key(&tag, |(tag, _)| *tag).ok()?;
-        Some(&self.0[at].1)
+        let mut found = self.iter().skip_while(|(other, _)| *other < tag);
+        found
+            .next()
+            .filter(|(other, _)| *other == tag)
+            .map(|(_, bytes)| bytes)
     }
 
     /// There is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// Nothing is said beside who asked for the change: as attributes, such a list removes those that there are.
@@ -126,14 +142,36 @@ impl Extensions {
 
     /// The length of all entries in bytes, as they stand in a record.
     pub fn length(&self) -> usize {
-        self.iter().map(|(_, bytes)| OVERHEAD + bytes.len()).sum()
+        self.as_bytes().len()
     }
 }
 
-/// What is wrong with an entry whose tag restricts.
-fn check_restricting(tag: u8, bytes: &[u8]) -> std::result::Result<(), Flaw> {
+/// Takes entries from the beginning of a list; what is left when it ends is none.
+struct Entries<'a>(&'a [u8]);
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (u8, &'a [u8]);
+
+    fn next(&mut self) -> Option<(u8, &'a [u8])> {
+        let ([tag, low, high], rest) = self.0.split_first_chunk::<OVERHEAD>()?;
+        let length = u16::from_le_bytes([*low, *high]);
+        let (bytes, rest) = rest.split_at_checked(usize::from(length))?;
+        self.0 = rest;
+        Some((*tag, bytes))
+    }
+}
+
+/// What is wrong with an entry.
+fn check_entry(tag: u8, bytes: &[u8]) -> std::result::Result<(), Flaw> {
     match tag {
-        VERSION => VersionOf::from_bytes(bytes).map(drop),
+        ACTOR => match (1..=MAX_ACTOR).contains(&bytes.len()) && std::str::from_utf8(bytes).is_ok()
+        {
+            true => Ok(()),
+            false => Err(Flaw::Rules(
+                "the actor is empty, longer than 255 bytes, or not UTF-8",
+            )),
+        },
+        VERSION => VersionOf::check_bytes(bytes),
         RETAINED | RETIRED | PURGED => Retired::from_bytes(bytes)
             .map(drop)
             .ok_or(Flaw::Rules("the time of a removal breaks its rules")),
@@ -144,7 +182,8 @@ fn check_restricting(tag: u8, bytes: &[u8]) -> std::result::Result<(), Flaw> {
         PAIR if matches!(bytes, [PAIR_RSA | PAIR_ED25519]) => Ok(()),
         PAIR if bytes.len() == 1 => Err(Flaw::Newer(tag)),
         PAIR => Err(Flaw::Rules("the kind of a key pair has one byte")),
-        _ => Err(Flaw::Newer(tag)),
+        _ if tag >= FIRST_RESTRICTING => Err(Flaw::Newer(tag)),
+        _ => Ok(()),
     }
 }
 
@@ -190,8 +229,10 @@ mod tests {
 
     #[test]
     fn a_list_as_a_record_has_it_is_in_order_already() {
-        let of =
-            |tags: &[u8]| Extensions::sorted(tags.iter().map(|t| (*t, Box::default())).collect());
+        let of = |tags: &[u8]| {
+            let entries: Vec<u8> = tags.iter().flat_map(|tag| [*tag, 0, 0]).collect();
+            Extensions::read(&entries)
+        };
         assert!(of(&[2, 3, 127]).is_ok());
         assert!(matches!(of(&[3, 2]), Err(Flaw::Rules(_))));
         assert!(matches!(of(&[3, 3]), Err(Flaw::Rules(_))));

@@ -35,7 +35,8 @@ impl KeyId {
     /// # Errors
     /// InvalidInput: the name is empty, or one of the two is longer than [`MAX_NAME`].
     pub fn new(name: &[u8], owner: &[u8]) -> Result<KeyId> {
-        Ok(KeyId(KeyIdBuf::new(name, owner)?.as_bytes().into()))
+        check(name, owner)?;
+        Ok(KeyId([&prefix(name), name, owner].concat().into()))
     }
 
     /// The name.
@@ -81,6 +82,19 @@ impl std::fmt::Debug for KeyId {
 /// Bytes of the name's length in the composite form.
 const PREFIX: usize = 2;
 
+/// What stands before a name that was checked: at most [`MAX_NAME_BYTES`].
+fn prefix(name: &[u8]) -> [u8; PREFIX] {
+    (name.len() as u16).to_le_bytes()
+}
+
+fn check(name: &[u8], owner: &[u8]) -> Result<()> {
+    if name.is_empty() {
+        return Err(Error::new(Kind::InvalidInput, OP, "the name is empty"));
+    }
+    check_name("name", name)?;
+    check_name("owner", owner)
+}
+
 /// The composite form of a [`KeyId`]: on the stack, unless it is longer than any name that the
 /// server itself makes.
 pub struct KeyIdBuf(SmallVec<[u8; 128]>);
@@ -91,14 +105,9 @@ impl KeyIdBuf {
     /// # Errors
     /// As [`KeyId::new`].
     pub fn new(name: &[u8], owner: &[u8]) -> Result<KeyIdBuf> {
-        if name.is_empty() {
-            return Err(Error::new(Kind::InvalidInput, OP, "the name is empty"));
-        }
-        check_name("name", name)?;
-        check_name("owner", owner)?;
+        check(name, owner)?;
         let mut bytes = SmallVec::with_capacity(PREFIX + name.len() + owner.len());
-        // At most MAX_NAME_BYTES, checked above.
-        bytes.extend_from_slice(&(name.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(&prefix(name));
         bytes.extend_from_slice(name);
         bytes.extend_from_slice(owner);
         Ok(KeyIdBuf(bytes))

@@ -106,9 +106,16 @@ impl KeyInfo {
         }
     }
 
-    /// The bytes that say which version of which logical key it is; `None`: it is a plain key.
+    /// The list that says which version of which logical key it is; `None`: it is a plain key.
+    pub fn version_list(&self) -> Option<&Extensions> {
+        let more = self.more.as_ref()?;
+        let says = |list: &&Extensions| list.get(extensions::VERSION).is_some();
+        [&more.attributes, &more.extensions].into_iter().find(says)
+    }
+
+    /// The bytes in that list.
     pub fn version_bytes(&self) -> Option<&[u8]> {
-        self.said(extensions::VERSION)
+        self.version_list()?.get(extensions::VERSION)
     }
 
     /// What a tag says, as an attribute or else as an extension.
@@ -121,6 +128,9 @@ impl KeyInfo {
 
     /// The same with these extensions.
     pub(super) fn with_extensions(self, extensions: Extensions) -> KeyInfo {
+        if self.more.is_none() && extensions.is_empty() {
+            return self;
+        }
         let attributes = self.attributes().clone();
         self.with_more(extensions, attributes)
     }

@@ -282,8 +282,7 @@ impl Logical {
     /// # Errors
     /// InvalidInput: which is not.
     pub fn check(&self) -> Result<()> {
-        let word = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
-        if self.environment.len() > MAX_ENVIRONMENT || !self.environment.bytes().all(word) {
+        if !is_environment(&self.environment) {
             return Err(bad(format!(
                 "an environment has at most {MAX_ENVIRONMENT} letters, digits, '-', '_' and '.'"
             )));
@@ -293,8 +292,7 @@ impl Logical {
             ("a description", Some(&*self.description)),
             ("a reason of a hold", held),
         ] {
-            let text = text.unwrap_or_default();
-            if text.len() > MAX_TEXT || text.chars().any(char::is_control) {
+            if !is_line(text.unwrap_or_default()) {
                 return Err(bad(format!(
                     "{what} is one line of at most {MAX_TEXT} bytes"
                 )));
@@ -515,6 +513,15 @@ impl Logical {
     }
 }
 
+fn is_environment(text: &str) -> bool {
+    let word = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
+    text.len() <= MAX_ENVIRONMENT && text.bytes().all(word)
+}
+
+fn is_line(text: &str) -> bool {
+    text.len() <= MAX_TEXT && !text.chars().any(char::is_control)
+}
+
 /// A day in seconds.
 pub const DAY: i64 = 86_400;
 
@@ -596,15 +603,28 @@ impl VersionOf {
     /// # Errors
     /// What is wrong with it; another layout is a newer one.
     pub fn from_bytes(bytes: &[u8]) -> std::result::Result<VersionOf, Flaw> {
+        VersionOf::read(bytes).map(|read| read.to_owned())
+    }
+
+    /// Checks what stands in the extension as strictly as [`VersionOf::from_bytes`], and keeps none of it: a start does so for
+    /// each key.
+    ///
+    /// # Errors
+    /// As [`VersionOf::from_bytes`].
+    pub fn check_bytes(bytes: &[u8]) -> std::result::Result<(), Flaw> {
+        VersionOf::read(bytes).map(drop)
+    }
+
+    fn read(bytes: &[u8]) -> std::result::Result<Description<'_>, Flaw> {
         const BROKEN: Flaw = Flaw::Rules("the description of a logical key breaks its rules");
         match bytes.first() {
             Some(&LAYOUT) => {}
             Some(_) => return Err(Flaw::Newer(VERSION)),
             None => return Err(BROKEN),
         }
-        let version = Fields(&bytes[1..]).version().ok_or(BROKEN)?;
-        match version.is_consistent() {
-            true => Ok(version),
+        let read = Fields(&bytes[1..]).description().ok_or(BROKEN)?;
+        match read.is_consistent() {
+            true => Ok(read),
             false => Err(BROKEN),
         }
     }
@@ -624,17 +644,93 @@ impl VersionOf {
             },
         })
     }
+}
 
+/// A [`VersionOf`] as it stands in the bytes.
+struct Description<'a> {
+    number: u32,
+    id: [u8; ID],
+    serial: u32,
+    flags: u8,
+    rotate_every: u16,
+    expires: Option<i64>,
+    highest: u32,
+    environment: &'a str,
+    description: &'a str,
+    held: &'a str,
+    versions: &'a [[u8; VERSION_BYTES]],
+}
+
+impl Description<'_> {
     fn is_consistent(&self) -> bool {
-        let logical = &self.logical;
-        let numbers = || logical.versions.iter().map(|v| v.number);
-        let active = (logical.versions.iter()).filter(|v| v.state == State::Active);
-        numbers().is_sorted_by(|a, b| a < b)
-            && numbers().all(|n| (1..=logical.highest).contains(&n))
-            && logical.highest <= MAX_NUMBER
-            && active.count() <= 1
-            && logical.version(self.number).is_some()
-            && logical.check().is_ok()
+        let (mut last, mut active, mut own) = (0, 0, false);
+        for version in self.versions {
+            let Some(version) = Version::from_bytes(version) else {
+                return false;
+            };
+            if version.number <= last {
+                return false;
+            }
+            last = version.number;
+            active += usize::from(version.state == State::Active);
+            own |= version.number == self.number;
+        }
+        let is_held = self.flags & HELD != 0;
+        last <= self.highest
+            && self.highest <= MAX_NUMBER
+            && active <= 1
+            && own
+            && self.flags & !(FOLLOW | ADOPTED | HELD) == 0
+            && self.held.is_empty() != is_held
+            && is_environment(self.environment)
+            && is_line(self.description)
+            && is_line(self.held)
+    }
+
+    fn to_owned(&self) -> VersionOf {
+        VersionOf {
+            number: self.number,
+            logical: Logical {
+                id: self.id,
+                serial: self.serial,
+                follow: self.flags & FOLLOW != 0,
+                adopted: self.flags & ADOPTED != 0,
+                rotate_every: (self.rotate_every != 0).then_some(self.rotate_every),
+                expires: self.expires,
+                held: (!self.held.is_empty()).then(|| self.held.into()),
+                environment: self.environment.into(),
+                description: self.description.into(),
+                highest: self.highest,
+                // Each was checked.
+                versions: self
+                    .versions
+                    .iter()
+                    .filter_map(Version::from_bytes)
+                    .collect(),
+            },
+        }
+    }
+}
+
+/// How many bytes a version has.
+const VERSION_BYTES: usize = 4 + 1 + 8 + 8;
+
+impl Version {
+    /// Reads one; `None`: there is no such state.
+    fn from_bytes(bytes: &[u8; VERSION_BYTES]) -> Option<Version> {
+        let mut fields = Fields(bytes);
+        let (number, state) = (fields.number()?, fields.byte()?);
+        let was_compromised = state == DESTROYED_COMPROMISED;
+        Some(Version {
+            number,
+            state: match was_compromised {
+                true => State::Destroyed,
+                false => *State::ALL.get(usize::from(state))?,
+            },
+            since: fields.array().map(i64::from_le_bytes)?,
+            destroy_at: fields.time()?,
+            was_compromised,
+        })
     }
 }
 
@@ -666,53 +762,32 @@ impl<'a> Fields<'a> {
         Some((seconds != 0).then_some(seconds))
     }
 
-    fn text(&mut self) -> Option<String> {
+    fn text(&mut self) -> Option<&'a str> {
         let length = usize::from(self.byte()?);
-        String::from_utf8(self.take(length)?.to_vec()).ok()
+        std::str::from_utf8(self.take(length)?).ok()
     }
 
-    fn version(mut self) -> Option<VersionOf> {
-        let id = self.array()?;
-        let (number, serial, flags) = (self.number()?, self.number()?, self.byte()?);
-        let rotate_every = self.array().map(u16::from_le_bytes)?;
-        let (expires, highest) = (self.time()?, self.number()?);
-        let (environment, description, held) = (self.text()?, self.text()?, self.text()?);
-        let is_held = flags & HELD != 0;
-        if flags & !(FOLLOW | ADOPTED | HELD) != 0 || held.is_empty() == is_held {
-            return None;
-        }
-        let count = self.byte()?;
-        let versions = (0..count).map(|_| self.one()).collect::<Option<_>>()?;
-        self.0.is_empty().then_some(VersionOf {
-            number,
-            logical: Logical {
-                id,
-                serial,
-                follow: flags & FOLLOW != 0,
-                adopted: flags & ADOPTED != 0,
-                rotate_every: (rotate_every != 0).then_some(rotate_every),
-                expires,
-                held: is_held.then_some(held),
-                environment,
-                description,
-                highest,
-                versions,
+    /// All of it, and nothing behind it; whether that makes sense is not judged yet.
+    fn description(mut self) -> Option<Description<'a>> {
+        Some(Description {
+            id: self.array()?,
+            number: self.number()?,
+            serial: self.number()?,
+            flags: self.byte()?,
+            rotate_every: self.array().map(u16::from_le_bytes)?,
+            expires: self.time()?,
+            highest: self.number()?,
+            environment: self.text()?,
+            description: self.text()?,
+            held: self.text()?,
+            versions: {
+                let count = usize::from(self.byte()?);
+                let (versions, rest) = self.0.as_chunks();
+                if versions.len() != count || !rest.is_empty() {
+                    return None;
+                }
+                versions
             },
-        })
-    }
-
-    fn one(&mut self) -> Option<Version> {
-        let (number, state) = (self.number()?, self.byte()?);
-        let was_compromised = state == DESTROYED_COMPROMISED;
-        Some(Version {
-            number,
-            state: match was_compromised {
-                true => State::Destroyed,
-                false => *State::ALL.get(usize::from(state))?,
-            },
-            since: self.array().map(i64::from_le_bytes)?,
-            destroy_at: self.time()?,
-            was_compromised,
         })
     }
 }

@@ -127,7 +127,7 @@ impl Keyring {
             let bare = KeyId::new(name, id.owner())?;
             let family = map.index.get(&bare);
             let same = match family {
-                Some(family) => family.id == version.logical.id,
+                Some(family) => family.id() == Some(version.logical.id),
                 None if bare != *id && map.get(bare.as_bytes()).is_some() => {
                     let why = format!(
                         "{bare} exists, and is no version of the logical key that {id} belongs to"

@@ -30,10 +30,11 @@ impl Keyring {
             return counts;
         }
         let now = crate::os::unix_seconds();
-        for (_, family) in map.index.iter() {
+        for family in map.index.iter() {
+            let logical = family.logical();
             counts.logical += 1;
-            counts.rotations_due += usize::from(family.logical().rotation_due(now));
-            counts.destructions_due += usize::from(family.logical().has_destruction_due(now));
+            counts.rotations_due += usize::from(logical.rotation_due(now));
+            counts.destructions_due += usize::from(logical.has_destruction_due(now));
         }
         counts
     }

@@ -156,7 +156,7 @@ impl Keyring {
         let taken = {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
             match map.index.get(id) {
-                Some(family) => family.id != version.logical.id,
+                Some(family) => family.id() != Some(version.logical.id),
                 None => key != id && map.get(id.as_bytes()).is_some(),
             }
         };
@@ -184,10 +184,8 @@ impl Keyring {
     pub fn rotate(&self, id: &KeyId, switch: bool) -> Result<u32> {
         let mut store = self.writer()?;
         let (mut logical, newest) = self.with_family(id, |family| {
-            let newest = family.keys.values().next_back().cloned();
-            (family.logical().clone(), newest)
+            (family.logical().clone(), family.keys.newest().clone())
         })?;
-        let newest = newest.ok_or_else(|| not_found(CHANGE, id))?;
         let now = crate::os::unix_seconds();
         logical
             .check_rotatable(now)
@@ -279,11 +277,10 @@ impl Keyring {
         logical.count_change().map_err(told)?;
         // Only a key that the description names can carry it.
         let keys = keys.iter().rev();
-        let named = || keys.clone().filter(|(n, _)| logical.version(**n).is_some());
+        let named = || keys.clone().filter(|(n, _)| logical.version(*n).is_some());
         let staying = named().find(|(n, _)| !going.contains(n));
         let holder = staying.or(named().next()).or(keys.clone().next());
         let (number, holder) = holder.ok_or_else(|| not_found(CHANGE, id))?;
-        let number = *number;
         self.describe_in(store, id, holder, &VersionOf { number, logical })
     }
 
@@ -316,7 +313,7 @@ impl Keyring {
         let gone = self.with_family(id, |family| {
             let left = family.left_over();
             left.iter()
-                .filter_map(|n| family.keys.get(n).cloned())
+                .filter_map(|n| family.keys.get(*n).cloned())
                 .collect::<Vec<_>>()
         })?;
         if !gone.is_empty() && store.journal().is_none() {
@@ -342,8 +339,7 @@ impl Keyring {
         let now = crate::os::unix_seconds();
         let expired: Vec<KeyId> = {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-            let all = map.index.iter().filter(|(_, family)| family.is_to_end(now));
-            all.map(|(id, _)| id.clone()).collect()
+            map.index.to_end(now).map(Family::name).collect()
         };
         if expired.is_empty() {
             return Ok(expired);
@@ -365,11 +361,7 @@ impl Keyring {
     /// All logical keys, by name and owner.
     pub fn logical_keys(&self) -> Vec<LogicalInfo> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = map
-            .index
-            .iter()
-            .map(|(id, family)| family.info(id))
-            .collect();
+        let mut all: Vec<_> = map.index.iter().map(Family::info).collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
     }
@@ -381,11 +373,11 @@ impl Keyring {
     pub fn logical_key(&self, id: &KeyId) -> Result<LogicalInfo> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(family) = map.index.get(id) {
-            return Ok(family.info(id));
+            return Ok(family.info());
         }
         let key = map.get(id.as_bytes());
         match key.as_ref().and_then(|key| map.index.family_of(key)) {
-            Some((id, family, _)) => Ok(family.info(id)),
+            Some((family, _)) => Ok(family.info()),
             None => Err(not_logical(id)),
         }
     }
@@ -504,7 +496,7 @@ impl Keyring {
         let found = {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
             let found = map.index.family_of(&key);
-            found.map(|(id, family, number)| (id.clone(), number, family.logical().clone()))
+            found.map(|(family, number)| (family.name(), number, family.logical().clone()))
         };
         let Some((logical, number, known)) = found else {
             return Ok(());
@@ -527,24 +519,22 @@ impl Keyring {
         let own = version_of(&key).is_some_and(|v| v.logical.held.is_some());
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         match map.index.family_of(&key) {
-            Some((_, family, _)) => family.logical().held.is_some(),
+            Some((family, _)) => family.logical().held.is_some(),
             None => own,
         }
     }
 }
 
 impl Family {
-    fn info(&self, id: &KeyId) -> LogicalInfo {
-        let newest = self.keys.values().next_back();
+    fn info(&self) -> LogicalInfo {
+        let newest = self.keys.newest();
         LogicalInfo {
-            id: id.clone(),
+            id: self.name(),
             logical: self.logical().clone(),
-            key_type: newest.map_or_else(String::new, |key| key.key_type.to_string()),
-            length: newest.map_or(0, |key| key.length()),
-            made: self
-                .keys
-                .iter()
-                .map(|(n, key)| (*n, key.created_at))
+            key_type: newest.key_type.to_string(),
+            length: newest.length(),
+            made: (self.keys.iter())
+                .map(|(n, key)| (n, key.created_at))
                 .collect(),
         }
     }
@@ -556,7 +546,7 @@ impl Family {
             // Destroyed and forgotten; a higher number is one that nobody was told of.
             None => *n <= self.logical().highest,
         };
-        self.keys.keys().copied().filter(destroyed).collect()
+        self.keys.iter().map(|(n, _)| n).filter(destroyed).collect()
     }
 }
 

@@ -227,7 +227,9 @@ impl Map {
             Keys::Whole(keys) => keys.try_reserve(1),
             Keys::Infos(keys) => keys.try_reserve(1),
         };
-        reserved.map_err(|_| {
+        let reserved = reserved.map_err(drop);
+        let indexed = self.index.reserve_one().map_err(drop);
+        reserved.and(indexed).map_err(|()| {
             let why = format!("there is no memory for key number {number}");
             Error::new(Kind::Io, READ, why)
                 .hint("Give the process more memory. Nothing was changed.")

@@ -19,6 +19,7 @@ pub mod sealing;
 mod sizes;
 pub mod starting;
 pub mod tool;
+mod versions;
 mod whole;
 
 pub use counting::KeyCounts;
@@ -183,7 +184,7 @@ impl Keyring {
                 let serves = map.index.may_serve(&key).map_err(told)?;
                 Ok(serves.then_some(key))
             }
-            None => map.index.follow(id.as_bytes()).transpose().map_err(told),
+            None => map.index.follow(name, owner).transpose().map_err(told),
         }
     }
 
@@ -238,11 +239,20 @@ impl Keyring {
         self.len() == 0
     }
 
-    /// What the keyring tells about itself.
+    /// What its store tells about itself.
+    pub fn store_info(&self) -> StoreInfo {
+        self.store().info()
+    }
+
+    /// How it is opened.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What the keyring tells about itself. Every logical key is looked at.
     pub fn status(&self) -> Status {
-        let store = self.store().info();
         Status {
-            store,
+            store: self.store_info(),
             keys: self.len(),
             counts: self.key_counts(),
             mode: self.mode,

@@ -194,25 +194,22 @@ fn consequence(serves: bool, role: Role) -> &'static str {
 
 /// A sentence about a keyring that was opened.
 fn opened(keyring: &Keyring) -> String {
-    let status = keyring.status();
-    let mode = match status.mode {
+    let store = keyring.store_info();
+    let mode = match keyring.mode() {
         Mode::ReadWrite => "",
         Mode::ReadOnly => ", read-only",
         Mode::Snapshot | Mode::DryRun => {
             ", as a read-only snapshot beside the server that holds it"
         }
     };
-    let what = match status.store.exists {
-        true => format!(
-            "{} keys, generation {}",
-            status.keys, status.store.generation
-        ),
+    let what = match store.exists {
+        true => format!("{} keys, generation {}", keyring.len(), store.generation),
         false => "not created yet, the first key creates it".to_string(),
     };
     format!(
         "Keyring Ward {} opened '{}' ({what}{mode}) with the {}.",
         crate::VERSION,
         keyring.config().path.display(),
-        status.store.opened_by
+        store.opened_by
     )
 }

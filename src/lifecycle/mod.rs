@@ -257,7 +257,7 @@ impl<H: Host> Lifecycle<H> {
         let (active, keys) = keyring.as_ref().map_or((0, 0), |k| (1, k.len() as u64));
         self.counters.active.store(active, Ordering::Relaxed);
         self.counters.keys.store(keys, Ordering::Relaxed);
-        let store = keyring.as_ref().map(|k| k.status().store);
+        let store = keyring.as_ref().map(|k| k.store_info());
         let health = store
             .as_ref()
             .map(StoreInfo::kek_health)

@@ -28,6 +28,9 @@ pub struct End {
     pub torn: u64,
 }
 
+/// What almost every body fits into. Room for the longest is a mapping of its own, which is locked and unmapped again.
+const USUAL_BODY: usize = 1024;
+
 /// Reads all records of `journal`, which begins behind the header, and gives each change to `sink`, with its frame's
 /// length in bytes.
 ///
@@ -46,7 +49,7 @@ pub fn scan(
     sink: &mut dyn FnMut(ReadChange, u64) -> Result<()>,
 ) -> Result<End> {
     let cipher = keys.cipher();
-    let mut scratch = pool.zeroed(MAX_BODY)?;
+    let mut scratch = pool.zeroed(USUAL_BODY)?;
     let h = &header.header;
     let mut end = End {
         offset: header.length as u64,
@@ -91,6 +94,9 @@ pub fn scan(
             sequence: expected,
             previous: end.chain,
         };
+        if frame.header.body > scratch.len() {
+            scratch = pool.zeroed(MAX_BODY)?;
+        }
         let text = &mut scratch[..frame.header.body];
         text.copy_from_slice(frame.body);
         if !cipher.open(&position, &frame.header.nonce, &frame.tag, text) {

@@ -72,6 +72,8 @@ pub fn table(log: &str) -> String {
     for keys in ["20000", "1000000"] {
         table.million(keys);
     }
+    table.logical();
+    table.prove();
     table.foot();
     table.text
 }
@@ -428,6 +430,52 @@ impl<'a> Table<'a> {
         );
     }
 
+    /// Logical keys beside plain ones.
+    fn logical(&mut self) {
+        for (name, ours, plain, levels, target) in [
+            (
+                "fetch by a name that follows",
+                "fetch_follow",
+                "fetch_plain",
+                ["2", ""],
+                "1.1",
+            ),
+            (
+                "rotate / generate",
+                "rotation_rotate",
+                "rotation_generate",
+                ["20", "200"],
+                "1.1",
+            ),
+            (
+                "load() with attributes / without",
+                "load_logical",
+                "load_plain",
+                ["1000", "100000"],
+                "1.2",
+            ),
+        ] {
+            for keys in levels {
+                if self.has(ours, "ward", keys) {
+                    let (ours, plain) = (
+                        self.figures(ours, "ward", keys),
+                        self.figures(plain, "ward", keys),
+                    );
+                    self.beside(name, keys, ours, plain, Some(target));
+                }
+            }
+        }
+    }
+
+    fn prove(&mut self) {
+        for files in ["200", "10000"] {
+            if self.has("prove", "ward", files) {
+                let seconds = self.p50("prove", "ward", files) / 1e6;
+                self.bound("prove, encrypted tablespaces", files, seconds, "s", 2.0);
+            }
+        }
+    }
+
     fn foot(&mut self) {
         let samples = |of, keys| self.figures("generate", of, keys)[2];
         let line = format!(
@@ -466,6 +514,18 @@ mod tests {
     fn what_has_nothing_beside_it_does_not_meet_its_target() {
         let said = table("RESULT generate ward 0 100.00 120.00 50\n");
         assert!(said.contains("  -1.000     1.0 MISSED"), "{said}");
+    }
+
+    #[test]
+    fn logical_keys_stand_beside_plain_ones() {
+        let said = table(
+            "RESULT fetch_plain ward 2 0.20 0.30 5\nRESULT fetch_follow ward 2 0.23 0.30 5\n\
+             RESULT load_plain ward 100000 60000 1 5\nRESULT load_logical ward 100000 66000 1 5\nRESULT prove ward 10000 2100000 1 5\n",
+        );
+        let lines: Vec<_> = said.lines().collect();
+        assert!(lines[1].ends_with("   1.150     1.1 MISSED"), "{said}");
+        assert!(lines[2].ends_with("   1.100     1.2 met"), "{said}");
+        assert!(lines[3].ends_with("<= 2 MISSED"), "{said}");
     }
 
     #[test]
