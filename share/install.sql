@@ -34,3 +34,7 @@ CREATE FUNCTION IF NOT EXISTS keyring_ward_decrypt RETURNS STRING SONAME 'compon
 CREATE FUNCTION IF NOT EXISTS keyring_ward_reencrypt RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_hmac RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_sealed_version RETURNS INTEGER SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_keypair_generate RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_public_key RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_sign RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_signature_verify RETURNS INTEGER SONAME 'component_keyring_ward.so';

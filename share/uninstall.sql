@@ -29,3 +29,7 @@ DROP FUNCTION IF EXISTS keyring_ward_decrypt;
 DROP FUNCTION IF EXISTS keyring_ward_reencrypt;
 DROP FUNCTION IF EXISTS keyring_ward_hmac;
 DROP FUNCTION IF EXISTS keyring_ward_sealed_version;
+DROP FUNCTION IF EXISTS keyring_ward_keypair_generate;
+DROP FUNCTION IF EXISTS keyring_ward_public_key;
+DROP FUNCTION IF EXISTS keyring_ward_sign;
+DROP FUNCTION IF EXISTS keyring_ward_signature_verify;

@@ -18,6 +18,7 @@ pub mod format;
 pub mod json;
 pub mod kek;
 pub mod key;
+pub mod key_pair;
 pub mod keyring;
 pub mod lifecycle;
 #[allow(unsafe_code)]

@@ -7,7 +7,7 @@ use super::inspect::meaning;
 use super::{Target, open_alone, open_dry};
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
-use crate::key::extensions::{Extensions, VERSION};
+use crate::key::extensions::{Extensions, INDEX, VERSION};
 use crate::key::id::{KeyId, printable};
 use crate::key::info::KeyInfo;
 use crate::key::logical::VersionOf;
@@ -235,7 +235,7 @@ fn move_key(keyring: &Keyring, key: &KeyRecord, to: &[u8], missing: bool) -> Res
 /// Nothing that is known of `old` is lost when `there` takes its place: an interrupted run has moved the key, and perhaps not
 /// its attributes.
 fn knows_as_much(there: &KeyInfo, old: &KeyInfo) -> bool {
-    let plain = |list: &Extensions| list.with(VERSION, None).unwrap_or_default();
+    let plain = |list: &Extensions| list.without(&[VERSION, INDEX]);
     let (ours, theirs) = (plain(there.attributes()), plain(old.attributes()));
     let newer = match (version(there), version(old)) {
         (None, None) => true,
@@ -256,12 +256,12 @@ fn finish_attributes(keyring: &Keyring, old: &KeyInfo, new: &KeyId) -> Result<()
         return Ok(());
     };
     // A change to its logical key may have come in between.
-    let version = there.attributes().get(VERSION);
-    match there.attributes().with(VERSION, None)?.is_empty() {
+    let kept = [VERSION, INDEX];
+    let kept = kept.map(|tag| Some((tag, there.attributes().get(tag)?.to_vec())));
+    match there.attributes().without(&[VERSION, INDEX]).is_empty() {
         true => {
-            let list = old
-                .attributes()
-                .with(VERSION, version.map(<[u8]>::to_vec))?;
+            let list = old.attributes().without(&[VERSION, INDEX]);
+            let list = list.with_all(kept.into_iter().flatten().collect())?;
             keyring.set_moved_attributes(new, list)
         }
         false => Ok(()),

@@ -4,6 +4,7 @@
 
 use super::Target;
 use crate::error::{Error, Kind, Result};
+use crate::key::extensions::PAIR;
 use crate::os::file::{self, Access};
 use crate::os::signals;
 use crate::os::undo::Undo;
@@ -19,8 +20,20 @@ use std::path::Path;
 /// opening a keyring.
 pub fn component_json<'a>(target: impl Into<Target<'a>>, to: &Path) -> Result<usize> {
     const OP: &str = "export the keys";
-    let keyring = super::open_to_look(&target.into(), &SecretPool::new())?;
+    let target = target.into();
+    let keyring = super::open_to_look(&target, &SecretPool::new())?;
     let mut keys = keyring.list_with_material()?;
+    keys.retain(|key| {
+        let exported = key.said(PAIR).is_none();
+        if !exported {
+            (target.warn)(format!(
+                "{} is left out: it is the private half of a key pair, which gets into no file in clear text. keyring-ward import \
+                 brings it into another keyring of Keyring Ward.",
+                key.id
+            ));
+        }
+        exported
+    });
     keys.sort_by(|a, b| a.id.cmp(&b.id));
     let mut text = String::from("{\"version\":\"1.0\",\"elements\":[");
     for (i, key) in keys.iter().enumerate() {

@@ -5,8 +5,10 @@
 
 use super::inspect::meaning;
 use crate::error::{Error, Kind, Result};
+use crate::key::extensions::PAIR;
 use crate::key::id::KeyId;
 use crate::key::logical::{DAY, Logical, State};
+use crate::key_pair::{Algorithm, KeyPair};
 use crate::keyring::logical::{LogicalInfo, Wanted};
 use crate::keyring::{Keyring, RetiredKey};
 use crate::text::utc;
@@ -194,7 +196,7 @@ pub fn told(key: &LogicalInfo, now: i64) -> Value {
     let due = logical.rotation_at().map(utc);
     json!({
         "name": key.id.name().escape_ascii().to_string(), "owner": key.id.owner().escape_ascii().to_string(),
-        "id": crate::text::hex(&logical.id), "type": key.key_type, "bytes": key.length,
+        "id": crate::text::hex(&logical.id), "type": key.key_type, "bytes": key.length, "pair": key.pair,
         "follow": logical.follow, "adopted": logical.adopted,
         "current": logical.current().map(|v| v.number),
         "rotate_every": logical.rotate_every, "rotation_at": due, "rotation_due": logical.rotation_due(now),
@@ -254,7 +256,13 @@ pub fn check(keyring: &Keyring, id: &KeyId, now: i64) -> Result<Value> {
             .find(|n| key.logical.key_name(key.id.name(), *n) == record.id.name())?;
         key.logical.version(number).map(|v| v.state)
     });
-    let mut warnings = weaknesses(&record.key_type, record.material());
+    let tag = record.said(PAIR).and_then(|tag| tag.first());
+    let pair = tag.map(|tag| KeyPair::read(*tag, record.material())?.algorithm());
+    let pair = pair.transpose()?;
+    let mut warnings = match pair {
+        Some(_) => Vec::new(),
+        None => weaknesses(&record.key_type, record.material()),
+    };
     if state == Some(State::Compromised) {
         warnings.push("It is compromised: it is served to nobody.".into());
     }
@@ -267,7 +275,8 @@ pub fn check(keyring: &Keyring, id: &KeyId, now: i64) -> Result<Value> {
     }
     Ok(json!({
         "key": record.id.name().escape_ascii().to_string(), "owner": record.id.owner().escape_ascii().to_string(),
-        "type": record.key_type.to_string(), "bits": record.length() * 8,
+        "type": record.key_type.to_string(), "bits": pair.map_or(record.length() * 8, Algorithm::bits),
+        "pair": pair.map(Algorithm::name),
         "created": utc(record.created_at), "age_days": age(record.created_at, now),
         "state": state.map(State::name), "warnings": warnings,
         "logical": logical.map(|key| told(&key, now)),

@@ -42,11 +42,7 @@ impl Extensions {
         list.sort_by_key(|(tag, _)| *tag);
         let mut bytes = Vec::new();
         for (tag, entry) in list {
-            // A longer entry is too long for a list, whatever its length says.
-            let length = u16::try_from(entry.len()).unwrap_or(u16::MAX);
-            bytes.push(tag);
-            bytes.extend_from_slice(&length.to_le_bytes());
-            bytes.extend_from_slice(&entry);
+            write_entry(&mut bytes, tag, &entry);
         }
         Extensions::read(&bytes).map_err(|flaw| {
             let why = match flaw {
@@ -111,6 +107,15 @@ impl Extensions {
         Extensions::new(others.into_iter().chain(said))
     }
 
+    /// The same list without some tags.
+    pub fn without(&self, tags: &[u8]) -> Extensions {
+        let mut list = Vec::with_capacity(self.length());
+        for (tag, bytes) in self.iter().filter(|(tag, _)| !tags.contains(tag)) {
+            write_entry(&mut list, tag, bytes);
+        }
+        Extensions((!list.is_empty()).then(|| list.into()))
+    }
+
     /// Tags and their bytes, in order.
     pub fn iter(&self) -> impl Iterator<Item = (u8, &[u8])> {
         Entries(self.as_bytes())
@@ -144,6 +149,14 @@ impl Extensions {
     pub fn length(&self) -> usize {
         self.as_bytes().len()
     }
+}
+
+fn write_entry(list: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    // A longer entry is too long for a list, whatever its length says.
+    let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+    list.push(tag);
+    list.extend_from_slice(&length.to_le_bytes());
+    list.extend_from_slice(bytes);
 }
 
 /// Takes entries from the beginning of a list; what is left when it ends is none.

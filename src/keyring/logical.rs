@@ -6,7 +6,8 @@
 use super::changes::not_found;
 use super::index::{Family, version_of};
 use super::*;
-use crate::key::extensions::{INDEX, VERSION};
+use crate::key::extensions::{INDEX, PAIR, VERSION};
+use crate::key::info::KeyType;
 use crate::key::logical::{ID, Logical, MAX_NUMBER, State, VersionOf, check_name, split};
 use crate::secret::fill_random;
 
@@ -28,6 +29,14 @@ pub struct Wanted {
     pub description: String,
 }
 
+/// The key of a new version.
+pub(super) struct New {
+    pub(super) key_type: KeyType,
+    pub(super) material: SecretBytes,
+    /// What its extension says, if it is half of a key pair.
+    pub(super) pair: Option<u8>,
+}
+
 /// A logical key, for lists.
 #[derive(Clone, Debug)]
 pub struct LogicalInfo {
@@ -39,6 +48,8 @@ pub struct LogicalInfo {
     pub key_type: String,
     /// Bytes of material of its newest version.
     pub length: usize,
+    /// Its keys are private halves of key pairs.
+    pub pair: bool,
     /// The versions whose keys are there, with the second at which each was made.
     pub made: Vec<(u32, i64)>,
 }
@@ -78,8 +89,18 @@ impl Keyring {
         wanted: &Wanted,
     ) -> Result<()> {
         check_generated_length(length)?;
-        check_name(id.name(), id.owner())?;
         check_type(key_type)?;
+        self.create_of(id, wanted, || self.random_version(key_type, length))
+    }
+
+    /// The same of whatever `new` makes.
+    pub(super) fn create_of(
+        &self,
+        id: &KeyId,
+        wanted: &Wanted,
+        new: impl FnOnce() -> Result<New>,
+    ) -> Result<()> {
+        check_name(id.name(), id.owner())?;
         let mut logical = wanted.logical()?;
         let now = crate::os::unix_seconds();
         let first = logical.add_version(now)?;
@@ -90,7 +111,17 @@ impl Keyring {
             false => e,
         })?;
         self.check_no_versions(id)?;
-        self.put_version(&mut **store, id, logical, first, key_type, length)
+        self.put_version(&mut **store, id, logical, first, new()?)
+    }
+
+    fn random_version(&self, key_type: &[u8], length: usize) -> Result<New> {
+        let mut material = self.pool.random(length)?;
+        self.mix_random(&mut material);
+        Ok(New {
+            key_type: KeyType::new(key_type)?,
+            material,
+            pair: None,
+        })
     }
 
     /// Makes a plain key the first version of a logical key. Its bare name answers its own material for good.
@@ -145,11 +176,18 @@ impl Keyring {
         self.note_in(&mut **store, id, &key, said)
     }
 
-    /// Makes a plain key a version of the logical key `id`, as another keyring knows it to be.
+    /// Makes a plain key a version of the logical key `id`, as another keyring knows it to be; `index`: with this secret of a blind
+    /// index, sealed for it.
     ///
     /// # Errors
     /// NotFound: there is no such key. AlreadyExists: it is a version of another one, or something else has that name. ReadOnly, Io.
-    pub fn describe_plain(&self, key: &KeyId, id: &KeyId, version: &VersionOf) -> Result<()> {
+    pub fn describe_plain(
+        &self,
+        key: &KeyId,
+        id: &KeyId,
+        version: &VersionOf,
+        index: Option<&[u8]>,
+    ) -> Result<()> {
         let mut store = self.writer()?;
         let known = self.look_up(key.name(), key.owner());
         let known = known.ok_or_else(|| not_found(CHANGE, key))?;
@@ -164,8 +202,10 @@ impl Keyring {
             let why = format!("{id} is something else here");
             return Err(Error::new(Kind::AlreadyExists, CREATE, why));
         }
-        self.check_describing(&known, vec![(VERSION, version.to_bytes())])?;
-        self.describe_in(&mut **store, id, &known, version)
+        let mut said = vec![(VERSION, version.to_bytes())];
+        said.extend(index.map(|index| (INDEX, index.to_vec())));
+        self.check_describing(&known, said.clone())?;
+        self.note_in(&mut **store, id, &known, said)
     }
 
     /// Whether what is new about a key fits. What is changed of it later fits always: who is full must be able to hold, to
@@ -182,6 +222,7 @@ impl Keyring {
     /// # Errors
     /// NotFound: there is no such logical key. KeyState: a version is pending already. As [`Keyring::generate`].
     pub fn rotate(&self, id: &KeyId, switch: bool) -> Result<u32> {
+        let pair = self.next_pair(id)?;
         let mut store = self.writer()?;
         let (mut logical, newest) = self.with_family(id, |family| {
             (family.logical().clone(), family.keys.newest().clone())
@@ -196,15 +237,15 @@ impl Keyring {
             logical.switch_to(number, now)?;
         }
         logical.count_change()?;
-        let (key_type, length) = (newest.key_type, newest.length());
-        self.put_version(
-            &mut **store,
-            id,
-            logical,
-            number,
-            key_type.as_bytes(),
-            length,
-        )?;
+        let new = match (pair, newest.said(PAIR).is_some()) {
+            (Some(pair), true) => pair,
+            (None, false) => self.random_version(newest.key_type.as_bytes(), newest.length())?,
+            _ => {
+                let why = format!("{id} became another key meanwhile");
+                return Err(Error::new(Kind::KeyState, CHANGE, why).hint("Nothing was changed."));
+            }
+        };
+        self.put_version(&mut **store, id, logical, number, new)?;
         Ok(number)
     }
 
@@ -382,7 +423,7 @@ impl Keyring {
         }
     }
 
-    fn with_family<T>(&self, id: &KeyId, f: impl FnOnce(&Family) -> T) -> Result<T> {
+    pub(super) fn with_family<T>(&self, id: &KeyId, f: impl FnOnce(&Family) -> T) -> Result<T> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         map.index.get(id).map(f).ok_or_else(|| not_logical(id))
     }
@@ -414,25 +455,27 @@ impl Keyring {
         id: &KeyId,
         logical: Logical,
         number: u32,
-        key_type: &[u8],
-        length: usize,
+        new: New,
     ) -> Result<()> {
         let key = KeyId::new(&logical.key_name(id.name(), number), id.owner())?;
         if self.look_up(key.name(), key.owner()).is_some() {
             let why = format!("{key} exists already");
             return Err(Error::new(Kind::AlreadyExists, CREATE, why).hint("Nothing was changed."));
         }
-        let mut material = self.pool.random(length)?;
-        self.mix_random(&mut material);
-        let index = self.index_for(store, id, &logical, number, (key_type, &material))?;
+        let New {
+            key_type,
+            material,
+            pair,
+        } = new;
+        let secret = (key_type.as_bytes(), &material[..]);
+        let index = self.index_for(store, id, &logical, number, secret)?;
         let version = VersionOf { number, logical };
-        let list = Extensions::new(
-            [(VERSION, version.to_bytes())]
-                .into_iter()
-                .chain(index.map(|index| (INDEX, index))),
-        )?;
+        let said = [(VERSION, version.to_bytes())].into_iter();
+        let said = said.chain(index.map(|index| (INDEX, index)));
+        let list = Extensions::new(said.chain(pair.map(|pair| (PAIR, vec![pair]))))?;
         let now = crate::os::unix_seconds();
-        let record = KeyRecord::new(key, key_type, material, now, store.generation())?;
+        let generation = store.generation();
+        let record = KeyRecord::new(key, key_type.as_bytes(), material, now, generation)?;
         let made = self.put(store, record.with_extensions(list));
         self.if_unsure(store, id, made)
     }
@@ -533,6 +576,7 @@ impl Family {
             logical: self.logical().clone(),
             key_type: newest.key_type.to_string(),
             length: newest.length(),
+            pair: newest.said(PAIR).is_some(),
             made: (self.keys.iter())
                 .map(|(n, key)| (n, key.created_at))
                 .collect(),

@@ -12,6 +12,7 @@ pub mod logical;
 mod map;
 mod notes;
 mod opening;
+mod pairs;
 mod place;
 mod randomness;
 mod retiring;
@@ -34,7 +35,7 @@ use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::format::record::{Operation, key_length};
 use crate::kek;
-use crate::key::extensions::Extensions;
+use crate::key::extensions::{Extensions, PAIR};
 use crate::key::id::{KeyId, KeyIdBuf, check_generated_length, check_length, check_type};
 use crate::key::info::KeyInfo;
 use crate::key::limits::FINGERPRINT;
@@ -178,13 +179,17 @@ impl Keyring {
         };
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         let told = |e: Error| e.context(crate::key::id::printable(name, owner));
-        match map.get(id.as_bytes()) {
-            Some(key) if key.version_bytes().is_none() => Ok(Some(key)),
+        let found = match map.get(id.as_bytes()) {
+            Some(key) if key.version_bytes().is_none() => return Ok(Some(key)),
             Some(key) => {
                 let serves = map.index.may_serve(&key).map_err(told)?;
-                Ok(serves.then_some(key))
+                serves.then_some(key)
             }
-            None => map.index.follow(name, owner).transpose().map_err(told),
+            None => map.index.follow(name, owner).transpose().map_err(told)?,
+        };
+        match &found {
+            Some(key) if key.said(PAIR).is_some() => Err(told(private_half())),
+            _ => Ok(found),
         }
     }
 
@@ -276,6 +281,14 @@ impl Keyring {
     pub fn pool(&self) -> &SecretPool {
         &self.pool
     }
+}
+
+/// Who may use a key pair gets signatures, and never its private half.
+fn private_half() -> Error {
+    let why = "it is the private half of a key pair, which is given to nobody";
+    Error::new(Kind::KeyState, "fetch the key", why)
+        .hint("keyring_ward_sign() signs with it, keyring_ward_public_key() gives the public half.")
+        .refused()
 }
 
 /// The material of a key is neither in memory nor in a store that reads single keys.

@@ -45,11 +45,11 @@ pub enum Opens {
 }
 
 /// What is known of one version, and its key.
-struct Chosen {
+pub(super) struct Chosen {
     id: [u8; ID],
-    number: u32,
+    pub(super) number: u32,
     expires: Option<i64>,
-    key: KnownKey,
+    pub(super) key: KnownKey,
 }
 
 impl Keyring {
@@ -72,14 +72,7 @@ impl Keyring {
     /// NotFound: there is no such logical key. KeyState: none of its versions is current, or its time is over. InvalidInput: keys
     /// of its type seal nothing.
     pub fn sealing_keys(&self, id: &KeyId) -> Result<VersionKeys> {
-        let chosen = self.choose(id, SEAL, |family| {
-            let current = family.logical().current();
-            current.map(|v| v.number).ok_or_else(|| {
-                kept(SEAL, "none of its versions is current").hint(
-                    "keyring_ward_key_rotate() gives it one, keyring_ward_key_activate() makes a pending one current.",
-                )
-            })
-        })?;
+        let chosen = self.current_version(id, SEAL)?;
         self.value_keys(id, SEAL, chosen)
     }
 
@@ -89,10 +82,7 @@ impl Keyring {
     /// NotFound: there is no such logical key, or no such version. KeyState: it is compromised, and `opens` does not allow that; it
     /// is destroyed; its time is over. InvalidInput: keys of its type seal nothing.
     pub fn opening_keys(&self, id: &KeyId, number: u32, opens: Opens) -> Result<VersionKeys> {
-        let chosen = self.choose(id, OPEN, |family| {
-            family.logical().check_opens(number, opens)?;
-            Ok(number)
-        })?;
+        let chosen = self.opening_version(id, OPEN, number, opens)?;
         self.value_keys(id, OPEN, chosen)
     }
 
@@ -101,7 +91,7 @@ impl Keyring {
     /// # Errors
     /// NotFound: there is no such logical key. KeyState: it has no blind index, or its time is over.
     pub fn index_key(&self, id: &KeyId) -> Result<IndexKey> {
-        let chosen = self.choose(id, INDEX_OP, |family| {
+        let chosen = self.choose_one(id, INDEX_OP, |family| {
             family.index_holder().ok_or_else(|| {
                 kept(INDEX_OP, "it has no secret of an index")
                     .hint("keyring_ward_key_rotate_index() gives it one.")
@@ -118,13 +108,49 @@ impl Keyring {
         IndexKey::derive(&self.pool, &chosen.id, &secret?)
     }
 
-    /// Finds the version that `number` names, while the map is read.
-    fn choose(
+    /// The version that is current.
+    pub(super) fn current_version(&self, id: &KeyId, op: &'static str) -> Result<Chosen> {
+        self.choose_one(id, op, |family| {
+            let current = family.logical().current().map(|v| v.number);
+            current.ok_or_else(|| {
+                kept(op, "none of its versions is current").hint(
+                    "keyring_ward_key_rotate() gives it one, keyring_ward_key_activate() makes a pending one current.",
+                )
+            })
+        })
+    }
+
+    /// A version whose values are opened.
+    pub(super) fn opening_version(
+        &self,
+        id: &KeyId,
+        op: &'static str,
+        number: u32,
+        opens: Opens,
+    ) -> Result<Chosen> {
+        self.choose_one(id, op, |family| {
+            family.logical().check_opens(number, opens)?;
+            Ok(number)
+        })
+    }
+
+    fn choose_one(
         &self,
         id: &KeyId,
         op: &'static str,
         number: impl FnOnce(&Family) -> Result<u32>,
     ) -> Result<Chosen> {
+        let chosen = self.choose(id, op, |family| number(family).map(|n| vec![n]))?;
+        chosen.into_iter().next().ok_or_else(|| not_here(id, op, 0))
+    }
+
+    /// Finds the versions that `numbers` names, while the map is read.
+    pub(super) fn choose(
+        &self,
+        id: &KeyId,
+        op: &'static str,
+        numbers: impl FnOnce(&Family) -> Result<Vec<u32>>,
+    ) -> Result<Vec<Chosen>> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         let told = |e: Error| e.context(id).refused();
         let Some(family) = map.index.get(id) else {
@@ -139,19 +165,20 @@ impl Keyring {
                 .check_time(crate::os::unix_seconds())
                 .map_err(told)?;
         }
-        let number = number(family).map_err(told)?;
-        let key = family.keys.get(&number).ok_or_else(|| {
-            let why = format!("{id}: the key of version {number} is not here");
-            Error::new(Kind::NotFound, op, why).refused().hint(
-                "It was destroyed or was never brought here: keyring_ward_key_restore() or an import brings it back.",
-            )
-        })?;
-        Ok(Chosen {
-            id: family.id,
-            number,
-            expires: logical.expires,
-            key: key.clone(),
-        })
+        let one = |number: u32| {
+            let key = family.keys.get(number);
+            Ok(Chosen {
+                id: logical.id,
+                number,
+                expires: logical.expires,
+                key: key.ok_or_else(|| not_here(id, op, number))?.clone(),
+            })
+        };
+        numbers(family)
+            .map_err(told)?
+            .into_iter()
+            .map(one)
+            .collect()
     }
 
     fn value_keys(&self, id: &KeyId, op: &'static str, chosen: Chosen) -> Result<VersionKeys> {
@@ -192,7 +219,7 @@ impl Keyring {
             let family = map.index.get(id);
             family.and_then(|f| {
                 let number = f.index_holder()?;
-                Some((number, f.keys.get(&number)?.clone()))
+                Some((number, f.keys.get(number)?.clone()))
             })
         };
         let secret = match holder {
@@ -212,11 +239,7 @@ impl Keyring {
     /// nothing. ReadOnly, Io.
     pub fn rotate_index(&self, id: &KeyId) -> Result<()> {
         let mut store = self.writer()?;
-        let current = |family: &Family| {
-            let current = family.logical().current().map(|v| v.number);
-            current.ok_or_else(|| kept(INDEX_OP, "none of its versions is current"))
-        };
-        let chosen = self.choose(id, INDEX_OP, current)?;
+        let chosen = self.current_version(id, INDEX_OP)?;
         if !seals(&chosen.key) {
             let why = format!("{id}: keys of its type have no blind index");
             return Err(Error::new(Kind::InvalidInput, INDEX_OP, why));
@@ -255,11 +278,11 @@ impl Family {
             alive.is_some_and(|v| v.state != State::Destroyed)
                 && self
                     .keys
-                    .get(number)
+                    .get(*number)
                     .is_some_and(|k| k.said(INDEX).is_some())
         };
         let current = logical.current().map(|v| v.number).filter(has);
-        current.or_else(|| self.keys.keys().copied().rev().find(has))
+        current.or_else(|| self.keys.iter().map(|(n, _)| n).rev().find(has))
     }
 }
 
@@ -284,6 +307,13 @@ impl Logical {
             (Some(_), _) => Ok(()),
         }
     }
+}
+
+fn not_here(id: &KeyId, op: &'static str, number: u32) -> Error {
+    let why = format!("{id}: the key of version {number} is not here");
+    Error::new(Kind::NotFound, op, why).refused().hint(
+        "It was destroyed or was never brought here: keyring_ward_key_restore() or an import brings it back.",
+    )
 }
 
 fn destroyed(number: u32) -> Error {

@@ -16,7 +16,7 @@ use super::{Target, open_alone, open_dry, open_to_look};
 use crate::config::Config;
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
-use crate::key::extensions::Extensions;
+use crate::key::extensions::{Extensions, INDEX};
 use crate::key::id::{KeyId, check_length, check_type};
 use crate::key::record::KeyRecord;
 use crate::keyring::{Keyring, only_in_a_file};
@@ -282,6 +282,13 @@ pub fn import<'a>(
                 plan.same += 1;
                 if plain(&key.extensions) != plain(here.extensions()) {
                     (target.warn)(leaves_behind(key, "the extensions of its record"));
+                }
+                let index = key.extensions.get(INDEX);
+                if index.is_some() && here.version_bytes().is_some() && here.said(INDEX) != index {
+                    (target.warn)(leaves_behind(
+                        key,
+                        "the secret of its blind index, because it has another one here",
+                    ));
                 }
                 let noted_here = plain(here.attributes());
                 match noted_here.is_empty() {

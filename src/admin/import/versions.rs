@@ -5,7 +5,7 @@
 
 use super::Found;
 use crate::error::{Kind, Result};
-use crate::key::extensions::{Extensions, VERSION};
+use crate::key::extensions::{Extensions, INDEX, VERSION};
 use crate::key::id::KeyId;
 use crate::key::logical::{Logical, VersionOf};
 use crate::keyring::Keyring;
@@ -24,7 +24,7 @@ pub(super) struct Versions(BTreeMap<KeyId, Coming>);
 
 /// A list without what it says of a version.
 pub(super) fn plain(list: &Extensions) -> Extensions {
-    list.with(VERSION, None).unwrap_or_default()
+    list.without(&[VERSION, INDEX])
 }
 
 fn version(key: &Found) -> Option<(KeyId, VersionOf)> {
@@ -129,7 +129,7 @@ impl Versions {
                 number: own.number,
                 logical: logical.unwrap_or(own.logical),
             };
-            match keyring.describe_plain(&key.id, &id, &version) {
+            match keyring.describe_plain(&key.id, &id, &version, key.extensions.get(INDEX)) {
                 Ok(()) => {}
                 Err(e) if e.kind() == Kind::AlreadyExists => warn(format!(
                     "{} is here already: the import leaves behind that it is a version of a logical key. {e}",

@@ -281,6 +281,11 @@ impl<'a> Arguments<'a> {
         self.optional_text(index).ok_or_else(|| self.missing(index))
     }
 
+    /// There is such an argument, even if it is NULL.
+    pub(super) fn given(&self, index: usize) -> bool {
+        self.get(index).is_some()
+    }
+
     /// A text that may be left out, and is empty then.
     ///
     /// # Errors

@@ -3,7 +3,6 @@
 //! Owns the questions to the server about the calling connection. It must never answer for a thread of the server's own as if
 //! it were an account.
 
-use crate::error::{Error, Kind, Result};
 use crate::mysql::registry::{self, Registry};
 use crate::mysql::{abi, ptr};
 use std::ffi::CStr;
@@ -54,8 +53,12 @@ struct Place {
     beyond: [u8; 2048],
 }
 
-/// It is a thread of the server's own that calls, such as a replication applier. `None`: performance_schema is off.
-fn is_system_thread(registry: Registry<'_>) -> Option<bool> {
+/// It is a thread of the server's own that calls: an event's, or a replication applier's. `None`: performance_schema is off.
+pub(super) fn is_system_thread() -> Option<bool> {
+    registry::with(is_system).flatten()
+}
+
+fn is_system(registry: Registry<'_>) -> Option<bool> {
     let groups = registry.service::<abi::kw_resource_group>()?;
     // SAFETY: numbers, bytes and a pointer that nobody follows: all zeroes are a value of each.
     let mut place: Place = unsafe { std::mem::zeroed() };
@@ -69,28 +72,6 @@ fn is_system_thread(registry: Registry<'_>) -> Option<bool> {
             .read()
     };
     (!failed).then_some(flag == 1)
-}
-
-/// The calling account, for a function that uses keys: never a thread of the server's own, in which an applier would act as
-/// whoever wrote a trigger.
-///
-/// # Errors
-/// Denied: it is such a thread, or no account calls.
-pub(super) fn user() -> Result<Vec<u8>> {
-    let refuse = |why: &str| {
-        let hint =
-            "On a replica rows bring what the source has computed: keep binlog_format = ROW there.";
-        Err(Error::new(Kind::Denied, "use a key", why)
-            .hint(hint)
-            .refused())
-    };
-    if registry::with(is_system_thread).flatten() == Some(true) {
-        return refuse("a thread of the server's own calls, such as a replication applier");
-    }
-    match account() {
-        Some(account) => Ok(account),
-        None => refuse("no account calls, or the server does not tell which one"),
-    }
 }
 
 /// The calling account as the server's own keyring functions write it: the owner of keys that it makes with them. `None`: the

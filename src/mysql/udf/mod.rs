@@ -131,6 +131,7 @@ mod keks;
 mod keyring;
 mod keys;
 mod options;
+mod pairs;
 mod server;
 mod statement;
 mod values;

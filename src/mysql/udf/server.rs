@@ -67,6 +67,14 @@ pub(super) fn logs_statements() -> bool {
     !leaks(variable(c"log_bin"), of_session(c"binlog_format")).is_empty()
 }
 
+/// It is a replication applier that calls. An event is a thread of the server's own as well, and acts for its definer; what only an
+/// applier has is a transaction that another server has named. Where the server does not tell (before 9.0), an applier is known by
+/// its account alone.
+pub(super) fn is_applier() -> bool {
+    caller::is_system_thread() == Some(true)
+        && of_session(c"gtid_next").is_some_and(|named| named != "AUTOMATIC")
+}
+
 /// What gives keys away on this server, whatever they are.
 pub(super) fn warnings() -> Vec<String> {
     leaks(variable(c"log_bin"), variable(c"binlog_format"))

@@ -15,7 +15,7 @@ use crate::mysql::{abi, guard, ptr, registry, sql_error};
 use crate::os::unix_seconds;
 use crate::secret::{fill_random, wipe_stack};
 use std::ffi::{CStr, c_char, c_ulong};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Keys that a statement keeps: a column may hold values of several versions, or of several keys.
 const MOST_KEYS: usize = 16;
@@ -31,6 +31,8 @@ const DECIMALS_OF_NUMBER: u32 = 0;
 pub(super) enum Gives {
     /// Bytes: the longest answer.
     Bytes(usize),
+    /// Text in UTF-8: the longest answer.
+    Text(usize),
     /// A whole number.
     Number,
 }
@@ -91,13 +93,13 @@ struct Random {
 
 impl Random {
     /// The next random bytes; none twice.
-    fn take(&mut self) -> Result<[u8; VALUE_RANDOM]> {
+    fn take(&mut self) -> Result<Zeroizing<[u8; VALUE_RANDOM]>> {
         if self.left == 0 {
             fill_random(self.bytes.as_flattened_mut())?;
             self.left = self.bytes.len();
         }
         self.left -= 1;
-        let taken = self.bytes[self.left];
+        let taken = Zeroizing::new(self.bytes[self.left]);
         self.bytes[self.left].zeroize();
         Ok(taken)
     }
@@ -123,13 +125,12 @@ impl Statement {
 
     /// Seals into the answer.
     pub(super) fn seal(&mut self, name: &[u8], context: &[u8], plaintext: &[u8]) -> Result<()> {
-        let mut random = self.random.take()?;
+        let random = self.random.take()?;
         let at = self.find(name, Asked::Seals)?;
         if let Derived::Values(version) = &self.used[at].derived {
             let (keys, number) = (&version.keys, version.number);
             crate::sealed::seal(keys, number, &random, context, plaintext, &mut self.answer)?;
         }
-        random.zeroize();
         Ok(())
     }
 
@@ -258,6 +259,7 @@ pub(super) fn prepare(
     };
     let (decimals, returns, longest, charset) = match gives {
         Gives::Bytes(longest) => (DECIMALS_OF_TEXT, "STRING", longest, Some(c"binary")),
+        Gives::Text(longest) => (DECIMALS_OF_TEXT, "STRING", longest, Some(c"utf8mb4")),
         Gives::Number => (DECIMALS_OF_NUMBER, "INTEGER", 21, None),
     };
     // The server would hand over places for another type.
@@ -294,7 +296,29 @@ fn whom(needs: Needs) -> Result<Vec<u8>> {
         let error = Error::new(Kind::Config, "use a key", why).refused();
         return Err(error.hint("SET binlog_format = 'ROW'."));
     }
-    caller::user()
+    user()
+}
+
+/// The calling account, for a function that uses keys: never an applier, which has every privilege, and in a trigger is its
+/// definer.
+///
+/// # Errors
+/// Denied: it is an applier, or no account calls.
+fn user() -> Result<Vec<u8>> {
+    let refuse = |why: &str| {
+        let hint =
+            "On a replica rows bring what the source has computed: keep binlog_format = ROW there.";
+        Err(Error::new(Kind::Denied, "use a key", why)
+            .hint(hint)
+            .refused())
+    };
+    if server::is_applier() {
+        return refuse("a replication applier calls");
+    }
+    match caller::account() {
+        Some(account) => Ok(account),
+        None => refuse("no account calls, or the server does not tell which one"),
+    }
 }
 
 /// Says what character set the result has; without that clients take all for bytes, and a server may convert it. `false`: the
@@ -398,8 +422,16 @@ fn row<'a>(
         Ok(done) => Ok(Some(done)),
         Err(error) => {
             let told = sql_error::tell(function, &error.to_string());
-            // Who called knows; what is wrong with the keyring concerns others as well.
-            if !told || !error.is_refused() || error.kind() == Kind::Tampered {
+            // Who called knows what does not fit his request; what is wrong with the keyring or with a value concerns others.
+            let of_caller = matches!(
+                error.kind(),
+                Kind::NotFound
+                    | Kind::AlreadyExists
+                    | Kind::InvalidInput
+                    | Kind::KeyState
+                    | Kind::UnsupportedVersion
+            );
+            if !told || !of_caller {
                 guard::report(&error);
             }
             Ok(None)

@@ -227,12 +227,13 @@ extern "C" fn session_variable(
         thread as usize == THREAD
             && text(kind).as_deref() == Some("SESSION")
             && text(component).as_deref() == Some("mysql_server")
-            && text(name).as_deref() == Some("binlog_format"),
+            && matches!(text(name).as_deref(), Some("binlog_format" | "gtid_next")),
         "a variable of no session",
     );
-    let format = match host.statements.load(SeqCst) {
-        true => "STATEMENT",
-        false => "ROW",
+    let format = match (text(name).as_deref(), host.statements.load(SeqCst)) {
+        (Some("gtid_next"), _) => "ANONYMOUS",
+        (_, true) => "STATEMENT",
+        (_, false) => "ROW",
     };
     // SAFETY: as in `thread_get`; the place has as many bytes as the library says.
     unsafe {

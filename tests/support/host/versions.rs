@@ -242,7 +242,9 @@ pub static SERVICES: [Service; 23] = [
         way: Way::Registry,
         header: "include/mysql/components/services/mysql_system_variable.h",
         uses: &["get"],
-        without: Some("the global binlog_format counts for all sessions"),
+        without: Some(
+            "the global binlog_format counts for all sessions, and a replication applier is known by its account alone",
+        ),
         rows: [
             absent(AS_8_0_44),
             absent(READ_8_0),
@@ -263,7 +265,7 @@ pub static SERVICES: [Service; 23] = [
         "pfs_resource_group_v3",
         "kw_resource_group",
         "include/mysql/components/services/pfs_resource_group_service.h",
-        "a thread of the server's own is known by its account alone",
+        "a replication applier is known by its account alone",
         &[
             "set_thread_resource_group",
             "set_thread_resource_group_by_id",

@@ -1,0 +1,85 @@
+//! SQL functions of key pairs: signing without ever holding the private half.
+//!
+//! Owns what each of them does with its arguments. Pairs are logical keys of the calling account. It must never give a private half
+//! to anybody.
+
+use super::arguments::{Arguments, Is, Parameter};
+use super::statement::{Answer, Gives, Needs, Statement};
+use crate::error::Result;
+use crate::key_pair::Algorithm;
+use crate::keyring::logical::Wanted;
+use crate::mysql::state::LIFECYCLE;
+
+/// Longer than any public half in PEM.
+const MAX_PEM: usize = 1024;
+/// Longer than any signature.
+const MAX_SIGNATURE: usize = 512;
+
+const NAME: Parameter = Parameter("name", Is::Text);
+const DATA: Parameter = Parameter("data", Is::Bytes);
+
+value_function! {
+    /// Makes a key pair, and gives its public half.
+    keyring_ward_keypair_generate_init, keyring_ward_keypair_generate, keyring_ward_keypair_generate_deinit,
+    (NAME, Parameter("type", Is::Text)), bytes Needs::Account, Gives::Text(MAX_PEM), generate
+}
+value_function! {
+    /// The public half of a key pair, in PEM.
+    keyring_ward_public_key_init, keyring_ward_public_key, keyring_ward_public_key_deinit,
+    (NAME; Parameter("version", Is::Number)), bytes Needs::Account, Gives::Text(MAX_PEM), public_key
+}
+value_function! {
+    /// Signs with the current version of a key pair.
+    keyring_ward_sign_init, keyring_ward_sign, keyring_ward_sign_deinit,
+    (NAME, DATA), bytes Needs::Account, Gives::Bytes(MAX_SIGNATURE), sign
+}
+value_function! {
+    /// Whether a signature is one of the data, by any version of a key pair.
+    keyring_ward_signature_verify_init, keyring_ward_signature_verify, keyring_ward_signature_verify_deinit,
+    (NAME, DATA, Parameter("signature", Is::Bytes)), number Needs::Account, Gives::Number, verify
+}
+
+fn generate(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
+    let (id, algorithm) = (
+        statement.id(args.text(0)?)?,
+        Algorithm::parse(args.utf8(1)?)?,
+    );
+    LIFECYCLE.change(|keyring| keyring.create_pair(&id, algorithm, &Wanted::default()))?;
+    let (_, pair) = LIFECYCLE.keyring()?.pair(&id, None)?;
+    statement
+        .answer
+        .extend_from_slice(pair.public_pem()?.as_bytes());
+    Ok(Answer::Given)
+}
+
+fn public_key(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
+    let id = statement.id(args.text(0)?)?;
+    let version = match args.given(1) {
+        true => Some(args.number(1)?),
+        false => None,
+    };
+    let (_, pair) = LIFECYCLE.keyring()?.pair(&id, version)?;
+    statement
+        .answer
+        .extend_from_slice(pair.public_pem()?.as_bytes());
+    Ok(Answer::Given)
+}
+
+fn sign(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
+    let id = statement.id(args.text(0)?)?;
+    let Some(data) = args.optional_text(1) else {
+        return Ok(Answer::Null);
+    };
+    let (_, pair) = LIFECYCLE.keyring()?.pair(&id, None)?;
+    pair.sign(data, &mut statement.answer)?;
+    Ok(Answer::Given)
+}
+
+fn verify(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
+    let id = statement.id(args.text(0)?)?;
+    let (Some(data), Some(signature)) = (args.optional_text(1), args.optional_text(2)) else {
+        return Ok(Answer::Null);
+    };
+    let verifies = LIFECYCLE.keyring()?.verify_by_pair(&id, data, signature)?;
+    Ok(Answer::Number(i64::from(verifies)))
+}

@@ -1,0 +1,407 @@
+//! Sealed values, blind indexes and key pairs over the life of logical keys, on a keyring file: what opens what, whatever becomes of
+//! the keys.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Place, turn};
+use keyring_ward::admin::edit::{self, Moving};
+use keyring_ward::admin::export;
+use keyring_ward::admin::import::{Source, import};
+use keyring_ward::error::Kind;
+use keyring_ward::key::id::KeyId;
+use keyring_ward::key::logical::DAY;
+use keyring_ward::key_pair::Algorithm;
+use keyring_ward::keyring::Keyring;
+use keyring_ward::keyring::logical::Wanted;
+use keyring_ward::keyring::sealing::Opens;
+use keyring_ward::sealed::{self, Sealed};
+
+const OWNER: &[u8] = b"app@%";
+
+fn id(name: &str) -> KeyId {
+    KeyId::new(name.as_bytes(), OWNER).unwrap()
+}
+
+fn made(place: &Place, name: &str) -> Keyring {
+    let keyring = place.open().unwrap();
+    create(&keyring, name);
+    keyring
+}
+
+fn create(keyring: &Keyring, name: &str) {
+    let wanted = Wanted::default();
+    keyring
+        .create_logical(&id(name), b"AES", 32, &wanted)
+        .unwrap();
+}
+
+fn seal(keyring: &Keyring, name: &str, text: &[u8]) -> Vec<u8> {
+    let version = keyring.sealing_keys(&id(name)).unwrap();
+    let mut out = Vec::new();
+    sealed::seal(
+        &version.keys,
+        version.number,
+        &[7; 32],
+        b"c",
+        text,
+        &mut out,
+    )
+    .unwrap();
+    out
+}
+
+fn open(keyring: &Keyring, id: &KeyId, value: &[u8], opens: Opens) -> Result<Vec<u8>, Kind> {
+    let value = Sealed::parse(value).unwrap();
+    let keys = keyring.opening_keys(id, value.version, opens);
+    let (keys, mut out) = (keys.map_err(|e| e.kind())?.keys, Vec::new());
+    value.open(&keys, b"c", &mut out).map_err(|e| e.kind())?;
+    Ok(out)
+}
+
+fn opened(keyring: &Keyring, name: &str, value: &[u8]) -> Result<Vec<u8>, Kind> {
+    open(keyring, &id(name), value, Opens::Sound)
+}
+
+fn index(keyring: &Keyring, id: &KeyId) -> [u8; 32] {
+    keyring.index_key(id).unwrap().mac(b"data")
+}
+
+/// Destroys a version, as if a plan were due.
+fn destroy(keyring: &Keyring, id: &KeyId, number: Option<u32>) {
+    let due =
+        |l: &mut keyring_ward::key::logical::Logical, now| l.schedule(number, 1, now - 2 * DAY);
+    keyring.change_logical(id, due).unwrap();
+    keyring.destroy_due(id, number).unwrap();
+}
+
+#[test]
+fn each_state_of_a_version_opens_what_it_should() {
+    let place = Place::new();
+    let keyring = made(&place, "k");
+    let first = seal(&keyring, "k", b"one");
+    let epoch = keyring.epoch();
+    assert!(keyring.is_at(&epoch));
+    assert_eq!(keyring.rotate(&id("k"), false).unwrap(), 2);
+    assert!(
+        !keyring.is_at(&epoch),
+        "what was derived is looked at again"
+    );
+    assert_eq!(
+        Sealed::parse(&seal(&keyring, "k", b"x")).unwrap().version,
+        1
+    );
+    keyring.activate(&id("k"), 2).unwrap();
+    let second = seal(&keyring, "k", b"two");
+    assert_eq!(Sealed::parse(&second).unwrap().version, 2);
+    assert_eq!(opened(&keyring, "k", &first).unwrap(), b"one");
+    assert_eq!(opened(&keyring, "k", &second).unwrap(), b"two");
+    keyring
+        .change_logical(&id("k"), |l, now| l.compromise(1, now))
+        .unwrap();
+    assert_eq!(opened(&keyring, "k", &first), Err(Kind::KeyState));
+    assert_eq!(
+        open(&keyring, &id("k"), &first, Opens::Compromised).unwrap(),
+        b"one"
+    );
+    destroy(&keyring, &id("k"), Some(1));
+    for opens in [Opens::Sound, Opens::Compromised] {
+        assert_eq!(open(&keyring, &id("k"), &first, opens), Err(Kind::KeyState));
+    }
+    keyring.restore_retired(&id("k@1"), None).unwrap();
+    assert_eq!(
+        open(&keyring, &id("k"), &first, Opens::Compromised).unwrap(),
+        b"one"
+    );
+    // A version that another server has made, and no key at all.
+    let mut later = second.clone();
+    later[2] = 9;
+    assert_eq!(opened(&keyring, "k", &later), Err(Kind::NotFound));
+    assert_eq!(opened(&keyring, "none", &second), Err(Kind::NotFound));
+    assert_eq!(
+        keyring.sealing_keys(&id("none")).err().unwrap().kind(),
+        Kind::NotFound
+    );
+    // Another key of the same version.
+    create(&keyring, "other");
+    keyring.rotate(&id("other"), true).unwrap();
+    assert_eq!(opened(&keyring, "other", &second), Err(Kind::Tampered));
+    // All of it again after a restart.
+    drop(keyring);
+    let keyring = place.open().unwrap();
+    assert!(!keyring.is_at(&epoch), "another keyring");
+    assert_eq!(opened(&keyring, "k", &second).unwrap(), b"two");
+}
+
+#[test]
+fn held_keys_seal_and_those_whose_time_is_over_do_not() {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    let now = keyring_ward::os::unix_seconds();
+    let wanted = Wanted {
+        expires: Some(now + 100),
+        ..Wanted::default()
+    };
+    keyring
+        .create_logical(&id("t"), b"SECRET", 16, &wanted)
+        .unwrap();
+    assert_eq!(
+        keyring.sealing_keys(&id("t")).unwrap().expires,
+        Some(now + 100)
+    );
+    let value = seal(&keyring, "t", b"x");
+    keyring
+        .change_logical(&id("t"), |l, _| l.hold(Some("case 7")))
+        .unwrap();
+    assert_eq!(opened(&keyring, "t", &value).unwrap(), b"x");
+    let over = |l: &mut keyring_ward::key::logical::Logical, now: i64| {
+        l.expires = Some(now - 1);
+        Ok(())
+    };
+    keyring.change_logical(&id("t"), over).unwrap();
+    assert_eq!(opened(&keyring, "t", &value), Err(Kind::KeyState));
+    assert_eq!(
+        keyring.sealing_keys(&id("t")).err().unwrap().kind(),
+        Kind::KeyState
+    );
+    assert_eq!(
+        keyring.index_key(&id("t")).err().unwrap().kind(),
+        Kind::KeyState
+    );
+}
+
+#[test]
+fn only_secrets_that_are_long_enough_seal() {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    let wanted = Wanted::default();
+    for (name, key_type, length) in [("r", "RSA", 256), ("d", "DSA", 64), ("s", "AES", 15)] {
+        let name = id(name);
+        keyring
+            .create_logical(&name, key_type.as_bytes(), length, &wanted)
+            .unwrap();
+        assert_eq!(
+            keyring.sealing_keys(&name).err().unwrap().kind(),
+            Kind::InvalidInput
+        );
+        assert_eq!(
+            keyring.index_key(&name).err().unwrap().kind(),
+            Kind::KeyState
+        );
+        assert_eq!(
+            keyring.rotate_index(&name).unwrap_err().kind(),
+            Kind::InvalidInput
+        );
+    }
+    keyring
+        .create_logical(&id("ok"), b"secret", 16, &wanted)
+        .unwrap();
+    assert!(keyring.sealing_keys(&id("ok")).is_ok());
+}
+
+/// The secret of the index outlives each version but the last, moves and copies, and has a rotation of its own.
+#[test]
+fn a_blind_index_stays_as_long_as_its_key() {
+    let _turn = turn();
+    let place = Place::new();
+    let keyring = made(&place, "k");
+    let first = index(&keyring, &id("k"));
+    create(&keyring, "other");
+    assert_ne!(index(&keyring, &id("other")), first);
+    keyring.rotate(&id("k"), true).unwrap();
+    keyring.rotate(&id("k"), false).unwrap();
+    assert_eq!(index(&keyring, &id("k")), first);
+    destroy(&keyring, &id("k"), Some(1));
+    keyring.activate(&id("k"), 3).unwrap();
+    destroy(&keyring, &id("k"), Some(2));
+    assert_eq!(index(&keyring, &id("k")), first);
+    let value = seal(&keyring, "k", b"text");
+    drop(keyring);
+    let keyring = place.open().unwrap();
+    keyring.compact().unwrap();
+    assert_eq!(index(&keyring, &id("k")), first);
+    drop(keyring);
+    // To another account, and into another keyring.
+    edit::reown(&place.config(), OWNER, b"new@%", Moving::default()).unwrap();
+    let moved = KeyId::new(b"k", b"new@%").unwrap();
+    let there = Place::new();
+    import(
+        &there.config(),
+        &Source::Ward(&place.config()),
+        false,
+        &mut |_, _| {},
+    )
+    .unwrap();
+    for keyring in [place.open().unwrap(), there.open().unwrap()] {
+        assert_eq!(index(&keyring, &moved), first);
+        assert_eq!(
+            open(&keyring, &moved, &value, Opens::Sound).unwrap(),
+            b"text"
+        );
+    }
+    // A new secret, at once and after everything that kept the old one.
+    let keyring = place.open().unwrap();
+    keyring.rotate_index(&moved).unwrap();
+    let second = index(&keyring, &moved);
+    assert_ne!(second, first);
+    keyring.rotate(&moved, true).unwrap();
+    assert_eq!(index(&keyring, &moved), second);
+    drop(keyring);
+    let keyring = place.open().unwrap();
+    assert_eq!(index(&keyring, &moved), second);
+    assert_eq!(
+        open(&keyring, &moved, &value, Opens::Sound).unwrap(),
+        b"text"
+    );
+    destroy(&keyring, &moved, None);
+    assert_eq!(
+        keyring.index_key(&moved).err().unwrap().kind(),
+        Kind::NotFound
+    );
+}
+
+#[test]
+fn an_adopted_key_has_a_blind_index_and_so_has_its_copy() {
+    let _turn = turn();
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    keyring.store_key(b"old", OWNER, b"AES", &[5; 32]).unwrap();
+    keyring.adopt(&id("old"), &Wanted::default()).unwrap();
+    let first = index(&keyring, &id("old"));
+    let value = seal(&keyring, "old", b"text");
+    drop(keyring);
+    let there = Place::new();
+    let keyring = there.open().unwrap();
+    // The plain key is there already.
+    keyring.store_key(b"old", OWNER, b"AES", &[5; 32]).unwrap();
+    drop(keyring);
+    let bring = || {
+        let mut warned = Vec::new();
+        let warn = |text| warned.push(text);
+        let warn = std::cell::RefCell::new(warn);
+        let warn = |text: String| (warn.borrow_mut())(text);
+        let config = there.config();
+        let mut target = keyring_ward::admin::Target::from(&config);
+        target.warn = &warn;
+        import(
+            target,
+            &Source::Ward(&place.config()),
+            false,
+            &mut |_, _| {},
+        )
+        .unwrap();
+        warned
+    };
+    assert_eq!(bring(), Vec::<String>::new());
+    let keyring = there.open().unwrap();
+    assert_eq!(index(&keyring, &id("old")), first);
+    assert_eq!(opened(&keyring, "old", &value).unwrap(), b"text");
+    keyring.rotate(&id("old"), true).unwrap();
+    assert_eq!(index(&keyring, &id("old")), first);
+    drop(keyring);
+    assert_eq!(bring(), Vec::<String>::new(), "the same again");
+    let keyring = there.open().unwrap();
+    keyring.rotate_index(&id("old")).unwrap();
+    let second = index(&keyring, &id("old"));
+    drop(keyring);
+    bring();
+    assert_eq!(
+        index(&there.open().unwrap(), &id("old")),
+        second,
+        "what is here stays"
+    );
+}
+
+#[test]
+fn a_private_half_is_given_to_nobody() {
+    let _turn = turn();
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    let follow = Wanted {
+        follow: true,
+        ..Wanted::default()
+    };
+    let refused = keyring.create_pair(&id("p"), Algorithm::Ed25519, &follow);
+    assert_eq!(refused.unwrap_err().kind(), Kind::InvalidInput);
+    keyring
+        .create_pair(&id("p"), Algorithm::Ed25519, &Wanted::default())
+        .unwrap();
+    let again = keyring.create_pair(&id("p"), Algorithm::Rsa2048, &Wanted::default());
+    assert_eq!(again.unwrap_err().kind(), Kind::AlreadyExists);
+    for name in ["p@1", "p"] {
+        match keyring.fetch(name.as_bytes(), OWNER) {
+            Ok(None) => assert_eq!(name, "p"),
+            Ok(Some(_)) => panic!("{name} was served"),
+            Err(e) => assert!(e.to_string().contains("private half"), "{e}"),
+        }
+    }
+    let set = |l: &mut keyring_ward::key::logical::Logical, _| {
+        l.follow = true;
+        Ok(())
+    };
+    keyring.change_logical(&id("p"), set).unwrap();
+    assert!(
+        keyring.fetch(b"p", OWNER).is_err(),
+        "nor under a name that follows"
+    );
+    assert_eq!(
+        keyring.sealing_keys(&id("p")).err().unwrap().kind(),
+        Kind::InvalidInput
+    );
+    // Rotation makes the next pair of the same kind; old signatures count as long as their version is not compromised.
+    let (_, pair) = keyring.pair(&id("p"), None).unwrap();
+    let mut signature = Vec::new();
+    pair.sign(b"data", &mut signature).unwrap();
+    keyring.rotate(&id("p"), true).unwrap();
+    let (number, next) = keyring.pair(&id("p"), None).unwrap();
+    assert_eq!((number, next.algorithm().unwrap()), (2, Algorithm::Ed25519));
+    assert!(!next.verifies(b"data", &signature));
+    assert!(
+        keyring
+            .verify_by_pair(&id("p"), b"data", &signature)
+            .unwrap()
+    );
+    assert!(
+        !keyring
+            .verify_by_pair(&id("p"), b"datb", &signature)
+            .unwrap()
+    );
+    let (_, first) = keyring.pair(&id("p"), Some(1)).unwrap();
+    assert_eq!(first.public_pem().unwrap(), pair.public_pem().unwrap());
+    keyring
+        .change_logical(&id("p"), |l, now| l.compromise(1, now))
+        .unwrap();
+    assert!(
+        !keyring
+            .verify_by_pair(&id("p"), b"data", &signature)
+            .unwrap()
+    );
+    assert_eq!(
+        keyring.pair(&id("p"), Some(1)).err().unwrap().kind(),
+        Kind::KeyState
+    );
+    create(&keyring, "k");
+    assert_eq!(
+        keyring.pair(&id("k"), None).err().unwrap().kind(),
+        Kind::InvalidInput
+    );
+    next.sign(b"data", &mut signature).unwrap();
+    drop(keyring);
+    // Into another keyring it goes sealed; into clear text it does not go.
+    let there = Place::new();
+    import(
+        &there.config(),
+        &Source::Ward(&place.config()),
+        false,
+        &mut |_, _| {},
+    )
+    .unwrap();
+    let copy = there.open().unwrap();
+    assert!(copy.verify_by_pair(&id("p"), b"data", &signature).unwrap());
+    assert!(copy.fetch(b"p@2", OWNER).is_err());
+    drop(copy);
+    let json = place.dir.path().join("out.json");
+    assert_eq!(export::component_json(&place.config(), &json).unwrap(), 1);
+    assert!(!std::fs::read_to_string(json).unwrap().contains("p@"));
+}
