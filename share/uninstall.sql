@@ -14,6 +14,7 @@ DROP FUNCTION IF EXISTS keyring_ward_key_check;
 DROP FUNCTION IF EXISTS keyring_ward_key_create;
 DROP FUNCTION IF EXISTS keyring_ward_key_adopt;
 DROP FUNCTION IF EXISTS keyring_ward_key_rotate;
+DROP FUNCTION IF EXISTS keyring_ward_key_rotate_index;
 DROP FUNCTION IF EXISTS keyring_ward_key_activate;
 DROP FUNCTION IF EXISTS keyring_ward_key_set;
 DROP FUNCTION IF EXISTS keyring_ward_key_destroy;

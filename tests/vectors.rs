@@ -634,7 +634,7 @@ mod make {
         let all = vec![put(&kept), attributes(&kept), document(b"kept", 3, &kept)];
         let file = with_records(&empty, all);
         m.add("unknown-tag-127-kept", &file, "kek", "keys 1", "");
-        let restricts = list(&[(1, b"root@localhost"), (132, b"")]);
+        let restricts = list(&[(1, b"root@localhost"), (134, b"")]);
         for (name, texts, text) in [
             (
                 "unknown-operation",
@@ -646,29 +646,29 @@ mod make {
                 vec![vec![0; 13]],
                 "operation that this program does not know (0;",
             ),
-            ("unknown-tag-132", vec![put(&restricts)], "(tag 132;"),
+            ("unknown-tag-134", vec![put(&restricts)], "(tag 134;"),
             (
                 "unknown-tag-255",
                 vec![put(&list(&[(255, b"")]))],
                 "(tag 255;",
             ),
             (
-                "unknown-tag-132-of-attributes",
+                "unknown-tag-134-of-attributes",
                 vec![put(&none), attributes(&restricts)],
-                "(tag 132;",
+                "(tag 134;",
             ),
             (
-                "unknown-tag-132-of-a-document",
+                "unknown-tag-134-of-a-document",
                 vec![document(b"d", 1, &restricts)],
-                "(tag 132;",
+                "(tag 134;",
             ),
             (
-                "unknown-tag-132-of-a-removal",
+                "unknown-tag-134-of-a-removal",
                 vec![
                     put(&none),
                     record(&[&[2], &field(b"k"), &field(b""), &restricts]),
                 ],
-                "(tag 132;",
+                "(tag 134;",
             ),
         ] {
             m.add(name, &with_records(&empty, texts), "kek", newer, text);
@@ -855,7 +855,7 @@ mod make {
         let expect = std::fs::read_to_string(folder().join("EXPECT.txt")).unwrap();
         let name = |line: &str| line.split('\t').next().unwrap_or_default().to_string();
         let new: Vec<String> = m.lines.iter().map(|line| name(line)).collect();
-        let gone = "unknown-tag-128";
+        let gone = "unknown-tag-132";
         let kept = expect
             .lines()
             .filter(|line| !new.contains(&name(line)) && !line.starts_with(gone));

@@ -33,6 +33,8 @@ pub enum Order {
         /// It waits for [`Order::Activate`].
         pending: bool,
     },
+    /// The blind index gets a new secret.
+    RotateIndex,
     /// A pending version becomes the current one.
     Activate(u32),
     /// What is not `None` is changed.
@@ -156,6 +158,7 @@ fn carry_out_alone(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value
             let versions = keyring.destroy_due(id, *version)?;
             return Ok(json!({ "versions": versions }));
         }
+        Order::RotateIndex => keyring.rotate_index(id)?,
         Order::Adopt(wanted) => keyring.adopt(id, wanted)?,
         Order::Activate(version) => keyring.activate(id, *version)?,
         Order::Set(settings) => change(&|logical, _| settings.apply(logical))?,

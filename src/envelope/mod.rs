@@ -10,7 +10,7 @@ mod value;
 
 pub use local_wrap::{LOCAL_BLOB, WrapKeys, unwrap_local, wrap_local};
 pub use value::{
-    COMMITMENT, IndexKey, LEAST_MATERIAL, Parts, Purpose, VALUE_RANDOM, VALUE_SALT, ValueKeys,
+    COMMITMENT, IndexKey, LEAST_MATERIAL, Parts, Purpose, VALUE_NONCE, VALUE_RANDOM, ValueKeys,
 };
 
 use crate::error::{Error, Kind, Result};

@@ -1,33 +1,29 @@
 //! The keys of sealed values, and their AEAD.
 //!
-//! Owns the derivation from a version's material (ADR 21, `docs/reference/sealed-values.md`): a key and a commitment for each
-//! value, the hedged salt, the keys of a blind index. It must never seal two texts under one key, and never decrypt before the
-//! commitment was compared.
+//! Owns the derivation from a version's material (ADR 21, `docs/reference/sealed-values.md`), the hedged nonce, the commitment, and
+//! the keys of a blind index. It must never use a nonce that does not depend on the plaintext, and never return plaintext whose
+//! commitment was not compared.
 
 use super::{KEY, MAC, TAG, equal, hmac_parts};
 use crate::error::{Error, Kind, Result};
 use crate::secret::{SecretBytes, SecretPool, wipe_stack};
-use aes::Aes256Enc;
+use aes_gcm::KeyInit;
 use aes_gcm::aead::AeadInOut;
-use aes_gcm::aead::consts::U12;
-use aes_gcm::{AesGcm, KeyInit, Tag};
 use hkdf::Hkdf;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
+use xaes_256_gcm::{Nonce, Tag, Xaes256Gcm};
 use zeroize::Zeroize;
 
-/// Length of a value's salt in bytes (192 bits): 2^48 values of a version meet with a probability of 2^-97.
-pub const VALUE_SALT: usize = 24;
-/// Length of a value's commitment to its key, its context and its salt in bytes.
+/// Length of a value's nonce in bytes (192 bits): of 2^48 values of a version two meet with a probability of 2^-97.
+pub const VALUE_NONCE: usize = 24;
+/// Zero bytes before each plaintext: they commit to the key. A value that opens under two keys costs 2^128 attempts.
 pub const COMMITMENT: usize = 32;
-/// Random bytes that go into a salt.
-pub const VALUE_RANDOM: usize = 32;
-/// Length of a logical key's id in bytes.
-const ID: usize = crate::key::logical::ID;
+/// Random bytes that go into a nonce.
+pub const VALUE_RANDOM: usize = 16;
 /// Shortest material of which a value's keys are made, in bytes.
 pub const LEAST_MATERIAL: usize = 16;
-
-/// AES-256-GCM without the key schedule for decrypting blocks, which GCM does not use.
-type Cipher = AesGcm<Aes256Enc, U12>;
+/// Length of a logical key's id in bytes.
+const ID: usize = crate::key::logical::ID;
 
 /// What is sealed. Each has keys that have nothing to do with the others'.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +35,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Both labels have one length: the salt of HKDF is as long as its parts always.
+    /// Of one length, so that no part of the salt can be taken for another.
     fn label(self) -> &'static [u8; 28] {
         match self {
             Purpose::Value => b"keyring-ward/1 sealed value\0",
@@ -48,21 +44,24 @@ impl Purpose {
     }
 }
 
-/// What seals and opens the values of one version: 32 bytes of which values' keys are made, and 32 that hedge their salts.
-pub struct ValueKeys(SecretBytes);
+/// What seals and opens the values of one version.
+pub struct ValueKeys {
+    /// The key that HKDF has extracted; behind it, of the last context, the key of XAES-256-GCM and the one that hedges nonces.
+    secret: SecretBytes,
+    /// That context.
+    context: Option<Vec<u8>>,
+}
 
 /// What stands beside the ciphertext of a value.
 pub struct Parts {
-    /// Chosen anew for each value.
-    pub salt: [u8; VALUE_SALT],
-    /// What the key, the context and the salt were.
-    pub commitment: [u8; COMMITMENT],
+    /// Another one for each value.
+    pub nonce: [u8; VALUE_NONCE],
     /// Of AES-256-GCM.
     pub tag: [u8; TAG],
 }
 
 impl ValueKeys {
-    /// HKDF-SHA256: extraction from the material; label, logical key and version as its salt.
+    /// HKDF-SHA256, extraction from the material; label, logical key and version as its salt.
     ///
     /// # Errors
     /// InvalidInput: the material is shorter than [`LEAST_MATERIAL`]. No secret memory.
@@ -78,94 +77,99 @@ impl ValueKeys {
                 "the key has {} bytes, and {LEAST_MATERIAL} is the least",
                 material.len()
             );
-            return Err(Error::new(Kind::InvalidInput, "derive a value's key", why));
+            return Err(Error::new(Kind::InvalidInput, DERIVE, why));
         }
         let mut salt = [0; 28 + ID + 4];
         salt[..28].copy_from_slice(purpose.label());
         salt[28..28 + ID].copy_from_slice(id);
         salt[28 + ID..].copy_from_slice(&version.to_le_bytes());
-        let mut keys = pool.zeroed(2 * KEY)?;
+        let mut secret = pool.zeroed(3 * KEY)?;
         let (mut extracted, hkdf) = Hkdf::<Sha256>::extract(Some(&salt), material);
-        keys[..KEY].copy_from_slice(&extracted);
+        secret[..KEY].copy_from_slice(&extracted);
         extracted.as_mut_slice().zeroize();
-        // No value's info is that short.
-        let expanded = hkdf.expand(b"salt", &mut keys[KEY..]);
-        expanded.map_err(|_| too_long())?;
         drop(hkdf);
         wipe_stack();
-        Ok(ValueKeys(keys))
-    }
-
-    /// Encrypts `text` in place. The salt depends on `random` *and* on context and text: a machine that was cloned between
-    /// its random bytes and their use makes no key twice for two texts.
-    ///
-    /// What it leaves on the stack is for the caller to wipe, once for many values.
-    ///
-    /// # Errors
-    /// None in practice.
-    pub fn seal(
-        &self,
-        random: &[u8; VALUE_RANDOM],
-        context: &[u8],
-        text: &mut [u8],
-    ) -> Result<Parts> {
-        let length = (context.len() as u64).to_le_bytes();
-        let mut mac = hmac_parts(&self.0[KEY..], &[random, &length, context, text]);
-        let mut salt = [0; VALUE_SALT];
-        salt.copy_from_slice(&mac[..VALUE_SALT]);
-        mac.zeroize();
-        let (cipher, commitment) = self.of_value(&salt, context)?;
-        let tag = cipher
-            .encrypt_inout_detached(&NONCE_OF_ALL.into(), b"", text.into())
-            .map_err(|_| Error::new(Kind::Internal, "seal a value", "the cipher refused it"))?;
-        Ok(Parts {
-            salt,
-            commitment,
-            tag: tag.into(),
+        Ok(ValueKeys {
+            secret,
+            context: None,
         })
     }
 
-    /// Decrypts `text` in place. `false`: key, version, context or value are not those that belong together, and `text` is as
-    /// it was or of no use.
+    /// Encrypts `text` in place, whose first [`COMMITMENT`] bytes are taken for the commitment, and authenticates `head`. The nonce depends on `random` *and* on
+    /// the plaintext: a machine that was cloned between its random bytes and their use repeats no nonce for another plaintext.
+    ///
+    /// What it leaves on the stack is for the caller to wipe, once for many values.
+    ///
+    /// # Errors
+    /// Internal: `text` is shorter than the commitment.
+    pub fn seal(
+        &mut self,
+        random: &[u8; VALUE_RANDOM],
+        context: &[u8],
+        head: &[u8],
+        text: &mut [u8],
+    ) -> Result<Parts> {
+        let (zeroes, plaintext) = text.split_at_mut_checked(COMMITMENT).ok_or_else(wrong)?;
+        zeroes.fill(0);
+        self.turn_to(context)?;
+        let hedged = (Sha256::new_with_prefix(&self.secret[2 * KEY..]))
+            .chain_update(random)
+            .chain_update(plaintext);
+        let mut hash = hedged.finalize();
+        let mut nonce = [0; VALUE_NONCE];
+        nonce.copy_from_slice(&hash[..VALUE_NONCE]);
+        hash.as_mut_slice().zeroize();
+        let sealed = (self.cipher()?).encrypt_inout_detached(&nonce.into(), head, text.into());
+        let tag = sealed.map_err(|_| wrong())?.into();
+        Ok(Parts { nonce, tag })
+    }
+
+    /// Decrypts `text` in place; its first [`COMMITMENT`] bytes are the commitment, and zero then. `false`: key, version, context and
+    /// value don't belong together, and `text` is of no use.
     ///
     /// What it leaves on the stack is for the caller to wipe, once for many values.
     ///
     /// # Errors
     /// None in practice.
-    pub fn open(&self, parts: &Parts, context: &[u8], text: &mut [u8]) -> Result<bool> {
-        let (cipher, commitment) = self.of_value(&parts.salt, context)?;
-        if !equal(&commitment, &parts.commitment) {
-            return Ok(false);
-        }
-        let tag = Tag::from(parts.tag);
-        let nonce = NONCE_OF_ALL.into();
-        let opened = cipher.decrypt_inout_detached(&nonce, b"", text.into(), &tag);
-        Ok(opened.is_ok())
+    pub fn open(
+        &mut self,
+        parts: &Parts,
+        context: &[u8],
+        head: &[u8],
+        text: &mut [u8],
+    ) -> Result<bool> {
+        self.turn_to(context)?;
+        let (nonce, tag) = (Nonce::from(parts.nonce), Tag::from(parts.tag));
+        let opened = (self.cipher()?).decrypt_inout_detached(&nonce, head, text.into(), &tag);
+        let committed = text.get(..COMMITMENT);
+        Ok(opened.is_ok() && committed.is_some_and(|c| equal(c, &[0; COMMITMENT])))
     }
 
-    /// HKDF-SHA256: expansion by the value's salt and its context, which comes last and needs no length.
-    fn of_value(
-        &self,
-        salt: &[u8; VALUE_SALT],
-        context: &[u8],
-    ) -> Result<(Cipher, [u8; COMMITMENT])> {
-        let hkdf = Hkdf::<Sha256>::from_prk(&self.0[..KEY]).map_err(|_| too_long())?;
-        let mut made = [0; KEY + COMMITMENT];
-        hkdf.expand_multi_info(&[salt, context], &mut made)
-            .map_err(|_| too_long())?;
-        let mut commitment = [0; COMMITMENT];
-        commitment.copy_from_slice(&made[KEY..]);
-        let cipher = Cipher::new_from_slice(&made[..KEY]).map_err(|_| too_long())?;
-        made.zeroize();
-        Ok((cipher, commitment))
+    /// HKDF-SHA256, expansion by the context, unless it is that of the value before.
+    fn turn_to(&mut self, context: &[u8]) -> Result<()> {
+        if self.context.as_deref() == Some(context) {
+            return Ok(());
+        }
+        let mut last = self.context.take().unwrap_or_default();
+        let (extracted, made) = self.secret.split_at_mut(KEY);
+        let hkdf = Hkdf::<Sha256>::from_prk(extracted).map_err(|_| wrong())?;
+        hkdf.expand(context, made).map_err(|_| wrong())?;
+        last.clear();
+        last.extend_from_slice(context);
+        self.context = Some(last);
+        Ok(())
+    }
+
+    /// XAES-256-GCM (C2SP) with the context's key. It wipes its key schedules when dropped.
+    fn cipher(&self) -> Result<Xaes256Gcm> {
+        Xaes256Gcm::new_from_slice(&self.secret[KEY..2 * KEY]).map_err(|_| wrong())
     }
 }
 
-/// Each key seals one value.
-const NONCE_OF_ALL: [u8; super::NONCE] = [0; super::NONCE];
+const DERIVE: &str = "derive a value's key";
 
-fn too_long() -> Error {
-    Error::new(Kind::Internal, "derive a value's key", "a length is wrong")
+fn wrong() -> Error {
+    Error::new(Kind::Internal, DERIVE, "a length is wrong")
 }
 
 /// The key of a blind index.
@@ -186,5 +190,55 @@ impl IndexKey {
     /// HMAC-SHA256.
     pub fn mac(&self, data: &[u8]) -> [u8; MAC] {
         hmac_parts(&self.0, &[data])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The library's cipher is the one of the specification: https://c2sp.org/XAES-256-GCM, test vectors.
+    #[test]
+    fn xaes_is_that_of_c2sp() {
+        let nonce = Nonce::from(*b"ABCDEFGHIJKLMNOPQRSTUVWX");
+        for (key, data, sealed) in [
+            (
+                1,
+                &b""[..],
+                "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271",
+            ),
+            (
+                3,
+                b"c2sp.org/XAES-256-GCM",
+                "986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d",
+            ),
+        ] {
+            let mut text = *b"XAES-256-GCM";
+            let cipher = Xaes256Gcm::new_from_slice(&[key; 32]).unwrap();
+            let tag = cipher.encrypt_inout_detached(&nonce, data, (&mut text[..]).into());
+            let both = [&text[..], &tag.unwrap()].concat();
+            assert_eq!(crate::text::hex(&both), sealed);
+        }
+    }
+
+    /// A value that authenticates under a key and does not commit to it, as who knows two keys could make one.
+    #[test]
+    fn what_does_not_commit_is_not_opened() {
+        let pool = SecretPool::new();
+        let mut keys = ValueKeys::derive(&pool, Purpose::Value, &[1; ID], 1, &[2; 32]).unwrap();
+        keys.turn_to(b"").unwrap();
+        for at in [0, COMMITMENT - 1, COMMITMENT] {
+            let mut text = [0; COMMITMENT + 1];
+            text[at] = 1;
+            let nonce = [5; VALUE_NONCE];
+            let cipher = keys.cipher().unwrap();
+            let tag = cipher.encrypt_inout_detached(&nonce.into(), b"", (&mut text[..]).into());
+            let parts = Parts {
+                nonce,
+                tag: tag.unwrap().into(),
+            };
+            let opened = keys.open(&parts, b"", b"", &mut text).unwrap();
+            assert_eq!(opened, at == COMMITMENT, "byte {at}");
+        }
     }
 }

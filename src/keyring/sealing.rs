@@ -340,10 +340,10 @@ fn seal_index(
     material: &[u8],
     secret: &[u8],
 ) -> Result<Vec<u8>> {
-    let keys = ValueKeys::derive(pool, Purpose::IndexSecret, id, number, material)?;
+    let mut keys = ValueKeys::derive(pool, Purpose::IndexSecret, id, number, material)?;
     let (mut random, mut out) = ([0; VALUE_RANDOM], Vec::new());
     fill_random(&mut random)?;
-    sealed::seal(&keys, number, &random, b"", secret, &mut out)?;
+    sealed::seal(&mut keys, number, &random, b"", secret, &mut out)?;
     crate::secret::wipe_stack();
     Ok(out)
 }
@@ -355,7 +355,7 @@ fn open_index(
     material: &[u8],
     key: &KeyInfo,
 ) -> Result<SecretBytes> {
-    let keys = ValueKeys::derive(pool, Purpose::IndexSecret, id, number, material)?;
+    let mut keys = ValueKeys::derive(pool, Purpose::IndexSecret, id, number, material)?;
     let mut out = zeroize::Zeroizing::new(Vec::with_capacity(KEY));
     let told = |e: Error| {
         e.context(format!("the secret of the blind index in {}", key.id)).hint(
@@ -363,7 +363,7 @@ fn open_index(
         )
     };
     let value = Sealed::parse(key.said(INDEX).unwrap_or_default()).map_err(told)?;
-    value.open(&keys, b"", &mut out).map_err(told)?;
+    value.open(&mut keys, b"", &mut out).map_err(told)?;
     crate::secret::wipe_stack();
     pool.copy(&out)
 }

@@ -3,7 +3,7 @@
 //! Owns their layout and its limits (`docs/reference/sealed-values.md`). It must never know where a key comes from, and never
 //! let a value that breaks a rule be taken for one that another key opens.
 
-use crate::envelope::{COMMITMENT, Parts, TAG, VALUE_RANDOM, VALUE_SALT, ValueKeys};
+use crate::envelope::{COMMITMENT, Parts, TAG, VALUE_NONCE, VALUE_RANDOM, ValueKeys};
 use crate::error::{Error, Kind, Result};
 use zeroize::Zeroize;
 
@@ -11,10 +11,12 @@ use zeroize::Zeroize;
 pub const MAGIC: u8 = 0xC1;
 /// The layout that this program writes and knows.
 pub const LAYOUT: u8 = 1;
-/// What stands before the ciphertext.
-const HEAD: usize = 2 + 4 + VALUE_SALT + COMMITMENT;
+/// What stands before the ciphertext: magic, layout, version, nonce.
+const HEAD: usize = START + VALUE_NONCE;
+/// Magic, layout and version: the associated data.
+const START: usize = 2 + 4;
 /// How much longer a value is than its plaintext, in bytes.
-pub const OVERHEAD: usize = HEAD + TAG;
+pub const OVERHEAD: usize = HEAD + COMMITMENT + TAG;
 /// Longest plaintext in bytes: 16 MiB.
 pub const MAX_PLAINTEXT: usize = 16 << 20;
 /// Longest value in bytes.
@@ -30,6 +32,9 @@ pub struct Sealed<'a> {
     /// The version of the logical key that it was sealed with.
     pub version: u32,
     parts: Parts,
+    /// Magic, layout and version.
+    head: &'a [u8],
+    /// Of the commitment and the plaintext.
     ciphertext: &'a [u8],
 }
 
@@ -61,11 +66,14 @@ impl<'a> Sealed<'a> {
                 value.len()
             )));
         }
+        let (head, _) = value.split_at_checked(START).ok_or_else(too_short)?;
         let (_, rest) = value.split_at(2);
         let (version, rest) = rest.split_first_chunk().ok_or_else(too_short)?;
-        let (salt, rest) = rest.split_first_chunk().ok_or_else(too_short)?;
-        let (commitment, rest) = rest.split_first_chunk().ok_or_else(too_short)?;
+        let (nonce, rest) = rest.split_first_chunk().ok_or_else(too_short)?;
         let (ciphertext, tag) = rest.split_last_chunk().ok_or_else(too_short)?;
+        if ciphertext.len() < COMMITMENT {
+            return Err(too_short());
+        }
         let version = u32::from_le_bytes(*version);
         if version == 0 {
             return Err(no_value("it names version 0, which no key has"));
@@ -73,10 +81,10 @@ impl<'a> Sealed<'a> {
         Ok(Sealed {
             version,
             parts: Parts {
-                salt: *salt,
-                commitment: *commitment,
+                nonce: *nonce,
                 tag: *tag,
             },
+            head,
             ciphertext,
         })
     }
@@ -85,11 +93,15 @@ impl<'a> Sealed<'a> {
     ///
     /// # Errors
     /// Tampered: the keys are another version's or another key's, the context is another one, or the value was changed.
-    pub fn open(&self, keys: &ValueKeys, context: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    pub fn open(&self, keys: &mut ValueKeys, context: &[u8], out: &mut Vec<u8>) -> Result<()> {
         check_context(OPEN, context)?;
         out.clear();
         out.extend_from_slice(self.ciphertext);
-        if keys.open(&self.parts, context, out)? {
+        if keys.open(&self.parts, context, self.head, out)? {
+            let length = out.len() - COMMITMENT;
+            out.copy_within(COMMITMENT.., 0);
+            out[length..].zeroize();
+            out.truncate(length);
             return Ok(());
         }
         out.as_mut_slice().zeroize();
@@ -109,7 +121,7 @@ impl<'a> Sealed<'a> {
 /// # Errors
 /// InvalidInput: plaintext or context are too long.
 pub fn seal(
-    keys: &ValueKeys,
+    keys: &mut ValueKeys,
     version: u32,
     random: &[u8; VALUE_RANDOM],
     context: &[u8],
@@ -127,11 +139,11 @@ pub fn seal(
     out.clear();
     out.extend_from_slice(&[MAGIC, LAYOUT]);
     out.extend_from_slice(&version.to_le_bytes());
-    out.resize(HEAD, 0);
+    out.resize(HEAD + COMMITMENT, 0);
     out.extend_from_slice(plaintext);
-    let parts = keys.seal(random, context, &mut out[HEAD..])?;
-    out[6..6 + VALUE_SALT].copy_from_slice(&parts.salt);
-    out[6 + VALUE_SALT..HEAD].copy_from_slice(&parts.commitment);
+    let (head, text) = out.split_at_mut(HEAD);
+    let parts = keys.seal(random, context, &head[..START], text)?;
+    head[START..].copy_from_slice(&parts.nonce);
     out.extend_from_slice(&parts.tag);
     Ok(())
 }

@@ -52,6 +52,11 @@ sql_function! {
     (NAME, OWNER; Parameter("pending", Is::Number)), rotate
 }
 sql_function! {
+    /// Gives the blind index of a logical key a new secret.
+    keyring_ward_key_rotate_index_init, keyring_ward_key_rotate_index, keyring_ward_key_rotate_index_deinit,
+    (NAME, OWNER), |args: &Arguments<'_>| change(args, &Order::RotateIndex)
+}
+sql_function! {
     /// Makes a pending version the current one.
     keyring_ward_key_activate_init, keyring_ward_key_activate, keyring_ward_key_activate_deinit,
     (NAME, OWNER, VERSION), |args: &Arguments<'_>| change(args, &Order::Activate(args.number(2)?))

@@ -20,7 +20,7 @@ use zeroize::{Zeroize, Zeroizing};
 /// Keys that a statement keeps: a column may hold values of several versions, or of several keys.
 const MOST_KEYS: usize = 16;
 /// So many values are sealed with the random bytes of one call to the system.
-const VALUES_AT_ONCE: usize = 16;
+const VALUES_AT_ONCE: usize = 32;
 /// An answer's memory beyond this is given back with the next row, instead of being wiped each time.
 const LARGE: usize = 64 << 10;
 /// What the server calls the decimals of a whole number.
@@ -127,8 +127,8 @@ impl Statement {
     pub(super) fn seal(&mut self, name: &[u8], context: &[u8], plaintext: &[u8]) -> Result<()> {
         let random = self.random.take()?;
         let at = self.find(name, Asked::Seals)?;
-        if let Derived::Values(version) = &self.used[at].derived {
-            let (keys, number) = (&version.keys, version.number);
+        if let Derived::Values(version) = &mut self.used[at].derived {
+            let (keys, number) = (&mut version.keys, version.number);
             crate::sealed::seal(keys, number, &random, context, plaintext, &mut self.answer)?;
         }
         Ok(())
@@ -152,8 +152,8 @@ impl Statement {
         opens: Opens,
     ) -> Result<()> {
         let at = self.find(name, Asked::Opens(value.version, opens))?;
-        match &self.used[at].derived {
-            Derived::Values(version) => value.open(&version.keys, context, &mut self.answer),
+        match &mut self.used[at].derived {
+            Derived::Values(version) => value.open(&mut version.keys, context, &mut self.answer),
             Derived::Index(_) => Err(mixed_up()),
         }
     }

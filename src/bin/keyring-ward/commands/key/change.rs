@@ -307,6 +307,9 @@ fn said(id: &KeyId, order: &Order, done: &Value) -> String {
             key_of(id, 2)
         ),
         Order::Rotate { .. } => rotated(id, done),
+        Order::RotateIndex => format!(
+            "The blind index of {id} has a new secret: what was computed with the old one is not found any more."
+        ),
         Order::Activate(number) => format!(
             "Now {} is current: seal new data with {}. The version that was current opens what was sealed with it.",
             version(*number),
