@@ -256,6 +256,76 @@ t_binlog_key_is_kept() {
   sql -e "INSERT INTO d.t VALUES (1); FLUSH BINARY LOGS"
 }
 
+# ---- the clock -------------------------------------------------------------------------------------
+
+# From the next start on the server's clock is what clock says: of the dates alone, waits take as long as ever.
+with_clock() {
+  local library; library=$(echo /usr/lib/*/faketime/libfaketimeMT.so.1)
+  [ -e "$library" ] || fail "libfaketime is not here: scripts/test.sh installs it"
+  clock +0
+  # In the place of the subshell, so that the server has its number.
+  eval "mysqld() { exec env LD_PRELOAD=$library FAKETIME_TIMESTAMP_FILE=/tmp/kw-clock FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_FAKE_MONOTONIC=1 \
+    FAKETIME_DONT_RESET=1 mysqld \"\$@\"; }"
+}
+clock() { # clock +DAYSd: a server that runs has it within a second
+  echo "$1" > /tmp/kw-clock.new; chmod 644 /tmp/kw-clock.new; mv /tmp/kw-clock.new /tmp/kw-clock
+  CLOCK=${1#+}; CLOCK=${CLOCK%d}
+  [ -z "${SERVER:-}" ] || wait_for 20 has_clock || fail "the server's clock is not at $1"
+}
+has_clock() { local day; day=$(date -u -d "+$CLOCK days" +%F); [ "$(sql -e "SELECT UTC_DATE()")" = "$day" ]; }
+
+# A clock that jumps destroys nothing that was not to die by time, and what is destroyed after its date was ordered then.
+t_clock_a_year_ahead_and_back() {
+  with_role component
+  stop_server; with_clock; start_server
+  local first second import held
+  good "key_create('ssn', $ME, 'AES', 32)"; good "key_rotate('ssn', $ME)"
+  good "key_create('import', $ME, 'AES', 32, '{\"expires\": \"30d\"}')"
+  good "key_create('held', $ME, 'AES', 32, '{\"expires\": \"30d\"}')"
+  good "key_hold('held', $ME, 'case 7')"
+  good "key_destroy('ssn', $ME, 1, 7)"
+  first=$(fetch ssn@1) second=$(fetch ssn@2) import=$(fetch import@1) held=$(fetch held@1)
+  # A year ahead under the running server: a temporary key is not served, and nothing is destroyed.
+  clock +365d
+  expect "planned, and due for long" "$(fetch ssn@1) $(fetch ssn@2)" "$first $second"
+  refused "keyring_key_fetch('import@1')" "its time is over"
+  good "keys()"; has '"destroy_due":true'
+  good "retired_keys()"; has '"count":0'
+  # And back: all is as it was.
+  clock +0
+  expect "back" "$(fetch ssn@1) $(fetch ssn@2) $(fetch import@1) $(fetch held@1)" "$first $second $import $held"
+  bad KeyState "is due on 2" "key_destroy_due('ssn', $ME, 1)"
+  # A restart in the wrong year: what may die by time does, and is kept; a held one and a planned one stay.
+  stop_server; clock +365d; start_server
+  log_has "'import'"
+  good "retired_keys()"; has '"count":1'; has '"name":"import@1"'
+  expect "after a start in the wrong year" "$(fetch ssn@1) $(fetch ssn@2)" "$first $second"
+  stop_server; clock +0; start_server
+  expect "after a start in the right one" "$(fetch ssn@1) $(fetch ssn@2) $(fetch held@1)" "$first $second $held"
+  # What the clock ended too early comes back.
+  good "key_restore('import@1', $ME)"; expect "import is back" "$(fetch import@1)" "$import"
+  bad KeyState "is due on 2" "key_destroy_due('ssn', $ME, 'all')"
+  # The day has come: only an order destroys, and only what was planned.
+  clock +8d
+  expect "the day has come" "$(fetch ssn@1)" "$first"
+  bad NotFound "no version 9" "key_destroy_due('ssn', $ME, 9)"
+  good "key_destroy_due('ssn', $ME, 1)"; has '"versions":[1]'
+  sql_null "SELECT keyring_key_fetch('ssn@1')"
+  expect "version 2 goes on" "$(fetch ssn@2)" "$second"
+  good "retired_keys()"; has '"name":"ssn@1"'
+  kill_server; start_server
+  sql_null "SELECT keyring_key_fetch('ssn@1')"
+  good "key_restore('ssn@1', $ME)"
+  expect "brought back" "$(fetch ssn@1)" "$first"
+  # All of a key, the current version too.
+  good "key_destroy('ssn', $ME, 'all', 1)"; clock +10d
+  good "key_destroy_due('ssn', $ME, 'all')"; has '"versions":[1,2]'
+  sql_null "SELECT keyring_key_fetch('ssn@2')"
+  stop_server; clock +0; start_server
+  sql_null "SELECT keyring_key_fetch('ssn@2')"
+  good "keys()"; has_not '"name":"ssn"'
+}
+
 # ---- elsewhere -------------------------------------------------------------------------------------
 
 migrate() { mysql_migrate_keyring --component-dir=$PLUGINS --source-keyring="$1" --destination-keyring="$2" > /tmp/kw-migrate 2>&1 || fail "$(tail -5 /tmp/kw-migrate)"; }
