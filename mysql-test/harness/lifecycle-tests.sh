@@ -360,6 +360,32 @@ t_versions_migrate_both_ways() {
   rm -f "$STOCK" "$STOCK_FILE"
 }
 
+# What is kept back is not handed to a keyring that would serve it: all else goes, and what does not is named.
+t_migration_leaves_out_what_is_kept_back() {
+  with_role component
+  good "key_create('ssn', $ME, 'AES', 32, '{\"follow\": true}')"; good "key_rotate('ssn', $ME)"; good "key_rotate('ssn', $ME)"
+  good "key_compromise('ssn', $ME, 1)"
+  # One whose time is over and that is held, so that it stays; one that was destroyed.
+  good "key_create('case', $ME, 'AES', 32, JSON_OBJECT('expires', UNIX_TIMESTAMP() + 2))"; good "key_hold('case', $ME, 'case 7')"
+  good "key_create('import', $ME, 'AES', 32, JSON_OBJECT('expires', UNIX_TIMESTAMP() + 2))"
+  sql -e "DO keyring_key_generate('k','AES',16); DO keyring_key_generate('z','AES',16)"
+  over() { sql -e "SELECT keyring_key_fetch('$1')" | grep -qx NULL; }
+  wait_for 20 over case@1; wait_for 20 over import@1
+  local before all="SELECT HEX(keyring_key_fetch('ssn@2')), HEX(keyring_key_fetch('ssn@3')), HEX(keyring_key_fetch('k')), HEX(keyring_key_fetch('z'))"
+  before=$(sql -e "$all")
+  stop_server
+  echo "{ \"path\": \"$STOCK_FILE\", \"read_only\": false }" > "$STOCK"
+  migrate component_keyring_ward component_keyring_file
+  SAID=$(cat /tmp/kw-migrate); has "ssn@1"; has "case@1"; has "keyring-ward export"
+  chown mysql:mysql "$STOCK_FILE"
+  echo '{ "components": "file://component_keyring_file" }' > "$MANIFEST"
+  start_server
+  expect "with the stock component" "$(sql -e "$all")" "$before"
+  expect "its list" "$(listed)" "k,ssn@2,ssn@3,z"
+  stop_server
+  rm -f "$STOCK" "$STOCK_FILE"
+}
+
 # ---- kills ---------------------------------------------------------------------------------------
 
 # The server is killed while it rotates: the keyring opens, and every version that was acknowledged is there.

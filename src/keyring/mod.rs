@@ -207,6 +207,21 @@ impl Keyring {
         map.list()
     }
 
+    /// The keys that are served under their own names; and those that their state keeps back.
+    pub fn list_served(&self) -> (Vec<KnownKey>, Vec<KeyId>) {
+        let (mut served, mut kept_back) = (Vec::new(), Vec::new());
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        for key in map.list() {
+            match map.index.may_serve(&key) {
+                Ok(true) => served.push(key),
+                // It is destroyed, and only the removal of its record is still to come.
+                Ok(false) => {}
+                Err(_) => kept_back.push(key.id.clone()),
+            }
+        }
+        (served, kept_back)
+    }
+
     /// All keys with their material, wherever it is kept: those of [`Keyring::list`] have none where the keyring
     /// keeps none in memory.
     ///

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::config::discover::CommandLine;
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
-use crate::key::id::list_short_first;
+use crate::key::id::{KeyId, list_short_first};
 use crate::key::record::{KeyRecord, KnownKey};
 use crate::keyring::Keyring;
 use crate::panics;
@@ -190,12 +190,24 @@ impl<H: Host> Lifecycle<H> {
         self.host.go_on(|| current.fetch(name, owner))
     }
 
-    /// All keys for the server's list of names, in an order in which none hides another one.
+    /// All keys for the server's list of names, in an order in which none hides another one. A migration tool fetches each of
+    /// them, ends at the first that fails, and hands it to a keyring that knows no states: it hears of those only that are
+    /// served, and the log of the others.
     ///
     /// # Errors
     /// As [`Lifecycle::keyring`].
     pub fn names(&self) -> Result<Vec<KnownKey>> {
-        let mut keys = self.keyring()?.list();
+        let keyring = self.keyring()?;
+        let mut keys = match environment::is_in_server(self.host.command_line()) {
+            true => keyring.list(),
+            false => {
+                let (served, kept_back) = keyring.list_served();
+                if let Some(text) = not_handed_over(&kept_back) {
+                    self.host.log(Severity::Warning, &text);
+                }
+                served
+            }
+        };
         list_short_first(&mut keys, |key| &key.id);
         Ok(keys)
     }
@@ -356,6 +368,23 @@ impl<H: Host> Lifecycle<H> {
             self.host.log(Severity::Warning, &sentence);
         }
     }
+}
+
+/// What is said of keys that a migration leaves out; `None`: there are none.
+fn not_handed_over(kept_back: &[KeyId]) -> Option<String> {
+    const NAMED: usize = 10;
+    let named: Vec<String> = kept_back.iter().take(NAMED).map(KeyId::to_string).collect();
+    let more = match kept_back.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    (!named.is_empty()).then(|| {
+        format!(
+            "Versions that are compromised, whose time is over, or whose rotation was broken off are served to nobody and not handed \
+             over: {}{more}. All other keys are. These stay in this keyring, and keyring-ward export writes them out with their material.",
+            named.join(", ")
+        )
+    })
 }
 
 #[cfg(test)]
