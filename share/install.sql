@@ -29,6 +29,7 @@ CREATE FUNCTION IF NOT EXISTS keyring_ward_key_restore RETURNS STRING SONAME 'co
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_compromise RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_hold RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_release RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_key_retire RETURNS STRING SONAME 'component_keyring_ward.so';
 
 CREATE FUNCTION IF NOT EXISTS keyring_ward_encrypt RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_decrypt RETURNS STRING SONAME 'component_keyring_ward.so';

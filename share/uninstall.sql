@@ -24,6 +24,7 @@ DROP FUNCTION IF EXISTS keyring_ward_key_restore;
 DROP FUNCTION IF EXISTS keyring_ward_key_compromise;
 DROP FUNCTION IF EXISTS keyring_ward_key_hold;
 DROP FUNCTION IF EXISTS keyring_ward_key_release;
+DROP FUNCTION IF EXISTS keyring_ward_key_retire;
 
 DROP FUNCTION IF EXISTS keyring_ward_encrypt;
 DROP FUNCTION IF EXISTS keyring_ward_decrypt;

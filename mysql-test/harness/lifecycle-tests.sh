@@ -8,7 +8,7 @@ STOCK=$PLUGINS/component_keyring_file.cnf
 STOCK_FILE=$KEYS/component_keyring_file
 ME="CURRENT_USER()"
 FUNCTIONS="keys retired_keys key_check key_create key_adopt key_rotate key_activate key_set key_destroy key_destroy_due key_cancel
-  key_restore key_compromise key_hold key_release"
+  key_restore key_compromise key_hold key_release key_retire"
 
 # with_role component|plugin [OPTION…]: a server with the SQL functions.
 with_role() {
@@ -102,7 +102,7 @@ every_function() {
     "key_set('ssn', NULL, '{}')" "key_set('ssn', $ME, NULL)" "key_destroy('ssn', NULL, 1)" "key_destroy('ssn', $ME, (SELECT 1 FROM DUAL WHERE FALSE))" \
     "key_destroy('ssn', $ME, 1, NULL)" "key_destroy_due('ssn', NULL, 1)" "key_destroy_due('ssn', $ME, NULL)" "key_cancel('ssn', NULL, 1)" "key_cancel('ssn', $ME, NULL)" \
     "key_restore('ssn@1', NULL)" "key_restore('ssn@1', $ME, NULL)" "key_compromise('ssn', NULL, 1)" "key_compromise('ssn', $ME, NULL)" \
-    "key_hold('ssn', NULL, 'x')" "key_hold('ssn', $ME, NULL)" "key_release('ssn', NULL)" "key_release(NULL, $ME)" "kek_add(NULL)" "kek_remove(NULL)"; do
+    "key_hold('ssn', NULL, 'x')" "key_hold('ssn', $ME, NULL)" "key_release('ssn', NULL)" "key_release(NULL, $ME)" "key_retire(NULL)" "kek_add(NULL)" "kek_remove(NULL)"; do
     bad InvalidInput "is NULL" "$call"
   done
   bad KeyState "no destruction is planned" "key_cancel('ssn', $ME, 'all')"
@@ -233,6 +233,33 @@ counter_trap() {
 }
 t_counter_trap_of_a_component() { with_role component; counter_trap; }
 t_counter_trap_of_a_plugin() { with_role plugin; counter_trap; }
+
+# InnoDB's old keys are retired beside a running server: the tool looks, twice with a checkpoint between, the server retires.
+t_old_keys_retire_beside_a_server() {
+  with_role component
+  local uuid look first; uuid=$(sql -e "SELECT @@server_uuid")
+  encrypted_table
+  look() { keyring-ward key retire --config $CONFIG --beside-server $DATA --json > /tmp/kw-look || fail "$(cat /tmp/kw-look)"; SAID=$(tr -d ' \n' < /tmp/kw-look); }
+  statement() { sed -n 's/^ *"statement": "\(SELECT keyring_ward_key_retire(.*);\)",*$/\1/p' /tmp/kw-look; }
+  look; has '"statement":null'
+  sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY; ALTER INSTANCE ROTATE INNODB MASTER KEY; ALTER INSTANCE ROTATE INNODB MASTER KEY"
+  # Headers name old numbers for seconds.
+  retirable() { look; [[ "$(statement)" == *"-4:"*":1,2,3:"* ]]; }
+  wait_for 60 retirable || fail "not to be retired: $SAID"
+  first=$(statement)
+  bad InvalidInput "no answer of keyring-ward key retire" "key_retire('INNODBKey-$uuid-1')"
+  SAID=$(sql -e "${first/:1,2,3:/:1,2:}"); has "was changed"
+  SAID=$(sql -e "$first"); has "INNODBKey-$uuid-3"; has '"ok":true'
+  kill_server; start_server
+  expect row "$(row)" one
+  good "retired_keys()"; has '"count":3'
+  sql -e "ALTER INSTANCE ROTATE INNODB MASTER KEY"
+  SAID=$(sql -e "$first"); has "rotated after the look"
+  # One that was taken too early comes back at once.
+  good "key_restore('INNODBKey-$uuid-3', '')"
+  kill_server; start_server
+  expect row "$(row)" one
+}
 
 # ROTATE BINLOG MASTER KEY removes the old key at once: it is kept, for archived logs, and comes back.
 t_binlog_key_is_kept() {

@@ -21,6 +21,7 @@ pub mod pin;
 pub mod prove;
 pub mod rekey;
 pub mod retire;
+pub mod retire_ticket;
 pub mod rotation;
 pub mod translate;
 

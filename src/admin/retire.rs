@@ -4,14 +4,22 @@
 //! writing meanwhile. It must never retire the highest key of a server, and never one of which a file could not be read.
 
 use super::prove::{Proof, State, family, prove_with, server_uuid};
-use super::{Target, open_alone, open_dry};
+use super::{Opened, Target, open_alone, open_dry, open_to_look, retire_ticket};
+use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::keyring::Keyring;
+use crate::secret::SecretPool;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const OP: &str = "retire the server's keys";
-const INNODB: &str = "INNODBKey-";
+pub(super) const INNODB: &str = "INNODBKey-";
+/// Beside a running server: for how long a checkpoint between the two looks is waited for. One that has nothing to write makes
+/// none.
+const CHECKPOINT: Duration = Duration::from_secs(5);
+/// How often a look is tried beside a server that rotates its keys meanwhile.
+const LOOKS: usize = 4;
 
 /// What was retired, or would be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,7 +61,18 @@ pub fn retire<'a>(
         )
         .hint("Nothing was changed. Is a server running on them? Stop it, then try again."));
     }
-    let unused = second
+    let retired = judged(&second, &uuid);
+    if !dry_run {
+        for name in &retired.keys {
+            keyring.remove(name.as_bytes(), b"")?;
+        }
+    }
+    Ok(retired)
+}
+
+/// What no file names of a server's keys, and what stays.
+fn judged(proof: &Proof, uuid: &str) -> Retired {
+    let unused = proof
         .unused
         .iter()
         .filter(|key| key.name.starts_with(INNODB));
@@ -65,21 +84,90 @@ pub fn retire<'a>(
         keys: old.iter().map(|key| key.name.clone()).collect(),
         kept: kept.iter().map(|key| (key.name.clone(), 0)).collect(),
         of_others: others.iter().map(|key| key.name.clone()).collect(),
-        files: second.files,
+        files: proof.files,
     };
-    let named = second
+    let named = proof
         .needed
         .iter()
         .filter(|(name, _)| name.starts_with(INNODB));
     retired
         .kept
         .extend(named.map(|(name, needed)| (name.clone(), needed.files.count)));
-    if !dry_run {
-        for name in &retired.keys {
-            keyring.remove(name.as_bytes(), b"")?;
+    retired
+}
+
+/// The same beside a running server, which does it by the ticket ([`super::retire_ticket`]): nothing is changed here. `None`:
+/// there is no key to retire.
+///
+/// Only what is below every number that a file names: the key that InnoDB wraps with is never below them all, whichever it is,
+/// and may stand in no file for a moment.
+///
+/// # Errors
+/// As [`retire`]; all errors of opening a keyring for a look.
+pub fn look_beside<'a>(
+    target: impl Into<Target<'a>>,
+    folders: &[PathBuf],
+) -> Result<(Retired, Option<String>)> {
+    look_and_wait(&target.into(), folders, CHECKPOINT)
+}
+
+fn look_and_wait(
+    target: &Target<'_>,
+    folders: &[PathBuf],
+    wait: Duration,
+) -> Result<(Retired, Option<String>)> {
+    const PAUSE: Duration = Duration::from_millis(500);
+    let uuid = check(target, folders)?;
+    let (_, first) = proved_beside(target, folders)?;
+    let until = Deadline::after(wait);
+    let (keyring, second) = loop {
+        std::thread::sleep(PAUSE.min(wait));
+        let (keyring, second) = proved_beside(target, folders)?;
+        if second.parts.checkpoint > first.parts.checkpoint || until.passed() {
+            break (keyring, second);
+        }
+    };
+    let before = judged(&first, &uuid);
+    let mut found = judged(&second, &uuid);
+    let own = format!("{INNODB}{uuid}");
+    let number = |name: &String| family(name).filter(|(head, _)| *head == own).map(|f| f.1);
+    let named = first.needed.keys().chain(second.needed.keys());
+    let lowest = named.filter_map(number).min().unwrap_or(0);
+    let (keys, kept): (Vec<_>, Vec<_>) = found.keys.into_iter().partition(|name| {
+        before.keys.contains(name) && number(name).is_some_and(|number| number < lowest)
+    });
+    found.kept.extend(kept.into_iter().map(|name| (name, 0)));
+    found.keys = keys;
+    found.keys.sort_by_key(number);
+    found.keys.truncate(retire_ticket::MOST);
+    let all = keyring.list();
+    let names = all.iter().filter(|key| key.id.owner().is_empty());
+    let names = names.filter_map(|key| String::from_utf8(key.id.name().to_vec()).ok());
+    let highest = names
+        .filter(|name| number(name).is_some())
+        .max_by_key(number);
+    let numbers: Vec<u64> = found.keys.iter().filter_map(number).collect();
+    let (false, Some(highest)) = (numbers.is_empty(), highest) else {
+        return Ok((found, None));
+    };
+    let Some(key) = keyring.fetch(highest.as_bytes(), b"")? else {
+        return Ok((found, None));
+    };
+    let now = crate::os::unix_seconds();
+    let ticket = retire_ticket::make(&key, &highest, &numbers, now)?;
+    Ok((found, Some(ticket)))
+}
+
+/// What the files of a running server need. They may name a key that was made after the keyring was opened.
+fn proved_beside<'a>(target: &Target<'a>, folders: &[PathBuf]) -> Result<(Opened<'a>, Proof)> {
+    let mut tried = 1;
+    loop {
+        let keyring = open_to_look(target, &SecretPool::new())?;
+        match proved(&keyring, folders) {
+            Err(e) if e.kind() == Kind::KeyState && tried < LOOKS => tried += 1,
+            result => return result.map(|proof| (keyring, proof)),
         }
     }
-    Ok(retired)
 }
 
 /// The uuid of the server.
@@ -180,167 +268,5 @@ fn named(proof: &Proof) -> Vec<(&String, u64)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::fixture::{config, open};
-    use super::*;
-    use crate::scan::fixture::{FLAGS, MASTER, OTHER, UUID, name, redo, tablespace};
-    use std::fs;
-
-    /// A data directory whose files name key 3, and one of whose redo files names key 2, and its keyring with keys 1 to 4.
-    fn data_dir(dir: &Path) -> (crate::config::Config, Vec<PathBuf>) {
-        let data = dir.join("data");
-        fs::create_dir_all(data.join("#innodb_redo")).unwrap();
-        fs::write(data.join("mysql.ibd"), tablespace(FLAGS, 3, &MASTER)).unwrap();
-        fs::write(data.join("t.ibd"), tablespace(FLAGS, 3, &MASTER)).unwrap();
-        fs::write(data.join("#innodb_redo/#ib_redo4"), redo(2, &MASTER)).unwrap();
-        fs::write(
-            data.join("undo_001"),
-            tablespace(FLAGS & !(1 << 13), 0, &MASTER),
-        )
-        .unwrap();
-        fs::write(
-            data.join("auto.cnf"),
-            format!("[auto]\nserver-uuid={UUID}\n"),
-        )
-        .unwrap();
-        let config = config(dir, "k.ward");
-        let keyring = open(&config);
-        for number in 1..=4 {
-            let material: &[u8] = if matches!(number, 2 | 3) {
-                &MASTER
-            } else {
-                &OTHER
-            };
-            keyring
-                .store_key(name(number).as_bytes(), b"", b"AES", material)
-                .unwrap();
-        }
-        keyring.generate(b"app", b"a@b", b"AES", 32).unwrap();
-        (config, vec![data])
-    }
-
-    #[test]
-    fn what_no_file_names_goes_and_comes_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let (config, folders) = data_dir(dir.path());
-        let dry = retire(&config, &folders, true).unwrap();
-        assert_eq!(open(&config).len(), 5, "nothing was written");
-        let done = retire(&config, &folders, false).unwrap();
-        assert_eq!(done, dry);
-        assert_eq!(done.keys, [name(1)]);
-        let kept = [(name(4), 0), (name(2), 1), (name(3), 2)];
-        assert_eq!(
-            done.kept, kept,
-            "the highest stays although nothing names it"
-        );
-        // What is retired and needed after all is told as that.
-        fs::write(folders[0].join("old.ibd"), tablespace(FLAGS, 1, &OTHER)).unwrap();
-        let keyring = open(&config);
-        let proof = prove_with(&keyring, &folders, false, None, &|_| {}).unwrap();
-        let needed = &proof.needed[&name(1)];
-        assert!(needed.state() == State::Missing && needed.retired);
-        let retired = keyring.retired();
-        assert_eq!((keyring.len(), retired.len()), (4, 1));
-        keyring.restore_retired(&retired[0].info.id, None).unwrap();
-        assert!(keyring.fetch(name(1).as_bytes(), b"").unwrap().is_some());
-    }
-
-    #[test]
-    fn nothing_is_retired_where_something_is_not_known() {
-        let dir = tempfile::tempdir().unwrap();
-        let (config, folders) = data_dir(dir.path());
-        let data = &folders[0];
-        let refused = |folders: &[PathBuf], words: &str| {
-            let e = retire(&config, folders, false).unwrap_err();
-            assert!(e.to_string().contains(words), "{e}");
-            assert_eq!(open(&config).len(), 5);
-        };
-        refused(&[], "no data directory is named");
-        refused(&[data.join("#innodb_redo")], "is no data directory");
-        let whole = fs::read(data.join("t.ibd")).unwrap();
-        fs::write(data.join("t.ibd"), &whole[..5_000]).unwrap();
-        refused(&folders, "can't be read");
-        fs::write(data.join("t.ibd"), tablespace(FLAGS, 9, &MASTER)).unwrap();
-        refused(&folders, "lacks INNODBKey");
-        fs::write(data.join("t.ibd"), tablespace(FLAGS, 1, &MASTER)).unwrap();
-        refused(&folders, "does not open");
-        fs::write(data.join("t.ibd"), &whole).unwrap();
-        let mut final_ones = config.clone();
-        final_ones.limits.retain_removed = 0;
-        let e = retire(&final_ones, &folders, false).unwrap_err();
-        assert!(e.to_string().contains("retain_removed is 0"), "{e}");
-        assert_eq!(retire(&config, &folders, false).unwrap().keys, [name(1)]);
-    }
-
-    /// Another server's data directory, or a part of one, names nothing that is here.
-    #[test]
-    fn what_a_folder_can_not_know_is_not_retired() {
-        let dir = tempfile::tempdir().unwrap();
-        let (config, folders) = data_dir(dir.path());
-        // A backup beside it does not stand in.
-        let (backup, both) = (
-            dir.path().join("backup"),
-            [folders[0].clone(), dir.path().join("backup")],
-        );
-        fs::create_dir_all(backup.join("#innodb_redo")).unwrap();
-        for file in ["mysql.ibd", "undo_001", "#innodb_redo/#ib_redo4"] {
-            fs::copy(folders[0].join(file), backup.join(file)).unwrap();
-        }
-        let refused = |words: &str| {
-            for folders in [&folders[..], &both] {
-                let e = retire(&config, folders, false).unwrap_err();
-                assert!(e.to_string().contains(words), "{e}");
-            }
-            assert_eq!(open(&config).len(), 5);
-        };
-        for (file, words) in [
-            ("#innodb_redo/#ib_redo4", "redo log"),
-            ("undo_001", "undo tablespace"),
-        ] {
-            let bytes = fs::read(folders[0].join(file)).unwrap();
-            fs::remove_file(folders[0].join(file)).unwrap();
-            refused(words);
-            fs::write(folders[0].join(file), bytes).unwrap();
-        }
-        let auto = fs::read(folders[0].join("auto.cnf")).unwrap();
-        fs::remove_file(folders[0].join("auto.cnf")).unwrap();
-        refused("no auto.cnf");
-        fs::write(folders[0].join("auto.cnf"), auto).unwrap();
-        let mut old = redo(2, &MASTER);
-        crate::scan::fixture::set_start(&mut old, 0, 5);
-        fs::write(folders[0].join("#innodb_redo/#ib_redo4"), old).unwrap();
-        refused("before 8.0.30");
-        fs::write(folders[0].join("#innodb_redo/#ib_redo4"), redo(2, &MASTER)).unwrap();
-        let elsewhere = dir.path().join("elsewhere");
-        fs::create_dir(&elsewhere).unwrap();
-        let target = |data_dir| Target {
-            data_dir: Some(data_dir),
-            ..Target::from(&config)
-        };
-        let e = retire(target(&elsewhere), &folders, true).unwrap_err();
-        assert!(e.to_string().contains("another data directory"), "{e}");
-        let link = dir.path().join("link");
-        std::os::unix::fs::symlink(&folders[0], &link).unwrap();
-        assert_eq!(
-            retire(target(&link), &folders, true).unwrap().keys,
-            [name(1)]
-        );
-    }
-
-    #[test]
-    fn keys_of_another_server_stay() {
-        let dir = tempfile::tempdir().unwrap();
-        let (config, folders) = data_dir(dir.path());
-        let other = |number| name(number).replace(UUID, "11111111-9d5c-11f0-9a3c-0242ac110002");
-        for number in 1..=3 {
-            let keyring = open(&config);
-            keyring
-                .store_key(other(number).as_bytes(), b"", b"AES", &OTHER)
-                .unwrap();
-        }
-        let done = retire(&config, &folders, false).unwrap();
-        assert_eq!(done.keys, [name(1)]);
-        assert_eq!(done.of_others, [other(1), other(2), other(3)]);
-        assert_eq!(open(&config).len(), 7);
-    }
-}
+#[path = "retire_tests.rs"]
+mod tests;

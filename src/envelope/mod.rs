@@ -101,6 +101,18 @@ fn hmac_parts(key: &[u8], parts: &[&[u8]]) -> [u8; MAC] {
     mac.finalize().into_bytes().into()
 }
 
+/// Authenticates a text between two programs that have the same key, which is for other work otherwise: it is derived from.
+///
+/// # Errors
+/// No secret memory.
+pub fn ticket_mac(pool: &SecretPool, key: &[u8], text: &str) -> Result<[u8; MAC]> {
+    let mut derived = pool.zeroed(KEY)?;
+    hkdf(key, &[], b"keyring-ward/1 ticket", &mut derived)?;
+    let mac = hmac_parts(&derived, &[text.as_bytes()]);
+    wipe_stack();
+    Ok(mac)
+}
+
 /// A short public name of a DEK, to be pinned in a configuration. It reveals nothing of the DEK.
 ///
 /// # Errors

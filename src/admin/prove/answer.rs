@@ -238,6 +238,8 @@ pub struct Parts {
     pub old_redo_files: u64,
     /// The first undo tablespace.
     pub undo: u64,
+    /// The place of the redo logs' last checkpoint, the highest of all.
+    pub checkpoint: u64,
 }
 
 impl Proof {

@@ -79,6 +79,7 @@ impl Judge<'_> {
         headers.sort_unstable();
         let checkpoints = headers.iter().filter_map(|(_, _, checkpoint)| *checkpoint);
         let checkpoint = checkpoints.max().unwrap_or_default();
+        self.proof.parts.checkpoint = self.proof.parts.checkpoint.max(checkpoint);
         let mut tail = Tail::default();
         for (_, path, _) in headers {
             let Some((file, header)) = open(path) else {

@@ -173,7 +173,8 @@ pub const KEY_RESTORE: &str = "Examples:
 
 pub const KEY_RETIRE: &str = "Examples:
   keyring-ward key retire --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --dry-run /var/lib/mysql
-  keyring-ward key retire --config /usr/lib/mysql/plugin/component_keyring_ward.cnf /var/lib/mysql /backup/full";
+  keyring-ward key retire --config /usr/lib/mysql/plugin/component_keyring_ward.cnf /var/lib/mysql /backup/full
+  keyring-ward key retire --beside-server /var/lib/mysql";
 
 pub const KEY_COMPROMISE: &str = "Examples:
   keyring-ward key compromise --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --version 1";

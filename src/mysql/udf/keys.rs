@@ -6,6 +6,7 @@
 use super::arguments::{Arguments, Is, Parameter};
 use super::{options, server};
 use crate::admin::keys::{self, Order, Settings};
+use crate::admin::retire_ticket::redeem;
 use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
 use crate::mysql::state::LIFECYCLE;
@@ -102,6 +103,12 @@ sql_function! {
     (NAME, OWNER), |args: &Arguments<'_>| change(args, &Order::Hold(None))
 }
 
+sql_function! {
+    /// Retires InnoDB's keys that no file names, as keyring-ward key retire --beside-server has found them.
+    keyring_ward_key_retire_init, keyring_ward_key_retire, keyring_ward_key_retire_deinit,
+    (Parameter("ticket", Is::Text)), retire
+}
+
 /// The key that is named. An owner of '' is the server itself.
 fn id(args: &Arguments<'_>) -> Result<KeyId> {
     KeyId::new(args.text(0)?, args.text(1)?)
@@ -170,6 +177,12 @@ fn plan(args: &Arguments<'_>) -> Result<Value> {
         days: args.optional_number(3)?.unwrap_or(DAYS),
     };
     change(args, &order)
+}
+
+fn retire(args: &Arguments<'_>) -> Result<Value> {
+    let ticket = args.utf8(0)?;
+    let done = LIFECYCLE.change(|keyring| redeem(keyring, ticket, unix_seconds()));
+    Ok(json!({ "retired": done? }))
 }
 
 fn check(args: &Arguments<'_>) -> Result<Value> {
