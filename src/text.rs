@@ -23,6 +23,22 @@ fn obeyed(c: char) -> bool {
     c.is_control() || invisible.iter().any(|range| range.contains(&c))
 }
 
+/// The name or the owner of a key for lists, answers and messages: as it is, so that it can be pasted back, unless it holds what
+/// can't be seen or is obeyed, or is no text at all: then its bytes beyond visible ASCII are escaped. A backslash is escaped
+/// always, so that nothing looks like an escape.
+pub fn name(bytes: &[u8]) -> String {
+    let unseen = |c: char| {
+        obeyed(c)
+            || c == '\\'
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+            || (c.is_whitespace() && c != ' ')
+    };
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(unseen) => text.into(),
+        _ => bytes.escape_ascii().to_string(),
+    }
+}
+
 /// Values in messages: control characters escaped, at most 100 characters.
 pub fn shorten(text: &str) -> String {
     text.chars()
@@ -137,6 +153,23 @@ pub const fn as_text(bytes: &'static [u8]) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_can_be_pasted_back_and_hide_nothing() {
+        for same in ["ssn", "clé", "鍵 1", "o'x@%", "\u{1f511}"] {
+            assert_eq!(name(same.as_bytes()), same);
+        }
+        for (bytes, shown) in [
+            (&b"a\nb"[..], "a\\nb"),
+            (b"a\\nb", "a\\\\nb"),
+            (b"cl\xe9", "cl\\xe9"),
+            ("a\u{202e}b".as_bytes(), "a\\xe2\\x80\\xaeb"),
+            ("a\u{200b}b".as_bytes(), "a\\xe2\\x80\\x8bb"),
+            ("a\u{a0}b".as_bytes(), "a\\xc2\\xa0b"),
+        ] {
+            assert_eq!(name(bytes), shown);
+        }
+    }
 
     #[test]
     fn a_text_from_outside_is_one_harmless_line() {

@@ -356,7 +356,8 @@ fn times_and_numbers_at_their_ends_do_no_harm() {
 fn a_highest_number_is_not_passed() {
     let place = Place::new();
     let keyring = place.open().unwrap();
-    let logical = described(&[(999_999_999, State::Active)]);
+    let mut logical = described(&[(999_999_999, State::Active)]);
+    (logical.versions.iter_mut()).for_each(|version| version.destroy_at = None);
     let record = crafted(&keyring, "a@999999999", 999_999_999, logical);
     keyring.restore(record).unwrap();
     let e = keyring.rotate(&id("a"), true).unwrap_err();

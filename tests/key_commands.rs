@@ -571,6 +571,38 @@ fn beside_a_server_the_sql_function_is_named() {
     drop(server);
 }
 
+/// What is listed of a key without a current version is its newest one that opens something, and until when removed ones are kept.
+#[test]
+fn lists_say_what_still_opens_and_what_is_kept() {
+    let _turn = turn();
+    let keys = Keys::new();
+    keys.ssn("create", &[]);
+    keys.ssn("rotate", &[]);
+    keys.plan_for_yesterday(None);
+    keys.ssn("destroy", &["--now"]);
+    keys.says(&["key", "restore", "--name", "ssn@1", "--owner", "app@%"]);
+    let said = keys.says(&["key", "list"]);
+    assert!(said.contains("\t\tdeactivated\t1\t"), "{said}");
+    let kept = |name: &str| {
+        let all = keys.json(&["key", "list", "--retired"]);
+        let all = all["retired"].as_array().unwrap().clone();
+        all.into_iter().find(|key| key["name"] == name).unwrap()
+    };
+    let two = kept("ssn@2");
+    assert!(
+        two["kept_until"].as_str() > two["removed_at"].as_str(),
+        "{two}"
+    );
+    assert_eq!(two["held"], false);
+    keys.ssn("hold", &["--reason", "case 7"]);
+    assert_eq!(kept("ssn@2")["held"], true);
+    // A name in any alphabet can be pasted back.
+    let other = ["--name", "clé 鍵", "--owner", "app@%"];
+    keys.says(&[&["key", "create"], &other[..]].concat());
+    assert!(keys.says(&["key", "list"]).contains("\nclé 鍵\tapp@%\t"));
+    keys.says(&[&["key", "rotate"], &other[..]].concat());
+}
+
 #[test]
 fn a_removed_key_of_the_server_comes_back() {
     let _turn = turn();
@@ -726,13 +758,21 @@ fn temporary_keys_end_with_the_next_change_and_no_other_key_does() {
     expire();
     // A look ends nothing, nor does a dry run.
     keys.says(&[&["key", "show"], &brief[..]].concat());
-    keys.ssn("rotate", &["--dry-run"]);
+    keys.ssn("set", &["--description", "x", "--dry-run"]);
     assert_eq!(is_there(), (true, true));
     // The order itself may give it more time.
     keys.says(&[&["key", "set", "--expires", "1h"], &brief[..]].concat());
     assert_eq!(is_there(), (true, true));
     expire();
-    let done = keys.json(&[&["key", "rotate"], &SSN[..]].concat());
+    // A new version would outlive the plan for the whole key.
+    let rotate = [&["key", "rotate"], &SSN[..]].concat();
+    keys.refused(
+        &rotate,
+        26,
+        "KeyState",
+        "the destruction of all of it is planned",
+    );
+    let done = keys.json(&[&["key", "set", "--description", "x"], &SSN[..]].concat());
     let said = done["warnings"][0].as_str().unwrap();
     assert!(
         said.contains("'brief' of 'app@%'") && said.contains("30 days"),
@@ -752,6 +792,6 @@ fn temporary_keys_end_with_the_next_change_and_no_other_key_does() {
     // Held: it is served to nobody, and not destroyed.
     keys.says(&[&["key", "hold", "--reason", "case 7"], &brief[..]].concat());
     expire();
-    keys.ssn("rotate", &[]);
+    keys.ssn("set", &["--description", "y"]);
     assert_eq!(is_there(), (true, true));
 }

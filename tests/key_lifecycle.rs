@@ -378,6 +378,58 @@ fn keys_of_the_server_are_kept_when_they_are_removed() {
     assert!(keyring.retired().is_empty());
 }
 
+/// Lists are taken in pieces: nothing falls between two, and their order is one.
+#[test]
+fn lists_of_more_than_a_piece_are_whole() {
+    use keyring_ward::keyring::PIECE;
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    let server = |n: usize| format!("INNODBKey-{UUID}-{n}");
+    let plain = Wanted::default();
+    for n in 0..PIECE + 2 {
+        (keyring.create_logical(&id(&format!("k{n}")), b"AES", 16, &plain)).unwrap();
+        (keyring.generate(server(n).as_bytes(), b"", b"AES", 32)).unwrap();
+        keyring.remove(server(n).as_bytes(), b"").unwrap();
+    }
+    // Several removals of one name lie on both sides of a piece's end.
+    for _ in 0..PIECE {
+        (keyring.generate(server(5).as_bytes(), b"", b"AES", 32)).unwrap();
+        keyring.remove(server(5).as_bytes(), b"").unwrap();
+    }
+    let logical: Vec<KeyId> = keyring.logical_keys().into_iter().map(|k| k.id).collect();
+    assert_eq!(logical.len(), PIECE + 2);
+    assert!(logical.is_sorted_by(|a, b| a < b));
+    let retired: Vec<_> = keyring.each_retired().collect();
+    let order = |k: &keyring_ward::keyring::RetiredKey| (k.info.id.clone(), k.removal.number);
+    assert_eq!(
+        (retired.len(), keyring.retired_len()),
+        (2 * PIECE + 2, 2 * PIECE + 2)
+    );
+    assert!(retired.is_sorted_by(|a, b| order(a) < order(b)));
+    let five = KeyId::new(server(5).as_bytes(), b"").unwrap();
+    keyring.restore_retired(&five, None).unwrap();
+    assert_eq!(keyring.retired_len(), 2 * PIECE + 1);
+}
+
+/// What a migration is handed: all that is served, and nothing that its state keeps back.
+#[test]
+fn a_migration_hears_of_what_is_served() {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    keyring
+        .create_logical(&id("ssn"), b"AES", 32, &following())
+        .unwrap();
+    keyring.rotate(&id("ssn"), true).unwrap();
+    keyring.generate(b"k", OWNER, b"AES", 16).unwrap();
+    let compromise = |l: &mut keyring_ward::key::logical::Logical, now| l.compromise(1, now);
+    keyring.change_logical(&id("ssn"), compromise).unwrap();
+    let (served, kept_back) = keyring.list_served();
+    let mut served: Vec<_> = served.iter().map(|k| k.id.name().to_vec()).collect();
+    served.sort();
+    assert_eq!(served, [&b"k"[..], b"ssn@2"]);
+    assert_eq!(kept_back, [id("ssn@1")]);
+}
+
 #[test]
 fn innodb_is_told_that_its_numbers_begin_again() {
     let place = Place::new();

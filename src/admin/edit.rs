@@ -85,7 +85,7 @@ fn check_removable(keyring: &Keyring, name: &[u8], owner: &[u8], server_key: boo
             }
             Some(other) => format!(
                 "A key of that name belongs to '{0}': add --owner '{0}'.",
-                other.id.owner().escape_ascii()
+                crate::text::name(other.id.owner())
             ),
             None => "keyring-ward list shows the keys and their owners.".into(),
         };
@@ -146,7 +146,7 @@ pub fn reown<'a>(
         return Err(Error::new(
             Kind::NotFound,
             REOWN,
-            format!("'{}' owns no key that could move", from.escape_ascii()),
+            format!("'{}' owns no key that could move", crate::text::name(from)),
         )
         .hint("keyring-ward list shows the owners, written as user@host."));
     }
@@ -281,7 +281,7 @@ fn check_accounts(from: &[u8], to: &[u8], server_key: bool) -> Result<()> {
         )),
         (_, to) if !to.is_empty() && !to.contains(&b'@') => Err(bad(&format!(
             "--to '{}' is not an account",
-            to.escape_ascii()
+            crate::text::name(to)
         ))
         .hint("Write user@host, e.g. app@localhost or app@%: CURRENT_USER() shows it.")),
         (from, to) if from == to => Err(bad("the two accounts are the same")),

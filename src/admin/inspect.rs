@@ -90,8 +90,8 @@ pub fn list(config: &Config) -> Result<(Report, Vec<KeyLine>)> {
         .map(|key| KeyLine {
             created: crate::text::utc(key.created_at),
             meaning: meaning(key.id.name(), key.id.owner()),
-            name: key.id.name().escape_ascii().to_string(),
-            owner: key.id.owner().escape_ascii().to_string(),
+            name: crate::text::name(key.id.name()),
+            owner: crate::text::name(key.id.owner()),
             key_type: key.key_type.to_string(),
             length: key.length(),
         })

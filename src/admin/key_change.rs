@@ -32,8 +32,8 @@ pub fn change<'a>(
     }
     let mut done = carry_out(&keyring, id, order).map_err(|e| namesake(e, &keyring, id))?;
     let now = crate::os::unix_seconds();
-    done["name"] = id.name().escape_ascii().to_string().into();
-    done["owner"] = id.owner().escape_ascii().to_string().into();
+    done["name"] = crate::text::name(id.name()).into();
+    done["owner"] = crate::text::name(id.owner()).into();
     done["logical"] = keyring
         .logical_key(id)
         .map_or(Value::Null, |key| told(&key, now));
@@ -70,7 +70,7 @@ pub fn show<'a>(target: impl Into<Target<'a>>, id: &KeyId) -> Result<Value> {
                     .map(|v| key.logical.key_name(key.id.name(), v.number))
                     .any(|name| name == removed.info.id.name())
         })
-        .map(super::keys::told_retired)
+        .map(|removed| super::keys::told_kept(&keyring, removed))
         .collect();
     let mut answer = told(&key, crate::os::unix_seconds());
     answer["retired"] = json!(retired);
@@ -91,7 +91,7 @@ fn namesake(error: Error, keyring: &Keyring, id: &KeyId) -> Error {
         }
         Some(other) => error.hint(format!(
             "A key of that name belongs to '{0}': add --owner '{0}'.",
-            other.owner().escape_ascii()
+            crate::text::name(other.owner())
         )),
         None => error,
     }

@@ -3,7 +3,7 @@
 //! Owns that list for tool and SQL. The server's own order decides which of its keys is current: InnoDB takes the highest
 //! number, the binary log the one that a key of its own names. It must never show material.
 
-use super::keys::{told, told_retired};
+use super::keys::{told, told_kept};
 use super::{Target, open_to_look};
 use crate::error::Result;
 use crate::key::id::KeyId;
@@ -41,7 +41,8 @@ pub fn list(keyring: &Keyring, now: i64) -> Result<Value> {
     let of_server: Vec<Value> = (of_server(keyring)?.iter())
         .map(|one| told_of_server(one, now))
         .collect();
-    let retired: Vec<Value> = keyring.retired().iter().map(told_retired).collect();
+    let retired = keyring.retired();
+    let retired: Vec<Value> = (retired.iter().map(|key| told_kept(keyring, key))).collect();
     let mut answer = json!({
         "keys": logical, "server_keys": of_server, "retired": retired,
         "retain_removed": keyring.keeps_removed_for(),
@@ -111,8 +112,8 @@ pub fn of_server(keyring: &Keyring) -> Result<Vec<OfServer>> {
 fn told_of_server(one: &OfServer, now: i64) -> Value {
     let info = &one.key;
     json!({
-        "name": info.id.name().escape_ascii().to_string(), "kind": word(one.kind),
-        "server": one.uuid.escape_ascii().to_string(), "number": one.number, "current": one.current,
+        "name": crate::text::name(info.id.name()), "kind": word(one.kind),
+        "server": crate::text::name(&one.uuid), "number": one.number, "current": one.current,
         "created": utc(info.created_at), "age_days": (now - info.created_at).max(0) / DAY,
     })
 }

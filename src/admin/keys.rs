@@ -131,7 +131,7 @@ fn check_account(owner: &[u8]) -> Result<()> {
     }
     let why = format!(
         "'{}' is no account as the server writes it",
-        owner.escape_ascii()
+        crate::text::name(owner)
     );
     Err(Error::new(Kind::InvalidInput, "make the logical key", why).hint(
         "Nothing was changed. Name it as user@host without quotes, as CURRENT_USER() shows it: app@%, root@localhost.",
@@ -198,7 +198,7 @@ pub fn told(key: &LogicalInfo, now: i64) -> Value {
         .collect();
     let due = logical.rotation_at().map(utc);
     json!({
-        "name": key.id.name().escape_ascii().to_string(), "owner": key.id.owner().escape_ascii().to_string(),
+        "name": crate::text::name(key.id.name()), "owner": crate::text::name(key.id.owner()),
         "id": crate::text::hex(&logical.id), "type": key.key_type, "bytes": key.length, "pair": key.pair,
         "follow": logical.follow, "adopted": logical.adopted,
         "current": logical.current().map(|v| v.number),
@@ -215,14 +215,24 @@ fn age(at: i64, now: i64) -> i64 {
 
 fn key_name(key: &LogicalInfo, number: u32) -> String {
     let name = key.logical.key_name(key.id.name(), number);
-    name.escape_ascii().to_string()
+    crate::text::name(&name)
+}
+
+/// A retired key that a keyring has, as JSON. `kept_until`: from when on `reseal --purge-retired` ends it, if it is not held;
+/// `all` does so before.
+pub fn told_kept(keyring: &Keyring, key: &RetiredKey) -> Value {
+    let kept_for = i64::from(keyring.keeps_removed_for()) * DAY;
+    let mut told = told_retired(key);
+    told["kept_until"] = utc(key.removal.removed_at.saturating_add(kept_for)).into();
+    told["held"] = keyring.is_held(&key.info).into();
+    told
 }
 
 /// A retired key as JSON.
 pub fn told_retired(key: &RetiredKey) -> Value {
     let id = &key.info.id;
     json!({
-        "name": id.name().escape_ascii().to_string(), "owner": id.owner().escape_ascii().to_string(),
+        "name": crate::text::name(id.name()), "owner": crate::text::name(id.owner()),
         "removal": key.removal.number, "removed_at": utc(key.removal.removed_at),
         "type": key.info.key_type.to_string(), "bytes": key.info.length(), "created": utc(key.info.created_at),
         "meaning": meaning(id.name(), id.owner()),
@@ -277,7 +287,7 @@ pub fn check(keyring: &Keyring, id: &KeyId, now: i64) -> Result<Value> {
             .push("It is a temporary key, and its time is over: it is served to nobody.".into());
     }
     Ok(json!({
-        "key": record.id.name().escape_ascii().to_string(), "owner": record.id.owner().escape_ascii().to_string(),
+        "key": crate::text::name(record.id.name()), "owner": crate::text::name(record.id.owner()),
         "type": record.key_type.to_string(), "bits": pair.map_or(record.length() * 8, Algorithm::bits),
         "pair": pair.map(Algorithm::name),
         "created": utc(record.created_at), "age_days": age(record.created_at, now),

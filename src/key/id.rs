@@ -155,9 +155,13 @@ pub fn list_short_first<T>(keys: &mut [T], id: impl Fn(&T) -> &KeyId) {
 /// A key's identity for messages: control and non-ASCII bytes escaped.
 pub fn printable(name: &[u8], owner: &[u8]) -> String {
     if owner.is_empty() {
-        format!("'{}'", name.escape_ascii())
+        format!("'{}'", crate::text::name(name))
     } else {
-        format!("'{}' of '{}'", name.escape_ascii(), owner.escape_ascii())
+        format!(
+            "'{}' of '{}'",
+            crate::text::name(name),
+            crate::text::name(owner)
+        )
     }
 }
 

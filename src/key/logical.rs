@@ -351,9 +351,19 @@ impl Logical {
     /// Whether it may have a new version.
     ///
     /// # Errors
-    /// KeyState: its time is over, or a version is pending already.
+    /// KeyState: its time is over, its end as a whole is planned, or a version is pending already.
     pub fn check_rotatable(&self, now: i64) -> Result<()> {
         self.check_time(now)?;
+        let mut alive = (self.versions.iter())
+            .filter(|v| v.state != State::Destroyed)
+            .peekable();
+        // A new version would not be in that plan, and the key would outlive it.
+        if alive.peek().is_some() && alive.all(|v| v.destroy_at.is_some()) {
+            return Err(state(
+                "the destruction of all of it is planned",
+                "keyring-ward key cancel ends the plan; then rotate it.",
+            ));
+        }
         let pending = |v: &&Version| v.state == State::Pending && v.destroy_at.is_none();
         if let Some(pending) = self.versions.iter().find(pending) {
             return Err(state(
@@ -555,7 +565,7 @@ pub fn check_name(name: &[u8], owner: &[u8]) -> Result<()> {
     if split(name).is_some() {
         return Err(bad(format!(
             "'{}' is how the version of a key is called",
-            name.escape_ascii()
+            crate::text::name(name)
         ))
         .hint("Choose a name that does not end in @ and a number."));
     }

@@ -200,6 +200,10 @@ fn what_can_t_be_rotated_and_one_hold_at_a_time() {
     assert!(said(&logical, 0).contains("version 3 is pending"));
     logical.schedule(Some(three), 1, 0).unwrap();
     assert!(logical.check_rotatable(0).is_ok(), "as the hint says");
+    logical.schedule(None, 1, 0).unwrap();
+    assert!(said(&logical, 0).contains("the destruction of all of it is planned"));
+    logical.cancel(None).unwrap();
+    logical.schedule(Some(three), 1, 0).unwrap();
     logical.expires = Some(9);
     assert!(logical.check_rotatable(8).is_ok());
     assert!(said(&logical, 9).contains("its time was over"));

@@ -399,12 +399,29 @@ impl Keyring {
         Ok(expired)
     }
 
-    /// All logical keys, by name and owner.
+    /// All logical keys, by name and owner. Copying their descriptions takes its time, and writers wait for whoever reads: so
+    /// they are taken in pieces.
     pub fn logical_keys(&self) -> Vec<LogicalInfo> {
-        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<_> = map.index.iter().map(Family::info).collect();
-        all.sort_by(|a, b| a.id.cmp(&b.id));
+        let ids = self.logical_ids();
+        let pieces = ids.chunks(super::PIECE);
+        pieces.flat_map(|ids| self.logical_infos(ids)).collect()
+    }
+
+    /// The names and owners of all logical keys, in order.
+    pub fn logical_ids(&self) -> Vec<KeyId> {
+        let mut all: Vec<KeyId> = {
+            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+            map.index.iter().map(Family::name).collect()
+        };
+        all.sort_unstable();
         all
+    }
+
+    /// What is known of these logical keys, as far as they are still there.
+    pub fn logical_infos(&self, ids: &[KeyId]) -> Vec<LogicalInfo> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let known = |id: &KeyId| map.index.get(id).map(Family::info);
+        ids.iter().filter_map(known).collect()
     }
 
     /// One logical key by its name and owner, or by those of one of its versions.
@@ -557,7 +574,7 @@ impl Keyring {
     }
 
     /// The logical key that a key was a version of is held.
-    pub(super) fn is_held(&self, key: &KeyInfo) -> bool {
+    pub fn is_held(&self, key: &KeyInfo) -> bool {
         let key = KnownKey::Info(Arc::new(key.clone()));
         let own = version_of(&key).is_some_and(|v| v.logical.held.is_some());
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);

@@ -19,6 +19,7 @@ use indexmap::IndexSet;
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// A key in the map, found by its composite id.
@@ -171,13 +172,20 @@ impl Map {
         key
     }
 
-    /// The retired keys, by name and owner.
-    pub(super) fn retired(&self) -> Vec<RetiredKey> {
-        let one = |(removal, key): &(Retired, Arc<KeyRecord>)| RetiredKey {
-            removal: *removal,
-            info: KeyInfo::clone(key),
-        };
-        self.retired.values().map(one).collect()
+    /// Some of the retired keys, by name and owner: behind `last`, or from the first on.
+    pub(super) fn retired(&self, last: Option<&(KeyId, u32)>, most: usize) -> Vec<RetiredKey> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = self.retired.range((from, Bound::Unbounded));
+        behind.take(most).map(|(_, kept)| told(kept)).collect()
+    }
+
+    /// The retired keys of one name and owner, by the number of their removal.
+    pub(super) fn retired_of(&self, id: &KeyId) -> Vec<RetiredKey> {
+        let all = (id.clone(), 0)..=(id.clone(), u32::MAX);
+        self.retired
+            .range(all)
+            .map(|(_, kept)| told(kept))
+            .collect()
     }
 
     /// How many of them there are.
@@ -361,6 +369,13 @@ impl Map {
 }
 
 const READ: &str = "read the keyring file";
+
+fn told((removal, key): &(Retired, Arc<KeyRecord>)) -> RetiredKey {
+    RetiredKey {
+        removal: *removal,
+        info: KeyInfo::clone(key),
+    }
+}
 
 /// What a document counts, in bytes; 0: it only removes one.
 pub(super) fn document_length(document: &Document) -> u64 {

@@ -110,6 +110,9 @@ pub struct Status {
     pub random: RandomInfo,
 }
 
+/// So many descriptions are copied at once, for lists.
+pub const PIECE: usize = 256;
+
 impl Keyring {
     fn store(&self) -> MutexGuard<'_, Box<dyn Store>> {
         // For looking and for reloads: what the store tells is right even after a panic.

@@ -51,8 +51,33 @@ impl Keyring {
 
     /// The removed keys that are kept, by name and owner.
     pub fn retired(&self) -> Vec<RetiredKey> {
+        self.each_retired().collect()
+    }
+
+    /// The same one after the other; they are copied in pieces, for writers wait for whoever reads.
+    pub fn each_retired(&self) -> impl Iterator<Item = RetiredKey> {
+        let mut last = None;
+        let pieces = std::iter::from_fn(move || {
+            let piece = {
+                let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+                map.retired(last.as_ref(), super::PIECE)
+            };
+            let end = piece.last()?;
+            last = Some((end.info.id.clone(), end.removal.number));
+            Some(piece)
+        });
+        pieces.flatten()
+    }
+
+    /// How many of them there are.
+    pub fn retired_len(&self) -> usize {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        map.retired()
+        map.retired_len()
+    }
+
+    fn retired_of(&self, id: &KeyId) -> Vec<RetiredKey> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        map.retired_of(id)
     }
 
     /// The material of a removed key that is kept; `None`: it is not.
@@ -109,7 +134,7 @@ impl Keyring {
             return Ok(false);
         };
         let mut store = self.writer()?;
-        let known = self.retired().into_iter().filter(|r| r.info.id == key.id);
+        let known = self.retired_of(&key.id).into_iter();
         let known = known.filter_map(|r| self.retired_key(&key.id, r.removal.number));
         let here = self.read_key(key.id.name(), key.id.owner())?;
         if (known.chain(here)).any(|there| equal(there.material(), key.material())) {
@@ -133,8 +158,8 @@ impl Keyring {
     }
 
     fn find_retired(&self, id: &KeyId, number: Option<u32>) -> Result<(Retired, Arc<KeyRecord>)> {
-        let all = self.retired();
-        let mut own = all.iter().filter(|r| r.info.id == *id);
+        let all = self.retired_of(id);
+        let mut own = all.iter();
         let found = match number {
             Some(number) => own.find(|r| r.removal.number == number),
             None => own.next_back(),

@@ -107,7 +107,7 @@ impl Sizes {
             OP,
             format!(
                 "the keys of '{}' have {has} bytes, {bytes} more would exceed max_owner_size ({} bytes)",
-                owner.escape_ascii(),
+                crate::text::name(owner),
                 limits.per_owner
             ),
         )

@@ -229,7 +229,7 @@ fn null(index: usize, name: &str) -> Error {
         "owner" => match caller::account() {
             Some(account) => format!(
                 "Write the owner as 'user@host': CURRENT_USER() is {}. '' is the server itself.",
-                account.escape_ascii()
+                crate::text::name(&account)
             ),
             None => "Write the owner as 'user@host'; '' is the server itself.".into(),
         },

@@ -9,6 +9,7 @@ use crate::admin::keys::{self, Order, Settings};
 use crate::admin::retire_ticket::redeem;
 use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
+use crate::keyring::PIECE;
 use crate::mysql::state::LIFECYCLE;
 use crate::os::unix_seconds;
 use serde_json::{Map, Value, json};
@@ -126,7 +127,7 @@ fn change(args: &Arguments<'_>, order: &Order) -> Result<Value> {
 }
 
 fn named(id: &KeyId) -> Map<String, Value> {
-    let shown = |bytes: &[u8]| Value::from(bytes.escape_ascii().to_string());
+    let shown = |bytes: &[u8]| Value::from(crate::text::name(bytes));
     Map::from_iter([
         ("name".into(), shown(id.name())),
         ("owner".into(), shown(id.owner())),
@@ -205,8 +206,12 @@ fn check(args: &Arguments<'_>) -> Result<Value> {
 
 fn logical(args: &Arguments<'_>) -> Result<Value> {
     let skip = args.optional_number(0)?.unwrap_or(0);
-    let (all, now) = (LIFECYCLE.keyring()?.logical_keys(), unix_seconds());
-    let told = all.iter().map(|key| keys::told(key, now));
+    let keyring = LIFECYCLE.keyring()?;
+    let (all, now) = (keyring.logical_ids(), unix_seconds());
+    let pieces = all.get(skip..).unwrap_or_default().chunks(PIECE);
+    let told = pieces
+        .flat_map(|ids| keyring.logical_infos(ids))
+        .map(|key| keys::told(&key, now));
     let mut answer = list(all.len(), skip, told, "keyring_ward_keys");
     let warnings = server::warnings();
     if !warnings.is_empty() {
@@ -217,15 +222,17 @@ fn logical(args: &Arguments<'_>) -> Result<Value> {
 
 fn retired(args: &Arguments<'_>) -> Result<Value> {
     let skip = args.optional_number(0)?.unwrap_or(0);
-    let all = LIFECYCLE.keyring()?.retired();
-    let told = all.iter().map(keys::told_retired);
-    Ok(list(all.len(), skip, told, "keyring_ward_retired_keys"))
+    let keyring = LIFECYCLE.keyring()?;
+    let all = keyring.retired_len();
+    let kept = keyring.each_retired().skip(skip);
+    let told = kept.map(|key| keys::told_kept(&keyring, &key));
+    Ok(list(all, skip, told, "keyring_ward_retired_keys"))
 }
 
-/// As much of a list as one answer holds; where that is not all, it says how to get on.
+/// As much of a list as one answer holds, behind the first `skip`; where that is not all, it says how to get on.
 fn list(all: usize, skip: usize, told: impl Iterator<Item = Value>, function: &str) -> Value {
     let (mut length, mut shown) = (0, Vec::new());
-    for item in told.skip(skip) {
+    for item in told {
         length += item.to_string().len() + 1;
         if length > MAX_LIST {
             break;
@@ -251,7 +258,7 @@ mod tests {
         let items = || (0..100).map(|i| json!({ "n": i, "x": "y".repeat(30_000) }));
         let (mut seen, mut answers) = (0, 0);
         loop {
-            let answer = list(100, seen, items(), "f");
+            let answer = list(100, seen, items().skip(seen), "f");
             assert!(answer.to_string().len() < MAX_LIST + 200);
             let keys = answer["keys"].as_array().unwrap();
             assert_eq!(keys[0]["n"], seen);

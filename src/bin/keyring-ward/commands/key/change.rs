@@ -283,7 +283,7 @@ pub fn run(command: &Command, json: bool) -> Result<()> {
 /// The SQL function that does the same to this key; what follows the owner is in docs/reference/tool.md.
 fn function(word: &str, id: &KeyId) -> String {
     let quoted = |bytes: &[u8]| {
-        let text = bytes.escape_ascii().to_string();
+        let text = keyring_ward::text::name(bytes);
         format!("'{}'", text.replace('\'', "''"))
     };
     let more = match word {

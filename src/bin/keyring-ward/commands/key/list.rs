@@ -49,7 +49,7 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
     }
     let each = |member: &str| all[member].as_array().into_iter().flatten();
     if args.retired {
-        print("NAME\tOWNER\tREMOVAL\tREMOVED_AT\tTYPE\tBYTES\tMEANING");
+        print("NAME\tOWNER\tREMOVAL\tREMOVED_AT\tKEPT_UNTIL\tHELD\tTYPE\tBYTES\tMEANING");
         each("retired").for_each(|key| {
             print(&row(
                 key,
@@ -58,6 +58,8 @@ pub fn run(args: &Args, json: bool) -> Result<()> {
                     "owner",
                     "removal",
                     "removed_at",
+                    "kept_until",
+                    "held",
                     "type",
                     "bytes",
                     "meaning",
@@ -89,11 +91,13 @@ fn row(of: &Value, members: &[&str]) -> String {
     values.join("\t")
 }
 
-/// One logical key: what is said of a version is said of the current one, or else of the newest.
+/// One logical key: what is said of a version is said of the current one, or else of the newest that is not destroyed.
 fn line(key: &Value) -> String {
     let versions = key["versions"].as_array().map_or(&[][..], Vec::as_slice);
     let current = versions.iter().find(|v| v["version"] == key["current"]);
-    let shown = current.or(versions.last()).unwrap_or(&Value::Null);
+    let alive = || versions.iter().filter(|v| v["state"] != "destroyed");
+    let newest = alive().next_back().or(versions.last());
+    let shown = current.or(newest).unwrap_or(&Value::Null);
     let rotation = match (&key["rotation_at"], key["rotation_due"] == true) {
         (Value::Null, _) => String::new(),
         (at, true) => format!("DUE since {}", text(at)),
@@ -108,15 +112,12 @@ fn line(key: &Value) -> String {
         (Some(at), true) => format!("DUE since {at}"),
         (Some(at), false) => at.to_string(),
     };
-    let alive = versions
-        .iter()
-        .filter(|v| v["state"] != "destroyed")
-        .count();
     format!(
-        "{}\t{}\t{}\t{alive}\t{}\t{rotation}\t{destruction}\t{}\t{}",
+        "{}\t{}\t{}\t{}\t{}\t{rotation}\t{destruction}\t{}\t{}",
         row(key, &["name", "owner", "type", "bytes"]),
         text(&key["current"]),
         text(&shown["state"]),
+        alive().count(),
         text(&shown["age_days"]),
         text(&key["held"]),
         text(&key["environment"])
