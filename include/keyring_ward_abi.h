@@ -2,7 +2,7 @@
  *
  * This file owns the memory layout of the C interface, and nothing else. It is written from
  * facts (measured on MySQL 9.7, read of 8.0 and 8.4; tests/support/host/versions.rs has each with
- * its source) about x86-64 Linux, not from MySQL's headers; names are ours. bindgen turns it into src/mysql/abi.rs
+ * its source) about x86-64 Linux, not from MySQL's headers; names are ours. bindgen turns it into boundary/src/abi.rs
  * (`cargo run --manifest-path tools/bindings/Cargo.toml`).
  * It must never contain a table whose layout changes between the supported versions.
  */
@@ -287,5 +287,153 @@ typedef struct kw_resource_group {
 typedef struct kw_global_grants {
   int (*has_global_grant)(kw_handle context, const char *name, size_t length);
 } kw_global_grants;
+
+/* ---- What the companion component registers -------------------------------------------------- */
+
+/* Numbers that stand for the type of a result. */
+#define KW_SQL_TEXT 0
+#define KW_SQL_INTEGER 2
+
+/* function: of the type that the result wants. was_present is 0 where nothing of that name was registered. */
+typedef struct kw_udf_registration {
+  int (*udf_register)(const char *name, int returns, void (*function)(void),
+                      bool (*init)(kw_udf_init *, kw_udf_args *, char *),
+                      void (*deinit)(kw_udf_init *));
+  int (*udf_unregister)(const char *name, int *was_present);
+} kw_udf_registration;
+
+typedef struct kw_privileges {
+  int (*register_privilege)(const char *name, size_t length);
+  int (*unregister_privilege)(const char *name, size_t length);
+} kw_privileges;
+
+/* A table of performance_schema: what the server calls for it. The server copies the row of functions. */
+typedef struct kw_pfs_share {
+  int (*rnd_next)(kw_handle table);
+  int (*rnd_init)(kw_handle table, bool scan);
+  int (*rnd_pos)(kw_handle table);
+  void *index_init;
+  void *index_read;
+  void *index_next;
+  int (*read_column_value)(kw_handle table, kw_handle field, unsigned int column);
+  void (*reset_position)(kw_handle table);
+  void *write_column_value;
+  void *write_row_values;
+  void *update_column_value;
+  void *update_row_values;
+  void *delete_row_values;
+  /* *position: ref_length bytes that the server copies to remember a row, and writes to before rnd_pos. */
+  kw_handle (*open_table)(void **position);
+  void (*close_table)(kw_handle table);
+  const char *name;
+  unsigned int name_length;
+  const char *definition;
+  unsigned int ref_length;
+  int access; /* 0: read only */
+  void *delete_all_rows;
+  unsigned long long (*get_row_count)(void);
+} kw_pfs_share;
+
+/* Both give 0, 1, or the number of an error. */
+typedef struct kw_pfs_tables {
+  int (*add_tables)(kw_pfs_share **tables, unsigned int count);
+  int (*delete_tables)(kw_pfs_share **tables, unsigned int count);
+} kw_pfs_tables;
+
+typedef struct kw_pfs_number {
+  long long value;
+  bool is_null;
+} kw_pfs_number;
+
+typedef struct kw_pfs_bigint {
+  void (*set)(kw_handle field, kw_pfs_number value);
+} kw_pfs_bigint;
+
+typedef struct kw_pfs_string {
+  void *set_char_utf8mb4;
+  void *get_char_utf8mb4;
+  void *read_key_string;
+  void *match_key_string;
+  void *get_varchar_utf8mb4;
+  void *set_varchar_utf8mb4;
+  void (*set_varchar_utf8mb4_len)(kw_handle field, const char *value, unsigned int length);
+} kw_pfs_string;
+
+/* "2026-11-30 12:00:00"; NULL by length 0. */
+typedef struct kw_pfs_datetime {
+  void (*set)(kw_handle field, const char *value, unsigned int length);
+} kw_pfs_datetime;
+
+/* A statement begins (1; 2 inside a routine) or has ended (4; 8 inside a routine). The texts end with the call. */
+typedef struct kw_query_event {
+  unsigned long subclass;
+  int status;
+  unsigned long connection;
+  const char *sql_command;
+  const char *query;
+  size_t query_length;
+  const char *query_charset;
+} kw_query_event;
+
+/* Provided by whoever wants to see them; every statement of the server goes through it. */
+typedef struct kw_event_tracking_query {
+  int (*notify)(const kw_query_event *event);
+} kw_event_tracking_query;
+
+/* ---- Our own: what component_keyring_ward gives to component_keyring_ward_sql ------------------- */
+
+/* Another number with each change of what stands below: both libraries are of one release, or nothing is done. */
+#define KW_CONTROL_INTERFACE 1
+
+typedef struct kw_sql_function {
+  const char *name;
+  int returns;
+  void (*function)(void);
+  bool (*init)(kw_udf_init *, kw_udf_args *, char *);
+  void (*deinit)(kw_udf_init *);
+} kw_sql_function;
+
+/* A table: its name, and its columns as CREATE TABLE takes them. */
+typedef struct kw_sql_table {
+  const char *name;
+  const char *columns;
+} kw_sql_table;
+
+/* What there is to register. It lives as long as the process does. */
+typedef struct kw_sql_objects {
+  const char *version;
+  const kw_sql_function *functions;
+  size_t function_count;
+  const kw_sql_table *tables;
+  size_t table_count;
+  const char *const *privileges;
+  size_t privilege_count;
+} kw_sql_objects;
+
+#define KW_VALUE_TEXT 1
+#define KW_VALUE_NUMBER 2
+#define KW_VALUE_DATETIME 3
+
+/* A value of a row. kind is the column's. Text is UTF-8 without a NUL, and lives until the next call with the same rows. */
+typedef struct kw_value {
+  int kind;
+  bool is_null;
+  const char *text;
+  unsigned int length;
+  long long number;
+} kw_value;
+
+typedef struct kw_control {
+  /* Fails where the library has another interface; the version is told nevertheless. */
+  int (*objects)(unsigned int interface, const kw_sql_objects **out, const char **version);
+  /* The rows of a table as they are now, as far as the calling account may see them. One thread uses them at a time. */
+  int (*rows_open)(size_t table, kw_handle *rows, size_t *count);
+  int (*rows_value)(kw_handle rows, size_t row, unsigned int column, kw_value *out);
+  void (*rows_close)(kw_handle rows);
+  /* How many rows a table has, roughly: for the optimizer. */
+  unsigned long long (*row_count)(size_t table);
+  /* A statement ALTER INSTANCE of the calling thread has ended, with this status. */
+  int (*instance_altered)(const char *query, size_t length, int status);
+} kw_control;
 
 #endif

@@ -12,7 +12,7 @@ say "building keyring-ward/mysql:9.7"
 context=$(mktemp -d)
 trap 'rm -rf "$context"' EXIT
 mkdir -p "$context/target/release" "$context/mysql-test"
-cp "$REPO"/target/release/{libkeyring_ward.so,keyring-ward} "$context/target/release/"
+cp "$REPO"/target/release/{libkeyring_ward.so,libkeyring_ward_sql.so,keyring-ward} "$context/target/release/"
 cp -r "$REPO/mysql-test/container" "$context/mysql-test/"
 cp -r "$REPO/share" "$context/"
 docker build -q -t keyring-ward/mysql:9.7 -f "$REPO/mysql-test/container/Dockerfile" "$context"

@@ -24,7 +24,7 @@ plugins=$root${plugins:-/usr/lib/mysql/plugin}
 plugins=${plugins%/}
 share=$root$prefix/share
 files() {
-  echo "$plugins/component_keyring_ward.so" "$plugins/keyring_ward.so" "$root$prefix/bin/keyring-ward" \
+  echo "$plugins/component_keyring_ward.so" "$plugins/keyring_ward.so" "$plugins/component_keyring_ward_sql.so" "$root$prefix/bin/keyring-ward" \
     "$share/man/man1"/keyring-ward*.1 "$share/bash-completion/completions/keyring-ward" \
     "$share/zsh/site-functions/_keyring-ward" "$share/fish/vendor_completions.d/keyring-ward.fish"
 }
@@ -43,6 +43,7 @@ tool=$REPO/target/release/keyring-ward
 put() { install -D -m "$1" "$2" "$3.new" && mv -f "$3.new" "$3"; }
 put 0755 "$REPO/target/release/libkeyring_ward.so" "$plugins/component_keyring_ward.so"
 ln -sf component_keyring_ward.so "$plugins/keyring_ward.so"
+put 0755 "$REPO/target/release/libkeyring_ward_sql.so" "$plugins/component_keyring_ward_sql.so"
 put 0755 "$tool" "$root$prefix/bin/keyring-ward"
 mkdir -p "$share/man/man1"
 "$tool" man "$share/man/man1"
@@ -59,6 +60,7 @@ mkdir -p "$share/keyring-ward"
 cp -r "$REPO/share/." "$REPO/contrib/systemd" "$REPO/contrib/apparmor" "$REPO/contrib/selinux" "$share/keyring-ward/"
 say "installed"
 note "library:  $plugins/component_keyring_ward.so (and keyring_ward.so, for the plugin role)"
+note "SQL:      $plugins/component_keyring_ward_sql.so (INSTALL COMPONENT 'file://component_keyring_ward_sql')"
 note "tool:     $root$prefix/bin/keyring-ward, man pages, completions"
 note "rules:    $share/keyring-ward (systemd, AppArmor, SELinux, install.sql)"
 note "next:     keyring-ward init, then keyring-ward doctor (README.md, five minutes on your server)"

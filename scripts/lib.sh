@@ -63,15 +63,15 @@ ready() { case " ${BACKGROUND:-} " in *" $1 "*) flock -s "$WORK/$1.lock" true ;;
 # What was built is there, and nothing that it is made of is newer. Without cargo what is there is taken.
 is_built() {
   local library=$REPO/target/release/libkeyring_ward.so
-  [ -e "$library" ] && [ -e "$REPO/target/release/keyring-ward" ] || return 1
+  [ -e "$library" ] && [ -e "$REPO/target/release/libkeyring_ward_sql.so" ] && [ -e "$REPO/target/release/keyring-ward" ] || return 1
   command -v cargo >/dev/null || return 0
-  [ -z "$(find "$REPO/src" "$REPO/include" "$REPO/build.rs" "$REPO/Cargo.toml" "$REPO/Cargo.lock" -newer "$library" -print -quit 2>/dev/null)" ]
+  [ -z "$(find "$REPO/src" "$REPO/boundary" "$REPO/sql-component" "$REPO/include" "$REPO/build.rs" "$REPO/Cargo.toml" "$REPO/Cargo.lock" -newer "$library" -print -quit 2>/dev/null)" ]
 }
 
 build_library() {
   command -v cargo >/dev/null || die "Rust is missing: install it with rustup, then run this again."
   need cc gcc libc6-dev
-  say "building the library and the tool (cargo build --release)"
+  say "building the libraries and the tool (cargo build --release)"
   (cd "$REPO" && cargo build --release --locked)
 }
 
@@ -379,7 +379,7 @@ box_start() {
   fi
   trap box_stop EXIT
   build_judge
-  box_put "$REPO" mysql-test scripts share tests/vectors target/release/libkeyring_ward.so target/release/keyring-ward target/tools/debug/judge
+  box_put "$REPO" mysql-test scripts share tests/vectors target/release/libkeyring_ward.so target/release/libkeyring_ward_sql.so target/release/keyring-ward target/tools/debug/judge
   box sh /kw/mysql-test/container/install-ward.sh /kw/target/release
 }
 

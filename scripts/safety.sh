@@ -68,7 +68,7 @@ server_part() {
   if [ ! -e "$BOX/kw/target/inject" ]; then
     cargo build --locked --example torture
     cargo build --release --locked --features inject-panics --target-dir target/inject
-    box_put "$REPO" target/debug/examples/torture target/inject/release/libkeyring_ward.so target/inject/release/keyring-ward
+    box_put "$REPO" target/debug/examples/torture target/inject/release/libkeyring_ward.so target/inject/release/libkeyring_ward_sql.so target/inject/release/keyring-ward
     box sh -c 'apt-get -qq -o Acquire::Check-Valid-Until=false update >/dev/null; DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends gdb >/dev/null'
   fi
   local rc=0

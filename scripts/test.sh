@@ -6,16 +6,17 @@
 #                                quick tests, more kills, the whole disk experiments, a million keys. Hours.
 #   scripts/test.sh PART…        some parts, with --all in their long form:
 #                                fmt clippy doc bindings deny unit fuzz exports versions
-#                                server root several containers admin lifecycle doctor prove docs hsm kms vault kmip lease clouds mtr suite torture
+#                                server root several containers admin lifecycle sqlcomponent doctor prove docs hsm kms vault kmip lease clouds mtr suite
+#                                torture
 # The last lines are kept in mysql-test/.work/results. A part that can't run where it should is a failure, never a silent
 # skip; with CI=true so is a test that would leave something out.
 . "$(dirname "$0")/lib.sh"
 cd "$REPO"
 QUICK_PARTS="fmt clippy unit"
-CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root several containers admin lifecycle doctor prove docs hsm kms vault kmip lease clouds mtr suite torture"
+CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root several containers admin lifecycle sqlcomponent doctor prove docs hsm kms vault kmip lease clouds mtr suite torture"
 # Those that need a server. Long ones first, so that the last one to end is short; not at once those that need examples, or
 # what takes long to fetch.
-IN_BOXES="lease clouds doctor prove server lifecycle mtr admin suite torture hsm kms docs several root containers vault kmip"
+IN_BOXES="lease clouds doctor prove server lifecycle sqlcomponent mtr admin suite torture hsm kms docs several root containers vault kmip"
 PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
@@ -82,7 +83,7 @@ part_doc() { check rustdoc env RUSTDOCFLAGS="-D warnings" cargo doc --locked --n
 part_bindings() {
   need_file "/usr/lib/llvm-*/lib/libclang.so*" libclang-dev
   check "bindgen runs" cargo run --locked -q --manifest-path tools/bindings/Cargo.toml --target-dir target/tools -- "$WORK/abi.rs"
-  check "src/mysql/abi.rs is what bindgen makes of include/" diff -u src/mysql/abi.rs "$WORK/abi.rs"
+  check "boundary/src/abi.rs is what bindgen makes of include/" diff -u boundary/src/abi.rs "$WORK/abi.rs"
 }
 
 part_deny() {
@@ -178,15 +179,22 @@ part_exports() {
   need nm binutils
   nm -D --defined-only target/release/libkeyring_ward.so | awk '{print $3}' | LC_ALL=C sort > "$WORK/exports"
   check "exported symbols are tests/exports.txt" diff -u tests/exports.txt "$WORK/exports"
-  nm -D --undefined-only target/release/libkeyring_ward.so | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -1 > "$WORK/glibc"
+  check "the SQL component exports its entry and nothing else" \
+    test "$(nm -D --defined-only target/release/libkeyring_ward_sql.so | awk '{print $3}')" = list_components
+  nm -D --undefined-only target/release/libkeyring_ward.so target/release/libkeyring_ward_sql.so | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -1 > "$WORK/glibc"
   check "needs no newer glibc than 2.34 (needs $(cat "$WORK/glibc"))" \
     test "$(printf 'GLIBC_2.34\n%s\n' "$(cat "$WORK/glibc")" | sort -V | tail -1)" = GLIBC_2.34
   check "scripts/install.sh installs and removes" installs_and_removes
-  check "linked with -z nodelete" sh -c "readelf -d target/release/libkeyring_ward.so | grep -q NODELETE"
+  local library
+  for library in libkeyring_ward libkeyring_ward_sql; do
+    check "$library is linked with -z nodelete" sh -c "readelf -d target/release/$library.so | grep -q NODELETE"
+  done
   # What is in it without being used costs every server memory (docs/adr/0019-a-small-tls-library.md). An issue that adds to
   # it raises this by what it may add.
   local most=8600000 size; size=$(stat -c %s target/release/libkeyring_ward.so)
   check "the library has at most $most bytes (it has $size)" test "$size" -le $most
+  most=600000 size=$(stat -c %s target/release/libkeyring_ward_sql.so)
+  check "the SQL component has at most $most bytes (it has $size)" test "$size" -le $most
 }
 
 # Everything that install.sh puts somewhere goes again; what an operator made stays.
@@ -194,7 +202,7 @@ installs_and_removes() {
   local root=$WORK/install-root
   rm -rf "$root"; mkdir -p "$root/var/lib/mysql-keyring"; : > "$root/var/lib/mysql-keyring/keyring.ward"
   scripts/install.sh --root "$root" >/dev/null || return 1
-  [ -e "$root/usr/lib/mysql/plugin/component_keyring_ward.so" ] && [ -e "$root/usr/local/share/man/man1/keyring-ward-doctor.1" ] \
+  [ -e "$root/usr/lib/mysql/plugin/component_keyring_ward.so" ] && [ -e "$root/usr/lib/mysql/plugin/component_keyring_ward_sql.so" ] && [ -e "$root/usr/local/share/man/man1/keyring-ward-doctor.1" ] \
     && [ -s "$root/usr/local/share/bash-completion/completions/keyring-ward" ] && "$root/usr/local/bin/keyring-ward" --version >/dev/null || return 1
   scripts/install.sh --root "$root" --remove >/dev/null || return 1
   [ "$(cd "$root" && find . -type f)" = ./var/lib/mysql-keyring/keyring.ward ]
@@ -243,6 +251,8 @@ part_lifecycle() {
   box sh -c 'apt-get -qq -o Acquire::Check-Valid-Until=false update >/dev/null; DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends faketime >/dev/null'
   with_box lifecycle env KW_LONG="$ALL" bash /kw/mysql-test/harness/lifecycle-tests.sh
 }
+# The companion component: it comes, survives, shows and goes, in every order and beside everything.
+part_sqlcomponent() { with_box sqlcomponent env KW_LONG="$ALL" bash /kw/mysql-test/harness/sqlcomponent-tests.sh; }
 # What doctor says of a hundred set-ups, beside what the server does.
 part_doctor() { with_box doctor bash /kw/mysql-test/harness/doctor-tests.sh; }
 # What prove says of data directories of every kind, with the right keyring and with others.

@@ -1,30 +1,17 @@
 //! A panic is a defect of ours, and an error like any other to whoever asked.
 //!
-//! Owns the one way to catch one. It must never tell the payload of a panic, which might quote data: only the place.
+//! Owns that error. It must never tell the payload of a panic, which might quote data: only the place.
 
 use crate::error::{Error, Kind, Result};
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
-
-thread_local! {
-    /// Where this thread's last panic was.
-    static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
-}
+use keyring_ward_boundary::panics;
 
 /// From now on a panic prints nothing: who catches it tells it.
 pub fn be_silent() {
-    std::panic::set_hook(Box::new(note));
-}
-
-fn note(info: &PanicHookInfo<'_>) {
-    // A test that fails shows why.
-    #[cfg(test)]
-    eprintln!("{info}");
-    let place = info
-        .location()
-        .map(|l| format!("{}:{}", l.file(), l.line()));
-    // A thread that is ending has none any more.
-    let _ = PLACE.try_with(|p| *p.borrow_mut() = place.unwrap_or_default());
+    match cfg!(test) {
+        // A test that fails shows why.
+        true => panics::be_noted(),
+        false => panics::be_silent(),
+    }
 }
 
 /// Runs `body`, which `what` names for the message.
@@ -40,12 +27,11 @@ pub fn caught<T>(what: &'static str, body: impl FnOnce() -> Result<T>) -> Result
 /// # Errors
 /// Internal: it panicked.
 pub fn try_caught<T>(what: &'static str, body: impl FnOnce() -> T) -> Result<T> {
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
+    let outcome = panics::caught(|| {
         crate::fault::point(what);
         body()
-    }));
-    outcome.map_err(|_| {
-        let place = PLACE.try_with(|p| p.borrow().clone()).unwrap_or_default();
+    });
+    outcome.map_err(|place| {
         Error::new(
             Kind::Internal,
             what,

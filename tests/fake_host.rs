@@ -15,7 +15,8 @@ mod layouts;
 mod versions;
 
 use common::Place;
-use keyring_ward::mysql::{abi, registry};
+use keyring_ward::mysql::abi;
+use keyring_ward_boundary::registry;
 use layouts::LAYOUTS;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +26,8 @@ use versions::{SERVICES, Service, V8_0_44, V8_4_6, V9_7_4, VERSIONS, Way};
 
 /// The exit code of a host in which something touched what it must not.
 const FAULT: i32 = 70;
-const ROLES: [&str; 3] = ["component", "plugin", "both"];
+/// The last one: as a component, with the companion beside it.
+const ROLES: [&str; 4] = ["component", "plugin", "both", "companion"];
 
 /// A structure as `abi.rs` has it: size, members and offsets in the order of declaration.
 struct Actual {
@@ -70,6 +72,21 @@ fn structures() -> BTreeMap<&'static str, Actual> {
             set_thread_resource_group, set_thread_resource_group_by_id, get_thread_system_attrs,
         }
         kw_udf_metadata { argument_get, result_get, argument_set, result_set }
+        kw_udf_registration { udf_register, udf_unregister }
+        kw_privileges { register_privilege, unregister_privilege }
+        kw_pfs_tables { add_tables, delete_tables }
+        kw_pfs_share { rnd_next, rnd_init, rnd_pos, index_init, index_read, index_next, read_column_value, reset_position, write_column_value, write_row_values, update_column_value, update_row_values, delete_row_values, open_table, close_table, name, name_length, definition, ref_length, access, delete_all_rows, get_row_count }
+        kw_pfs_string { set_char_utf8mb4, get_char_utf8mb4, read_key_string, match_key_string, get_varchar_utf8mb4, set_varchar_utf8mb4, set_varchar_utf8mb4_len }
+        kw_pfs_number { value, is_null }
+        kw_pfs_bigint { set }
+        kw_pfs_datetime { set }
+        kw_query_event { subclass, status, connection, sql_command, query, query_length, query_charset }
+        kw_event_tracking_query { notify }
+        kw_control { objects, rows_open, rows_value, rows_close, row_count, instance_altered }
+        kw_sql_objects { version, functions, function_count, tables, table_count, privileges, privilege_count }
+        kw_sql_function { name, returns, function, init, deinit }
+        kw_sql_table { name, columns }
+        kw_value { kind, is_null, text, length, number }
         kw_malloc_service { malloc, realloc, claim, free }
         kw_registry_service { acquire, release }
         kw_reader { init, deinit, fetch_length, fetch }
@@ -97,7 +114,7 @@ fn structures() -> BTreeMap<&'static str, Actual> {
 
 /// Names of the structures that `abi.rs` declares.
 fn declared() -> BTreeSet<String> {
-    let text = include_str!("../src/mysql/abi.rs");
+    let text = include_str!("../boundary/src/abi.rs");
     let names = text.lines().filter_map(|line| {
         let name = line.strip_prefix("pub struct ")?;
         Some(name.trim_end_matches([' ', '{']).to_string())
@@ -142,18 +159,19 @@ fn each_structure_of_abi_rs_is_that_of_each_version() {
 #[test]
 fn each_service_that_the_library_acquires_has_its_rows() {
     for (name, size) in registry::USED {
-        let name = name.to_str().unwrap();
+        let name = name.to_str().unwrap().split('.').next().unwrap();
         let (_, service) = versions::service(name)
             .unwrap_or_else(|| panic!("{name} has no rows in tests/support/host/versions.rs"));
-        assert_eq!(service.way, Way::Registry, "{name}");
-        assert!(!service.uses.is_empty(), "which slots of {name} are used?");
+        assert!(is_acquired(service), "{name}");
+        let used = !service.uses.is_empty() || service.way == Way::Own;
+        assert!(used, "which slots of {name} are used?");
         assert_eq!(structures()[service.table].size, *size, "{name}");
     }
     for service in &SERVICES {
         let used = registry::USED
             .iter()
-            .any(|(name, _)| name.to_str() == Ok(service.name));
-        assert_eq!(used, service.way == Way::Registry, "{}", service.name);
+            .any(|(name, _)| name.to_str().unwrap().split('.').next() == Some(service.name));
+        assert_eq!(used, is_acquired(service), "{}", service.name);
         for (version, row) in VERSIONS.iter().zip(&service.rows) {
             assert!(
                 !row.source.is_empty() && !service.header.is_empty(),
@@ -161,7 +179,9 @@ fn each_service_that_the_library_acquires_has_its_rows() {
                 service.name,
                 version.name
             );
-            let optional = service.without.is_some() || service.way == Way::Never;
+            let optional = service.without.is_some()
+                || service.way == Way::Never
+                || service.name == "event_tracking_query";
             assert!(
                 row.slots.is_some() || optional,
                 "{} lacks {}, and nothing says what happens without it",
@@ -172,6 +192,11 @@ fn each_service_that_the_library_acquires_has_its_rows() {
             assert!(service.uses.iter().all(has), "{}", service.name);
         }
     }
+}
+
+/// One of our libraries asks the registry for it.
+fn is_acquired(service: &Service) -> bool {
+    matches!(service.way, Way::Registry | Way::Companion | Way::Own)
 }
 
 /// The library: the one that was built with this test, or `KW_LIBRARY`.
@@ -209,6 +234,7 @@ impl Host {
             "version": VERSIONS[version].name,
             "role": role,
             "library": library(),
+            "companion": library().with_file_name("libkeyring_ward_sql.so"),
             "plugin_dir": plugins,
             "data_dir": place.data_dir(),
             "variables": { "backend": "file", "path": path, "file_key_file": key },
@@ -267,8 +293,9 @@ impl Host {
 fn is_used(service: &Service, role: &str) -> bool {
     match service.way {
         Way::Required | Way::Registry => true,
-        Way::Exported => role != "component",
-        Way::Provided | Way::Never => false,
+        Way::Exported => !["component", "companion"].contains(&role),
+        Way::Companion => role == "companion",
+        Way::Provided | Way::Own | Way::Never => false,
     }
 }
 
@@ -291,6 +318,10 @@ fn the_library_works_in_each_version_and_each_role() {
     println!("|---|---|---|---|---|");
     for (place, version) in VERSIONS.iter().enumerate() {
         for role in ROLES {
+            // A program that is no server installs nothing.
+            if role == "companion" && !version.server {
+                continue;
+            }
             let (report, said) = Host::new(place, role).succeed();
             for service in SERVICES.iter().filter(|s| is_used(s, role)) {
                 let (slots, acquired, released) = called(&report, service);
@@ -337,9 +368,9 @@ fn has(service: &Service) -> usize {
 fn the_library_does_without_each_service_that_may_be_absent() {
     let optional = SERVICES
         .iter()
-        .filter(|s| s.way == Way::Registry && s.without.is_some());
+        .filter(|s| is_acquired(s) && s.without.is_some());
     for service in optional {
-        for role in ROLES {
+        for role in ROLES.into_iter().filter(|role| is_used(service, role)) {
             Host::new(has(service), role)
                 .with("without", service.name)
                 .succeed();
@@ -371,6 +402,7 @@ fn a_slot_that_the_library_uses_behind_the_end_of_a_table_is_a_fault() {
     for service in SERVICES.iter().filter(|s| !s.uses.is_empty()) {
         let role = match service.way {
             Way::Exported => "plugin",
+            Way::Companion => "companion",
             _ => "component",
         };
         let version = has(service);

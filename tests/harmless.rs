@@ -928,7 +928,7 @@ fn what_is_built_is_installed_without_cargo() {
     let at = |name: &str| text(&dir.path().join(name));
     let made = format!(
         "mkdir -p '{0}' && cp -r scripts share contrib '{1}' && printf '#!/bin/sh\\nexec \"{TOOL}\" \"$@\"\\n' > '{0}/keyring-ward' && \
-         chmod 755 '{0}/keyring-ward' && echo library > '{0}/libkeyring_ward.so'",
+         chmod 755 '{0}/keyring-ward' && echo library > '{0}/libkeyring_ward.so' && echo library > '{0}/libkeyring_ward_sql.so'",
         at("repo/target/release"),
         at("repo"),
     );
@@ -956,6 +956,7 @@ fn what_is_built_is_installed_without_cargo() {
     assert!(!out.contains("cargo build"), "{out}");
     for name in [
         "root/p/component_keyring_ward.so",
+        "root/p/component_keyring_ward_sql.so",
         "root/usr/local/bin/keyring-ward",
     ] {
         assert!(Path::new(&at(name)).exists(), "{name}");
@@ -963,5 +964,7 @@ fn what_is_built_is_installed_without_cargo() {
     assert!(Path::new(&at("root/usr/local/share/man/man1/keyring-ward-rekey.1")).exists());
     let (code, out, err) = install(&["--remove"]);
     assert_eq!(code, 0, "{out}{err}");
-    assert!(!Path::new(&at("root/p/component_keyring_ward.so")).exists());
+    for name in ["component_keyring_ward.so", "component_keyring_ward_sql.so"] {
+        assert!(!Path::new(&at(&format!("root/p/{name}"))).exists());
+    }
 }

@@ -322,6 +322,30 @@ fn unsafe_stays_in_its_rooms() {
     assert_eq!(outside.collect::<Vec<_>>(), Vec::<&PathBuf>::new());
 }
 
+/// What both libraries that mysqld loads share depends on nothing, and the companion on that alone: it must stay small, and must
+/// never hold a keyring.
+#[test]
+fn the_companion_depends_on_the_boundary_alone() {
+    let needs = |file: &str| -> Vec<String> {
+        let text = std::fs::read_to_string(file).unwrap();
+        let lines = text.lines().skip_while(|l| *l != "[dependencies]").skip(1);
+        let lines = lines.take_while(|l| !l.starts_with('['));
+        let names = lines.filter_map(|l| l.split_once(" = "));
+        names.map(|(name, _)| name.to_string()).collect()
+    };
+    assert_eq!(needs("boundary/Cargo.toml"), Vec::<String>::new());
+    assert_eq!(needs("sql-component/Cargo.toml"), ["keyring-ward-boundary"]);
+    // In the keyring's library, only those rooms reach over the boundary that may.
+    let mut files = Vec::new();
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources(&src, &mut files);
+    let outside = files.iter().filter(|path| {
+        let allowed = ["mysql", "panics"].contains(&&*room(path, &src));
+        !allowed && code(path).contains("keyring_ward_boundary")
+    });
+    assert_eq!(outside.collect::<Vec<_>>(), Vec::<&PathBuf>::new());
+}
+
 #[test]
 fn an_arrow_is_found_wherever_it_stands() {
     let code = "use crate::a::X;\nuse crate::{b::{c, d}, e as f};\nfn g() -> crate::h::I { other_crate::j() }";

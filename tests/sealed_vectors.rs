@@ -218,7 +218,12 @@ fn make() {
             changed(|m| m.materials.get_mut(&2).unwrap().push(0)),
         ),
         ("id-of-another-key", changed(|m| m.id[0] ^= 1)),
-        ("cut-in-the-tag", changed(|m| drop(m.value.pop()))),
+        (
+            "cut-in-the-tag",
+            changed(|m| {
+                m.value.pop();
+            }),
+        ),
         ("cut-to-77", cut(77)),
         ("cut-to-the-head", cut(6)),
         ("cut-to-2", cut(2)),

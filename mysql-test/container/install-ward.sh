@@ -5,5 +5,6 @@ set -eu
 from=$1
 plugins=/usr/lib/mysql/plugin
 install -m 0755 "$from/libkeyring_ward.so" "$plugins/component_keyring_ward.so"
+install -m 0755 "$from/libkeyring_ward_sql.so" "$plugins/component_keyring_ward_sql.so"
 ln -sfn component_keyring_ward.so "$plugins/keyring_ward.so"
 install -m 0755 "$from/keyring-ward" /usr/bin/keyring-ward

@@ -320,6 +320,12 @@ impl Logical {
         self.rotation_at().is_some_and(|due| due <= now)
     }
 
+    /// In how many whole days that is; less than 0: it is overdue.
+    pub fn due_in_days(&self, now: i64) -> Option<i64> {
+        self.rotation_at()
+            .map(|due| due.saturating_sub(now).div_euclid(DAY))
+    }
+
     /// Something of it may be destroyed now, because that was planned and is due.
     pub fn has_destruction_due(&self, now: i64) -> bool {
         let over = |v: &Version| v.destroy_at.is_some_and(|at| at <= now);

@@ -14,6 +14,8 @@ pub struct KeyCounts {
     pub retired: usize,
     /// Logical keys whose rotation is due.
     pub rotations_due: usize,
+    /// In how many days the next rotation of a logical key is due; less than 0: it is overdue; `None`: none is planned.
+    pub rotation_due_in_days: Option<i64>,
     /// Logical keys of which something may be destroyed, because its planned destruction is due.
     pub destructions_due: usize,
 }
@@ -35,6 +37,8 @@ impl Keyring {
             counts.logical += 1;
             counts.rotations_due += usize::from(logical.rotation_due(now));
             counts.destructions_due += usize::from(logical.has_destruction_due(now));
+            let next = counts.rotation_due_in_days.into_iter();
+            counts.rotation_due_in_days = next.chain(logical.due_in_days(now)).min();
         }
         counts
     }

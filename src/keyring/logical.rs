@@ -440,6 +440,13 @@ impl Keyring {
         }
     }
 
+    /// Of which logical key a key is a version, which one, and what is known of that logical key; `None`: it is a plain key.
+    pub fn version_of(&self, key: &KnownKey) -> Option<(KeyId, u32, Logical)> {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        let (family, number) = map.index.family_of(key)?;
+        Some((family.name(), number, family.logical().clone()))
+    }
+
     pub(super) fn with_family<T>(&self, id: &KeyId, f: impl FnOnce(&Family) -> T) -> Result<T> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         map.index.get(id).map(f).ok_or_else(|| not_logical(id))

@@ -22,7 +22,7 @@ const fn provides<T>(name: &'static CStr, table: &'static T) -> abi::kw_componen
     }
 }
 
-static PROVIDES: Table<[abi::kw_component_provides; 9]> = Table([
+static PROVIDES: Table<[abi::kw_component_provides; 10]> = Table([
     provides(
         c"keyring_reader_with_status.component_keyring_ward",
         &services::reader::TABLE,
@@ -52,6 +52,10 @@ static PROVIDES: Table<[abi::kw_component_provides; 9]> = Table([
         &services::load::TABLE,
     ),
     provides(c"keyring_aes.component_keyring_ward", &services::aes::TABLE),
+    provides(
+        c"keyring_ward_control.component_keyring_ward",
+        &services::control::TABLE,
+    ),
     abi::kw_component_provides {
         name: std::ptr::null(),
         implementation: std::ptr::null(),

@@ -6,17 +6,14 @@
 use super::abi;
 use super::registry::{Registry, Service};
 use crate::lifecycle::{Role, lock};
+use keyring_ward_boundary::log as line;
 use std::collections::VecDeque;
-use std::ffi::{CString, c_int};
+use std::ffi::c_int;
 use std::ptr::{NonNull, null_mut};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::time::{Duration, Instant};
 
-/// `ER_LOG_PRINTF_MSG`: a free text.
-const FREE_TEXT: c_int = 11_071;
-/// Longest line in bytes.
-const MAX_LINE: usize = 2048;
 /// The same line is not repeated within this time.
 const REPEAT: Duration = Duration::from_secs(10);
 
@@ -99,43 +96,23 @@ impl Log {
     }
 
     fn emit(&self, severity: c_int, text: &str) {
-        let mut end = text.len().min(MAX_LINE);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let line: String = text[..end]
-            .chars()
-            .map(|c| if c.is_control() { '?' } else { c })
-            .collect();
         let service = self.service.load(Ordering::Acquire);
-        let (Some(line_c), false) = (CString::new(line.as_str()).ok(), service.is_null()) else {
-            eprintln!("[keyring_ward] {line}");
-            return;
-        };
-        // SAFETY: the service was acquired from the registry and is disconnected before it is
-        // released. The format belongs to the message number: "%s", for our one argument. All
-        // strings are NUL-terminated.
-        unsafe {
-            if let Some(emit) = (*service).emit {
-                emit(
-                    c"keyring_ward".as_ptr(),
-                    c"keyring_ward".as_ptr(),
-                    1,
-                    severity,
-                    FREE_TEXT,
-                    line_c.as_ptr(),
-                );
-            }
-        }
+        // SAFETY: the service was acquired from the registry and is disconnected before it is released.
+        line::write(unsafe { service.as_ref() }, severity, text);
     }
 }
 
 /// The log of this process: the server has one.
 pub(super) static LOG: Log = Log::new();
 
+/// Something that is told however little the log is to tell.
+pub fn event(text: &str) {
+    LOG.emit(line::SYSTEM, text);
+}
+
 /// Something that needs an operator.
 pub fn error(text: &str) {
-    LOG.emit(1, text);
+    LOG.emit(line::ERROR, text);
 }
 
 /// As [`error`], but the same line at most every ten seconds.
@@ -148,7 +125,7 @@ pub fn error_limited(text: &str) {
 /// Something that an operator should know.
 pub fn warning(text: &str) {
     if !LOG.is_repetition(text) {
-        LOG.emit(2, text);
+        LOG.emit(line::WARNING, text);
     }
 }
 
@@ -160,16 +137,16 @@ pub fn refusal(text: &str) {
     let (told, untold) = LOG.admit_refusal();
     if untold > 0 {
         let more = format!("{untold} more requests were refused and are not in this log.");
-        LOG.emit(2, &more);
+        LOG.emit(line::WARNING, &more);
     }
     if told {
-        LOG.emit(2, text);
+        LOG.emit(line::WARNING, text);
     }
 }
 
 /// Something for those who look closely.
 pub fn note(text: &str) {
-    LOG.emit(3, text);
+    LOG.emit(line::NOTE, text);
 }
 
 #[cfg(test)]

@@ -5,22 +5,22 @@
 //! boundary, never use a pointer or a length before it is checked, and never report a failure as
 //! an absent key. Facts about the interface are in the project's notes on MySQL's keyring ABI.
 
-#[rustfmt::skip]
-#[allow(missing_docs, non_camel_case_types, clippy::all, clippy::undocumented_unsafe_blocks)]
-pub mod abi;
 #[macro_use]
 mod guard;
 #[macro_use]
 mod cursor;
 mod account;
 pub mod component;
+mod instance;
 mod log;
 pub mod plugin;
 mod ptr;
-#[doc(hidden)]
-pub mod registry;
+mod registry;
 pub mod services;
 mod sql_error;
 mod state;
 mod status_variables;
+mod tables;
 pub mod udf;
+
+pub use keyring_ward_boundary::abi;

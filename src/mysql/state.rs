@@ -8,10 +8,10 @@ use super::log;
 use crate::config::discover::CommandLine;
 use crate::config::{Config, server};
 use crate::error::Result;
-use crate::lifecycle::{FORKED, Host, Lifecycle, Severity};
+use crate::lifecycle::{FORKED, Host, Lifecycle, Severity, lock};
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 /// The process that loaded this library: mysqld, or a tool that takes its place.
 pub struct Server {
@@ -20,6 +20,8 @@ pub struct Server {
     acting: Acting,
     /// It was forked since it learned about itself: it is a daemon, and not its launcher.
     forked: AtomicBool,
+    /// The last ALTER INSTANCE ROTATE that succeeded, as a sentence; known where the companion component is there.
+    last_rotation: Mutex<Option<String>>,
 }
 
 /// What the server's calls share.
@@ -27,7 +29,20 @@ pub static LIFECYCLE: Lifecycle<Server> = Lifecycle::new(Server {
     process: OnceLock::new(),
     acting: Acting::new(),
     forked: AtomicBool::new(false),
+    last_rotation: Mutex::new(None),
 });
+
+impl Server {
+    /// Notes that a master key was rotated: which, by whom and when, as a sentence.
+    pub(super) fn note_rotation(&self, sentence: String) {
+        *lock(&self.last_rotation) = Some(sentence);
+    }
+
+    /// What was noted last.
+    pub(super) fn last_rotation(&self) -> Option<String> {
+        lock(&self.last_rotation).clone()
+    }
+}
 
 impl Host for Server {
     fn log(&self, severity: Severity, text: &str) {

@@ -81,7 +81,7 @@ const fn with_row(
 
 /// All that is told, in the order of the rows.
 #[rustfmt::skip]
-pub const FIELDS: [Field; 44] = [
+pub const FIELDS: [Field; 45] = [
     field("Component_name", ROWS, "the component's name", |_| crate::COMPONENT.into()),
     field("Author", ROWS, "the author", |_| "Keyring Ward".into()),
     field("License", ROWS, "the licence", |_| "Apache-2.0 OR MIT".into()),
@@ -106,6 +106,8 @@ pub const FIELDS: [Field; 44] = [
     field("Logical_keys", ALL, "how many [logical keys](../guide/key-lifecycle.md) there are", |s| s.counts().map(|c| c.logical).into()),
     field("Retired_keys", ALL, "how many removed keys are kept, because files may still need them", |s| s.counts().map(|c| c.retired).into()),
     field("Rotations_due", ALL, "logical keys that are to be rotated now: `keyring-ward key list --due` names them", |s| s.counts().map(|c| c.rotations_due).into()),
+    field("Rotation_due_in_days", ALL, "in how many days the next of them is due; less than 0: it is overdue; none: no rotation is planned",
+        |s| s.counts().and_then(|c| c.rotation_due_in_days).into()),
     field("Destructions_due", ALL, "logical keys of which something may be destroyed now, as it was planned; nothing does that by itself", |s| s.counts().map(|c| c.destructions_due).into()),
     field("Opened_by", ALL, "the KEK that opened it, or would make it", |s| s.store().map(|i| i.opened_by.as_str()).into()),
     field("KEK_mechanism", ALL, "how that KEK wraps the DEK", |s| s.created().map(|i| i.mechanism.as_str()).into()),

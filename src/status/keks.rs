@@ -17,6 +17,13 @@ pub struct KekField {
     value: fn(&KekInfo) -> Value,
 }
 
+impl KekField {
+    /// The value, for programs; null: there is none.
+    pub fn value(&self, kek: &KekInfo) -> Value {
+        (self.value)(kek)
+    }
+}
+
 const fn field(name: &'static str, help: &'static str, value: fn(&KekInfo) -> Value) -> KekField {
     KekField { name, help, value }
 }

@@ -80,7 +80,7 @@ const fn of_kek(
 
 /// All metrics.
 #[rustfmt::skip]
-pub const METRICS: [Metric; 43] = [
+pub const METRICS: [Metric; 44] = [
     metric("keyring_ward_up", Type::Gauge, "1: the keyring is open. Alert on 0.", |s| flag(s.open.is_some())),
     metric("keyring_ward_last_error_number", Type::Gauge, "Number of the last error (docs/reference/errors.md), 0 where nothing is wrong.",
         |s| whole(s.last_errors.first().and_then(|e| e.kind).map_or(0, Kind::number))),
@@ -94,6 +94,8 @@ pub const METRICS: [Metric; 43] = [
     metric("keyring_ward_logical_keys", Type::Gauge, "Logical keys.", |s| open(s, |o| o.counts.logical)),
     metric("keyring_ward_retired_keys", Type::Gauge, "Removed keys that are kept.", |s| open(s, |o| o.counts.retired)),
     metric("keyring_ward_rotations_due", Type::Gauge, "Logical keys that are to be rotated now. Alert above 0, where a policy wants rotations.", |s| open(s, |o| o.counts.rotations_due)),
+    metric("keyring_ward_rotation_due_in_days", Type::Gauge, "In how many days the next of them is due; less than 0: it is overdue. Only where a rotation is planned.",
+        |s| s.open.as_ref().and_then(|o| whole(o.counts.rotation_due_in_days?))),
     metric("keyring_ward_destructions_due", Type::Gauge, "Logical keys of which something may be destroyed now, as it was planned.", |s| open(s, |o| o.counts.destructions_due)),
     metric("keyring_ward_read_only", Type::Gauge, "1: nothing can be written here. The tool's own look at a keyring does not count.",
         |s| s.open.as_ref().filter(|_| s.served.is_some()).and_then(|o| flag(o.mode != Mode::ReadWrite))),

@@ -41,6 +41,7 @@ fn serving() -> Status {
             counts: KeyCounts {
                 logical: 2,
                 retired: 3,
+                rotation_due_in_days: Some(-1),
                 rotations_due: 1,
                 destructions_due: 0,
             },
@@ -248,6 +249,7 @@ fn one_thing_has_one_name_everywhere() {
         ("Logical_keys", "2"),
         ("Retired_keys", "3"),
         ("Rotations_due", "1"),
+        ("Rotation_due_in_days", "-1"),
         ("Destructions_due", "0"),
         ("Opened_by", "AWS KMS key 'k'"),
         ("KEK_mechanism", "aws-kms"),

@@ -7,25 +7,24 @@ use crate::mysql::registry::{self, Registry};
 use crate::mysql::{abi, ptr};
 use std::ffi::CStr;
 
-/// The privilege that each function needs; the same one as for ALTER INSTANCE RELOAD KEYRING.
-const PRIVILEGE: &CStr = c"ENCRYPTION_KEY_ADMIN";
 /// What the server calls itself where no account asks.
 const NOBODY: &[u8] = b"skip-grants user";
 /// Longest part of an account's name that is looked at; more than any account has.
 const MAX_PART: usize = 1024;
 
-/// The caller has the privilege, itself or by an active role.
-pub(super) fn may_administer() -> bool {
-    registry::with(has_privilege).flatten() == Some(true)
+/// The caller has one of these privileges, itself or by an active role. Nobody has where the server does not tell.
+pub(super) fn has_any(privileges: &[&CStr]) -> bool {
+    registry::with(|registry| asked(registry, privileges)).flatten() == Some(true)
 }
 
 /// `None` where the server does not tell.
-fn has_privilege(registry: Registry<'_>) -> Option<bool> {
+fn asked(registry: Registry<'_>, privileges: &[&CStr]) -> Option<bool> {
     let grants = registry.service::<abi::kw_global_grants>()?;
+    let has = grants.has_global_grant?;
     let context = context(registry)?;
-    let length = PRIVILEGE.to_bytes().len();
     // SAFETY: the thread's own context, which lives through the call; the name has its length beside it.
-    Some(unsafe { grants.has_global_grant?(context, PRIVILEGE.as_ptr(), length) == 1 })
+    let one = |name: &&CStr| unsafe { has(context, name.as_ptr(), name.count_bytes()) } == 1;
+    Some(privileges.iter().any(one))
 }
 
 /// The security context of the calling connection.
@@ -76,7 +75,7 @@ fn is_system(registry: Registry<'_>) -> Option<bool> {
 
 /// The calling account as the server's own keyring functions write it: the owner of keys that it makes with them. `None`: the
 /// server does not tell, or it is no account that calls.
-pub(super) fn account() -> Option<Vec<u8>> {
+pub(in crate::mysql) fn account() -> Option<Vec<u8>> {
     registry::with(own_account).flatten()
 }
 

@@ -1,13 +1,14 @@
 //! SQL functions: administration of a running keyring, and values that are sealed in SQL.
 //!
-//! `CREATE FUNCTION keyring_ward_status RETURNS STRING SONAME 'component_keyring_ward.so'` and so on
-//! (share/install.sql). Those of administration check the server's privilege ENCRYPTION_KEY_ADMIN before anything else, and
-//! answer with JSON; the others serve the calling account's own keys, and fail with an error. They must never show key material,
-//! and never touch the server's own keyring lock.
+//! The companion component registers them all ([`all`]); without it they are `CREATE FUNCTION keyring_ward_status RETURNS
+//! STRING SONAME 'component_keyring_ward.so'` and so on (share/install.sql). Those of administration check what their caller needs
+//! before anything else, and answer with JSON; the others serve the calling account's own keys, and fail with an error. They must
+//! never show key material, and never touch the server's own keyring lock.
 
 use super::state::LIFECYCLE;
 use super::{abi, guard, ptr, registry};
 use crate::error::{Error, Kind, Result};
+use access::Access;
 use arguments::Takes;
 use serde_json::{Value, json};
 use std::ffi::{c_char, c_ulong};
@@ -33,7 +34,8 @@ macro_rules! sql_function {
                 const TAKES: $crate::mysql::udf::arguments::Takes = $crate::mysql::udf::arguments::Takes {
                     needed: &[$($needed),*], optional: &[$($($optional),*)?],
                 };
-                $crate::mysql::udf::prepare(init, args, message, stringify!($call), &TAKES)
+                const ACCESS: $crate::mysql::udf::access::Access = <$call as $crate::mysql::udf::Guarded>::ACCESS;
+                $crate::mysql::udf::prepare(init, args, message, stringify!($call), ACCESS, &TAKES)
             }
         }
         guarded_fn! {
@@ -61,6 +63,7 @@ macro_rules! sql_function {
                 Ok(())
             }
         }
+        sql_function_row!($init, $call, $deinit, $crate::mysql::abi::KW_SQL_TEXT);
     };
 }
 
@@ -94,7 +97,10 @@ macro_rules! value_function {
                 Ok(())
             }
         }
+        sql_function_row!($init, $call, $deinit, value_function!(@returns $kind));
     };
+    (@returns bytes) => { $crate::mysql::abi::KW_SQL_TEXT };
+    (@returns number) => { $crate::mysql::abi::KW_SQL_INTEGER };
     (@bytes $(#[$doc:meta])* $call:ident, $work:expr, $takes:expr) => {
         guarded_fn! {
             $(#[$doc])*
@@ -125,8 +131,40 @@ macro_rules! value_function {
     };
 }
 
+/// How a function is registered: a type with the function's name, which the list of all functions names.
+macro_rules! sql_function_row {
+    ($init:ident, $call:ident, $deinit:ident, $returns:expr) => {
+        #[allow(non_camel_case_types)]
+        pub(super) enum $call {}
+        impl $crate::mysql::udf::Described for $call {
+            const ROW: $crate::mysql::abi::kw_sql_function = $crate::mysql::abi::kw_sql_function {
+                name: concat!(stringify!($call), "\0").as_ptr().cast(),
+                returns: $returns as std::ffi::c_int,
+                // SAFETY: the server calls it as the type that `returns` stands for, which is what it is.
+                function: Some(unsafe {
+                    std::mem::transmute::<*const (), unsafe extern "C" fn()>($call as *const ())
+                }),
+                init: Some($init),
+                deinit: Some($deinit),
+            };
+        }
+    };
+}
+
+/// A function as the server registers it.
+trait Described {
+    const ROW: abi::kw_sql_function;
+}
+
+/// Who may call a function.
+trait Guarded {
+    const ACCESS: Access;
+}
+
+pub(super) mod access;
+pub(super) mod all;
 mod arguments;
-mod caller;
+pub(super) mod caller;
 mod keks;
 mod keyring;
 mod keys;
@@ -155,19 +193,17 @@ fn refuse(message: *mut c_char, text: &str) -> Result<bool> {
     Ok(true)
 }
 
-/// Before the first row: the privilege, and the arguments. Gives `true` for an error.
+/// Before the first row: the caller, and the arguments. Gives `true` for an error.
 fn prepare(
     init: *mut abi::kw_udf_init,
     args: *mut abi::kw_udf_args,
     message: *mut c_char,
     function: &str,
+    access: Access,
     takes: &Takes,
 ) -> Result<bool> {
-    if !caller::may_administer() {
-        return refuse(
-            message,
-            "Access denied; you need the ENCRYPTION_KEY_ADMIN privilege for this operation",
-        );
+    if !access.is_granted() {
+        return refuse(message, &access.refusal());
     }
     // SAFETY: the server hands over its own structures, which live through the call.
     let check =

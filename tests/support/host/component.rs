@@ -30,11 +30,12 @@ impl Component {
                 .expect("the entry symbol");
             entry().as_ref().expect("a component")
         };
-        provides(host, component);
+        provides(host, component, c"component_keyring_ward");
         let required = require(host, component);
         // SAFETY: the placeholders are filled.
         let rc = unsafe { component.init.expect("init")() };
         assert_eq!(rc, 0, "init");
+        own_service(host, component, true);
         Component {
             host,
             component,
@@ -57,6 +58,7 @@ impl Component {
 
     /// From `deinit` to the release of what was required.
     pub fn end(self) {
+        own_service(self.host, self.component, false);
         let deinit = self.component.deinit.expect("deinit");
         // SAFETY: `init` succeeded, and this is done once.
         let rc = unsafe { deinit() };
@@ -69,10 +71,10 @@ impl Component {
 }
 
 /// What the component provides is known, and no slot of it is empty.
-fn provides(host: &Host, component: &abi::kw_component) {
+pub fn provides(host: &Host, component: &abi::kw_component, called: &CStr) {
     // SAFETY: the lists end with NULL names; strings are NUL-terminated; the tables are those of the facts.
     unsafe {
-        assert_eq!(CStr::from_ptr(component.name), c"component_keyring_ward");
+        assert_eq!(CStr::from_ptr(component.name), called);
         let mut metadata = component.metadata;
         while !(*metadata).key.is_null() {
             host.check(!(*metadata).value.is_null(), "metadata without a value");
@@ -83,11 +85,13 @@ fn provides(host: &Host, component: &abi::kw_component) {
             let name = CStr::from_ptr((*entry).name).to_str().expect("a name");
             let (service, implementation) = name.split_once('.').expect("service.implementation");
             host.check(
-                implementation == "component_keyring_ward",
+                Ok(implementation) == called.to_str(),
                 "an implementation that is not called as the file is",
             );
-            let known = versions::service(service).filter(|(_, s)| s.way == Way::Provided);
-            let row = known.and_then(|(_, s)| s.rows[host.order.version].slots);
+            let given = |way: Way| matches!(way, Way::Provided | Way::Own);
+            let known = versions::service(service).filter(|(_, s)| given(s.way));
+            // A registry takes a service that no version of it asks for.
+            let row = known.map(|(_, s)| s.rows[host.order.version].slots.unwrap_or_default());
             match row {
                 None => host.problem(format!("{service} is provided, and versions.rs has no row")),
                 Some(slots) => {
@@ -102,8 +106,24 @@ fn provides(host: &Host, component: &abi::kw_component) {
     }
 }
 
+/// The service for the companion is there, or is not any more.
+fn own_service(host: &Host, component: &abi::kw_component, given: bool) {
+    let mut entry = component.provides;
+    // SAFETY: the list ends with a NULL name; names are NUL-terminated.
+    unsafe {
+        while !(*entry).name.is_null() {
+            let name = CStr::from_ptr((*entry).name).to_str().expect("a name");
+            let service = name.split('.').next().and_then(versions::service);
+            if service.is_some_and(|(_, s)| s.way == Way::Own) {
+                host.give(name, (*entry).implementation, given);
+            }
+            entry = entry.add(1);
+        }
+    }
+}
+
 /// Fills the placeholders as the loader does: NULL first, then the service.
-fn require(host: &Host, component: &abi::kw_component) -> Vec<*mut c_void> {
+pub fn require(host: &Host, component: &abi::kw_component) -> Vec<*mut c_void> {
     let mut required = Vec::new();
     let mut entry = component.requires_;
     // SAFETY: the list ends with a NULL name; names are NUL-terminated; placeholders are writable.

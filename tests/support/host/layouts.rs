@@ -13,9 +13,10 @@ pub struct Layout {
 }
 
 const BOTH: &str = "8.0.44 and 9.7.2 read, 9.7.4 run; 8.4 inferred, for both are equal";
+const OWN: &str = "between our own two libraries, of one release";
 const DESCRIPTOR: &str = "8.0.44, 8.4.6 and 9.7.2 read, 9.7.4 run";
 
-pub static LAYOUTS: [Layout; 14] = [
+pub static LAYOUTS: [Layout; 21] = [
     Layout {
         table: "kw_component",
         size: 48,
@@ -170,5 +171,100 @@ pub static LAYOUTS: [Layout; 14] = [
             ("extension", 56),
         ],
         source: BOTH,
+    },
+    // PFS_engine_table_proxy and PFS_engine_table_share_proxy, one behind the other.
+    Layout {
+        table: "kw_pfs_share",
+        size: 168,
+        members: &[
+            ("rnd_next", 0),
+            ("rnd_init", 8),
+            ("rnd_pos", 16),
+            ("index_init", 24),
+            ("index_read", 32),
+            ("index_next", 40),
+            ("read_column_value", 48),
+            ("reset_position", 56),
+            ("write_column_value", 64),
+            ("write_row_values", 72),
+            ("update_column_value", 80),
+            ("update_row_values", 88),
+            ("delete_row_values", 96),
+            ("open_table", 104),
+            ("close_table", 112),
+            ("name", 120),
+            ("name_length", 128),
+            ("definition", 136),
+            ("ref_length", 144),
+            ("access", 148),
+            ("delete_all_rows", 152),
+            ("get_row_count", 160),
+        ],
+        source: BOTH,
+    },
+    // PSI_longlong: handed over by value, in two registers.
+    Layout {
+        table: "kw_pfs_number",
+        size: 16,
+        members: &[("value", 0), ("is_null", 8)],
+        source: BOTH,
+    },
+    Layout {
+        table: "kw_query_event",
+        size: 56,
+        members: &[
+            ("subclass", 0),
+            ("status", 8),
+            ("connection", 16),
+            ("sql_command", 24),
+            ("query", 32),
+            ("query_length", 40),
+            ("query_charset", 48),
+        ],
+        source: "a header of 9.x read (mysql/mysql-server), 9.7.4 run; not in 8.0.44",
+    },
+    Layout {
+        table: "kw_sql_function",
+        size: 40,
+        members: &[
+            ("name", 0),
+            ("returns", 8),
+            ("function", 16),
+            ("init", 24),
+            ("deinit", 32),
+        ],
+        source: OWN,
+    },
+    Layout {
+        table: "kw_sql_table",
+        size: 16,
+        members: &[("name", 0), ("columns", 8)],
+        source: OWN,
+    },
+    Layout {
+        table: "kw_sql_objects",
+        size: 56,
+        members: &[
+            ("version", 0),
+            ("functions", 8),
+            ("function_count", 16),
+            ("tables", 24),
+            ("table_count", 32),
+            ("privileges", 40),
+            ("privilege_count", 48),
+        ],
+        source: OWN,
+    },
+    Layout {
+        table: "kw_value",
+        size: 32,
+        members: &[
+            ("kind", 0),
+            ("is_null", 4),
+            ("text", 8),
+            ("length", 16),
+            ("number", 24),
+        ],
+        source: OWN,
     },
 ];

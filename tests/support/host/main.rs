@@ -13,6 +13,7 @@
     clippy::unwrap_used
 )]
 
+mod companion;
 mod component;
 mod memory;
 mod plugin;
@@ -39,6 +40,7 @@ fn main() {
         .unwrap_or_else(|e| panic!("{}: {e}", host.order.library.display()));
     match host.order.role.as_str() {
         "component" => component::run(host, &library),
+        "companion" => companion::run(host, &library),
         "plugin" => plugin::run(host, &library),
         "both" => plugin::run_beside_component(host, &library),
         other => panic!("no such role: {other}"),
@@ -77,6 +79,12 @@ fn judge(host: &Host) {
             ),
         );
     }
+    let left = lock(&host.registered);
+    let left = (&left.functions, &left.privileges, left.tables.len());
+    host.check(
+        left == (&vec![], &vec![], 0),
+        &format!("functions, privileges and tables that are left: {left:?}"),
+    );
     let left = lock(&host.status).clone();
     host.check(
         left.is_empty(),

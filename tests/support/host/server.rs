@@ -7,6 +7,7 @@
 use crate::memory::{self, Fence};
 use crate::slots;
 use crate::versions::{self, SERVICES, VERSIONS, Version, Way};
+use keyring_ward::mysql::abi;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
@@ -19,6 +20,8 @@ pub struct Order {
     pub version: usize,
     pub role: String,
     pub library: PathBuf,
+    /// The companion component's library.
+    pub companion: PathBuf,
     pub plugin_dir: PathBuf,
     pub data_dir: PathBuf,
     /// The plugin's variables.
@@ -43,6 +46,7 @@ impl Order {
                 .expect("a version that versions.rs has"),
             role: need("role"),
             library: need("library").into(),
+            companion: need("companion").into(),
             plugin_dir: need("plugin_dir").into(),
             data_dir: need("data_dir").into(),
             variables: variables
@@ -69,7 +73,9 @@ pub struct Table {
 impl Table {
     fn new(place: usize, order: &Order) -> Option<Table> {
         let service = &SERVICES[place];
-        if service.way == Way::Provided || order.without.as_deref() == Some(service.name) {
+        if matches!(service.way, Way::Provided | Way::Own)
+            || order.without.as_deref() == Some(service.name)
+        {
             return None;
         }
         let names = service.rows[order.version].slots?;
@@ -157,7 +163,21 @@ pub struct Host {
     pub allocated: AtomicU64,
     pub freed: AtomicU64,
     registry: Mutex<()>,
+    /// Services that a component gives to another one: where the table is, and how often it is held.
+    own: Mutex<BTreeMap<String, (usize, u64)>>,
+    /// What the companion has registered: functions, privileges, tables.
+    pub registered: Mutex<Registered>,
 }
+
+/// What a companion component registers.
+#[derive(Default)]
+pub struct Registered {
+    pub functions: Vec<String>,
+    pub privileges: Vec<String>,
+    pub tables: Vec<(String, abi::kw_pfs_share)>,
+}
+// SAFETY: the shares point to constants and functions of a library that stays mapped.
+unsafe impl Send for Registered {}
 
 static HOST: OnceLock<Host> = OnceLock::new();
 
@@ -192,6 +212,8 @@ impl Host {
             allocated: AtomicU64::new(0),
             freed: AtomicU64::new(0),
             registry: Mutex::default(),
+            own: Mutex::default(),
+            registered: Mutex::default(),
         })
     }
 
@@ -240,6 +262,14 @@ impl Host {
             Some((_, s)) if s.way == Way::Never && self.order.misuse.is_none() => self.problem(
                 format!("the library asks for {name}, which versions.rs says that it never uses"),
             ),
+            Some((_, s)) if s.way == Way::Own => {
+                let mut own = lock(&self.own);
+                let found = own.get_mut(name);
+                return found.map_or(std::ptr::null_mut(), |(table, held)| {
+                    *held += 1;
+                    *table as *mut c_void
+                });
+            }
             Some(_) => {}
         }
         self.table(service)
@@ -248,6 +278,15 @@ impl Host {
 
     pub fn release(&self, handle: *mut c_void) -> bool {
         let _one_at_a_time = lock(&self.registry);
+        let mut own = lock(&self.own);
+        let one = own
+            .values_mut()
+            .find(|(at, held)| *at == handle as usize && *held > 0);
+        if let Some((_, held)) = one {
+            *held -= 1;
+            return true;
+        }
+        drop(own);
         let table = self.tables.iter().find(|t| t.address() == handle);
         let released = table.is_some_and(Table::release);
         let name = table.map_or("no service of the host", |t| t.service.name);
@@ -256,6 +295,21 @@ impl Host {
             &format!("released, and not acquired before: {name}"),
         );
         released
+    }
+
+    /// A component gives a service to others, or takes it back: nobody may hold it then.
+    pub fn give(&self, name: &str, table: *const c_void, given: bool) {
+        let mut own = lock(&self.own);
+        let before = match given {
+            true => own.insert(name.into(), (table as usize, 0)),
+            false => own.remove(name),
+        };
+        self.check(
+            before.is_some() != given,
+            &format!("{name} is given twice, or never"),
+        );
+        let held = before.map_or(0, |(_, held)| held);
+        self.check(held == 0, &format!("{name} is held by {held} when it goes"));
     }
 
     /// Memory of the server: the library must get it nowhere else.

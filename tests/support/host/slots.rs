@@ -3,6 +3,7 @@
 //! Each function counts its call and looks at what it is given as a server would rely on it. It must never unwind: what is
 //! wrong goes into the host's list of problems, and a pointer that is none is a fault with a sentence.
 
+use crate::memory::Fence;
 use crate::server::{host, lock};
 use crate::versions;
 use keyring_ward::mysql::abi;
@@ -10,7 +11,7 @@ use std::ffi::{CStr, c_char, c_int, c_uint, c_ulong, c_void};
 use std::sync::atomic::Ordering::SeqCst;
 
 /// The text at `p`; the library is not believed that there is one.
-fn text(p: *const c_char) -> Option<String> {
+pub fn text(p: *const c_char) -> Option<String> {
     if p.is_null() {
         return None;
     }
@@ -40,6 +41,15 @@ pub fn function(service: &str, slot: &str) -> usize {
         ("mysql_malloc_service", "malloc") => malloc as *const (),
         ("plugin_registry_service", "acquire") => registry_acquire as *const (),
         ("plugin_registry_service", "release") => registry_release as *const (),
+        ("udf_registration", "udf_register") => udf_register as *const (),
+        ("udf_registration", "udf_unregister") => udf_unregister as *const (),
+        ("dynamic_privilege_register", "register_privilege") => register_privilege as *const (),
+        ("dynamic_privilege_register", "unregister_privilege") => unregister_privilege as *const (),
+        ("pfs_plugin_table_v1", "add_tables") => add_tables as *const (),
+        ("pfs_plugin_table_v1", "delete_tables") => delete_tables as *const (),
+        ("pfs_plugin_column_string_v2", "set_varchar_utf8mb4_len") => set_varchar as *const (),
+        ("pfs_plugin_column_bigint_v1", "set") => set_bigint as *const (),
+        ("pfs_plugin_column_datetime_v1", "set") => set_datetime as *const (),
         _ => panic!("write a function for {slot} of {service} in tests/support/host/server.rs"),
     };
     function as usize
@@ -89,6 +99,23 @@ extern "C" fn emit(
     0
 }
 
+/// A status variable that is a function: it has a place of 1,024 bytes, and tells a text of a row's copy.
+fn shows(name: &str, mut row: abi::kw_show_var) {
+    type Show = unsafe extern "C" fn(*mut c_void, *mut abi::kw_show_var, *mut c_char) -> c_int;
+    let room = Fence::new(versions::STATUS_ROOM);
+    // SAFETY: a function of this type, by the variable's; the places live through the call.
+    let rc = unsafe {
+        let show = std::mem::transmute::<*mut c_void, Show>(row.value);
+        show(std::ptr::null_mut(), &raw mut row, room.start().cast())
+    };
+    let told = row.type_ == versions::STATUS_CHAR && row.value == room.start().cast();
+    let is_text = CStr::from_bytes_until_nul(room.bytes()).is_ok();
+    host().check(
+        rc == 0 && told && is_text,
+        &format!("the function of the status variable {name}"),
+    );
+}
+
 /// The names in a table of status variables.
 fn status_names(table: *mut abi::kw_show_var) -> Vec<String> {
     let mut names = Vec::new();
@@ -99,14 +126,18 @@ fn status_names(table: *mut abi::kw_show_var) -> Vec<String> {
         let Some(name) = text(row.name) else {
             return names;
         };
-        host().check(
-            row.type_ == versions::STATUS_LONGLONG
-                && row.scope == versions::STATUS_GLOBAL
-                && row.value.align_offset(8) == 0,
-            &format!("the status variable {name}"),
-        );
-        // SAFETY: 64 bits, by its type.
-        unsafe { row.value.cast::<u64>().read_volatile() };
+        match row.type_ {
+            versions::STATUS_LONGLONG => {
+                let fits = row.value.align_offset(8) == 0;
+                host().check(fits, &format!("the status variable {name}"));
+                // SAFETY: 64 bits, by its type.
+                unsafe { row.value.cast::<u64>().read_volatile() };
+            }
+            versions::STATUS_FUNC => shows(&name, row),
+            other => host().problem(format!("the status variable {name} of type {other}")),
+        }
+        let global = row.scope == versions::STATUS_GLOBAL;
+        host().check(global, &format!("the scope of the status variable {name}"));
         names.push(name);
         // SAFETY: this was not the last row.
         at = unsafe { at.add(1) };
@@ -167,10 +198,14 @@ extern "C" fn has_global_grant(
     host.count("global_grants_check", "has_global_grant");
     host.check(context as usize == CONTEXT, "the grants of no context");
     host.check(
-        text(name).is_some_and(|n| n.len() == length && n == "ENCRYPTION_KEY_ADMIN"),
+        text(name).is_some_and(|n| n.len() == length && is_privilege(&n)),
         "another privilege",
     );
     c_int::from(host.granted.load(SeqCst))
+}
+
+fn is_privilege(name: &str) -> bool {
+    name == "ENCRYPTION_KEY_ADMIN" || name.starts_with("KEYRING_WARD_")
 }
 
 extern "C" fn option_get(context: abi::kw_handle, name: *const c_char, out: *mut c_void) -> c_int {
@@ -328,4 +363,165 @@ extern "C" fn registry_acquire() -> *mut c_void {
 extern "C" fn registry_release(registry: *mut c_void) -> c_int {
     host().count("plugin_registry_service", "release");
     c_int::from(!host().release(registry))
+}
+
+extern "C" fn udf_register(
+    name: *const c_char,
+    returns: c_int,
+    function: *const c_void,
+    init: *const c_void,
+    deinit: *const c_void,
+) -> c_int {
+    let host = host();
+    host.count("udf_registration", "udf_register");
+    let whole = !function.is_null() && !init.is_null() && !deinit.is_null();
+    host.check(whole && [0, 2].contains(&returns), "a function of no type");
+    let Some(name) = text(name) else {
+        host.problem("a function without a name".into());
+        return 1;
+    };
+    let functions = &mut lock(&host.registered).functions;
+    // Somebody else has made this one.
+    if functions.contains(&name) || name == "keyring_ward_verify" {
+        return 1;
+    }
+    functions.push(name);
+    0
+}
+
+extern "C" fn udf_unregister(name: *const c_char, was_present: *mut c_int) -> c_int {
+    let host = host();
+    host.count("udf_registration", "udf_unregister");
+    let name = text(name);
+    let functions = &mut lock(&host.registered).functions;
+    let place = functions.iter().position(|f| Some(f) == name.as_ref());
+    host.check(place.is_some(), &format!("{name:?} was not registered"));
+    // SAFETY: as in `thread_get`.
+    unsafe { was_present.write(place.is_some().into()) };
+    place.map(|p| functions.remove(p));
+    0
+}
+
+extern "C" fn register_privilege(name: *const c_char, length: usize) -> c_int {
+    let host = host();
+    host.count("dynamic_privilege_register", "register_privilege");
+    let name = text(name).unwrap_or_default();
+    let fits = name.len() == length && length <= 32 && is_privilege(&name);
+    host.check(fits, &format!("the privilege {name:?}"));
+    lock(&host.registered).privileges.push(name);
+    0
+}
+
+extern "C" fn unregister_privilege(name: *const c_char, length: usize) -> c_int {
+    let host = host();
+    host.count("dynamic_privilege_register", "unregister_privilege");
+    let name = text(name).unwrap_or_default();
+    let privileges = &mut lock(&host.registered).privileges;
+    let place = privileges
+        .iter()
+        .position(|p| *p == name && p.len() == length);
+    host.check(place.is_some(), &format!("{name} was not registered"));
+    place.map(|p| privileges.remove(p));
+    0
+}
+
+/// What `add_tables` says of a table that is there.
+const TABLE_EXISTS: c_int = 1050;
+
+extern "C" fn add_tables(shares: *mut *mut abi::kw_pfs_share, count: c_uint) -> c_int {
+    let host = host();
+    host.count("pfs_plugin_table_v1", "add_tables");
+    host.check(count == 1, "more than one table at once");
+    // SAFETY: a list of one share; if it is none, that is a fault with a sentence.
+    let share = unsafe { **shares };
+    let name = text(share.name).unwrap_or_default();
+    let whole = share.name_length as usize == name.len()
+        && text(share.definition).is_some_and(|d| d.contains("VARCHAR("))
+        && share.ref_length == 8
+        && share.access == 0
+        && share.open_table.is_some()
+        && share.get_row_count.is_some();
+    host.check(whole, &format!("the table {name:?}"));
+    let tables = &mut lock(&host.registered).tables;
+    if tables.iter().any(|(n, _)| *n == name) {
+        return TABLE_EXISTS;
+    }
+    tables.push((name, share));
+    0
+}
+
+extern "C" fn delete_tables(shares: *mut *mut abi::kw_pfs_share, count: c_uint) -> c_int {
+    let host = host();
+    host.count("pfs_plugin_table_v1", "delete_tables");
+    host.check(count == 1, "more than one table at once");
+    // SAFETY: as in `add_tables`.
+    let name = text(unsafe { (**shares).name }).unwrap_or_default();
+    let tables = &mut lock(&host.registered).tables;
+    let place = tables.iter().position(|(n, _)| *n == name);
+    place.map(|p| tables.remove(p));
+    c_int::from(place.is_none())
+}
+
+/// A field of a row, which the host gives out as a handle.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Field {
+    Unset,
+    Null,
+    Text(String),
+    Number(i64),
+    Time(String),
+}
+
+fn put(field: abi::kw_handle, value: Field) {
+    // SAFETY: what the host gave out; if it is not, that is a fault with a sentence.
+    unsafe { field.cast::<Field>().write(value) };
+}
+
+fn bytes(value: *const c_char, length: c_uint) -> Option<String> {
+    // SAFETY: a text of that length; if it is none, that is a fault with a sentence.
+    let bytes = unsafe { std::slice::from_raw_parts(value.cast::<u8>(), length as usize) };
+    String::from_utf8(bytes.to_vec()).ok()
+}
+
+extern "C" fn set_varchar(field: abi::kw_handle, value: *const c_char, length: c_uint) {
+    host().count("pfs_plugin_column_string_v2", "set_varchar_utf8mb4_len");
+    let text = bytes(value, length).unwrap_or_else(|| {
+        host().problem("a text that is not UTF-8".into());
+        String::new()
+    });
+    put(
+        field,
+        if text.is_empty() {
+            Field::Null
+        } else {
+            Field::Text(text)
+        },
+    );
+}
+
+extern "C" fn set_bigint(field: abi::kw_handle, value: abi::kw_pfs_number) {
+    host().count("pfs_plugin_column_bigint_v1", "set");
+    put(
+        field,
+        if value.is_null {
+            Field::Null
+        } else {
+            Field::Number(value.value)
+        },
+    );
+}
+
+extern "C" fn set_datetime(field: abi::kw_handle, value: *const c_char, length: c_uint) {
+    host().count("pfs_plugin_column_datetime_v1", "set");
+    let text = bytes(value, length).unwrap_or_default();
+    let fits = text.is_empty() || (text.len() == 19 && text.as_bytes()[10] == b' ');
+    host().check(fits, &format!("the time {text:?}"));
+    put(
+        field,
+        if text.is_empty() {
+            Field::Null
+        } else {
+            Field::Time(text)
+        },
+    );
 }

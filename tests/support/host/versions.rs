@@ -47,6 +47,10 @@ pub enum Way {
     Required,
     /// From the registry, at run time.
     Registry,
+    /// The same, by the companion component alone.
+    Companion,
+    /// The library gives it to the companion component: no server has it.
+    Own,
     /// A pointer that the library exports and the server overwrites when it loads a plugin.
     Exported,
     /// The library gives it to the server.
@@ -73,7 +77,7 @@ pub struct Service {
     pub header: &'static str,
     /// The slots that the library calls. The host has functions for these, and for no others.
     pub uses: &'static [&'static str],
-    /// What the library does in a program that has no such service; `None`: it can't do without.
+    /// What the library, or its companion, does in a program that has no such service; `None`: it can't do without.
     pub without: Option<&'static str>,
     pub rows: [Row; 5],
 }
@@ -151,11 +155,28 @@ const fn acquired(
     }
 }
 
+const fn companions(
+    name: &'static str,
+    table: &'static str,
+    header: &'static str,
+    without: &'static str,
+    slots: &'static [&'static str],
+    uses: &'static [&'static str],
+) -> Service {
+    Service {
+        way: Way::Companion,
+        ..acquired(name, table, header, without, slots, uses)
+    }
+}
+
 const NO_PRIVILEGES: &str = "the SQL functions refuse everybody";
 const EMIT: &[&str] = &["emit"];
 
+const PFS: &str = "include/mysql/components/services/pfs_plugin_table_service.h";
+const NO_ROWS: &str = "reading a table fails";
+
 /// All services of which the library knows, and those that it must keep away from.
-pub static SERVICES: [Service; 23] = [
+pub static SERVICES: [Service; 31] = [
     Service {
         name: "registry",
         table: "kw_registry",
@@ -345,6 +366,110 @@ pub static SERVICES: [Service; 23] = [
         "include/mysql/components/services/keyring_aes.h",
         &["get_size", "encrypt", "decrypt"],
     ),
+    companions(
+        "udf_registration",
+        "kw_udf_registration",
+        "include/mysql/components/services/udf_registration.h",
+        "INSTALL COMPONENT of the companion fails with a sentence",
+        &["udf_register", "udf_unregister"],
+        &["udf_register", "udf_unregister"],
+    ),
+    companions(
+        "dynamic_privilege_register",
+        "kw_privileges",
+        "include/mysql/components/services/dynamic_privilege.h",
+        "GRANT refuses the companion's privileges",
+        &["register_privilege", "unregister_privilege"],
+        &["register_privilege", "unregister_privilege"],
+    ),
+    companions(
+        "pfs_plugin_table_v1",
+        "kw_pfs_tables",
+        PFS,
+        "there are no tables",
+        &["add_tables", "delete_tables", "get_parts_found"],
+        &["add_tables", "delete_tables"],
+    ),
+    companions(
+        "pfs_plugin_column_string_v2",
+        "kw_pfs_string",
+        PFS,
+        NO_ROWS,
+        &[
+            "set_char_utf8mb4",
+            "get_char_utf8mb4",
+            "read_key_string",
+            "match_key_string",
+            "get_varchar_utf8mb4",
+            "set_varchar_utf8mb4",
+            "set_varchar_utf8mb4_len",
+        ],
+        &["set_varchar_utf8mb4_len"],
+    ),
+    companions(
+        "pfs_plugin_column_bigint_v1",
+        "kw_pfs_bigint",
+        PFS,
+        NO_ROWS,
+        &[
+            "set",
+            "set_unsigned",
+            "get",
+            "get_unsigned",
+            "read_key",
+            "read_key_unsigned",
+            "match_key",
+            "match_key_unsigned",
+        ],
+        &["set"],
+    ),
+    companions(
+        "pfs_plugin_column_datetime_v1",
+        "kw_pfs_datetime",
+        PFS,
+        NO_ROWS,
+        &["set", "get"],
+        &["set"],
+    ),
+    Service {
+        // Registered by the companion; a server without it never calls.
+        rows: [
+            absent(AS_8_0_44),
+            absent("read in the tree of 8.0.44 (alibaba/AliSQL): there is no such header"),
+            row(
+                &["notify"],
+                "inferred: as 9.7, which has it since 8.3 by its documentation",
+            ),
+            row(&["notify"], RUN_9_7),
+            absent(LEAST),
+        ],
+        ..provided(
+            "event_tracking_query",
+            "kw_event_tracking_query",
+            "include/mysql/components/services/event_tracking_query_service.h",
+            &["notify"],
+        )
+    },
+    Service {
+        way: Way::Own,
+        rows: equal(
+            &[
+                "objects",
+                "rows_open",
+                "rows_value",
+                "rows_close",
+                "row_count",
+                "instance_altered",
+            ],
+            true,
+        ),
+        ..provided(
+            "keyring_ward_control",
+            "kw_control",
+            "our own: include/keyring_ward_abi.h",
+            &[],
+        )
+    },
     Service {
         name: "log_builtins",
         table: "",
@@ -442,8 +567,12 @@ pub mod plugin {
 
 /// The number under which a free text goes to the error log.
 pub const FREE_TEXT: i32 = 11_071;
-/// Status variables: a pointer to 64 bits, and the global scope.
+/// Status variables: a pointer to 64 bits, a text, a function that tells one, and the global scope.
 pub const STATUS_LONGLONG: i32 = 4;
+pub const STATUS_CHAR: i32 = 5;
+pub const STATUS_FUNC: i32 = 8;
+/// Bytes of the place for such a text (in 8.0.44 and 9.7.2).
+pub const STATUS_ROOM: usize = 1024;
 pub const STATUS_GLOBAL: i32 = 1;
 /// The number of an error of a function, with its name and a text.
 pub const UDF_ERROR: i32 = 3200;

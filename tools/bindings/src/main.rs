@@ -1,4 +1,4 @@
-//! Makes `src/mysql/abi.rs` from `include/keyring_ward_abi.h` (needs libclang), or writes it to the file that is named.
+//! Makes `boundary/src/abi.rs` from `include/keyring_ward_abi.h` (needs libclang), or writes it to the file that is named.
 //!
 //! Owns how bindgen is asked. It must never be part of the library: that is compiled without bindgen and without libclang.
 
@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let out = std::env::args_os()
         .nth(1)
-        .map_or_else(|| root.join("src/mysql/abi.rs"), Into::into);
+        .map_or_else(|| root.join("boundary/src/abi.rs"), Into::into);
     // From there, so that what is made names no path of this machine.
     if let Err(e) = std::env::set_current_dir(&root) {
         eprintln!("The folder of the repository can't be entered: {e}.");
