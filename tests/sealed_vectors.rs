@@ -220,9 +220,7 @@ fn make() {
         ("id-of-another-key", changed(|m| m.id[0] ^= 1)),
         (
             "cut-in-the-tag",
-            changed(|m| {
-                m.value.pop();
-            }),
+            changed(|m| m.value.truncate(m.value.len() - 1)),
         ),
         ("cut-to-77", cut(77)),
         ("cut-to-the-head", cut(6)),
