@@ -1,12 +1,12 @@
 #!/bin/bash
 # The measurements of scripts/bench.sh, inside the box. Prints lines "RESULT <measure> <keyring>
 # <keys> <p50> <p99> <samples>", times in microseconds, memory in bytes for each key.
-#   bench.sh [--quick] [writes] [fetches] [starts] [million] [logical] [prove] [against]
+#   bench.sh [--quick] [writes] [fetches] [starts] [million] [logical] [sealed] [prove] [against]
 # Times are taken inside the server by SYSDATE(6), the median of an empty call is subtracted.
 set -uo pipefail
 . /kw/mysql-test/harness/torture-lib.sh
 QUICK=no; [ "${1:-}" = --quick ] && { QUICK=yes; shift; }
-MEASURES=${*:-writes fetches starts million logical prove}
+MEASURES=${*:-writes fetches starts million logical sealed prove}
 wanted() { case " $MEASURES " in *" $1 "*) ;; *) return 1 ;; esac; }
 result() { echo "RESULT $*"; }
 many() { if [ $QUICK = yes ]; then echo "$1"; else echo "$2"; fi; }
@@ -279,6 +279,26 @@ bench_logical() {
   for kind in plain logical; do result "load_$kind" ward "$keys" $(percentiles < "/tmp/kw-load-$kind"); rm -rf "/var/cache/kw-$kind"; done
 }
 
+# Sealing and opening 64 bytes beside AES_ENCRYPT and AES_DECRYPT with a key that is fetched for it, in turn in one session.
+bench_sealed() {
+  local kind
+  reset_all; use_keyring ward; fresh_data; start_server || fail start
+  install_udf; procedures; sql < /kw/share/install.sql
+  sql --delimiter=// kw -e "CREATE PROCEDURE seals(rounds INT, n INT) BEGIN DECLARE i INT DEFAULT 0; DECLARE t DATETIME(6); DECLARE d DOUBLE;
+      SET SESSION block_encryption_mode = 'aes-256-cbc', @v = REPEAT('x', 64), @iv = RANDOM_BYTES(16), @s = keyring_ward_encrypt('s', @v), @a = AES_ENCRYPT(@v, keyring_key_fetch('p'), @iv);
+      WHILE i < rounds DO
+        SET t=SYSDATE(6); DO BENCHMARK(n, keyring_ward_encrypt('s', @v)); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('seal',d/n);
+        SET t=SYSDATE(6); DO BENCHMARK(n, AES_ENCRYPT(@v, keyring_key_fetch('p'), @iv)); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('aes_enc',d/n);
+        SET t=SYSDATE(6); DO BENCHMARK(n, keyring_ward_decrypt('s', @s)); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('open',d/n);
+        SET t=SYSDATE(6); DO BENCHMARK(n, AES_DECRYPT(@a, keyring_key_fetch('p'), @iv)); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('aes_dec',d/n);
+        SET i=i+1; END WHILE; END//"
+  sql -e "DO keyring_key_generate('p','AES',32), keyring_ward_key_create('s',CURRENT_USER(),'AES',32)"
+  sql -e "SET sql_log_bin=0; CALL kw.seals($(many 3 15), $(many 100000 500000))"
+  # shellcheck disable=SC2046
+  for kind in seal aes_enc open aes_dec; do result "sealed_$kind" ward 2 $(samples $kind | percentiles); done
+  stop_server
+}
+
 # What prove takes of so many encrypted tablespaces with a warm page cache: each a copy of the header of one that the server made,
 # whose key and iv are unwrapped for it.
 bench_prove() {
@@ -342,6 +362,7 @@ for keys in $LEVELS; do
 done
 if wanted million; then bench_million; fi
 if wanted logical; then bench_logical; fi
+if wanted sealed; then bench_sealed; fi
 if wanted prove; then bench_prove; fi
 stop_server
 echo "bench finished"

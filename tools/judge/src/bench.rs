@@ -73,6 +73,7 @@ pub fn table(log: &str) -> String {
         table.million(keys);
     }
     table.logical();
+    table.sealed();
     table.prove();
     table.foot();
     table.text
@@ -463,6 +464,20 @@ impl<'a> Table<'a> {
                     );
                     self.beside(name, keys, ours, plain, Some(target));
                 }
+            }
+        }
+    }
+
+    /// Values sealed in SQL beside the server's AES with a key that is fetched for it.
+    fn sealed(&mut self) {
+        for (name, ours, stock) in [
+            ("encrypt / AES_ENCRYPT with fetch", "sealed_seal", "sealed_aes_enc"),
+            ("decrypt / AES_DECRYPT with fetch", "sealed_open", "sealed_aes_dec"),
+        ] {
+            if self.has(ours, "ward", "2") {
+                let ours = self.figures(ours, "ward", "2");
+                let stock = self.figures(stock, "ward", "2");
+                self.beside(name, "2", ours, stock, Some("0.8"));
             }
         }
     }
