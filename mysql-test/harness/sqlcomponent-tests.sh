@@ -318,7 +318,7 @@ t_each_privilege_allows_what_it_should() {
   local read=("status()" "verify()" "keks()" "keys()" "retired_keys()" "key_check('k','root@localhost')")
   local operate=("key_rotate('k','root@localhost')" "key_activate('k','root@localhost',2)" "key_destroy('k','root@localhost',1,7)" "key_cancel('k','root@localhost',1)")
   local administer=("reload()" "reseal()" "rekey()" "kek_sync()" "kek_add('x')" "kek_remove('x')" "key_create('n','root@localhost','AES',32)" "key_adopt('n','root@localhost')"
-    "key_set('k','root@localhost','{}')" "key_destroy_due('k','root@localhost',1)" "key_restore('k','root@localhost')" "key_compromise('k','root@localhost',1)" "key_hold('k','root@localhost','x')" "key_release('k','root@localhost')")
+    "key_set('k','root@localhost','{}')" "key_destroy_due('k','root@localhost',1)" "key_restore('k','root@localhost')" "key_compromise('k','root@localhost',1)" "key_hold('k','root@localhost','x')" "key_release('k','root@localhost')" "key_rotate_index('k','root@localhost')" "key_retire('x')")
   for each in "${read[@]}"; do may admin "$each"; may operate "$each"; may audit "$each"; may_not use "$each"; may_not nobody "$each"; done
   for each in "${operate[@]}"; do may admin "$each"; may operate "$each"; may_not audit "$each"; may_not use "$each"; may_not nobody "$each"; done
   for each in "${administer[@]}"; do may admin "$each"; may_not operate "$each"; may_not audit "$each"; may_not use "$each"; may_not nobody "$each"; done
