@@ -6,6 +6,7 @@
 //! identity wants a pinned fingerprint, as under `rsa-oaep-sha256`.
 
 mod config;
+pub mod hpke;
 pub mod identity;
 pub mod recipient;
 pub mod seal;

@@ -3,25 +3,17 @@
 //! Owns what is bound to it: our use, its version and the type of the key by HPKE's info (OAEP: the label), the file by the
 //! associated data (OAEP: the label again). It must never do arithmetic of its own, and never panic on what others made.
 
+use super::hpke::{self, TAG, is_of_a_secret};
+pub(super) use super::hpke::{POINT, public as x25519_public};
 use crate::envelope::{FILE_ID, KEY};
 use crate::error::Result;
 use crate::secret::{SecretBytes, SecretPool, wipe_stack};
-use aws_lc_rs::agreement;
 use aws_lc_rs::rsa::{
     OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
     PrivateDecryptingKey, PublicEncryptingKey,
 };
-use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
-use curve25519_dalek::montgomery::MontgomeryPoint;
-use rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_CHACHA20_POLY1305;
-use rustls::crypto::hpke::{EncapsulatedSecret, Hpke, HpkePrivateKey, HpkePublicKey};
+use curve25519_dalek::edwards::CompressedEdwardsY;
 use std::ops::RangeInclusive;
-use zeroize::Zeroizing;
-
-/// Length of a key on the curve in bytes.
-pub(super) const POINT: usize = 32;
-/// Length of the authentication tag in bytes.
-const TAG: usize = 16;
 
 /// A type of key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +56,7 @@ pub(super) enum PublicKey {
 impl PublicKey {
     /// A key of X25519. `None`: it is no secret's, or not in its one spelling, under which alone its identity is looked for.
     pub(super) fn of_x25519(key: [u8; POINT]) -> Option<PublicKey> {
-        let point = MontgomeryPoint(key).to_edwards(0)?;
-        let usable = is_of_a_secret(&point) && point.to_montgomery().0 == key;
-        usable.then_some(PublicKey::Curve(KeyType::X25519, key))
+        hpke::is_usable(&key).then_some(PublicKey::Curve(KeyType::X25519, key))
     }
 
     /// The key of X25519 that belongs to a key of Ed25519 (RFC 7748, section 4.1). `None`: it is no point of the curve, or no
@@ -80,11 +70,7 @@ impl PublicKey {
     /// The data key, sealed. `None`: this key is no use, as a point of low order is none.
     pub(super) fn seal(&self, file_id: &[u8; FILE_ID], key: &[u8]) -> Option<Vec<u8>> {
         let sealed = match self {
-            PublicKey::Curve(of, point) => {
-                let public = HpkePublicKey(point.to_vec());
-                let sealed = suite().seal(of.info(), file_id, key, &public).ok();
-                sealed.map(|(enc, sealed)| [enc.0, sealed].concat())
-            }
+            PublicKey::Curve(of, point) => hpke::seal(of.info(), file_id, key, point),
             PublicKey::Rsa(public) => {
                 let public = OaepPublicEncryptingKey::new(public.clone()).ok()?;
                 let mut sealed = vec![0; public.ciphertext_size()];
@@ -124,17 +110,7 @@ impl SecretKey {
         sealed: &[u8],
     ) -> Result<Option<SecretBytes>> {
         let opened = match self {
-            SecretKey::Curve(of, scalar) => {
-                let Some((enc, sealed)) = sealed.split_at_checked(POINT) else {
-                    return Ok(None);
-                };
-                let enc = EncapsulatedSecret(enc.to_vec());
-                let secret = HpkePrivateKey::from(scalar.to_vec());
-                match suite().open(&enc, of.info(), file_id, sealed, &secret) {
-                    Ok(key) => Some(pool.copy(&Zeroizing::new(key))?),
-                    Err(_) => None,
-                }
-            }
+            SecretKey::Curve(of, scalar) => hpke::open(pool, of.info(), file_id, sealed, scalar)?,
             SecretKey::Rsa(secret) => {
                 let mut room = pool.zeroed(secret.min_output_size())?;
                 let label = label(file_id);
@@ -151,24 +127,6 @@ impl SecretKey {
     }
 }
 
-/// The public key of a scalar. `None`: the library refuses it.
-pub(super) fn x25519_public(scalar: &[u8]) -> Option<[u8; POINT]> {
-    let key = agreement::PrivateKey::from_private_key(&agreement::X25519, scalar).ok()?;
-    let public = key.compute_public_key().ok()?;
-    public.as_ref().try_into().ok()
-}
-
-/// Whether a secret key can have this public key: a multiple of the base point. For another point anybody could wrap, and
-/// nobody could open.
-fn is_of_a_secret(point: &EdwardsPoint) -> bool {
-    point.is_torsion_free() && !point.is_small_order()
-}
-
-/// HPKE's suite in base mode, over the same library as TLS.
-fn suite() -> &'static dyn Hpke {
-    DH_KEM_X25519_HKDF_SHA256_CHACHA20_POLY1305
-}
-
 /// OAEP knows no associated data: its label, of which it takes the hash, holds both. The file id has one length.
 fn label(file_id: &[u8; FILE_ID]) -> Vec<u8> {
     [KeyType::SshRsa.info(), file_id].concat()
@@ -181,27 +139,6 @@ mod tests {
 
     fn hex(text: &str) -> Vec<u8> {
         from_hex(text, 64).unwrap()
-    }
-
-    /// RFC 9180, appendix A.2.1, the first message.
-    #[test]
-    fn the_suite_is_that_of_the_rfc() {
-        let secret = HpkePrivateKey::from(hex(
-            "8057991eef8f1f1af18f4a9491d16a1ce333f695d4db8e38da75975c4478e0fb",
-        ));
-        let enc = EncapsulatedSecret(hex(
-            "1afa08d3dec047a643885163f1180476fa7ddb54c6a8029ea33f95796bf2ac4a",
-        ));
-        let sealed = hex(
-            "1c5250d8034ec2b784ba2cfd69dbdb8af406cfe3ff938e131f0def8c8b60b4db21993c62ce81883d2dd1b51a28",
-        );
-        let (info, aad) = (b"Ode on a Grecian Urn", b"Count-0");
-        let opened = suite().open(&enc, info, aad, &sealed, &secret).unwrap();
-        assert_eq!(opened, b"Beauty is truth, truth beauty");
-        assert_eq!(
-            x25519_public(secret.secret_bytes()).unwrap()[..],
-            hex("4310ee97d88cc1f088a5576c77ab0cf5c3ac797f3d95139c6c84b5429c59662a")[..]
-        );
     }
 
     /// All seven encodings of the curve's points of low order (RFC 7748, section 6.1): the secret would be zero.
