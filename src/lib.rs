@@ -4,7 +4,7 @@
 //! (everything but [`mysql`]) is synchronous, knows nothing of MySQL and is tested without it.
 //!
 //! Dependencies point one way: `mysql` and the tool → [`admin`] → [`status`] → [`lifecycle`] → [`keyring`] → [`store`] → [`config`] →
-//! [`kek`] → [`format`](mod@format), [`envelope`] → [`net`], [`options`] → [`key`], [`secret_source`], [`os`], [`secret`], [`text`], [`error`]; `tests/house.rs`
+//! [`transport`] → [`kek`] → [`format`](mod@format), [`envelope`] → [`net`], [`options`] → [`key`], [`secret_source`], [`os`], [`secret`], [`text`], [`error`]; `tests/house.rs`
 //! has the whole order and holds the house to it. `unsafe` lives in `mysql/`, `os/` and `secret.rs` only; the lints deny it
 //! elsewhere.
 
@@ -36,6 +36,7 @@ pub mod secret_source;
 pub mod status;
 pub mod store;
 pub mod text;
+pub mod transport;
 
 /// Every block of memory is wiped when it is freed: what an HTTP or TLS library saw of a data key is in buffers that
 /// it does not wipe. Secrets of our own are in [`secret`]'s pages besides.

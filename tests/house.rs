@@ -29,6 +29,7 @@ const ROOMS: [&str; 27] = [
     "key_pair",
     "format",
     "kek",
+    "transport",
     "config",
     "store",
     "keyring",

@@ -139,6 +139,14 @@ fn check_account(owner: &[u8]) -> Result<()> {
 }
 
 fn carry_out_alone(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value> {
+    if id.owner() == super::transport::OWNER {
+        let why = format!("{id} is the keyring's own");
+        return Err(
+            Error::new(Kind::InvalidInput, "change the logical key", why).hint(
+                "Nothing was changed. Transport keys are looked after by keyring-ward transport and keyring_ward_transport_…().",
+            ),
+        );
+    }
     let change = |f: &dyn Fn(&mut Logical, i64) -> Result<()>| keyring.change_logical(id, f);
     match order {
         Order::Create {

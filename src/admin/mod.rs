@@ -24,6 +24,7 @@ pub mod retire;
 pub mod retire_ticket;
 pub mod rotation;
 pub mod translate;
+pub mod transport;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};

@@ -1,14 +1,17 @@
 //! Sealing and opening: the only place that touches an AEAD.
 //!
 //! Owns the derivation of all keys from the DEK, the hedged nonce, the associated data of
-//! records, the wrapping of a DEK part under a local key, and the keys of sealed values. It must never use a nonce that was
-//! not derived from the plaintext and its position, or a key twice that has one nonce, and never return plaintext that was not
-//! authenticated. The layouts are specified in `docs/reference/format.md` and `docs/reference/sealed-values.md`.
+//! records, the wrapping of a DEK part under a local key, the keys of sealed values, and the sealing of keys that travel. It must
+//! never use a nonce that was not derived from the plaintext and its position, or a key twice that has one nonce, and never return
+//! plaintext that was not authenticated. The layouts are specified in `docs/reference/format.md`, `sealed-values.md` and
+//! `transport.md` beside it.
 
 mod local_wrap;
+mod transport;
 mod value;
 
 pub use local_wrap::{LOCAL_BLOB, WrapKeys, unwrap_local, wrap_local};
+pub use transport::{Envelope, MESSAGE_SALT, TRANSPORT_ID, TransportKeys};
 pub use value::{
     COMMITMENT, IndexKey, LEAST_MATERIAL, Parts, Purpose, VALUE_NONCE, VALUE_RANDOM, ValueKeys,
 };

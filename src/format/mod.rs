@@ -9,6 +9,6 @@ pub mod frame;
 pub mod header;
 pub mod limits;
 pub mod lineage;
-mod reader;
+pub(crate) mod reader;
 pub mod record;
 pub mod stanza;

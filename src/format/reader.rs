@@ -3,76 +3,76 @@
 //! It must never look behind the end of them, nor give a field that is longer than its limit.
 
 /// Reads a bounded sequence of fields.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Reader<'a> {
     /// Begins at byte `at` of `bytes`.
-    pub(super) fn new(bytes: &'a [u8], at: usize) -> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8], at: usize) -> Reader<'a> {
         Reader { bytes, at }
     }
 
     /// Where it stands.
-    pub(super) fn at(&self) -> usize {
+    pub(crate) fn at(&self) -> usize {
         self.at
     }
 
-    pub(super) fn take(&mut self, n: usize) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, n: usize) -> Option<&'a [u8]> {
         let part = self.bytes.get(self.at..self.at.checked_add(n)?)?;
         self.at += n;
         Some(part)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.try_into().ok()
     }
 
-    pub(super) fn u8(&mut self) -> Option<u8> {
+    pub(crate) fn u8(&mut self) -> Option<u8> {
         self.array::<1>().map(|a| a[0])
     }
 
-    pub(super) fn u16(&mut self) -> Option<u16> {
+    pub(crate) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub(super) fn i64(&mut self) -> Option<i64> {
+    pub(crate) fn i64(&mut self) -> Option<i64> {
         self.array().map(i64::from_le_bytes)
     }
 
     /// A field of at most `limit` bytes behind its 16-bit length.
-    pub(super) fn field16(&mut self, limit: usize) -> Option<&'a [u8]> {
+    pub(crate) fn field16(&mut self, limit: usize) -> Option<&'a [u8]> {
         let n = usize::from(self.u16()?);
         if n > limit { None } else { self.take(n) }
     }
 
     /// A field of at most `limit` bytes behind its 32-bit length.
-    pub(super) fn field32(&mut self, limit: usize) -> Option<&'a [u8]> {
+    pub(crate) fn field32(&mut self, limit: usize) -> Option<&'a [u8]> {
         let n = self.u32()? as usize;
         if n > limit { None } else { self.take(n) }
     }
 
     /// The same as text in UTF-8.
-    pub(super) fn text16(&mut self, limit: usize) -> Option<String> {
+    pub(crate) fn text16(&mut self, limit: usize) -> Option<String> {
         String::from_utf8(self.field16(limit)?.to_vec()).ok()
     }
 
     /// How many bytes are left.
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.bytes.len() - self.at
     }
 
     /// None is left.
-    pub(super) fn done(&self) -> bool {
+    pub(crate) fn done(&self) -> bool {
         self.left() == 0
     }
 }

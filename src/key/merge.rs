@@ -1,9 +1,10 @@
-//! Two descriptions of one logical key become one: of copies that went on apart, and of a version that comes back.
+//! Two descriptions of one logical key become one: of copies that went on apart, of a version that comes back, and of
+//! one that comes from another keyring.
 //!
 //! Owns the rule that no version is forgotten whose key is there, and that what was compromised stays so. It must never make an
 //! older version the current one.
 
-use super::logical::{Logical, MAX_VERSIONS, State, Version};
+use super::logical::{Logical, MAX_DESTROYED, MAX_VERSIONS, State, Version};
 use crate::error::{Error, Kind, Result};
 
 const OP: &str = "bring what is known of a logical key together";
@@ -34,6 +35,47 @@ impl Logical {
         match self.current().is_none() && self.highest == number {
             true => self.switch_to(number, now),
             false => self.put_into(number, State::Deactivated, now),
+        }
+    }
+
+    /// A version that comes from another keyring, whose key is not here: in the state that it has there, but that the current
+    /// one of there becomes current only where it is newer than the current one of here. It keeps its number.
+    ///
+    /// # Errors
+    /// KeyState: it was destroyed here. InvalidInput: it is destroyed there, or it has as many versions as it can have.
+    pub fn take_over(&mut self, number: u32, theirs: State, now: i64) -> Result<()> {
+        let destroyed = || self.versions.iter().filter(|v| v.state == State::Destroyed);
+        let is_forgotten = self.version(number).is_none()
+            && destroyed().count() >= MAX_DESTROYED
+            && destroyed().all(|v| number < v.number);
+        if is_forgotten || destroyed().any(|v| v.number == number) {
+            let why = format!("version {number} was destroyed here");
+            return Err(Error::new(Kind::KeyState, OP, why)
+                .hint("Nothing was changed. What was destroyed comes back by keyring-ward key restore only."));
+        }
+        let (state, switch) = match theirs {
+            State::Destroyed => {
+                let why = format!("version {number} is destroyed");
+                return Err(Error::new(Kind::InvalidInput, OP, why).hint("Nothing was changed."));
+            }
+            State::Active if self.current().is_none_or(|v| v.number < number) => {
+                (State::Pending, true)
+            }
+            State::Active => (State::Deactivated, false),
+            other => (other, false),
+        };
+        if self.version(number).is_none() {
+            self.insert(Version {
+                number,
+                state,
+                since: now,
+                destroy_at: None,
+                was_compromised: false,
+            })?;
+        }
+        match switch {
+            true => self.switch_to(number, now),
+            false => Ok(()),
         }
     }
 

@@ -210,7 +210,7 @@ impl Keyring {
 
     /// Whether what is new about a key fits. What is changed of it later fits always: who is full must be able to hold, to
     /// cancel and to destroy.
-    fn check_describing(&self, key: &KnownKey, said: Vec<(u8, Vec<u8>)>) -> Result<()> {
+    pub(super) fn check_describing(&self, key: &KnownKey, said: Vec<(u8, Vec<u8>)>) -> Result<()> {
         let list = key.attributes().with_all(said)?;
         let adds = Operation::Attributes(&key.id, &list).frame_length();
         let more = adds.saturating_sub(crate::format::record::attributes_length(key));
@@ -303,7 +303,7 @@ impl Keyring {
     }
 
     /// `going`: versions whose keys go next. The description is written with the newest key that stays.
-    fn change_logical_in(
+    pub(super) fn change_logical_in(
         &self,
         store: &mut dyn Store,
         id: &KeyId,
@@ -459,7 +459,7 @@ impl Keyring {
     }
 
     /// No key has a name that a version could have: whoever made it would find it among the versions.
-    fn check_no_versions(&self, id: &KeyId) -> Result<()> {
+    pub(super) fn check_no_versions(&self, id: &KeyId) -> Result<()> {
         let taken = |other: &KeyId| {
             other.owner() == id.owner()
                 && split(other.name()).is_some_and(|(base, _)| base == id.name())
@@ -500,7 +500,17 @@ impl Keyring {
         let now = crate::os::unix_seconds();
         let generation = store.generation();
         let record = KeyRecord::new(key, key_type.as_bytes(), material, now, generation)?;
-        let made = self.put(store, record.with_extensions(list));
+        self.put_described(store, id, record.with_extensions(list))
+    }
+
+    /// Writes a version's key, whose record describes it.
+    pub(super) fn put_described(
+        &self,
+        store: &mut dyn Store,
+        id: &KeyId,
+        record: KeyRecord,
+    ) -> Result<()> {
+        let made = self.put(store, record);
         self.if_unsure(store, id, made)
     }
 
@@ -514,7 +524,7 @@ impl Keyring {
     }
 
     /// Writes a description with the key that carries it.
-    fn describe_in(
+    pub(super) fn describe_in(
         &self,
         store: &mut dyn Store,
         logical: &KeyId,
@@ -593,7 +603,7 @@ impl Keyring {
 }
 
 impl Family {
-    fn info(&self) -> LogicalInfo {
+    pub(super) fn info(&self) -> LogicalInfo {
         let newest = self.keys.newest();
         LogicalInfo {
             id: self.name(),

@@ -19,6 +19,7 @@ mod retiring;
 pub mod sealing;
 mod sizes;
 pub mod starting;
+pub mod taking;
 pub mod tool;
 mod versions;
 mod whole;
