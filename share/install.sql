@@ -30,6 +30,13 @@ CREATE FUNCTION IF NOT EXISTS keyring_ward_key_compromise RETURNS STRING SONAME 
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_hold RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_release RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_retire RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_transport_request RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_transport_new RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_transport_accept RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_transport_seal RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_transport_confirm RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_transport_list RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_transport_remove RETURNS STRING SONAME 'component_keyring_ward.so';
 
 CREATE FUNCTION IF NOT EXISTS keyring_ward_encrypt RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_decrypt RETURNS STRING SONAME 'component_keyring_ward.so';

@@ -25,6 +25,13 @@ DROP FUNCTION IF EXISTS keyring_ward_key_compromise;
 DROP FUNCTION IF EXISTS keyring_ward_key_hold;
 DROP FUNCTION IF EXISTS keyring_ward_key_release;
 DROP FUNCTION IF EXISTS keyring_ward_key_retire;
+DROP FUNCTION IF EXISTS keyring_ward_transport_request;
+DROP FUNCTION IF EXISTS keyring_ward_transport_new;
+DROP FUNCTION IF EXISTS keyring_ward_transport_accept;
+DROP FUNCTION IF EXISTS keyring_ward_transport_seal;
+DROP FUNCTION IF EXISTS keyring_ward_transport_confirm;
+DROP FUNCTION IF EXISTS keyring_ward_transport_list;
+DROP FUNCTION IF EXISTS keyring_ward_transport_remove;
 
 DROP FUNCTION IF EXISTS keyring_ward_encrypt;
 DROP FUNCTION IF EXISTS keyring_ward_decrypt;

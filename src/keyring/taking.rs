@@ -7,7 +7,7 @@
 use super::changes::not_found;
 use super::*;
 use crate::envelope::equal;
-use crate::key::extensions::VERSION;
+use crate::key::extensions::{INDEX, VERSION};
 use crate::key::logical::{ID, Logical, State, VersionOf, check_name};
 use crate::keyring::logical::LogicalInfo;
 
@@ -20,6 +20,8 @@ pub struct Given<'a> {
     pub id: &'a KeyId,
     /// Which version of which logical key, and what the other keyring knows of it.
     pub version: &'a VersionOf,
+    /// What else restricts the use of the key, as its record says.
+    pub restrictions: &'a Extensions,
     /// The type of the key.
     pub key_type: &'a str,
     /// When it was made: seconds since 1970, UTC.
@@ -179,15 +181,23 @@ impl Keyring {
             }
             Some(plain) => {
                 self.check_same(store, given, &plain)?;
-                self.check_describing(&plain, vec![(VERSION, version.to_bytes())])?;
-                self.describe_in(store, given.id, &plain, &version)?;
+                let mut said = vec![(VERSION, version.to_bytes())];
+                for (tag, bytes) in given.restrictions.iter() {
+                    match tag {
+                        INDEX => said.push((tag, bytes.to_vec())),
+                        _ if plain.said(tag) == Some(bytes) => {}
+                        _ => return Err(taken(&key, "is a key of another use here")),
+                    }
+                }
+                self.check_describing(&plain, said.clone())?;
+                self.note_in(store, given.id, &plain, said)?;
             }
             None => {
                 let material = self.pool.copy(given.material)?;
                 let key_type = given.key_type.as_bytes();
                 let generation = store.generation();
                 let record = KeyRecord::new(key, key_type, material, given.created_at, generation)?;
-                let list = Extensions::new([(VERSION, version.to_bytes())])?;
+                let list = given.restrictions.with(VERSION, Some(version.to_bytes()))?;
                 self.put_described(store, given.id, record.with_extensions(list))?;
             }
         }

@@ -7,17 +7,24 @@ use super::{HEAD, Is, MAX_HEAD, ServerId, Under, head};
 use crate::envelope::{Envelope, KEY, MAC, MESSAGE_SALT, TAG, TransportKeys};
 use crate::error::{Error, Kind, Result};
 use crate::format::reader::Reader;
+use crate::key::extensions::{
+    Extensions, FIRST_RESTRICTING, Flaw, PURGED, RETAINED, RETIRED, VERSION,
+};
 use crate::key::id::{KeyId, MAX_MATERIAL, MAX_NAME_BYTES, MAX_TYPE, check_length, check_type};
+use crate::key::info::KeyInfo;
 use crate::key::logical::{State, VersionOf, check_name};
 use crate::secret::{SecretBytes, SecretPool};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// Longest description of a logical key, in bytes: more than any has.
 const MAX_DESCRIPTION: usize = 6 << 10;
+/// Longest list of what else restricts the use of the key, in bytes.
+const MAX_RESTRICTIONS: usize = 1 << 10;
 /// Longest body in bytes.
-pub const MAX_BODY: usize = 25 << 10;
+pub const MAX_BODY: usize = 26 << 10;
 const _: () = assert!(
-    8 + 2 + MAX_TYPE + 2 * (2 + MAX_NAME_BYTES) + 2 + MAX_DESCRIPTION + 2 + MAX_MATERIAL
+    8 + 6 * 2 + MAX_TYPE + 2 * MAX_NAME_BYTES + MAX_DESCRIPTION + MAX_RESTRICTIONS + MAX_MATERIAL
         <= MAX_BODY
 );
 /// Longest parcel in bytes: head, source, salt, commitment, length, body, tag.
@@ -45,10 +52,27 @@ pub struct Content {
     pub version: VersionOf,
     /// The type of the key as it was given.
     pub key_type: String,
+    /// What else restricts the use of the key, as its record says: tags from [`FIRST_RESTRICTING`] on, but for that of
+    /// `version`. What people noted of it stays where it is.
+    pub restrictions: Extensions,
     /// Seconds since 1970, UTC.
     pub created_at: i64,
     /// The secret.
     pub material: SecretBytes,
+}
+
+/// What of a key's extensions and attributes travels with it; an attribute takes the place of an extension.
+///
+/// # Errors
+/// As [`Extensions::new`].
+pub fn restrictions(key: &KeyInfo) -> Result<Extensions> {
+    let all = key.extensions().iter().chain(key.attributes().iter());
+    let travels = |tag| tag >= FIRST_RESTRICTING && tag != VERSION;
+    let all: BTreeMap<u8, Vec<u8>> = all
+        .filter(|(tag, _)| travels(*tag))
+        .map(|(tag, bytes)| (tag, bytes.to_vec()))
+        .collect();
+    Extensions::new(all)
 }
 
 impl Content {
@@ -68,6 +92,14 @@ impl Content {
         check_name(self.id.name(), self.id.owner())?;
         check_type(self.key_type.as_bytes())?;
         check_length(self.material.len())?;
+        let mut tags = self.restrictions.iter().map(|(tag, _)| tag);
+        let is_of_a_removal = |tag| matches!(tag, RETAINED | RETIRED | PURGED | VERSION);
+        let long = self.restrictions.length() > MAX_RESTRICTIONS;
+        if long || tags.any(|tag| tag < FIRST_RESTRICTING || is_of_a_removal(tag)) {
+            let why = "what restricts its use is not of a key that is there";
+            return Err(Error::new(Kind::InvalidInput, "send the version", why)
+                .hint("Nothing was changed."));
+        }
         let why = match self.state() {
             State::Destroyed => "the version is destroyed",
             // What belongs to no account is the server's own, or the keyring's.
@@ -130,6 +162,22 @@ impl<'a> Parcel<'a> {
     }
 }
 
+fn newer() -> Error {
+    let why = "the key has something that restricts its use, and that this program does not know";
+    Error::new(Kind::UnsupportedVersion, "open the sealed version", why)
+        .hint("A newer Keyring Ward made it. Install that version here first. Nothing was changed.")
+}
+
+/// Tags and their bytes, each behind its length; `None`: it is cut.
+fn entries(bytes: &[u8]) -> Option<Vec<(u8, Box<[u8]>)>> {
+    let (mut reader, mut list) = (Reader::new(bytes, 0), Vec::new());
+    while !reader.done() {
+        let tag = reader.u8()?;
+        list.push((tag, reader.field16(MAX_RESTRICTIONS)?.into()));
+    }
+    Some(list)
+}
+
 /// `Ok(None)`: it breaks a rule.
 fn content(pool: &SecretPool, body: &[u8]) -> Result<Option<Content>> {
     let read = || {
@@ -139,17 +187,24 @@ fn content(pool: &SecretPool, body: &[u8]) -> Result<Option<Content>> {
         let name = reader.field16(MAX_NAME_BYTES)?;
         let owner = reader.field16(MAX_NAME_BYTES)?;
         let id = KeyId::new(name, owner).ok()?;
-        let version = VersionOf::from_bytes(reader.field16(MAX_DESCRIPTION)?).ok()?;
+        let version = VersionOf::from_bytes(reader.field16(MAX_DESCRIPTION)?);
+        let restrictions = Extensions::sorted(entries(reader.field16(MAX_RESTRICTIONS)?)?);
         let material = reader.field16(MAX_MATERIAL)?;
-        let content = (id, version, key_type, created_at, material);
+        let content = (id, version, restrictions, key_type, created_at, material);
         reader.done().then_some(content)
     };
-    let Some((id, version, key_type, created_at, material)) = read() else {
+    let Some((id, version, restrictions, key_type, created_at, material)) = read() else {
         return Ok(None);
+    };
+    let (version, restrictions) = match (version, restrictions) {
+        (Ok(version), Ok(restrictions)) => (version, restrictions),
+        (Err(Flaw::Newer(_)), _) | (_, Err(Flaw::Newer(_))) => return Err(newer()),
+        _ => return Ok(None),
     };
     Ok(Some(Content {
         id,
         version,
+        restrictions,
         key_type,
         created_at,
         material: pool.copy(material)?,
@@ -169,11 +224,19 @@ pub fn write(
     super::check_name(name)?;
     content.check()?;
     let description = content.version.to_bytes();
+    let mut restrictions = Vec::new();
+    for (tag, bytes) in content.restrictions.iter() {
+        restrictions.push(tag);
+        // At most MAX_RESTRICTIONS.
+        restrictions.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
+        restrictions.extend_from_slice(bytes);
+    }
     let fields = [
         content.key_type.as_bytes(),
         content.id.name(),
         content.id.owner(),
         &description,
+        &restrictions,
         &content.material,
     ];
     let length = 8 + fields.iter().map(|field| 2 + field.len()).sum::<usize>();

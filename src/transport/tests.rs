@@ -4,6 +4,7 @@ use super::receipt::{Receipt, Said};
 use super::request::Public;
 use super::*;
 use crate::envelope::TransportKeys;
+use crate::key::extensions::{Extensions, FIRST_RESTRICTING, RETIRED};
 use crate::key::id::KeyId;
 use crate::key::logical::{Logical, State, VersionOf};
 use crate::secret::SecretPool;
@@ -27,6 +28,7 @@ fn content(name: &[u8], material: &[u8], states: &[State]) -> Content {
     Content {
         id: KeyId::new(name, b"app@%").unwrap(),
         version: VersionOf { number, logical },
+        restrictions: Extensions::default(),
         key_type: "AES".into(),
         created_at: 1_700_000_000,
         material: SecretPool::new().copy(material).unwrap(),
@@ -251,6 +253,56 @@ fn the_longest_version_travels() {
     );
 }
 
+/// A newer program's key is not taken for one that may be used without what it does not know.
+#[test]
+fn what_restricts_a_key_and_is_not_known_is_refused() {
+    let (pool, keys) = (SecretPool::new(), keys(1));
+    let whole = content(b"ssn", &[9; 4], &[State::Active]);
+    let description = whole.version.to_bytes();
+    let sealed = |restrictions: &[u8]| {
+        let mut text = 1i64.to_le_bytes().to_vec();
+        let fields: [&[u8]; 6] = [
+            b"AES",
+            b"ssn",
+            b"app@%",
+            &description,
+            restrictions,
+            &[9; 4],
+        ];
+        for field in fields {
+            text.extend_from_slice(&(field.len() as u16).to_le_bytes());
+            text.extend_from_slice(field);
+        }
+        let mut out = head(
+            Is::Parcel,
+            &Under {
+                id: keys.id(),
+                name: "r",
+            },
+        );
+        out.extend_from_slice(&SOURCE.0);
+        let envelope = keys.seal(&pool, &out, &mut text).unwrap();
+        out.extend_from_slice(&envelope.salt);
+        out.extend_from_slice(&envelope.commitment);
+        out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        out.extend_from_slice(&text);
+        out.extend_from_slice(&envelope.tag);
+        opens(&out, 1, &[]).map_err(|e| e.kind())
+    };
+    assert_eq!(sealed(&[]), Ok(()));
+    assert_eq!(sealed(&[254, 1, 0, 7]), Err(Kind::UnsupportedVersion));
+    assert!(FIRST_RESTRICTING < 254);
+    for bad in [
+        &[254, 1, 0][..],
+        &[254],
+        &[7, 1, 0, 7],
+        &[254, 0, 0, 254, 0, 0],
+        &[254, 9, 0, 1],
+    ] {
+        assert_eq!(sealed(bad), Err(Kind::InvalidInput), "{bad:?}");
+    }
+}
+
 #[test]
 fn what_must_not_travel_is_refused() {
     let write = |content: &Content| {
@@ -262,6 +314,12 @@ fn what_must_not_travel_is_refused() {
     of_nobody.id = KeyId::new(b"transport/x", b"keyring_ward").unwrap();
     let said = write(&of_nobody).unwrap_err();
     assert!(said.to_string().contains("no account"), "{said}");
+    let mut noted = content(b"ssn", &[9; 32], &[State::Active]);
+    let entry = |tag, bytes: &[u8]| Extensions::new([(tag, bytes.to_vec())]).unwrap();
+    for bad in [entry(7, b"a note"), entry(RETIRED, &[1; 12])] {
+        noted.restrictions = bad;
+        assert!(write(&noted).is_err());
+    }
     let versioned = content(b"ssn@3", &[9; 32], &[State::Active]);
     assert!(write(&versioned).is_err(), "the name of a version");
 }

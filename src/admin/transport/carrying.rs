@@ -36,6 +36,7 @@ pub(super) fn accept_parcel(
     let taken = keyring.take_version(&Given {
         id,
         version,
+        restrictions: &content.restrictions,
         key_type: &content.key_type,
         created_at: content.created_at,
         material: &content.material,
@@ -95,6 +96,7 @@ pub(super) fn seal(
     let content = Content {
         id: info.id,
         version: VersionOf { number, logical },
+        restrictions: parcel::restrictions(&record)?,
         key_type: record.key_type.to_string(),
         created_at: record.created_at,
         material: keyring.pool().copy(record.material())?,

@@ -6,6 +6,7 @@
 
 mod carrying;
 mod handing;
+pub mod offline;
 mod places;
 
 pub use handing::MAX_PUBLICS;
@@ -69,11 +70,6 @@ impl Order {
             self,
             Order::Seal { .. } | Order::Confirm { .. } | Order::List
         )
-    }
-
-    /// Its result names the server.
-    pub fn names_server(&self) -> bool {
-        matches!(self, Order::Accept { .. })
     }
 }
 

@@ -186,6 +186,34 @@ pub const KEY_HOLD: &str = "Examples:
 pub const KEY_CHECK: &str = "Examples:
   keyring-ward key check --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@%";
 
+pub const TRANSPORT: &str = "Examples:
+  keyring-ward transport list --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
+  keyring-ward transport request --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name replicas
+
+A running server does the same by keyring_ward_transport_request(), _new(), _accept(), _seal(), _confirm(), _list() and _remove().";
+
+pub const TRANSPORT_REQUEST: &str = "Examples:
+  keyring-ward transport request --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name replicas";
+
+pub const TRANSPORT_NEW: &str = "Examples:
+  keyring-ward transport new --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name replicas --public kwtransport1KEY";
+
+pub const TRANSPORT_ACCEPT: &str = "Examples:
+  keyring-ward transport accept --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --message - --fingerprint 0123-4567-89ab-cdef-0123-4567-89ab-cdef
+  keyring-ward transport accept --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --message S1dUUg== --server-uuid 01234567-89ab-cdef-0123-456789abcdef";
+
+pub const TRANSPORT_SEAL: &str = "Examples:
+  keyring-ward transport seal --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --transport replicas --name ssn --owner app@% --version 2";
+
+pub const TRANSPORT_CONFIRM: &str = "Examples:
+  keyring-ward transport confirm --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --receipt -";
+
+pub const TRANSPORT_LIST: &str = "Examples:
+  keyring-ward transport list --config /usr/lib/mysql/plugin/component_keyring_ward.cnf";
+
+pub const TRANSPORT_REMOVE: &str = "Examples:
+  keyring-ward transport remove --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name replicas-2026";
+
 pub const HSM: &str = "Examples:
   keyring-ward hsm list --module /usr/lib/softhsm/libsofthsm2.so
   keyring-ward hsm test --module /usr/lib/softhsm/libsofthsm2.so --token-label ward --pin-file /var/lib/mysql-keyring/pin";

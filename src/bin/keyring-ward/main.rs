@@ -87,6 +87,9 @@ enum Command {
     /// The life of keys: logical keys with versions, planned destruction, removed keys that are kept.
     #[command(subcommand, after_help = examples::KEY)]
     Key(commands::key::Command),
+    /// Keys that travel between keyrings: transport keys, sealed versions for replicas, receipts.
+    #[command(subcommand, after_help = examples::TRANSPORT)]
+    Transport(commands::transport::Command),
     /// Look at configurations: other keyrings' options as ours.
     #[command(subcommand, after_help = examples::TRANSLATE)]
     Config(commands::config::Command),
@@ -115,6 +118,7 @@ impl Command {
             Command::Reown(args) => args.keyring(),
             Command::Kek(command) => command.keyring(),
             Command::Key(command) => command.keyring(),
+            Command::Transport(command) => command.keyring(),
             Command::Hsm(command) => return command.keyring().map(|keyring| (keyring, true)),
             Command::Init(args) => args.keyring(),
             Command::Import(args) => args.keyring(),
@@ -188,6 +192,7 @@ fn run(command: Command, json: bool) -> Result<ExitCode> {
         Command::Prove(args) => return commands::prove::run(&args, json),
         Command::Check(args) => return commands::check::run(&args, json),
         Command::Key(command) => commands::key::run(&command, json),
+        Command::Transport(command) => commands::transport::run(&command, json),
         Command::Init(args) => commands::init::run(&args, json),
         Command::Status(args) => commands::status::run(&args, json),
         Command::List(keyring) => commands::list::run(&keyring, json),

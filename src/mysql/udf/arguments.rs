@@ -32,17 +32,8 @@ pub(super) enum Is {
     Number,
     /// The same, or the word `all`.
     NumberOrAll,
-}
-
-impl Is {
-    fn word(self) -> &'static str {
-        match self {
-            Is::Text => "text",
-            Is::Bytes => "text or bytes",
-            Is::Number => "a whole number",
-            Is::NumberOrAll => "a whole number or 'all'",
-        }
-    }
+    /// Text in base64: a message between keyrings.
+    Message,
 }
 
 impl Is {
@@ -50,6 +41,16 @@ impl Is {
         match self {
             Is::Text | Is::Number | Is::NumberOrAll => MAX_TEXT,
             Is::Bytes => MAX_BYTES,
+            Is::Message => crate::transport::MAX_TEXT,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Is::Text | Is::Message => "text",
+            Is::Bytes => "text or bytes",
+            Is::Number => "a whole number",
+            Is::NumberOrAll => "a whole number or 'all'",
         }
     }
 }
@@ -187,7 +188,7 @@ impl Takes {
                 (Is::Number | Is::NumberOrAll, Given::Text(digits)) => {
                     Given::Number(whole_number(digits).ok_or_else(other)?)
                 }
-                (Is::Text | Is::Bytes, Given::Number(_)) => return Err(other()),
+                (Is::Text | Is::Bytes | Is::Message, Given::Number(_)) => return Err(other()),
                 (_, given) => given,
             };
             all.push((*name, given));

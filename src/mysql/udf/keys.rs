@@ -135,7 +135,7 @@ fn named(id: &KeyId) -> Map<String, Value> {
 }
 
 /// What only says that the request does not fit the keys: nothing is wrong with the keyring.
-fn asked(error: Error) -> Error {
+pub(super) fn asked(error: Error) -> Error {
     match error.kind() {
         Kind::NotFound | Kind::AlreadyExists | Kind::KeyState => error.refused(),
         _ => error,

@@ -172,6 +172,7 @@ mod options;
 mod pairs;
 mod server;
 mod statement;
+mod transport;
 mod values;
 
 /// Says that the result is text in UTF-8; without that clients take it for bytes.

@@ -75,6 +75,11 @@ pub(super) fn is_applier() -> bool {
         && of_session(c"gtid_next").is_some_and(|named| named != "AUTOMATIC")
 }
 
+/// The server's own uuid.
+pub(super) fn uuid() -> Option<String> {
+    variable(c"server_uuid")
+}
+
 /// What gives keys away on this server, whatever they are.
 pub(super) fn warnings() -> Vec<String> {
     leaks(variable(c"log_bin"), variable(c"binlog_format"))

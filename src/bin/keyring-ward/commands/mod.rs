@@ -18,6 +18,7 @@ pub mod remove;
 pub mod reown;
 pub mod reset_marker;
 pub mod status;
+pub mod transport;
 pub mod verify;
 
 use crate::options::{self, Keyring};

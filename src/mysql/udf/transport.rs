@@ -1,0 +1,88 @@
+//! SQL functions of keys that travel: transport keys, sealed versions and receipts.
+//!
+//! Owns which function is which order of [`crate::admin::transport`], and whose keyring it is. What goes in and out is sealed or
+//! public; it must never show material.
+
+use super::arguments::{Arguments, Is, Parameter};
+use super::keys::asked;
+use super::server;
+use crate::admin::transport::{Order, carry_out};
+use crate::error::Result;
+use crate::key::id::KeyId;
+use crate::mysql::state::LIFECYCLE;
+use crate::transport::ServerId;
+use serde_json::Value;
+
+const TRANSPORT: Parameter = Parameter("transport", Is::Text);
+const MESSAGE: Parameter = Parameter("message", Is::Message);
+
+sql_function! {
+    /// Asks for a transport key: shows the public half of a request, for which it is handed over.
+    keyring_ward_transport_request_init, keyring_ward_transport_request, keyring_ward_transport_request_deinit,
+    (TRANSPORT), |args: &Arguments<'_>| run(&Order::Request { name: args.utf8(0)?.into() })
+}
+sql_function! {
+    /// Hands a transport key over for the public half of a request; it is made where there is none of that name.
+    keyring_ward_transport_new_init, keyring_ward_transport_new, keyring_ward_transport_new_deinit,
+    (TRANSPORT, Parameter("public", Is::Text)), |args: &Arguments<'_>| run(&Order::New {
+        name: args.utf8(0)?.into(),
+        publics: vec![args.utf8(1)?.into()],
+    })
+}
+sql_function! {
+    /// Takes a message in: a version, or with its fingerprint a transport key.
+    keyring_ward_transport_accept_init, keyring_ward_transport_accept, keyring_ward_transport_accept_deinit,
+    (MESSAGE; Parameter("fingerprint", Is::Text)), accept
+}
+sql_function! {
+    /// Seals a version for all who have the transport key.
+    keyring_ward_transport_seal_init, keyring_ward_transport_seal, keyring_ward_transport_seal_deinit,
+    (TRANSPORT, Parameter("name", Is::Text), Parameter("owner", Is::Text), Parameter("version", Is::Number)), seal
+}
+sql_function! {
+    /// Says what a receipt proves.
+    keyring_ward_transport_confirm_init, keyring_ward_transport_confirm, keyring_ward_transport_confirm_deinit,
+    (MESSAGE), |args: &Arguments<'_>| run(&Order::Confirm { receipt: args.utf8(0)?.into() })
+}
+sql_function! {
+    /// Transport keys and requests, with their fingerprints.
+    keyring_ward_transport_list_init, keyring_ward_transport_list, keyring_ward_transport_list_deinit,
+    (), |_: &Arguments<'_>| run(&Order::List)
+}
+sql_function! {
+    /// Takes a transport key and its request away for good.
+    keyring_ward_transport_remove_init, keyring_ward_transport_remove, keyring_ward_transport_remove_deinit,
+    (TRANSPORT), |args: &Arguments<'_>| run(&Order::Remove { name: args.utf8(0)?.into() })
+}
+
+fn accept(args: &Arguments<'_>) -> Result<Value> {
+    let fingerprint = match args.optional_text(1) {
+        Some(_) => Some(args.utf8(1)?.to_string()),
+        None => None,
+    };
+    run(&Order::Accept {
+        message: args.utf8(0)?.into(),
+        fingerprint,
+    })
+}
+
+fn seal(args: &Arguments<'_>) -> Result<Value> {
+    run(&Order::Seal {
+        name: args.utf8(0)?.into(),
+        key: KeyId::new(args.text(1)?, args.text(2)?)?,
+        version: args.number(3)?,
+    })
+}
+
+fn run(order: &Order) -> Result<Value> {
+    // Asked before any lock of ours is taken: the server takes one of its own to answer.
+    let server = match server::uuid() {
+        Some(uuid) => ServerId::parse(&uuid)?,
+        None => ServerId::default(),
+    };
+    let done = match order.writes() {
+        true => LIFECYCLE.change(|keyring| carry_out(keyring, server, order)),
+        false => carry_out(&*LIFECYCLE.keyring()?, server, order),
+    };
+    done.map_err(asked)
+}
