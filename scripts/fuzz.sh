@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 SECONDS_EACH=${1:-60}; shift || true
 case "$SECONDS_EACH" in *[!0-9]* | '') wrong_usage ;; esac
-TARGETS=("$@"); [ ${#TARGETS[@]} -gt 0 ] || TARGETS=(journal configuration c_entry import ttlv age answers shares scan sealed)
+TARGETS=("$@"); [ ${#TARGETS[@]} -gt 0 ] || TARGETS=(journal configuration c_entry import ttlv age answers shares scan sealed transport)
 TOOLS=$WORK/tools
 need cc gcc libc6-dev
 need c++ g++

@@ -184,6 +184,34 @@ fn a_version_goes_to_a_replica_and_its_receipt_comes_back() {
     assert_eq!(here.logical.current().unwrap().number, 2);
 }
 
+/// What a blind index was computed with on the source finds its rows on the replica.
+#[test]
+fn the_blind_index_travels_with_the_version() {
+    let (source, replica) = pair();
+    source.0.rotate(&ssn(), true).unwrap();
+    for version in [2, 1] {
+        replica.does(&accept(&source.does(&seal(version))["message"]));
+    }
+    let index = |server: &Server| server.0.index_key(&ssn()).unwrap().mac(b"078-05-1120");
+    assert_eq!(index(&source), index(&replica));
+    // And outlives a rotation after a promotion.
+    let before = index(&replica);
+    replica.0.rotate(&ssn(), true).unwrap();
+    assert_eq!(index(&replica), before);
+    // A plain key with the same material is given it, too.
+    let (source, replica) = (Server::new(1), Server::new(2));
+    for server in [&source, &replica] {
+        server
+            .0
+            .store_key(b"ssn", b"app@%", b"AES", &[9; 32])
+            .unwrap();
+    }
+    source.0.adopt(&ssn(), &Wanted::default()).unwrap();
+    join(&source, &replica);
+    replica.does(&accept(&source.does(&seal(1))["message"]));
+    assert_eq!(index(&source), index(&replica));
+}
+
 /// A replica that comes late gets the versions in any order, and numbers are not given again.
 #[test]
 fn a_new_replica_gets_old_versions_behind_new_ones() {
