@@ -71,6 +71,7 @@ CREATE TABLE IF NOT EXISTS settings (
   rows_per_second INT UNSIGNED NULL COMMENT 'NULL: as fast as it goes' CHECK (rows_per_second > 0),
   max_replica_lag INT UNSIGNED NOT NULL DEFAULT 30 COMMENT 'seconds; re-encryption waits while a listed replica is further behind',
   paused BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'TRUE: re-encryption waits after the batch that it is in',
+  transport_key VARCHAR(64) NULL COMMENT 'the transport key that new versions go to replicas under (docs/guide/replicas.md); NULL: none go',
   also_on_replicas BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'TRUE: a server that has a source rotates all the same (circular replication)'
 ) ENGINE = InnoDB COMMENT 'One row: the pace of re-encryption';
 INSERT IGNORE INTO settings (one) VALUES (1);
@@ -172,13 +173,15 @@ CREATE TABLE IF NOT EXISTS key_transport (
   key_owner VARCHAR(255) NOT NULL,
   version INT UNSIGNED NOT NULL,
   transport_key VARCHAR(255) NOT NULL COMMENT 'the name of the key that it is sealed with',
-  sealed VARBINARY(16384) NOT NULL,
+  state VARCHAR(16) NOT NULL COMMENT 'of the version, when it was sealed: accept_transport() brings a replica as far',
+  sealed MEDIUMTEXT CHARACTER SET ascii NOT NULL COMMENT 'as keyring_ward_transport_seal() gave it',
   created_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
   what BINARY(32) AS (UNHEX(SHA2(CONCAT_WS('\n', key_name, key_owner, version, transport_key), 256))) STORED NOT NULL UNIQUE COMMENT 'one blob for each version and transport key'
 ) ENGINE = InnoDB COMMENT 'New versions on their way to replicas, sealed under a transport key that both keyrings hold';
 CREATE TABLE IF NOT EXISTS key_transport_confirmations (
   server_uuid CHAR(36) NOT NULL,
   transport_id BIGINT UNSIGNED NOT NULL,
+  receipt VARCHAR(1024) CHARACTER SET ascii NOT NULL COMMENT 'the proof: it is looked at again before a switch, so that a row alone confirms nothing',
   confirmed_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
   PRIMARY KEY (server_uuid, transport_id),
   FOREIGN KEY (transport_id) REFERENCES key_transport (id) ON DELETE CASCADE
@@ -321,12 +324,104 @@ BEGIN
   END IF;
 END //
 
--- Which required replicas have not confirmed that they hold a version.
+-- ---- replicas --------------------------------------------------------------------------------------
+
+-- Seals a version for the replicas, unless that was done in this state already. NULL: done, or no transport key is set.
+DROP PROCEDURE IF EXISTS own_send //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_send(IN name VARCHAR(255), IN owner VARCHAR(255), IN number INT UNSIGNED, OUT said TEXT) MODIFIES SQL DATA
+BEGIN
+  DECLARE under VARCHAR(64) DEFAULT (SELECT s.transport_key FROM keyring_ward.settings s);
+  DECLARE answer LONGTEXT;
+  DECLARE row_id BIGINT UNSIGNED;
+  DECLARE now_state, then_state VARCHAR(16);
+  SET said = NULL;
+  IF under IS NOT NULL THEN
+    SET answer = keyring_ward_transport_seal(under, name, owner, number), said = own_error(answer);
+    IF said IS NULL THEN
+      SET now_state = own_member(answer, '$.state');
+      SELECT MAX(t.id), MAX(t.state) INTO row_id, then_state FROM keyring_ward.key_transport t
+        WHERE t.key_name = name AND t.key_owner = owner AND t.version = number AND t.transport_key = under;
+      IF row_id IS NULL THEN
+        INSERT INTO keyring_ward.key_transport (key_name, key_owner, version, transport_key, state, sealed)
+          VALUES (name, owner, number, under, now_state, own_member(answer, '$.message'));
+      ELSEIF NOT then_state <=> now_state THEN
+        -- Another message: receipts for the old one prove nothing of it.
+        DELETE FROM keyring_ward.key_transport_confirmations WHERE transport_id = row_id;
+        UPDATE keyring_ward.key_transport SET state = now_state, sealed = own_member(answer, '$.message'), created_at = UTC_TIMESTAMP(6) WHERE id = row_id;
+      END IF;
+    END IF;
+    COMMIT;
+  END IF;
+END //
+
+-- A receipt proves that this server has this version of the logical key with this id, and that it took in this very message.
+DROP FUNCTION IF EXISTS own_proves //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_proves(receipt TEXT, uuid CHAR(36), key_id CHAR(32), number INT UNSIGNED, sealed MEDIUMTEXT) RETURNS BOOLEAN NOT DETERMINISTIC READS SQL DATA
+BEGIN
+  DECLARE answer LONGTEXT DEFAULT keyring_ward_transport_confirm(receipt);
+  RETURN own_error(answer) IS NULL AND own_member(answer, '$.replica') <=> uuid AND own_member(answer, '$.id') <=> key_id
+    AND own_member(answer, '$.version') <=> number AND own_member(answer, '$.sha256') <=> SHA2(FROM_BASE64(sealed), 256);
+END //
+
+-- Which required replicas have not proved that they hold a version.
 DROP PROCEDURE IF EXISTS own_unconfirmed //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_unconfirmed(IN name VARCHAR(255), IN owner VARCHAR(255), IN number INT UNSIGNED, OUT how_many INT, OUT first_one VARCHAR(255)) READS SQL DATA
+BEGIN
+  DECLARE key_id CHAR(32) DEFAULT own_member(keyring_ward_key_check(name, owner), '$.logical.id');
   SELECT COUNT(*), MIN(r.name) INTO how_many, first_one FROM keyring_ward.replicas r
     WHERE r.required AND NOT EXISTS (SELECT 1 FROM keyring_ward.key_transport t JOIN keyring_ward.key_transport_confirmations c ON c.transport_id = t.id
-      WHERE c.server_uuid = r.server_uuid AND t.key_name = name AND t.key_owner = owner AND t.version = number) //
+      WHERE c.server_uuid = r.server_uuid AND t.key_name = name AND t.key_owner = owner AND t.version = number
+        AND own_proves(c.receipt, r.server_uuid, key_id, number, t.sealed));
+END //
+
+DROP PROCEDURE IF EXISTS send_key //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE send_key(IN name VARCHAR(255), IN owner VARCHAR(255)) MODIFIES SQL DATA
+  COMMENT 'Every version of a key that is there, for replicas that are new; owner NULL: keyring_ward_definer@localhost'
+BEGIN
+  DECLARE answer, logical LONGTEXT;
+  DECLARE number INT UNSIGNED DEFAULT 0;
+  DECLARE said TEXT;
+  CALL own_ready();
+  SET owner = COALESCE(owner, CURRENT_USER());
+  IF (SELECT transport_key FROM keyring_ward.settings) IS NULL THEN
+    CALL own_refuse('settings.transport_key names no transport key: docs/guide/replicas.md. Nothing was sent.');
+  END IF;
+  SET answer = keyring_ward_key_check(name, owner), said = own_error(answer), logical = JSON_EXTRACT(answer, '$.logical');
+  IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
+  WHILE number IS NOT NULL DO
+    SELECT MIN(v.version) INTO number FROM JSON_TABLE(logical, '$.versions[*]' COLUMNS (version INT UNSIGNED PATH '$.version', state VARCHAR(16) PATH '$.state', destroy_at VARCHAR(40) PATH '$.destroy_at')) v
+      WHERE v.version > number AND v.state <> 'destroyed';
+    IF number IS NOT NULL THEN
+      CALL own_send(name, owner, number, said);
+      IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
+    END IF;
+  END WHILE;
+END //
+
+-- A replica writes no table: what it took in comes back as a result set, and share/keyring-ward-carry carries it.
+DROP PROCEDURE IF EXISTS accept_transport //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE accept_transport() READS SQL DATA
+  COMMENT 'On a replica: takes in what key_transport brought, as often as you like; gives id, receipt, and what went wrong'
+  SELECT /*+ NO_MERGE(a) */ a.id, own_member(a.answer, '$.receipt') AS receipt, own_error(a.answer) AS trouble
+    FROM (SELECT t.id, keyring_ward_transport_accept(t.sealed) AS answer FROM keyring_ward.key_transport t ORDER BY t.id) a //
+
+DROP PROCEDURE IF EXISTS confirm_transport //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE confirm_transport(IN receipt TEXT) MODIFIES SQL DATA
+  COMMENT 'On the source: notes a receipt that accept_transport() gave on a replica, if it proves something'
+BEGIN
+  DECLARE answer LONGTEXT DEFAULT keyring_ward_transport_confirm(receipt);
+  DECLARE said TEXT DEFAULT own_error(answer);
+  DECLARE row_id BIGINT UNSIGNED;
+  CALL own_ready();
+  IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
+  SELECT MAX(t.id) INTO row_id FROM keyring_ward.key_transport t WHERE SHA2(FROM_BASE64(t.sealed), 256) = own_member(answer, '$.sha256');
+  IF row_id IS NULL THEN
+    CALL own_refuse('It is a receipt for a message that key_transport holds no more: call accept_transport() on the replica again.');
+  END IF;
+  INSERT INTO keyring_ward.key_transport_confirmations (server_uuid, transport_id, receipt) VALUES (own_member(answer, '$.replica'), row_id, receipt)
+    ON DUPLICATE KEY UPDATE receipt = VALUES(receipt), confirmed_at = UTC_TIMESTAMP(6);
+  UPDATE keyring_ward.replicas r SET seen_at = UTC_TIMESTAMP(6) WHERE r.server_uuid = own_member(answer, '$.replica');
+END //
 
 -- ---- registered columns ------------------------------------------------------------------------------
 
@@ -662,6 +757,8 @@ BEGIN
     IF said IS NOT NULL THEN CALL own_abort(log_id, said); END IF;
     CALL own_note(log_id, 'verified', NULL);
     -- 3. The replicas hold it.
+    CALL own_send(name, owner, goal, said);
+    IF said IS NOT NULL AND NOT forced THEN CALL own_refuse(said); END IF;
     CALL own_unconfirmed(name, owner, goal, missing, first_one);
     IF missing > 0 AND NOT forced THEN
       CALL own_note(log_id, 'waiting for replicas', CONCAT(missing, ' replicas have not confirmed version ', goal, ', ', first_one, ' among them. Call rotate_key again when they have, or force it.'));
@@ -671,6 +768,8 @@ BEGIN
     SET answer = keyring_ward_key_activate(name, owner, goal), said = own_error(answer);
     IF said IS NOT NULL THEN CALL own_abort(log_id, said); END IF;
     CALL own_note(log_id, 'switched', IF(missing > 0, CONCAT('Forced: ', missing, ' replicas had not confirmed.'), NULL));
+    -- The replicas hear that it is current. They open its values without that, too.
+    CALL own_send(name, owner, goal, said);
   END IF;
   -- 5. What is sealed under older versions, and every value opened.
   SET is_whole = TRUE, column_id = 0;
@@ -1327,7 +1426,7 @@ CALL own_grant('SELECT ON performance_schema.keyring_keys', 'dba_admin');
 CALL own_grant('SELECT ON performance_schema.keyring_component_status', 'dba_admin');
 -- key_admin: makes, rotates and retires keys, and sets how often.
 CALL own_grant('SELECT ON keyring_ward.*', 'key_admin');
-CALL own_grant_routines('create_key create_temporary_key end_temporary_key rotate_key rotate_master_keys rotate_due rotate_emergency retire_key reencrypt_column register_column unregister_column rotate_table_key own_ready own_space own_table_log own_refuse check', 'key_admin');
+CALL own_grant_routines('create_key create_temporary_key end_temporary_key send_key accept_transport confirm_transport rotate_key rotate_master_keys rotate_due rotate_emergency retire_key reencrypt_column register_column unregister_column rotate_table_key own_ready own_space own_table_log own_refuse check', 'key_admin');
 CALL own_grant('EXECUTE ON FUNCTION keyring_ward.own_quoted', 'key_admin');
 CALL own_grant('ENCRYPTION_KEY_ADMIN ON *.*', 'key_admin');
 CALL own_grant('KEYRING_WARD_OPERATE ON *.*', 'key_admin');
@@ -1341,7 +1440,7 @@ CALL own_grant_routines('register_column unregister_column create_temporary_key 
 CALL own_grant('KEYRING_WARD_USE ON *.*', 'app_admin');
 -- key_operator: the daily run. No key is made, planned away or seen.
 CALL own_grant('SELECT ON keyring_ward.*', 'key_operator');
-CALL own_grant_routines('rotate_key rotate_master_keys rotate_due reencrypt_column check', 'key_operator');
+CALL own_grant_routines('rotate_key rotate_master_keys rotate_due reencrypt_column send_key accept_transport confirm_transport check', 'key_operator');
 CALL own_grant('UPDATE (paused, rows_per_second, batch_rows) ON keyring_ward.settings', 'key_operator');
 CALL own_grant('KEYRING_WARD_OPERATE ON *.*', 'key_operator');
 -- key_auditor: reads.
