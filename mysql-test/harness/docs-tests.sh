@@ -5,7 +5,7 @@
 # needs something, the page says so.
 . /kw/mysql-test/harness/tests-lib.sh
 
-PAGES="README.md docs/guide/install.md docs/guide/coming-from.md docs/guide/pkcs11.md docs/guide/aws-kms.md docs/guide/vault.md docs/guide/kmip.md docs/guide/azure-key-vault.md docs/guide/gcp-kms.md docs/guide/alibaba-kms.md docs/guide/oci-vault.md docs/guide/lease.md docs/guide/recovery.md docs/guide/prove.md docs/guide/key-lifecycle.md docs/reference/tool.md docs/reference/configuration.md docs/guide/containers.md"
+PAGES="README.md docs/guide/install.md docs/guide/coming-from.md docs/guide/pkcs11.md docs/guide/aws-kms.md docs/guide/vault.md docs/guide/kmip.md docs/guide/azure-key-vault.md docs/guide/gcp-kms.md docs/guide/alibaba-kms.md docs/guide/oci-vault.md docs/guide/lease.md docs/guide/recovery.md docs/guide/prove.md docs/guide/key-lifecycle.md docs/guide/replicas.md docs/reference/tool.md docs/reference/configuration.md docs/guide/containers.md"
 export PATH=/usr/local/sbin:/usr/local/bin:$PATH
 
 # ---- the place -------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ t_quoted_commands_have_the_options_that_they_name() {
     while read -r _ text; do
       case "$text" in
         -* | help*) continue ;;
-        kek\ * | key\ * | hsm\ list* | hsm\ keys* | hsm\ test*) command=$(echo "$text" | cut -d' ' -f1,2) ;;
+        kek\ * | key\ * | transport\ * | hsm\ list* | hsm\ keys* | hsm\ test*) command=$(echo "$text" | cut -d' ' -f1,2) ;;
         *) command=${text%% *} ;;
       esac
       help=$cache/${command// /-}

@@ -4,7 +4,7 @@
 //! for a plugin, and a test compares.
 
 use super::access::Access;
-use super::{Described, Guarded, keks, keyring, keys, pairs, values};
+use super::{Described, Guarded, keks, keyring, keys, pairs, transport, values};
 use crate::mysql::abi;
 
 /// The list of all functions: where each is, and who may call it.
@@ -44,6 +44,13 @@ functions! {
     keys::keyring_ward_key_hold: Administer,
     keys::keyring_ward_key_release: Administer,
     keys::keyring_ward_key_retire: Administer,
+    transport::keyring_ward_transport_request: Administer,
+    transport::keyring_ward_transport_new: Administer,
+    transport::keyring_ward_transport_accept: Operate,
+    transport::keyring_ward_transport_seal: Operate,
+    transport::keyring_ward_transport_confirm: Operate,
+    transport::keyring_ward_transport_list: Read,
+    transport::keyring_ward_transport_remove: Administer,
     values::keyring_ward_encrypt: Everybody,
     values::keyring_ward_decrypt: Everybody,
     values::keyring_ward_reencrypt: Everybody,
