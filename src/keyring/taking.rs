@@ -5,6 +5,7 @@
 //! it is given and however often.
 
 use super::changes::not_found;
+use super::index::Family;
 use super::*;
 use crate::envelope::equal;
 use crate::key::extensions::{INDEX, VERSION};
@@ -74,8 +75,8 @@ impl Keyring {
         let now = crate::os::unix_seconds();
         let number = given.version.number;
         let known = self.with_family(given.id, |family| {
-            let key = family.keys.get(&number).cloned();
-            (family.id, family.logical().clone(), key)
+            let key = family.keys.get(number).cloned();
+            (family.logical().id, family.logical().clone(), key)
         });
         let Ok((id, mut logical, key)) = known else {
             return self.begin_in(&mut **store, given, now);
@@ -228,8 +229,8 @@ impl Keyring {
     pub fn logical_by_id(&self, id: &[u8; ID]) -> Option<LogicalInfo> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         let mut all = map.index.iter();
-        let found = all.find(|(_, family)| family.id == *id);
-        found.map(|(name, family)| family.info(name))
+        let found = all.find(|family| family.id() == Some(*id));
+        found.map(Family::info)
     }
 }
 

@@ -168,16 +168,6 @@ fn newer() -> Error {
         .hint("A newer Keyring Ward made it. Install that version here first. Nothing was changed.")
 }
 
-/// Tags and their bytes, each behind its length; `None`: it is cut.
-fn entries(bytes: &[u8]) -> Option<Vec<(u8, Box<[u8]>)>> {
-    let (mut reader, mut list) = (Reader::new(bytes, 0), Vec::new());
-    while !reader.done() {
-        let tag = reader.u8()?;
-        list.push((tag, reader.field16(MAX_RESTRICTIONS)?.into()));
-    }
-    Some(list)
-}
-
 /// `Ok(None)`: it breaks a rule.
 fn content(pool: &SecretPool, body: &[u8]) -> Result<Option<Content>> {
     let read = || {
@@ -188,7 +178,7 @@ fn content(pool: &SecretPool, body: &[u8]) -> Result<Option<Content>> {
         let owner = reader.field16(MAX_NAME_BYTES)?;
         let id = KeyId::new(name, owner).ok()?;
         let version = VersionOf::from_bytes(reader.field16(MAX_DESCRIPTION)?);
-        let restrictions = Extensions::sorted(entries(reader.field16(MAX_RESTRICTIONS)?)?);
+        let restrictions = Extensions::read(reader.field16(MAX_RESTRICTIONS)?);
         let material = reader.field16(MAX_MATERIAL)?;
         let content = (id, version, restrictions, key_type, created_at, material);
         reader.done().then_some(content)
@@ -224,19 +214,13 @@ pub fn write(
     super::check_name(name)?;
     content.check()?;
     let description = content.version.to_bytes();
-    let mut restrictions = Vec::new();
-    for (tag, bytes) in content.restrictions.iter() {
-        restrictions.push(tag);
-        // At most MAX_RESTRICTIONS.
-        restrictions.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
-        restrictions.extend_from_slice(bytes);
-    }
+    let restrictions = content.restrictions.as_bytes();
     let fields = [
         content.key_type.as_bytes(),
         content.id.name(),
         content.id.owner(),
         &description,
-        &restrictions,
+        restrictions,
         &content.material,
     ];
     let length = 8 + fields.iter().map(|field| 2 + field.len()).sum::<usize>();
