@@ -57,7 +57,7 @@ for shell in bash zsh fish; do
   "$tool" completions $shell > "$to"
 done
 mkdir -p "$share/keyring-ward"
-cp -r "$REPO/share/." "$REPO/contrib/systemd" "$REPO/contrib/apparmor" "$REPO/contrib/selinux" "$share/keyring-ward/"
+cp -r "$REPO/share/." "$REPO/contrib/systemd" "$REPO/contrib/apparmor" "$REPO/contrib/selinux" "$REPO/contrib/prometheus" "$share/keyring-ward/"
 say "installed"
 note "library:  $plugins/component_keyring_ward.so (and keyring_ward.so, for the plugin role)"
 note "SQL:      $plugins/component_keyring_ward_sql.so (INSTALL COMPONENT 'file://component_keyring_ward_sql')"

@@ -10,7 +10,8 @@
 -- Who does what: every routine and event belongs to keyring_ward_definer@localhost, an account that nobody can log in with. The
 -- application keys that are rotated here are that account's keys: applications get at values by routines and triggers of this
 -- definer, never at the key. docs/guide/encrypt-a-column.md goes through it.
--- Procedures whose names start with own_ are the schema's own; nobody else is granted them.
+-- Procedures whose names start with own_ are the schema's own: they have the rights of whoever calls them, so that they are worth
+-- nothing to an account that may execute every routine (EXECUTE on *.*, which MySQL's own keyring functions want).
 
 SET @keyring_ward_mode = @@SESSION.sql_mode, @keyring_ward_zone = @@SESSION.time_zone;
 SET NAMES utf8mb4 COLLATE utf8mb4_bin;
@@ -207,7 +208,7 @@ DELIMITER //
 
 -- An error with a sentence. (MySQL cuts such texts at 128 characters; the log and `check` have the whole ones.)
 DROP PROCEDURE IF EXISTS own_refuse //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_refuse(IN said TEXT) NO SQL
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_refuse(IN said TEXT) SQL SECURITY INVOKER NO SQL
 BEGIN
   DECLARE sentence VARCHAR(128) DEFAULT LEFT(said, 128);
   SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = sentence;
@@ -289,7 +290,7 @@ END //
 
 -- Writes a step down, durable.
 DROP PROCEDURE IF EXISTS own_note //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_note(IN log_id BIGINT UNSIGNED, IN new_state VARCHAR(32), IN said TEXT) MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_note(IN log_id BIGINT UNSIGNED, IN new_state VARCHAR(32), IN said TEXT) SQL SECURITY INVOKER MODIFIES SQL DATA
 BEGIN
   UPDATE keyring_ward.key_rotation_log SET state = new_state, message = COALESCE(LEFT(said, 1000), message), updated_at = UTC_TIMESTAMP(6),
       rotation_time = IF(new_state = 'switched', COALESCE(rotation_time, UTC_TIMESTAMP(6)), rotation_time),
@@ -300,7 +301,7 @@ END //
 
 -- The rotation ends here, and what was current stays current.
 DROP PROCEDURE IF EXISTS own_abort //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_abort(IN log_id BIGINT UNSIGNED, IN said TEXT) MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_abort(IN log_id BIGINT UNSIGNED, IN said TEXT) SQL SECURITY INVOKER MODIFIES SQL DATA
 BEGIN
   CALL own_note(log_id, 'aborted', said);
   CALL own_refuse(CONCAT('Aborted, the old one stays current: ', said));
@@ -308,7 +309,7 @@ END //
 
 -- Is this the time of a kind of key, and until when?
 DROP PROCEDURE IF EXISTS own_window //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_window(IN kind VARCHAR(32), OUT now_is_it BOOLEAN, OUT until_then DATETIME(6)) READS SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_window(IN kind VARCHAR(32), OUT now_is_it BOOLEAN, OUT until_then DATETIME(6)) SQL SECURITY INVOKER READS SQL DATA
 BEGIN
   DECLARE begins, ends, here TIME;
   DECLARE zone VARCHAR(64);
@@ -328,7 +329,7 @@ END //
 
 -- Seals a version for the replicas, unless that was done in this state already. NULL: done, or no transport key is set.
 DROP PROCEDURE IF EXISTS own_send //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_send(IN name VARCHAR(255), IN owner VARCHAR(255), IN number INT UNSIGNED, OUT said TEXT) MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_send(IN name VARCHAR(255), IN owner VARCHAR(255), IN number INT UNSIGNED, OUT said TEXT) SQL SECURITY INVOKER MODIFIES SQL DATA
 BEGIN
   DECLARE under VARCHAR(64) DEFAULT (SELECT s.transport_key FROM keyring_ward.settings s);
   DECLARE answer LONGTEXT;
@@ -356,7 +357,7 @@ END //
 
 -- A receipt proves that this server has this version of the logical key with this id, and that it took in this very message.
 DROP FUNCTION IF EXISTS own_proves //
-CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_proves(receipt TEXT, uuid CHAR(36), key_id CHAR(32), number INT UNSIGNED, sealed MEDIUMTEXT) RETURNS BOOLEAN NOT DETERMINISTIC READS SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_proves(receipt TEXT, uuid CHAR(36), key_id CHAR(32), number INT UNSIGNED, sealed MEDIUMTEXT) RETURNS BOOLEAN SQL SECURITY INVOKER NOT DETERMINISTIC READS SQL DATA
 BEGIN
   DECLARE answer LONGTEXT DEFAULT keyring_ward_transport_confirm(receipt);
   RETURN own_error(answer) IS NULL AND own_member(answer, '$.replica') <=> uuid AND own_member(answer, '$.id') <=> key_id
@@ -365,7 +366,7 @@ END //
 
 -- Which required replicas have not proved that they hold a version.
 DROP PROCEDURE IF EXISTS own_unconfirmed //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_unconfirmed(IN name VARCHAR(255), IN owner VARCHAR(255), IN number INT UNSIGNED, OUT how_many INT, OUT first_one VARCHAR(255)) READS SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_unconfirmed(IN name VARCHAR(255), IN owner VARCHAR(255), IN number INT UNSIGNED, OUT how_many INT, OUT first_one VARCHAR(255)) SQL SECURITY INVOKER READS SQL DATA
 BEGIN
   DECLARE key_id CHAR(32) DEFAULT own_member(keyring_ward_key_check(name, owner), '$.logical.id');
   SELECT COUNT(*), MIN(r.name) INTO how_many, first_one FROM keyring_ward.replicas r
@@ -376,13 +377,13 @@ END //
 
 DROP PROCEDURE IF EXISTS send_key //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE send_key(IN name VARCHAR(255), IN owner VARCHAR(255)) MODIFIES SQL DATA
-  COMMENT 'Every version of a key that is there, for replicas that are new; owner NULL: keyring_ward_definer@localhost'
+  COMMENT 'Every version of a key that is there, for replicas that are new'
 BEGIN
   DECLARE answer, logical LONGTEXT;
   DECLARE number INT UNSIGNED DEFAULT 0;
   DECLARE said TEXT;
   CALL own_ready();
-  SET owner = COALESCE(owner, CURRENT_USER());
+  IF name IS NULL OR owner IS NULL THEN CALL own_refuse('The name of the key or its owner is NULL.'); END IF;
   IF (SELECT transport_key FROM keyring_ward.settings) IS NULL THEN
     CALL own_refuse('settings.transport_key names no transport key: docs/guide/replicas.md. Nothing was sent.');
   END IF;
@@ -430,7 +431,7 @@ END //
 -- the primary key.
 DROP PROCEDURE IF EXISTS own_column //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_column(IN column_id INT UNSIGNED,
-  OUT place VARCHAR(300), OUT sealed VARCHAR(130), OUT context VARCHAR(400), OUT key_list TEXT, OUT into_list TEXT, OUT after TEXT, OUT upto TEXT, OUT advance TEXT, OUT unchanged TEXT)
+  OUT place VARCHAR(300), OUT sealed VARCHAR(130), OUT context VARCHAR(400), OUT key_list TEXT, OUT into_list TEXT, OUT after TEXT, OUT upto TEXT, OUT advance TEXT, OUT unchanged TEXT) SQL SECURITY INVOKER
   READS SQL DATA
 BEGIN
   DECLARE in_schema, in_table, in_column, part, kind, of_context VARCHAR(64);
@@ -496,7 +497,7 @@ END //
 -- the last step to the end of this one. Tells whether that was the last step, and how many rows were changed.
 DROP PROCEDURE IF EXISTS own_step //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_step(IN place VARCHAR(300), IN key_list TEXT, IN into_list TEXT, IN after TEXT, IN upto TEXT,
-  IN front TEXT, IN back TEXT, IN rows_of_a_step INT UNSIGNED, IN is_first BOOLEAN, OUT was_last BOOLEAN, OUT changed BIGINT) MODIFIES SQL DATA
+  IN front TEXT, IN back TEXT, IN rows_of_a_step INT UNSIGNED, IN is_first BOOLEAN, OUT was_last BOOLEAN, OUT changed BIGINT) SQL SECURITY INVOKER MODIFIES SQL DATA
 BEGIN
   SET @keyring_ward_to1 = NULL, @keyring_ward_offset = rows_of_a_step - 1;
   SET @keyring_ward_sql = CONCAT('SELECT ', key_list, ' INTO ', into_list, ' FROM ', place, ' FORCE INDEX (PRIMARY) WHERE ', IF(is_first, 'TRUE', after),
@@ -513,7 +514,7 @@ END //
 
 -- The end of a step is where the next one begins. (Prepared each time: a routine's own statement would keep the types of the first table.)
 DROP PROCEDURE IF EXISTS own_advance //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_advance(IN advance TEXT) NO SQL
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_advance(IN advance TEXT) SQL SECURITY INVOKER NO SQL
 BEGIN
   SET @keyring_ward_sql = advance;
   PREPARE keyring_ward_statement FROM @keyring_ward_sql;
@@ -521,14 +522,26 @@ BEGIN
   DEALLOCATE PREPARE keyring_ward_statement;
 END //
 
+-- Nothing of a table's primary key stays in the session of who called.
+DROP PROCEDURE IF EXISTS own_forget //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_forget() SQL SECURITY INVOKER NO SQL
+SET @keyring_ward_from1 = NULL, @keyring_ward_to1 = NULL, @keyring_ward_from2 = NULL, @keyring_ward_to2 = NULL, @keyring_ward_from3 = NULL,
+    @keyring_ward_to3 = NULL, @keyring_ward_from4 = NULL, @keyring_ward_to4 = NULL, @keyring_ward_from5 = NULL, @keyring_ward_to5 = NULL,
+    @keyring_ward_from6 = NULL, @keyring_ward_to6 = NULL, @keyring_ward_from7 = NULL, @keyring_ward_to7 = NULL, @keyring_ward_from8 = NULL,
+    @keyring_ward_to8 = NULL, @keyring_ward_from9 = NULL, @keyring_ward_to9 = NULL, @keyring_ward_from10 = NULL, @keyring_ward_to10 = NULL,
+    @keyring_ward_from11 = NULL, @keyring_ward_to11 = NULL, @keyring_ward_from12 = NULL, @keyring_ward_to12 = NULL, @keyring_ward_from13 = NULL,
+    @keyring_ward_to13 = NULL, @keyring_ward_from14 = NULL, @keyring_ward_to14 = NULL, @keyring_ward_from15 = NULL, @keyring_ward_to15 = NULL,
+    @keyring_ward_from16 = NULL, @keyring_ward_to16 = NULL //
+
 -- Waits as the settings say: the pace, a pause, replicas that are behind. Each batch is committed before.
 DROP PROCEDURE IF EXISTS own_pace //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_pace(IN column_id INT UNSIGNED, IN changed BIGINT, IN began DATETIME(6), IN until_then DATETIME(6)) MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_pace(IN column_id INT UNSIGNED, IN changed BIGINT, IN began DATETIME(6), IN until_then DATETIME(6)) SQL SECURITY INVOKER MODIFIES SQL DATA
 BEGIN
   DECLARE most, lag_allowed INT UNSIGNED;
   DECLARE wait_for DOUBLE;
   DECLARE stands_still BOOLEAN DEFAULT TRUE;
   DECLARE why VARCHAR(1000);
+  COMMIT;
   SELECT rows_per_second INTO most FROM keyring_ward.settings;
   SET wait_for = COALESCE(changed / most, 0) - TIMESTAMPDIFF(MICROSECOND, began, UTC_TIMESTAMP(6)) / 1000000;
   IF wait_for > 0 THEN DO SLEEP(wait_for); END IF;
@@ -548,7 +561,7 @@ END //
 -- Brings every value of a column to the current version of its key, and then opens every one. `finished` is FALSE where the time was over before.
 -- A kill in between loses the batch that was not committed: the next call goes on with what is left.
 DROP PROCEDURE IF EXISTS own_reencrypt //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_reencrypt(IN column_id INT UNSIGNED, IN log_id BIGINT UNSIGNED, IN until_then DATETIME(6), OUT finished BOOLEAN) MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_reencrypt(IN column_id INT UNSIGNED, IN log_id BIGINT UNSIGNED, IN until_then DATETIME(6), OUT finished BOOLEAN) SQL SECURITY INVOKER MODIFIES SQL DATA
 BEGIN
   DECLARE name, owner VARCHAR(255);
   DECLARE in_lock VARCHAR(64) DEFAULT own_lock(CONCAT('column ', column_id));
@@ -569,6 +582,7 @@ BEGIN
     UPDATE keyring_ward.encrypted_columns SET state = IF(is_locked, 'failed', state), message = LEFT(said, 1000), updated_at = UTC_TIMESTAMP(6) WHERE id = column_id;
     COMMIT;
     IF is_locked THEN DO RELEASE_LOCK(in_lock); END IF;
+    CALL own_forget();
     RESIGNAL;
   END;
   SET finished = FALSE;
@@ -622,6 +636,8 @@ BEGIN
               IF tries >= 20 THEN RESIGNAL; END IF;
             END;
             SET again = FALSE;
+            -- With autocommit = 0, as some connectors set it, every read has begun a transaction.
+            COMMIT;
             SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
             START TRANSACTION;
             CALL own_step(place, key_list, into_list, after, upto,
@@ -667,7 +683,8 @@ BEGIN
     DO RELEASE_LOCK(in_lock);
     SET finished = TRUE;
   END IF;
-  SET @keyring_ward_sql = NULL, @keyring_ward_key = NULL;
+  CALL own_forget();
+  SET @keyring_ward_sql = NULL, @keyring_ward_key = NULL, @keyring_ward_context = NULL;
 END //
 
 -- ---- application keys --------------------------------------------------------------------------------
@@ -675,11 +692,12 @@ END //
 -- generate, verify, switch, re-encrypt, check, retire: each step is written down before the next begins. What is true of the key says the
 -- keyring, never the log: a session that was killed between the two is taken up where the keyring is.
 DROP PROCEDURE IF EXISTS own_rotate //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_rotate(IN name VARCHAR(255), IN owner VARCHAR(255), IN forced BOOLEAN, IN why VARCHAR(16), IN until_then DATETIME(6), OUT finished BOOLEAN) MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_rotate(IN name VARCHAR(255), IN owner VARCHAR(255), IN forced BOOLEAN, IN why VARCHAR(16), IN until_then DATETIME(6), OUT finished BOOLEAN) SQL SECURITY INVOKER MODIFIES SQL DATA
 BEGIN
   DECLARE in_lock VARCHAR(64) DEFAULT own_lock(CONCAT('key ', owner, ' ', name));
   DECLARE answer, checked, logical LONGTEXT;
-  DECLARE said TEXT;
+  DECLARE said, first_failure TEXT;
+  DECLARE failures INT DEFAULT 0;
   DECLARE first_one VARCHAR(255);
   DECLARE log_id BIGINT UNSIGNED;
   DECLARE now_current, pending, goal, column_id INT UNSIGNED;
@@ -697,6 +715,7 @@ BEGIN
     RESIGNAL;
   END;
   SET finished = FALSE;
+  IF in_lock IS NULL THEN CALL own_refuse('The name of the key or its owner is NULL.'); END IF;
   IF COALESCE(GET_LOCK(in_lock, 0), 0) <> 1 THEN
     CALL own_refuse(CONCAT('Session ', COALESCE(IS_USED_LOCK(in_lock), '?'), ' rotates this key now. Two rotations never overlap.'));
   END IF;
@@ -761,7 +780,7 @@ BEGIN
     IF said IS NOT NULL AND NOT forced THEN CALL own_refuse(said); END IF;
     CALL own_unconfirmed(name, owner, goal, missing, first_one);
     IF missing > 0 AND NOT forced THEN
-      CALL own_note(log_id, 'waiting for replicas', CONCAT(missing, ' replicas have not confirmed version ', goal, ', ', first_one, ' among them. Call rotate_key again when they have, or force it.'));
+      CALL own_note(log_id, 'waiting for replicas', CONCAT(missing, ' replicas have not confirmed version ', goal, ', ', first_one, ' among them. Rotate it again when they have, or force it: rotate_key_of.'));
       CALL own_refuse(CONCAT(missing, ' replicas have not confirmed version ', goal, ' (', LEFT(first_one, 40), ', …): it stays pending. Try again, or force it.'));
     END IF;
     -- 4. The switch: one record.
@@ -777,9 +796,20 @@ BEGIN
     SELECT MIN(c.id) INTO column_id FROM keyring_ward.encrypted_columns c WHERE c.key_name = name AND c.key_owner = owner AND c.id > column_id;
     IF column_id IS NOT NULL AND is_whole THEN
       SET columns_there = columns_there + 1;
-      CALL own_reencrypt(column_id, log_id, until_then, is_whole);
+      BEGIN
+        -- One column that fails (its table was dropped, a value is broken) keeps none of the others from it.
+        DECLARE CONTINUE HANDLER FOR SQLEXCEPTION
+        BEGIN
+          GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+          SET failures = failures + 1, is_whole = TRUE, first_failure = COALESCE(first_failure, said);
+        END;
+        CALL own_reencrypt(column_id, log_id, until_then, is_whole);
+      END;
     END IF;
   END WHILE;
+  IF failures > 0 THEN
+    CALL own_refuse(IF(failures = 1, first_failure, CONCAT(failures, ' columns failed. ', first_failure)));
+  END IF;
   IF is_whole THEN
     -- 6. The old version is needed by nobody who is registered. Its destruction is planned; an administrator orders it after that day.
     SET said = IF(columns_there = 0, 'No column is registered for this key: its old versions stay.', NULL);
@@ -800,7 +830,7 @@ RETURN (SELECT MAX(v.called) FROM JSON_TABLE(logical, '$.versions[*]' COLUMNS (v
 
 -- Plans the destruction of a version that is not current, or of all such; says what became of it.
 DROP PROCEDURE IF EXISTS own_plan //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_plan(IN name VARCHAR(255), IN owner VARCHAR(255), IN only INT UNSIGNED, IN days SMALLINT UNSIGNED, OUT said TEXT) MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_plan(IN name VARCHAR(255), IN owner VARCHAR(255), IN only INT UNSIGNED, IN days SMALLINT UNSIGNED, OUT said TEXT) SQL SECURITY INVOKER MODIFIES SQL DATA
 BEGIN
   DECLARE answer, logical LONGTEXT;
   DECLARE number INT UNSIGNED DEFAULT 0;
@@ -823,19 +853,21 @@ CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE create_key(IN name VAR
 BEGIN
   DECLARE said TEXT;
   CALL own_ready();
+  IF name IS NULL THEN CALL own_refuse('The name of the key is NULL.'); END IF;
   SET said = own_error(keyring_ward_key_create(name, CURRENT_USER(), 'AES', 32));
   IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
 END //
 
 DROP PROCEDURE IF EXISTS create_temporary_key //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE create_temporary_key(IN name VARCHAR(255), IN owner VARCHAR(255)) MODIFIES SQL DATA
-  COMMENT 'A key that dies by time, after what rotation_policy says of temporary ones; owner NULL: keyring_ward_definer@localhost'
+  COMMENT 'A key that dies by time, after what rotation_policy says of temporary ones'
 BEGIN
   DECLARE said TEXT;
   DECLARE hours INT UNSIGNED;
   CALL own_ready();
+  IF name IS NULL OR owner IS NULL THEN CALL own_refuse('The name of the key or its owner is NULL.'); END IF;
   SELECT rotate_every * IF(unit = 'day', 24, 1) INTO hours FROM keyring_ward.rotation_policy WHERE key_type = 'temporary';
-  SET said = own_error(keyring_ward_key_create(name, COALESCE(owner, CURRENT_USER()), 'AES', 32, JSON_OBJECT('expires', UNIX_TIMESTAMP() + COALESCE(hours, 8) * 3600)));
+  SET said = own_error(keyring_ward_key_create(name, owner, 'AES', 32, JSON_OBJECT('expires', UNIX_TIMESTAMP() + COALESCE(hours, 8) * 3600)));
   IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
 END //
 
@@ -845,17 +877,28 @@ CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE end_temporary_key(IN n
 BEGIN
   DECLARE said TEXT;
   CALL own_ready();
-  SET said = own_error(keyring_ward_key_set(name, COALESCE(owner, CURRENT_USER()), JSON_OBJECT('expires', UNIX_TIMESTAMP() + 1)));
+  IF name IS NULL OR owner IS NULL THEN CALL own_refuse('The name of the key or its owner is NULL.'); END IF;
+  SET said = own_error(keyring_ward_key_set(name, owner, JSON_OBJECT('expires', UNIX_TIMESTAMP() + 1)));
   IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
 END //
 
 DROP PROCEDURE IF EXISTS rotate_key //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE rotate_key(IN name VARCHAR(255), IN owner VARCHAR(255), IN forced BOOLEAN) MODIFIES SQL DATA
-  COMMENT 'A new version of an application key, and all registered columns brought to it; owner NULL: keyring_ward_definer@localhost; forced: without the replicas'' confirmation'
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE rotate_key(IN name VARCHAR(255)) MODIFIES SQL DATA
+  COMMENT 'A new version of an application key of keyring_ward_definer@localhost, and all registered columns brought to it'
 BEGIN
   DECLARE finished BOOLEAN;
   CALL own_ready();
-  CALL own_rotate(name, COALESCE(owner, CURRENT_USER()), COALESCE(forced, FALSE), 'call', NULL, finished);
+  CALL own_rotate(name, CURRENT_USER(), FALSE, 'call', NULL, finished);
+END //
+
+DROP PROCEDURE IF EXISTS rotate_key_of //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE rotate_key_of(IN name VARCHAR(255), IN owner VARCHAR(255), IN forced BOOLEAN) MODIFIES SQL DATA
+  COMMENT 'The same of any account''s key; forced: without the replicas'' confirmation'
+BEGIN
+  DECLARE finished BOOLEAN;
+  CALL own_ready();
+  IF forced IS NULL THEN CALL own_refuse('Argument 3, forced, is NULL.'); END IF;
+  CALL own_rotate(name, owner, forced, 'call', NULL, finished);
 END //
 
 DROP PROCEDURE IF EXISTS reencrypt_column //
@@ -917,7 +960,7 @@ BEGIN
 END //
 
 DROP PROCEDURE IF EXISTS retire_key //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE retire_key(IN name VARCHAR(255), IN owner VARCHAR(255), IN number INT UNSIGNED, IN days SMALLINT UNSIGNED) MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE retire_key(IN name VARCHAR(255), IN number INT UNSIGNED, IN days SMALLINT UNSIGNED) MODIFIES SQL DATA
   COMMENT 'Plans the destruction of an old version that no value of a registered column is under; days NULL: as the policy says, else 30'
 BEGIN
   DECLARE said TEXT;
@@ -928,9 +971,9 @@ BEGIN
   DECLARE context VARCHAR(400);
   DECLARE key_list, into_list, after, upto, advance, unchanged TEXT;
   CALL own_ready();
-  SET owner = COALESCE(owner, CURRENT_USER());
+  IF number IS NULL THEN CALL own_refuse('Argument 2, number, is NULL.'); END IF;
   WHILE column_id IS NOT NULL DO
-    SELECT MIN(c.id) INTO column_id FROM keyring_ward.encrypted_columns c WHERE c.key_name = name AND c.key_owner = owner AND c.id > column_id;
+    SELECT MIN(c.id) INTO column_id FROM keyring_ward.encrypted_columns c WHERE c.key_name = name AND c.key_owner = CURRENT_USER() AND c.id > column_id;
     IF column_id IS NOT NULL THEN
       SET columns_there = columns_there + 1;
       CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, advance, unchanged);
@@ -947,7 +990,7 @@ BEGIN
   IF columns_there = 0 THEN
     CALL own_refuse('No column is registered for this key: nobody knows what is sealed with it. keyring_ward_key_destroy() plans it anyway.');
   END IF;
-  CALL own_plan(name, owner, number, COALESCE(days, (SELECT retire_after_days FROM keyring_ward.rotation_policy WHERE key_type = 'dek'), 30), said);
+  CALL own_plan(name, CURRENT_USER(), number, COALESCE(days, (SELECT retire_after_days FROM keyring_ward.rotation_policy WHERE key_type = 'dek'), 30), said);
   IF said IS NULL THEN CALL own_refuse(CONCAT('Version ', number, ' is current, planned already, gone, or never was.')); END IF;
   SELECT said AS result;
 END //
@@ -956,7 +999,7 @@ END //
 
 -- The highest number of one of this server's own keys, and its age in days.
 DROP PROCEDURE IF EXISTS own_master //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_master(IN kind VARCHAR(32), OUT name VARCHAR(255), OUT number BIGINT UNSIGNED, OUT age INT) READS SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_master(IN kind VARCHAR(32), OUT name VARCHAR(255), OUT number BIGINT UNSIGNED, OUT age INT) SQL SECURITY INVOKER READS SQL DATA
 BEGIN
   DECLARE front VARCHAR(64) DEFAULT IF(kind = 'innodb_master', CONCAT('INNODBKey-', @@server_uuid, '-'), CONCAT('MySQLReplicationKey_', @@server_uuid, '_'));
   SELECT MAX(CAST(SUBSTR(KEY_ID, CHAR_LENGTH(front) + 1) AS UNSIGNED)) INTO number FROM performance_schema.keyring_keys
@@ -966,7 +1009,7 @@ END //
 
 -- One of MySQL's master keys. A row that a session left behind when it was killed is finished by what the keyring says.
 DROP PROCEDURE IF EXISTS own_rotate_master //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_rotate_master(IN kind VARCHAR(32), IN why VARCHAR(16)) MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_rotate_master(IN kind VARCHAR(32), IN why VARCHAR(16)) SQL SECURITY INVOKER MODIFIES SQL DATA
 BEGIN
   DECLARE in_lock VARCHAR(64) DEFAULT own_lock(CONCAT('master ', kind));
   DECLARE before_it, after_it VARCHAR(255);
@@ -1024,7 +1067,7 @@ END //
 
 -- The file under a new DEK, which the KEK wraps as it is now: after a KEK was rotated where it lives, that is its newest version.
 DROP PROCEDURE IF EXISTS own_reseal //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_reseal(IN why VARCHAR(16)) MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_reseal(IN why VARCHAR(16)) SQL SECURITY INVOKER MODIFIES SQL DATA
 BEGIN
   DECLARE log_id BIGINT UNSIGNED;
   DECLARE answer LONGTEXT;
@@ -1047,7 +1090,7 @@ CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_file_name(name VARC
 BEGIN
   DECLARE written VARCHAR(330) DEFAULT '';
   DECLARE place INT DEFAULT 0;
-  DECLARE one CHAR(1);
+  DECLARE one VARCHAR(1);
   IF LENGTH(name) <> CHAR_LENGTH(name) THEN RETURN NULL; END IF;
   WHILE place < CHAR_LENGTH(name) DO
     SET place = place + 1, one = SUBSTR(name, place, 1);
@@ -1061,10 +1104,11 @@ DROP PROCEDURE IF EXISTS own_space //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_space(IN in_schema VARCHAR(64), IN in_table VARCHAR(64), OUT spaces VARCHAR(255), OUT how_many INT, OUT encrypted INT, OUT own_files INT) READS SQL DATA
 BEGIN
   DECLARE front VARCHAR(700) DEFAULT CONCAT(own_file_name(in_schema), '/', own_file_name(in_table));
+  IF @@GLOBAL.lower_case_table_names > 0 THEN SET front = LOWER(front); END IF;
   IF front IS NULL THEN
     CALL own_refuse('InnoDB writes names with such characters in a way of its own. By hand: ALTER TABLE … FORCE, ALGORITHM = INPLACE, LOCK = NONE.');
   END IF;
-  SELECT LEFT(GROUP_CONCAT(t.SPACE ORDER BY t.SPACE), 255), COUNT(*), COALESCE(SUM(s.ENCRYPTION = 'Y'), 0), COALESCE(SUM(t.SPACE_TYPE = 'Single'), 0) INTO spaces, how_many, encrypted, own_files
+  SELECT IF(COUNT(*) = 1, MIN(t.SPACE), CONCAT(MIN(t.SPACE), ' to ', MAX(t.SPACE))), COUNT(*), COALESCE(SUM(s.ENCRYPTION = 'Y'), 0), COALESCE(SUM(t.SPACE_TYPE = 'Single'), 0) INTO spaces, how_many, encrypted, own_files
     FROM information_schema.INNODB_TABLES t LEFT JOIN information_schema.INNODB_TABLESPACES s ON s.SPACE = t.SPACE
     WHERE t.NAME = front OR LEFT(t.NAME, CHAR_LENGTH(front) + 3) = CONCAT(front, '#p#') OR LEFT(t.NAME, CHAR_LENGTH(front) + 3) = CONCAT(front, '#P#');
 END //
@@ -1120,9 +1164,9 @@ END //
 -- ---- by policy ---------------------------------------------------------------------------------------
 
 -- The next application key in the order of owner and name that is managed here: of a registered column, or of this account.
--- (Names with other than printable ASCII characters only by their columns: the list writes them otherwise.)
+-- (Names with a backslash or what can't be seen only by their columns: the list writes them otherwise.)
 DROP PROCEDURE IF EXISTS own_next_key //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_next_key(INOUT name VARCHAR(255)) READS SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_next_key(INOUT name VARCHAR(255)) SQL SECURITY INVOKER READS SQL DATA
 BEGIN
   DECLARE answer LONGTEXT;
   DECLARE skip INT DEFAULT 0;
@@ -1140,7 +1184,7 @@ END //
 
 -- Is the rotation of a key due: by its own rotate_every, else by the policy? Or is one of it not at its end?
 DROP PROCEDURE IF EXISTS own_is_due //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_is_due(IN name VARCHAR(255), OUT due BOOLEAN) READS SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_is_due(IN name VARCHAR(255), OUT due BOOLEAN) SQL SECURITY INVOKER READS SQL DATA
 BEGIN
   DECLARE answer LONGTEXT DEFAULT keyring_ward_key_check(name, CURRENT_USER());
   DECLARE since VARCHAR(40);
@@ -1155,7 +1199,7 @@ END //
 
 -- Is one of MySQL's keys, or the KEK, due?
 DROP PROCEDURE IF EXISTS own_master_is_due //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_master_is_due(IN kind VARCHAR(32), OUT due BOOLEAN) READS SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_master_is_due(IN kind VARCHAR(32), OUT due BOOLEAN) SQL SECURITY INVOKER READS SQL DATA
 BEGIN
   DECLARE name VARCHAR(255);
   DECLARE number BIGINT UNSIGNED;
@@ -1174,7 +1218,7 @@ END //
 
 -- All that is due, or (everything) all that there is. What fails is in the log, and the rest goes on; at the end it says how many failed.
 DROP PROCEDURE IF EXISTS own_rotate_all //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_rotate_all(IN why VARCHAR(16)) MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_rotate_all(IN why VARCHAR(16)) SQL SECURITY INVOKER MODIFIES SQL DATA
 BEGIN
   DECLARE in_lock VARCHAR(64) DEFAULT own_lock('all');
   DECLARE name VARCHAR(255) DEFAULT '';
@@ -1193,9 +1237,11 @@ BEGIN
       DO RELEASE_LOCK(in_lock);
       RESIGNAL;
     END;
-    CALL own_window('dek', now_is_it, until_then);
-    SET may = COALESCE((SELECT automatic FROM keyring_ward.rotation_policy WHERE key_type = 'dek'), FALSE);
-    IF why = 'emergency' THEN SET may = TRUE, now_is_it = TRUE, until_then = NULL; END IF;
+    SET may = TRUE, now_is_it = TRUE;
+    IF why <> 'emergency' THEN
+      CALL own_window('dek', now_is_it, until_then);
+      SET may = COALESCE((SELECT automatic FROM keyring_ward.rotation_policy WHERE key_type = 'dek'), FALSE);
+    END IF;
     IF may AND now_is_it THEN
       CALL own_next_key(name);
       WHILE name IS NOT NULL DO
@@ -1222,10 +1268,13 @@ BEGIN
           GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
           SET failures = failures + 1, first_failure = COALESCE(first_failure, CONCAT(kind, ': ', said));
         END;
-        CALL own_window(kind, now_is_it, until_then);
-        SET may = COALESCE((SELECT automatic AND now_is_it FROM keyring_ward.rotation_policy WHERE key_type = kind), FALSE);
-        CALL own_master_is_due(kind, due);
-        IF why = 'emergency' OR (may AND due) THEN
+        SET may = TRUE, due = TRUE;
+        IF why <> 'emergency' THEN
+          CALL own_window(kind, now_is_it, until_then);
+          SET may = COALESCE((SELECT automatic AND now_is_it FROM keyring_ward.rotation_policy WHERE key_type = kind), FALSE);
+          CALL own_master_is_due(kind, due);
+        END IF;
+        IF may AND due THEN
           IF kind = 'kek' THEN CALL own_reseal(why); ELSE CALL own_rotate_master(kind, why); END IF;
         END IF;
       END;
@@ -1255,9 +1304,10 @@ END //
 
 -- What an event does, written down when it begins: that is how a missed one is known.
 DROP PROCEDURE IF EXISTS own_run //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_run(IN which VARCHAR(64)) MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_run(IN which VARCHAR(64)) SQL SECURITY INVOKER MODIFIES SQL DATA
 BEGIN
   DECLARE said TEXT;
+  DECLARE is_ready BOOLEAN DEFAULT FALSE;
   BEGIN
     DECLARE EXIT HANDLER FOR SQLEXCEPTION
     BEGIN
@@ -1265,11 +1315,13 @@ BEGIN
       ROLLBACK;
     END;
     CALL own_ready();
+    SET is_ready = TRUE;
     UPDATE keyring_ward.schedule_runs SET last_run = UTC_TIMESTAMP(6), last_end = NULL, runs = runs + 1, message = NULL WHERE event_name = which;
     COMMIT;
     CALL own_rotate_all(IF(which = 'monthly_key_rotation', 'monthly', 'due'));
   END;
-  IF NOT @@GLOBAL.read_only THEN
+  -- Where nothing may be rotated nothing is written either: `check` tells why.
+  IF is_ready THEN
     UPDATE keyring_ward.schedule_runs SET last_end = UTC_TIMESTAMP(6), message = LEFT(said, 1000) WHERE event_name = which;
     COMMIT;
   END IF;
@@ -1278,21 +1330,23 @@ END //
 -- MySQL leaves out what should have begun while it was down. This looks once a minute whether an enabled event's last time went by
 -- without it, and makes up for it, once.
 DROP PROCEDURE IF EXISTS own_catch_up //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_catch_up() MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_catch_up() SQL SECURITY INVOKER MODIFIES SQL DATA
 BEGIN
   DECLARE which VARCHAR(64) DEFAULT '';
   DECLARE in_lock VARCHAR(64) DEFAULT own_lock('catch up');
   IF COALESCE(GET_LOCK(in_lock, 0), 0) = 1 THEN
     WHILE which IS NOT NULL DO
       SELECT MIN(e.EVENT_NAME) INTO which FROM information_schema.EVENTS e JOIN keyring_ward.schedule_runs r ON r.event_name = e.EVENT_NAME
-        WHERE e.EVENT_SCHEMA = 'keyring_ward' AND e.STATUS = 'ENABLED' AND e.EVENT_NAME > which AND own_is_missed(e.STARTS, e.INTERVAL_VALUE, e.INTERVAL_FIELD, e.LAST_ALTERED, r.last_run, UTC_TIMESTAMP());
+        WHERE e.EVENT_SCHEMA = 'keyring_ward' AND e.STATUS = 'ENABLED' AND e.EVENT_NAME > which AND own_is_missed(e.STARTS, e.INTERVAL_VALUE, e.INTERVAL_FIELD,
+          CONVERT_TZ(e.LAST_ALTERED, @@SESSION.time_zone, e.TIME_ZONE), CONVERT_TZ(r.last_run, '+00:00', e.TIME_ZONE), CONVERT_TZ(UTC_TIMESTAMP(), '+00:00', e.TIME_ZONE));
       IF which IS NOT NULL THEN CALL own_run(which); END IF;
     END WHILE;
     DO RELEASE_LOCK(in_lock);
   END IF;
 END //
 
--- The last time at which it should have begun is ten seconds ago at least, and later than its last run and than when it was enabled.
+-- The last time at which it should have begun is ten seconds ago at least, and later than its last run and than when it was enabled. All in the
+-- event's own time zone, as MySQL reckons.
 DROP FUNCTION IF EXISTS own_is_missed //
 CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_is_missed(starts DATETIME, every VARCHAR(256), field VARCHAR(18), altered DATETIME, last_run DATETIME(6), at_time DATETIME) RETURNS BOOLEAN DETERMINISTIC NO SQL
 BEGIN
@@ -1341,6 +1395,11 @@ BEGIN
   UNION ALL SELECT CONCAT('event ', e.EVENT_NAME), IF(e.STATUS = 'ENABLED', 'ok', 'warning'), CASE e.STATUS WHEN 'ENABLED' THEN CONCAT('Enabled; last run: ', COALESCE(r.last_run, 'none'), COALESCE(CONCAT('. ', r.message), ''))
       WHEN 'DISABLED' THEN CONCAT('ALTER EVENT keyring_ward.', e.EVENT_NAME, ' ENABLE') ELSE 'A replica runs no events of its source.' END
     FROM information_schema.EVENTS e LEFT JOIN keyring_ward.schedule_runs r ON r.event_name = e.EVENT_NAME WHERE e.EVENT_SCHEMA = 'keyring_ward'
+  UNION ALL SELECT CONCAT('quiet hours of ', p.key_type), 'warning', CONCAT('rotate_due_daily begins at ', TIME(CONVERT_TZ(e.STARTS, e.TIME_ZONE, p.time_zone)), ' ', p.time_zone, ', not within them: it rotates nothing of these. ALTER EVENT … ON SCHEDULE EVERY 1 DAY STARTS …')
+    FROM information_schema.EVENTS e JOIN keyring_ward.rotation_policy p ON p.automatic AND p.quiet_from IS NOT NULL
+    WHERE e.EVENT_SCHEMA = 'keyring_ward' AND e.EVENT_NAME = 'rotate_due_daily' AND e.STATUS = 'ENABLED' AND e.INTERVAL_FIELD IN ('DAY', 'WEEK', 'MONTH')
+      AND NOT IF(p.quiet_from <= p.quiet_to, TIME(CONVERT_TZ(e.STARTS, e.TIME_ZONE, p.time_zone)) >= p.quiet_from AND TIME(CONVERT_TZ(e.STARTS, e.TIME_ZONE, p.time_zone)) < p.quiet_to,
+        TIME(CONVERT_TZ(e.STARTS, e.TIME_ZONE, p.time_zone)) >= p.quiet_from OR TIME(CONVERT_TZ(e.STARTS, e.TIME_ZONE, p.time_zone)) < p.quiet_to)
   UNION ALL SELECT 'application keys', CASE WHEN unknown THEN 'failure' WHEN keys_due > 0 THEN 'warning' ELSE 'ok' END,
       IF(unknown, 'They can not be listed: are the SQL functions there?', CONCAT(keys_there, ' are managed here, ', keys_due, ' due or not at their end', COALESCE(CONCAT(', ', first_due, ' first'), ''), '.'))
   UNION ALL SELECT 'InnoDB master key', IF(innodb_due, 'warning', 'ok'), IF(innodb_due, 'Its rotation is due: CALL keyring_ward.rotate_master_keys()', 'Not due.') FROM keyring_ward.schema_version WHERE innodb_due IS NOT NULL
@@ -1414,8 +1473,12 @@ CALL own_role('dba_admin'); CALL own_role('key_admin'); CALL own_role('app_admin
 CALL own_role('key_auditor'); CALL own_role('key_user'); CALL own_role('developer'); CALL own_role('tester');
 CREATE ROLE IF NOT EXISTS dba_admin, key_admin, app_admin, key_operator, key_auditor, key_user, developer, tester;
 
+-- What is for people, and what rotate_table_key needs, which has its caller's rights.
+SET @keyring_ward_all = 'create_key create_temporary_key end_temporary_key send_key accept_transport confirm_transport rotate_key rotate_key_of rotate_master_keys rotate_due rotate_emergency retire_key reencrypt_column register_column unregister_column rotate_table_key own_ready own_space own_table_log own_refuse check';
 -- dba_admin: every operation on keys, and the schema's settings.
-CALL own_grant('SELECT, EXECUTE, EVENT ON keyring_ward.*', 'dba_admin');
+CALL own_grant('SELECT, EVENT ON keyring_ward.*', 'dba_admin');
+CALL own_grant_routines(@keyring_ward_all, 'dba_admin');
+CALL own_grant('EXECUTE ON FUNCTION keyring_ward.own_quoted', 'dba_admin');
 CALL own_grant('ENCRYPTION_KEY_ADMIN, BINLOG_ENCRYPTION_ADMIN ON *.*', 'dba_admin');
 CALL own_grant('KEYRING_WARD_ADMIN ON *.*', 'dba_admin');
 CALL own_grant('KEYRING_WARD_OPERATE ON *.*', 'dba_admin');
@@ -1426,7 +1489,7 @@ CALL own_grant('SELECT ON performance_schema.keyring_keys', 'dba_admin');
 CALL own_grant('SELECT ON performance_schema.keyring_component_status', 'dba_admin');
 -- key_admin: makes, rotates and retires keys, and sets how often.
 CALL own_grant('SELECT ON keyring_ward.*', 'key_admin');
-CALL own_grant_routines('create_key create_temporary_key end_temporary_key send_key accept_transport confirm_transport rotate_key rotate_master_keys rotate_due rotate_emergency retire_key reencrypt_column register_column unregister_column rotate_table_key own_ready own_space own_table_log own_refuse check', 'key_admin');
+CALL own_grant_routines(@keyring_ward_all, 'key_admin');
 CALL own_grant('EXECUTE ON FUNCTION keyring_ward.own_quoted', 'key_admin');
 CALL own_grant('ENCRYPTION_KEY_ADMIN ON *.*', 'key_admin');
 CALL own_grant('KEYRING_WARD_OPERATE ON *.*', 'key_admin');
@@ -1466,5 +1529,5 @@ CREATE DEFINER = keyring_ward_definer@localhost EVENT IF NOT EXISTS missed_rotat
 
 DROP PROCEDURE own_begin; DROP PROCEDURE own_role; DROP PROCEDURE own_grant; DROP PROCEDURE own_grant_routines;
 UPDATE schema_version SET version = 1, complete = TRUE, updated_at = UTC_TIMESTAMP(6);
-SET @keyring_ward_sql = NULL, SESSION time_zone = @keyring_ward_zone, SESSION sql_mode = @keyring_ward_mode;
+SET @keyring_ward_sql = NULL, @keyring_ward_all = NULL, SESSION time_zone = @keyring_ward_zone, SESSION sql_mode = @keyring_ward_mode;
 SELECT role_name AS `role`, message AS `what it lacks` FROM roles WHERE message IS NOT NULL;

@@ -110,7 +110,7 @@ carry() {
   sh "$CARRY" "${files[@]}" || return 1
 }
 
-rotate() { on "$1" -e "CALL keyring_ward.rotate_key('ssn', '$OWNER', ${2:-FALSE})" 2>&1; }
+rotate() { on "$1" -e "CALL keyring_ward.rotate_key_of('ssn', '$OWNER', ${2:-FALSE})" 2>&1; }
 current() { one "$1" "SELECT JSON_EXTRACT(keyring_ward_key_check('ssn', '$OWNER'), '\$.logical.current')"; }
 state() { one "$1" "SELECT COALESCE(MAX(v.state), 'absent') FROM JSON_TABLE(JSON_EXTRACT(keyring_ward_key_check('ssn', '$OWNER'), '\$.logical.versions'), '\$[*]' COLUMNS (n INT PATH '\$.version', state VARCHAR(20) PATH '\$.state')) v WHERE v.n = $2"; }
 

@@ -1,0 +1,665 @@
+#!/bin/bash
+# The schema keyring_ward with a real server (share/keyring_ward.sql): installation in every state, rotation and its refusals, kills at each
+# step, re-encryption of columns under load, events that were missed, roles.
+#   schema-tests.sh [NAME…]
+set -uo pipefail
+. /kw/mysql-test/harness/tests-lib.sh
+SCHEMA=/kw/share/keyring_ward.sql
+DEFINER=keyring_ward_definer@localhost
+
+# with_schema [OPTION…]: a server with the SQL functions and the schema.
+with_schema() {
+  reset_all; make_passphrase
+  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  component_manifest; fresh_data
+  start_server "$@"
+  functions
+  sql < $SCHEMA > /tmp/kw-lacks
+}
+functions() { install_udf; sql < /kw/share/install.sql; }
+
+call() { sql -e "CALL keyring_ward.$1"; }
+# refused SENTENCE 'CALL': it fails, and says that.
+refused() {
+  SAID=$(sql -e "CALL keyring_ward.$2" 2>&1) && fail "done: $2: $SAID"
+  case "$SAID" in *"ERROR 1644 "*"$1"*) ;; *) fail "$2: no '$1' in $SAID" ;; esac
+}
+one() { sql -e "SELECT $1"; }
+log_of() { sql -e "SELECT $2 FROM keyring_ward.key_rotation_log WHERE key_name = '$1' ORDER BY id DESC LIMIT 1"; }
+current() { one "keyring_ward_key_check('$1', '${2:-$DEFINER}')->>'\$.logical.current'" 2>/dev/null || one "JSON_EXTRACT(keyring_ward_key_check('$1', '${2:-$DEFINER}'), '\$.logical.current')"; }
+remove_schema() { sql -e "DROP SCHEMA IF EXISTS keyring_ward; DROP USER IF EXISTS $DEFINER; DROP ROLE IF EXISTS dba_admin, key_admin, app_admin, key_operator, key_auditor, key_user, developer, tester"; }
+
+# sealed_table ROWS: shop.customer with so many rows under the key ssn, each with its clear text beside it, registered.
+sealed_table() {
+  call "create_key('ssn')"
+  sql <<END
+    CREATE DATABASE shop;
+    CREATE TABLE shop.customer (id INT AUTO_INCREMENT PRIMARY KEY, clear_text VARCHAR(40), ssn VARBINARY(400), ssn_index BINARY(32), changed TIMESTAMP NOT NULL DEFAULT '2020-01-01 00:00:00' ON UPDATE CURRENT_TIMESTAMP);
+    GRANT SELECT, UPDATE, TRIGGER ON shop.customer TO $DEFINER; GRANT EXECUTE ON shop.* TO $DEFINER;
+    CREATE DEFINER = $DEFINER TRIGGER shop.seal_new BEFORE INSERT ON shop.customer FOR EACH ROW
+      SET NEW.ssn = keyring_ward_encrypt('ssn', NEW.clear_text, 'shop.customer.ssn'), NEW.ssn_index = keyring_ward_hmac('ssn', NEW.clear_text);
+    CREATE DEFINER = $DEFINER FUNCTION shop.opened(v VARBINARY(400)) RETURNS VARCHAR(40) NO SQL RETURN keyring_ward_decrypt('ssn', v, 'shop.customer.ssn');
+    CREATE DEFINER = $DEFINER FUNCTION shop.version_of(v VARBINARY(400)) RETURNS INT NO SQL RETURN keyring_ward_sealed_version(v);
+    SET SESSION cte_max_recursion_depth = 2000000;
+    INSERT INTO shop.customer (clear_text) WITH RECURSIVE n AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM n WHERE a < $1) SELECT CONCAT('clear text ', a) FROM n;
+    CALL keyring_ward.register_column('shop', 'customer', 'ssn', 'ssn', 'shop.customer.ssn', NULL);
+END
+}
+# Every row opens to its clear text; none is NULL. Prints how many there are.
+all_open() {
+  local counted; counted=$(sql -e "SELECT COUNT(*), SUM(shop.opened(ssn) <=> clear_text) FROM shop.customer WHERE clear_text IS NOT NULL")
+  expect "rows that open to their clear text" "${counted#*	}" "${counted%	*}"
+  echo "${counted%	*}"
+}
+under() { sql -e "SELECT COUNT(*) FROM shop.customer WHERE shop.version_of(ssn) = $1"; }
+is_sleeping() { [ "$(sql -e "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'")" != 0 ]; }
+# stop_at TABLE CONDITION: whoever writes such a row there waits, before it is written.
+stop_at() {
+  sql -e "CREATE TRIGGER keyring_ward.stop_update BEFORE UPDATE ON keyring_ward.$1 FOR EACH ROW SET NEW.message = IF($2 AND SLEEP(1000), '', NEW.message)
+    ; CREATE TRIGGER keyring_ward.stop_insert BEFORE INSERT ON keyring_ward.$1 FOR EACH ROW SET NEW.message = IF($2 AND SLEEP(1000), '', NEW.message)"
+}
+go_on() { sql -e "DROP TRIGGER IF EXISTS keyring_ward.stop_update; DROP TRIGGER IF EXISTS keyring_ward.stop_insert"; }
+
+# ---- installation ----------------------------------------------------------------------------------
+
+# What the file makes, without times.
+made() {
+  mysqldump -uroot -S $SOCKET --no-data --set-gtid-purged=OFF --routines --events --skip-dump-date --skip-comments keyring_ward 2>/dev/null | sed 's/AUTO_INCREMENT=[0-9]* //; s/STARTS .2[^ ]* [^ ]*//'
+  sql -e "SELECT * FROM keyring_ward.rotation_policy; SELECT * FROM keyring_ward.settings; SELECT * FROM keyring_ward.roles; SHOW GRANTS FOR $DEFINER"
+  for role in dba_admin key_admin app_admin key_operator key_auditor key_user developer tester; do sql -e "SHOW GRANTS FOR $role"; done
+}
+
+t_install_twice() {
+  with_schema
+  made > /tmp/kw-once
+  sql < $SCHEMA > /dev/null
+  made > /tmp/kw-twice
+  diff /tmp/kw-once /tmp/kw-twice || fail "the second run changed something"
+  expect "complete" "$(sql -e "SELECT version, complete FROM keyring_ward.schema_version")" "1	1"
+  # What an operator has set stays.
+  sql -e "UPDATE keyring_ward.rotation_policy SET rotate_every = 7 WHERE key_type = 'dek'; ALTER EVENT keyring_ward.rotate_due_daily ENABLE"
+  call "create_key('k')"; call "rotate_key('k')"
+  sql < $SCHEMA > /dev/null
+  expect "the policy" "$(sql -e "SELECT rotate_every FROM keyring_ward.rotation_policy WHERE key_type = 'dek'")" 7
+  expect "the event" "$(sql -e "SELECT STATUS FROM information_schema.EVENTS WHERE EVENT_NAME = 'rotate_due_daily'")" ENABLED
+  expect "the log" "$(log_of k state)" "done"
+  # The policy of the first day.
+  sql -e "DELETE FROM keyring_ward.rotation_policy"; sql < $SCHEMA > /dev/null
+  expect "the policy" "$(sql -e "SELECT GROUP_CONCAT(key_type, ' ', rotate_every, ' ', unit ORDER BY key_type) FROM keyring_ward.rotation_policy")" \
+    "binlog_master 90 day,dek 90 day,innodb_master 90 day,kek 365 day,temporary 8 hour,transport 7 day"
+}
+
+# The file was cut off, or its client killed, behind any of its statements: the procedures say so, and running it again mends it.
+t_half_installed() {
+  with_schema
+  made > /tmp/kw-once
+  local ends count=0 end
+  mapfile -t ends < <(grep -nE '(;|//)$' $SCHEMA | cut -d: -f1)
+  for end in $(seq 25 "$(many 53 3)" $((${#ends[@]} - 4))); do
+    remove_schema
+    head -n "${ends[$end]}" $SCHEMA | sql > /dev/null || true
+    count=$((count + 1))
+    if [ "$(sql -e "SELECT COUNT(*) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'keyring_ward' AND ROUTINE_NAME = 'rotate_key'")" = 1 ]; then
+      refused "in part only" "rotate_key('k')"
+    fi
+    sql < $SCHEMA > /dev/null || fail "not mended behind line ${ends[$end]}"
+    made > /tmp/kw-twice
+    diff /tmp/kw-once /tmp/kw-twice || fail "another schema behind line ${ends[$end]}"
+  done
+  echo "    cut off at $count places, and mended each time"
+}
+
+t_own_routines_have_the_rights_of_their_caller() {
+  with_schema
+  expect "those with the definer's" "$(sql -e "SELECT GROUP_CONCAT(ROUTINE_NAME ORDER BY ROUTINE_NAME) FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'keyring_ward' AND ROUTINE_TYPE = 'PROCEDURE' AND SECURITY_TYPE = 'DEFINER' AND ROUTINE_NAME LIKE 'own\_%'")" \
+    "own_ready,own_space,own_table_log"
+}
+
+t_older_newer_and_foreign() {
+  with_schema
+  sql -e "UPDATE keyring_ward.schema_version SET version = 0"
+  refused "two releases" "rotate_due()"
+  sql < $SCHEMA > /dev/null; call "rotate_due()"
+  sql -e "UPDATE keyring_ward.schema_version SET version = 2"
+  refused "two releases" "rotate_due()"
+  SAID=$(sql < $SCHEMA 2>&1) && fail "a newer schema was overwritten"
+  case "$SAID" in *"newer release"*) ;; *) fail "$SAID" ;; esac
+  expect "it is whole" "$(sql -e "SELECT version, complete FROM keyring_ward.schema_version")" "2	1"
+  # Under another name.
+  sql -e "UPDATE keyring_ward.schema_version SET version = 1; CREATE DATABASE renamed"
+  mysqldump -uroot -S $SOCKET --set-gtid-purged=OFF --routines keyring_ward 2>/dev/null | mysql -uroot -S $SOCKET renamed
+  sql -e "GRANT ALL ON renamed.* TO $DEFINER"
+  SAID=$(sql -e "CALL renamed.rotate_due()" 2>&1) && fail "a renamed schema rotates"
+  case "$SAID" in *"must be called keyring_ward"*) ;; *) fail "$SAID" ;; esac
+  # A schema of somebody else's.
+  remove_schema; sql -e "CREATE SCHEMA keyring_ward; CREATE TABLE keyring_ward.mine (a INT)"
+  SAID=$(sql < $SCHEMA 2>&1) && fail "somebody's schema was taken"
+  case "$SAID" in *"did not make"*) ;; *) fail "$SAID" ;; esac
+  expect "its tables" "$(sql -e "SELECT GROUP_CONCAT(TABLE_NAME) FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'keyring_ward'")" mine
+  # A role that was there before gets nothing.
+  remove_schema; sql -e "CREATE ROLE developer, key_admin"; sql < $SCHEMA > /tmp/kw-lacks
+  grep -q "developer.*was there before" /tmp/kw-lacks || fail "nothing is said: $(cat /tmp/kw-lacks)"
+  expect "its grants" "$(sql -e "SHOW GRANTS FOR key_admin" | wc -l)" 1
+  sql < $SCHEMA > /dev/null
+  expect "its grants" "$(sql -e "SHOW GRANTS FOR key_admin" | wc -l)" 1
+}
+
+# ---- rotation ------------------------------------------------------------------------------------
+
+t_rotate_key() {
+  with_schema
+  refused "exist" "rotate_key('ssn')"
+  call "create_key('ssn')"
+  refused "KW-0002" "create_key('ssn')"
+  call "rotate_key('ssn')"
+  expect "current" "$(current ssn)" 2
+  expect "the log" "$(log_of ssn "old_key_id, new_key_id, state, progress, resumable, asked_by, rotation_time IS NOT NULL, reason")" "ssn@1	ssn@2	done	100.00	0	root@localhost	1	call"
+  # A version that is pending is taken up.
+  sql -e "DO keyring_ward_key_rotate('ssn', '$DEFINER', 1)"
+  call "rotate_key('ssn')"
+  expect "current" "$(current ssn)" 3
+  # A key of another account, and one that was adopted.
+  sql -e "DO keyring_key_generate('old', 'AES', 32), keyring_ward_key_adopt('old', CURRENT_USER())"
+  call "rotate_key_of('old', 'root@localhost', FALSE)"
+  expect "an adopted key" "$(log_of old "old_key_id, new_key_id, message")" "old	old@2	No column is registered for this key: its old versions stay."
+  sql -e "DO keyring_key_generate('plain', 'AES', 32)"
+  refused "is no logical key" "rotate_key_of('plain', 'root@localhost', FALSE)"
+  # NULL, which a failed subquery gives, decides nothing.
+  refused "is NULL" "rotate_key(NULL)"; refused "is NULL" "rotate_key_of('ssn', NULL, FALSE)"; refused "is NULL" "rotate_key_of('ssn', '$DEFINER', NULL)"; refused "is NULL" "create_key(NULL)"
+  refused "is NULL" "retire_key('ssn', NULL, 7)"; refused "is NULL" "create_temporary_key('x', NULL)"
+  # Names of every kind.
+  local name
+  for name in "it''s" 'a"b' 'schlüssel' '密钥' 'a`b' 'a\\\\b'; do
+    call "create_key('$name')" || fail "$name"
+    call "rotate_key('$name')" || fail "$name"
+  done
+  sql -e "UPDATE keyring_ward.rotation_policy SET rotate_every = 1, unit = 'hour'"
+  call "rotate_due()"
+  expect "nothing was due" "$(sql -e "SELECT COUNT(*) FROM keyring_ward.key_rotation_log WHERE reason = 'due'")" 0
+  refused "No column is registered" "retire_key('ssn', 1, 7)"
+  call "rotate_emergency()"
+  expect "in an emergency" "$(current ssn)" 4
+  expect "and the file" "$(log_of 'DEK of the keyring file' "state, reason")" "done	emergency"
+  # Temporary keys.
+  call "create_temporary_key('import', 'root@localhost')"
+  expect "it is there" "$(one "keyring_key_length_fetch('import@1')")" 32
+  call "end_temporary_key('import', 'root@localhost')"
+  wait_for 10 sh -c "mysql -uroot -S $SOCKET -NBe \"SELECT keyring_key_fetch('import@1') IS NULL\" | grep -q 1" || fail "a temporary key lives on"
+}
+
+# What a server may not do, each with its sentence, and nothing is rotated.
+t_refusals() {
+  with_schema
+  call "create_key('ssn')"
+  local rotations="rotate_key('ssn') rotate_due() rotate_master_keys() rotate_emergency() rotate_table_key('a','b') create_key('x')" each
+  refuses() { for each in $rotations; do refused "$1" "$each"; done; }
+  sql -e "SET GLOBAL read_only = ON"; refuses "is read_only"
+  sql -e "SET GLOBAL super_read_only = ON"; refuses "is read_only"
+  call "check()" | grep -q "ready.failure.This server is read_only" || fail "check says nothing"
+  sql -e "SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF; SET GLOBAL binlog_format = 'STATEMENT'"; refuses "binlog_format is STATEMENT"
+  sql -e "SET GLOBAL binlog_format = 'ROW'"
+  SAID=$(sql -e "SET SESSION binlog_format = 'STATEMENT'; CALL keyring_ward.rotate_due()" 2>&1) && fail "rotated under STATEMENT"
+  sql -e "CHANGE REPLICATION SOURCE TO SOURCE_HOST = 'source.example.org'"; refuses "is a replica"
+  sql -e "UPDATE keyring_ward.settings SET also_on_replicas = TRUE"; call "rotate_due()"
+  sql -e "UPDATE keyring_ward.settings SET also_on_replicas = FALSE; RESET REPLICA ALL"; call "rotate_due()"
+  sql < /kw/share/uninstall.sql; refuses "SQL functions are missing"
+  sql < /kw/share/install.sql
+  sql -e "SET GLOBAL event_scheduler = OFF"
+  call "check()" | grep -q "event scheduler.warning.event_scheduler is OFF" || fail "check says nothing of the scheduler"
+  expect "nothing was rotated" "$(current ssn)" 1
+  expect "nothing is in the log" "$(sql -e "SELECT COUNT(*) FROM keyring_ward.key_rotation_log")" 0
+}
+
+# Where generate or verify fails the old version stays current, and the log says aborted.
+t_what_fails_is_aborted() {
+  with_schema
+  call "create_key('ssn')"
+  # A full disk.
+  stop_server
+  mkdir -p /tmp/kw-small; mount -t tmpfs -o size=256k,mode=750 small /tmp/kw-small; trap 'stop_server; umount /tmp/kw-small' EXIT
+  cp -a "$KEYS"/. /tmp/kw-small/; chown mysql:mysql /tmp/kw-small
+  sed -i "s#$KEYS/keyring.ward#/tmp/kw-small/keyring.ward#" $CONFIG
+  rm -f "$DATA"/keyring_ward.marker
+  start_server
+  dd if=/dev/zero of=/tmp/kw-small/filler bs=1k >/dev/null 2>&1 || true
+  # The file's last page has room for some.
+  local n
+  for n in $(seq 60); do [ "$(sql -e "SELECT keyring_key_generate('filler $n', 'AES', 32)" 2>/dev/null)" = 1 ] || break; done
+  [ "$n" -lt 60 ] || fail "the disk is never full"
+  refused "Aborted, the old one stays current" "rotate_key('ssn')"
+  expect "current" "$(current ssn)" 1
+  expect "the log" "$(log_of ssn "state, resumable, new_version IS NULL, message LIKE '%KW-%', rotation_time IS NULL")" "aborted	0	1	1	1"
+  rm /tmp/kw-small/filler
+  call "rotate_key('ssn')"
+  expect "with room again" "$(current ssn)" 2
+  # The file on the disk is not what it should be: the new version stays pending.
+  cp -a /tmp/kw-small/keyring.ward /tmp/kw-good
+  printf '\377\377\377' | dd of=/tmp/kw-small/keyring.ward bs=1 seek=$(($(stat -c %s /tmp/kw-small/keyring.ward) / 2)) conv=notrunc 2>/dev/null
+  refused "Aborted, the old one stays current" "rotate_key('ssn')"
+  expect "current" "$(current ssn)" 2
+  expect "the log" "$(log_of ssn "state, rotation_time IS NULL")" "aborted	1"
+}
+
+# Both of MySQL's own keys; the trap of InnoDB's counter.
+t_master_keys() {
+  with_schema --binlog-encryption=ON
+  call "rotate_master_keys()"
+  expect "no encrypted table, no key of InnoDB's" "$(sql -e "SELECT GROUP_CONCAT(key_type) FROM keyring_ward.key_rotation_log")" binlog_master
+  encrypted_table
+  call "rotate_master_keys()"
+  expect "both" "$(sql -e "SELECT GROUP_CONCAT(key_type, ' ', old_version, ' ', new_version, ' ', state ORDER BY id) FROM keyring_ward.key_rotation_log")" \
+    "binlog_master 1 2 done,innodb_master 1 2 done,binlog_master 2 3 done"
+  expect row "$(row)" one
+  # Without an encrypted table a start counts from 1 again: rotated until the key is a new one, and told.
+  call "rotate_master_keys()"; call "rotate_master_keys()"
+  sql -e "DROP DATABASE d"; stop_server; start_server --binlog-encryption=ON
+  encrypted_table
+  call "rotate_master_keys()"
+  expect "a new key" "$(sql -e "SELECT old_version, new_version, state, message LIKE '%took old keys 3 times first%' FROM keyring_ward.key_rotation_log WHERE key_type = 'innodb_master' ORDER BY id DESC LIMIT 1")" "4	5	done	1"
+  # A session that was killed between the two left a row behind.
+  sql -e "INSERT INTO keyring_ward.key_rotation_log (key_type, key_name, old_version, state, reason, asked_by, server_uuid) VALUES ('innodb_master', 'x', 4, 'started', 'due', 'x', 'x'), ('innodb_master', 'y', 5, 'started', 'due', 'x', 'x')"
+  call "rotate_master_keys()"
+  expect "finished by what the keyring says" "$(log_of x state) $(log_of y state)" "done aborted"
+}
+
+# The bytes of the tablespace's key as they are wrapped: the same master key, so another key where they differ (docs/guide/prove.md).
+wrapped() { dd if="$DATA/$1.ibd" bs=1 skip=10390 count=75 2>/dev/null | od -An -v -tx1 | tr -d ' \n'; }
+t_table_key() {
+  with_schema
+  encrypted_table
+  sql -e "CREATE TABLE d.plain (a INT PRIMARY KEY); CREATE TABLESPACE s ENCRYPTION = 'Y'; CREATE TABLE d.inside (a INT PRIMARY KEY) TABLESPACE s ENCRYPTION = 'Y';
+    CREATE TABLE d.\`o'd \"d\`\`\$\` (a INT PRIMARY KEY) ENCRYPTION = 'Y' PARTITION BY HASH (a) PARTITIONS 3; INSERT INTO d.\`o'd \"d\`\`\$\` VALUES (1), (2), (3);
+    FLUSH TABLES d.t FOR EXPORT"
+  local before after
+  before=$(wrapped d/t)
+  call "rotate_table_key('d', 't')"
+  sql -e "FLUSH TABLES d.t FOR EXPORT"
+  after=$(wrapped d/t)
+  # Magic, number of the master key and server are the same; the key is not.
+  expect "the same master key" "${after:0:86}" "${before:0:86}"
+  [ "${after:86:64}" != "${before:86:64}" ] && [ ${#after} = 150 ] || fail "the same tablespace key: $before, $after"
+  keyring-ward prove --pages --config $CONFIG "$DATA" > /tmp/kw-prove || fail "prove: $(cat /tmp/kw-prove)"
+  expect row "$(row)" one
+  call "rotate_table_key('d', 'o\\'d \"d\`\$')"
+  expect "partitions" "$(sql -e "SELECT COUNT(*) FROM d.\`o'd \"d\`\`\$\`")" 3
+  expect "the log" "$(log_of d.t "state, old_key_id <> new_key_id")" "done	1"
+  refused "is not encrypted" "rotate_table_key('d', 'plain')"
+  refused "general tablespace" "rotate_table_key('d', 'inside')"
+  refused "no InnoDB table" "rotate_table_key('d', 'nothing')"
+  # With the caller's own rights.
+  sql -e "CREATE USER op; GRANT key_admin TO op; SET DEFAULT ROLE ALL TO op; GRANT SELECT ON d.* TO op"
+  SAID=$(mysql -uop -S $SOCKET -e "CALL keyring_ward.rotate_table_key('d', 't')" 2>&1) && fail "altered without the right"
+  case "$SAID" in *"ERROR 1142"*) ;; *) fail "$SAID" ;; esac
+  expect "the log" "$(log_of d.t state)" aborted
+}
+
+# ---- who waits for whom --------------------------------------------------------------------------------
+
+t_replicas_must_confirm() {
+  with_schema
+  call "create_key('ssn')"
+  sql -e "INSERT INTO keyring_ward.replicas (server_uuid, name) VALUES ('uuid-1', 'replica one'), ('uuid-2', 'replica two'); INSERT INTO keyring_ward.replicas (server_uuid, name, required) VALUES ('uuid-3', 'for reports', FALSE)"
+  refused "2 replicas have not confirmed version 2 (replica one" "rotate_key('ssn')"
+  expect "current" "$(current ssn)" 1
+  expect "the log" "$(log_of ssn "state, resumable, new_version")" "waiting for replicas	1	2"
+  # A row alone confirms nothing (replicas-tests.sh has the receipts).
+  sql -e "INSERT INTO keyring_ward.key_transport (key_name, key_owner, version, transport_key, state, sealed) VALUES ('ssn', '$DEFINER', 2, 't', 'pending', 'eA==');
+    INSERT INTO keyring_ward.key_transport_confirmations (server_uuid, transport_id, receipt) VALUES ('uuid-1', 1, 'x'), ('uuid-2', 1, ''), ('uuid-9', 1, 'x')"
+  refused "2 replicas have not confirmed version 2 (replica one" "rotate_key('ssn')"
+  expect "one rotation" "$(sql -e "SELECT COUNT(*) FROM keyring_ward.key_rotation_log")" 1
+  call "rotate_key_of('ssn', '$DEFINER', TRUE)"
+  expect "forced" "$(log_of ssn "state, message LIKE '%'") $(current ssn)" "done	1 2"
+}
+
+t_two_never_overlap() {
+  with_schema
+  call "create_key('ssn')"; call "create_key('other')"
+  stop_at key_rotation_log "NEW.state = 'verified' AND NEW.key_name = 'ssn'"
+  call "rotate_key('ssn')" & local first=$!
+  wait_for 20 is_sleeping || fail "it does not wait"
+  refused "Two rotations never overlap" "rotate_key('ssn')"
+  sql -e "KILL $(sql -e "SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'")"
+  wait $first && fail "a killed call succeeded"
+  go_on
+  expect "not switched" "$(current ssn)" 1
+  call "rotate_key('ssn')"
+  expect "taken up" "$(current ssn) $(sql -e "SELECT COUNT(*), MAX(state) FROM keyring_ward.key_rotation_log")" "2 1	done"
+  # All that is due, twice at once.
+  stop_at key_rotation_log "NEW.state = 'verified' AND NEW.key_name = 'other'"
+  call "rotate_emergency()" & first=$!
+  wait_for 20 is_sleeping || fail "it does not wait"
+  refused "Two rotations never overlap" "rotate_due()"
+  refused "Two rotations never overlap" "rotate_emergency()"
+  kill_server; wait $first || true
+  start_server
+  go_on; call "rotate_due()"
+  expect "the rest is done, once" "$(current other) $(log_of other "state, reason")" "2 done	emergency"
+}
+
+t_quiet_hours() {
+  with_schema
+  call "create_key('ssn')"
+  sql -e "DO keyring_ward_key_set('ssn', '$DEFINER', '{\"rotate_every\": 1}')"
+  # Made due: a rotation that is not at its end is.
+  stop_at key_rotation_log "NEW.state = 'switched'"
+  call "rotate_key('ssn')" & wait_for 20 is_sleeping || fail "it does not wait"
+  kill_server; start_server; go_on
+  # An hour that is not now, in a zone and over midnight.
+  sql -e "UPDATE keyring_ward.rotation_policy SET quiet_from = TIME(UTC_TIMESTAMP() + INTERVAL 4 HOUR), quiet_to = TIME(UTC_TIMESTAMP() + INTERVAL 5 HOUR), time_zone = '+02:00'"
+  sql -e "UPDATE keyring_ward.rotation_policy SET quiet_from = TIME(UTC_TIMESTAMP() + INTERVAL 4 HOUR), quiet_to = TIME(UTC_TIMESTAMP() + INTERVAL 1 HOUR)"
+  call "rotate_due()"
+  expect "not now" "$(log_of ssn resumable)" 1
+  sql -e "UPDATE keyring_ward.rotation_policy SET quiet_to = TIME(UTC_TIMESTAMP() + INTERVAL 3 HOUR), quiet_from = TIME(UTC_TIMESTAMP() + INTERVAL 1 HOUR)"
+  call "rotate_due()"
+  expect "now" "$(log_of ssn "resumable, state")" "0	done"
+  # Hours in which the event never begins: check says so.
+  sql -e "ALTER EVENT keyring_ward.rotate_due_daily ENABLE; UPDATE keyring_ward.rotation_policy SET quiet_from = '02:00', quiet_to = '05:00', time_zone = '+02:00' WHERE key_type = 'dek'; UPDATE keyring_ward.rotation_policy SET quiet_from = '22:00', quiet_to = '05:00', time_zone = '+00:00' WHERE key_type = 'kek'"
+  call "check()" > /tmp/kw-checked
+  grep -q "quiet hours of dek.warning.rotate_due_daily begins at 05:00:00 +02:00" /tmp/kw-checked || fail "nothing is said: $(cat /tmp/kw-checked)"
+  ! grep -q "quiet hours of kek" /tmp/kw-checked || fail "too much is said"
+  sql -e "UPDATE keyring_ward.rotation_policy SET time_zone = 'Nowhere/Town'"
+  refused "does not know the time zone" "rotate_due()"
+  sql_fails 3819 "UPDATE keyring_ward.rotation_policy SET quiet_to = NULL"
+}
+
+# What should have begun while the server was down begins once, after the next start.
+t_a_missed_rotation_runs_once() {
+  with_schema
+  call "create_key('ssn')"
+  missed() { one "keyring_ward.own_is_missed('2026-01-01 03:00:00', '$1', '$2', '2026-01-01', $3, '$4')"; }
+  expect "a day" "$(missed 1 DAY NULL '2026-03-05 03:00:10') $(missed 1 DAY NULL '2026-01-01 02:59:00') $(missed 1 DAY "'2026-03-05 03:00:00.5'" '2026-03-06 02:59:59') $(missed 1 DAY "'2026-03-05 03:00:00.5'" '2026-03-06 03:00:10')" "1 0 0 1"
+  expect "a month" "$(missed 1 MONTH "'2026-02-01 03:00:00.5'" '2026-02-28 03:00:00') $(missed 1 MONTH "'2026-02-01 03:00:00.5'" '2026-03-01 03:00:10') $(missed 2 WEEK NULL '2026-01-16 03:00:00')" "0 1 1"
+  sql -e "ALTER EVENT keyring_ward.monthly_key_rotation ON SCHEDULE EVERY 1 DAY STARTS CURRENT_TIMESTAMP + INTERVAL 3 SECOND ENABLE; ALTER EVENT keyring_ward.missed_rotations ON SCHEDULE EVERY 1 SECOND"
+  local due; due=$(sql -e "SELECT UNIX_TIMESTAMP(STARTS) FROM information_schema.EVENTS WHERE EVENT_NAME = 'monthly_key_rotation'")
+  stop_server
+  wait_for 20 sh -c "[ \$(date +%s) -gt $((due + 1)) ]"
+  start_server
+  wait_for 40 sh -c "mysql -uroot -S $SOCKET -NBe 'SELECT 1 FROM keyring_ward.schedule_runs WHERE last_end IS NOT NULL' | grep -q 1" || fail "it was not made up for: $(call "check()")"
+  # The event that looks goes on every second: three more of them.
+  local looked; looked=$(date +%s)
+  wait_for 20 sh -c "[ \$(date +%s) -gt $((looked + 3)) ]"
+  expect "once" "$(sql -e "SELECT runs FROM keyring_ward.schedule_runs WHERE event_name = 'monthly_key_rotation'") $(current ssn) $(log_of ssn "reason, asked_by")" "1 2 monthly	event_scheduler@localhost"
+  log_lacks "keyring_ward.missed_rotations"
+}
+
+# ---- roles and names -----------------------------------------------------------------------------------
+
+t_roles() {
+  with_schema
+  local role
+  grep -q "key_user.KEYRING_WARD_USE is missing: INSTALL COMPONENT" /tmp/kw-lacks || [ "$(sql -e "SELECT COUNT(*) FROM mysql.component WHERE component_urn LIKE '%keyring_ward_sql'")" = 1 ] || fail "nothing is said of what is missing"
+  call "create_key('ssn')"
+  for role in dba_admin key_admin app_admin key_operator key_auditor key_user developer tester; do
+    sql -e "CREATE USER u_$role; GRANT $role TO u_$role; SET DEFAULT ROLE ALL TO u_$role"
+  done
+  # may ROLES STATEMENT: these and no others.
+  may() {
+    local out
+    for role in dba_admin key_admin app_admin key_operator key_auditor key_user developer tester; do
+      out=$(mysql -uu_$role -S $SOCKET -NBe "$2" 2>&1) || true
+      case " $1 ,$out" in
+        *" $role "*,*"denied"* | *" $role "*,*"ERROR 1370"* | *" $role "*,*"ERROR 1142"*) fail "$role may not: $2: $out" ;;
+        *" $role "*) ;;
+        *denied* | *"ERROR 1370"* | *"ERROR 1142"* | *"ERROR 1143"*) ;;
+        *) fail "$role may: $2: $out" ;;
+      esac
+    done
+  }
+  may "dba_admin key_admin key_operator" "CALL keyring_ward.rotate_key('ssn')"
+  may "dba_admin key_admin key_operator" "CALL keyring_ward.rotate_due()"
+  may "dba_admin key_admin" "CALL keyring_ward.rotate_emergency()"
+  may "dba_admin key_admin" "CALL keyring_ward.create_key(UUID())"
+  may "dba_admin key_admin" "CALL keyring_ward.retire_key('ssn', 1, 7)"
+  may "dba_admin key_admin app_admin" "CALL keyring_ward.register_column('a', 'b', 'c', 'ssn', NULL, NULL)"
+  may "dba_admin key_admin key_operator key_auditor" "CALL keyring_ward.check()"
+  may "dba_admin key_admin key_operator key_auditor app_admin" "SELECT COUNT(*) FROM keyring_ward.key_rotation_log"
+  may "dba_admin key_admin key_operator key_auditor" "SELECT COUNT(*) FROM keyring_ward.key_access_log, keyring_ward.key_escrow_records"
+  may "dba_admin key_admin" "UPDATE keyring_ward.rotation_policy SET rotate_every = 90 WHERE key_type = 'dek'"
+  may "dba_admin" "DELETE FROM keyring_ward.rotation_policy WHERE key_type = 'nothing'"
+  may "dba_admin key_admin key_operator" "UPDATE keyring_ward.settings SET paused = FALSE"
+  may "" "DELETE FROM keyring_ward.key_rotation_log"
+  may "" "UPDATE keyring_ward.encrypted_columns SET key_name = 'x'"
+  may "dba_admin" "ALTER EVENT keyring_ward.rotate_due_daily DISABLE"
+  may "" "SET GLOBAL read_only = OFF"
+  # Who may execute every routine, as MySQL's own keyring functions want it, gets nothing by the schema's own ones.
+  sql -e "CREATE USER executes; GRANT EXECUTE ON *.* TO executes"
+  local routine out
+  for routine in "own_step('keyring_ward.settings', 'one', '@a', '', '', 'UPDATE keyring_ward.settings SET paused = TRUE', '', 2, TRUE, @b, @c)" "own_advance('SET @x = (SELECT COUNT(*) FROM keyring_ward.key_rotation_log)')" "own_note(1, 'done', 'forged')" \
+    "own_rotate('ssn', '$DEFINER', TRUE, 'call', NULL, @x)" "own_run('rotate_due_daily')" "own_reencrypt(1, 1, NULL, @x)" "own_plan('ssn', '$DEFINER', NULL, 1, @x)" "own_reseal('call')"; do
+    out=$(mysql -uexecutes -S $SOCKET -NBe "CALL keyring_ward.$routine" 2>&1) && [ "${routine%%(*}" != own_run ] && fail "$routine: done"
+    case "$out" in "" | *denied* | *"ERROR 1123"* | *"ERROR 1146"*) ;; *) fail "$routine: $out" ;; esac
+  done
+  expect "and nothing was done" "$(sql -e "SELECT paused FROM keyring_ward.settings") $(sql -e "SELECT COUNT(*) FROM keyring_ward.key_rotation_log WHERE message = 'forged'") $(sql -e "SELECT runs FROM keyring_ward.schedule_runs WHERE event_name = 'rotate_due_daily'")" "0 0 0"
+  # The account of the schema can't log in.
+  SAID=$(mysql -ukeyring_ward_definer -S $SOCKET -e "SELECT 1" 2>&1) && fail "keyring_ward_definer logs in"
+  case "$SAID" in *"Account is locked"*) ;; *) fail "$SAID" ;; esac
+}
+
+# ---- columns -------------------------------------------------------------------------------------
+
+t_reencrypt_a_column() {
+  with_schema
+  sealed_table 2500
+  expect "rows" "$(all_open)" 2500
+  sql -e "UPDATE shop.customer SET ssn = NULL, clear_text = NULL WHERE id = 7"
+  call "rotate_key('ssn')"
+  expect "under version 2" "$(under 2)" 2499
+  expect "rows" "$(all_open)" 2499
+  expect "the column" "$(sql -e "SELECT state, checked_version, rows_total, rows_done, rows_checked FROM keyring_ward.encrypted_columns")" "checked	2	2499	2499	2499"
+  expect "the log" "$(log_of ssn "state, progress, rows_done, message LIKE 'Version 1 may be destroyed from %'")" "done	100.00	2499	1"
+  expect "time stamps that move with each UPDATE" "$(sql -e "SELECT COUNT(*) FROM shop.customer WHERE changed <> '2020-01-01' AND id <> 7")" 0
+  expect "the blind index still finds" "$(sql -e "CREATE DEFINER = $DEFINER FUNCTION shop.index_of(t VARCHAR(40)) RETURNS BINARY(32) NO SQL RETURN keyring_ward_hmac('ssn', t); SELECT clear_text FROM shop.customer WHERE ssn_index = shop.index_of('clear text 99')")" "clear text 99"
+  # Nobody else opens it, and retire_key counts.
+  sql -e "DO keyring_ward_key_cancel('ssn', '$DEFINER', 1)"
+  refused "2499 values of" "retire_key('ssn', 2, 7)"
+  call "retire_key('ssn', 1, 7)" | grep -q "Version 1 may be destroyed" || fail "not planned"
+  refused "is current" "retire_key('ssn', 3, 7)"
+  # A value that was cut or changed: the column fails with what is wrong, nothing is lost, and the rest is as it was.
+  sql -e "UPDATE shop.customer SET ssn = CONCAT(LEFT(ssn, LENGTH(ssn) - 1), CHAR(ORD(RIGHT(ssn, 1)) ^ 1)) WHERE id = 2000"
+  SAID=$(call "rotate_key('ssn')" 2>&1) && fail "a broken value went by"
+  expect "the column" "$(sql -e "SELECT state, rows_done, message IS NOT NULL FROM keyring_ward.encrypted_columns")" "failed	1499	1"
+  expect "the log" "$(log_of ssn "state, resumable")" "switched	1"
+  sql -e "DELETE FROM shop.customer WHERE id = 2000"
+  call "reencrypt_column('shop', 'customer', 'ssn')"
+  expect "under version 3" "$(under 3)" 2498
+  call "rotate_due()"
+  expect "the log" "$(log_of ssn "state, resumable")" "done	0"
+  expect "rows" "$(all_open)" 2498
+  refused "is not registered" "reencrypt_column('shop', 'customer', 'clear_text')"
+  # As some connectors begin.
+  sql -e "SET autocommit = 0; CALL keyring_ward.rotate_key('ssn')"
+  expect "all" "$(under "$(current ssn)") $(all_open)" "2498 2498"
+  # A column whose table is gone keeps no other from it, and is told.
+  sql -e "CREATE TABLE shop.gone (id INT PRIMARY KEY, v VARBINARY(400)); GRANT SELECT, UPDATE ON shop.gone TO $DEFINER"
+  call "register_column('shop', 'gone', 'v', 'ssn', NULL, NULL)"
+  sql -e "DROP TABLE shop.gone; UPDATE keyring_ward.encrypted_columns SET id = id + 10 WHERE table_name = 'customer'"
+  refused "sees no column shop.gone.v" "rotate_key('ssn')"
+  expect "the other one" "$(under "$(current ssn)") $(log_of ssn "state, resumable")" "2498 switched	1"
+  call "unregister_column('shop', 'gone', 'v')"
+  call "rotate_key('ssn')"
+  expect "ended" "$(log_of ssn "state, resumable")" "done	0"
+  # The pace: 1,000 rows a second.
+  sql -e "UPDATE keyring_ward.settings SET rows_per_second = 1000, batch_rows = 100"
+  local began=$EPOCHREALTIME; began=${began/[.,]/}
+  call "rotate_key('ssn')"
+  local took=$EPOCHREALTIME; took=$(( (${took/[.,]/} - began) / 1000 ))
+  [ $took -ge 2300 ] || fail "2,498 rows at 1,000 a second took $took ms"
+}
+
+# A pause, a replica that is behind; what was said stays readable meanwhile.
+t_it_waits_when_told() {
+  with_schema
+  sealed_table 1000
+  sql -e "UPDATE keyring_ward.settings SET batch_rows = 100, paused = TRUE"
+  call "rotate_key('ssn')" & local job=$!
+  wait_for 20 sh -c "mysql -uroot -S $SOCKET -NBe \"SELECT message FROM keyring_ward.encrypted_columns\" | grep -q 'settings.paused is set'" || fail "it does not wait"
+  expect "a batch is done" "$(under 2)" 100
+  sql -e "INSERT INTO keyring_ward.replicas (server_uuid, name, required, lag_seconds) VALUES ('u', 'slow one', FALSE, 31); UPDATE keyring_ward.settings SET paused = FALSE"
+  wait_for 20 sh -c "mysql -uroot -S $SOCKET -NBe \"SELECT message FROM keyring_ward.encrypted_columns\" | grep -q 'the replica slow one is 31 s behind'" || fail "it does not wait"
+  sql -e "UPDATE keyring_ward.replicas SET lag_seconds = 3"
+  wait $job || fail "it failed"
+  expect "all" "$(under 2) $(all_open)" "1000 1000"
+}
+
+# Tables and columns whose names are SQL, keys of several parts and of every type.
+t_names_are_never_sql() {
+  with_schema
+  call "create_key('ssn')"
+  local types="INT|1 BIGINT_UNSIGNED|18446744073709551615 VARCHAR(20)|'a''b' VARBINARY(20)|x'00ff27' DATE|'2026-02-03' DATETIME(6)|'2026-02-03.04:05:06.000007' DECIMAL(20,5)|-1.5 CHAR(3)|'x' YEAR|2026 TIME|'-01:02:03' BINARY(16)|UUID_TO_BIN(UUID())"
+  local each n=0 name long
+  long=$(printf '`%.0s' {1..64})
+  sql -e "CREATE DATABASE \`s\`\`h'o\"p; DROP\`; GRANT SELECT, UPDATE ON \`s\`\`h'o\"p; DROP\`.* TO $DEFINER"
+  sql -e "CREATE DEFINER = $DEFINER PROCEDURE keyring_ward.test_seal(IN clear_text VARCHAR(40), IN context VARCHAR(200), OUT v VARBINARY(400)) SET v = IF(context IS NULL, keyring_ward_encrypt('ssn', clear_text), keyring_ward_encrypt('ssn', clear_text, context))"
+  for each in $types; do
+    n=$((n + 1)); name="t$n\`'\"; DROP TABLE x; -- @keyring_ward_from1"
+    sql -e "USE \`s\`\`h'o\"p; DROP\`; CREATE TABLE \`${name//\`/\`\`}\` (\`a\`\` b\` ${each%%|*}, \`, \`\`c\` INT, \`${long//\`/\`\`}\` VARBINARY(400), PRIMARY KEY (\`a\`\` b\`, \`, \`\`c\`))" 2>/dev/null ||
+      sql -e "USE \`s\`\`h'o\"p; DROP\`; CREATE TABLE \`${name//\`/\`\`}\` (\`a\`\` b\` $(tr _ ' ' <<< "${each%%|*}"), \`, \`\`c\` INT, \`${long//\`/\`\`}\` VARBINARY(400), PRIMARY KEY (\`a\`\` b\`, \`, \`\`c\`))"
+    sql -e "USE \`s\`\`h'o\"p; DROP\`; CALL keyring_ward.test_seal('x', 'it''s \"a\` context\\\\', @v); INSERT INTO \`${name//\`/\`\`}\` WITH RECURSIVE n AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM n WHERE a < 25) SELECT $(tr . ' ' <<< "${each#*|}" | sed 's/-1 5/-1.5/; s/06 0/06.0/'), a, @v FROM n;
+      CALL keyring_ward.register_column('s\`h\\'o\"p; DROP', '${name//\'/\\\'}', '$long', 'ssn', 'it''s \"a\` context\\\\', NULL)" || fail "$each"
+  done
+  sql -e "UPDATE keyring_ward.settings SET batch_rows = 7"
+  call "rotate_key('ssn')"
+  expect "all checked" "$(sql -e "SELECT COUNT(*), SUM(rows_done), SUM(rows_checked), MIN(checked_version) FROM keyring_ward.encrypted_columns WHERE state = 'checked'")" "$n	$((n * 25))	$((n * 25))	2"
+  # The context: a column, and both.
+  sql -e "CREATE DATABASE shop; CREATE TABLE shop.c (id INT PRIMARY KEY, t VARCHAR(20) CHARACTER SET latin1, b VARBINARY(20), one VARBINARY(400), two VARBINARY(400), three VARBINARY(400)); GRANT SELECT, UPDATE ON shop.c TO $DEFINER;
+    CALL keyring_ward.test_seal('x', '7', @one); CALL keyring_ward.test_seal('x', 'row ü', @two); CALL keyring_ward.test_seal('x', 'b:7', @three); SET NAMES utf8mb4; INSERT INTO shop.c VALUES (7, 'ü', x'00ff', @one, NULL, @three)"
+  call "register_column('shop', 'c', 'one', 'ssn', NULL, 'id')"
+  call "register_column('shop', 'c', 'three', 'ssn', 'b:', 'id')"
+  call "rotate_key('ssn')"
+  expect "both" "$(sql -e "SELECT SUM(rows_done) FROM keyring_ward.encrypted_columns WHERE table_name = 'c'")" 2
+  # Rows that somebody with the right to write there forged: refused, and nothing of them runs.
+  sql -e "INSERT INTO keyring_ward.encrypted_columns (table_schema, table_name, column_name, key_name, key_owner, registered_by) VALUES ('shop', 'c SET one = NULL; --', 'one', 'ssn', '$DEFINER', 'x')"
+  refused "sees no column" "rotate_key('ssn')"
+  expect "the value" "$(sql -e "SELECT one IS NOT NULL FROM shop.c")" 1
+  sql -e "DELETE FROM keyring_ward.encrypted_columns WHERE registered_by = 'x'"
+  # What can't be gone through says so.
+  sql -e "CREATE TABLE shop.n (a INT, v VARBINARY(400)); CREATE TABLE shop.e (a ENUM('z', 'a') PRIMARY KEY, v VARBINARY(400), f DOUBLE); GRANT SELECT, UPDATE ON shop.* TO $DEFINER"
+  refused "has no primary key" "register_column('shop', 'n', 'v', 'ssn', NULL, NULL)"
+  refused "has enum in its primary key" "register_column('shop', 'e', 'v', 'ssn', NULL, NULL)"
+  refused "must be VARBINARY or BLOB" "register_column('shop', 'c', 't', 'ssn', NULL, NULL)"
+  refused "a context is taken from" "register_column('shop', 'e', 'v', 'ssn', NULL, 'f')"
+  expect "nothing of these is registered" "$(sql -e "SELECT COUNT(*) FROM keyring_ward.encrypted_columns WHERE table_name IN ('n', 'e')")" 0
+}
+
+# ---- kills and load ------------------------------------------------------------------------------------
+
+# after_a_kill: the server starts, nothing is lost, and the same call ends what was begun.
+after_a_kill() {
+  start_server || fail "the server does not start"
+  go_on
+  all_open > /dev/null
+  call "rotate_key('ssn')"
+  expect "the log has one rotation at its end for each version" "$(sql -e "SELECT SUM(state = 'done') - MAX(new_version) + 1, SUM(resumable) FROM keyring_ward.key_rotation_log WHERE key_name = 'ssn' AND state <> 'aborted'")" "0	0"
+  expect "under the current one" "$(under "$(current ssn)")" "$(all_open)"
+}
+
+# The server is killed when a step's work is done and not yet written down, and in the middle of batches.
+t_kill_at_each_step() {
+  with_schema
+  sealed_table 1000
+  sql -e "UPDATE keyring_ward.settings SET batch_rows = 100"
+  local round at job kills=0
+  for ((round = 0; round < $(many 1 8); round++)); do
+    for at in "key_rotation_log NEW.state='started'" "key_rotation_log NEW.state='pending'" "key_rotation_log NEW.state='verified'" "key_rotation_log NEW.state='switched'" \
+      "encrypted_columns NEW.state='reencrypting'" "encrypted_columns NEW.rows_done>=500" "encrypted_columns NEW.state='checking'" "encrypted_columns NEW.state='checked'" "key_rotation_log NEW.state='done'"; do
+      # shellcheck disable=SC2086
+      stop_at $at
+      call "rotate_key('ssn')" 2>/dev/null & job=$!
+      wait_for 30 is_sleeping || fail "nobody waits at $at"
+      kill_server; wait $job || true
+      kills=$((kills + 1))
+      after_a_kill || fail "after a kill at $at"
+    done
+  done
+  echo "    $kills kills, one at each step: $(current ssn) versions, $(all_open) rows"
+}
+
+# The same at any moment, while two clients write.
+writer() { # writer NUMBER: until the server is gone
+  local n=0
+  while sql -e "INSERT INTO shop.customer (clear_text) VALUES ('from $1, $n'); UPDATE shop.customer SET clear_text = 'changed $n', ssn = shop.sealed('changed $n') WHERE id = 1 + FLOOR(RAND() * 900)" >/dev/null 2>&1; do n=$((n + 1)); done
+}
+with_writers() {
+  sql -e "CREATE DEFINER = $DEFINER FUNCTION shop.sealed(t VARCHAR(40)) RETURNS VARBINARY(400) NO SQL RETURN keyring_ward_encrypt('ssn', t, 'shop.customer.ssn')"
+}
+# A key has 255 versions at most: the long runs take a new server after so many.
+MOST=200
+t_kill_at_any_moment() {
+  local kills=0 all versions=0 rows=0 writers
+  all=$(many 4 220)
+  while [ $kills -lt "$all" ]; do
+    with_schema
+    sealed_table 1000; with_writers
+    sql -e "UPDATE keyring_ward.settings SET batch_rows = 20"
+    while [ $kills -lt "$all" ] && [ "$(current ssn)" -lt $MOST ]; do
+      writer 1 & writers=$!; writer 2 & writers="$writers $!"
+      { while call "rotate_key('ssn')"; do :; done; } >/dev/null 2>&1 & writers="$writers $!"
+      # A moment by chance: nothing waits for it.
+      sleep "$((RANDOM % 2)).$((100 + RANDOM % 900))"
+      kill_server
+      # shellcheck disable=SC2086
+      wait $writers || true
+      kills=$((kills + 1))
+      after_a_kill || fail "after kill $kills"
+    done
+    versions=$((versions + $(current ssn))) rows=$((rows + $(all_open)))
+  done
+  echo "    $kills kills at any moment of rotations with two clients writing: $versions versions, every one of $rows rows opens"
+}
+
+t_rotations_under_load() {
+  local done=0 all=0 now writers i
+  all=$(many 20 500)
+  while [ $done -lt "$all" ]; do
+    with_schema
+    sealed_table 500; with_writers
+    sql -e "UPDATE keyring_ward.settings SET batch_rows = 200"
+    now=$((all - done < MOST ? all - done : MOST))
+    writer 1 & writers=$!; writer 2 & writers="$writers $!"
+    for ((i = 1; i <= now; i++)); do call "rotate_key('ssn')" || fail "rotation $i"; done
+    # shellcheck disable=SC2086
+    { kill $writers && wait $writers; } 2>/dev/null || true
+    expect "every rotation is done" "$(sql -e "SELECT COUNT(*), SUM(state = 'done') FROM keyring_ward.key_rotation_log")" "$now	$now"
+    # A statement of a client that was under way.
+    call "reencrypt_column('shop', 'customer', 'ssn')"
+    expect "under the current one" "$(under $((now + 1)))" "$(all_open)"
+    done=$((done + now))
+    echo "    $done rotations with two clients writing: $(all_open) rows, all under version $(current ssn) and all open"
+  done
+}
+
+# An UPDATE with the stock functions over an adopted key, across switches: nothing becomes NULL.
+t_stock_functions_across_a_switch() {
+  with_schema
+  sql -e "DO keyring_key_generate('old', 'AES', 32), keyring_ward_key_adopt('old', CURRENT_USER());
+    CREATE DATABASE d; CREATE TABLE d.t (a INT AUTO_INCREMENT PRIMARY KEY, v VARBINARY(100));
+    SET block_encryption_mode = 'aes-256-ecb'; INSERT INTO d.t (v) WITH RECURSIVE n AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM n WHERE a < 500) SELECT AES_ENCRYPT(CONCAT('value ', a), keyring_key_fetch('old')) FROM n"
+  { while sql -e "SET block_encryption_mode = 'aes-256-ecb'; UPDATE d.t SET v = AES_ENCRYPT(AES_DECRYPT(v, keyring_key_fetch('old')), keyring_key_fetch('old'))" 2>/dev/null; do :; done; } & local writer=$!
+  local i
+  for ((i = 0; i < $(many 5 50); i++)); do call "rotate_key_of('old', 'root@localhost', FALSE)"; done
+  kill $writer; wait $writer || true
+  expect "values" "$(sql -e "SET block_encryption_mode = 'aes-256-ecb'; SELECT COUNT(*), SUM(AES_DECRYPT(v, keyring_key_fetch('old')) = CONCAT('value ', a)) FROM d.t")" "500	500"
+}
+
+# ---- the tool ------------------------------------------------------------------------------------
+
+t_check_rotation() {
+  with_schema
+  checked() { local rc=0; SAID=$(keyring-ward check --rotation --config $CONFIG 2>/dev/null) || rc=$?; echo $rc; }
+  call "create_key('ssn')"; sql -e "DO keyring_ward_key_set('ssn', '$DEFINER', '{\"rotate_every\": 10}')"
+  encrypted_table
+  # Beside the running server.
+  SAID=$(keyring-ward check --rotation --config $CONFIG) && fail "a rotation in ten days is no warning"
+  case "$SAID" in "ROTATION WARNING - 1 of 2 keys: 'ssn' of '$DEFINER' in 9 days | keys=2 wanting=1 "*) ;; *) fail "$SAID" ;; esac
+  SAID=$(keyring-ward check --rotation --config $CONFIG --warning 5) || fail "$SAID"
+  case "$SAID" in "ROTATION OK - 2 keys, the next is "*) ;; *) fail "$SAID" ;; esac
+  stop_server
+  mv "$KEYS/passphrase" "$KEYS/away"
+  checked > /tmp/kw-rc
+  expect "nobody knows" "$(cat /tmp/kw-rc)" 3
+  SAID=$(keyring-ward check --rotation --config $CONFIG 2>/dev/null) && fail "done"
+  case "$SAID" in "ROTATION UNKNOWN - "*) ;; *) fail "$SAID" ;; esac
+  expect "one line" "$(wc -l <<< "$SAID")" 1
+}
+
+run_tests "$@"
