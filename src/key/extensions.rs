@@ -241,6 +241,22 @@ mod tests {
     }
 
     #[test]
+    fn a_list_ends_where_its_last_entry_does() {
+        let whole = [5, 2, 0, 8, 9, 7, 0, 0];
+        let list = Extensions::read(&whole).unwrap();
+        assert_eq!(
+            (list.get(5), list.get(7)),
+            (Some(&[8, 9][..]), Some(&[][..]))
+        );
+        assert_eq!(list.as_bytes(), whole);
+        for end in (1..whole.len()).filter(|end| *end != 5) {
+            let read = Extensions::read(&whole[..end]);
+            assert!(matches!(read, Err(Flaw::Rules(_))), "{end}");
+        }
+        assert!(Extensions::read(&[]).unwrap().is_empty());
+    }
+
+    #[test]
     fn a_list_as_a_record_has_it_is_in_order_already() {
         let of = |tags: &[u8]| {
             let entries: Vec<u8> = tags.iter().flat_map(|tag| [*tag, 0, 0]).collect();

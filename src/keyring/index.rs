@@ -333,3 +333,7 @@ pub(super) fn base(id: &KeyId) -> Option<KeyId> {
     let (name, _) = logical::split(id.name())?;
     KeyId::new(name, id.owner()).ok()
 }
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;
