@@ -6,8 +6,10 @@
 use super::inspect::meaning;
 use crate::error::{Error, Kind, Result};
 use crate::key::extensions::PAIR;
+use crate::key::extensions::{MAX_RANDOM, RANDOM};
 use crate::key::id::KeyId;
 use crate::key::logical::{DAY, Logical, State};
+use crate::key::record::KeyRecord;
 use crate::key_pair::{Algorithm, KeyPair};
 use crate::keyring::logical::{LogicalInfo, Wanted};
 use crate::keyring::{Keyring, RetiredKey};
@@ -298,10 +300,17 @@ pub fn check(keyring: &Keyring, id: &KeyId, now: i64) -> Result<Value> {
         "key": crate::text::name(record.id.name()), "owner": crate::text::name(record.id.owner()),
         "type": record.key_type.to_string(), "bits": pair.map_or(record.length() * 8, Algorithm::bits),
         "pair": pair.map(Algorithm::name),
-        "created": utc(record.created_at), "age_days": age(record.created_at, now),
+        "created": utc(record.created_at), "age_days": age(record.created_at, now), "randomness": randomness(&record),
         "state": state.map(State::name), "warnings": warnings,
         "logical": logical.map(|key| told(&key, now)),
     }))
+}
+
+/// Whose random bytes a key is of; `None`: the system's alone, or whoever stored it knows.
+fn randomness(record: &KeyRecord) -> Option<String> {
+    let source = record.extensions().get(RANDOM)?;
+    let source = source.get(..MAX_RANDOM.min(source.len()))?;
+    Some(format!("{} and system", crate::text::name(source)))
 }
 
 /// What is weak about material, without a word of what it is.
@@ -333,6 +342,35 @@ fn weaknesses(key_type: &str, material: &[u8]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of each key it is known whose random bytes it is of, after a rotation of the file and of the key too.
+    #[test]
+    fn a_key_says_whose_random_bytes_it_is_of() {
+        use super::super::fixture::{config, open};
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config(dir.path(), "k.ward");
+        config.keks.random.keys = true;
+        config.keks.random.source = crate::kek::randomness::Source::Hardware;
+        let key = |name: &str| KeyId::new(name.as_bytes(), b"a@b").unwrap();
+        {
+            let keyring = open(&config);
+            // For two keys; the third one is the system's alone.
+            keyring.put_random(keyring.pool().random(64).unwrap());
+            keyring.generate(b"plain", b"a@b", b"AES", 32).unwrap();
+            let wanted = Wanted::default();
+            keyring
+                .create_logical(&key("ssn"), b"AES", 32, &wanted)
+                .unwrap();
+            keyring.rotate(&key("ssn"), true).unwrap();
+            keyring.store_key(b"own", b"a@b", b"AES", &[7; 32]).unwrap();
+            keyring.compact().unwrap();
+        }
+        let keyring = open(&config);
+        let said = |name| check(&keyring, &key(name), 0).unwrap()["randomness"].clone();
+        assert_eq!(said("plain"), "hardware and system");
+        assert_eq!(said("ssn@1"), "hardware and system");
+        assert_eq!((said("ssn@2"), said("own")), (Value::Null, Value::Null));
+    }
 
     #[test]
     fn what_is_weak_is_told_and_nothing_of_it() {

@@ -6,6 +6,11 @@
 pub const ACTOR: u8 = 1;
 /// Longest [`ACTOR`] in bytes.
 pub const MAX_ACTOR: usize = 255;
+/// Whose random bytes were mixed with the system's when the material was made: the configuration's word for the source, in
+/// lower-case ASCII, 1 to [`MAX_RANDOM`] bytes. Without it: the system's alone, or whoever stored the key knows.
+pub const RANDOM: u8 = 2;
+/// Longest [`RANDOM`] in bytes that is shown.
+pub const MAX_RANDOM: usize = 16;
 /// From this tag on, whoever does not know a tag must not use the key.
 pub const FIRST_RESTRICTING: u8 = 128;
 /// The key is a version of a logical key: [`super::logical::VersionOf`]. As an attribute it takes the place of the one in the

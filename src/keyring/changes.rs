@@ -21,8 +21,8 @@ impl Keyring {
         check_generated_length(length)?;
         self.add(name, owner, key_type, |pool| {
             let mut material = pool.random(length)?;
-            self.mix_random(&mut material);
-            Ok(material)
+            let said = self.mix_random(&mut material);
+            Ok((material, Extensions::new(said)?))
         })
     }
 
@@ -38,7 +38,9 @@ impl Keyring {
         material: &[u8],
     ) -> Result<()> {
         check_length(material.len())?;
-        self.add(name, owner, key_type, |pool| pool.copy(material))
+        self.add(name, owner, key_type, |pool| {
+            Ok((pool.copy(material)?, Extensions::default()))
+        })
     }
 
     pub(super) fn add(
@@ -46,7 +48,7 @@ impl Keyring {
         name: &[u8],
         owner: &[u8],
         key_type: &[u8],
-        material: impl FnOnce(&SecretPool) -> Result<SecretBytes>,
+        material: impl FnOnce(&SecretPool) -> Result<(SecretBytes, Extensions)>,
     ) -> Result<()> {
         let id = KeyId::new(name, owner)?;
         check_type(key_type).map_err(|e| e.context(format!("for the key {id}")))?;
@@ -56,14 +58,9 @@ impl Keyring {
             return Err(e);
         }
         let created_at = crate::os::unix_seconds();
-        let record = KeyRecord::new(
-            id,
-            key_type,
-            material(&self.pool)?,
-            created_at,
-            store.generation(),
-        )?;
-        self.put(&mut **store, record)
+        let (material, said) = material(&self.pool)?;
+        let record = KeyRecord::new(id, key_type, material, created_at, store.generation())?;
+        self.put(&mut **store, record.with_extensions(said))
     }
 
     /// Stores a key with all that is known of it: one that comes from another keyring or from another account.

@@ -35,6 +35,8 @@ pub(super) struct New {
     pub(super) material: SecretBytes,
     /// What its extension says, if it is half of a key pair.
     pub(super) pair: Option<u8>,
+    /// What its extension says of whose random bytes it is of, if not of the system's alone.
+    pub(super) random: Option<(u8, Vec<u8>)>,
 }
 
 /// A logical key, for lists.
@@ -116,11 +118,12 @@ impl Keyring {
 
     fn random_version(&self, key_type: &[u8], length: usize) -> Result<New> {
         let mut material = self.pool.random(length)?;
-        self.mix_random(&mut material);
+        let random = self.mix_random(&mut material);
         Ok(New {
             key_type: KeyType::new(key_type)?,
             material,
             pair: None,
+            random,
         })
     }
 
@@ -490,12 +493,13 @@ impl Keyring {
             key_type,
             material,
             pair,
+            random,
         } = new;
         let secret = (key_type.as_bytes(), &material[..]);
         let index = self.index_for(store, id, &logical, number, secret)?;
         let version = VersionOf { number, logical };
         let said = [(VERSION, version.to_bytes())].into_iter();
-        let said = said.chain(index.map(|index| (INDEX, index)));
+        let said = said.chain(index.map(|index| (INDEX, index))).chain(random);
         let list = Extensions::new(said.chain(pair.map(|pair| (PAIR, vec![pair]))))?;
         let now = crate::os::unix_seconds();
         let generation = store.generation();

@@ -44,6 +44,7 @@ impl Keyring {
             key_type: KeyType::new(algorithm.key_type().as_bytes())?,
             material: algorithm.generate(&self.pool)?,
             pair: Some(algorithm.tag()),
+            random: None,
         })
     }
 

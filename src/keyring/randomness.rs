@@ -6,6 +6,7 @@
 use super::*;
 use crate::kek::MOST_RANDOM;
 use crate::kek::randomness::{Random, Source, mix};
+use crate::key::extensions::RANDOM;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -42,8 +43,8 @@ impl Randomness {
     }
 
     /// Mixes bytes of the reserve into those of a new key. Where there are too few, the key is the system's alone, and is
-    /// counted.
-    fn mix(&self, material: &mut [u8]) {
+    /// counted; false.
+    fn mix(&self, material: &mut [u8]) -> bool {
         let mut reserve = self.reserve();
         let bytes = reserve.bytes.as_mut();
         match bytes.filter(|bytes| bytes.len() >= material.len()) {
@@ -52,9 +53,11 @@ impl Randomness {
                 mix(material, &bytes[rest..]);
                 // What was given is wiped.
                 bytes.truncate(rest);
+                true
             }
             None => {
                 self.missed.fetch_add(1, Ordering::Relaxed);
+                false
             }
         }
     }
@@ -65,11 +68,11 @@ impl Randomness {
 }
 
 impl Keyring {
-    /// Mixes what is configured into the system's bytes of a new key.
-    pub(super) fn mix_random(&self, material: &mut [u8]) {
-        if self.random().keys {
-            self.randomness.mix(material);
-        }
+    /// Mixes what is configured into the system's bytes of a new key. Gives what its record says of that.
+    pub(super) fn mix_random(&self, material: &mut [u8]) -> Option<(u8, Vec<u8>)> {
+        let random = self.random();
+        let is_mixed = random.keys && self.randomness.mix(material);
+        is_mixed.then(|| (RANDOM, random.source.name().into()))
     }
 
     fn random(&self) -> Random {
@@ -110,6 +113,12 @@ impl Keyring {
                 Err(e)
             }
         }
+    }
+
+    /// Fills the reserve by hand.
+    #[cfg(test)]
+    pub(crate) fn put_random(&self, bytes: SecretBytes) {
+        self.randomness.reserve().bytes = Some(bytes);
     }
 
     /// What is told of it.

@@ -112,6 +112,7 @@ pub fn check(args: &Args, json: bool) -> Result<()> {
             ("Owner", "owner"),
             ("Type", "type"),
             ("Bits", "bits"),
+            ("Randomness", "randomness"),
             ("State", "state"),
             ("Created", "created"),
             ("Age_days", "age_days"),
