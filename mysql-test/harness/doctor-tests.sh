@@ -174,6 +174,7 @@ row "a data directory made with the keyring (--initialize)" ok "fits" \
 row "the plugin after InnoDB" warning "after InnoDB" 'as_plugin; cnf plugin-load-add=keyring_ward.so "$VARIABLES"'
 row "component and plugin" warning "stays passive" 'cnf early-plugin-load=keyring_ward.so "$VARIABLES"'
 row "the plugin's name is a copy" warning "ln -sfn" 'rm $PLUGINS/keyring_ward.so; cp $LIBRARY $PLUGINS/keyring_ward.so'
+row "a binary log of statements" warning "binlog_format is STATEMENT" 'cnf binlog_format=STATEMENT'
 row "a manifest that everybody can write" warning "chmod 644" 'chmod 666 $MANIFEST'
 row "a library that everybody can write" warning "chmod 755" 'chmod 777 $LIBRARY'
 row "a folder that everybody can write" warning "chmod o-w" 'chmod 777 $KEYS'

@@ -148,6 +148,17 @@ every_function() {
   log_has "is a logical key"
   expect "errors that an operator must see" "$(grep -c '\[ERROR\].*KW-' "$LOG")" 0
 }
+# A server that is told to log statements is warned at its start, where accounts have keys.
+t_statements_in_the_binary_log_are_warned_of() {
+  with_role component --binlog-format=STATEMENT
+  log_lacks "binlog_format is STATEMENT"
+  sql -e "DO keyring_key_generate('k','AES',16)"
+  stop_server; start_server --binlog-format=STATEMENT
+  log_has "binlog_format is STATEMENT"
+  stop_server; start_server --binlog-format=ROW
+  log_lacks "binlog_format is STATEMENT"
+}
+
 t_every_function_of_a_component() { with_role component; every_function; }
 t_every_function_of_a_plugin() { with_role plugin; every_function; }
 

@@ -46,6 +46,10 @@ pub struct ServerOptions {
     pub plugins: Vec<Plugin>,
     /// The plugin is switched off, and where.
     pub off: Option<String>,
+    /// `binlog_format`
+    pub binlog_format: Option<String>,
+    /// The binary log is switched off.
+    pub skips_binlog: bool,
     /// Variables `keyring_ward_*`, without this beginning.
     variables: Vec<Line>,
     /// Files that were ignored, and why.
@@ -84,6 +88,9 @@ impl ServerOptions {
             // Of several the first one counts, so that none further down makes the server root.
             "user" if self.user.is_none() => self.user = line.value.clone().map(root_if_empty),
             "skip_user" | "disable_user" if self.user.is_none() => self.user = Some("root".into()),
+            "binlog_format" => self.binlog_format = line.value.clone(),
+            "skip_log_bin" | "disable_log_bin" => self.skips_binlog = true,
+            "log_bin" => self.skips_binlog = false,
             // Of several lines the last one counts, except with -add.
             "early_plugin_load" => *early = plugins(&value, true, &line.origin),
             "plugin_load" => *later = plugins(&value, false, &line.origin),
@@ -118,6 +125,12 @@ impl ServerOptions {
             let name = plugin.name.as_ref();
             file && name.is_none_or(|name| name.eq_ignore_ascii_case(PLUGIN))
         })
+    }
+
+    /// The binary log is written by statement. The server numbers the formats, too.
+    pub fn logs_statements(&self) -> bool {
+        let format = self.binlog_format.as_deref().unwrap_or_default();
+        !self.skips_binlog && (format.eq_ignore_ascii_case("STATEMENT") || format == "1")
     }
 
     /// Variables of the plugin are set.
@@ -185,6 +198,25 @@ pub fn user(command_line: &CommandLine) -> Option<String> {
             .needed()
             .map(root_if_empty)
     })
+}
+
+/// Why statements must not get into the binary log as they are written.
+pub const STATEMENTS: &str = "binlog_format is STATEMENT: a key that a routine keeps in a variable gets into the binary log in clear \
+     text. SET PERSIST binlog_format = 'ROW', and rotate what was used so far.";
+
+/// The server is told to write statements into its binary log: by its command line, or else by its option files. What was
+/// persisted is not looked at, and may say otherwise.
+pub fn logs_statements(command_line: &CommandLine) -> bool {
+    let mut told = ServerOptions::read(command_line);
+    for option in arguments::options(&command_line.args) {
+        match option.name.as_str() {
+            "binlog-format" => told.binlog_format = option.needed(),
+            // Switched off with the value 0.
+            "log-bin" => told.skips_binlog = option.value.as_deref() == Some("0"),
+            _ => {}
+        }
+    }
+    told.logs_statements()
 }
 
 /// The server becomes a daemon: after the keyring is loaded it forks, and its launcher ends.
@@ -259,6 +291,29 @@ mod tests {
         [mysqld_safe]
         user=wrong
     ";
+
+    #[test]
+    fn a_binary_log_of_statements() {
+        let dir = tempfile::tempdir().unwrap();
+        let cnf = dir.path().join("my.cnf");
+        let of = |text: &str, args: &[&str]| {
+            std::fs::write(&cnf, format!("[mysqld]\n{text}\n")).unwrap();
+            let mut argument = OsString::from("--defaults-file=");
+            argument.push(&cnf);
+            let args = args.iter().map(OsString::from);
+            logs_statements(&CommandLine {
+                args: std::iter::once(argument).chain(args).collect(),
+                ..CommandLine::default()
+            })
+        };
+        assert!(of("binlog_format=STATEMENT", &[]) && of("binlog-format = statement", &[]));
+        assert!(of("", &["--binlog-format=STATEMENT"]) && of("", &["--binlog_format", "1"]));
+        assert!(!of("", &[]) && !of("binlog_format=MIXED", &[]) && !of("binlog_format=ROW", &[]));
+        assert!(!of("binlog_format=STATEMENT", &["--binlog-format=ROW"]));
+        assert!(!of("binlog_format=STATEMENT\nskip-log-bin", &[]));
+        assert!(!of("binlog_format=STATEMENT", &["--disable-log-bin"]));
+        assert!(of("binlog_format=STATEMENT\nskip-log-bin\nlog_bin=b", &[]));
+    }
 
     #[test]
     fn the_servers_account() {

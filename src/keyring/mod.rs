@@ -226,6 +226,12 @@ impl Keyring {
         (served, kept_back)
     }
 
+    /// Accounts have keys here, which go through SQL.
+    pub fn has_keys_of_accounts(&self) -> bool {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        map.find_id(|id| !id.owner().is_empty()).is_some()
+    }
+
     /// All keys with their material, wherever it is kept: those of [`Keyring::list`] have none where the keyring
     /// keeps none in memory.
     ///

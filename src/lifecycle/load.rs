@@ -4,7 +4,7 @@
 //! failure is said in the log. It must never take away a keyring that serves because another one could not be opened.
 
 use super::{Host, Lifecycle, Role, Severity, environment, lock};
-use crate::config::Config;
+use crate::config::{Config, server};
 use crate::error::{Error, Kind, Result};
 use crate::keyring::{Keyring, starting};
 use crate::os::identity;
@@ -116,12 +116,28 @@ impl<H: Host> Lifecycle<H> {
                     self.host.log(Severity::Warning, sentence);
                 }),
             };
-            opened.inspect(Keyring::end_temporary_keys)
+            opened.inspect(|keyring| {
+                keyring.end_temporary_keys();
+                if first {
+                    self.warn_of_statements(keyring);
+                }
+            })
         };
         self.host.load(instance_dir, &*how.config, || {
             // A panic in it is a failed load like any other: the reason is told, and what follows from it.
             self.caught("open the keyring", open)
         })
+    }
+
+    /// What gives keys of accounts away is told as far as the server's options say it; SQL functions ask the server itself.
+    fn warn_of_statements(&self, keyring: &Keyring) {
+        let command_line = self.host.command_line();
+        if environment::is_in_server(command_line)
+            && keyring.has_keys_of_accounts()
+            && server::logs_statements(command_line)
+        {
+            self.host.log(Severity::Warning, server::STATEMENTS);
+        }
     }
 
     /// Puts a keyring that was opened into service.

@@ -18,6 +18,13 @@ pub(super) fn check(look: &mut Look<'_>, server: &Found) {
             "Correct the file, and let mysqld's account read it (chmod 644); a variable of a plugin that may not be loaded begins with loose_.",
         );
     }
+    if options.logs_statements() {
+        look.warn(
+            WHAT,
+            "binlog_format is STATEMENT: keys that routines keep in variables get into the binary log in clear text",
+            "Write binlog_format=ROW, and rotate the keys that were used so far.",
+        );
+    }
     for why in &options.ignored {
         look.warn(
             WHAT,

@@ -93,11 +93,7 @@ pub(super) fn warnings_of_aes(bits: u64) -> Option<String> {
 fn leaks(log_bin: Option<String>, format: Option<String>) -> Vec<String> {
     let is = |value: Option<String>, word| value.is_some_and(|v| v.eq_ignore_ascii_case(word));
     match is(log_bin, "ON") && is(format, "STATEMENT") {
-        true => vec![
-            "binlog_format is STATEMENT: a key that a routine keeps in a variable gets into the binary log in clear text. \
-             SET PERSIST binlog_format = 'ROW', and rotate what was used so far."
-                .into(),
-        ],
+        true => vec![crate::config::server::STATEMENTS.into()],
         false => Vec::new(),
     }
 }
