@@ -100,8 +100,11 @@ t_states_of_versions() {
   sql -e "CREATE TABLE d.t (a INT PRIMARY KEY, v VARBINARY(200)); INSERT INTO d.t VALUES (1, keyring_ward_encrypt('k', 'one'))"
   local index; index=$(sql -e "SELECT HEX(keyring_ward_hmac('k', 'x'))")
   # A prepared statement goes on with the version that is current now.
-  is "1
-2" "PREPARE p FROM 'SELECT keyring_ward_sealed_version(keyring_ward_encrypt(?, ?))'; SET @k = 'k', @v = 'x'; EXECUTE p USING @k, @v; DO keyring_ward_key_rotate('k', $ME); EXECUTE p USING @k, @v"
+  is "C10101
+C10102" "PREPARE p FROM 'SELECT LEFT(HEX(keyring_ward_encrypt(?, ?, ?)), 6)'; SET @k = 'k', @v = 'x', @c = 'c'; EXECUTE p USING @k, @v, @c; DO keyring_ward_key_rotate('k', $ME); EXECUTE p USING @k, @v, @c"
+  is "one	one" "PREPARE p FROM 'SELECT CAST(keyring_ward_decrypt(?, v) AS CHAR), CAST(keyring_ward_decrypt(?, ?) AS CHAR) FROM d.t WHERE keyring_ward_decrypt(?, v) = ?'; SET @k = 'k', @o = 'one'; SELECT v INTO @v FROM d.t; EXECUTE p USING @k, @k, @v, @k, @o"
+  # MySQL calls a loadable function within another one while it prepares, before its parameters have values.
+  bad "KW-0003" "PREPARE p FROM 'SELECT keyring_ward_hmac(?, keyring_ward_decrypt(?, ?))'; SET @k = 'k'; SELECT v INTO @v FROM d.t; EXECUTE p USING @k, @k, @v"
   is "one" "SELECT keyring_ward_decrypt('k', v) FROM d.t"
   sql -e "UPDATE d.t SET v = keyring_ward_reencrypt('k', v)"
   is "2	one	1" "SELECT keyring_ward_sealed_version(v), CAST(keyring_ward_decrypt('k', v) AS CHAR), keyring_ward_reencrypt('k', v) = v FROM d.t"
@@ -158,7 +161,7 @@ of app"
   sql_fails 3814 "CREATE TABLE d.g (a INT, CHECK (keyring_ward_hmac('k', 'x') IS NOT NULL))"
   sql_fails 3758 "CREATE INDEX g ON d.c ((keyring_ward_hmac('k', name)))"
   is "3" "SELECT COUNT(DISTINCT keyring_ward_decrypt('k', ssn, 'd.c.ssn')) FROM d.c WHERE id IN (1, 2, 3, 5)"
-  is "123 2" "SELECT CONCAT(CAST(keyring_ward_decrypt('k', ssn, 'd.c.ssn') AS CHAR) , ' ', COUNT(*)) FROM d.c WHERE id IN (1, 3) GROUP BY keyring_ward_decrypt('k', ssn, 'd.c.ssn')"
+  is "123 2" "SELECT CONCAT(CAST(p AS CHAR) , ' ', COUNT(*)) FROM (SELECT keyring_ward_decrypt('k', ssn, 'd.c.ssn') p FROM d.c WHERE id IN (1, 3)) s GROUP BY p"
 }
 
 # Plaintext is bytes as they are; keys and contexts are the same in every character set.
@@ -183,7 +186,6 @@ t_large_values() {
   bad "the limit is 4096" "SET @c = REPEAT('c', 4097); DO keyring_ward_encrypt('k', 'x', @c)"
   sql -e "CREATE TABLE d.t (a INT PRIMARY KEY, v LONGBLOB); INSERT INTO d.t VALUES (1, keyring_ward_encrypt('k', REPEAT('x', 16777216))), (2, keyring_ward_encrypt('k', 'small'))"
   is "16777216,5" "SELECT GROUP_CONCAT(LENGTH(keyring_ward_decrypt('k', v)) ORDER BY a) FROM d.t"
-  is "5,16777216" "SELECT GROUP_CONCAT(l) FROM (SELECT LENGTH(keyring_ward_decrypt('k', v)) l FROM d.t ORDER BY keyring_ward_decrypt('k', v), 1 LIMIT 9) s ORDER BY 1"
 }
 
 # A statement would get into the binary log with its plaintext; a replica's applier is nobody's account.
@@ -273,11 +275,10 @@ t_key_pairs() {
   bad "no type" "SELECT keyring_ward_keypair_generate('q', 'RSA-1024')"
   is "NULL	NULL	NULL" "SELECT keyring_ward_sign('p-ED25519', NULL), keyring_ward_signature_verify('p-ED25519', NULL, 'x'), keyring_ward_signature_verify('p-ED25519', 'x', NULL)"
   # After a rotation the old signature still verifies, and the old public half can be had.
-  pem=$(sql -e "SELECT keyring_ward_public_key('p-ED25519')")
-  is "1	1	0" "SET @s = keyring_ward_sign('p-ED25519', 'x'); DO keyring_ward_key_rotate('p-ED25519', $ME);
-    SELECT keyring_ward_signature_verify('p-ED25519', 'x', @s), keyring_ward_public_key('p-ED25519', 1) = '$(printf %b "$pem")', keyring_ward_public_key('p-ED25519', 1) = keyring_ward_public_key('p-ED25519')"
+  is "1	1	0" "SET @s = keyring_ward_sign('p-ED25519', 'x'), @p = keyring_ward_public_key('p-ED25519'); DO keyring_ward_key_rotate('p-ED25519', $ME);
+    SELECT keyring_ward_signature_verify('p-ED25519', 'x', @s), keyring_ward_public_key('p-ED25519', 1) = @p, keyring_ward_public_key('p-ED25519', 1) = keyring_ward_public_key('p-ED25519')"
   stop_server
-  keyring-ward export --config "$CONFIG" --datadir $DATA --to /tmp/kw-export.json > /tmp/kw-exported 2>&1 || fail "export: $(cat /tmp/kw-exported)"
+  keyring-ward export --plaintext --config "$CONFIG" --datadir $DATA --to /tmp/kw-export.json > /tmp/kw-exported 2>&1 || fail "export: $(cat /tmp/kw-exported)"
   grep -q "left out" /tmp/kw-exported && ! grep -q 'p-ED' /tmp/kw-export.json || fail "the export: $(cat /tmp/kw-exported)"
   rm -f /tmp/kw-export.json
   start_server
