@@ -1,5 +1,6 @@
 -- Keyring Ward's SQL functions. Run as an account that may INSERT into mysql.func:
 --   mysql -uroot < share/install.sql
+-- Where the keyring is a component, INSTALL COMPONENT 'file://component_keyring_ward_sql' brings them without this script.
 -- They need the privilege ENCRYPTION_KEY_ADMIN: GRANT ENCRYPTION_KEY_ADMIN ON *.* TO …
 -- Where the library is loaded as a plugin only, write keyring_ward.so instead.
 -- The type is the function's own: with another one MySQL hands over places that an answer does not fit into. The functions refuse

@@ -14,6 +14,8 @@ macro_rules! functions {
         /// All SQL functions.
         pub(in crate::mysql) static FUNCTIONS: Functions =
             Functions(&[$(<$room::$function as Described>::ROW),*]);
+        #[cfg(test)]
+        const LIST: &[(&str, Access)] = &[$((stringify!($function), Access::$access)),*];
     };
 }
 
@@ -106,6 +108,23 @@ mod tests {
             .collect();
         let names: BTreeSet<String> = registered().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, dropped);
+    }
+
+    #[test]
+    fn the_page_tells_who_may_call_each() {
+        let page = include_str!("../../../docs/reference/sql.md").lines();
+        let rows = page.filter(|line| line.starts_with("| `keyring_ward_"));
+        let told: BTreeSet<_> = rows.map(ToString::to_string).collect();
+        let rows = LIST.iter().map(|(name, access)| {
+            let who = match access {
+                Access::Administer => "administrators",
+                Access::Operate => "operators",
+                Access::Read => "auditors",
+                Access::Everybody => "everybody, for its own keys",
+            };
+            format!("| `{name}` | {who} |")
+        });
+        assert_eq!(told, rows.collect());
     }
 
     #[test]
