@@ -236,9 +236,12 @@ t_promotion() {
   one source "CALL keyring_ward.send_key('ssn', '$OWNER')"
   application
   caught_up one source; caught_up two source; carry source one two || fail "the first version"
-  rotate source > /dev/null; caught_up one source; caught_up two source; carry source one two || fail "the second"
+  rotate source > /dev/null && fail "switched without its replicas"
+  caught_up one source; caught_up two source; carry source one two || fail "the second"
   rotate source > /dev/null || fail "rotation"
   one source "CALL app.put()"; caught_up one source; caught_up two source; carry source one two || fail "current"
+  # What confirms them is written at the source, too.
+  caught_up one source; caught_up two source
   halt source
   one one "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL super_read_only = OFF, read_only = OFF"
   one two "STOP REPLICA; RESET REPLICA ALL"
