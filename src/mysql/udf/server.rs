@@ -34,7 +34,7 @@ fn variable(name: &CStr) -> Option<String> {
     }
 }
 
-/// The calling session's value of one of the server's variables; the global one where the server tells no other (before 9.0).
+/// The calling session's value of one of the server's variables; `None` where the server does not tell (before 9.0).
 fn of_session(name: &CStr) -> Option<String> {
     let mut room = [0u8; MAX_VALUE];
     let mut length = room.len() - 1;
@@ -58,13 +58,15 @@ fn of_session(name: &CStr) -> Option<String> {
     });
     match failed.flatten() {
         Some(0) => Some(String::from_utf8_lossy(room.get(..length)?).into_owned()),
-        _ => variable(name),
+        _ => None,
     }
 }
 
-/// Statements of the calling session get into the binary log as they are written, with what they hold.
+/// Statements of the calling session get into the binary log as they are written, with what they hold. Where the server does not
+/// tell of the session, the global value counts.
 pub(super) fn logs_statements() -> bool {
-    !leaks(variable(c"log_bin"), of_session(c"binlog_format")).is_empty()
+    let format = of_session(c"binlog_format").or_else(|| variable(c"binlog_format"));
+    !leaks(variable(c"log_bin"), format).is_empty()
 }
 
 /// It is a replication applier that calls. An event is a thread of the server's own as well, and acts for its definer; what only an
