@@ -8,7 +8,7 @@ STOCK=$PLUGINS/component_keyring_file.cnf
 STOCK_FILE=$KEYS/component_keyring_file
 ME="CURRENT_USER()"
 FUNCTIONS="keys retired_keys key_check key_create key_adopt key_rotate key_activate key_set key_destroy key_destroy_due key_cancel
-  key_restore key_compromise key_hold key_release key_retire"
+  key_restore key_compromise key_hold key_release key_retire key_rotate_index"
 
 # with_role component|plugin [OPTION…]: a server with the SQL functions.
 with_role() {
