@@ -1302,9 +1302,10 @@ END //
 
 -- ---- events ------------------------------------------------------------------------------------------
 
--- What an event does, written down when it begins: that is how a missed one is known.
+-- What an event does, written down when it begins: that is how a missed one is known. With the definer's rights whoever the event belongs to:
+-- ALTER EVENT makes it belong to the account that alters it.
 DROP PROCEDURE IF EXISTS own_run //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_run(IN which VARCHAR(64)) SQL SECURITY INVOKER MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_run(IN which VARCHAR(64)) MODIFIES SQL DATA
 BEGIN
   DECLARE said TEXT;
   DECLARE is_ready BOOLEAN DEFAULT FALSE;
@@ -1330,7 +1331,7 @@ END //
 -- MySQL leaves out what should have begun while it was down. This looks once a minute whether an enabled event's last time went by
 -- without it, and makes up for it, once.
 DROP PROCEDURE IF EXISTS own_catch_up //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_catch_up() SQL SECURITY INVOKER MODIFIES SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_catch_up() MODIFIES SQL DATA
 BEGIN
   DECLARE which VARCHAR(64) DEFAULT '';
   DECLARE in_lock VARCHAR(64) DEFAULT own_lock('catch up');
@@ -1393,7 +1394,7 @@ BEGIN
   SELECT 'ready' AS what, IF(said IS NULL, 'ok', 'failure') AS verdict, COALESCE(said, 'Keys can be rotated here.') AS detail
   UNION ALL SELECT 'event scheduler', IF(@@GLOBAL.event_scheduler = 'ON', 'ok', 'warning'), IF(@@GLOBAL.event_scheduler = 'ON', 'It is on.', CONCAT('event_scheduler is ', @@GLOBAL.event_scheduler, ': no event runs. SET PERSIST event_scheduler = ON.'))
   UNION ALL SELECT CONCAT('event ', e.EVENT_NAME), IF(e.STATUS = 'ENABLED', 'ok', 'warning'), CASE e.STATUS WHEN 'ENABLED' THEN CONCAT('Enabled; last run: ', COALESCE(r.last_run, 'none'), COALESCE(CONCAT('. ', r.message), ''))
-      WHEN 'DISABLED' THEN CONCAT('ALTER EVENT keyring_ward.', e.EVENT_NAME, ' ENABLE') ELSE 'A replica runs no events of its source.' END
+      WHEN 'DISABLED' THEN CONCAT('ALTER DEFINER = keyring_ward_definer@localhost EVENT keyring_ward.', e.EVENT_NAME, ' ENABLE') ELSE 'A replica runs no events of its source.' END
     FROM information_schema.EVENTS e LEFT JOIN keyring_ward.schedule_runs r ON r.event_name = e.EVENT_NAME WHERE e.EVENT_SCHEMA = 'keyring_ward'
   UNION ALL SELECT CONCAT('quiet hours of ', p.key_type), 'warning', CONCAT('rotate_due_daily begins at ', TIME(CONVERT_TZ(e.STARTS, e.TIME_ZONE, p.time_zone)), ' ', p.time_zone, ', not within them: it rotates nothing of these. ALTER EVENT … ON SCHEDULE EVERY 1 DAY STARTS …')
     FROM information_schema.EVENTS e JOIN keyring_ward.rotation_policy p ON p.automatic AND p.quiet_from IS NOT NULL
@@ -1477,6 +1478,7 @@ CREATE ROLE IF NOT EXISTS dba_admin, key_admin, app_admin, key_operator, key_aud
 SET @keyring_ward_all = 'create_key create_temporary_key end_temporary_key send_key accept_transport confirm_transport rotate_key rotate_key_of rotate_master_keys rotate_due rotate_emergency retire_key reencrypt_column register_column unregister_column rotate_table_key own_ready own_space own_table_log own_refuse check';
 -- dba_admin: every operation on keys, and the schema's settings.
 CALL own_grant('SELECT, EVENT ON keyring_ward.*', 'dba_admin');
+CALL own_grant_routines('own_run own_catch_up', 'dba_admin');
 CALL own_grant_routines(@keyring_ward_all, 'dba_admin');
 CALL own_grant('EXECUTE ON FUNCTION keyring_ward.own_quoted', 'dba_admin');
 CALL own_grant('ENCRYPTION_KEY_ADMIN, BINLOG_ENCRYPTION_ADMIN ON *.*', 'dba_admin');
@@ -1518,7 +1520,7 @@ CALL own_grant('KEYRING_WARD_USE ON *.*', 'key_user');
 CALL own_grant('KEYRING_WARD_USE_TEST ON *.*', 'developer');
 -- tester: test data by rights on its tables; no key, nothing here.
 
--- ---- events: they do nothing until they are enabled (ALTER EVENT … ENABLE) ---------------------------------
+-- ---- events: they do nothing until they are enabled (ALTER DEFINER = … EVENT … ENABLE) ---------------------------------
 
 CREATE DEFINER = keyring_ward_definer@localhost EVENT IF NOT EXISTS monthly_key_rotation ON SCHEDULE EVERY 1 MONTH STARTS '2026-01-01 02:00:00' ON COMPLETION PRESERVE DISABLE
   COMMENT 'Rotates every application key that is managed here, once a month, whatever the policy says' DO CALL keyring_ward.own_run('monthly_key_rotation');
