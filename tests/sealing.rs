@@ -10,6 +10,7 @@ use keyring_ward::admin::edit::{self, Moving};
 use keyring_ward::admin::export;
 use keyring_ward::admin::import::{Source, import};
 use keyring_ward::error::Kind;
+use keyring_ward::key::extensions::Extensions;
 use keyring_ward::key::id::KeyId;
 use keyring_ward::key::logical::DAY;
 use keyring_ward::key_pair::Algorithm;
@@ -261,6 +262,45 @@ fn a_blind_index_stays_as_long_as_its_key() {
         keyring.index_key(&moved).err().unwrap().kind(),
         Kind::NotFound
     );
+}
+
+/// A pending version was made before the index got a new secret, and becomes current afterwards: with the new one.
+#[test]
+fn a_new_secret_of_the_index_outlives_a_version_that_was_pending() {
+    let _turn = turn();
+    let place = Place::new();
+    let keyring = made(&place, "k");
+    let first = index(&keyring, &id("k"));
+    keyring.rotate(&id("k"), false).unwrap();
+    keyring.rotate_index(&id("k")).unwrap();
+    let second = index(&keyring, &id("k"));
+    assert_ne!(second, first);
+    let refused = keyring.activate(&id("k"), 1).unwrap_err();
+    assert_eq!(refused.kind(), Kind::KeyState);
+    keyring.activate(&id("k"), 2).unwrap();
+    assert_eq!(index(&keyring, &id("k")), second);
+    destroy(&keyring, &id("k"), Some(1));
+    drop(keyring);
+    assert_eq!(index(&place.open().unwrap(), &id("k")), second);
+}
+
+/// Whoever gives a key other attributes says nothing of its index, and takes it away from nobody.
+#[test]
+fn other_attributes_leave_the_index_alone() {
+    let _turn = turn();
+    let place = Place::new();
+    let keyring = made(&place, "k");
+    keyring.rotate_index(&id("k")).unwrap();
+    let second = index(&keyring, &id("k"));
+    let noted = || Extensions::new([(5, vec![1])]).unwrap();
+    keyring.set_attributes(b"k@1", OWNER, noted()).unwrap();
+    assert_eq!(index(&keyring, &id("k")), second);
+    // Of an adopted key nothing but its attributes has the secret.
+    keyring.store_key(b"old", OWNER, b"AES", &[5; 32]).unwrap();
+    keyring.adopt(&id("old"), &Wanted::default()).unwrap();
+    let first = index(&keyring, &id("old"));
+    keyring.set_attributes(b"old", OWNER, noted()).unwrap();
+    assert_eq!(index(&keyring, &id("old")), first);
 }
 
 #[test]

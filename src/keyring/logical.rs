@@ -274,7 +274,7 @@ impl Keyring {
     /// # Errors
     /// NotFound: there is no such key or version. KeyState: the version is not pending. ReadOnly, Io.
     pub fn activate(&self, id: &KeyId, number: u32) -> Result<()> {
-        self.change_logical(id, |logical, now| {
+        let switch = |logical: &mut Logical, now| {
             let state = logical.version_mut(number)?.state;
             if state != State::Pending {
                 let why = format!("version {number} is {}, not pending", state.name());
@@ -289,7 +289,13 @@ impl Keyring {
                     .hint("Nothing was changed. keyring-ward key cancel ends the plan."));
             }
             logical.switch_to(number, now)
-        })
+        };
+        let mut store = self.writer()?;
+        let mut tried = self.with_family(id, |family| family.logical().clone())?;
+        let allowed = switch(&mut tried, crate::os::unix_seconds());
+        allowed.map_err(|e| e.context(format!("the key {id}")))?;
+        self.carry_index(&mut **store, id, number)?;
+        self.change_logical_in(&mut **store, id, &[], switch)
     }
 
     /// Changes what is known of a logical key, in one record. `change` gets the description and the time.

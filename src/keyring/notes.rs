@@ -9,7 +9,7 @@ use super::map::{document_length, with_attributes};
 use crate::error::{Error, Kind, Result};
 use crate::format::record::{Operation, attributes_length};
 use crate::key::document::Document;
-use crate::key::extensions::{Extensions, VERSION};
+use crate::key::extensions::{Extensions, INDEX, VERSION};
 use crate::key::id::KeyId;
 use crate::store::{Died, Store};
 use std::sync::{Arc, PoisonError};
@@ -17,7 +17,7 @@ use std::sync::{Arc, PoisonError};
 impl Keyring {
     /// Gives a key all its attributes anew; a list that says nothing removes them. They go with the key. What the caller
     /// does not know of the present ones ([`crate::key::info::KeyInfo::attributes`]) belongs into the new list as well; which version of a
-    /// logical key it is stays as it is.
+    /// logical key it is, and the secret of its blind index, stay as they are.
     ///
     /// # Errors
     /// NotFound: there is no such key. InvalidInput: the keys are on a token, or the account has its fill. ReadOnly, Io.
@@ -27,8 +27,10 @@ impl Keyring {
         let mut attributes = attributes;
         if let Some(key) = self.look_up(name, owner) {
             // Only a change to the logical key itself changes that.
-            let version = key.attributes().get(VERSION).map(<[u8]>::to_vec);
-            attributes = attributes.with(VERSION, version)?;
+            for tag in [VERSION, INDEX] {
+                let said = key.attributes().get(tag).map(<[u8]>::to_vec);
+                attributes = attributes.with(tag, said)?;
+            }
             let adds = Operation::Attributes(&id, &attributes);
             let more = adds.frame_length().saturating_sub(attributes_length(&key));
             if adds.is_kept() && more > 0 {

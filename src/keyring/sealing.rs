@@ -6,7 +6,7 @@
 
 use super::index::Family;
 use super::*;
-use crate::envelope::{IndexKey, KEY, LEAST_MATERIAL, Purpose, VALUE_RANDOM, ValueKeys};
+use crate::envelope::{IndexKey, KEY, LEAST_MATERIAL, Purpose, VALUE_RANDOM, ValueKeys, equal};
 use crate::key::extensions::{INDEX, PAIR};
 use crate::key::logical::{ID, Logical, State};
 use crate::sealed::{self, Sealed};
@@ -254,6 +254,35 @@ impl Keyring {
     fn new_secret(&self) -> Result<SecretBytes> {
         let mut secret = self.pool.random(KEY)?;
         // It lies beside a key that says what it is of.
+    /// The version that is current next gets the secret of the blind index that counts now: since it was made, the current one
+    /// may have been given another one.
+    pub(super) fn carry_index(&self, store: &mut dyn Store, id: &KeyId, number: u32) -> Result<()> {
+        let (holder, next, logical) = self.with_family(id, |family| {
+            let holder = family.index_holder();
+            let holder = holder.and_then(|n| Some((n, family.keys.get(n)?.clone())));
+            (
+                holder,
+                family.keys.get(number).cloned(),
+                family.logical().id,
+            )
+        })?;
+        let (Some((holds, holder)), Some(next)) = (holder, next) else {
+            return Ok(());
+        };
+        if holds == number || !seals(&next) {
+            return Ok(());
+        }
+        let from = self.whole_in(store, holder.clone())?;
+        let to = self.whole_in(store, next.clone())?;
+        let secret = open_index(&self.pool, &logical, holds, from.material(), &holder)?;
+        let own = open_index(&self.pool, &logical, number, to.material(), &next);
+        if own.is_ok_and(|own| equal(&own, &secret)) {
+            return Ok(());
+        }
+        let index = seal_index(&self.pool, &logical, number, to.material(), &secret)?;
+        self.note_in(store, id, &next, vec![(INDEX, index)])
+    }
+
         let _ = self.mix_random(&mut secret);
         Ok(secret)
     }
