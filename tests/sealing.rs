@@ -10,7 +10,7 @@ use keyring_ward::admin::edit::{self, Moving};
 use keyring_ward::admin::export;
 use keyring_ward::admin::import::{Source, import};
 use keyring_ward::error::Kind;
-use keyring_ward::key::extensions::Extensions;
+use keyring_ward::key::extensions::{Extensions, VERSION};
 use keyring_ward::key::id::KeyId;
 use keyring_ward::key::logical::DAY;
 use keyring_ward::key_pair::Algorithm;
@@ -190,7 +190,7 @@ fn only_secrets_that_are_long_enough_seal() {
         );
         assert_eq!(
             keyring.index_key(&name).err().unwrap().kind(),
-            Kind::KeyState
+            Kind::InvalidInput
         );
         assert_eq!(
             keyring.rotate_index(&name).unwrap_err().kind(),
@@ -446,4 +446,40 @@ fn a_private_half_is_given_to_nobody() {
     let json = place.dir.path().join("out.json");
     assert_eq!(export::component_json(&place.config(), &json).unwrap(), 1);
     assert!(!std::fs::read_to_string(json).unwrap().contains("\"p@"));
+}
+
+/// A pair signs and does nothing else, and its private half goes nowhere: neither by name nor with a migration.
+#[test]
+fn a_pair_has_no_blind_index_and_is_handed_over_to_nobody() {
+    let _turn = turn();
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    for (name, algorithm) in [("e", Algorithm::Ed25519), ("r", Algorithm::Rsa2048)] {
+        let pair = id(name);
+        keyring
+            .create_pair(&pair, algorithm, &Wanted::default())
+            .unwrap();
+        let refused = keyring.index_key(&pair).err().unwrap();
+        assert_eq!(refused.kind(), Kind::InvalidInput, "{name}");
+        let refused = keyring.rotate_index(&pair).unwrap_err();
+        assert_eq!(refused.kind(), Kind::InvalidInput, "{name}");
+        keyring.rotate(&pair, true).unwrap();
+        assert!(keyring.index_key(&pair).is_err());
+    }
+    create(&keyring, "k");
+    let (served, kept_back) = keyring.list_served();
+    assert_eq!((served.len(), kept_back.len()), (1, 4));
+    for key in &served {
+        assert!(keyring.fetch(key.id.name(), OWNER).unwrap().is_some());
+    }
+    // One that is no version of anything, as only a faulty program could write it.
+    let pair = keyring.read_key(b"e@1", OWNER).unwrap().unwrap();
+    let alone = pair.renamed(id("alone"), keyring.pool()).unwrap();
+    let list = pair.extensions().without(&[VERSION]);
+    keyring.restore(alone.with_extensions(list)).unwrap();
+    assert_eq!(
+        keyring.fetch(b"alone", OWNER).err().unwrap().kind(),
+        Kind::KeyState
+    );
+    assert_eq!(keyring.list_served().0.len(), 1);
 }

@@ -502,7 +502,10 @@ impl Keyring {
             random,
         } = new;
         let secret = (key_type.as_bytes(), &material[..]);
-        let index = self.index_for(store, id, &logical, number, secret)?;
+        let index = match pair {
+            Some(_) => None,
+            None => self.index_for(store, id, &logical, number, secret)?,
+        };
         let version = VersionOf { number, logical };
         let said = [(VERSION, version.to_bytes())].into_iter();
         let said = said.chain(index.map(|index| (INDEX, index))).chain(random);

@@ -184,7 +184,7 @@ impl Keyring {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         let told = |e: Error| e.context(crate::key::id::printable(name, owner));
         let found = match map.get(id.as_bytes()) {
-            Some(key) if key.version_bytes().is_none() => return Ok(Some(key)),
+            Some(key) if key.version_bytes().is_none() => Some(key),
             Some(key) => {
                 let serves = map.index.may_serve(&key).map_err(told)?;
                 serves.then_some(key)
@@ -211,12 +211,13 @@ impl Keyring {
         map.list()
     }
 
-    /// The keys that are served under their own names; and those that their state keeps back.
+    /// The keys that are served under their own names; and those that are kept back, by their state or as halves of key pairs.
     pub fn list_served(&self) -> (Vec<KnownKey>, Vec<KeyId>) {
         let (mut served, mut kept_back) = (Vec::new(), Vec::new());
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         for key in map.list() {
             match map.index.may_serve(&key) {
+                Ok(true) if key.said(PAIR).is_some() => kept_back.push(key.id.clone()),
                 Ok(true) => served.push(key),
                 // It is destroyed, and only the removal of its record is still to come.
                 Ok(false) => {}

@@ -89,9 +89,13 @@ impl Keyring {
     /// The key of the logical key's blind index, which rotations leave alone.
     ///
     /// # Errors
-    /// NotFound: there is no such logical key. KeyState: it has no blind index, or its time is over.
+    /// NotFound: there is no such logical key. InvalidInput: keys of its type seal nothing. KeyState: it has no blind index, or its
+    /// time is over.
     pub fn index_key(&self, id: &KeyId) -> Result<IndexKey> {
         let chosen = self.choose_one(id, INDEX_OP, |family| {
+            if !seals(family.keys.newest()) {
+                return Err(no_index());
+            }
             family.index_holder().ok_or_else(|| {
                 kept(INDEX_OP, "it has no secret of an index")
                     .hint("keyring_ward_key_rotate_index() gives it one.")
@@ -241,8 +245,7 @@ impl Keyring {
         let mut store = self.writer()?;
         let chosen = self.current_version(id, INDEX_OP)?;
         if !seals(&chosen.key) {
-            let why = format!("{id}: keys of its type have no blind index");
-            return Err(Error::new(Kind::InvalidInput, INDEX_OP, why));
+            return Err(no_index().context(id));
         }
         let record = self.whole_in(&mut **store, chosen.key.clone())?;
         let secret = self.new_secret()?;
@@ -251,9 +254,6 @@ impl Keyring {
         self.note_in(&mut **store, id, &chosen.key, vec![(INDEX, index)])
     }
 
-    fn new_secret(&self) -> Result<SecretBytes> {
-        let mut secret = self.pool.random(KEY)?;
-        // It lies beside a key that says what it is of.
     /// The version that is current next gets the secret of the blind index that counts now: since it was made, the current one
     /// may have been given another one.
     pub(super) fn carry_index(&self, store: &mut dyn Store, id: &KeyId, number: u32) -> Result<()> {
@@ -283,6 +283,9 @@ impl Keyring {
         self.note_in(store, id, &next, vec![(INDEX, index)])
     }
 
+    fn new_secret(&self) -> Result<SecretBytes> {
+        let mut secret = self.pool.random(KEY)?;
+        // It lies beside a key that says what it is of.
         let _ = self.mix_random(&mut secret);
         Ok(secret)
     }
@@ -354,6 +357,12 @@ fn destroyed(number: u32) -> Error {
 
 fn kept(op: &'static str, why: impl Into<String>) -> Error {
     Error::new(Kind::KeyState, op, why)
+}
+
+fn no_index() -> Error {
+    let why = "keys of its type have no blind index";
+    let error = Error::new(Kind::InvalidInput, INDEX_OP, why);
+    error.hint("Take a logical key of type AES or SECRET with 32 bytes.")
 }
 
 /// Values are sealed with such a key.

@@ -380,8 +380,9 @@ fn not_handed_over(kept_back: &[KeyId]) -> Option<String> {
     };
     (!named.is_empty()).then(|| {
         format!(
-            "Versions that are compromised, whose time is over, or whose rotation was broken off are served to nobody and not handed \
-             over: {}{more}. All other keys are. These stay in this keyring, and keyring-ward export writes them out with their material.",
+            "Versions that are compromised, whose time is over, or whose rotation was broken off, and private halves of key pairs are \
+             served to nobody and not handed over: {}{more}. All other keys are. These stay in this keyring; keyring-ward export writes \
+             them out with their material, but for key pairs, which keyring-ward import alone brings into another keyring.",
             named.join(", ")
         )
     })
