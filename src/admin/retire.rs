@@ -7,6 +7,7 @@ use super::prove::{Proof, State, family, prove_with, server_uuid};
 use super::{Opened, Target, open_alone, open_dry, open_to_look, retire_ticket};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
+use crate::key::of_server::INNODB;
 use crate::keyring::Keyring;
 use crate::secret::SecretPool;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const OP: &str = "retire the server's keys";
-pub(super) const INNODB: &str = "INNODBKey-";
 /// Beside a running server: for how long a checkpoint between the two looks is waited for. One that has nothing to write makes
 /// none.
 const CHECKPOINT: Duration = Duration::from_secs(5);

@@ -54,7 +54,7 @@ pub fn redeem(keyring: &Keyring, ticket: &str, now: i64) -> Result<Vec<String>> 
         return Err(no_ticket());
     };
     let (head, most) = family(highest)
-        .filter(|(head, _)| head.starts_with(super::retire::INNODB))
+        .filter(|(head, _)| head.starts_with(crate::key::of_server::INNODB))
         .ok_or_else(no_ticket)?;
     let at: i64 = at.parse().map_err(|_| no_ticket())?;
     let numbers: Vec<u64> = (numbers.split(',').map(str::parse))

@@ -11,6 +11,8 @@ pub enum Kind {
     InnoDb,
 }
 
+/// What the names of InnoDB's master keys begin with.
+pub const INNODB: &str = "INNODBKey-";
 /// Characters of a server's UUID.
 const UUID: usize = 36;
 
@@ -30,8 +32,8 @@ pub struct Numbered<'a> {
 impl<'a> Numbered<'a> {
     /// Takes a name apart; `None`: it is no such name.
     pub fn of(name: &'a [u8]) -> Option<Numbered<'a>> {
-        let (kind, prefix, between) = match name.starts_with(b"INNODBKey-") {
-            true => (Kind::InnoDb, &b"INNODBKey-"[..], b'-'),
+        let (kind, prefix, between) = match name.starts_with(INNODB.as_bytes()) {
+            true => (Kind::InnoDb, INNODB.as_bytes(), b'-'),
             false => (Kind::Log, &b"MySQLReplicationKey_"[..], b'_'),
         };
         let (uuid, rest) = name.strip_prefix(prefix)?.split_at_checked(UUID)?;

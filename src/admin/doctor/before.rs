@@ -3,6 +3,7 @@
 use super::Look;
 use crate::admin::inspect::list;
 use crate::config::Config;
+use crate::key::of_server::INNODB;
 use crate::os::file::{self, Access};
 use crate::os::running::is_initialised;
 use crate::store::marker;
@@ -11,8 +12,6 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const WHAT: &str = "keys of before";
-/// What the names of InnoDB's master keys begin with.
-const PREFIX: &str = "INNODBKey-";
 /// More tablespaces than this are not looked at.
 const MOST: usize = 100_000;
 
@@ -44,7 +43,7 @@ pub(super) fn check(look: &mut Look<'_>, config: &Config) {
             format!("Before the server starts with this keyring, {bring}"),
         );
     }
-    let begin = format!("{PREFIX}{}", uuid(dir).unwrap_or_default());
+    let begin = format!("{INNODB}{}", uuid(dir).unwrap_or_default());
     if !keys.iter().any(|key| key.starts_with(&begin)) {
         look.warn(
             WHAT,
@@ -123,7 +122,7 @@ fn key_of(tablespace: &Path) -> Option<String> {
             let uuid = &info[7..];
             let found = matches!(&info[..3], b"lCB" | b"lCC") && is_uuid(uuid);
             let uuid = found.then(|| String::from_utf8_lossy(uuid))?;
-            Some(format!("{PREFIX}{uuid}-{}", number(at + 3)?))
+            Some(format!("{INNODB}{uuid}-{}", number(at + 3)?))
         })
 }
 
