@@ -291,7 +291,7 @@ fn what_restricts_a_key_and_is_not_known_is_refused() {
     };
     assert_eq!(sealed(&[]), Ok(()));
     assert_eq!(sealed(&[254, 1, 0, 7]), Err(Kind::UnsupportedVersion));
-    assert!(FIRST_RESTRICTING < 254);
+    const { assert!(FIRST_RESTRICTING < 254) };
     for bad in [
         &[254, 1, 0][..],
         &[254],
