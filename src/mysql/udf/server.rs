@@ -62,18 +62,32 @@ fn of_session(name: &CStr) -> Option<String> {
     }
 }
 
-/// Statements of the calling session get into the binary log as they are written, with what they hold. Where the server does not
-/// tell of the session, the global value counts.
-pub(super) fn logs_statements() -> bool {
-    let format = of_session(c"binlog_format").or_else(|| variable(c"binlog_format"));
-    !leaks(variable(c"log_bin"), format).is_empty()
+/// What makes statements of the calling session get into the binary log as they are written, with what they hold, and what ends
+/// that; `None`: nothing does. Where the server does not tell of the session, the global value counts.
+pub(super) fn logs_statements() -> Option<(&'static str, &'static str)> {
+    let of_session = |name| of_session(name).or_else(|| variable(name));
+    if !leaks(variable(c"log_bin"), of_session(c"binlog_format")).is_empty() {
+        return Some(("binlog_format is STATEMENT", "binlog_format = 'ROW'"));
+    }
+    // Rows get there with the statement that they come from beside them.
+    let notes = of_session(c"binlog_rows_query_log_events");
+    (is_on(variable(c"log_bin")) && is_on(notes)).then_some((
+        "binlog_rows_query_log_events is ON",
+        "binlog_rows_query_log_events = OFF",
+    ))
+}
+
+/// A switch, as a server tells it as a global value or as a session's.
+fn is_on(value: Option<String>) -> bool {
+    value.is_some_and(|v| v.eq_ignore_ascii_case("ON") || v == "1")
 }
 
 /// It is a replication applier that calls. An event is a thread of the server's own as well, and acts for its definer; what only an
 /// applier has is a transaction that another server has named. Where the server does not tell (before 9.0), an applier is known by
-/// its account alone.
+/// its account alone. Where performance_schema is off, who names a transaction is taken for one: an applier may have an account
+/// (PRIVILEGE_CHECKS_USER).
 pub(super) fn is_applier() -> bool {
-    caller::is_system_thread() == Some(true)
+    caller::is_system_thread() != Some(false)
         && of_session(c"gtid_next").is_some_and(|named| named != "AUTOMATIC")
 }
 

@@ -291,10 +291,12 @@ fn whom(needs: Needs) -> Result<Vec<u8>> {
     if needs == Needs::Nothing {
         return Ok(Vec::new());
     }
-    if server::logs_statements() {
-        let why = "binlog_format is STATEMENT in this session, so the statement would get into the binary log with its plaintext";
+    if let Some((what, end)) = server::logs_statements() {
+        let why = format!(
+            "{what} in this session, so the statement would get into the binary log with its plaintext"
+        );
         let error = Error::new(Kind::Config, "use a key", why).refused();
-        return Err(error.hint("SET binlog_format = 'ROW'."));
+        return Err(error.hint(format!("SET {end}.")));
     }
     user()
 }

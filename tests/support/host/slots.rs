@@ -242,12 +242,16 @@ extern "C" fn get_variable(
         // It has no global value.
         return 1;
     }
+    let told = match text(name).as_deref() {
+        Some("binlog_rows_query_log_events") => "OFF",
+        _ => "ON",
+    };
     // SAFETY: as in `thread_get`; the place has as many bytes as the library says.
     unsafe {
         let room = std::slice::from_raw_parts_mut((*value).cast::<u8>(), *length);
         room.fill(0);
-        room[..2].copy_from_slice(b"ON");
-        *length = 2;
+        room[..told.len()].copy_from_slice(told.as_bytes());
+        *length = told.len();
     }
     0
 }
@@ -266,11 +270,15 @@ extern "C" fn session_variable(
         thread as usize == THREAD
             && text(kind).as_deref() == Some("SESSION")
             && text(component).as_deref() == Some("mysql_server")
-            && matches!(text(name).as_deref(), Some("binlog_format" | "gtid_next")),
+            && matches!(
+                text(name).as_deref(),
+                Some("binlog_format" | "binlog_rows_query_log_events" | "gtid_next")
+            ),
         "a variable of no session",
     );
     let format = match (text(name).as_deref(), host.statements.load(SeqCst)) {
         (Some("gtid_next"), _) => "ANONYMOUS",
+        (Some("binlog_rows_query_log_events"), _) => "OFF",
         (_, true) => "STATEMENT",
         (_, false) => "ROW",
     };
