@@ -66,7 +66,8 @@ enum Asked {
 
 enum Derived {
     Values(VersionKeys),
-    Index(IndexKey),
+    /// With the time when that is over, for a temporary key.
+    Index(IndexKey, Option<i64>),
 }
 
 /// A key that was used, and until when it is good.
@@ -139,7 +140,7 @@ impl Statement {
         let at = self.find(name, Asked::Seals)?;
         match &self.used[at].derived {
             Derived::Values(version) => Ok(version.number),
-            Derived::Index(_) => Err(mixed_up()),
+            Derived::Index(..) => Err(mixed_up()),
         }
     }
 
@@ -154,7 +155,7 @@ impl Statement {
         let at = self.find(name, Asked::Opens(value.version, opens))?;
         match &mut self.used[at].derived {
             Derived::Values(version) => value.open(&mut version.keys, context, &mut self.answer),
-            Derived::Index(_) => Err(mixed_up()),
+            Derived::Index(..) => Err(mixed_up()),
         }
     }
 
@@ -162,7 +163,7 @@ impl Statement {
     pub(super) fn index(&mut self, name: &[u8], data: &[u8]) -> Result<()> {
         let at = self.find(name, Asked::Index)?;
         match &self.used[at].derived {
-            Derived::Index(key) => self.answer.extend_from_slice(&key.mac(data)),
+            Derived::Index(key, _) => self.answer.extend_from_slice(&key.mac(data)),
             Derived::Values(_) => return Err(mixed_up()),
         }
         Ok(())
@@ -185,7 +186,10 @@ impl Statement {
             Asked::Opens(number, opens) => {
                 Derived::Values(keyring.opening_keys(&id, number, opens)?)
             }
-            Asked::Index => Derived::Index(keyring.index_key(&id)?),
+            Asked::Index => {
+                let key = keyring.index_key(&id)?;
+                Derived::Index(key, keyring.logical_key(&id)?.logical.expires)
+            }
         };
         if self.used.len() >= MOST_KEYS {
             self.used.remove(0);
@@ -214,7 +218,7 @@ impl Used {
     fn is_over(&self) -> bool {
         let expires = match &self.derived {
             Derived::Values(version) => version.expires,
-            Derived::Index(_) => None,
+            Derived::Index(_, expires) => *expires,
         };
         expires.is_some_and(|at| at <= unix_seconds())
     }
