@@ -143,6 +143,11 @@ impl Keyring {
         let waits = version.state == State::Pending && version.destroy_at.is_none();
         let switched = given.state() == State::Active && waits && newer;
         if switched {
+            // It may have been given another secret since it came.
+            let index = given.restrictions.get(INDEX);
+            if let Some(index) = index.filter(|index| key.said(INDEX) != Some(index)) {
+                self.note_in(store, given.id, key, vec![(INDEX, index.to_vec())])?;
+            }
             self.change_logical_in(store, given.id, &[], |logical, now| {
                 logical.switch_to(number, now)
             })?;

@@ -212,6 +212,21 @@ fn the_blind_index_travels_with_the_version() {
     assert_eq!(index(&source), index(&replica));
 }
 
+/// A new secret that the index was given while the next version waited for its receipts comes with the switch.
+#[test]
+fn a_new_secret_of_the_blind_index_comes_with_the_switch() {
+    let (source, replica) = pair();
+    let index = |server: &Server| server.0.index_key(&ssn()).unwrap().mac(b"078-05-1120");
+    replica.does(&accept(&source.does(&seal(1))["message"]));
+    source.0.rotate(&ssn(), false).unwrap();
+    replica.does(&accept(&source.does(&seal(2))["message"]));
+    assert_eq!(index(&source), index(&replica));
+    source.0.rotate_index(&ssn()).unwrap();
+    source.0.activate(&ssn(), 2).unwrap();
+    replica.does(&accept(&source.does(&seal(2))["message"]));
+    assert_eq!(index(&source), index(&replica));
+}
+
 /// A replica that comes late gets the versions in any order, and numbers are not given again.
 #[test]
 fn a_new_replica_gets_old_versions_behind_new_ones() {
