@@ -471,8 +471,16 @@ impl<'a> Table<'a> {
     /// Values sealed in SQL beside the server's AES with a key that is fetched for it.
     fn sealed(&mut self) {
         for (name, ours, stock) in [
-            ("encrypt / AES_ENCRYPT with fetch", "sealed_seal", "sealed_aes_enc"),
-            ("decrypt / AES_DECRYPT with fetch", "sealed_open", "sealed_aes_dec"),
+            (
+                "encrypt / AES_ENCRYPT with fetch",
+                "sealed_seal",
+                "sealed_aes_enc",
+            ),
+            (
+                "decrypt / AES_DECRYPT with fetch",
+                "sealed_open",
+                "sealed_aes_dec",
+            ),
         ] {
             if self.has(ours, "ward", "2") {
                 let ours = self.figures(ours, "ward", "2");
