@@ -292,10 +292,15 @@ impl<H: Host> Lifecycle<H> {
         Ok(())
     }
 
-    /// Does what is to be done before a call. Where nothing is, it costs one look at an atomic.
+    /// Something is to be done before the next call. It costs one look at an atomic.
     #[inline]
+    pub fn has_chores(&self) -> bool {
+        self.chores.load(Ordering::Acquire) != 0
+    }
+
+    /// Does what is to be done before a call.
     pub fn tend(&'static self) {
-        if self.chores.load(Ordering::Acquire) != 0 {
+        if self.has_chores() {
             self.do_chores();
         }
     }

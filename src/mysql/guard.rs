@@ -10,13 +10,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs the body of an extern function. `failure` is what the server is told when it fails.
 pub fn run<T>(name: &'static str, failure: T, body: impl FnOnce() -> Result<T>) -> T {
-    let outcome = LIFECYCLE.caught(name, || {
-        LIFECYCLE.tend();
-        body()
-    });
-    outcome.unwrap_or_else(|error| {
-        // Reporting must not bring a panic across the boundary either.
-        let _ = catch_unwind(AssertUnwindSafe(|| report(&error)));
+    // Reporting must not bring a panic across the boundary either.
+    let tell = |error: &Error| drop(catch_unwind(AssertUnwindSafe(|| report(error))));
+    // By itself: what goes wrong there is no failure of the call, which has its own way to tell one.
+    if LIFECYCLE.has_chores() {
+        let tended = LIFECYCLE.caught("do what is to be done before a call", || {
+            LIFECYCLE.tend();
+            Ok(())
+        });
+        tended.unwrap_or_else(|error| tell(&error));
+    }
+    LIFECYCLE.caught(name, body).unwrap_or_else(|error| {
+        tell(&error);
         failure
     })
 }
