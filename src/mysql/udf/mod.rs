@@ -1,6 +1,6 @@
 //! SQL functions: administration of a running keyring, and values that are sealed in SQL.
 //!
-//! The companion component registers them all ([`all`]); without it they are `CREATE FUNCTION keyring_ward_status RETURNS
+//! The companion component registers them all (`all`); without it they are `CREATE FUNCTION keyring_ward_status RETURNS
 //! STRING SONAME 'component_keyring_ward.so'` and so on (share/install.sql). Those of administration check what their caller needs
 //! before anything else, and answer with JSON; the others serve the calling account's own keys, and fail with an error. They must
 //! never show key material, and never touch the server's own keyring lock.
