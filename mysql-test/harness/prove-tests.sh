@@ -255,7 +255,7 @@ t_old_keys_retire() {
   start_server --skip-log-bin || fail "the server does not start after the second retire"
   expect "rows" "$(sql -e "SELECT COUNT(*) FROM d.t")" 600
   keyring-ward key retire "${tool[@]}" "$DATA" > /tmp/kw-retired 2>&1 && fail "retire beside a running server"
-  grep -q "Stop the server first" /tmp/kw-retired || { cat /tmp/kw-retired; fail "it is not said what to do beside a server"; }
+  grep -q "key retire --beside-server" /tmp/kw-retired || { cat /tmp/kw-retired; fail "it is not said what to do beside a server"; }
 }
 
 mkdir -p "$PLACE"; chown mysql:mysql "$PLACE"
