@@ -95,7 +95,7 @@ t_half_installed() {
   made > /tmp/kw-once
   local ends count=0 end
   mapfile -t ends < <(grep -nE '(;|//)$' $SCHEMA | cut -d: -f1)
-  for end in $(seq 25 "$(many 53 3)" $((${#ends[@]} - 4))); do
+  for end in $(seq 25 "$(many 150 3)" $((${#ends[@]} - 4))); do
     remove_schema
     head -n "${ends[$end]}" $SCHEMA | sql > /dev/null || true
     count=$((count + 1))
@@ -588,7 +588,7 @@ with_writers() {
 MOST=200
 t_kill_at_any_moment() {
   local kills=0 all versions=0 rows=0 writers
-  all=$(many 4 220)
+  all=$(many 2 220)
   while [ $kills -lt "$all" ]; do
     with_schema
     sealed_table 1000; with_writers
@@ -611,7 +611,7 @@ t_kill_at_any_moment() {
 
 t_rotations_under_load() {
   local done=0 all=0 now writers i
-  all=$(many 20 500)
+  all=$(many 10 500)
   while [ $done -lt "$all" ]; do
     with_schema
     sealed_table 500; with_writers
@@ -638,7 +638,7 @@ t_stock_functions_across_a_switch() {
     SET block_encryption_mode = 'aes-256-ecb'; INSERT INTO d.t (v) WITH RECURSIVE n AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM n WHERE a < 500) SELECT AES_ENCRYPT(CONCAT('value ', a), keyring_key_fetch('old')) FROM n"
   { while sql -e "SET block_encryption_mode = 'aes-256-ecb'; UPDATE d.t SET v = AES_ENCRYPT(AES_DECRYPT(v, keyring_key_fetch('old')), keyring_key_fetch('old'))" 2>/dev/null; do :; done; } & local writer=$!
   local i
-  for ((i = 0; i < $(many 5 50); i++)); do call "rotate_key_of('old', 'root@localhost', FALSE)"; done
+  for ((i = 0; i < $(many 3 50); i++)); do call "rotate_key_of('old', 'root@localhost', FALSE)"; done
   kill $writer; wait $writer || true
   expect "values" "$(sql -e "SET block_encryption_mode = 'aes-256-ecb'; SELECT COUNT(*), SUM(AES_DECRYPT(v, keyring_key_fetch('old')) = CONCAT('value ', a)) FROM d.t")" "500	500"
 }
