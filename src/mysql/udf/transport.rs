@@ -1,13 +1,14 @@
 //! SQL functions of keys that travel: transport keys, sealed versions and receipts.
 //!
 //! Owns which function is which order of [`crate::admin::transport`], and whose keyring it is. What goes in and out is sealed or
-//! public; it must never show material.
+//! public; it must never show material, nor install a transport key for somebody who only operates.
 
+use super::access::Access;
 use super::arguments::{Arguments, Is, Parameter};
 use super::keys::asked;
 use super::server;
 use crate::admin::transport::{Order, carry_out};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
 use crate::mysql::state::LIFECYCLE;
 use crate::transport::ServerId;
@@ -60,6 +61,14 @@ fn accept(args: &Arguments<'_>) -> Result<Value> {
         Some(_) => Some(args.utf8(1)?.to_string()),
         None => None,
     };
+    // Whoever knows a transport key reads all that is sealed under it, which operators order: installing one is more than
+    // taking versions in.
+    if fingerprint.is_some() && !Access::Administer.is_granted() {
+        let why = Access::Administer.refusal();
+        return Err(Error::new(Kind::Denied, "accept the transport key", why)
+            .hint("Nothing was changed. A version is accepted without a fingerprint.")
+            .refused());
+    }
     run(&Order::Accept {
         message: args.utf8(0)?.into(),
         fingerprint,

@@ -153,6 +153,8 @@ pub struct Host {
     pub status: Mutex<Vec<String>>,
     /// The connection that calls has the privilege.
     pub granted: AtomicBool,
+    /// It has the privilege of operators.
+    pub operates: AtomicBool,
     /// The connection's binlog_format is STATEMENT.
     pub statements: AtomicBool,
     /// The connection is a thread of the server's own.
@@ -205,6 +207,7 @@ impl Host {
             log: Mutex::default(),
             status: Mutex::default(),
             granted: AtomicBool::new(false),
+            operates: AtomicBool::new(false),
             statements: AtomicBool::new(false),
             system_thread: AtomicBool::new(false),
             last_error: Mutex::default(),

@@ -69,6 +69,7 @@ pub fn run(host: &Host, library: &Library) {
     }
     if can_ask {
         with_arguments(host, library);
+        operates(host, library);
         values(host, library);
     }
 }
@@ -124,6 +125,27 @@ fn with_arguments(host: &Host, library: &Library) {
             .is_err_and(|e| e.contains("keyring_ward_key_check(name, owner) takes 2"));
         host.check(said, &format!("wrong arguments: {answer:?}"));
     }
+}
+
+/// An operator takes versions in, and no transport key: whoever knows one reads all that is sealed under it.
+fn operates(host: &Host, library: &Library) {
+    host.granted.store(false, Ordering::SeqCst);
+    host.operates.store(true, Ordering::SeqCst);
+    for (args, kind) in [
+        (&[Text("no message")][..], "InvalidInput"),
+        (&[Text("no message"), Text("fingerprint")], "Denied"),
+    ] {
+        let answer = call(library, "keyring_ward_transport_accept", args);
+        let said = answer
+            .as_ref()
+            .is_ok_and(|json| json["error"]["kind"] == kind);
+        host.check(
+            said,
+            &format!("an operator accepts, not {kind}: {answer:?}"),
+        );
+    }
+    host.operates.store(false, Ordering::SeqCst);
+    host.granted.store(true, Ordering::SeqCst);
 }
 
 /// What a function gave for one row.
