@@ -512,6 +512,36 @@ BEGIN
   DEALLOCATE PREPARE keyring_ward_statement;
 END //
 
+-- A step as a transaction of its own, with what is written down of it. A deadlock, or a lock wait that was given up: it is done again.
+DROP PROCEDURE IF EXISTS own_batch //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_batch(IN place VARCHAR(300), IN key_list TEXT, IN into_list TEXT, IN after TEXT, IN upto TEXT,
+  IN front TEXT, IN back TEXT, IN rows_of_a_step INT UNSIGNED, IN is_first BOOLEAN, IN column_id INT UNSIGNED, IN log_id BIGINT UNSIGNED, OUT was_last BOOLEAN, OUT changed BIGINT) SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DECLARE again BOOLEAN;
+  DECLARE tries INT DEFAULT 0;
+  REPEAT
+    BEGIN
+      DECLARE CONTINUE HANDLER FOR 1205, 1213
+      BEGIN
+        ROLLBACK;
+        SET again = TRUE, tries = tries + 1;
+        IF tries >= 20 THEN RESIGNAL; END IF;
+      END;
+      SET again = FALSE;
+      -- With autocommit = 0, as some connectors set it, every read has begun a transaction.
+      COMMIT;
+      SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+      START TRANSACTION;
+      CALL own_step(place, key_list, into_list, after, upto, front, back, rows_of_a_step, is_first, was_last, changed);
+      IF NOT again AND column_id IS NOT NULL THEN
+        UPDATE keyring_ward.encrypted_columns SET rows_done = rows_done + changed, rows_seen = rows_seen + rows_of_a_step, updated_at = UTC_TIMESTAMP(6), message = NULL WHERE id = column_id;
+        UPDATE keyring_ward.key_rotation_log SET rows_done = rows_done + changed, updated_at = UTC_TIMESTAMP(6) WHERE id = log_id;
+      END IF;
+      IF NOT again THEN COMMIT; END IF;
+    END;
+  UNTIL NOT again END REPEAT;
+END //
+
 -- The end of a step is where the next one begins. (Prepared each time: a routine's own statement would keep the types of the first table.)
 DROP PROCEDURE IF EXISTS own_advance //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_advance(IN advance TEXT) SQL SECURITY INVOKER NO SQL
@@ -572,8 +602,8 @@ BEGIN
   DECLARE answer LONGTEXT;
   DECLARE number, batch INT UNSIGNED;
   DECLARE changed, seen, bad, left_over BIGINT DEFAULT 0;
-  DECLARE was_last, is_first, is_locked, again BOOLEAN DEFAULT FALSE;
-  DECLARE passes, tries INT DEFAULT 0;
+  DECLARE was_last, is_first, is_locked, is_whole BOOLEAN DEFAULT FALSE;
+  DECLARE passes INT DEFAULT 0;
   DECLARE began DATETIME(6);
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
@@ -613,71 +643,60 @@ BEGIN
     WHERE id = column_id;
   UPDATE keyring_ward.key_rotation_log SET rows_total = rows_done + left_over, updated_at = UTC_TIMESTAMP(6) WHERE id = log_id;
   COMMIT;
-  -- Batch by batch. A statement that began before the switch may seal under the old version until it ends: a second walk finds its rows.
-  WHILE left_over > 0 AND passes < 10 DO
-    SET is_first = TRUE, was_last = FALSE, passes = passes + 1;
-    UPDATE keyring_ward.encrypted_columns SET rows_seen = 0 WHERE id = column_id;
-    COMMIT;
-    WHILE NOT was_last DO
-      IF until_then IS NOT NULL AND UTC_TIMESTAMP(6) >= until_then THEN
-        UPDATE keyring_ward.encrypted_columns SET message = 'The quiet hours are over: the next ones go on with it.', updated_at = UTC_TIMESTAMP(6) WHERE id = column_id;
-        COMMIT;
-        DO RELEASE_LOCK(in_lock);
-        SET passes = 100, was_last = TRUE;
-      ELSE
-        SET began = UTC_TIMESTAMP(6), again = TRUE, tries = 0;
-        WHILE again DO
-          BEGIN
-            -- A deadlock or a lock wait that was given up: the batch is done again.
-            DECLARE CONTINUE HANDLER FOR 1205, 1213
-            BEGIN
-              ROLLBACK;
-              SET again = TRUE, tries = tries + 1;
-              IF tries >= 20 THEN RESIGNAL; END IF;
-            END;
-            SET again = FALSE;
-            -- With autocommit = 0, as some connectors set it, every read has begun a transaction.
-            COMMIT;
-            SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-            START TRANSACTION;
-            CALL own_step(place, key_list, into_list, after, upto,
-              CONCAT('UPDATE ', place, ' FORCE INDEX (PRIMARY) SET ', sealed, ' = keyring_ward_reencrypt(@keyring_ward_key, ', sealed, IF(context IS NULL, '', CONCAT(', ', context)), ')', unchanged),
-              CONCAT(' AND ', is_old), batch, is_first, was_last, changed);
-            IF NOT again THEN
-              UPDATE keyring_ward.encrypted_columns SET rows_done = rows_done + changed, rows_seen = rows_seen + batch, updated_at = UTC_TIMESTAMP(6), message = NULL WHERE id = column_id;
-              UPDATE keyring_ward.key_rotation_log SET rows_done = rows_done + changed, updated_at = UTC_TIMESTAMP(6) WHERE id = log_id;
-              COMMIT;
-            END IF;
-          END;
-        END WHILE;
-        CALL own_advance(advance);
-        SET is_first = FALSE;
-        IF NOT was_last THEN CALL own_pace(column_id, changed, began, until_then); END IF;
+  -- Batch by batch. A statement that began before the switch may seal under the old version until it ends: a second walk finds its rows. A
+  -- transaction that has sealed before the switch, and is not at its end, has rows that nobody sees, and an UPDATE passes them over: opening
+  -- every value waits for them, and goes back to the beginning where one is under an old version.
+  REPEAT
+    WHILE left_over > 0 AND passes < 10 DO
+      SET is_first = TRUE, was_last = FALSE, passes = passes + 1;
+      UPDATE keyring_ward.encrypted_columns SET rows_seen = 0 WHERE id = column_id;
+      COMMIT;
+      WHILE NOT was_last DO
+        IF until_then IS NOT NULL AND UTC_TIMESTAMP(6) >= until_then THEN
+          UPDATE keyring_ward.encrypted_columns SET message = 'The quiet hours are over: the next ones go on with it.', updated_at = UTC_TIMESTAMP(6) WHERE id = column_id;
+          COMMIT;
+          DO RELEASE_LOCK(in_lock);
+          SET passes = 100, was_last = TRUE;
+        ELSE
+          SET began = UTC_TIMESTAMP(6);
+          CALL own_batch(place, key_list, into_list, after, upto,
+            CONCAT('UPDATE ', place, ' FORCE INDEX (PRIMARY) SET ', sealed, ' = keyring_ward_reencrypt(@keyring_ward_key, ', sealed, IF(context IS NULL, '', CONCAT(', ', context)), ')', unchanged),
+            CONCAT(' AND ', is_old), batch, is_first, column_id, log_id, was_last, changed);
+          CALL own_advance(advance);
+          SET is_first = FALSE;
+          IF NOT was_last THEN CALL own_pace(column_id, changed, began, until_then); END IF;
+        END IF;
+      END WHILE;
+      IF passes < 100 THEN
+        SET @keyring_ward_sql = CONCAT('SELECT COUNT(*) INTO @keyring_ward_count FROM ', place, ' WHERE ', is_old);
+        PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+        EXECUTE keyring_ward_statement;
+        SET left_over = @keyring_ward_count;
       END IF;
     END WHILE;
     IF passes < 100 THEN
-      SET @keyring_ward_sql = CONCAT('SELECT COUNT(*) INTO @keyring_ward_count FROM ', place, ' WHERE ', is_old);
-      PREPARE keyring_ward_statement FROM @keyring_ward_sql;
-      EXECUTE keyring_ward_statement;
-      SET left_over = @keyring_ward_count;
+      IF left_over > 0 THEN
+        CALL own_refuse(CONCAT(left_over, ' values come again under an old version of ', name, ': who seals with it?'));
+      END IF;
+      -- Every value is opened.
+      UPDATE keyring_ward.encrypted_columns SET state = 'checking', rows_seen = 0, updated_at = UTC_TIMESTAMP(6) WHERE id = column_id;
+      COMMIT;
+      SET is_first = TRUE, was_last = FALSE, seen = 0, bad = 0;
+      WHILE NOT was_last DO
+        CALL own_batch(place, key_list, into_list, after, upto,
+          CONCAT('SELECT COUNT(*), COALESCE(SUM(keyring_ward_decrypt(@keyring_ward_key, ', sealed, IF(context IS NULL, '', CONCAT(', ', context)), ') IS NULL), 0), COALESCE(SUM(keyring_ward_sealed_version(', sealed,
+            ') <> @keyring_ward_version), 0) INTO @keyring_ward_count, @keyring_ward_bad, @keyring_ward_old FROM ', place, ' FORCE INDEX (PRIMARY)'),
+          CONCAT(' AND ', sealed, ' IS NOT NULL FOR SHARE'), batch, is_first, NULL, NULL, was_last, changed);
+        SET seen = seen + @keyring_ward_count, bad = bad + @keyring_ward_bad, left_over = left_over + @keyring_ward_old, is_first = FALSE;
+        CALL own_advance(advance);
+      END WHILE;
+      IF bad > 0 THEN CALL own_refuse(CONCAT(bad, ' values of ', place, ' do not open.')); END IF;
+      SET is_whole = left_over = 0;
+      UPDATE keyring_ward.encrypted_columns SET state = IF(is_whole, state, 'reencrypting'), rows_total = rows_total + left_over, updated_at = UTC_TIMESTAMP(6) WHERE id = column_id;
+      COMMIT;
     END IF;
-  END WHILE;
-  IF passes < 100 THEN
-    IF left_over > 0 THEN
-      CALL own_refuse(CONCAT(left_over, ' values come again under an old version of ', name, ': who seals with it?'));
-    END IF;
-    -- Every value is opened.
-    UPDATE keyring_ward.encrypted_columns SET state = 'checking', rows_seen = 0, updated_at = UTC_TIMESTAMP(6) WHERE id = column_id;
-    COMMIT;
-    SET is_first = TRUE, was_last = FALSE, seen = 0, bad = 0;
-    WHILE NOT was_last DO
-      CALL own_step(place, key_list, into_list, after, upto,
-        CONCAT('SELECT COUNT(*), COALESCE(SUM(keyring_ward_decrypt(@keyring_ward_key, ', sealed, IF(context IS NULL, '', CONCAT(', ', context)), ') IS NULL), 0) INTO @keyring_ward_count, @keyring_ward_bad FROM ', place, ' FORCE INDEX (PRIMARY)'),
-        CONCAT(' AND ', sealed, ' IS NOT NULL'), batch, is_first, was_last, changed);
-      SET seen = seen + @keyring_ward_count, bad = bad + @keyring_ward_bad, is_first = FALSE;
-      CALL own_advance(advance);
-    END WHILE;
-    IF bad > 0 THEN CALL own_refuse(CONCAT(bad, ' values of ', place, ' do not open.')); END IF;
+  UNTIL is_whole OR passes >= 100 END REPEAT;
+  IF is_whole THEN
     UPDATE keyring_ward.encrypted_columns SET state = 'checked', checked_at = UTC_TIMESTAMP(6), checked_version = number, rows_checked = seen, updated_at = UTC_TIMESTAMP(6), message = NULL WHERE id = column_id;
     COMMIT;
     DO RELEASE_LOCK(in_lock);
@@ -978,9 +997,14 @@ BEGIN
       SET columns_there = columns_there + 1;
       CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, advance, unchanged);
       SET @keyring_ward_version = number;
-      SET @keyring_ward_sql = CONCAT('SELECT COUNT(*) INTO @keyring_ward_count FROM ', place, ' WHERE keyring_ward_sealed_version(', sealed, ') = @keyring_ward_version');
+      SET @keyring_ward_sql = CONCAT('SELECT COUNT(*) INTO @keyring_ward_count FROM ', place, ' WHERE keyring_ward_sealed_version(', sealed, ') = @keyring_ward_version FOR SHARE');
       PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+      -- It waits for transactions that are not at their end: their rows count.
+      COMMIT;
+      SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+      START TRANSACTION;
       EXECUTE keyring_ward_statement;
+      COMMIT;
       DEALLOCATE PREPARE keyring_ward_statement;
       IF @keyring_ward_count > 0 THEN
         CALL own_refuse(CONCAT(@keyring_ward_count, ' values of ', place, ' are under version ', number, ': reencrypt_column first.'));

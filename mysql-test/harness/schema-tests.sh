@@ -384,6 +384,42 @@ t_a_missed_rotation_runs_once() {
   log_lacks "keyring_ward.missed_rotations"
 }
 
+# A transaction that has sealed before the switch and is not at its end: its rows are waited for, and brought to the new version.
+t_a_transaction_that_is_not_at_its_end_is_waited_for() {
+  with_schema
+  sealed_table 20
+  local old rotation
+  rm -f /tmp/kw-old; mkfifo /tmp/kw-old
+  sql < /tmp/kw-old & old=$!
+  exec 7> /tmp/kw-old
+  # Nobody sees it, and an UPDATE of others passes it over.
+  echo "BEGIN; INSERT INTO shop.customer (clear_text) VALUES ('not at its end');" >&7
+  wait_for 30 trx_is RUNNING || fail "no transaction"
+  call "rotate_key('ssn')" & rotation=$!
+  wait_for 30 trx_is "LOCK WAIT" || fail "nobody waits for the row"
+  echo "COMMIT;" >&7; exec 7>&-
+  wait $old || fail "the writer failed"
+  wait $rotation || fail "the rotation failed"
+  expect "rows under the old version" "$(under 1)" 0
+  expect "rows that open" "$(all_open)" 21
+  expect "the column" "$(sql -e "SELECT state, rows_checked, rows_done = rows_total FROM keyring_ward.encrypted_columns")" "checked	21	1"
+  # A retirement waits as well.
+  sql -e "UPDATE shop.customer SET ssn = NULL"
+  rm -f /tmp/kw-old; mkfifo /tmp/kw-old
+  sql < /tmp/kw-old & old=$!
+  exec 7> /tmp/kw-old
+  echo "BEGIN; INSERT INTO shop.customer (clear_text) VALUES ('under 2');" >&7
+  wait_for 30 trx_is RUNNING || fail "no transaction"
+  sql -e "DO keyring_ward_key_rotate('ssn', '$DEFINER')"
+  call "retire_key('ssn', 2, 7)" > /tmp/kw-retired 2>&1 & rotation=$!
+  wait_for 30 trx_is "LOCK WAIT" || fail "the retirement waits for nobody"
+  echo "COMMIT;" >&7; exec 7>&-
+  wait $old
+  wait $rotation && fail "retired: $(cat /tmp/kw-retired)"
+  grep -q "1 values of .* are under version 2" /tmp/kw-retired || fail "$(cat /tmp/kw-retired)"
+}
+trx_is() { [ "$(sql -e "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = '$1' AND trx_mysql_thread_id <> CONNECTION_ID()")" != 0 ]; }
+
 # ---- roles and names -----------------------------------------------------------------------------------
 
 t_roles() {
