@@ -1527,11 +1527,12 @@ CALL own_grant('SELECT ON keyring_ward.encrypted_columns', 'app_admin');
 CALL own_grant('SELECT ON keyring_ward.key_rotation_log', 'app_admin');
 CALL own_grant_routines('register_column unregister_column create_temporary_key end_temporary_key', 'app_admin');
 CALL own_grant('KEYRING_WARD_USE ON *.*', 'app_admin');
--- key_operator: the daily run. No key is made, planned away or seen.
+-- key_operator: the daily run, by the procedures and their checks alone. No key is made, planned away or seen, and no version becomes
+-- current without the replicas' receipts: KEYRING_WARD_OPERATE would do that (keyring_ward_key_activate, _key_destroy).
 CALL own_grant('SELECT ON keyring_ward.*', 'key_operator');
 CALL own_grant_routines('rotate_key rotate_master_keys rotate_due reencrypt_column send_key accept_transport confirm_transport check', 'key_operator');
 CALL own_grant('UPDATE (paused, rows_per_second, batch_rows) ON keyring_ward.settings', 'key_operator');
-CALL own_grant('KEYRING_WARD_OPERATE ON *.*', 'key_operator');
+CALL own_grant('KEYRING_WARD_AUDIT ON *.*', 'key_operator');
 -- key_auditor: reads.
 CALL own_grant('SELECT ON keyring_ward.*', 'key_auditor');
 CALL own_grant_routines('check', 'key_auditor');

@@ -422,6 +422,28 @@ trx_is() { [ "$(sql -e "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE
 
 # ---- roles and names -----------------------------------------------------------------------------------
 
+t_an_operator_does_not_go_round_the_procedures() {
+  with_schema
+  # The privileges of its own; the functions are there already.
+  sql -e "INSTALL COMPONENT 'file://component_keyring_ward_sql'"; sql < $SCHEMA > /dev/null
+  call "create_key('ssn')"
+  sql -e "INSERT INTO keyring_ward.replicas (server_uuid, name) VALUES (UUID(), 'r1'); CREATE USER u_operator; GRANT key_operator TO u_operator; SET DEFAULT ROLE ALL TO u_operator"
+  as_operator() { mysql -uu_operator -S $SOCKET -NBe "$1" 2>&1; }
+  SAID=$(as_operator "CALL keyring_ward.rotate_key('ssn')") && fail "switched"
+  case "$SAID" in *"have not confirmed version 2"*) ;; *) fail "$SAID" ;; esac
+  local each
+  for each in "key_activate('ssn', '$DEFINER', 2)" "key_rotate('ssn', '$DEFINER')" "key_destroy('ssn', '$DEFINER', 'all', 1)" "transport_seal('t', 'ssn', '$DEFINER', 1)"; do
+    SAID=$(as_operator "SELECT keyring_ward_$each") && fail "$each: $SAID"
+    case "$SAID" in *"Access denied"*) ;; *) fail "$each: $SAID" ;; esac
+  done
+  case "$(as_operator "SELECT keyring_ward_key_check('ssn', '$DEFINER')")" in *'"ok":true'*) ;; *) fail "it may read" ;; esac
+  expect "still current" "$(current ssn)" 1
+  # EXECUTE on everything is more than it should be, and can be taken back for this schema.
+  sql -e "CREATE USER executes; GRANT EXECUTE ON *.* TO executes; SET GLOBAL partial_revokes = ON; REVOKE EXECUTE ON keyring_ward.* FROM executes"
+  SAID=$(mysql -uexecutes -S $SOCKET -NBe "CALL keyring_ward.rotate_key_of('ssn', '$DEFINER', TRUE)" 2>&1) && fail "rotated"
+  case "$SAID" in *"ERROR 1370"*) ;; *) fail "$SAID" ;; esac
+}
+
 t_roles() {
   with_schema
   local role
