@@ -542,6 +542,48 @@ BEGIN
   UNTIL NOT again END REPEAT;
 END //
 
+-- One row first: a trigger of the table that seals whatever is written would seal a value a second time, and it would open still. What was
+-- in it, as a digest, must be the same afterwards.
+DROP PROCEDURE IF EXISTS own_probe //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_probe(IN place VARCHAR(300), IN key_list TEXT, IN into_list TEXT, IN front TEXT, IN opened TEXT, IN is_old TEXT) SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DECLARE again BOOLEAN;
+  DECLARE tries INT DEFAULT 0;
+  REPEAT
+    BEGIN
+      DECLARE EXIT HANDLER FOR 1205, 1213
+      BEGIN
+        ROLLBACK;
+        SET again = TRUE, tries = tries + 1;
+        IF tries >= 20 THEN RESIGNAL; END IF;
+      END;
+      SET again = FALSE;
+      SET @keyring_ward_to1 = NULL, @keyring_ward_same = TRUE;
+      COMMIT;
+      SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+      START TRANSACTION;
+      SET @keyring_ward_sql = CONCAT('SELECT ', key_list, ', ', opened, ' INTO ', into_list, ', @keyring_ward_probe FROM ', place, ' FORCE INDEX (PRIMARY) WHERE ', is_old, ' ORDER BY ', key_list, ' LIMIT 1 FOR UPDATE');
+      PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+      EXECUTE keyring_ward_statement;
+      IF @keyring_ward_to1 IS NOT NULL THEN
+        SET @keyring_ward_sql = CONCAT(front, ' WHERE (', key_list, ') = (', into_list, ')');
+        PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+        EXECUTE keyring_ward_statement;
+        SET @keyring_ward_sql = CONCAT('SELECT ', opened, ' <=> @keyring_ward_probe INTO @keyring_ward_same FROM ', place, ' WHERE (', key_list, ') = (', into_list, ')');
+        PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+        EXECUTE keyring_ward_statement;
+      END IF;
+      DEALLOCATE PREPARE keyring_ward_statement;
+      -- Its row comes with its batch.
+      ROLLBACK;
+    END;
+  UNTIL NOT again END REPEAT;
+  SET @keyring_ward_probe = NULL;
+  IF NOT @keyring_ward_same THEN
+    CALL own_refuse(CONCAT('A trigger of ', LEFT(place, 60), ' changes what is sealed: it must leave sealed values alone.'));
+  END IF;
+END //
+
 -- The end of a step is where the next one begins. (Prepared each time: a routine's own statement would keep the types of the first table.)
 DROP PROCEDURE IF EXISTS own_advance //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_advance(IN advance TEXT) SQL SECURITY INVOKER NO SQL
@@ -598,7 +640,7 @@ BEGIN
   DECLARE place VARCHAR(300);
   DECLARE sealed VARCHAR(130);
   DECLARE context VARCHAR(400);
-  DECLARE key_list, into_list, after, upto, advance, unchanged, is_old, said TEXT;
+  DECLARE key_list, into_list, after, upto, advance, unchanged, is_old, opened, front, said TEXT;
   DECLARE answer LONGTEXT;
   DECLARE number, batch INT UNSIGNED;
   DECLARE changed, seen, bad, left_over BIGINT DEFAULT 0;
@@ -631,6 +673,8 @@ BEGIN
   CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, advance, unchanged);
   SET @keyring_ward_key = name, @keyring_ward_version = number;
   SET is_old = CONCAT(sealed, ' IS NOT NULL AND keyring_ward_sealed_version(', sealed, ') <> @keyring_ward_version');
+  SET opened = CONCAT('keyring_ward_decrypt(@keyring_ward_key, ', sealed, IF(context IS NULL, '', CONCAT(', ', context)), ')');
+  SET front = CONCAT('UPDATE ', place, ' FORCE INDEX (PRIMARY) SET ', sealed, ' = keyring_ward_reencrypt(@keyring_ward_key, ', sealed, IF(context IS NULL, '', CONCAT(', ', context)), ')', unchanged);
   SET batch = COALESCE((SELECT batch_rows FROM keyring_ward.settings), 500);
   -- How much there is.
   SET @keyring_ward_sql = CONCAT('SELECT COUNT(*) INTO @keyring_ward_count FROM ', place, ' WHERE ', is_old);
@@ -643,6 +687,7 @@ BEGIN
     WHERE id = column_id;
   UPDATE keyring_ward.key_rotation_log SET rows_total = rows_done + left_over, updated_at = UTC_TIMESTAMP(6) WHERE id = log_id;
   COMMIT;
+  IF left_over > 0 THEN CALL own_probe(place, key_list, into_list, front, CONCAT('SHA2(', opened, ', 256)'), is_old); END IF;
   -- Batch by batch. A statement that began before the switch may seal under the old version until it ends: a second walk finds its rows. A
   -- transaction that has sealed before the switch, and is not at its end, has rows that nobody sees, and an UPDATE passes them over: opening
   -- every value waits for them, and goes back to the beginning where one is under an old version.
@@ -660,7 +705,7 @@ BEGIN
         ELSE
           SET began = UTC_TIMESTAMP(6);
           CALL own_batch(place, key_list, into_list, after, upto,
-            CONCAT('UPDATE ', place, ' FORCE INDEX (PRIMARY) SET ', sealed, ' = keyring_ward_reencrypt(@keyring_ward_key, ', sealed, IF(context IS NULL, '', CONCAT(', ', context)), ')', unchanged),
+            front,
             CONCAT(' AND ', is_old), batch, is_first, column_id, log_id, was_last, changed);
           CALL own_advance(advance);
           SET is_first = FALSE;
@@ -684,7 +729,7 @@ BEGIN
       SET is_first = TRUE, was_last = FALSE, seen = 0, bad = 0;
       WHILE NOT was_last DO
         CALL own_batch(place, key_list, into_list, after, upto,
-          CONCAT('SELECT COUNT(*), COALESCE(SUM(keyring_ward_decrypt(@keyring_ward_key, ', sealed, IF(context IS NULL, '', CONCAT(', ', context)), ') IS NULL), 0), COALESCE(SUM(keyring_ward_sealed_version(', sealed,
+          CONCAT('SELECT COUNT(*), COALESCE(SUM(', opened, ' IS NULL), 0), COALESCE(SUM(keyring_ward_sealed_version(', sealed,
             ') <> @keyring_ward_version), 0) INTO @keyring_ward_count, @keyring_ward_bad, @keyring_ward_old FROM ', place, ' FORCE INDEX (PRIMARY)'),
           CONCAT(' AND ', sealed, ' IS NOT NULL FOR SHARE'), batch, is_first, NULL, NULL, was_last, changed);
         SET seen = seen + @keyring_ward_count, bad = bad + @keyring_ward_bad, left_over = left_over + @keyring_ward_old, is_first = FALSE;

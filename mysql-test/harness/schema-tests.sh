@@ -384,6 +384,22 @@ t_a_missed_rotation_runs_once() {
   log_lacks "keyring_ward.missed_rotations"
 }
 
+# A trigger that seals whatever is written would seal a sealed value again: that is found with the first row, and nothing was changed.
+t_a_trigger_that_seals_again_is_found() {
+  with_schema
+  sealed_table 20
+  sql -e "CREATE DEFINER = $DEFINER TRIGGER shop.seal_again BEFORE UPDATE ON shop.customer FOR EACH ROW
+    SET NEW.ssn = IF(NEW.ssn <=> OLD.ssn, NEW.ssn, keyring_ward_encrypt('ssn', NEW.ssn, 'shop.customer.ssn'))"
+  refused "changes what is sealed" "rotate_key('ssn')"
+  expect "rows that open" "$(all_open)" 20
+  expect "rows under the old version" "$(under 1)" 20
+  expect "nothing of it stays" "$(sql -e "SELECT state FROM keyring_ward.encrypted_columns")" failed
+  sql -e "DROP TRIGGER shop.seal_again"
+  call "rotate_key('ssn')"
+  expect "rows that open" "$(all_open)" 20
+  expect "rows under the old version" "$(under 1)" 0
+}
+
 # A transaction that has sealed before the switch and is not at its end: its rows are waited for, and brought to the new version.
 t_a_transaction_that_is_not_at_its_end_is_waited_for() {
   with_schema
