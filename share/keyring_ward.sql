@@ -375,6 +375,24 @@ BEGIN
         AND own_proves(c.receipt, r.server_uuid, key_id, number, t.sealed));
 END //
 
+-- A version that is not here any more: destroyed, or its key is gone. Where the keyring does not answer, nothing is.
+DROP FUNCTION IF EXISTS own_is_gone //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_is_gone(name VARCHAR(255), owner VARCHAR(255), number INT UNSIGNED) RETURNS BOOLEAN SQL SECURITY INVOKER NOT DETERMINISTIC READS SQL DATA
+BEGIN
+  DECLARE answer LONGTEXT DEFAULT keyring_ward_key_check(name, owner);
+  IF own_error(answer) IS NOT NULL THEN RETURN own_member(answer, '$.error.kind') <=> 'NotFound'; END IF;
+  RETURN NOT EXISTS (SELECT 1 FROM JSON_TABLE(answer, '$.logical.versions[*]' COLUMNS (version INT UNSIGNED PATH '$.version', state VARCHAR(16) PATH '$.state')) v
+    WHERE v.version = number AND v.state <> 'destroyed');
+END //
+
+-- What was destroyed is not sent any more: a replica on which all of the key is destroyed would take it in again.
+DROP PROCEDURE IF EXISTS own_prune //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_prune() SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DELETE FROM keyring_ward.key_transport WHERE own_is_gone(key_name, key_owner, version);
+  COMMIT;
+END //
+
 DROP PROCEDURE IF EXISTS send_key //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE send_key(IN name VARCHAR(255), IN owner VARCHAR(255)) MODIFIES SQL DATA
   COMMENT 'Every version of a key that is there, for replicas that are new'
@@ -414,7 +432,10 @@ BEGIN
   DECLARE said TEXT DEFAULT own_error(answer);
   DECLARE row_id BIGINT UNSIGNED;
   CALL own_ready();
-  IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
+  IF said IS NOT NULL THEN
+    CALL own_prune();
+    CALL own_refuse(said);
+  END IF;
   SELECT MAX(t.id) INTO row_id FROM keyring_ward.key_transport t WHERE SHA2(FROM_BASE64(t.sealed), 256) = own_member(answer, '$.sha256');
   IF row_id IS NULL THEN
     CALL own_refuse('It is a receipt for a message that key_transport holds no more: call accept_transport() on the replica again.');
@@ -1307,6 +1328,7 @@ BEGIN
       RESIGNAL;
     END;
     SET may = TRUE, now_is_it = TRUE;
+    CALL own_prune();
     IF why <> 'emergency' THEN
       CALL own_window('dek', now_is_it, until_then);
       SET may = COALESCE((SELECT automatic FROM keyring_ward.rotation_policy WHERE key_type = 'dek'), FALSE);

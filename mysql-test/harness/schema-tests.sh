@@ -384,6 +384,26 @@ t_a_missed_rotation_runs_once() {
   log_lacks "keyring_ward.missed_rotations"
 }
 
+# What is not here any more is not sent: a replica on which all of a key was destroyed would take it in again.
+t_what_is_gone_is_not_sent() {
+  with_schema
+  local public
+  public=$(one "JSON_UNQUOTE(JSON_EXTRACT(keyring_ward_transport_request('t'), '\$.public'))")
+  sql -e "DO keyring_ward_transport_new('t', '$public'); UPDATE keyring_ward.settings SET transport_key = 't'"
+  call "create_key('ssn')"; call "send_key('ssn', '$DEFINER')"
+  sent() { sql -e "SELECT GROUP_CONCAT(key_name, '@', version ORDER BY id) FROM keyring_ward.key_transport"; }
+  gone() { sql -e "INSERT INTO keyring_ward.key_transport (key_name, key_owner, version, transport_key, state, sealed) VALUES ('gone', '$DEFINER', 1, 't', 'active', ''), ('ssn', '$DEFINER', 9, 't', 'active', '')"; }
+  gone; expect "all" "$(sent)" "ssn@1,gone@1,ssn@9"
+  refused "no message of a keyring" "confirm_transport('S1dU')"
+  expect "what is here" "$(sent)" "ssn@1"
+  gone; call "rotate_due()"
+  expect "what is here" "$(sent)" "ssn@1"
+  # A keyring that does not answer says nothing of what is gone.
+  gone; stop_server; mv "$KEYS/passphrase" "$KEYS/away"; start_server
+  refused "KW-" "confirm_transport('S1dU')"
+  expect "all" "$(sent)" "ssn@1,gone@1,ssn@9"
+}
+
 # A trigger that seals whatever is written would seal a sealed value again: that is found with the first row, and nothing was changed.
 t_a_trigger_that_seals_again_is_found() {
   with_schema
