@@ -7,6 +7,7 @@
 //! 8 MiB limit of locked memory; where the lock is refused the pool goes on and says so.
 
 use crate::error::{Error, Kind, Result};
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -291,6 +292,53 @@ impl Drop for SecretBytes {
     }
 }
 
+/// A value of a library's type that holds a secret, as a key schedule does, in pool memory: dropped, and then wiped.
+/// What has made it leaves it on the stack, which is for the caller to wipe.
+pub struct SecretBox<T> {
+    slot: SecretBytes,
+    holds: PhantomData<T>,
+}
+
+impl<T> SecretBox<T> {
+    /// Each slot is aligned to that.
+    const FITS: () = assert!(align_of::<T>() <= 1 << MIN_SHIFT);
+
+    /// Puts a value into secret memory.
+    ///
+    /// # Errors
+    /// As [`SecretPool::zeroed`].
+    pub fn new(pool: &SecretPool, value: T) -> Result<SecretBox<T>> {
+        let () = Self::FITS;
+        let slot = pool.zeroed(size_of::<T>())?;
+        // SAFETY: the slot is as large and as aligned as a T, and owned by `slot` alone.
+        unsafe { slot.at.cast::<T>().write(value) };
+        let holds = PhantomData;
+        Ok(SecretBox { slot, holds })
+    }
+}
+
+impl<T> Deref for SecretBox<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: `new` has put a T there, and nothing else uses the slot.
+        unsafe { self.slot.at.cast::<T>().as_ref() }
+    }
+}
+
+impl<T> DerefMut for SecretBox<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in deref; &mut self makes the access exclusive.
+        unsafe { self.slot.at.cast::<T>().as_mut() }
+    }
+}
+
+impl<T> Drop for SecretBox<T> {
+    fn drop(&mut self) {
+        // SAFETY: `new` has put a T there, which is used no more; the slot is given back behind this.
+        unsafe { self.slot.at.cast::<T>().drop_in_place() };
+    }
+}
+
 /// Overwrites the part of the stack below the caller, where cryptographic code that has just
 /// returned may have left key schedules.
 #[inline(never)]
@@ -313,6 +361,23 @@ mod tests {
         let again = pool.zeroed(32).unwrap();
         assert_eq!(again.as_ptr(), at, "the slot is reused");
         assert_eq!(&again[..], &[0; 32], "and was wiped");
+    }
+
+    #[test]
+    fn a_boxed_value_is_dropped_and_wiped() {
+        struct Schedule([u64; 5], Arc<()>);
+        let (pool, alive) = (SecretPool::new(), Arc::new(()));
+        let mut boxed = SecretBox::new(&pool, Schedule([7; 5], alive.clone())).unwrap();
+        assert_eq!(boxed.0, [7; 5]);
+        // The old one is dropped, the slot stays.
+        *boxed = Schedule([8; 5], alive.clone());
+        let at = std::ptr::from_ref(&*boxed).cast::<u8>();
+        assert_eq!((boxed.0, Arc::strong_count(&alive)), ([8; 5], 2));
+        drop(boxed);
+        assert_eq!(Arc::strong_count(&alive), 1);
+        let again = pool.zeroed(size_of::<Schedule>()).unwrap();
+        assert_eq!(again.as_ptr(), at, "the slot is reused");
+        assert!(again.iter().all(|byte| *byte == 0), "and was wiped");
     }
 
     #[test]

@@ -55,6 +55,33 @@ fn a_value_opens_with_its_key_and_its_context_alone() {
     }
 }
 
+/// A statement keeps what it derived for the last context.
+#[test]
+fn the_context_changes_from_value_to_value() {
+    let mut keys = keys(&[9; 32]);
+    let contexts = [&b""[..], b"", b"row 1", b"row 2", b"row 2", b"", b"row 11"];
+    for context in contexts {
+        let mut value = Vec::new();
+        seal(
+            &mut keys,
+            7,
+            &[3; VALUE_RANDOM],
+            context,
+            b"text",
+            &mut value,
+        )
+        .unwrap();
+        let parsed = Sealed::parse(&value).unwrap();
+        let mut out = Vec::new();
+        for other in contexts {
+            let said = parsed.open(&mut keys, other, &mut out);
+            assert_eq!(said.is_ok(), other == context, "{context:?}, {other:?}");
+        }
+        // Keys that have seen no other context.
+        assert_eq!(opened(&value, context).unwrap(), b"text");
+    }
+}
+
 #[test]
 fn each_bit_and_each_length_counts() {
     let value = sealed(b"c", b"text");
