@@ -365,7 +365,10 @@ mod tests {
 
     #[test]
     fn a_boxed_value_is_dropped_and_wiped() {
-        struct Schedule([u64; 5], Arc<()>);
+        struct Schedule(
+            [u64; 5],
+            #[expect(dead_code, reason = "it is dropped")] Arc<()>,
+        );
         let (pool, alive) = (SecretPool::new(), Arc::new(()));
         let mut boxed = SecretBox::new(&pool, Schedule([7; 5], alive.clone())).unwrap();
         assert_eq!(boxed.0, [7; 5]);
