@@ -795,3 +795,62 @@ fn temporary_keys_end_with_the_next_change_and_no_other_key_does() {
     keys.ssn("set", &["--description", "y"]);
     assert_eq!(is_there(), (true, true));
 }
+
+/// A key that left by a clear-text file is whole when it comes back; one that lost what the file says of it becomes one logical
+/// key again, by its id.
+#[test]
+fn a_key_comes_back_from_a_clear_text_file() {
+    let _turn = turn();
+    let keys = Keys::new();
+    keys.ssn("create", &["--description", "d"]);
+    keys.ssn("rotate", &[]);
+    let was = keys.shown();
+    let id = was["id"].as_str().unwrap().to_string();
+    let file = keys.0.keyring_file().with_file_name("keys.json");
+    let json = file.to_str().unwrap();
+    keys.says(&["export", "--plaintext", "--to", json]);
+    let back = Keys::new();
+    back.says(&["import", "--from", json]);
+    assert_eq!(back.shown(), was);
+
+    // As a program writes it that knows names and bytes alone.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut plain: Value = serde_json::from_str(&text).unwrap();
+    for element in plain["elements"].as_array_mut().unwrap() {
+        element["extension"] = Value::Array(Vec::new());
+    }
+    std::fs::write(&file, plain.to_string()).unwrap();
+    let back = Keys::new();
+    back.says(&["import", "--from", json]);
+    let adopt = [&["key", "adopt"], &SSN[..]].concat();
+    back.refused(&adopt, 11, "NotFound", "--versions");
+    let create = [&["key", "create"], &SSN[..]].concat();
+    back.refused(&create, 12, "AlreadyExists", "--versions");
+    let with = |options: &[&'static str]| [&adopt[..], options].concat();
+    for bad in ["7", "00112233445566778899aabbccddeefg"] {
+        back.refused(
+            &with(&["--versions", "--id", bad]),
+            13,
+            "InvalidInput",
+            "32 hexadecimal digits",
+        );
+    }
+    let before = back.0.read();
+    let said = back.ssn("adopt", &["--versions", "--dry-run"]);
+    assert!(said.contains("do not open (--id)"), "{said}");
+    assert_eq!(back.0.read(), before);
+    let said = back.ssn("adopt", &["--versions", "--id", &id.to_uppercase()]);
+    assert!(
+        said.contains("with version 1, 2;") && said.contains("has its id again"),
+        "{said}"
+    );
+    let shown = back.shown();
+    assert_eq!(
+        (&shown["id"], &shown["current"]),
+        (&was["id"], &was["current"])
+    );
+    let states: Vec<_> = back.states().into_iter().map(|(n, s, _)| (n, s)).collect();
+    let state = |n, s: &str| (n, s.to_string());
+    assert_eq!(states, [state(1, "deactivated"), state(2, "active")]);
+    back.refused(&with(&["--versions"]), 26, "KeyState", "already");
+}

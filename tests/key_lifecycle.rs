@@ -10,6 +10,7 @@ use keyring_ward::error::Kind;
 use keyring_ward::key::id::KeyId;
 use keyring_ward::key::logical::{DAY, State};
 use keyring_ward::keyring::Keyring;
+use keyring_ward::keyring::adopting::Adopting;
 use keyring_ward::keyring::logical::Wanted;
 
 const OWNER: &[u8] = b"app@%";
@@ -566,6 +567,7 @@ mod any_order {
         Store(usize),
         StoreAt(usize, u32),
         Adopt(usize),
+        AdoptVersions(usize, u8),
         Rotate(usize, bool),
         Activate(usize, u32),
         Plan(usize, Option<u32>),
@@ -587,6 +589,7 @@ mod any_order {
             1 => name.clone().prop_map(Op::Store),
             1 => (name.clone(), number.clone()).prop_map(|(n, v)| Op::StoreAt(n, v)),
             1 => name.clone().prop_map(Op::Adopt),
+            2 => (name.clone(), 0..3u8).prop_map(|(n, id)| Op::AdoptVersions(n, id)),
             4 => (name.clone(), any::<bool>()).prop_map(|(n, s)| Op::Rotate(n, s)),
             2 => (name.clone(), number.clone()).prop_map(|(n, v)| Op::Activate(n, v)),
             3 => (name.clone(), some.clone()).prop_map(|(n, v)| Op::Plan(n, v)),
@@ -641,7 +644,11 @@ mod any_order {
                     Op::Create(n, follow) => keyring.create_logical(&id(NAMES[n]), b"AES", 32, &Wanted { follow, ..Wanted::default() }),
                     Op::Store(n) => keyring.store_key(NAMES[n].as_bytes(), OWNER, b"AES", &fresh()),
                     Op::StoreAt(n, v) => keyring.store_key(format!("{}@{v}", NAMES[n]).as_bytes(), OWNER, b"AES", &fresh()),
-                    Op::Adopt(n) => keyring.adopt(&id(NAMES[n]), &Wanted::default()),
+                    Op::Adopt(n) => keyring.adopt(&id(NAMES[n]), &Wanted::default()).map(drop),
+                    Op::AdoptVersions(n, own) => {
+                        let how = Adopting { id: (own > 0).then_some([own; 16]), versions: true, ..Adopting::default() };
+                        keyring.adopt(&id(NAMES[n]), &how).map(drop)
+                    }
                     Op::Rotate(n, switch) => keyring.rotate(&id(NAMES[n]), switch).map(drop),
                     Op::Activate(n, v) => keyring.activate(&id(NAMES[n]), v),
                     Op::Plan(n, v) => keyring.change_logical(&id(NAMES[n]), |l, now| l.schedule(v, 1, now - 2 * DAY)),

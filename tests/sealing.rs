@@ -15,6 +15,7 @@ use keyring_ward::key::id::KeyId;
 use keyring_ward::key::logical::DAY;
 use keyring_ward::key_pair::Algorithm;
 use keyring_ward::keyring::Keyring;
+use keyring_ward::keyring::adopting::Adopting;
 use keyring_ward::keyring::logical::Wanted;
 use keyring_ward::keyring::sealing::Opens;
 use keyring_ward::sealed::{self, Sealed};
@@ -482,4 +483,224 @@ fn a_pair_has_no_blind_index_and_is_handed_over_to_nobody() {
         Kind::KeyState
     );
     assert_eq!(keyring.list_served().0.len(), 1);
+}
+
+/// The material of plain keys, as another keyring that knows names and bytes alone would give it back.
+fn as_plain_keys(from: &Keyring, to: &Keyring) {
+    for key in from.list_with_material().unwrap() {
+        let kind = key.key_type.as_bytes();
+        (to.store_key(key.id.name(), key.id.owner(), kind, key.material())).unwrap();
+    }
+}
+
+fn logical_id(keyring: &Keyring, name: &str) -> [u8; 16] {
+    keyring.logical_key(&id(name)).unwrap().logical.id
+}
+
+#[test]
+fn a_clear_text_file_brings_values_and_index_back() {
+    let (from, to) = (Place::new(), Place::new());
+    let keyring = made(&from, "k");
+    let first = seal(&keyring, "k", b"one");
+    keyring.rotate(&id("k"), true).unwrap();
+    keyring.rotate_index(&id("k")).unwrap();
+    keyring.rotate(&id("k"), true).unwrap();
+    let third = seal(&keyring, "k", b"three");
+    keyring
+        .change_logical(&id("k"), |l, now| l.compromise(2, now))
+        .unwrap();
+    keyring.store_key(b"old", OWNER, b"AES", &[3; 32]).unwrap();
+    keyring.adopt(&id("old"), &Wanted::default()).unwrap();
+    let of_old = seal(&keyring, "old", b"old");
+    let (was, indexed) = (logical_id(&keyring, "k"), index(&keyring, &id("k")));
+    drop(keyring);
+    let json = from.keyring_file().with_file_name("keys.json");
+    export::component_json(&from.config(), &json).unwrap();
+    let text = std::fs::read_to_string(&json).unwrap();
+    assert!(text.contains(&keyring_ward::text::hex(&was)), "for people");
+    import(&to.config(), &Source::File(&json), false, &mut |_, _| {}).unwrap();
+    let there = to.open().unwrap();
+    assert_eq!(logical_id(&there, "k"), was);
+    assert_eq!(opened(&there, "k", &first).unwrap(), b"one");
+    assert_eq!(opened(&there, "k", &third).unwrap(), b"three");
+    assert_eq!(opened(&there, "old", &of_old).unwrap(), b"old");
+    assert_eq!(index(&there, &id("k")), indexed);
+    assert!(
+        there.fetch(b"k@2", OWNER).is_err(),
+        "compromised there, too"
+    );
+}
+
+#[test]
+fn plain_keys_become_one_logical_key_again_with_its_id() {
+    for first_is_bare in [false, true] {
+        let (from, to) = (Place::new(), Place::new());
+        let keyring = from.open().unwrap();
+        match first_is_bare {
+            false => create(&keyring, "k"),
+            true => {
+                keyring.store_key(b"k", OWNER, b"AES", &[3; 32]).unwrap();
+                keyring.adopt(&id("k"), &Wanted::default()).unwrap();
+            }
+        }
+        let first = seal(&keyring, "k", b"one");
+        keyring.rotate(&id("k"), true).unwrap();
+        let second = seal(&keyring, "k", b"two");
+        let indexed = index(&keyring, &id("k"));
+        let was = logical_id(&keyring, "k");
+        let there = to.open().unwrap();
+        as_plain_keys(&keyring, &there);
+        create(&there, "other");
+        assert_eq!(opened(&there, "k", &second), Err(Kind::NotFound));
+        let how = |id, versions| Adopting {
+            id,
+            versions,
+            ..Adopting::default()
+        };
+        let refused = |key, how: Adopting| there.adopt(&id(key), &how).unwrap_err();
+        assert!(
+            refused("k", how(Some(was), false))
+                .advice()
+                .unwrap()
+                .contains("--versions")
+        );
+        let others = logical_id(&there, "other");
+        let e = refused("k", how(Some(others), true));
+        assert_eq!(e.kind(), Kind::AlreadyExists);
+        assert!(e.to_string().contains("'other'"), "{e}");
+        assert_eq!(refused("none", how(None, true)).kind(), Kind::NotFound);
+        let made = there.adopt(&id("k"), how(Some(was), true)).unwrap();
+        assert_eq!(made, [1, 2]);
+        drop(there);
+        let there = to.open().unwrap();
+        assert_eq!(opened(&there, "k", &first).unwrap(), b"one");
+        assert_eq!(opened(&there, "k", &second).unwrap(), b"two");
+        let sealed = seal(&there, "k", b"x");
+        assert_eq!(Sealed::parse(&sealed).unwrap().version, 2);
+        let anew = index(&there, &id("k"));
+        assert_ne!(
+            anew, indexed,
+            "the secret of the index is not in a plain key"
+        );
+        assert_eq!(there.rotate(&id("k"), true).unwrap(), 3);
+        assert_eq!(index(&there, &id("k")), anew);
+        let e = there.adopt(&id("k"), how(Some(was), true)).unwrap_err();
+        assert_eq!(e.kind(), Kind::KeyState, "nothing is left to be adopted");
+    }
+}
+
+#[test]
+fn without_its_id_a_key_opens_nothing_and_the_error_says_why() {
+    let (from, to) = (Place::new(), Place::new());
+    let keyring = made(&from, "k");
+    let value = seal(&keyring, "k", b"one");
+    let was = logical_id(&keyring, "k");
+    let there = to.open().unwrap();
+    as_plain_keys(&keyring, &there);
+    let mut how = Adopting {
+        versions: true,
+        ..Adopting::default()
+    };
+    there.adopt(&id("k"), &how).unwrap();
+    let parsed = Sealed::parse(&value).unwrap();
+    let mut keys = there.opening_keys(&id("k"), 1, Opens::Sound).unwrap().keys;
+    let e = parsed.open(&mut keys, b"c", &mut Vec::new()).unwrap_err();
+    assert_eq!(e.kind(), Kind::Tampered);
+    assert!(e.advice().unwrap().contains("key adopt --id"), "{e}");
+    // The way back: its material under another name, with the id.
+    let material = there.fetch(b"k@1", OWNER).unwrap().unwrap();
+    (there.store_key(b"was@1", OWNER, b"AES", material.material())).unwrap();
+    how.id = Some(was);
+    there.adopt(&id("was"), &how).unwrap();
+    assert_eq!(opened(&there, "was", &value).unwrap(), b"one");
+}
+
+#[test]
+fn an_adoption_of_versions_that_was_broken_off_is_ended_by_the_same_call() {
+    let (from, to) = (Place::new(), Place::new());
+    let keyring = made(&from, "k");
+    let first = seal(&keyring, "k", b"one");
+    keyring.rotate(&id("k"), true).unwrap();
+    keyring.rotate(&id("k"), true).unwrap();
+    let third = seal(&keyring, "k", b"three");
+    let was = logical_id(&keyring, "k");
+    let there = to.open().unwrap();
+    as_plain_keys(&keyring, &there);
+    drop(there);
+    let how = Adopting {
+        id: Some(was),
+        versions: true,
+        ..Adopting::default()
+    };
+    let before = to.read();
+    to.open().unwrap().adopt(&id("k"), &how).unwrap();
+    let after = to.read();
+    assert!(after.starts_with(&before), "records were added");
+    // Cut between two records or within one: a start reads what is whole.
+    let (mut indexes, mut halves) = (Vec::new(), 0);
+    for end in (before.len()..=after.len()).step_by(97) {
+        let cut = Place::new();
+        cut.write(&after[..end]);
+        let there = cut.open().unwrap();
+        let half = there.logical_key(&id("k")).map(|key| key.made.len());
+        if half.as_ref().is_ok_and(|n| *n == 3) {
+            continue;
+        }
+        if half.is_ok() {
+            halves += 1;
+            assert_eq!(opened(&there, "k", &third).unwrap(), b"three");
+            indexes.push(index(&there, &id("k")));
+            let other = Adopting {
+                id: Some([1; 16]),
+                ..how.clone()
+            };
+            let e = there.adopt(&id("k"), &other).unwrap_err();
+            assert_eq!(e.kind(), Kind::KeyState, "another id is another key");
+        }
+        there.adopt(&id("k"), &how).unwrap();
+        assert_eq!(opened(&there, "k", &first).unwrap(), b"one");
+        assert_eq!(opened(&there, "k", &third).unwrap(), b"three");
+        if half.is_ok() {
+            indexes.push(index(&there, &id("k")));
+        }
+    }
+    assert!(halves > 1, "there are states in between");
+    assert!(indexes.windows(2).all(|two| two[0] == two[1]));
+}
+
+#[test]
+fn what_is_no_version_is_not_taken_for_one() {
+    let place = Place::new();
+    let keyring = place.open().unwrap();
+    let how = Adopting {
+        versions: true,
+        ..Adopting::default()
+    };
+    let store = |name: &[u8], owner: &[u8], kind: &[u8]| {
+        keyring.store_key(name, owner, kind, &[7; 32]).unwrap();
+    };
+    store(b"k", OWNER, b"AES");
+    store(b"k@1", OWNER, b"AES");
+    let e = keyring.adopt(&id("k"), &how).unwrap_err();
+    assert_eq!(e.kind(), Kind::AlreadyExists, "{e}");
+    store(b"m@1", OWNER, b"AES");
+    store(b"m@2", OWNER, b"SECRET");
+    let e = keyring.adopt(&id("m"), &how).unwrap_err();
+    assert_eq!(e.kind(), Kind::InvalidInput, "{e}");
+    // Of others, or not as a version is called.
+    store(b"n@4", OWNER, b"AES");
+    store(b"n@5", b"other@%", b"AES");
+    store(b"n@06", OWNER, b"AES");
+    store(b"nn@7", OWNER, b"AES");
+    assert_eq!(keyring.adopt(&id("n"), &how).unwrap(), [4]);
+    let value = seal(&keyring, "n", b"x");
+    let mut earlier = value.clone();
+    earlier[2] = 3;
+    assert_eq!(
+        opened(&keyring, "n", &earlier),
+        Err(Kind::KeyState),
+        "it is gone"
+    );
+    assert_eq!(opened(&keyring, "n", &value).unwrap(), b"x");
+    assert_eq!(keyring.rotate(&id("n"), true).unwrap(), 5);
 }

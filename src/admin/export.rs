@@ -1,17 +1,37 @@
 //! `export`: the keys as component_keyring_file's JSON, for tools that know only that keyring, and for leaving us.
 //!
+//! What is known of a version of a logical key goes along as that format's `extension`, which it has for such things: MySQL's own
+//! component takes any, and passes over it.
+//!
 //! The result is in clear text: it is made for the caller's eyes only (mode 0600), and never over a file that exists.
 
 use super::Target;
 use crate::error::{Error, Kind, Result};
-use crate::key::extensions::PAIR;
+use crate::key::extensions::{INDEX, PAIR};
+use crate::key::logical::VersionOf;
+use crate::key::record::KeyRecord;
 use crate::os::file::{self, Access};
 use crate::os::signals;
 use crate::os::undo::Undo;
 use crate::secret::SecretPool;
 use crate::text::hex;
+use serde_json::json;
 use std::io::Write;
 use std::path::Path;
+
+/// The member of an element's extension that is ours.
+pub(super) const OURS: &str = "keyring_ward";
+
+/// What an element says beside its fixed fields: of a version of a logical key, which one it is and what is known of that
+/// key, and the secret of its blind index, sealed under the material that stands beside it.
+fn extension(key: &KeyRecord) -> serde_json::Value {
+    let Some(version) = key.version_bytes() else {
+        return json!([]);
+    };
+    let id = VersionOf::head(version).map(|head| hex(&head.id));
+    let index = key.said(INDEX).map(hex);
+    json!([{ OURS: { "id": id, "version": hex(version), "index": index } }])
+}
 
 /// Writes all keys to the new file `to`; gives their number.
 ///
@@ -35,6 +55,9 @@ pub fn component_json<'a>(target: impl Into<Target<'a>>, to: &Path) -> Result<us
         exported
     });
     keys.sort_by(|a, b| a.id.cmp(&b.id));
+    // With the newest that is known of its logical key.
+    let keys = keys.into_iter().map(|key| keyring.complete(key));
+    let keys = keys.collect::<Result<Vec<_>>>()?;
     let mut text = String::from("{\"version\":\"1.0\",\"elements\":[");
     for (i, key) in keys.iter().enumerate() {
         let quoted = |bytes: &[u8]| match std::str::from_utf8(bytes) {
@@ -48,11 +71,12 @@ pub fn component_json<'a>(target: impl Into<Target<'a>>, to: &Path) -> Result<us
         };
         let comma = if i == 0 { "" } else { "," };
         text.push_str(&format!(
-            "{comma}{{\"user\":{},\"data_id\":{},\"data_type\":{},\"data\":\"{}\",\"extension\":[]}}",
+            "{comma}{{\"user\":{},\"data_id\":{},\"data_type\":{},\"data\":\"{}\",\"extension\":{}}}",
             quoted(key.id.owner())?,
             quoted(key.id.name())?,
             quoted(key.key_type.as_bytes())?,
-            hex(key.material()).to_ascii_uppercase()
+            hex(key.material()).to_ascii_uppercase(),
+            extension(key)
         ));
     }
     text.push_str("]}");

@@ -11,6 +11,7 @@ use crate::key::id::KeyId;
 use crate::key::logical::{DAY, Logical, State};
 use crate::key::record::KeyRecord;
 use crate::key_pair::{Algorithm, KeyPair};
+use crate::keyring::adopting::Adopting;
 use crate::keyring::logical::{LogicalInfo, Wanted};
 use crate::keyring::{Keyring, RetiredKey};
 use crate::text::utc;
@@ -28,8 +29,8 @@ pub enum Order {
         /// What it is to be.
         wanted: Wanted,
     },
-    /// A plain key becomes version 1 of a logical key.
-    Adopt(Wanted),
+    /// A plain key becomes version 1 of a logical key, or several become its versions.
+    Adopt(Adopting),
     /// A new version, current at once or pending.
     Rotate {
         /// It waits for [`Order::Activate`].
@@ -169,7 +170,10 @@ fn carry_out_alone(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value
             return Ok(json!({ "versions": versions }));
         }
         Order::RotateIndex => keyring.rotate_index(id)?,
-        Order::Adopt(wanted) => keyring.adopt(id, wanted)?,
+        Order::Adopt(how) => {
+            let versions = keyring.adopt(id, how)?;
+            return Ok(json!({ "versions": versions }));
+        }
         Order::Activate(version) => keyring.activate(id, *version)?,
         Order::Set(settings) => change(&|logical, _| settings.apply(logical))?,
         Order::Plan { version, days } => {

@@ -11,7 +11,7 @@ use crate::key::info::KeyType;
 use crate::key::logical::{ID, Logical, MAX_NUMBER, State, VersionOf, check_name, split};
 use crate::secret::fill_random;
 
-const CREATE: &str = "make the logical key";
+pub(super) const CREATE: &str = "make the logical key";
 const CHANGE: &str = "change the logical key";
 
 /// What a new logical key is to be.
@@ -57,7 +57,7 @@ pub struct LogicalInfo {
 }
 
 impl Wanted {
-    fn logical(&self) -> Result<Logical> {
+    pub(super) fn logical(&self) -> Result<Logical> {
         let mut id = [0; ID];
         fill_random(&mut id)?;
         let logical = Logical {
@@ -127,58 +127,6 @@ impl Keyring {
         })
     }
 
-    /// Makes a plain key the first version of a logical key. Its bare name answers its own material for good.
-    ///
-    /// # Errors
-    /// NotFound: there is no such key. KeyState: it has versions already. AlreadyExists: a name that ends in @ and a number is
-    /// taken. InvalidInput: the server's own keys have none.
-    pub fn adopt(&self, id: &KeyId, wanted: &Wanted) -> Result<()> {
-        check_name(id.name(), id.owner())?;
-        if id.owner().is_empty() {
-            let why = "it is the server's own, which finds, numbers and removes its keys itself";
-            return Err(
-                Error::new(Kind::InvalidInput, CREATE, why).hint("Name the account: --owner.")
-            );
-        }
-        if wanted.follow {
-            let why = "a plain key that is made logical goes on answering its own material";
-            return Err(Error::new(Kind::InvalidInput, CREATE, why).hint(
-                "Leave follow out: programs that decrypt under the bare name would get the next version's material otherwise.",
-            ));
-        }
-        let mut logical = wanted.logical()?;
-        let mut store = self.writer()?;
-        let already = |what| {
-            let why = format!("{id} is {what} already");
-            Err(Error::new(Kind::KeyState, CREATE, why)
-                .hint("Nothing was changed. keyring-ward key show tells all of it."))
-        };
-        if self.with_family(id, |_| ()).is_ok() {
-            return already("a logical key");
-        }
-        let key = self.look_up(id.name(), id.owner());
-        let key = key.ok_or_else(|| not_found(CREATE, id))?;
-        if key.version_bytes().is_some() {
-            return already("a version of a logical key");
-        }
-        self.check_no_versions(id)?;
-        logical.adopted = true;
-        let now = crate::os::unix_seconds();
-        let first = logical.add_version(now)?;
-        logical.switch_to(first, now)?;
-        let version = VersionOf {
-            number: first,
-            logical,
-        };
-        let record = self.whole_in(&mut **store, key.clone())?;
-        let secret = (key.key_type.as_bytes(), record.material());
-        let index = self.index_for(&mut **store, id, &version.logical, first, secret)?;
-        let mut said = vec![(VERSION, version.to_bytes())];
-        said.extend(index.map(|index| (INDEX, index)));
-        self.check_describing(&key, said.clone())?;
-        self.note_in(&mut **store, id, &key, said)
-    }
-
     /// Makes a plain key a version of the logical key `id`, as another keyring knows it to be; `index`: with this secret of a blind
     /// index, sealed for it.
     ///
@@ -214,9 +162,7 @@ impl Keyring {
     /// Whether what is new about a key fits. What is changed of it later fits always: who is full must be able to hold, to
     /// cancel and to destroy.
     pub(super) fn check_describing(&self, key: &KnownKey, said: Vec<(u8, Vec<u8>)>) -> Result<()> {
-        let list = key.attributes().with_all(said)?;
-        let adds = Operation::Attributes(&key.id, &list).frame_length();
-        let more = adds.saturating_sub(crate::format::record::attributes_length(key));
+        let more = adds(key, said)?;
         (self.sizes()).check(&self.config.limits, key.id.owner(), more)
     }
 
@@ -479,7 +425,8 @@ impl Keyring {
         };
         let why = format!("{taken} exists already, and is how a version of {id} would be called");
         Err(Error::new(Kind::AlreadyExists, CREATE, why)
-            .hint("Nothing was changed. Choose another name."))
+            .hint("Nothing was changed. Are they its versions, which came here by a clear-text file or by mysql_migrate_keyring? Then \
+                   keyring-ward key adopt --versions makes them one logical key again: see docs/reference/sealed-values.md. Else choose another name."))
     }
 
     fn put_version(
@@ -639,6 +586,13 @@ impl Family {
         };
         self.keys.iter().map(|(n, _)| n).filter(destroyed).collect()
     }
+}
+
+/// How many bytes a key gets by what is new about it.
+pub(super) fn adds(key: &KnownKey, said: Vec<(u8, Vec<u8>)>) -> Result<u64> {
+    let list = key.attributes().with_all(said)?;
+    let adds = Operation::Attributes(&key.id, &list).frame_length();
+    Ok(adds.saturating_sub(crate::format::record::attributes_length(key)))
 }
 
 fn counted(n: usize, what: &str) -> String {

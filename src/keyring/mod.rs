@@ -4,6 +4,7 @@
 //! failure as an absent key, never publish a key that is not on disk, and never hold the map's
 //! lock while it waits for a disk.
 
+pub mod adopting;
 pub mod aes;
 mod changes;
 mod counting;

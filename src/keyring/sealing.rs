@@ -160,7 +160,9 @@ impl Keyring {
         let Some(family) = map.index.get(id) else {
             let why = format!("{id} is no logical key");
             return Err(Error::new(Kind::NotFound, op, why).refused().hint(
-                "keyring_ward_key_create() makes one, keyring_ward_key_adopt() makes one of a plain key. Each account has keys of its own.",
+                "keyring_ward_key_create() makes one, keyring_ward_key_adopt() makes one of a plain key. Each account has keys of its own. Where its versions \
+                 came here by a migration they are plain keys now, and only the id that the key had opens its values: adopt them with it \
+                 (docs/reference/sealed-values.md).",
             ));
         };
         let logical = family.logical();
@@ -214,10 +216,20 @@ impl Keyring {
         number: u32,
         (key_type, material): (&[u8], &[u8]),
     ) -> Result<Option<Vec<u8>>> {
-        let is_type = |t: &&str| key_type.eq_ignore_ascii_case(t.as_bytes());
-        if !TYPES.iter().any(is_type) || material.len() < LEAST_MATERIAL {
+        if !may_seal(key_type, material) {
             return Ok(None);
         }
+        let secret = self.index_secret(store, id, &logical.id)?;
+        self.index_under(&logical.id, number, (key_type, material), &secret)
+    }
+
+    /// The secret of the blind index that the logical key has, or a new one where none of its versions is here.
+    pub(super) fn index_secret(
+        &self,
+        store: &mut dyn Store,
+        id: &KeyId,
+        logical: &[u8; ID],
+    ) -> Result<SecretBytes> {
         let holder = {
             let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
             let family = map.index.get(id);
@@ -226,14 +238,27 @@ impl Keyring {
                 Some((number, f.keys.get(number)?.clone()))
             })
         };
-        let secret = match holder {
-            None => self.new_secret()?,
+        match holder {
+            None => self.new_secret(),
             Some((holds, key)) => {
                 let record = self.whole_in(store, key.clone())?;
-                open_index(&self.pool, &logical.id, holds, record.material(), &key)?
+                open_index(&self.pool, logical, holds, record.material(), &key)
             }
-        };
-        seal_index(&self.pool, &logical.id, number, material, &secret).map(Some)
+        }
+    }
+
+    /// The secret of a blind index sealed under a version. `None`: such keys seal nothing.
+    pub(super) fn index_under(
+        &self,
+        logical: &[u8; ID],
+        number: u32,
+        (key_type, material): (&[u8], &[u8]),
+        secret: &[u8],
+    ) -> Result<Option<Vec<u8>>> {
+        match may_seal(key_type, material) {
+            false => Ok(None),
+            true => seal_index(&self.pool, logical, number, material, secret).map(Some),
+        }
     }
 
     /// Gives the logical key a blind index with a new secret. What was computed with the old one is not found any more.
@@ -363,6 +388,12 @@ fn no_index() -> Error {
     let why = "keys of its type have no blind index";
     let error = Error::new(Kind::InvalidInput, INDEX_OP, why);
     error.hint("Take a logical key of type AES or SECRET with 32 bytes.")
+}
+
+/// Keys of that type and length seal values.
+fn may_seal(key_type: &[u8], material: &[u8]) -> bool {
+    let is_type = |t: &&str| key_type.eq_ignore_ascii_case(t.as_bytes());
+    TYPES.iter().any(is_type) && material.len() >= LEAST_MATERIAL
 }
 
 /// Values are sealed with such a key.

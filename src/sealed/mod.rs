@@ -107,11 +107,14 @@ impl<'a> Sealed<'a> {
         out.as_mut_slice().zeroize();
         out.clear();
         let why = format!(
-            "the value, which names version {}, was sealed with another key or another context, or it was changed",
+            "the value, which names version {}, was sealed with another key or another context, or under another id of this key, or it was changed",
             self.version
         );
         Err(Error::new(Kind::Tampered, OPEN, why)
-            .hint("Compare key and context with those that sealed it; both are part of the seal.")
+            .hint(
+                "Compare key and context with those that sealed it; both are part of the seal. A key that came here by a clear-text file or by \
+                 mysql_migrate_keyring has lost its id unless it was adopted with it: keyring-ward key adopt --id (docs/reference/sealed-values.md).",
+            )
             .refused())
     }
 }

@@ -1,8 +1,12 @@
-//! The file of component_keyring_file: JSON with the material in hexadecimal, in clear text.
+//! The file of component_keyring_file: JSON with the material in hexadecimal, in clear text. What [`crate::admin::export`] wrote of
+//! versions of logical keys is taken in; what others wrote as `extension` is passed over, as MySQL's component does.
 
 use super::{Found, OP};
+use crate::admin::export::OURS;
 use crate::error::{Error, Kind, Result};
+use crate::key::extensions::{Extensions, INDEX, MAX_EXTENSIONS, VERSION};
 use crate::secret::SecretPool;
+use crate::text::from_hex;
 use serde_json::Value;
 
 /// Reads the keys.
@@ -83,12 +87,35 @@ fn key(
     if !whole {
         return Err(bad(format!("the data of element {i} is cut off")));
     }
-    Found::new(
+    let found = Found::new(
         text("data_id")?.as_bytes(),
         text("user")?.as_bytes(),
         text("data_type")?.as_bytes(),
         material,
-    )
+    )?;
+    let extensions = extensions(element).ok_or_else(|| {
+        bad(format!(
+            "the extension {OURS} of element {i} breaks its rules"
+        ))
+    })?;
+    Ok(Found {
+        extensions,
+        ..found
+    })
+}
+
+/// What we have said of the key; `None`: it is not what we would say.
+fn extensions(element: &Value) -> Option<Extensions> {
+    let all = element.get("extension").and_then(Value::as_array);
+    let Some(ours) = all.into_iter().flatten().find_map(|one| one.get(OURS)) else {
+        return Some(Extensions::default());
+    };
+    let bytes = |name| from_hex(ours.get(name)?.as_str()?, MAX_EXTENSIONS);
+    let index = match ours.get("index") {
+        None | Some(Value::Null) => None,
+        Some(_) => Some((INDEX, bytes("index")?)),
+    };
+    Extensions::new([(VERSION, bytes("version")?)].into_iter().chain(index)).ok()
 }
 
 #[cfg(test)]
@@ -149,6 +176,31 @@ mod tests {
         ] {
             let error = parse(text.as_bytes(), &pool).err().unwrap();
             assert!(error.to_string().contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_extension_is_ours_or_passed_over() {
+        let with = |extension: &str| {
+            let text = format!(
+                r#"{{"version":"1.0","elements":[{{"user":"u@h","data_id":"k@1","data_type":"AES","data":"00","extension":{extension}}}]}}"#
+            );
+            parse(text.as_bytes(), &SecretPool::new()).map(|keys| keys[0].extensions.clone())
+        };
+        for others in ["[]", r#"[{"other": 1}, 7, "x"]"#, "{}", "null"] {
+            assert!(with(others).unwrap().is_empty(), "{others}");
+        }
+        for bad in [
+            "1",
+            "{}",
+            r#"{"version": 1}"#,
+            r#"{"version": "0102"}"#,
+            r#"{"version": "zz"}"#,
+            r#"{"index": "00"}"#,
+        ] {
+            let error = with(&format!(r#"[{{"keyring_ward": {bad}}}]"#)).unwrap_err();
+            assert!(error.to_string().contains("breaks its rules"), "{bad}");
+            assert_eq!(error.kind(), Kind::InvalidInput);
         }
     }
 }

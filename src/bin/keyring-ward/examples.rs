@@ -135,7 +135,8 @@ pub const KEY_CREATE: &str = "Examples:
   keyring-ward key create --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name tmp --owner app@% --follow --temporary 30d --dry-run";
 
 pub const KEY_ADOPT: &str = "Examples:
-  keyring-ward key adopt --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --rotate-every 90";
+  keyring-ward key adopt --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --rotate-every 90
+  keyring-ward key adopt --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --versions --id 9f86d081884c7d659a2feaa0c55ad015";
 
 pub const KEY_ROTATE: &str = "Examples:
   keyring-ward key rotate --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@%

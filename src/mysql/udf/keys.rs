@@ -10,6 +10,7 @@ use crate::admin::retire_ticket::redeem;
 use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
 use crate::keyring::PIECE;
+use crate::keyring::adopting::Adopting;
 use crate::mysql::state::LIFECYCLE;
 use crate::os::unix_seconds;
 use serde_json::{Map, Value, json};
@@ -44,9 +45,9 @@ sql_function! {
     (NAME, OWNER, Parameter("type", Is::Text), Parameter("bytes", Is::Number); OPTIONS), create
 }
 sql_function! {
-    /// Makes a plain key version 1 of a logical key.
+    /// Makes a plain key version 1 of a logical key, or several its versions.
     keyring_ward_key_adopt_init, keyring_ward_key_adopt, keyring_ward_key_adopt_deinit,
-    (NAME, OWNER; OPTIONS), |args: &Arguments<'_>| change(args, &Order::Adopt(options::wanted(settings(args, 2)?)))
+    (NAME, OWNER; OPTIONS), adopt
 }
 sql_function! {
     /// Gives a logical key a new version.
@@ -156,6 +157,14 @@ fn create(args: &Arguments<'_>) -> Result<Value> {
         wanted: options::wanted(settings(args, 4)?),
     };
     change(args, &order)
+}
+
+fn adopt(args: &Arguments<'_>) -> Result<Value> {
+    let how = match args.optional_text(2) {
+        Some(_) => options::adopting(args.utf8(2)?, unix_seconds())?,
+        None => Adopting::default(),
+    };
+    change(args, &Order::Adopt(how))
 }
 
 fn rotate(args: &Arguments<'_>) -> Result<Value> {

@@ -4,17 +4,20 @@
 
 use crate::admin::keys::Settings;
 use crate::error::{Error, Kind, Result};
+use crate::keyring::adopting::{Adopting, id_of_text};
 use crate::keyring::logical::Wanted;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 const OP: &str = "read the options of the key";
-/// What there is.
-const NAMES: [&str; 5] = [
+/// What there is; the last two for a key that is adopted.
+const NAMES: [&str; 7] = [
     "follow",
     "rotate_every",
     "environment",
     "description",
     "expires",
+    "id",
+    "versions",
 ];
 
 fn bad(why: impl Into<String>) -> Error {
@@ -29,12 +32,36 @@ fn bad(why: impl Into<String>) -> Error {
 /// # Errors
 /// InvalidInput: it is no JSON object, or has a member that is unknown or of another type.
 pub(super) fn settings(text: &str, now: i64) -> Result<Settings> {
+    read(&members(text)?, now)
+}
+
+/// Reads the options of a key that is adopted: beside the settings its `id` and whether `versions` are, too.
+///
+/// # Errors
+/// As [`settings`].
+pub(super) fn adopting(text: &str, now: i64) -> Result<Adopting> {
+    let mut members = members(text)?;
+    let id = members.remove("id");
+    let id = id.map(|id| id_of_text(id.as_str().unwrap_or_default()));
+    let versions = members.remove("versions").unwrap_or(Value::Bool(false));
+    Ok(Adopting {
+        id: id.transpose()?,
+        versions: (versions.as_bool()).ok_or_else(|| bad("versions is true or false"))?,
+        wanted: wanted(read(&members, now)?),
+    })
+}
+
+fn members(text: &str) -> Result<Map<String, Value>> {
     let parsed = crate::json::parse(text.as_bytes());
-    let Value::Object(members) = parsed.map_err(|e| bad(format!("they are no JSON: {e}")))? else {
-        return Err(bad("they are no JSON object"));
-    };
+    match parsed.map_err(|e| bad(format!("they are no JSON: {e}")))? {
+        Value::Object(members) => Ok(members),
+        _ => Err(bad("they are no JSON object")),
+    }
+}
+
+fn read(members: &Map<String, Value>, now: i64) -> Result<Settings> {
     let mut settings = Settings::default();
-    for (name, value) in &members {
+    for (name, value) in members {
         match &**name {
             "follow" => {
                 let follow = value.as_bool();
@@ -49,6 +76,12 @@ pub(super) fn settings(text: &str, now: i64) -> Result<Settings> {
             "environment" => settings.environment = Some(string(name, value)?),
             "description" => settings.description = Some(string(name, value)?),
             "expires" => settings.expires = Some(time(value, now)?),
+            "id" | "versions" => {
+                return Err(bad(format!(
+                    "{name} is an option of keyring_ward_key_adopt() alone: a key keeps its id, and a new one's material opens no \
+                     value that was sealed before"
+                )));
+            }
             unknown => {
                 let why = format!("there is no option {unknown:?}");
                 return Err(match crate::text::nearest(unknown, NAMES.into_iter()) {
@@ -96,6 +129,36 @@ pub(super) fn wanted(settings: Settings) -> Wanted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_adopted_key_has_an_id_and_versions() {
+        let id = "00112233445566778899aAbBcCdDeEfF";
+        let how = adopting(
+            &format!(r#"{{"id": "{id}", "versions": true, "environment": "test"}}"#),
+            0,
+        );
+        let how = how.unwrap();
+        assert_eq!(crate::text::hex(&how.id.unwrap()), id.to_lowercase());
+        assert!(how.versions && how.wanted.environment == "test");
+        let how = adopting("{}", 0).unwrap();
+        assert!(how.id.is_none() && !how.versions);
+        for (text, why) in [
+            (r#"{"id": "00112233"}"#, "32 hexadecimal digits"),
+            (r#"{"id": "00112233445566778899aabbccddeeff00"}"#, "32 hex"),
+            (r#"{"id": "00112233445566778899aabbccddeefg"}"#, "32 hex"),
+            (r#"{"id": 7}"#, "32 hexadecimal digits"),
+            (r#"{"id": null}"#, "32 hexadecimal digits"),
+            (r#"{"versions": 1}"#, "true or false"),
+            (r#"{"version": true}"#, r#"do you mean "versions"?"#),
+        ] {
+            let said = adopting(text, 5).unwrap_err().to_string();
+            assert!(said.contains(why), "{text}: {said}");
+        }
+        for text in [r#"{"id": "0"}"#, r#"{"versions": true}"#] {
+            let said = settings(text, 5).unwrap_err().to_string();
+            assert!(said.contains("key_adopt() alone"), "{text}: {said}");
+        }
+    }
 
     #[test]
     fn options_are_read_strictly() {

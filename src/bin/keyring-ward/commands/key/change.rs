@@ -10,6 +10,7 @@ use keyring_ward::admin::keys::{Order, Settings};
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::key::id::{KeyId, TYPES, printable};
 use keyring_ward::key::logical::{State, split};
+use keyring_ward::keyring::adopting::{Adopting, id_of_text};
 use keyring_ward::keyring::logical::Wanted;
 use keyring_ward::os::{signals, unix_seconds};
 use keyring_ward::text::moment;
@@ -42,6 +43,13 @@ pub struct Create {
 pub struct Adopt {
     #[command(flatten)]
     pub target: Target,
+    /// NAME@2 and so on are its versions, too, and NAME@1 if there is no NAME: a logical key that came here by a clear-text
+    /// file or by mysql_migrate_keyring, as plain keys. The highest is current
+    #[arg(long)]
+    versions: bool,
+    /// The id that the key had where it came from (key show), 32 hexadecimal digits: only with it its sealed values open
+    #[arg(long, value_name = "HEX")]
+    id: Option<String>,
     #[command(flatten)]
     about: About,
 }
@@ -170,7 +178,7 @@ type Ordered<'a> = (&'a Target, Order, &'static str);
 fn ordered(command: &Command) -> Result<Option<Ordered<'_>>> {
     Ok(Some(match command {
         Command::Create(args) => (&args.target, args.order()?, "create"),
-        Command::Adopt(args) => (&args.target, Order::Adopt(args.about.wanted()), "adopt"),
+        Command::Adopt(args) => (&args.target, args.order()?, "adopt"),
         Command::Rotate(args) => {
             let pending = args.pending;
             (&args.target, Order::Rotate { pending }, "rotate")
@@ -198,6 +206,16 @@ impl About {
             description: self.description.clone(),
             ..Wanted::default()
         }
+    }
+}
+
+impl Adopt {
+    fn order(&self) -> Result<Order> {
+        Ok(Order::Adopt(Adopting {
+            wanted: self.about.wanted(),
+            id: self.id.as_deref().map(id_of_text).transpose()?,
+            versions: self.versions,
+        }))
     }
 }
 
@@ -302,6 +320,7 @@ fn said(id: &KeyId, order: &Order, done: &Value) -> String {
     let version = |number: u32| format!("version {number} of {id}");
     match order {
         Order::Create { wanted, .. } => created(id, wanted),
+        Order::Adopt(how) if how.versions => gathered(id, how, done),
         Order::Adopt(_) => format!(
             "{id} is version 1 of a logical key now, and goes on answering its own material. The next version will be {}.",
             key_of(id, 2)
@@ -358,6 +377,20 @@ fn created(id: &KeyId, wanted: &Wanted) -> String {
     )
 }
 
+fn gathered(id: &KeyId, how: &Adopting, done: &Value) -> String {
+    let kept = match how.id {
+        Some(_) => "It has its id again: what was sealed in SQL under it opens.",
+        None => {
+            "It has a new id: values that keyring_ward_encrypt() sealed where it came from do not open (--id)."
+        }
+    };
+    format!(
+        "{id} is a logical key now, with version {}; the highest is current. {kept} Its blind index has a new secret: compute \
+         keyring_ward_hmac() anew for each row. States, holds and plans from before are not known any more.",
+        listed(&done["versions"])
+    )
+}
+
 fn rotated(id: &KeyId, done: &Value) -> String {
     let number = done["version"].as_u64().unwrap_or_default();
     let key = key_of(id, number as u32);
@@ -386,9 +419,6 @@ fn planned(id: &KeyId, version: Option<u32>, done: &Value) -> String {
 }
 
 fn destroyed(id: &KeyId, done: &Value) -> String {
-    let numbers: Vec<String> = (done["versions"].as_array().into_iter().flatten())
-        .map(Value::to_string)
-        .collect();
     let kept = match done["retain_removed"].as_u64() {
         Some(0) | None => "Their sealed bytes go with keyring-ward reseal.".to_string(),
         Some(days) => format!(
@@ -398,8 +428,14 @@ fn destroyed(id: &KeyId, done: &Value) -> String {
     };
     format!(
         "Destroyed of {id}: version {}. {kept} Backups of the keyring that were made before may still hold them.",
-        numbers.join(", ")
+        listed(&done["versions"])
     )
+}
+
+/// Numbers of versions.
+fn listed(versions: &Value) -> String {
+    let numbers = versions.as_array().into_iter().flatten();
+    numbers.map(Value::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn restored(id: &KeyId, done: &Value) -> String {
