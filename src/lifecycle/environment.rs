@@ -34,8 +34,15 @@ pub(super) fn of(
     }
 }
 
+/// What lies in each data directory and nowhere else. Where it does, not every reload reads the list of all that is there:
+/// that took a third of its time.
+const DICTIONARY: &str = "mysql.ibd";
+
 /// There is no data directory yet in this folder, whatever the command line says: of `-Iumysql` the server leaves no sign.
 fn is_empty(dir: &Path) -> bool {
+    if dir.join(DICTIONARY).symlink_metadata().is_ok() {
+        return false;
+    }
     let Ok(entries) = std::fs::read_dir(dir) else {
         return !dir.is_dir();
     };
@@ -66,8 +73,12 @@ mod tests {
         assert!(is_empty(dir.path()) && is_empty(&dir.path().join("absent")));
         std::fs::create_dir(dir.path().join("lost+found")).unwrap();
         assert!(is_empty(dir.path()));
-        std::fs::write(dir.path().join("ibdata1"), "").unwrap();
-        assert!(!is_empty(dir.path()));
+        for name in ["ibdata1", DICTIONARY] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+            assert!(!is_empty(dir.path()), "{name}");
+            std::fs::remove_file(dir.path().join(name)).unwrap();
+        }
+        assert!(is_empty(dir.path()));
     }
 
     #[test]
