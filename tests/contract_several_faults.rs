@@ -14,7 +14,7 @@ mod kmip_stand;
 #[path = "support/kms_proxy.rs"]
 mod kms_proxy;
 
-use bao::{Bao, free_port};
+use bao::{Bao, closed_port};
 use common::{Place, write_secret};
 use keyring_ward::config::{Config, json};
 use keyring_ward::error::{Kind, Result};
@@ -134,8 +134,8 @@ type Row = (
 
 fn rows() -> Vec<Row> {
     use Wrong::{Certificate, Option as With, Proxy as P, Stand as S};
-    let nowhere = || With(json!({ "address": format!("http://{}", free_port()) }));
-    let no_kmip = || With(json!({ "addresses": [format!("localhost:{}", free_port().port())] }));
+    let nowhere = || With(json!({ "address": format!("http://{}", closed_port()) }));
+    let no_kmip = || With(json!({ "addresses": [format!("localhost:{}", closed_port().port())] }));
     let one_gib = S(Does::Say(vec![0x42, 0, 0x7B, 1, 0x40, 0, 0, 0]));
     vec![
         (

@@ -9,13 +9,12 @@ use super::{Place, not_opened, opens, refused, told, unwrap, wrap};
 use data_encoding::BASE64;
 use keyring_ward::error::Kind;
 use serde_json::{Value, json};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// An address at which nothing listens.
+/// An address at which nothing listens, and nothing will: a port that was free a moment ago may be another test's now.
 pub fn closed_port() -> SocketAddr {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    port.local_addr().unwrap()
+    ([127, 0, 0, 1], 1).into()
 }
 
 /// A service at which a fault may be.

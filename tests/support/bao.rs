@@ -82,6 +82,11 @@ pub struct Bao {
     guard: Option<Child>,
 }
 
+/// An address at which nothing listens, and nothing will: a port that was free a moment ago may be another test's now.
+pub fn closed_port() -> SocketAddr {
+    ([127, 0, 0, 1], 1).into()
+}
+
 pub fn free_port() -> SocketAddr {
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
     port.local_addr().unwrap()

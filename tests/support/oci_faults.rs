@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::bao::free_port;
+use super::bao::closed_port;
 use super::kms_proxy::{Proxy, Tls};
 use super::{FILE, Place, not_opened, opens, refused, told, unwrap_until, wrap};
 use keyring_ward::deadline::Deadline;
@@ -154,7 +154,7 @@ fn answers_that_are_not_ocis_are_refused() {
 #[test]
 fn the_network_and_certificates_have_their_errors() {
     let place = Place::new();
-    let closed = format!("http://{}", free_port());
+    let closed = format!("http://{}", closed_port());
     let at = |endpoint: &str, more: Value| {
         let mut changes = more;
         changes["crypto_endpoint"] = endpoint.into();

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::bao::{free_port, write_secret};
+use super::bao::{closed_port, write_secret};
 use super::kms_proxy::{Proxy, Tls};
 use super::{BAO, FILE, Place, opens, plain, refused, soon, told, unwrap, unwrap_until, wrap};
 use keyring_ward::deadline::Deadline;
@@ -264,7 +264,7 @@ fn a_login_that_answers_oddly_is_refused() {
 fn the_network_and_certificates_have_their_errors() {
     let Some(bao) = &*BAO else { return };
     let place = Place::with_token(&bao.root);
-    let closed = free_port();
+    let closed = closed_port();
     let kek = place.kek(&format!("http://{closed}"), json!({}));
     refused("nothing listens", &*kek, Kind::Unreachable, "refused");
     refused(
