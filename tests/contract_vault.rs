@@ -5,6 +5,7 @@
 
 #[path = "support/bao.rs"]
 mod bao;
+mod common;
 #[path = "support/fault_rows.rs"]
 mod fault_rows;
 #[path = "support/kms_proxy.rs"]
@@ -21,6 +22,7 @@ mod vault_refusals;
 mod vault_vector;
 
 use bao::{Bao, write_secret};
+use common::turn;
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
@@ -303,6 +305,7 @@ fn another_mount_namespace_or_key_is_another_kek() {
 
 #[test]
 fn calls_are_counted_and_the_key_rotates() {
+    let _turn = turn();
     let Some(bao) = &*BAO else { return };
     bao.admin("transit/keys/rotating", json!({}));
     let place = Place::with_token(&bao.root);
@@ -372,27 +375,18 @@ fn calls_are_counted_and_the_key_rotates() {
 
 /// Runs the tool; gives all that it printed.
 fn tool(args: &[&str], ok: bool) -> String {
-    let until = std::time::Instant::now() + Duration::from_secs(20);
-    loop {
-        let out = Command::new(env!("CARGO_BIN_EXE_keyring-ward"))
-            .args(args)
-            .output()
-            .unwrap();
-        let text = String::from_utf8(out.stdout).unwrap() + &String::from_utf8(out.stderr).unwrap();
-        // A child that another test has just forked has the lock's descriptor until it is a program.
-        if out.status.success() != ok
-            && text.contains("KW-0007")
-            && std::time::Instant::now() < until
-        {
-            continue;
-        }
-        assert_eq!(out.status.success(), ok, "{args:?}: {text}");
-        return text;
-    }
+    let out = Command::new(env!("CARGO_BIN_EXE_keyring-ward"))
+        .args(args)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(out.stdout).unwrap() + &String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.success(), ok, "{args:?}: {text}");
+    text
 }
 
 #[test]
 fn init_prints_the_least_policy_and_a_configuration_that_it_reads() {
+    let _turn = turn();
     let Some(bao) = &*BAO else { return };
     let place = Place::with_token(&bao.token(LEAST, json!({})));
     let (path, token, ca) = (place.path("keyring"), place.path("token"), bao.ca_file());

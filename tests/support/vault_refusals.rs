@@ -222,6 +222,7 @@ fn a_policy_that_is_too_small_and_a_token_that_is_none_are_denied() {
 #[test]
 fn a_sealed_vault_and_a_quota_are_waited_for() {
     // A server of its own: others must not find it sealed.
+    let _turn = crate::common::turn();
     let Some(bao) = &Bao::start() else { return };
     let place = Place::with_token(&bao.root);
     let kek = place.kek(&plain(bao), json!({}));
