@@ -5,13 +5,14 @@
 //! before anything else, and answer with JSON; the others serve the calling account's own keys, and fail with an error. They must
 //! never show key material, and never touch the server's own keyring lock.
 
+use super::registry::{self, Registry};
 use super::state::LIFECYCLE;
-use super::{abi, guard, ptr, registry};
+use super::{abi, guard, ptr};
 use crate::error::{Error, Kind, Result};
 use access::Access;
 use arguments::Takes;
 use serde_json::{Value, json};
-use std::ffi::{c_char, c_ulong};
+use std::ffi::{CStr, c_char, c_ulong};
 
 /// The place for an error message of an init function.
 const MESSAGE: usize = 512;
@@ -175,14 +176,27 @@ mod statement;
 mod transport;
 mod values;
 
-/// Says that the result is text in UTF-8; without that clients take it for bytes.
-fn result_is_text(init: *mut abi::kw_udf_init) {
-    registry::with(|registry| {
+/// Says what character set the result has; without that clients take all for bytes, and a server may convert it. `false`: the
+/// server does not take it, because the function was installed as one that gives no text.
+fn result_is(init: *mut abi::kw_udf_init, charset: &CStr) -> bool {
+    let failed = registry::with(|registry| {
         let metadata = registry.service::<abi::kw_udf_metadata>()?;
-        let value = c"utf8mb4".as_ptr().cast_mut().cast();
+        let value = charset.as_ptr().cast_mut().cast();
         // SAFETY: the server's own structure; it copies the character set's name.
         Some(unsafe { metadata.result_set?(init, c"charset".as_ptr(), value) })
     });
+    failed.flatten().unwrap_or(0) == 0
+}
+
+/// What is wrong with the arguments that a function is called with; `None`: nothing.
+fn wrong_arguments(
+    args: *mut abi::kw_udf_args,
+    function: &str,
+    takes: &Takes,
+) -> Result<Option<String>> {
+    // SAFETY: the server hands over its own structure, which lives through the call.
+    let check = |registry: Option<Registry<'_>>| unsafe { takes.check(function, args, registry) };
+    registry::with(|registry| check(Some(registry))).unwrap_or_else(|| check(None))
 }
 
 /// Tells the server why the init function fails.
@@ -206,14 +220,10 @@ fn prepare(
     if !access.is_granted() {
         return refuse(message, &access.refusal());
     }
-    // SAFETY: the server hands over its own structures, which live through the call.
-    let check =
-        |registry: Option<registry::Registry<'_>>| unsafe { takes.check(function, args, registry) };
-    let wrong = registry::with(|registry| check(Some(registry)));
-    if let Some(wrong) = wrong.unwrap_or_else(|| check(None))? {
+    if let Some(wrong) = wrong_arguments(args, function, takes)? {
         return refuse(message, &wrong);
     }
-    // SAFETY: as above; ptr is ours until deinit.
+    // SAFETY: the server's own structure, which lives through the call; ptr is ours until deinit.
     unsafe {
         if let Some(init) = init.as_mut() {
             // The server would hand over places for another type, which a text does not fit into.
@@ -232,7 +242,7 @@ fn prepare(
             init.ptr = std::ptr::null_mut();
         }
     }
-    result_is_text(init);
+    result_is(init, c"utf8mb4");
     Ok(false)
 }
 

@@ -4,62 +4,50 @@
 //! server takes one of its own to answer.
 
 use super::caller;
-use crate::mysql::{abi, registry};
-use std::ffi::{CStr, c_void};
+use crate::mysql::abi;
+use crate::mysql::registry::{self, Registry};
+use std::ffi::{CStr, c_int, c_void};
 
 /// Longest value that is looked at, in bytes; those that matter are words.
 const MAX_VALUE: usize = 64;
 
-/// The global value of one of the server's variables; `None` where the server does not tell.
-fn variable(name: &CStr) -> Option<String> {
+/// The place for a variable's value, and the place for its length: what the place has, then what is in it.
+type Place = (*mut *mut c_void, *mut usize);
+
+/// What `get` writes into a place of [`MAX_VALUE`] bytes, with room for a NUL behind it; `None` where it gives none or not 0.
+fn told(get: impl FnOnce(Registry<'_>, Place) -> Option<c_int>) -> Option<String> {
     let mut room = [0u8; MAX_VALUE];
     let mut length = room.len() - 1;
     let mut place: *mut c_void = room.as_mut_ptr().cast();
-    let failed = registry::with(|registry| {
-        let variables = registry.service::<abi::kw_system_variables>()?;
-        let get = variables.get_variable?;
-        // SAFETY: both names end with a NUL; the place has more bytes than are told, and lives through the call.
-        Some(unsafe {
-            get(
-                c"mysql_server".as_ptr(),
-                name.as_ptr(),
-                &raw mut place,
-                &raw mut length,
-            )
-        })
-    });
+    let failed = registry::with(|registry| get(registry, (&raw mut place, &raw mut length)));
     match failed.flatten() {
         Some(0) => Some(String::from_utf8_lossy(room.get(..length)?).into_owned()),
         _ => None,
     }
 }
 
+/// The global value of one of the server's variables; `None` where the server does not tell.
+fn variable(name: &CStr) -> Option<String> {
+    told(|registry, (place, length)| {
+        let variables = registry.service::<abi::kw_system_variables>()?;
+        let get = variables.get_variable?;
+        let of_server = c"mysql_server".as_ptr();
+        // SAFETY: both names end with a NUL; the place has more bytes than are told, and lives through the call.
+        Some(unsafe { get(of_server, name.as_ptr(), place, length) })
+    })
+}
+
 /// The calling session's value of one of the server's variables; `None` where the server does not tell (before 9.0).
 fn of_session(name: &CStr) -> Option<String> {
-    let mut room = [0u8; MAX_VALUE];
-    let mut length = room.len() - 1;
-    let mut place: *mut c_void = room.as_mut_ptr().cast();
-    let failed = registry::with(|registry| {
+    told(|registry, (place, length)| {
         let thread = caller::thread(registry)?;
-        let get = registry.service::<abi::kw_variable_reader>()?.get?;
+        let variables = registry.service::<abi::kw_variable_reader>()?;
+        let get = variables.get?;
         let (kind, of_server) = (c"SESSION".as_ptr(), c"mysql_server".as_ptr());
         // SAFETY: the calling thread's own session; the names end with a NUL; the place has more bytes than are told, and lives
         // through the call.
-        Some(unsafe {
-            get(
-                thread,
-                kind,
-                of_server,
-                name.as_ptr(),
-                &raw mut place,
-                &raw mut length,
-            )
-        })
-    });
-    match failed.flatten() {
-        Some(0) => Some(String::from_utf8_lossy(room.get(..length)?).into_owned()),
-        _ => None,
-    }
+        Some(unsafe { get(thread, kind, of_server, name.as_ptr(), place, length) })
+    })
 }
 
 /// What makes statements of the calling session get into the binary log as they are written, with what they hold, and what ends

@@ -5,16 +5,16 @@
 //! that has changed since.
 
 use super::arguments::{Arguments, Takes};
-use super::{DECIMALS_OF_TEXT, caller, refuse, server};
+use super::{DECIMALS_OF_TEXT, caller, refuse, result_is, server, wrong_arguments};
 use crate::envelope::{IndexKey, VALUE_RANDOM};
 use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
 use crate::keyring::sealing::{Epoch, Opens, VersionKeys};
 use crate::mysql::state::LIFECYCLE;
-use crate::mysql::{abi, guard, ptr, registry, sql_error};
+use crate::mysql::{abi, guard, ptr, sql_error};
 use crate::os::unix_seconds;
 use crate::secret::{fill_random, wipe_stack};
-use std::ffi::{CStr, c_char, c_ulong};
+use std::ffi::{c_char, c_ulong};
 use zeroize::{Zeroize, Zeroizing};
 
 /// Keys that a statement keeps: a column may hold values of several versions, or of several keys.
@@ -245,18 +245,14 @@ pub(super) fn prepare(
     takes: &Takes,
     (needs, gives): (Needs, Gives),
 ) -> Result<bool> {
-    // SAFETY: the server hands over its own structures, which live through the call.
-    let check =
-        |registry: Option<registry::Registry<'_>>| unsafe { takes.check(function, args, registry) };
-    let wrong = registry::with(|registry| check(Some(registry)));
-    if let Some(wrong) = wrong.unwrap_or_else(|| check(None))? {
+    if let Some(wrong) = wrong_arguments(args, function, takes)? {
         return refuse(message, &wrong);
     }
     let owner = match whom(needs) {
         Ok(owner) => owner,
         Err(error) => return refuse(message, &error.to_string()),
     };
-    // SAFETY: as above; ptr is ours until deinit.
+    // SAFETY: the server's own structure, which lives through the call; ptr is ours until deinit.
     let Some(init) = (unsafe { init.as_mut() }) else {
         let why = "the server gave no place for the function";
         return Err(Error::new(Kind::Internal, "answer in SQL", why));
@@ -325,18 +321,6 @@ fn user() -> Result<Vec<u8>> {
         Some(account) => Ok(account),
         None => refuse("no account calls, or the server does not tell which one"),
     }
-}
-
-/// Says what character set the result has; without that clients take all for bytes, and a server may convert it. `false`: the
-/// server does not take it, because the function was installed as one that gives no text.
-fn result_is(init: *mut abi::kw_udf_init, charset: &CStr) -> bool {
-    let failed = registry::with(|registry| {
-        let metadata = registry.service::<abi::kw_udf_metadata>()?;
-        let value = charset.as_ptr().cast_mut().cast();
-        // SAFETY: the server's own structure; it copies the character set's name.
-        Some(unsafe { metadata.result_set?(init, c"charset".as_ptr(), value) })
-    });
-    failed.flatten().unwrap_or(0) == 0
 }
 
 /// What a function does for one row.
