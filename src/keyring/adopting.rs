@@ -208,9 +208,7 @@ impl Keyring {
 
     /// No logical key has this id.
     fn check_id_free(&self, id: &[u8; ID]) -> Result<()> {
-        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        let other = map.index.iter().find(|family| family.id() == Some(*id));
-        match other.map(Family::name) {
+        match self.with_family_of_id(id, Family::name) {
             None => Ok(()),
             Some(other) => Err(Error::new(
                 Kind::AlreadyExists,

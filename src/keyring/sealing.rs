@@ -283,23 +283,17 @@ impl Keyring {
     /// may have been given another one.
     pub(super) fn carry_index(&self, store: &mut dyn Store, id: &KeyId, number: u32) -> Result<()> {
         let (holder, next, logical) = self.with_family(id, |family| {
-            let holder = family.index_holder();
-            let holder = holder.and_then(|n| Some((n, family.keys.get(n)?.clone())));
-            (
-                holder,
-                family.keys.get(number).cloned(),
-                family.logical().id,
-            )
+            let next = family.keys.get(number).cloned();
+            (family.index_holder(), next, family.logical().id)
         })?;
-        let (Some((holds, holder)), Some(next)) = (holder, next) else {
+        let (Some(holds), Some(next)) = (holder, next) else {
             return Ok(());
         };
         if holds == number || !seals(&next) {
             return Ok(());
         }
-        let from = self.whole_in(store, holder.clone())?;
         let to = self.whole_in(store, next.clone())?;
-        let secret = open_index(&self.pool, &logical, holds, from.material(), &holder)?;
+        let secret = self.index_secret(store, id, &logical)?;
         let own = open_index(&self.pool, &logical, number, to.material(), &next);
         if own.is_ok_and(|own| equal(&own, &secret)) {
             return Ok(());

@@ -4,7 +4,6 @@
 //! never lose a version or change its material, bring back one that was destroyed here, or make an older one current, whatever
 //! it is given and however often.
 
-use super::changes::not_found;
 use super::index::Family;
 use super::*;
 use crate::envelope::equal;
@@ -98,9 +97,9 @@ impl Keyring {
 
     /// One logical key has one name.
     fn check_one_name(&self, given: &Given<'_>) -> Result<()> {
-        match self.logical_by_id(&given.version.logical.id) {
-            Some(other) if other.id != *given.id => {
-                let why = format!("{} is called {} here", given.id, other.id);
+        match self.with_family_of_id(&given.version.logical.id, Family::name) {
+            Some(other) if other != *given.id => {
+                let why = format!("{} is called {other} here", given.id);
                 Err(Error::new(Kind::AlreadyExists, OP, why).hint(
                     "Nothing was changed. Give it the same owner on both sides: keyring-ward reown.",
                 ))
@@ -216,13 +215,7 @@ impl Keyring {
 
     /// A key that is here has the material and the type of the one that is given.
     fn check_same(&self, store: &mut dyn Store, given: &Given<'_>, key: &KnownKey) -> Result<()> {
-        let record = match key {
-            KnownKey::Whole(record) => record.clone(),
-            KnownKey::Info(info) => {
-                let read = store.on_demand().ok_or_else(nowhere)?.fetch(&info.id)?;
-                Arc::new(read.ok_or_else(|| not_found(OP, &info.id))?)
-            }
-        };
+        let record = self.whole_in(store, key.clone())?;
         let same_type = record.key_type.eq_ignore_ascii_case(given.key_type);
         match same_type && equal(record.material(), given.material) {
             true => Ok(()),
@@ -232,10 +225,18 @@ impl Keyring {
 
     /// A logical key by its own id.
     pub fn logical_by_id(&self, id: &[u8; ID]) -> Option<LogicalInfo> {
+        self.with_family_of_id(id, Family::info)
+    }
+
+    /// Something of the logical key that has this id.
+    pub(super) fn with_family_of_id<T>(
+        &self,
+        id: &[u8; ID],
+        f: impl FnOnce(&Family) -> T,
+    ) -> Option<T> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         let mut all = map.index.iter();
-        let found = all.find(|family| family.id() == Some(*id));
-        found.map(Family::info)
+        all.find(|family| family.id() == Some(*id)).map(f)
     }
 }
 
