@@ -20,6 +20,9 @@ pub const MAX_ENVIRONMENT: usize = 32;
 pub const MAX_TEXT: usize = 255;
 /// Highest number of a version.
 pub const MAX_NUMBER: u32 = 999_999_999;
+/// Longest description of a logical key in bytes: its fixed fields, three texts and the versions, each list behind its length.
+pub const MAX_BYTES: usize =
+    40 + (1 + MAX_ENVIRONMENT) + 2 * (1 + MAX_TEXT) + 1 + MAX_VERSIONS * (4 + 1 + 8 + 8);
 /// The layout of the bytes that this program writes and knows.
 const LAYOUT: u8 = 1;
 const FOLLOW: u8 = 1;

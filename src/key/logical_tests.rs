@@ -139,6 +139,7 @@ fn the_oldest_destroyed_versions_are_forgotten_and_the_description_stays_within_
     };
     let bytes = version.to_bytes();
     assert!(bytes.len() < 8192, "{}", bytes.len());
+    assert_eq!(bytes.len(), MAX_BYTES);
     assert_eq!(VersionOf::from_bytes(&bytes), Ok(version));
 }
 

@@ -12,13 +12,15 @@ use crate::key::extensions::{
 };
 use crate::key::id::{KeyId, MAX_MATERIAL, MAX_NAME_BYTES, MAX_TYPE, check_length, check_type};
 use crate::key::info::KeyInfo;
-use crate::key::logical::{State, VersionOf, check_name};
+use crate::key::logical::{self, State, VersionOf, check_name};
 use crate::secret::{SecretBytes, SecretPool};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// Longest description of a logical key, in bytes: more than any has.
 const MAX_DESCRIPTION: usize = 6 << 10;
+// What is written is read.
+const _: () = assert!(logical::MAX_BYTES <= MAX_DESCRIPTION);
 /// Longest list of what else restricts the use of the key, in bytes.
 const MAX_RESTRICTIONS: usize = 1 << 10;
 /// Longest body in bytes.
