@@ -10,22 +10,6 @@ ME="CURRENT_USER()"
 FUNCTIONS="keys retired_keys key_check key_create key_adopt key_rotate key_activate key_set key_destroy key_destroy_due key_cancel
   key_restore key_compromise key_hold key_release key_retire key_rotate_index"
 
-# with_role component|plugin [OPTION…]: a server with the SQL functions.
-with_role() {
-  ROLE=$1; shift
-  reset_all; make_passphrase
-  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
-  if [ "$ROLE" = component ]; then component_manifest; else
-    printf '[mysqld]\nearly-plugin-load=keyring_ward.so\nloose_keyring_ward_backend=file\nloose_keyring_ward_path=%s\n' "$KEYS/keyring.ward" > /etc/my.cnf
-    echo "loose_keyring_ward_file_passphrase_file=$KEYS/passphrase" >> /etc/my.cnf
-    FIRST=--defaults-file=/etc/my.cnf
-  fi
-  fresh_data
-  start_server "$@"
-  install_udf
-  if [ "$ROLE" = plugin ]; then sed 's/component_keyring_ward.so/keyring_ward.so/' /kw/share/install.sql; else cat /kw/share/install.sql; fi | sql
-}
-
 # good 'CALL': the function answers that it is done; the answer is in SAID.
 good() { SAID=$(sql -e "SELECT keyring_ward_$1") || fail "$1"; case "$SAID" in *'"ok":true'*) ;; *) fail "$1: $SAID" ;; esac; }
 has() { case "$SAID" in *"$1"*) ;; *) fail "no '$1' in $SAID" ;; esac; }

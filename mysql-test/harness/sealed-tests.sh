@@ -6,20 +6,9 @@ set -uo pipefail
 . /kw/mysql-test/harness/tests-lib.sh
 ME="'root@localhost'"
 
-# with_role component|plugin [OPTION…]: a server with the SQL functions, the key k, and the database d.
-with_role() {
-  ROLE=$1; shift
-  reset_all; make_passphrase
-  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
-  if [ "$ROLE" = component ]; then component_manifest; else
-    printf '[mysqld]\nearly-plugin-load=keyring_ward.so\nloose_keyring_ward_backend=file\nloose_keyring_ward_path=%s\n' "$KEYS/keyring.ward" > /etc/my.cnf
-    echo "loose_keyring_ward_file_passphrase_file=$KEYS/passphrase" >> /etc/my.cnf
-    FIRST=--defaults-file=/etc/my.cnf
-  fi
-  fresh_data
-  start_server "$@"
-  install_udf
-  if [ "$ROLE" = plugin ]; then sed 's/component_keyring_ward.so/keyring_ward.so/' /kw/share/install.sql; else cat /kw/share/install.sql; fi | sql
+# with_key component|plugin [OPTION…]: with_role, with the key k and the database d.
+with_key() {
+  with_role "$@"
   sql -e "CREATE DATABASE d"
   admin "key_create('k', $ME, 'AES', 32)"
 }
@@ -68,12 +57,12 @@ round_trips() {
 }
 declare -A call=([sealed_version]="'x'" [hmac]="'k', 'x'")
 library() { if [ "$ROLE" = plugin ]; then echo keyring_ward.so; else echo component_keyring_ward.so; fi; }
-t_round_trips_of_a_component() { with_role component; round_trips; }
-t_round_trips_of_a_plugin() { with_role plugin; round_trips; }
+t_round_trips_of_a_component() { with_key component; round_trips; }
+t_round_trips_of_a_plugin() { with_key plugin; round_trips; }
 
 # What is no value, or not this one: an error that stops the statement, with IGNORE and without strict mode as well.
 t_what_does_not_open_is_an_error() {
-  with_role component
+  with_key component
   admin "key_create('other', $ME, 'AES', 32)"
   sql -e "CREATE TABLE d.t (a INT PRIMARY KEY, v VARBINARY(200)); INSERT INTO d.t VALUES (1, keyring_ward_encrypt('k', 'text', 'c'))"
   local tampered
@@ -96,7 +85,7 @@ t_what_does_not_open_is_an_error() {
 }
 
 t_states_of_versions() {
-  with_role component
+  with_key component
   sql -e "CREATE TABLE d.t (a INT PRIMARY KEY, v VARBINARY(200)); INSERT INTO d.t VALUES (1, keyring_ward_encrypt('k', 'one'))"
   local index; index=$(sql -e "SELECT HEX(keyring_ward_hmac('k', 'x'))")
   # A prepared statement goes on with the version that is current now.
@@ -130,7 +119,7 @@ C10102" "PREPARE p FROM 'SELECT LEFT(HEX(keyring_ward_encrypt(?, ?, ?)), 6)'; SE
 
 # Views, routines, triggers, events: whose key it is, and what MySQL does not allow.
 t_programs() {
-  with_role component
+  with_key component
   sql -e "CREATE USER app IDENTIFIED BY 'app'; GRANT ALL ON d.* TO app"
   admin "key_create('k', 'app@%', 'AES', 32)"
   sql --delimiter=// -e "CREATE TABLE d.c (id INT PRIMARY KEY, name VARCHAR(50), ssn VARBINARY(200), ssn_index BINARY(32), KEY (ssn_index))//
@@ -166,7 +155,7 @@ of app"
 
 # Plaintext is bytes as they are; keys and contexts are the same in every character set.
 t_character_sets() {
-  with_role component
+  with_key component
   admin "key_create('clé', $ME, 'AES', 32)"
   sql -e "CREATE TABLE d.t (l VARCHAR(20) CHARACTER SET latin1, u VARCHAR(20) CHARACTER SET utf8mb4, w VARCHAR(20) CHARACTER SET utf16); INSERT INTO d.t VALUES ('Größe', 'Größe', 'Größe')"
   is "4772F6DF65 4772C3B6C39F65 0047007200F600DF0065" "SELECT CONCAT_WS(' ', HEX(keyring_ward_decrypt('k', keyring_ward_encrypt('k', l))), HEX(keyring_ward_decrypt('k', keyring_ward_encrypt('k', u))), HEX(keyring_ward_decrypt('k', keyring_ward_encrypt('k', w)))) FROM d.t"
@@ -178,7 +167,7 @@ t_character_sets() {
 }
 
 t_large_values() {
-  with_role component --max-allowed-packet=64M
+  with_key component --max-allowed-packet=64M
   is "1" "SET @v = REPEAT(RANDOM_BYTES(1024), 16384); SELECT keyring_ward_decrypt('k', keyring_ward_encrypt('k', @v, 'c'), 'c') = @v AND LENGTH(@v) = 16777216"
   bad "the limit is" "SET @v = REPEAT(RANDOM_BYTES(1024), 16385); DO keyring_ward_encrypt('k', @v)"
   bad "the most are 16777216" "SET @v = CONCAT(REPEAT(RANDOM_BYTES(1024), 16384), 'x'); DO keyring_ward_encrypt('k', @v)"
@@ -190,7 +179,7 @@ t_large_values() {
 
 # A statement would get into the binary log with its plaintext; a replica's applier is nobody's account.
 t_statements_and_appliers() {
-  with_role component --log-bin=binlog --server-id=1 --skip-networking=OFF --port=3311 --bind-address=127.0.0.1
+  with_key component --log-bin=binlog --server-id=1 --skip-networking=OFF --port=3311 --bind-address=127.0.0.1
   local f
   for f in "encrypt('k', 'x')" "decrypt('k', 'x')" "reencrypt('k', 'x')" "hmac('k', 'x')" "sign('k', 'x')" "public_key('k')" "signature_verify('k', 'x', 'y')" "keypair_generate('p', 'ED25519')"; do
     wrong "binlog_format is STATEMENT" "SET SESSION binlog_format = 'STATEMENT'; DO keyring_ward_$f"
@@ -223,7 +212,7 @@ t_statements_and_appliers() {
 
 # What moves keys moves what opens values.
 t_keys_move() {
-  with_role component
+  with_key component
   sql -e "CREATE USER app IDENTIFIED BY 'app'; GRANT ALL ON d.* TO app; CREATE TABLE d.t (v VARBINARY(200), h BINARY(32))"
   admin "key_create('moved', 'old@%', 'AES', 32)"
   sql -e "CREATE USER 'old'@'%'; GRANT ALL ON d.* TO 'old'@'%'"
@@ -251,7 +240,7 @@ t_keys_move() {
 # MySQL's migration knows names and bytes alone: values open again when the versions are one logical key with its id. And our clear-text
 # file keeps it, also while the stock component serves from it.
 t_an_id_is_lost_and_comes_back() {
-  with_role component
+  with_key component
   local id values="CAST(keyring_ward_decrypt('ssn', a, 'c') AS CHAR), CAST(keyring_ward_decrypt('ssn', b, 'c') AS CHAR)" stock=$KEYS/component_keyring_file
   admin "key_create('ssn', $ME, 'AES', 32)"
   sql -e "CREATE TABLE d.t (a VARBINARY(200), b VARBINARY(200), h BINARY(32)) ENCRYPTION = 'Y';
@@ -301,7 +290,7 @@ t_an_id_is_lost_and_comes_back() {
 migrate() { mysql_migrate_keyring --component-dir=$PLUGINS --source-keyring="$1" --destination-keyring="$2" > /tmp/kw-migrate 2>&1 || fail "$(tail -5 /tmp/kw-migrate)"; }
 
 t_key_pairs() {
-  with_role component
+  with_key component
   local type pem
   for type in RSA-2048 rsa-3072 ED25519; do
     pem=$(sql --raw -e "SELECT keyring_ward_keypair_generate('p-$type', '$type')") || fail "$type"
@@ -340,7 +329,7 @@ t_key_pairs() {
 
 # Nothing is left behind: every function goes with uninstall.sql, and the log of a shutdown is clean.
 t_everything_goes() {
-  with_role component
+  with_key component
   sql < /kw/share/uninstall.sql
   is 0 "SELECT COUNT(*) FROM mysql.func WHERE name LIKE 'keyring_ward_%'"
   stop_server

@@ -207,9 +207,7 @@ t_with_a_disabled_keyring() {
 
 t_the_plugin_role_keeps_create_function() {
   reset_all; make_passphrase
-  printf '[mysqld]\nearly-plugin-load=keyring_ward.so\nloose_keyring_ward_backend=file\nloose_keyring_ward_path=%s\n' "$KEYS/keyring.ward" > /etc/my.cnf
-  echo "loose_keyring_ward_file_passphrase_file=$KEYS/passphrase" >> /etc/my.cnf
-  FIRST=--defaults-file=/etc/my.cnf
+  plugin_my_cnf
   fresh_data
   start_server
   sql -e "$INSTALL" 2>/dev/null && fail "installed in the plugin role"

@@ -35,6 +35,24 @@ start_as_mysql() { # start_as_mysql COMMAND… -- OPTION…
   wait_for 90 mysqladmin -uroot -S $SOCKET ping
 }
 
+# with_role component|plugin [OPTION…]: a server with the SQL functions; the role is in ROLE.
+with_role() {
+  ROLE=$1; shift
+  reset_all; make_passphrase
+  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  if [ "$ROLE" = component ]; then component_manifest; else plugin_my_cnf; fi
+  fresh_data
+  start_server "$@"
+  install_udf
+  if [ "$ROLE" = plugin ]; then sed 's/component_keyring_ward.so/keyring_ward.so/' /kw/share/install.sql; else cat /kw/share/install.sql; fi | sql
+}
+# The plugin role by an option file, with the passphrase of make_passphrase.
+plugin_my_cnf() {
+  printf '[mysqld]\nearly-plugin-load=keyring_ward.so\nloose_keyring_ward_backend=file\nloose_keyring_ward_path=%s\n' "$KEYS/keyring.ward" > /etc/my.cnf
+  echo "loose_keyring_ward_file_passphrase_file=$KEYS/passphrase" >> /etc/my.cnf
+  FIRST=--defaults-file=/etc/my.cnf
+}
+
 # run_tests [NAME…]: all functions t_NAME, or the named ones; ends the script with "N passed, N failed".
 run_tests() {
   local tests=("$@") test started rc
