@@ -250,11 +250,11 @@ bench_logical() {
         SET i=i+1; END WHILE; END//
     CREATE PROCEDURE rotations(n INT) BEGIN DECLARE i INT DEFAULT 0; DECLARE t DATETIME(6); DECLARE d DOUBLE;
       WHILE i < n DO
-        DO keyring_ward_key_create(CONCAT('r',i),NULL,'AES',32);
-        SET t=SYSDATE(6); DO keyring_ward_key_rotate(CONCAT('r',i),NULL); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('rotate',d);
+        DO keyring_ward_key_create(CONCAT('r',i),CURRENT_USER(),'AES',32);
+        SET t=SYSDATE(6); DO keyring_ward_key_rotate(CONCAT('r',i),CURRENT_USER()); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('rotate',d);
         SET t=SYSDATE(6); DO keyring_key_generate(CONCAT('g',i),'AES',32); SET d=TIMESTAMPDIFF(MICROSECOND,t,SYSDATE(6)); INSERT INTO kw.t VALUES ('generate',d);
         SET i=i+1; END WHILE; END//"
-  sql -e "DO keyring_key_generate('plain','AES',32), keyring_ward_key_create('follow',NULL,'AES',32,'{\"follow\":true}')"
+  sql -e "DO keyring_key_generate('plain','AES',32), keyring_ward_key_create('follow',CURRENT_USER(),'AES',32,'{\"follow\":true}')"
   [ "$(sql -e "SELECT LENGTH(keyring_key_fetch('follow')), keyring_key_fetch('follow') = keyring_key_fetch('follow@1')")" = "32	1" ] || fail "the name does not follow"
   sql -e "SET sql_log_bin=0; CALL kw.fetch_pairs($(many 3 15), $(many 100000 1000000)); CALL kw.rotations($n)"
   # shellcheck disable=SC2046
