@@ -744,6 +744,9 @@ t_check_rotation() {
   checked() { local rc=0; SAID=$(keyring-ward check --rotation --config $CONFIG 2>/dev/null) || rc=$?; echo $rc; }
   call "create_key('ssn')"; sql -e "DO keyring_ward_key_set('ssn', '$DEFINER', '{\"rotate_every\": 10}')"
   encrypted_table
+  # Ten days less what has gone by: within the second in which it was made that is ten whole days, from the next one on nine.
+  local made; made=$(date +%s)
+  wait_for 5 sh -c "[ \$(date +%s) -gt $made ]" || fail "the clock stands"
   # Beside the running server.
   SAID=$(keyring-ward check --rotation --config $CONFIG) && fail "a rotation in ten days is no warning"
   case "$SAID" in "ROTATION WARNING - 1 of 2 keys: 'ssn' of '$DEFINER' in 9 days | keys=2 wanting=1 "*) ;; *) fail "$SAID" ;; esac
