@@ -338,10 +338,10 @@ part_suite() {
   fi
 }
 
-# Durability experiments, in a root file system of their own: the ones without a server in their short form, with --all
-# every one of them with its long numbers.
+# Durability experiments, in a root file system of their own: the ones without a server, and power cuts of a rotation, in their
+# short form; with --all every one of them with its long numbers.
 part_torture() {
-  local log=$WORK/torture.log rc=0 what=(--quick syscalls powercut life tears)
+  local log=$WORK/torture.log rc=0 what=(--quick syscalls powercut life rotation tears)
   box_stop
   [ "$ALL" = no ] || what=()
   scripts/torture.sh "${what[@]}" 2>&1 | tee "$log" || rc=1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The durability experiments of docs/proof/durability.md, ours and the stock component beside each other.
 #   scripts/torture.sh [--quick] [PART…]
-# Parts: syscalls powercut life tears older control servercut serverfaults kill full copies replaced twoservers bitrot (all unless named).
+# Parts: syscalls powercut life rotation tears older control servercut serverfaults kill full copies replaced twoservers bitrot (all unless named).
 # It needs root: file systems are mounted from files and ended by ioctl. It runs in a root file system
 # of its own under mysql-test/.work, never in Docker, and leaves neither server nor mount behind.
 . "$(dirname "$0")/lib.sh"
@@ -10,11 +10,11 @@ QUICK=() PARTS=()
 for argument; do
   case "$argument" in
     --quick) QUICK=(--quick) ;;
-    syscalls | powercut | life | tears | older | control | servercut | serverfaults | kill | full | copies | replaced | twoservers | bitrot) PARTS+=("$argument") ;;
+    syscalls | powercut | life | rotation | tears | older | control | servercut | serverfaults | kill | full | copies | replaced | twoservers | bitrot) PARTS+=("$argument") ;;
     *) wrong_usage ;;
   esac
 done
-[ ${#PARTS[@]} -gt 0 ] || PARTS=(syscalls powercut life tears older control servercut serverfaults kill full copies replaced twoservers bitrot)
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(syscalls powercut life rotation tears older control servercut serverfaults kill full copies replaced twoservers bitrot)
 build_library
 say "building the writer and the judge"
 (cd "$REPO" && cargo build --locked --example torture)

@@ -4,61 +4,14 @@
 #   schema-tests.sh [NAME…]
 set -uo pipefail
 . /kw/mysql-test/harness/tests-lib.sh
-SCHEMA=/kw/share/keyring_ward.sql
-DEFINER=keyring_ward_definer@localhost
-
-# with_schema [OPTION…]: a server with the SQL functions and the schema.
-with_schema() {
-  reset_all; make_passphrase
-  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
-  component_manifest; fresh_data
-  start_server "$@"
-  functions
-  sql < $SCHEMA > /tmp/kw-lacks
-}
-functions() { install_udf; sql < /kw/share/install.sql; }
-
-call() { sql -e "CALL keyring_ward.$1"; }
+. /kw/mysql-test/harness/schema-lib.sh
 # refused SENTENCE 'CALL': it fails, and says that.
 refused() {
   SAID=$(sql -e "CALL keyring_ward.$2" 2>&1) && fail "done: $2: $SAID"
   case "$SAID" in *"ERROR 1644 "*"$1"*) ;; *) fail "$2: no '$1' in $SAID" ;; esac
 }
-one() { sql -e "SELECT $1"; }
 log_of() { sql -e "SELECT $2 FROM keyring_ward.key_rotation_log WHERE key_name = '$1' ORDER BY id DESC LIMIT 1"; }
-current() { one "keyring_ward_key_check('$1', '${2:-$DEFINER}')->>'\$.logical.current'" 2>/dev/null || one "JSON_EXTRACT(keyring_ward_key_check('$1', '${2:-$DEFINER}'), '\$.logical.current')"; }
 remove_schema() { sql -e "DROP SCHEMA IF EXISTS keyring_ward; DROP USER IF EXISTS $DEFINER; DROP ROLE IF EXISTS dba_admin, key_admin, app_admin, key_operator, key_auditor, key_user, developer, tester"; }
-
-# sealed_table ROWS: shop.customer with so many rows under the key ssn, each with its clear text beside it, registered.
-sealed_table() {
-  call "create_key('ssn')"
-  sql <<END
-    CREATE DATABASE shop;
-    CREATE TABLE shop.customer (id INT AUTO_INCREMENT PRIMARY KEY, clear_text VARCHAR(40), ssn VARBINARY(400), ssn_index BINARY(32), changed TIMESTAMP NOT NULL DEFAULT '2020-01-01 00:00:00' ON UPDATE CURRENT_TIMESTAMP);
-    GRANT SELECT, UPDATE, TRIGGER ON shop.customer TO $DEFINER; GRANT EXECUTE ON shop.* TO $DEFINER;
-    CREATE DEFINER = $DEFINER TRIGGER shop.seal_new BEFORE INSERT ON shop.customer FOR EACH ROW
-      SET NEW.ssn = keyring_ward_encrypt('ssn', NEW.clear_text, 'shop.customer.ssn'), NEW.ssn_index = keyring_ward_hmac('ssn', NEW.clear_text);
-    CREATE DEFINER = $DEFINER FUNCTION shop.opened(v VARBINARY(400)) RETURNS VARCHAR(40) NO SQL RETURN keyring_ward_decrypt('ssn', v, 'shop.customer.ssn');
-    CREATE DEFINER = $DEFINER FUNCTION shop.version_of(v VARBINARY(400)) RETURNS INT NO SQL RETURN keyring_ward_sealed_version(v);
-    SET SESSION cte_max_recursion_depth = 2000000;
-    INSERT INTO shop.customer (clear_text) WITH RECURSIVE n AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM n WHERE a < $1) SELECT CONCAT('clear text ', a) FROM n;
-    CALL keyring_ward.register_column('shop', 'customer', 'ssn', 'ssn', 'shop.customer.ssn', NULL);
-END
-}
-# Every row opens to its clear text; none is NULL. Prints how many there are.
-all_open() {
-  local counted; counted=$(sql -e "SELECT COUNT(*), SUM(shop.opened(ssn) <=> clear_text) FROM shop.customer WHERE clear_text IS NOT NULL")
-  expect "rows that open to their clear text" "${counted#*	}" "${counted%	*}"
-  echo "${counted%	*}"
-}
-under() { sql -e "SELECT COUNT(*) FROM shop.customer WHERE shop.version_of(ssn) = $1"; }
-is_sleeping() { [ "$(sql -e "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'")" != 0 ]; }
-# stop_at TABLE CONDITION: whoever writes such a row there waits, before it is written.
-stop_at() {
-  sql -e "CREATE TRIGGER keyring_ward.stop_update BEFORE UPDATE ON keyring_ward.$1 FOR EACH ROW SET NEW.message = IF($2 AND SLEEP(1000), '', NEW.message)
-    ; CREATE TRIGGER keyring_ward.stop_insert BEFORE INSERT ON keyring_ward.$1 FOR EACH ROW SET NEW.message = IF($2 AND SLEEP(1000), '', NEW.message)"
-}
-go_on() { sql -e "DROP TRIGGER IF EXISTS keyring_ward.stop_update; DROP TRIGGER IF EXISTS keyring_ward.stop_insert"; }
 
 # ---- installation ----------------------------------------------------------------------------------
 
@@ -210,31 +163,39 @@ t_refusals() {
   expect "nothing is in the log" "$(sql -e "SELECT COUNT(*) FROM keyring_ward.key_rotation_log")" 0
 }
 
+SMALL_DISK=/tmp/kw-small
+# The keyring moves to a disk of its own that has little room.
+keyring_on_a_small_disk() {
+  stop_server
+  mkdir -p $SMALL_DISK; mount -t tmpfs -o size=256k,mode=750 small $SMALL_DISK; trap 'stop_server; umount $SMALL_DISK' EXIT
+  cp -a "$KEYS"/. $SMALL_DISK/; chown mysql:mysql $SMALL_DISK
+  sed -i "s#$KEYS/keyring.ward#$SMALL_DISK/keyring.ward#" $CONFIG
+  rm -f "$DATA"/keyring_ward.marker
+  start_server
+}
+fill_the_keyrings_disk() {
+  dd if=/dev/zero of=$SMALL_DISK/filler bs=1k >/dev/null 2>&1 || true
+  # The file's last page has room for some.
+  local n
+  for n in $(seq 60); do [ "$(sql -e "SELECT keyring_key_generate(CONCAT('filler $n ', UUID()), 'AES', 32)" 2>/dev/null)" = 1 ] || break; done
+  [ "$n" -lt 60 ] || fail "the disk is never full"
+}
+
 # Where generate or verify fails the old version stays current, and the log says aborted.
 t_what_fails_is_aborted() {
   with_schema
   call "create_key('ssn')"
   # A full disk.
-  stop_server
-  mkdir -p /tmp/kw-small; mount -t tmpfs -o size=256k,mode=750 small /tmp/kw-small; trap 'stop_server; umount /tmp/kw-small' EXIT
-  cp -a "$KEYS"/. /tmp/kw-small/; chown mysql:mysql /tmp/kw-small
-  sed -i "s#$KEYS/keyring.ward#/tmp/kw-small/keyring.ward#" $CONFIG
-  rm -f "$DATA"/keyring_ward.marker
-  start_server
-  dd if=/dev/zero of=/tmp/kw-small/filler bs=1k >/dev/null 2>&1 || true
-  # The file's last page has room for some.
-  local n
-  for n in $(seq 60); do [ "$(sql -e "SELECT keyring_key_generate('filler $n', 'AES', 32)" 2>/dev/null)" = 1 ] || break; done
-  [ "$n" -lt 60 ] || fail "the disk is never full"
+  keyring_on_a_small_disk; fill_the_keyrings_disk
   refused "Aborted, the old one stays current" "rotate_key('ssn')"
   expect "current" "$(current ssn)" 1
   expect "the log" "$(log_of ssn "state, resumable, new_version IS NULL, message LIKE '%KW-%', rotation_time IS NULL")" "aborted	0	1	1	1"
-  rm /tmp/kw-small/filler
+  rm $SMALL_DISK/filler
   call "rotate_key('ssn')"
   expect "with room again" "$(current ssn)" 2
   # The file on the disk is not what it should be: the new version stays pending.
-  cp -a /tmp/kw-small/keyring.ward /tmp/kw-good
-  printf '\377\377\377' | dd of=/tmp/kw-small/keyring.ward bs=1 seek=$(($(stat -c %s /tmp/kw-small/keyring.ward) / 2)) conv=notrunc 2>/dev/null
+  cp -a $SMALL_DISK/keyring.ward /tmp/kw-good
+  printf '\377\377\377' | dd of=$SMALL_DISK/keyring.ward bs=1 seek=$(($(stat -c %s $SMALL_DISK/keyring.ward) / 2)) conv=notrunc 2>/dev/null
   refused "Aborted, the old one stays current" "rotate_key('ssn')"
   expect "current" "$(current ssn)" 2
   expect "the log" "$(log_of ssn "state, rotation_time IS NULL")" "aborted	1"
@@ -639,16 +600,6 @@ t_names_are_never_sql() {
 
 # ---- kills and load ------------------------------------------------------------------------------------
 
-# after_a_kill: the server starts, nothing is lost, and the same call ends what was begun.
-after_a_kill() {
-  start_server || fail "the server does not start"
-  go_on
-  all_open > /dev/null
-  call "rotate_key('ssn')"
-  expect "the log has one rotation at its end for each version" "$(sql -e "SELECT SUM(state = 'done') - MAX(new_version) + 1, SUM(resumable) FROM keyring_ward.key_rotation_log WHERE key_name = 'ssn' AND state <> 'aborted'")" "0	0"
-  expect "under the current one" "$(under "$(current ssn)")" "$(all_open)"
-}
-
 # The server is killed when a step's work is done and not yet written down, and in the middle of batches.
 t_kill_at_each_step() {
   with_schema
@@ -656,8 +607,7 @@ t_kill_at_each_step() {
   sql -e "UPDATE keyring_ward.settings SET batch_rows = 100"
   local round at job kills=0
   for ((round = 0; round < $(many 1 8); round++)); do
-    for at in "key_rotation_log NEW.state='started'" "key_rotation_log NEW.state='pending'" "key_rotation_log NEW.state='verified'" "key_rotation_log NEW.state='switched'" \
-      "encrypted_columns NEW.state='reencrypting'" "encrypted_columns NEW.rows_done>=500" "encrypted_columns NEW.state='checking'" "encrypted_columns NEW.state='checked'" "key_rotation_log NEW.state='done'"; do
+    for at in "${STEPS[@]}"; do
       # shellcheck disable=SC2086
       stop_at $at
       call "rotate_key('ssn')" 2>/dev/null & job=$!
@@ -670,16 +620,9 @@ t_kill_at_each_step() {
   echo "    $kills kills, one at each step: $(current ssn) versions, $(all_open) rows"
 }
 
-# The same at any moment, while two clients write.
-writer() { # writer NUMBER: until the server is gone
-  local n=0
-  while sql -e "INSERT INTO shop.customer (clear_text) VALUES ('from $1, $n'); UPDATE shop.customer SET clear_text = 'changed $n', ssn = shop.sealed('changed $n') WHERE id = 1 + FLOOR(RAND() * 900)" >/dev/null 2>&1; do n=$((n + 1)); done
-}
-with_writers() {
-  sql -e "CREATE DEFINER = $DEFINER FUNCTION shop.sealed(t VARCHAR(40)) RETURNS VARBINARY(400) NO SQL RETURN keyring_ward_encrypt('ssn', t, 'shop.customer.ssn')"
-}
 # A key has 255 versions at most: the long runs take a new server after so many.
 MOST=200
+# The same at any moment, while two clients write.
 t_kill_at_any_moment() {
   local kills=0 all versions=0 rows=0 writers
   all=$(many 2 220)
@@ -703,6 +646,58 @@ t_kill_at_any_moment() {
   echo "    $kills kills at any moment of rotations with two clients writing: $versions versions, every one of $rows rows opens"
 }
 
+# hold_at TABLE CONDITION: whoever writes such a row there waits, before it is written, until let_go.
+hold_at() {
+  rm -f /tmp/kw-hold; mkfifo /tmp/kw-hold
+  sql < /tmp/kw-hold & HOLDER=$!
+  exec 8> /tmp/kw-hold; echo "DO GET_LOCK('kw_held', 0);" >&8
+  wait_for 10 sh -c "mysql -uroot -S $SOCKET -NBe \"SELECT IS_USED_LOCK('kw_held') IS NOT NULL\" | grep -q 1" || fail "nothing is held"
+  local event
+  for event in update insert; do
+    sql -e "CREATE TRIGGER keyring_ward.stop_$event BEFORE ${event^^} ON keyring_ward.$1 FOR EACH ROW SET NEW.message = IF($2 AND GET_LOCK('kw_held', 1000) + RELEASE_LOCK('kw_held') IS NULL, '', NEW.message)"
+  done
+}
+let_go() { echo "DO RELEASE_LOCK('kw_held');" >&8; exec 8>&-; wait "$HOLDER" || true; }
+is_held() { [ "$(sql -e "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User lock'")" != 0 ]; }
+# begin_and_hold_at TABLE CONDITION: a rotation of ssn that waits there; its process is in ROTATION, what it says in /tmp/kw-said.
+begin_and_hold_at() {
+  hold_at "$@"
+  call "rotate_key('ssn')" > /tmp/kw-said 2>&1 8>&- & ROTATION=$!
+  wait_for 30 is_held || fail "nobody waits at $2"
+}
+
+# The keyring's disk is full from a step on: the old version stays current, or the rotation ends without what it can't write.
+t_the_keyrings_disk_is_full_during_a_rotation() {
+  with_schema
+  sealed_table 300
+  sql -e "UPDATE keyring_ward.settings SET batch_rows = 100"
+  keyring_on_a_small_disk
+  # Before the switch (t_what_fails_is_aborted has it before the new version).
+  begin_and_hold_at key_rotation_log "NEW.state = 'verified'"
+  fill_the_keyrings_disk; let_go
+  wait $ROTATION && fail "switched on a full disk"
+  grep -q "Aborted, the old one stays current" /tmp/kw-said || fail "$(cat /tmp/kw-said)"
+  expect "current" "$(current ssn) $(log_of ssn "state, resumable, new_version")" "1 aborted	0	2"
+  go_on
+  expect "rows" "$(under 1) $(all_open)" "300 300"
+  # Killed there, started again, and with room again: the version that is pending is taken up.
+  kill_server; start_server
+  expect "rows" "$(under 1) $(all_open)" "300 300"
+  rm $SMALL_DISK/filler
+  call "rotate_key('ssn')"
+  expect "with room again" "$(current ssn) $(under 2) $(all_open)" "2 300 300"
+  # Behind the switch: batches want no room of the keyring; that the old version may be destroyed is not planned.
+  begin_and_hold_at encrypted_columns "NEW.rows_done >= 200"
+  fill_the_keyrings_disk; let_go
+  wait $ROTATION || fail "$(cat /tmp/kw-said)"
+  expect "done" "$(current ssn) $(log_of ssn "state, message LIKE 'Version 2 stays: KW-%'")" "3 done	1"
+  go_on
+  expect "rows" "$(under 3) $(all_open)" "300 300"
+  refused "Aborted, the old one stays current" "rotate_key('ssn')"
+  rm $SMALL_DISK/filler
+  nothing_is_lost
+}
+
 t_rotations_under_load() {
   local done=0 all=0 now writers i
   all=$(many 10 500)
@@ -715,6 +710,7 @@ t_rotations_under_load() {
     for ((i = 1; i <= now; i++)); do call "rotate_key('ssn')" || fail "rotation $i"; done
     # shellcheck disable=SC2086
     { kill $writers && wait $writers; } 2>/dev/null || true
+    written /tmp/kw-wrote.*
     expect "every rotation is done" "$(sql -e "SELECT COUNT(*), SUM(state = 'done') FROM keyring_ward.key_rotation_log")" "$now	$now"
     # A statement of a client that was under way.
     call "reencrypt_column('shop', 'customer', 'ssn')"

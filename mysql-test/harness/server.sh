@@ -12,6 +12,7 @@ JUDGE=/kw/target/tools/debug/judge
 
 sql() { mysql -uroot -S "$SOCKET" --batch --skip-column-names "$@"; }
 fail() { echo "FAILED: $*" >&2; tail -5 "$LOG" 2>/dev/null >&2 || true; exit 1; }
+expect() { [ "$2" = "$3" ] || fail "$1: expected '$3', got '$2'"; }
 
 # wait_for SECONDS COMMAND…: until the command succeeds.
 wait_for() {

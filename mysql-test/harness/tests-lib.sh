@@ -6,7 +6,6 @@ PASSED=0 FAILED=0
 # many SHORT LONG: how often; the long number with scripts/test.sh --all.
 many() { if [ "${KW_LONG:-no}" = yes ]; then echo "$2"; else echo "$1"; fi; }
 
-expect() { [ "$2" = "$3" ] || fail "$1: expected '$3', got '$2'"; }
 log_has() { grep -qF -- "$1" "$LOG" || fail "the log has no '$1'"; }
 log_lacks() { ! grep -F -- "$1" "$LOG" || fail "the log has '$1'"; }
 # The statement fails, with this error number.

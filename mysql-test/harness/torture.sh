@@ -2,6 +2,7 @@
 # The durability experiments, inside the box: scripts/torture.sh runs this and explains it.
 #   torture.sh [--quick] PART…
 # Parts without a server (ours alone): syscalls powercut life tears
+# With a server, ours alone: rotation
 # Parts with a server, for both keyrings: older kill servercut serverfaults full copies replaced twoservers bitrot
 # Each experiment prints lines "RESULT <experiment> <keyring> name=value…"; ours must be without fault,
 # what becomes of the stock component is reported, whatever it is.
@@ -620,6 +621,9 @@ bitrot_read() { # bitrot_read KEYRING FILE
   mysql_migrate_keyring --component-dir=$PLUGINS --source-keyring=component_keyring_file --destination-keyring=component_keyring_ward >/tmp/kw-migrate 2>&1 || return 1
   $T view $folder/keyring.ward /stable 2>/dev/null
 }
+
+# Power cuts during rotations of a key in SQL.
+. /kw/mysql-test/harness/torture-rotation.sh
 
 trap 'stop_server; cut_end' EXIT
 for part; do
