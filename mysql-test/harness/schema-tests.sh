@@ -698,6 +698,40 @@ t_the_keyrings_disk_is_full_during_a_rotation() {
   nothing_is_lost
 }
 
+# The data directory's disk is full: the binary log waits for room, and with it the rotation, which goes on by itself within a minute.
+# A server that is killed meanwhile, and started when there is room, takes it up where it was.
+t_the_data_directorys_disk_is_full_during_a_rotation() {
+  DATA=/tmp/kw-data
+  mkdir -p $DATA; mount -t tmpfs -o size=200m,mode=750 small $DATA; trap 'stop_server; umount /tmp/kw-data' EXIT
+  chown mysql:mysql $DATA
+  with_schema
+  sealed_table 300
+  sql -e "UPDATE keyring_ward.settings SET batch_rows = 100"
+  local at places=("encrypted_columns NEW.rows_done>=200")
+  full_at() { # full_at TABLE CONDITION
+    begin_and_hold_at "$@"
+    dd if=/dev/zero of=$DATA/filler bs=1k >/dev/null 2>&1 || true
+    let_go
+    wait_for 20 grep -q "Disk is full writing './binlog" "$LOG" || fail "nobody waits for room at $2"
+    kill -0 $ROTATION || fail "it ended on a full disk: $(cat /tmp/kw-said)"
+  }
+  [ "$(many no yes)" = no ] || places+=("key_rotation_log NEW.state='pending'" "key_rotation_log NEW.state='switched'")
+  for at in "${places[@]}"; do
+    # shellcheck disable=SC2086
+    full_at $at
+    kill_server; wait $ROTATION || true
+    rm $DATA/filler
+    after_a_kill || fail "after a full disk and a kill at $at"
+  done
+  [ "$(many no yes)" = no ] || {
+    full_at encrypted_columns "NEW.rows_done>=200"
+    rm $DATA/filler
+    wait $ROTATION || fail "it does not go on: $(cat /tmp/kw-said)"
+    nothing_is_lost
+  }
+  echo "    full at ${#places[@]} places: $(current ssn) versions, $(all_open) rows"
+}
+
 t_rotations_under_load() {
   local done=0 all=0 now writers i
   all=$(many 10 500)
