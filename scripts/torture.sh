@@ -24,7 +24,9 @@ say "installing file system tools in the box"
 box sh -c 'apt-get -qq -o Acquire::Check-Valid-Until=false update >/dev/null; DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends e2fsprogs xfsprogs btrfs-progs rsync borgbackup >/dev/null'
 say "torture: ${PARTS[*]} ${QUICK[*]}"
 rc=0
-as_root chroot "$BOX" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME=/root SEED="${SEED:-}" \
+# With mounts of its own: a mount namespace that anybody on this machine makes meanwhile would keep a file system that was ended
+# alive, and mounting it again would give the ended one.
+as_root unshare --mount chroot "$BOX" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME=/root SEED="${SEED:-}" \
   KEYRINGS="${KEYRINGS:-}" SIZES="${SIZES:-}" bash /kw/mysql-test/harness/torture.sh "${QUICK[@]}" "${PARTS[@]}" || rc=$?
 box_stop
 exit $rc

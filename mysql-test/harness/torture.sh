@@ -98,8 +98,14 @@ cut_make() { # cut_make FILESYSTEM
   esac && mount -o loop /cut.img /cut
 }
 cut_end() { umount /cut 2>/dev/null || umount -l /cut 2>/dev/null; true; }
-# The disk is as it was at the cut: unmount what can write no more, mount what the disk holds.
-cut_again() { local i; for i in 1 2 3 4 5 6 7 8 9 10; do umount /cut 2>/dev/null && break; sleep 0.1; done; mount -o loop /cut.img /cut; }
+# The disk is as it was at the cut: unmount what can write no more, mount what the disk holds. (Where somebody keeps it, that is
+# what can write no more once again.)
+cut_again() {
+  local i
+  for i in 1 2 3 4 5 6 7 8 9 10; do umount /cut 2>/dev/null && break; sleep 0.1; done
+  mount -o loop /cut.img /cut || return 1
+  touch /cut/.again 2>/dev/null || { echo "    the file system that was ended is still mounted elsewhere"; return 1; }
+}
 
 oks() { local n; n=$(grep -c '^ok' /stable/acks 2>/dev/null); echo "${n:-0}"; }
 run_and_cut() { # run_and_cut COMMAND FLAG: cuts at a random moment
