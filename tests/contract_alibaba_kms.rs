@@ -20,6 +20,8 @@ mod clouds;
 mod fault_rows;
 #[path = "support/kms_proxy.rs"]
 mod kms_proxy;
+#[path = "support/ports.rs"]
+mod ports;
 
 use clouds::Fake;
 use clouds::alibaba::{

@@ -19,6 +19,8 @@ mod azure_vector;
 mod clouds;
 #[path = "support/fault_rows.rs"]
 mod fault_rows;
+#[path = "support/ports.rs"]
+mod ports;
 
 use clouds::Fake;
 use clouds::azure::Azure;

@@ -23,6 +23,8 @@ mod gcp_refusals;
 mod gcp_vector;
 #[path = "support/kms_proxy.rs"]
 mod kms_proxy;
+#[path = "support/ports.rs"]
+mod ports;
 
 use clouds::google::{Google, KEY, NUMBER, OTHER};
 use clouds::{Fake, Request};

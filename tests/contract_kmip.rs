@@ -10,6 +10,8 @@ mod common;
 mod fault_rows;
 #[path = "support/kmip_stand.rs"]
 mod kmip_stand;
+#[path = "support/ports.rs"]
+mod ports;
 
 use bao::Bao;
 use keyring_ward::config::{Config, json};

@@ -10,6 +10,8 @@
 mod aws_credentials;
 #[path = "support/kms_proxy.rs"]
 mod kms_proxy;
+#[path = "support/ports.rs"]
+mod ports;
 
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
@@ -36,6 +38,7 @@ struct Server {
     address: SocketAddr,
     /// Its standard input is open as long as this process lives, and so is the server. None where somebody else started it.
     _guard: Option<Child>,
+    _port: Option<ports::Kept>,
 }
 
 static MOTO: LazyLock<Option<Server>> = LazyLock::new(|| Server::start("moto"));
@@ -49,6 +52,7 @@ impl Server {
             return Some(Server {
                 address: named.parse().unwrap(),
                 _guard: None,
+                _port: None,
             });
         }
         let home = std::env::var_os("KW_KMS").map_or_else(
@@ -64,9 +68,8 @@ impl Server {
             println!("SKIPPED: no {name} here (scripts/test.sh unit installs it)");
             return None;
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = port.local_addr().unwrap();
-        drop(port);
+        let port = ports::Kept::new();
+        let address = port.address;
         let mut command = Command::new("sh");
         command.args([
             "-c",
@@ -102,6 +105,7 @@ impl Server {
         Some(Server {
             address,
             _guard: Some(guard),
+            _port: Some(port),
         })
     }
 
@@ -588,10 +592,7 @@ fn the_network_has_its_errors() {
     let Some(moto) = &*MOTO else { return };
     let place = Place::new();
     let key = moto.make_key();
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = ports::closed();
     let e = wrap(&*place.kek(&format!("http://{closed}"), &key, json!({})))
         .map(drop)
         .unwrap_err();

@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+#[path = "support/ports.rs"]
+mod ports;
+
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::Kind;
 use keyring_ward::net::{
@@ -15,7 +18,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,22 +39,29 @@ struct Server {
 
 impl Server {
     fn start(tls: Option<Arc<rustls::ServerConfig>>, talk: Arc<Talk>) -> Server {
+        Server::with(move |stream, seen| match &tls {
+            None => serve(stream, seen, &*talk),
+            Some(tls) => {
+                let session = rustls::ServerConnection::new(tls.clone()).unwrap();
+                serve(rustls::StreamOwned::new(session, stream), seen, &*talk)
+            }
+        })
+    }
+
+    /// Serves each connection by itself.
+    fn with(
+        serve: impl Fn(TcpStream, &Mutex<Vec<String>>) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Server {
             address: listener.local_addr().unwrap(),
             seen: Arc::default(),
         };
-        let seen = server.seen.clone();
+        let (seen, serve) = (server.seen.clone(), Arc::new(serve));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (seen, talk, tls) = (seen.clone(), talk.clone(), tls.clone());
-                std::thread::spawn(move || match tls {
-                    None => serve(stream, &seen, &*talk),
-                    Some(tls) => {
-                        let session = rustls::ServerConnection::new(tls).unwrap();
-                        serve(rustls::StreamOwned::new(session, stream), &seen, &*talk)
-                    }
-                });
+                let (seen, serve) = (seen.clone(), serve.clone());
+                std::thread::spawn(move || serve(stream, &seen));
             }
         });
         server
@@ -78,8 +88,14 @@ impl Server {
 }
 
 fn serve(mut stream: impl Stream, seen: &Mutex<Vec<String>>, talk: &Talk) -> io::Result<()> {
+    let head = note(&mut stream, seen)?;
+    talk(&head, &mut stream)
+}
+
+/// Notes a request.
+fn note(stream: &mut dyn Read, seen: &Mutex<Vec<String>>) -> io::Result<String> {
     let mut head = String::new();
-    let mut reader = BufReader::new(&mut stream);
+    let mut reader = BufReader::new(stream);
     while reader.read_line(&mut head)? > 2 {}
     let length = head
         .lines()
@@ -88,41 +104,28 @@ fn serve(mut stream: impl Stream, seen: &Mutex<Vec<String>>, talk: &Talk) -> io:
     reader.read_exact(&mut body)?;
     head.push_str(&String::from_utf8_lossy(&body));
     seen.lock().unwrap().push(head.clone());
-    talk(&head, &mut stream)
+    Ok(head)
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-kept: a\r\nx-other: b\r\n\r\nhi";
 
-/// An HTTP proxy: CONNECT to wherever it is asked for, on this machine.
+/// An HTTP proxy: CONNECT to wherever it is asked for, on this machine. What comes from either side goes to the other one,
+/// whenever it comes.
 fn proxy() -> Server {
-    Server::start(
-        None,
-        Arc::new(|head, client| {
-            let to = head.split(' ').nth(1).unwrap();
-            let port = to.rsplit(':').next().unwrap().parse::<u16>().unwrap();
-            let mut server = TcpStream::connect(("127.0.0.1", port))?;
-            client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n")?;
-            // In turns, which is enough for one request: whatever comes from either side within a moment.
-            server.set_nonblocking(false)?;
-            server.set_read_timeout(Some(Duration::from_millis(30)))?;
-            let mut buffer = [0; 65536];
-            loop {
-                match client.read(&mut buffer) {
-                    Ok(0) => return Ok(()),
-                    Ok(n) => server.write_all(&buffer[..n])?,
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(e) => return Err(e),
-                }
-                loop {
-                    match server.read(&mut buffer) {
-                        Ok(0) => return Ok(()),
-                        Ok(n) => client.write_all(&buffer[..n])?,
-                        Err(_) => break,
-                    }
-                }
-            }
-        }),
-    )
+    Server::with(|mut client, seen| {
+        let head = note(&mut client, seen)?;
+        let to = head.split(' ').nth(1).unwrap();
+        let port = to.rsplit(':').next().unwrap().parse::<u16>().unwrap();
+        let mut server = TcpStream::connect(("127.0.0.1", port))?;
+        client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n")?;
+        let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+        std::thread::spawn(move || {
+            let _ = io::copy(&mut from, &mut to);
+            to.shutdown(Shutdown::Write)
+        });
+        io::copy(&mut server, &mut client)?;
+        client.shutdown(Shutdown::Both)
+    })
 }
 
 // ---- certificates ----------------------------------------------------------------------------
@@ -402,10 +405,7 @@ fn a_proxy_connects_and_sees_no_secret() {
         )
     };
     assert!(refused(e.cause()), "{e}");
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = ports::closed();
     let e = get(
         &through(&format!("http://u:hidden@{closed}")),
         &server.url("https"),
@@ -420,6 +420,24 @@ fn a_proxy_connects_and_sees_no_secret() {
         "{e}"
     );
     assert!(server.seen().is_empty());
+}
+
+/// What the tests of servers build on: nobody is given a kept port, and a server can listen there.
+#[test]
+fn a_kept_port_is_nobody_elses() {
+    let kept = ports::Kept::new();
+    let closed = |address| TcpStream::connect(address).unwrap_err().kind();
+    assert_eq!(closed(kept.address), io::ErrorKind::ConnectionRefused);
+    assert_eq!(closed(ports::closed()), io::ErrorKind::ConnectionRefused);
+    let given: Vec<_> = (0..500)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    let is_kept = |other: &TcpListener| other.local_addr().unwrap() == kept.address;
+    assert!(!given.iter().any(is_kept));
+    let server = TcpListener::bind(kept.address).unwrap();
+    TcpStream::connect(kept.address).unwrap();
+    drop(server);
+    TcpListener::bind(kept.address).unwrap();
 }
 
 #[test]
@@ -567,10 +585,7 @@ fn names_and_addresses_that_nobody_has_keep_their_cause() {
         _ => panic!("{e}"),
     }
     assert_eq!((e.kind(), e.host()), (Kind::Unreachable, "kms.invalid:443"));
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = ports::closed();
     let e = get(&client, &format!("http://{closed}/")).unwrap_err();
     let Cause::Connect(io) = e.cause() else {
         panic!("{e}")

@@ -22,6 +22,8 @@ mod oci_official;
 mod oci_refusals;
 #[path = "support/oci_vector.rs"]
 mod oci_vector;
+#[path = "support/ports.rs"]
+mod ports;
 
 use bao::write_secret;
 use clouds::Fake;

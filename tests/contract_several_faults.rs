@@ -13,8 +13,10 @@ mod fault_rows;
 mod kmip_stand;
 #[path = "support/kms_proxy.rs"]
 mod kms_proxy;
+#[path = "support/ports.rs"]
+mod ports;
 
-use bao::{Bao, closed_port};
+use bao::Bao;
 use common::{Place, write_secret};
 use keyring_ward::config::{Config, json};
 use keyring_ward::error::{Kind, Result};
@@ -134,8 +136,9 @@ type Row = (
 
 fn rows() -> Vec<Row> {
     use Wrong::{Certificate, Option as With, Proxy as P, Stand as S};
-    let nowhere = || With(json!({ "address": format!("http://{}", closed_port()) }));
-    let no_kmip = || With(json!({ "addresses": [format!("localhost:{}", closed_port().port())] }));
+    let nowhere = || With(json!({ "address": format!("http://{}", ports::closed()) }));
+    let no_kmip =
+        || With(json!({ "addresses": [format!("localhost:{}", ports::closed().port())] }));
     let one_gib = S(Does::Say(vec![0x42, 0, 0x7B, 1, 0x40, 0, 0, 0]));
     vec![
         (

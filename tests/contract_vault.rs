@@ -10,6 +10,8 @@ mod common;
 mod fault_rows;
 #[path = "support/kms_proxy.rs"]
 mod kms_proxy;
+#[path = "support/ports.rs"]
+mod ports;
 #[path = "support/token_reviews.rs"]
 mod token_reviews;
 #[path = "support/vault_faults.rs"]

@@ -5,17 +5,12 @@
 
 use super::clouds::alibaba::KEY;
 use super::kms_proxy::{Proxy, Tls};
+use super::ports;
 use super::{Place, not_opened, opens, refused, told, unwrap, wrap};
 use data_encoding::BASE64;
 use keyring_ward::error::Kind;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-
-/// An address at which nothing listens, and nothing will: a port that was free a moment ago may be another test's now.
-pub fn closed_port() -> SocketAddr {
-    ([127, 0, 0, 1], 1).into()
-}
 
 /// A service at which a fault may be.
 struct At {
@@ -206,7 +201,7 @@ fn words_that_repeat_a_secret_are_not_shown() {
 #[test]
 fn the_network_and_certificates_have_their_errors() {
     let place = Place::new();
-    let closed = closed_port();
+    let closed = ports::closed();
     let of = |endpoint: &str| place.kek(json!({"endpoint": endpoint}));
     let kek = of(&format!("http://{closed}"));
     refused(

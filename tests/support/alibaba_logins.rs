@@ -116,7 +116,7 @@ fn an_instance_without_a_usable_role_is_told() {
         Kind::Denied,
         "AttachInstanceRamRole",
     );
-    let away = json!({"metadata_url": format!("http://{}", super::alibaba_faults::closed_port())});
+    let away = json!({"metadata_url": format!("http://{}", super::ports::closed())});
     not_opened(
         "no metadata service",
         &*place.kek(with(place.instance(), away)),

@@ -511,10 +511,7 @@ fn options_reach_every_call_to_sts() {
             "AWS_WEB_IDENTITY_TOKEN_FILE in the environment",
         ],
     );
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = super::ports::closed();
     let elsewhere = format!("aws_kms_sts_endpoint_url=http://{closed}");
     bench.init(&identity, &[&elsewhere]).refused(
         Kind::Unreachable,

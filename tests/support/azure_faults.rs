@@ -300,11 +300,7 @@ fn a_vault_that_lies_at_a_wrap_gets_no_keyring() {
 fn the_network_has_its_errors() {
     let place = Place::new();
     let kek = |changes| place.kek(changes);
-    let closed = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let closed = format!("http://{closed}");
+    let closed = format!("http://{}", super::ports::closed());
     refused(
         "nothing listens where the vault should be",
         &*kek(json!({"vault_url": closed})),

@@ -4,11 +4,12 @@
 
 #![allow(dead_code, missing_docs, clippy::print_stdout, clippy::unwrap_used)]
 
+use super::ports::Kept;
 use keyring_ward::deadline::Deadline;
 use keyring_ward::net::{Client, Method, Options, Proxy, Request};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -80,16 +81,7 @@ pub struct Bao {
     pub share: String,
     pub root: String,
     guard: Option<Child>,
-}
-
-/// An address at which nothing listens, and nothing will: a port that was free a moment ago may be another test's now.
-pub fn closed_port() -> SocketAddr {
-    ([127, 0, 0, 1], 1).into()
-}
-
-pub fn free_port() -> SocketAddr {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    port.local_addr().unwrap()
+    _ports: [Kept; 3],
 }
 
 impl Bao {
@@ -123,7 +115,8 @@ impl Bao {
         ] {
             std::fs::write(path(name), text).unwrap();
         }
-        let (address, plain, cluster) = (free_port(), free_port(), free_port());
+        let ports = [Kept::new(), Kept::new(), Kept::new()];
+        let [address, plain, cluster] = [0, 1, 2].map(|n: usize| ports[n].address);
         let (certificate, key) = (path("server.pem"), path("server.key"));
         let storage = storage.replace("FOLDER", folder.path().to_str().unwrap());
         let config = format!(
@@ -150,6 +143,7 @@ impl Bao {
             share: String::new(),
             root: String::new(),
             guard: None,
+            _ports: ports,
         };
         bao.run(&program);
         Some(bao)

@@ -8,7 +8,6 @@ use super::kms_proxy::{Proxy, Tls};
 use super::{Place, TOKEN, call, not_opened, opens, refused, unwrap, wrap};
 use keyring_ward::error::Kind;
 use serde_json::json;
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 /// What happens, and what becomes of it.
@@ -100,11 +99,7 @@ fn what_passes_is_waited_for() {
 #[test]
 fn the_network_has_its_errors() {
     let place = Place::new();
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let closed = format!("http://{closed}");
+    let closed = format!("http://{}", super::ports::closed());
     refused(
         "no metadata server",
         &*place.kek(json!({"metadata_url": closed})),

@@ -3,8 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::bao::closed_port;
 use super::kms_proxy::{Proxy, Tls};
+use super::ports;
 use super::{FILE, Place, not_opened, opens, refused, told, unwrap_until, wrap};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::Kind;
@@ -154,7 +154,7 @@ fn answers_that_are_not_ocis_are_refused() {
 #[test]
 fn the_network_and_certificates_have_their_errors() {
     let place = Place::new();
-    let closed = format!("http://{}", closed_port());
+    let closed = format!("http://{}", ports::closed());
     let at = |endpoint: &str, more: Value| {
         let mut changes = more;
         changes["crypto_endpoint"] = endpoint.into();

@@ -24,7 +24,7 @@ fn a_keyring_of_the_first_version_opens() {
     let path = place.path("keyring");
     std::fs::write(&path, &file).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let proxy = Proxy::start(super::bao::free_port());
+    let proxy = Proxy::start(super::ports::closed());
     let answer = std::fs::read_to_string(folder().join("answer")).unwrap();
     proxy.set_fault(&format!("answer 200 {}", answer.trim()));
     let changes = json!({"crypto_endpoint": proxy.url()});

@@ -3,8 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::bao::{closed_port, write_secret};
+use super::bao::write_secret;
 use super::kms_proxy::{Proxy, Tls};
+use super::ports;
 use super::{BAO, FILE, Place, opens, plain, refused, soon, told, unwrap, unwrap_until, wrap};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::Kind;
@@ -264,7 +265,7 @@ fn a_login_that_answers_oddly_is_refused() {
 fn the_network_and_certificates_have_their_errors() {
     let Some(bao) = &*BAO else { return };
     let place = Place::with_token(&bao.root);
-    let closed = closed_port();
+    let closed = ports::closed();
     let kek = place.kek(&format!("http://{closed}"), json!({}));
     refused("nothing listens", &*kek, Kind::Unreachable, "refused");
     refused(
