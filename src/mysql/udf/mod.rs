@@ -21,23 +21,19 @@ const DECIMALS_OF_TEXT: u32 = 31;
 /// Longest answer: a list, and what stands around it. A server cuts longer ones where it keeps them in a temporary table.
 const MAX_ANSWER: c_ulong = (keys::MAX_LIST + (64 << 10)) as c_ulong;
 
-/// One SQL function: its three symbols, what it takes (`needed; optional`), and what it does with that.
+/// What a function takes: `needed; optional`.
+macro_rules! takes {
+    ($($needed:expr),* $(; $($optional:expr),*)?) => {
+        $crate::mysql::udf::arguments::Takes { needed: &[$($needed),*], optional: &[$($($optional),*)?] }
+    };
+}
+
+/// One SQL function of administration: its three symbols, what it takes, and what it does with that. It answers with JSON.
 macro_rules! sql_function {
-    ($(#[$doc:meta])* $init:ident, $call:ident, $deinit:ident,
-     ($($needed:expr),* $(; $($optional:expr),*)?), $work:expr) => {
-        guarded_fn! {
-            $(#[$doc])*
-            #[unsafe(no_mangle)]
-            pub fn $init(
-                init: *mut $crate::mysql::abi::kw_udf_init, args: *mut $crate::mysql::abi::kw_udf_args,
-                message: *mut std::ffi::c_char
-            ) -> bool, failure = true; {
-                const TAKES: $crate::mysql::udf::arguments::Takes = $crate::mysql::udf::arguments::Takes {
-                    needed: &[$($needed),*], optional: &[$($($optional),*)?],
-                };
-                const ACCESS: $crate::mysql::udf::access::Access = <$call as $crate::mysql::udf::Guarded>::ACCESS;
-                $crate::mysql::udf::prepare(init, args, message, stringify!($call), ACCESS, &TAKES)
-            }
+    ($(#[$doc:meta])* $init:ident, $call:ident, $deinit:ident, ($($takes:tt)*), $work:expr) => {
+        sql_function_around! {
+            $(#[$doc])* $init, $call, $deinit, takes!($($takes)*), $crate::mysql::abi::KW_SQL_TEXT,
+            $crate::mysql::udf::prepare, <$call as $crate::mysql::udf::Guarded>::ACCESS, $crate::mysql::udf::forget
         }
         guarded_fn! {
             $(#[$doc])*
@@ -46,9 +42,7 @@ macro_rules! sql_function {
                 init: *mut $crate::mysql::abi::kw_udf_init, args: *mut $crate::mysql::abi::kw_udf_args,
                 _result: *mut std::ffi::c_char, length: *mut std::ffi::c_ulong, _is_null: *mut u8, _error: *mut u8
             ) -> *mut std::ffi::c_char, failure = std::ptr::null_mut(); {
-                const TAKES: $crate::mysql::udf::arguments::Takes = $crate::mysql::udf::arguments::Takes {
-                    needed: &[$($needed),*], optional: &[$($($optional),*)?],
-                };
+                const TAKES: $crate::mysql::udf::arguments::Takes = takes!($($takes)*);
                 $crate::mysql::udf::answer(init, length, || {
                     // SAFETY: the server hands over its own structure, which lives through the call.
                     let arguments = unsafe { TAKES.read(args)? };
@@ -56,49 +50,18 @@ macro_rules! sql_function {
                 })
             }
         }
-        guarded_fn! {
-            $(#[$doc])*
-            #[unsafe(no_mangle)]
-            pub fn $deinit(init: *mut $crate::mysql::abi::kw_udf_init) -> (), failure = (); {
-                $crate::mysql::udf::forget(init);
-                Ok(())
-            }
-        }
-        sql_function_row!($init, $call, $deinit, $crate::mysql::abi::KW_SQL_TEXT);
     };
 }
 
 /// One SQL function that gives a value of its own, `bytes` or a `number`, and fails with an error of the statement: its three
-/// symbols, what it takes (`needed; optional`), what it needs, what it gives, and what it does for a row.
+/// symbols, what it takes, what it needs, what it gives, and what it does for a row.
 macro_rules! value_function {
-    ($(#[$doc:meta])* $init:ident, $call:ident, $deinit:ident,
-     ($($needed:expr),* $(; $($optional:expr),*)?), $kind:ident $needs:expr, $gives:expr, $work:expr) => {
-        guarded_fn! {
-            $(#[$doc])*
-            #[unsafe(no_mangle)]
-            pub fn $init(
-                init: *mut $crate::mysql::abi::kw_udf_init, args: *mut $crate::mysql::abi::kw_udf_args,
-                message: *mut std::ffi::c_char
-            ) -> bool, failure = true; {
-                const TAKES: $crate::mysql::udf::arguments::Takes = $crate::mysql::udf::arguments::Takes {
-                    needed: &[$($needed),*], optional: &[$($($optional),*)?],
-                };
-                $crate::mysql::udf::statement::prepare(init, args, message, stringify!($call), &TAKES, ($needs, $gives))
-            }
+    ($(#[$doc:meta])* $init:ident, $call:ident, $deinit:ident, ($($takes:tt)*), $kind:ident $needs:expr, $gives:expr, $work:expr) => {
+        sql_function_around! {
+            $(#[$doc])* $init, $call, $deinit, takes!($($takes)*), value_function!(@returns $kind),
+            $crate::mysql::udf::statement::prepare, ($needs, $gives), $crate::mysql::udf::statement::end
         }
-        value_function! {
-            @$kind $(#[$doc])* $call, $work,
-            $crate::mysql::udf::arguments::Takes { needed: &[$($needed),*], optional: &[$($($optional),*)?] }
-        }
-        guarded_fn! {
-            $(#[$doc])*
-            #[unsafe(no_mangle)]
-            pub fn $deinit(init: *mut $crate::mysql::abi::kw_udf_init) -> (), failure = (); {
-                $crate::mysql::udf::statement::end(init);
-                Ok(())
-            }
-        }
-        sql_function_row!($init, $call, $deinit, value_function!(@returns $kind));
+        value_function! { @$kind $(#[$doc])* $call, $work, takes!($($takes)*) }
     };
     (@returns bytes) => { $crate::mysql::abi::KW_SQL_TEXT };
     (@returns number) => { $crate::mysql::abi::KW_SQL_INTEGER };
@@ -129,6 +92,33 @@ macro_rules! value_function {
                 $crate::mysql::udf::statement::number(init, args, places, stringify!($call), (&TAKES, $work))
             }
         }
+    };
+}
+
+/// What stands around the rows of every function: before the first (`prepare`, with what is particular), behind the last (`end`),
+/// and how it is registered.
+macro_rules! sql_function_around {
+    ($(#[$doc:meta])* $init:ident, $call:ident, $deinit:ident, $takes:expr, $returns:expr, $prepare:expr, $particular:expr, $end:expr) => {
+        guarded_fn! {
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            pub fn $init(
+                init: *mut $crate::mysql::abi::kw_udf_init, args: *mut $crate::mysql::abi::kw_udf_args,
+                message: *mut std::ffi::c_char
+            ) -> bool, failure = true; {
+                const TAKES: $crate::mysql::udf::arguments::Takes = $takes;
+                $prepare(init, args, message, stringify!($call), &TAKES, $particular)
+            }
+        }
+        guarded_fn! {
+            $(#[$doc])*
+            #[unsafe(no_mangle)]
+            pub fn $deinit(init: *mut $crate::mysql::abi::kw_udf_init) -> (), failure = (); {
+                $end(init);
+                Ok(())
+            }
+        }
+        sql_function_row!($init, $call, $deinit, $returns);
     };
 }
 
@@ -214,8 +204,8 @@ fn prepare(
     args: *mut abi::kw_udf_args,
     message: *mut c_char,
     function: &str,
-    access: Access,
     takes: &Takes,
+    access: Access,
 ) -> Result<bool> {
     if !access.is_granted() {
         return refuse(message, &access.refusal());
