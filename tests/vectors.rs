@@ -634,7 +634,7 @@ mod make {
         let all = vec![put(&kept), attributes(&kept), document(b"kept", 3, &kept)];
         let file = with_records(&empty, all);
         m.add("unknown-tag-127-kept", &file, "kek", "keys 1", "");
-        let restricts = list(&[(1, b"root@localhost"), (134, b"")]);
+        let restricts = list(&[(1, b"root@localhost"), (135, b"")]);
         for (name, texts, text) in [
             (
                 "unknown-operation",
@@ -646,29 +646,29 @@ mod make {
                 vec![vec![0; 13]],
                 "operation that this program does not know (0;",
             ),
-            ("unknown-tag-134", vec![put(&restricts)], "(tag 134;"),
+            ("unknown-tag-135", vec![put(&restricts)], "(tag 135;"),
             (
                 "unknown-tag-255",
                 vec![put(&list(&[(255, b"")]))],
                 "(tag 255;",
             ),
             (
-                "unknown-tag-134-of-attributes",
+                "unknown-tag-135-of-attributes",
                 vec![put(&none), attributes(&restricts)],
-                "(tag 134;",
+                "(tag 135;",
             ),
             (
-                "unknown-tag-134-of-a-document",
+                "unknown-tag-135-of-a-document",
                 vec![document(b"d", 1, &restricts)],
-                "(tag 134;",
+                "(tag 135;",
             ),
             (
-                "unknown-tag-134-of-a-removal",
+                "unknown-tag-135-of-a-removal",
                 vec![
                     put(&none),
                     record(&[&[2], &field(b"k"), &field(b""), &restricts]),
                 ],
-                "(tag 134;",
+                "(tag 135;",
             ),
         ] {
             m.add(name, &with_records(&empty, texts), "kek", newer, text);
@@ -756,6 +756,9 @@ mod make {
         };
         let (retained, purged) = (129, 131);
         let kept = put(&list(&[(130, &[1; 12])]));
+        let held = |n: u8| attributes(&list(&[(130, &[n; 12]), (134, b"case 7")]));
+        let file = with_records(&empty, vec![kept.clone(), held(1)]);
+        m.add("good-held-retired-key", &file, "kek", "keys 0", "");
         for (name, texts, text) in [
             (
                 "version-without-content",
@@ -790,7 +793,7 @@ mod make {
             ),
             (
                 "retired-twice",
-                vec![kept.clone(), kept],
+                vec![kept.clone(), kept.clone()],
                 "is retired twice by one number",
             ),
             (
@@ -802,6 +805,31 @@ mod make {
                 "purged-but-never-retired",
                 vec![put(&none), removal(purged)],
                 "is purged but was never retired",
+            ),
+            (
+                "held-but-never-retired",
+                vec![put(&none), held(1)],
+                "is held but was never retired",
+            ),
+            (
+                "held-by-another-number",
+                vec![kept.clone(), held(2)],
+                "is held but was never retired",
+            ),
+            (
+                "hold-of-a-key-that-is-there",
+                vec![put(&none), attributes(&list(&[(134, b"case 7")]))],
+                rules,
+            ),
+            (
+                "hold-by-a-put",
+                vec![put(&list(&[(134, b"case 7")]))],
+                rules,
+            ),
+            (
+                "hold-without-a-reason",
+                vec![put(&list(&[(130, &[1; 12]), (134, b"")]))],
+                rules,
             ),
             (
                 "purged-twice",
@@ -855,7 +883,7 @@ mod make {
         let expect = std::fs::read_to_string(folder().join("EXPECT.txt")).unwrap();
         let name = |line: &str| line.split('\t').next().unwrap_or_default().to_string();
         let new: Vec<String> = m.lines.iter().map(|line| name(line)).collect();
-        let gone = "unknown-tag-132";
+        let gone = "unknown-tag-134";
         let kept = expect
             .lines()
             .filter(|line| !new.contains(&name(line)) && !line.starts_with(gone));

@@ -116,7 +116,7 @@ fn plaintext(text: &[u8]) {
         ReadChange::Put(record) | ReadChange::Kept(record, _) => written(&Operation::Put(record)),
         // Its extensions are not kept: the record is gone with the next rewrite.
         ReadChange::Remove(id) | ReadChange::Retire(id, _) | ReadChange::Purge(id, _) => return assert!(written(&Operation::Remove(id, &NONE)).len() <= text.len()),
-        ReadChange::Attributes(id, list) => written(&Operation::Attributes(id, list)),
+        ReadChange::Attributes(id, list) | ReadChange::OfRetired(id, _, list) => written(&Operation::Attributes(id, list)),
         ReadChange::Document(document) => written(&Operation::Document(document)),
     };
     assert_eq!(again, text, "one record, one way to write it");
@@ -130,7 +130,7 @@ fn seen(change: ReadChange) -> Seen {
     match change {
         ReadChange::Put(r) | ReadChange::Kept(r, _) => Seen(r.id.as_bytes().to_vec(), Some(r.material().to_vec()), r.extensions().clone()),
         ReadChange::Remove(id) | ReadChange::Retire(id, _) | ReadChange::Purge(id, _) => Seen(id.as_bytes().to_vec(), None, Extensions::default()),
-        ReadChange::Attributes(id, list) => Seen(id.as_bytes().to_vec(), None, list),
+        ReadChange::Attributes(id, list) | ReadChange::OfRetired(id, _, list) => Seen(id.as_bytes().to_vec(), None, list),
         ReadChange::Document(d) => Seen(d.name().into(), Some(d.content().to_vec()), d.extensions().clone()),
     }
 }

@@ -275,8 +275,22 @@ t_binlog_key_is_kept() {
   # The server goes on as it did.
   sql -e "ALTER INSTANCE ROTATE BINLOG MASTER KEY; CREATE TABLE d.t (a INT)"
   stop_server; start_server --binlog-encryption=ON
-  good "retired_keys()"; has "\"name\":\"MySQLReplicationKey_${uuid}_2\""
+  key=MySQLReplicationKey_${uuid}_2
+  good "retired_keys()"; has "\"name\":\"$key\""
   sql -e "INSERT INTO d.t VALUES (1); FLUSH BINARY LOGS"
+  # Until when archived logs open is said, and how one key is held; its hold outlives the server, and every purge.
+  has "1 removed key of the binary log is kept until "; has "keyring_ward_key_hold('$key', '', 'WHY', 1)"
+  bad NotFound "" "key_hold('$key', '', 'archive', 7)"
+  bad KeyState "is not held" "key_release('$key', '', 1)"
+  good "key_hold('$key', '', 'archive', 1)"; has '"removal":1'
+  bad KeyState "held already: archive" "key_hold('$key', '', 'other')"
+  kill_server; start_server --binlog-encryption=ON
+  good "retired_keys()"; has '"hold":"archive"'; has_not "is kept until"
+  stop_server
+  keyring-ward reseal --config "$CONFIG" --user mysql --purge-retired all | grep -q "No retired key was to be ended" || fail "it was ended"
+  start_server --binlog-encryption=ON
+  good "key_release('$key', '')"
+  good "retired_keys()"; has '"hold":null'; has "is kept until"
 }
 
 # ---- the clock -------------------------------------------------------------------------------------

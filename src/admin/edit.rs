@@ -76,16 +76,15 @@ fn check_removable(keyring: &Keyring, name: &[u8], owner: &[u8], server_key: boo
         // The keyring says what is to be done instead.
         return Ok(());
     }
-    let all = keyring.list();
-    let mut namesakes = all.iter().filter(|k| k.id.name() == name);
-    if !namesakes.clone().any(|k| k.id.owner() == owner) {
-        let hint = match namesakes.next() {
-            Some(other) if other.id.owner().is_empty() => {
+    let owners = keyring.owners_of(name).there;
+    if !owners.contains(owner) {
+        let hint = match owners.first() {
+            Some(other) if other.is_empty() => {
                 "A key of that name is the server's own: leave --owner out, and read what --server-key says.".into()
             }
             Some(other) => format!(
                 "A key of that name belongs to '{0}': add --owner '{0}'.",
-                crate::text::name(other.id.owner())
+                crate::text::name(other)
             ),
             None => "keyring-ward list shows the keys and their owners.".into(),
         };

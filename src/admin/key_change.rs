@@ -3,11 +3,21 @@
 //! Owns what is answered. A dry run makes the change in memory, and so says what it would come to; it must never write.
 
 use super::keys::{Order, carry_out, told};
+use super::naming::{Named, namesake};
 use super::{Target, open_alone, open_dry};
 use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
-use crate::keyring::Keyring;
 use serde_json::{Value, json};
+
+const OP: &str = "change the logical key";
+
+/// What was done, and to which key.
+pub struct Done {
+    /// The key, with its owner.
+    pub id: KeyId,
+    /// All of it as JSON.
+    pub answer: Value,
+}
 
 /// Carries `order` out, or says what would become of it. Gives what [`carry_out`] gives, and the key as it is afterwards in
 /// `logical`; null: it is no logical key, or none any more.
@@ -16,10 +26,10 @@ use serde_json::{Value, json};
 /// As [`carry_out`]. NotFound: there is no keyring. All errors of opening and writing a keyring.
 pub fn change<'a>(
     target: impl Into<Target<'a>>,
-    id: &KeyId,
+    named: &Named,
     order: &Order,
     dry_run: bool,
-) -> Result<Value> {
+) -> Result<Done> {
     let target = target.into();
     let keyring = match dry_run {
         true => open_dry(&target)?,
@@ -27,10 +37,17 @@ pub fn change<'a>(
     };
     if !keyring.status().store.exists {
         let why = format!("'{}' does not exist", target.config.path.display());
-        return Err(Error::new(Kind::NotFound, "change the logical key", why)
+        return Err(Error::new(Kind::NotFound, OP, why)
             .hint("Correct the path. keyring-ward init makes a keyring."));
     }
-    let mut done = carry_out(&keyring, id, order).map_err(|e| namesake(e, &keyring, id))?;
+    let id = &match order {
+        // There is none yet.
+        Order::Create { .. } => {
+            KeyId::new(&named.name, named.owner.as_deref().unwrap_or_default())?
+        }
+        _ => named.find(&keyring, OP, order.is_of_a_removed_key())?,
+    };
+    let mut done = carry_out(&keyring, id, order)?;
     let now = crate::os::unix_seconds();
     done["name"] = crate::text::name(id.name()).into();
     done["owner"] = crate::text::name(id.owner()).into();
@@ -41,15 +58,19 @@ pub fn change<'a>(
     if dry_run {
         done["dry_run"] = true.into();
     }
-    Ok(done)
+    Ok(Done {
+        id: id.clone(),
+        answer: done,
+    })
 }
 
 /// [`super::keys::check`] of a keyring that is opened for a look.
 ///
 /// # Errors
 /// As [`super::keys::check`]. All errors of opening a keyring.
-pub fn check<'a>(target: impl Into<Target<'a>>, id: &KeyId) -> Result<Value> {
+pub fn check<'a>(target: impl Into<Target<'a>>, named: &Named) -> Result<Value> {
     let keyring = super::open_to_look(&target.into(), &crate::secret::SecretPool::new())?;
+    let id = &named.find(&keyring, "check the key", false)?;
     super::keys::check(&keyring, id, crate::os::unix_seconds())
         .map_err(|e| namesake(e, &keyring, id))
 }
@@ -58,8 +79,9 @@ pub fn check<'a>(target: impl Into<Target<'a>>, id: &KeyId) -> Result<Value> {
 ///
 /// # Errors
 /// NotFound: there is none. All errors of opening a keyring.
-pub fn show<'a>(target: impl Into<Target<'a>>, id: &KeyId) -> Result<Value> {
+pub fn show<'a>(target: impl Into<Target<'a>>, named: &Named) -> Result<Value> {
     let keyring = super::open_to_look(&target.into(), &crate::secret::SecretPool::new())?;
+    let id = &named.find(&keyring, "show the key", false)?;
     let key = keyring.logical_key(id);
     let key = key.map_err(|e| namesake(e, &keyring, id))?;
     let retired: Vec<Value> = (keyring.retired().iter())
@@ -75,24 +97,4 @@ pub fn show<'a>(target: impl Into<Target<'a>>, id: &KeyId) -> Result<Value> {
     let mut answer = told(&key, crate::os::unix_seconds());
     answer["retired"] = json!(retired);
     Ok(answer)
-}
-
-/// Where a key of that name has another owner, the error says so.
-fn namesake(error: Error, keyring: &Keyring, id: &KeyId) -> Error {
-    if error.kind() != Kind::NotFound {
-        return error;
-    }
-    let logical = keyring.logical_keys().into_iter().map(|key| key.id);
-    let plain = keyring.list().into_iter().map(|key| key.id.clone());
-    let mut all = logical.chain(plain);
-    match all.find(|other| other.name() == id.name() && other.owner() != id.owner()) {
-        Some(other) if other.owner().is_empty() => {
-            error.hint("A key of that name is the server's own: leave --owner out.")
-        }
-        Some(other) => error.hint(format!(
-            "A key of that name belongs to '{0}': add --owner '{0}'.",
-            crate::text::name(other.owner())
-        )),
-        None => error,
-    }
 }

@@ -4,7 +4,7 @@
 //! number, the binary log the one that a key of its own names. It must never show material.
 
 use super::keys::{told, told_kept};
-use super::{Target, open_to_look};
+use super::{Target, archived_logs, open_to_look};
 use crate::error::Result;
 use crate::key::id::KeyId;
 use crate::key::logical::DAY;
@@ -47,6 +47,10 @@ pub fn list(keyring: &Keyring, now: i64) -> Result<Value> {
         "keys": logical, "server_keys": of_server, "retired": retired,
         "retain_removed": keyring.keeps_removed_for(),
     });
+    if let Some(kept) = archived_logs::at_stake(keyring) {
+        let warning = format!("{}. {}", kept.sentence(), kept.remedy());
+        answer["warnings"] = json!([warning]);
+    }
     put_counts(&mut answer, keyring.key_counts());
     Ok(answer)
 }
@@ -94,7 +98,8 @@ fn of_server_one(key: &KnownKey) -> Option<OfServer> {
 /// # Errors
 /// A key that says which one is current could not be read.
 pub fn of_server(keyring: &Keyring) -> Result<Vec<OfServer>> {
-    let mut all: Vec<OfServer> = keyring.list().iter().filter_map(of_server_one).collect();
+    let own = keyring.keys_of(b"");
+    let mut all: Vec<OfServer> = own.iter().filter_map(of_server_one).collect();
     all.sort_by(|a, b| (a.kind, &a.uuid, a.number).cmp(&(b.kind, &b.uuid, b.number)));
     for group in all.chunk_by_mut(|a, b| (a.kind, &a.uuid) == (b.kind, &b.uuid)) {
         let numbers: Vec<u64> = group.iter().map(|key| key.number).collect();

@@ -4,6 +4,7 @@
 //! material.
 
 use super::inspect::meaning;
+use super::naming::namesake;
 use crate::error::{Error, Kind, Result};
 use crate::key::extensions::PAIR;
 use crate::key::extensions::{MAX_RANDOM, RANDOM};
@@ -12,6 +13,7 @@ use crate::key::logical::{DAY, Logical, State};
 use crate::key::record::KeyRecord;
 use crate::key_pair::{Algorithm, KeyPair};
 use crate::keyring::adopting::Adopting;
+use crate::keyring::holding;
 use crate::keyring::logical::{LogicalInfo, Wanted};
 use crate::keyring::{Keyring, RetiredKey};
 use crate::text::utc;
@@ -56,9 +58,29 @@ pub enum Order {
     /// Somebody else may have a version.
     Compromise(u32),
     /// Nothing of it is destroyed for this reason; `None`: that ends.
-    Hold(Option<String>),
+    Hold {
+        /// Why.
+        reason: Option<String>,
+        /// Of a removed key that is kept: which of its removals. `None`: the logical key of that name, and where there is none
+        /// the key that was removed last.
+        removal: Option<u32>,
+    },
     /// A removed key comes back; `None`: as it was removed last.
     Restore(Option<u32>),
+}
+
+impl Order {
+    /// It is about a key that was removed.
+    pub fn is_of_a_removed_key(&self) -> bool {
+        let held = matches!(
+            self,
+            Order::Hold {
+                removal: Some(_),
+                ..
+            }
+        );
+        held || matches!(self, Order::Restore(_))
+    }
 }
 
 /// Settings of a logical key, each of which may be left as it is.
@@ -117,7 +139,7 @@ fn refuse(why: &str) -> Error {
 /// # Errors
 /// Those of the keyring's operation of that name.
 pub fn carry_out(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value> {
-    let done = carry_out_alone(keyring, id, order)?;
+    let done = carry_out_alone(keyring, id, order).map_err(|e| namesake(e, keyring, id))?;
     // Afterwards: the order may have given it more time. Who brings one back gives it time next.
     if !matches!(order, Order::Restore(_)) {
         keyring.end_temporary_keys();
@@ -183,10 +205,28 @@ fn carry_out_alone(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value
         }
         Order::Cancel(version) => change(&|logical, _| logical.cancel(*version))?,
         Order::Compromise(version) => change(&|logical, now| logical.compromise(*version, now))?,
-        Order::Hold(reason) => change(&|logical, _| logical.hold(reason.as_deref()))?,
+        Order::Hold { reason, removal } => return hold(keyring, id, reason.as_deref(), *removal),
         Order::Restore(number) => keyring.restore_retired(id, *number)?,
     }
     Ok(json!({}))
+}
+
+/// Holds a logical key, or a removed key that is kept.
+fn hold(
+    keyring: &Keyring,
+    id: &KeyId,
+    reason: Option<&str>,
+    removal: Option<u32>,
+) -> Result<Value> {
+    if removal.is_none() {
+        let held = keyring.change_logical(id, |logical, _| logical.hold(reason));
+        match held {
+            Err(e) if e.kind() == Kind::NotFound && keyring.has_retired(id) => {}
+            held => return held.map(|()| json!({ "removal": null })),
+        }
+    }
+    let removal = keyring.hold_retired(id, removal, reason)?;
+    Ok(json!({ "removal": removal }))
 }
 
 /// A logical key as JSON: every value that is known of it, times in UTC (RFC 3339).
@@ -239,6 +279,7 @@ pub fn told_kept(keyring: &Keyring, key: &RetiredKey) -> Value {
     let mut told = told_retired(key);
     told["kept_until"] = utc(key.removal.removed_at.saturating_add(kept_for)).into();
     told["held"] = keyring.is_held(&key.info).into();
+    told["hold"] = holding::reason(&key.info).into();
     told
 }
 

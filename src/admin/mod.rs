@@ -3,6 +3,7 @@
 //! One operation per file. They use the keyring's facade and print nothing; they must never show
 //! key material.
 
+pub mod archived_logs;
 pub mod doctor;
 pub mod drill;
 pub mod edit;
@@ -17,6 +18,7 @@ pub mod key_change;
 pub mod key_list;
 pub mod keys;
 pub mod marker;
+pub mod naming;
 pub mod pin;
 pub mod prove;
 pub mod rekey;

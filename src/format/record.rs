@@ -10,7 +10,7 @@ use super::reader::Reader;
 use crate::error::Result;
 use crate::key::document::{Document, MAX_DOCUMENT, MAX_DOCUMENT_NAME};
 use crate::key::extensions::{
-    self, Extensions, FIRST_RESTRICTING, Flaw, INDEX, MAX_EXTENSIONS, PAIR, PURGED, RETAINED,
+    self, Extensions, FIRST_RESTRICTING, Flaw, HOLD, INDEX, MAX_EXTENSIONS, PAIR, PURGED, RETAINED,
     RETIRED, VERSION,
 };
 use crate::key::id::{KeyId, MAX_MATERIAL, MAX_NAME_BYTES, MAX_TYPE};
@@ -31,7 +31,7 @@ pub enum Operation<'a> {
     Put(&'a KeyRecord),
     /// A key goes, with its attributes.
     Remove(&'a KeyId, &'a Extensions),
-    /// All attributes of a key; a list that says nothing removes them.
+    /// All attributes of a key; a list that says nothing removes them. With [`RETIRED`]: what is said of that retired key.
     Attributes(&'a KeyId, &'a Extensions),
     /// A document in place of the one that has its name; one without content removes that.
     Document(&'a Document),
@@ -71,7 +71,7 @@ impl<'a> Operation<'a> {
         match self {
             Operation::Put(_) => true,
             Operation::Remove(..) => false,
-            Operation::Attributes(_, list) => !list.says_nothing(),
+            Operation::Attributes(_, list) => !list.says_nothing() && list.get(RETIRED).is_none(),
             Operation::Document(document) => !document.is_removal(),
         }
     }
@@ -220,7 +220,7 @@ impl From<Flaw> for No {
             Flaw::Rules(_) => No::Rules,
             Flaw::Newer(tag) => No::Newer(format!(
                 "a record has an extension that restricts what may be done with it, and that this program does not know \
-                 (tag {tag}; of the tags from {FIRST_RESTRICTING} on it knows those up to {PAIR}, in their first layout)"
+                 (tag {tag}; of the tags from {FIRST_RESTRICTING} on it knows those up to {HOLD}, in their first layout)"
             )),
         }
     }
@@ -265,7 +265,10 @@ pub fn read_plaintext(pool: &SecretPool, text: &[u8]) -> Result<Option<ReadChang
         }
         What::Attributes(name, owner) => {
             let id = KeyId::new(name, owner).ok();
-            id.map(|id| ReadChange::Attributes(id, extensions))
+            id.map(|id| match retired {
+                Some(removal) => ReadChange::OfRetired(id, removal, extensions),
+                None => ReadChange::Attributes(id, extensions),
+            })
         }
         What::Document(name, content) => {
             let document = Document::new(name, pool.copy(content)?, extensions);
@@ -293,12 +296,16 @@ impl What<'_> {
         let of_removals = has(RETAINED) || has(PURGED);
         let of_keys = has(INDEX) || has(PAIR);
         match self {
-            What::Put(_) => !of_removals,
+            What::Put(_) => !of_removals && (has(RETIRED) || !has(HOLD)),
             What::Remove(..) => {
-                !of_keys && !has(VERSION) && !has(RETIRED) && (!has(RETAINED) || !has(PURGED))
+                let of_kept = has(RETIRED) || has(HOLD);
+                !of_keys && !has(VERSION) && !of_kept && (!has(RETAINED) || !has(PURGED))
             }
-            What::Attributes(..) => !of_removals && !has(RETIRED) && !has(PAIR),
-            What::Document(..) => !of_removals && !has(RETIRED) && !has(VERSION) && !of_keys,
+            What::Attributes(..) if has(RETIRED) => !of_removals && !of_keys && !has(VERSION),
+            What::Attributes(..) => !of_removals && !has(HOLD) && !has(PAIR),
+            What::Document(..) => {
+                !of_removals && !has(RETIRED) && !has(HOLD) && !has(VERSION) && !of_keys
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 //! does not know is kept as it is; from there on a tag restricts what may be done with a key, so a list with one that
 //! this program does not know must never be made. Nothing in a list is secret: it lies in ordinary memory.
 
-use super::logical::VersionOf;
+use super::logical::{VersionOf, is_reason};
 use super::retired::Retired;
 pub use super::tags::*;
 use crate::error::{Error, Kind, Result};
@@ -195,6 +195,12 @@ fn check_entry(tag: u8, bytes: &[u8]) -> std::result::Result<(), Flaw> {
         PAIR if matches!(bytes, [PAIR_RSA | PAIR_ED25519]) => Ok(()),
         PAIR if bytes.len() == 1 => Err(Flaw::Newer(tag)),
         PAIR => Err(Flaw::Rules("the kind of a key pair has one byte")),
+        HOLD => match std::str::from_utf8(bytes).is_ok_and(is_reason) {
+            true => Ok(()),
+            false => Err(Flaw::Rules(
+                "the reason of a hold is empty, longer than 255 bytes, or not one line of UTF-8",
+            )),
+        },
         _ if tag >= FIRST_RESTRICTING => Err(Flaw::Newer(tag)),
         _ => Ok(()),
     }
@@ -229,7 +235,10 @@ mod tests {
             vec![(INDEX, vec![0; 109])],
             vec![(PAIR, vec![])],
             vec![(PAIR, vec![3])],
-            vec![(PAIR + 1, vec![])],
+            vec![(HOLD, vec![])],
+            vec![(HOLD, b"two\nlines".to_vec())],
+            vec![(HOLD, vec![b'a'; 256])],
+            vec![(HOLD + 1, vec![])],
             vec![(255, vec![])],
             vec![(ACTOR, vec![])],
             vec![(ACTOR, vec![b'a'; 256])],
@@ -265,13 +274,13 @@ mod tests {
         assert!(of(&[2, 3, 127]).is_ok());
         assert!(matches!(of(&[3, 2]), Err(Flaw::Rules(_))));
         assert!(matches!(of(&[3, 3]), Err(Flaw::Rules(_))));
-        assert_eq!(of(&[3, 134, 135]), Err(Flaw::Newer(134)));
+        assert_eq!(of(&[3, 135, 136]), Err(Flaw::Newer(135)));
         assert!(
-            matches!(of(&[135, 134]), Err(Flaw::Rules(_))),
+            matches!(of(&[136, 135]), Err(Flaw::Rules(_))),
             "what is not a list is damage, whatever its tags"
         );
         assert!(
-            matches!(of(&[RETIRED, 134]), Err(Flaw::Rules(_))),
+            matches!(of(&[RETIRED, 135]), Err(Flaw::Rules(_))),
             "and so is what breaks the rules of a tag that is known"
         );
     }

@@ -388,17 +388,8 @@ impl Logical {
     /// # Errors
     /// KeyState: it is held for another reason, or not at all. InvalidInput: the reason is empty.
     pub fn hold(&mut self, reason: Option<&str>) -> Result<()> {
-        match (&self.held, reason) {
-            (None, None) => return Err(state("it is not held", "")),
-            (_, Some("")) => return Err(bad("a hold needs a reason")),
-            (Some(held), Some(reason)) if held != reason => {
-                return Err(state(
-                    format!("it is held already: {held}"),
-                    "One hold can't take another's place: release it first, or name both reasons in one.",
-                ));
-            }
-            _ => self.held = reason.map(String::from),
-        }
+        check_hold(self.held.as_deref(), reason)?;
+        self.held = reason.map(String::from);
         Ok(())
     }
 
@@ -529,6 +520,27 @@ impl Logical {
             State::Destroyed => Err(state(format!("version {number} is destroyed already"), "")),
             _ => self.put_into(number, State::Compromised, now),
         }
+    }
+}
+
+/// Why something is held: a line that says something.
+pub(super) fn is_reason(text: &str) -> bool {
+    !text.is_empty() && is_line(text)
+}
+
+/// Whether what is held for a reason, or not at all, may be held for this one; `None`: whether that may end.
+///
+/// # Errors
+/// KeyState: it is held for another reason, or not at all. InvalidInput: the reason is empty.
+pub fn check_hold(held: Option<&str>, reason: Option<&str>) -> Result<()> {
+    match (held, reason) {
+        (None, None) => Err(state("it is not held", "")),
+        (_, Some("")) => Err(bad("a hold needs a reason")),
+        (Some(held), Some(reason)) if held != reason => Err(state(
+            format!("it is held already: {held}"),
+            "One hold can't take another's place: release it first, or name both reasons in one.",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -162,6 +162,8 @@ pub enum ReadChange {
     Kept(KeyRecord, Retired),
     /// A retired key is gone.
     Purge(KeyId, Retired),
+    /// What is said of a retired key from now on: why it is held, if it is.
+    OfRetired(KeyId, Retired, Extensions),
     /// All attributes that a key has from now on.
     Attributes(KeyId, Extensions),
     /// A document of our own, in place of the one that had its name.
@@ -174,6 +176,8 @@ impl ReadChange {
         match self {
             ReadChange::Put(_) | ReadChange::Kept(..) => true,
             ReadChange::Remove(_) | ReadChange::Retire(..) | ReadChange::Purge(..) => false,
+            // The next rewrite writes the retired key with it.
+            ReadChange::OfRetired(..) => false,
             ReadChange::Attributes(_, list) => !list.says_nothing(),
             ReadChange::Document(document) => !document.is_removal(),
         }

@@ -33,6 +33,10 @@ pub const PAIR_RSA: u8 = 1;
 /// A [`PAIR`] for Ed25519.
 pub const PAIR_ED25519: u8 = 2;
 
+/// A retired key is held for this reason, and does not end as long as that stands: one line of UTF-8, 1 to 255 bytes. In the
+/// record that holds the key, or in one of attributes that says with [`RETIRED`] which removal it is about.
+pub const HOLD: u8 = 134;
+
 /// What is wrong with a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {

@@ -228,6 +228,12 @@ impl Family {
         }
     }
 
+    /// The owner of the logical key, if this is its name.
+    pub(super) fn owner_if_called(&self, name: &[u8]) -> Option<&[u8]> {
+        let base = self.base();
+        (base.name == name).then_some(base.owner)
+    }
+
     /// Name and owner of the logical key.
     pub(super) fn name(&self) -> KeyId {
         let Base { name, owner } = self.base();

@@ -420,7 +420,7 @@ impl Keyring {
                 && split(other.name()).is_some_and(|(base, _)| base == id.name())
         };
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(taken) = map.find_id(taken) else {
+        let Some(taken) = map.ids().find(|id| taken(id)) else {
             return Ok(());
         };
         let why = format!("{taken} exists already, and is how a version of {id} would be called");
@@ -550,8 +550,11 @@ impl Keyring {
         })
     }
 
-    /// The logical key that a key was a version of is held.
+    /// A retired key is held itself, or the logical key that it was a version of is.
     pub fn is_held(&self, key: &KeyInfo) -> bool {
+        if holding::reason(key).is_some() {
+            return true;
+        }
         let key = KnownKey::Info(Arc::new(key.clone()));
         let own = version_of(&key).is_some_and(|v| v.logical.held.is_some());
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);

@@ -3,6 +3,7 @@
 //! Owns the map, with material or without it: only the one with material can be written anew as a whole, and nothing else
 //! gives a [`Live`]. It must never hold what was not read from the store or made durable in it.
 
+use super::holding;
 use super::index::Index;
 use super::sizes::Sizes;
 use crate::error::{Error, Kind, Result};
@@ -120,17 +121,28 @@ impl Map {
 
     /// All keys, in no particular order.
     pub(super) fn list(&self) -> Vec<KnownKey> {
+        self.list_if(|_| true)
+    }
+
+    /// The keys whose name and owner are as `test` says, in no particular order: every key is looked at, and no other copied.
+    pub(super) fn list_if(&self, test: impl Fn(&KeyId) -> bool) -> Vec<KnownKey> {
         match &self.keys {
-            Keys::Whole(keys) => keys.iter().map(|e| KnownKey::Whole(e.0.clone())).collect(),
-            Keys::Infos(keys) => keys.iter().map(|e| KnownKey::Info(e.0.clone())).collect(),
+            Keys::Whole(keys) => {
+                let found = keys.iter().filter(|e| test(&e.0.id));
+                found.map(|e| KnownKey::Whole(e.0.clone())).collect()
+            }
+            Keys::Infos(keys) => {
+                let found = keys.iter().filter(|e| test(&e.0.id));
+                found.map(|e| KnownKey::Info(e.0.clone())).collect()
+            }
         }
     }
 
-    /// The first key whose name and owner are as `test` says: every key is looked at, and none copied.
-    pub(super) fn find_id(&self, test: impl Fn(&KeyId) -> bool) -> Option<&KeyId> {
+    /// Names and owners of all keys, in no particular order.
+    pub(super) fn ids(&self) -> Box<dyn Iterator<Item = &KeyId> + '_> {
         match &self.keys {
-            Keys::Whole(keys) => keys.iter().map(|e| &e.0.id).find(|id| test(id)),
-            Keys::Infos(keys) => keys.iter().map(|e| &e.0.id).find(|id| test(id)),
+            Keys::Whole(keys) => Box::new(keys.iter().map(|e| &e.0.id)),
+            Keys::Infos(keys) => Box::new(keys.iter().map(|e| &e.0.id)),
         }
     }
 
@@ -186,6 +198,11 @@ impl Map {
             .range(all)
             .map(|(_, kept)| told(kept))
             .collect()
+    }
+
+    /// Names and owners of the retired keys, in order, one as often as it was removed.
+    pub(super) fn retired_ids(&self) -> impl Iterator<Item = &KeyId> {
+        self.retired.keys().map(|(id, _)| id)
     }
 
     /// How many of them there are.
@@ -296,6 +313,17 @@ impl Map {
                 let died = key_length(&key);
                 sizes.sub(id.owner(), died);
                 Ok(died as Died)
+            }
+            ReadChange::OfRetired(id, removal, said) => {
+                let Some(key) = self.retired_key(&id, removal.number) else {
+                    return Err(inconsistent(&id, "is held but was never retired"));
+                };
+                let new = holding::with_said(&key, &said, pool)?;
+                let (was, is) = (key_length(&key), key_length(&new));
+                sizes.sub(id.owner(), was);
+                sizes.add(id.owner(), is);
+                self.keep_retired(removal, new);
+                Ok(was as Died - is as Died)
             }
             ReadChange::Attributes(id, attributes) => {
                 let Some(key) = self.get(id.as_bytes()) else {

@@ -8,9 +8,11 @@ pub mod adopting;
 pub mod aes;
 mod changes;
 mod counting;
+pub mod holding;
 mod index;
 pub mod logical;
 mod map;
+mod naming;
 mod notes;
 mod opening;
 mod pairs;
@@ -231,7 +233,7 @@ impl Keyring {
     /// Accounts have keys here, which go through SQL.
     pub fn has_keys_of_accounts(&self) -> bool {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        map.find_id(|id| !id.owner().is_empty()).is_some()
+        map.ids().any(|id| !id.owner().is_empty())
     }
 
     /// All keys with their material, wherever it is kept: those of [`Keyring::list`] have none where the keyring
@@ -332,7 +334,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     /// A keyring with one key in a folder of its own, and how it was opened.
-    fn opened(dir: &Path) -> (Keyring, Config, Environment) {
+    pub(super) fn opened(dir: &Path) -> (Keyring, Config, Environment) {
         let kek = dir.join("kek");
         std::fs::write(&kek, [9; 32]).unwrap();
         std::fs::set_permissions(&kek, PermissionsExt::from_mode(0o600)).unwrap();

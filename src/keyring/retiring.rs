@@ -6,7 +6,7 @@
 use super::map::RetiredKey;
 use super::*;
 use crate::envelope::equal;
-use crate::key::extensions::{PURGED, RETAINED, RETIRED};
+use crate::key::extensions::{HOLD, PURGED, RETAINED, RETIRED};
 use crate::key::logical::DAY;
 use crate::key::retired::{Retired, files_may_need};
 use crate::store::Died;
@@ -80,21 +80,27 @@ impl Keyring {
         map.retired_of(id)
     }
 
+    /// Removed keys of this name and owner are kept.
+    pub fn has_retired(&self, id: &KeyId) -> bool {
+        !self.retired_of(id).is_empty()
+    }
+
     /// The material of a removed key that is kept; `None`: it is not.
     pub fn retired_key(&self, id: &KeyId, number: u32) -> Option<Arc<KeyRecord>> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         map.retired_key(id, number)
     }
 
-    /// Brings a removed key back under its name. `number`: which of its removals; `None`: the last one.
+    /// Brings a removed key back under its name. `number`: which of its removals; `None`: the last one. One that is held stays a
+    /// retired key as well.
     ///
     /// # Errors
     /// NotFound: it is not kept. AlreadyExists: another key has its name meanwhile. As [`Keyring::store_key`].
     pub fn restore_retired(&self, id: &KeyId, number: Option<u32>) -> Result<()> {
         let mut store = self.writer()?;
-        let (removal, key) = self.find_retired(id, number)?;
+        let (removal, key) = self.find_retired(OP, id, number)?;
         let mut record = key.renamed(id.clone(), &self.pool)?;
-        record = record.with_extensions(key.extensions().with(RETIRED, None)?);
+        record = record.with_extensions(key.extensions().without(&[RETIRED, HOLD]));
         // A restore that was broken off has left the key and its retired copy.
         let there = self.look_up(id.name(), id.owner());
         let there = there.as_ref().and_then(KnownKey::material);
@@ -103,7 +109,11 @@ impl Keyring {
             self.append(&mut **store, record)?;
         }
         self.settle_restored(&mut **store, id)?;
-        self.purge_in(&mut **store, id, removal)
+        match holding::reason(&key) {
+            // Somebody may remove it again; the hold goes on with what was held.
+            Some(_) => Ok(()),
+            None => self.purge_in(&mut **store, id, removal),
+        }
     }
 
     /// What a file would have kept is gone from a token.
@@ -157,7 +167,12 @@ impl Keyring {
         Ok(true)
     }
 
-    fn find_retired(&self, id: &KeyId, number: Option<u32>) -> Result<(Retired, Arc<KeyRecord>)> {
+    pub(super) fn find_retired(
+        &self,
+        op: &'static str,
+        id: &KeyId,
+        number: Option<u32>,
+    ) -> Result<(Retired, Arc<KeyRecord>)> {
         let all = self.retired_of(id);
         let mut own = all.iter();
         let found = match number {
@@ -167,9 +182,9 @@ impl Keyring {
         let none = || {
             if self.look_up(id.name(), id.owner()).is_some() {
                 let why = format!("{id} is there: it is not removed");
-                return Error::new(Kind::NotFound, OP, why).hint("Nothing was changed.");
+                return Error::new(Kind::NotFound, op, why).hint("Nothing was changed.");
             }
-            Error::new(Kind::NotFound, OP, format!("no removed {id} is kept")).hint(
+            Error::new(Kind::NotFound, op, format!("no removed {id} is kept")).hint(
                 "Only the server's own numbered keys and versions of logical keys are kept when they are removed: \
                  keyring-ward key list --retired shows them.",
             )

@@ -8,7 +8,7 @@ use crate::envelope::{Envelope, KEY, MAC, MESSAGE_SALT, TAG, TransportKeys};
 use crate::error::{Error, Kind, Result};
 use crate::format::reader::Reader;
 use crate::key::extensions::{
-    Extensions, FIRST_RESTRICTING, Flaw, PURGED, RETAINED, RETIRED, VERSION,
+    Extensions, FIRST_RESTRICTING, Flaw, HOLD, PURGED, RETAINED, RETIRED, VERSION,
 };
 use crate::key::id::{KeyId, MAX_MATERIAL, MAX_NAME_BYTES, MAX_TYPE, check_length, check_type};
 use crate::key::info::KeyInfo;
@@ -95,7 +95,7 @@ impl Content {
         check_type(self.key_type.as_bytes())?;
         check_length(self.material.len())?;
         let mut tags = self.restrictions.iter().map(|(tag, _)| tag);
-        let is_of_a_removal = |tag| matches!(tag, RETAINED | RETIRED | PURGED | VERSION);
+        let is_of_a_removal = |tag| matches!(tag, RETAINED | RETIRED | PURGED | HOLD | VERSION);
         let long = self.restrictions.length() > MAX_RESTRICTIONS;
         if long || tags.any(|tag| tag < FIRST_RESTRICTING || is_of_a_removal(tag)) {
             let why = "what restricts its use is not of a key that is there";

@@ -4,7 +4,7 @@ use super::receipt::{Receipt, Said};
 use super::request::Public;
 use super::*;
 use crate::envelope::TransportKeys;
-use crate::key::extensions::{Extensions, FIRST_RESTRICTING, RETIRED};
+use crate::key::extensions::{Extensions, FIRST_RESTRICTING, HOLD, RETIRED};
 use crate::key::id::KeyId;
 use crate::key::logical::{Logical, State, VersionOf};
 use crate::secret::SecretPool;
@@ -316,7 +316,11 @@ fn what_must_not_travel_is_refused() {
     assert!(said.to_string().contains("no account"), "{said}");
     let mut noted = content(b"ssn", &[9; 32], &[State::Active]);
     let entry = |tag, bytes: &[u8]| Extensions::new([(tag, bytes.to_vec())]).unwrap();
-    for bad in [entry(7, b"a note"), entry(RETIRED, &[1; 12])] {
+    for bad in [
+        entry(7, b"a note"),
+        entry(RETIRED, &[1; 12]),
+        entry(HOLD, b"case 7"),
+    ] {
         noted.restrictions = bad;
         assert!(write(&noted).is_err());
     }

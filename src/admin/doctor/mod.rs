@@ -6,6 +6,7 @@
 //! keyring would be disabled, not used, or the server not start; `mysql-test/harness/doctor-tests.sh` compares.
 
 mod account;
+mod archives;
 mod before;
 mod configuration;
 mod disk;
@@ -149,6 +150,7 @@ pub fn doctor(setup: Setup<'_>) -> Vec<Finding> {
             before::check(&mut look, config);
             let keys = keyring.as_ref().map_or(0, Keyring::len);
             if let Some(keyring) = keyring {
+                archives::check(&mut look, &keyring);
                 files::check(&mut look, config, keyring);
             }
             lock::check(&mut look, config);

@@ -208,10 +208,7 @@ pub(super) fn remove(keyring: &Keyring, name: &str) -> Result<Value> {
 pub(super) fn list(keyring: &Keyring) -> Value {
     let now = unix_seconds();
     let (mut keys, mut requests) = (Vec::new(), Vec::new());
-    for key in keyring.list() {
-        if key.id.owner() != OWNER {
-            continue;
-        }
+    for key in keyring.keys_of(OWNER) {
         let Ok(name) = std::str::from_utf8(key.id.name()) else {
             continue;
         };

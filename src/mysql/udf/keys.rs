@@ -5,6 +5,7 @@
 
 use super::arguments::{Arguments, Is, Parameter};
 use super::{options, server};
+use crate::admin::archived_logs;
 use crate::admin::keys::{self, Order, Settings};
 use crate::admin::retire_ticket::redeem;
 use crate::error::{Error, Kind, Result};
@@ -25,6 +26,7 @@ const OWNER: Parameter = Parameter("owner", Is::Text);
 const VERSION: Parameter = Parameter("version", Is::Number);
 const VERSION_OR_ALL: Parameter = Parameter("version", Is::NumberOrAll);
 const OPTIONS: Parameter = Parameter("options", Is::Text);
+const REMOVAL: Parameter = Parameter("removal", Is::Number);
 const SKIP: Parameter = Parameter("skip", Is::Number);
 
 sql_function! {
@@ -87,7 +89,7 @@ sql_function! {
 sql_function! {
     /// Brings a removed key back.
     keyring_ward_key_restore_init, keyring_ward_key_restore, keyring_ward_key_restore_deinit,
-    (NAME, OWNER; Parameter("removal", Is::Number)), |args: &Arguments<'_>| change(args, &Order::Restore(args.optional_number(2)?))
+    (NAME, OWNER; REMOVAL), |args: &Arguments<'_>| change(args, &Order::Restore(args.optional_number(2)?))
 }
 sql_function! {
     /// Notes that somebody else may have a version.
@@ -95,14 +97,19 @@ sql_function! {
     (NAME, OWNER, VERSION), |args: &Arguments<'_>| change(args, &Order::Compromise(args.number(2)?))
 }
 sql_function! {
-    /// Nothing of a logical key is destroyed, for a reason.
+    /// Nothing of a logical key is destroyed, or a removed key is kept, for a reason.
     keyring_ward_key_hold_init, keyring_ward_key_hold, keyring_ward_key_hold_deinit,
-    (NAME, OWNER, Parameter("reason", Is::Text)), |args: &Arguments<'_>| change(args, &Order::Hold(Some(args.utf8(2)?.into())))
+    (NAME, OWNER, Parameter("reason", Is::Text); REMOVAL), |args: &Arguments<'_>| {
+        let order = Order::Hold { reason: Some(args.utf8(2)?.into()), removal: args.optional_number(3)? };
+        change(args, &order)
+    }
 }
 sql_function! {
     /// Ends a hold.
     keyring_ward_key_release_init, keyring_ward_key_release, keyring_ward_key_release_deinit,
-    (NAME, OWNER), |args: &Arguments<'_>| change(args, &Order::Hold(None))
+    (NAME, OWNER; REMOVAL), |args: &Arguments<'_>| {
+        change(args, &Order::Hold { reason: None, removal: args.optional_number(2)? })
+    }
 }
 
 sql_function! {
@@ -235,7 +242,11 @@ fn retired(args: &Arguments<'_>) -> Result<Value> {
     let all = keyring.retired_len();
     let kept = keyring.each_retired().skip(skip);
     let told = kept.map(|key| keys::told_kept(&keyring, &key));
-    Ok(list(all, skip, told, "keyring_ward_retired_keys"))
+    let mut answer = list(all, skip, told, "keyring_ward_retired_keys");
+    if let Some(kept) = archived_logs::at_stake(&keyring) {
+        answer["warnings"] = json!([format!("{}. {}", kept.sentence(), kept.remedy())]);
+    }
+    Ok(answer)
 }
 
 /// As much of a list as one answer holds, behind the first `skip`; where that is not all, it says how to get on.

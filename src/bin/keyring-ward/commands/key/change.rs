@@ -7,6 +7,7 @@ use crate::commands::rekey::or_by_sql;
 use crate::commands::{Aim, print, print_answer};
 use keyring_ward::admin::key_change::change;
 use keyring_ward::admin::keys::{Order, Settings};
+use keyring_ward::admin::naming::Named;
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::key::id::{KeyId, TYPES, printable};
 use keyring_ward::key::logical::{State, split};
@@ -170,6 +171,10 @@ pub struct Hold {
     /// End the hold
     #[arg(long, group = "which")]
     release: bool,
+    /// Of a removed key that is kept: which of its removals, as key list --retired shows it. Without it: the logical key of that
+    /// name, or else the key that was removed last
+    #[arg(long, value_name = "NUMBER")]
+    removal: Option<u32>,
 }
 
 /// What a command orders: the key, the order, and the SQL function that does the same.
@@ -190,8 +195,8 @@ fn ordered(command: &Command) -> Result<Option<Ordered<'_>>> {
         Command::Cancel(args) => (&args.target, Order::Cancel(args.version), "cancel"),
         Command::Restore(args) => (&args.target, Order::Restore(args.removal), "restore"),
         Command::Compromise(args) => (&args.target, Order::Compromise(args.version), "compromise"),
-        Command::Hold(args) if args.release => (&args.target, Order::Hold(None), "release"),
-        Command::Hold(args) => (&args.target, Order::Hold(args.reason.clone()), "hold"),
+        Command::Hold(args) if args.release => (&args.target, args.order(), "release"),
+        Command::Hold(args) => (&args.target, args.order(), "hold"),
         Command::List(_) | Command::Show(_) | Command::Check(_) | Command::Retire(_) => {
             return Ok(None);
         }
@@ -247,6 +252,15 @@ impl Set {
     }
 }
 
+impl Hold {
+    fn order(&self) -> Order {
+        Order::Hold {
+            reason: self.reason.clone(),
+            removal: self.removal,
+        }
+    }
+}
+
 impl Destroy {
     fn order(&self) -> Order {
         match self.now {
@@ -279,14 +293,16 @@ pub fn run(command: &Command, json: bool) -> Result<()> {
     let Some((target, order, word)) = ordered(command)? else {
         return Ok(());
     };
-    let id = target.named.id()?;
+    let named = target.named.named();
     let aim = Aim::to_write(&target.change.keyring, &target.change.end)?;
     let dry_run = target.change.dry_run;
     if !dry_run {
         signals::hold_back();
     }
-    let done = change(aim.target(), &id, &order, dry_run)
-        .map_err(|e| or_by_sql(e, &function(word, &id)))?;
+    let function = function(word, &named);
+    let done =
+        change(aim.target(), &named, &order, dry_run).map_err(|e| or_by_sql(e, &function))?;
+    let (id, done) = (done.id, done.answer);
     if json {
         print_answer(done);
         return Ok(());
@@ -299,7 +315,7 @@ pub fn run(command: &Command, json: bool) -> Result<()> {
 }
 
 /// The SQL function that does the same to this key; what follows the owner is in docs/reference/tool.md.
-fn function(word: &str, id: &KeyId) -> String {
+fn function(word: &str, key: &Named) -> String {
     let quoted = |bytes: &[u8]| {
         let text = keyring_ward::text::name(bytes);
         format!("'{}'", text.replace('\'', "''"))
@@ -310,8 +326,8 @@ fn function(word: &str, id: &KeyId) -> String {
     };
     format!(
         "keyring_ward_key_{word}({}, {}{more})",
-        quoted(id.name()),
-        quoted(id.owner())
+        quoted(&key.name),
+        key.owner.as_deref().map_or("its owner".into(), quoted)
     )
 }
 
@@ -346,10 +362,7 @@ fn said(id: &KeyId, order: &Order, done: &Value) -> String {
              opened with it: keyring-ward export writes it out.",
             version(*number)
         ),
-        Order::Hold(Some(reason)) => format!(
-            "Nothing of {id} is destroyed or purged as long as it is held: {reason}. keyring-ward key hold --release ends that."
-        ),
-        Order::Hold(None) => format!("{id} is held no more."),
+        Order::Hold { reason, .. } => held(id, reason.as_deref(), done),
         Order::Restore(_) => restored(id, done),
     }
 }
@@ -436,6 +449,20 @@ fn destroyed(id: &KeyId, done: &Value) -> String {
 fn listed(versions: &Value) -> String {
     let numbers = versions.as_array().into_iter().flatten();
     numbers.map(Value::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn held(id: &KeyId, reason: Option<&str>, done: &Value) -> String {
+    let removal = done["removal"].as_u64();
+    let what = removal.map_or(id.to_string(), |n| format!("removal {n} of {id}"));
+    match (reason, removal) {
+        (None, _) => format!("{what} is held no more."),
+        (Some(reason), None) => format!(
+            "Nothing of {what} is destroyed or purged as long as it is held: {reason}. keyring-ward key hold --release ends that."
+        ),
+        (Some(reason), Some(n)) => format!(
+            "{what} is kept as long as it is held, beyond retain_removed too: {reason}. keyring-ward key hold --release --removal {n} ends that."
+        ),
+    }
 }
 
 fn restored(id: &KeyId, done: &Value) -> String {

@@ -3,6 +3,7 @@
 use super::look::text;
 use crate::commands::{Aim, print, print_answer};
 use crate::options::Keyring;
+use crate::warnings::warn;
 use keyring_ward::admin::key_list;
 use keyring_ward::error::Result;
 use serde_json::{Value, json};
@@ -30,6 +31,9 @@ impl Args {
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let aim = Aim::to_look(&args.keyring)?;
     let mut all = key_list::all(aim.target())?;
+    let warnings = all["warnings"].take();
+    let warnings = warnings.as_array().into_iter().flatten();
+    warnings.map(text).for_each(warn);
     if args.due {
         let due = |key: &Value| key["rotation_due"] == true || key["destruction_due"] == true;
         if let Some(keys) = all["keys"].as_array_mut() {

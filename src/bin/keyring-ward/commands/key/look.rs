@@ -46,7 +46,7 @@ fn print_each(of: &Value, rows: &[(&str, &str)]) {
 /// `keyring-ward key show`
 pub fn show(args: &Args, json: bool) -> Result<()> {
     let aim = Aim::to_look(&args.keyring)?;
-    let key = key_change::show(aim.target(), &args.named.id()?)?;
+    let key = key_change::show(aim.target(), &args.named.named())?;
     if json {
         print_answer(key);
         return Ok(());
@@ -100,7 +100,7 @@ pub fn show(args: &Args, json: bool) -> Result<()> {
 /// `keyring-ward key check`
 pub fn check(args: &Args, json: bool) -> Result<()> {
     let aim = Aim::to_look(&args.keyring)?;
-    let found = key_change::check(aim.target(), &args.named.id()?)?;
+    let found = key_change::check(aim.target(), &args.named.named())?;
     if json {
         print_answer(found);
         return Ok(());

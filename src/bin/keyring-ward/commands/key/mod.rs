@@ -10,8 +10,8 @@ mod retire;
 use super::Change;
 use crate::examples;
 use crate::options::Keyring;
+use keyring_ward::admin::naming;
 use keyring_ward::error::Result;
-use keyring_ward::key::id::KeyId;
 
 /// What is done to logical and retired keys.
 #[derive(clap::Subcommand)]
@@ -52,7 +52,7 @@ pub enum Command {
     /// Note that somebody else may have a version: it is served to nobody any more.
     #[command(after_help = examples::KEY_COMPROMISE)]
     Compromise(change::OneVersion),
-    /// Forbid that anything of a logical key is destroyed, for a reason.
+    /// Forbid that anything of a logical key is destroyed, or that a removed key which is kept ends, for a reason.
     #[command(after_help = examples::KEY_HOLD)]
     Hold(change::Hold),
     /// Say what is weak about a key, its age and its state; never a word of its material.
@@ -66,14 +66,17 @@ pub struct Named {
     /// The key's name, as list shows it
     #[arg(long, value_name = "NAME")]
     name: String,
-    /// Its owner, user@host; empty for the server's own keys
-    #[arg(long, value_name = "USER@HOST", default_value = "")]
-    owner: String,
+    /// Its owner, user@host; '' for the server's own keys. Without it: the only owner of a key of that name, whom the answer names
+    #[arg(long, value_name = "USER@HOST")]
+    owner: Option<String>,
 }
 
 impl Named {
-    fn id(&self) -> Result<KeyId> {
-        KeyId::new(self.name.as_bytes(), self.owner.as_bytes())
+    fn named(&self) -> naming::Named {
+        naming::Named {
+            name: self.name.clone().into(),
+            owner: self.owner.clone().map(String::into_bytes),
+        }
     }
 }
 
