@@ -10,6 +10,7 @@ mod many_keys;
 
 use common::Place;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use keyring_ward::caller::Caller;
 use keyring_ward::envelope::{FileKeys, Position};
 use keyring_ward::secret::SecretPool;
 use std::hint::black_box;
@@ -20,6 +21,7 @@ fn fill(place: &Place, keys: usize) -> keyring_ward::keyring::Keyring {
     for i in 0..keys {
         let name = format!("key{i}");
         keyring
+            .by(&Caller::Unknown)
             .generate(name.as_bytes(), b"u@h", b"AES", 32)
             .unwrap();
     }
@@ -106,8 +108,14 @@ fn disk(c: &mut Criterion) {
         b.iter(|| {
             n += 1;
             let name = format!("g{n}");
-            keyring.generate(name.as_bytes(), b"", b"AES", 32).unwrap();
-            keyring.remove(name.as_bytes(), b"").unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .generate(name.as_bytes(), b"", b"AES", 32)
+                .unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .remove(name.as_bytes(), b"")
+                .unwrap();
         });
     });
     let mut file = std::fs::File::create(place.dir.path().join("floor")).unwrap();

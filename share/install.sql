@@ -10,6 +10,7 @@ CREATE FUNCTION IF NOT EXISTS keyring_ward_verify RETURNS STRING SONAME 'compone
 CREATE FUNCTION IF NOT EXISTS keyring_ward_reload RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_reseal RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_rekey RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_policy RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_keks RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_kek_add RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_kek_remove RETURNS STRING SONAME 'component_keyring_ward.so';
@@ -43,6 +44,7 @@ CREATE FUNCTION IF NOT EXISTS keyring_ward_encrypt RETURNS STRING SONAME 'compon
 CREATE FUNCTION IF NOT EXISTS keyring_ward_decrypt RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_reencrypt RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_hmac RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_key_fetch RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_sealed_version RETURNS INTEGER SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_keypair_generate RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_public_key RETURNS STRING SONAME 'component_keyring_ward.so';

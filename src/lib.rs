@@ -9,6 +9,7 @@
 //! elsewhere.
 
 pub mod admin;
+pub mod caller;
 pub mod config;
 pub mod deadline;
 pub mod envelope;
@@ -28,6 +29,7 @@ pub mod options;
 #[allow(unsafe_code)]
 pub mod os;
 pub mod panics;
+pub mod policy;
 pub mod scan;
 pub mod sealed;
 #[allow(unsafe_code)]

@@ -27,16 +27,18 @@ fn obeyed(c: char) -> bool {
 /// can't be seen or is obeyed, or is no text at all: then its bytes beyond visible ASCII are escaped. A backslash is escaped
 /// always, so that nothing looks like an escape.
 pub fn name(bytes: &[u8]) -> String {
-    let unseen = |c: char| {
-        obeyed(c)
-            || c == '\\'
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-            || (c.is_whitespace() && c != ' ')
-    };
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains(unseen) => text.into(),
+        Ok(text) if !text.contains(is_unseen) => text.into(),
         _ => bytes.escape_ascii().to_string(),
     }
+}
+
+/// What can't be seen or is obeyed, and the backslash, by which the others are escaped.
+pub fn is_unseen(c: char) -> bool {
+    obeyed(c)
+        || c == '\\'
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || (c.is_whitespace() && c != ' ')
 }
 
 /// Values in messages: control characters escaped, at most 100 characters.

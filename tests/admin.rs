@@ -8,6 +8,7 @@ use common::{Place, content, turn, write_secret};
 use keyring_ward::admin::edit::{self, Moving};
 use keyring_ward::admin::import::{Source, import};
 use keyring_ward::admin::{export, inspect};
+use keyring_ward::caller::Caller;
 use keyring_ward::error::Kind;
 use keyring_ward::store::lock::Lock;
 use std::os::unix::fs::PermissionsExt;
@@ -55,6 +56,7 @@ fn filled() -> Place {
     let place = Place::new();
     let keyring = place.open().unwrap();
     keyring
+        .by(&Caller::Unknown)
         .generate(
             b"INNODBKey-01234567-89ab-cdef-0123-456789abcdef-3",
             b"",
@@ -63,12 +65,17 @@ fn filled() -> Place {
         )
         .unwrap();
     keyring
+        .by(&Caller::Unknown)
         .store_key(b"a", b"ann@localhost", b"SECRET", b"some text of ann's")
         .unwrap();
     keyring
+        .by(&Caller::Unknown)
         .store_key("schlüssel".as_bytes(), b"ann@localhost", b"RSA", &[1; 300])
         .unwrap();
-    keyring.store_key(b"b", b"bob@%", b"AES", &[2; 16]).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .store_key(b"b", b"bob@%", b"AES", &[2; 16])
+        .unwrap();
     place
 }
 
@@ -187,6 +194,7 @@ fn a_user_is_renamed() {
     place
         .open()
         .unwrap()
+        .by(&Caller::Unknown)
         .store_key(b"a", b"anna@%", b"SECRET", b"some text of ann's")
         .unwrap();
     assert_eq!(
@@ -211,6 +219,7 @@ fn a_user_is_renamed() {
             .all(|k| k.id.owner() != b"ann@localhost")
     );
     keyring
+        .by(&Caller::Unknown)
         .store_key(b"b", b"anna@%", b"AES", &[3; 16])
         .unwrap();
     drop(keyring);
@@ -258,6 +267,7 @@ fn reseal_and_compact() {
     place
         .open()
         .unwrap()
+        .by(&Caller::Unknown)
         .remove(b"a", b"ann@localhost")
         .unwrap();
     let (before, keys) = (place.read(), content(&place.open().unwrap()));
@@ -272,7 +282,12 @@ fn reseal_and_compact() {
         place.read().len() < before.len(),
         "what was removed is gone"
     );
-    place.open().unwrap().remove(b"b", b"bob@%").unwrap();
+    place
+        .open()
+        .unwrap()
+        .by(&Caller::Unknown)
+        .remove(b"b", b"bob@%")
+        .unwrap();
     let (code, out, err) = run(&place, "compact", &[]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("bytes now instead of"), "{out}");
@@ -407,7 +422,10 @@ fn doctor_on_broken_setups() {
             |p| {
                 let old = p.read();
                 let keyring = p.open().unwrap();
-                keyring.generate(b"n", b"", b"AES", 32).unwrap();
+                keyring
+                    .by(&Caller::Unknown)
+                    .generate(b"n", b"", b"AES", 32)
+                    .unwrap();
                 drop(keyring);
                 drop(p.open().unwrap());
                 p.write(&old);

@@ -9,6 +9,7 @@
 mod common;
 
 use common::{Place, content, left_out, turn, write_secret};
+use keyring_ward::caller::Caller;
 use keyring_ward::config::discover::{CommandLine, JSON_NAME, component_config};
 use keyring_ward::error::Kind;
 use keyring_ward::keyring::Keyring;
@@ -58,7 +59,7 @@ impl Server {
         let keyring = server.open().unwrap();
         for name in [b"k", b"l"] {
             let made = identity::as_owner_of(&server.place.data_dir(), || {
-                keyring.generate(name, b"", b"AES", 32)
+                keyring.by(&Caller::Unknown).generate(name, b"", b"AES", 32)
             });
             made.unwrap();
         }

@@ -5,6 +5,7 @@
 mod common;
 
 use common::{Place, turn};
+use keyring_ward::caller::Caller;
 use std::process::{Command, Output};
 
 fn tool(args: &[&str]) -> Output {
@@ -79,7 +80,12 @@ fn init_status_list_verify() {
 fn metrics_tell_of_a_keyring_that_opens_and_of_one_that_does_not() {
     let _turn = turn();
     let place = Place::new();
-    place.open().unwrap().create_empty().unwrap();
+    place
+        .open()
+        .unwrap()
+        .by(&Caller::Unknown)
+        .create_empty()
+        .unwrap();
     let other = place.dir.path().join("other");
     std::fs::copy(place.key_file(), &other).unwrap();
     std::fs::write(&other, [0x77; 32]).unwrap();
@@ -129,6 +135,7 @@ fn keys_are_listed_without_their_material() {
     let place = Place::new();
     let keyring = place.open().unwrap();
     keyring
+        .by(&Caller::Unknown)
         .store_key(b"name\twith tab", b"u@h", b"SECRET", b"the-material")
         .unwrap();
     let (path, kek) = (place.keyring_file(), place.key_file());
@@ -163,8 +170,14 @@ fn exit_codes_say_what_is_wrong() {
     let _turn = turn();
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
-    keyring.generate(b"l", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"l", b"", b"AES", 32)
+        .unwrap();
     drop(keyring);
     let (path, kek) = (place.keyring_file(), place.key_file());
     let named = [
@@ -246,7 +259,10 @@ fn rekey_changes_the_kek_and_refuses_beside_a_server() {
     let _turn = turn();
     let place = Place::new();
     let server = place.open().unwrap();
-    server.generate(b"k", b"", b"AES", 32).unwrap();
+    server
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     let (path, old, new) = (
         place.keyring_file(),
         place.key_file(),
@@ -313,7 +329,10 @@ fn what_is_given_directly_wins_in_every_command() {
         let place = Place::new();
         common::write_secret(&place.key_file(), &[kek; 32]);
         let keyring = place.open().unwrap();
-        keyring.store_key(b"x", b"u@h", b"AES", &[kek; 16]).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .store_key(b"x", b"u@h", b"AES", &[kek; 16])
+            .unwrap();
         drop(keyring);
         place
     };
@@ -385,8 +404,11 @@ fn what_is_given_directly_wins_in_every_command() {
                 "export" => &["--to", &to, "--plaintext"],
                 "import" => {
                     let keyring = other.open().unwrap();
-                    keyring.remove(b"x", b"u@h").unwrap();
-                    keyring.store_key(b"y", b"u@h", b"AES", &[9; 16]).unwrap();
+                    keyring.by(&Caller::Unknown).remove(b"x", b"u@h").unwrap();
+                    keyring
+                        .by(&Caller::Unknown)
+                        .store_key(b"y", b"u@h", b"AES", &[9; 16])
+                        .unwrap();
                     &["--from-config", &from]
                 }
                 "rekey" => &["--new-key-file", &new],

@@ -27,6 +27,7 @@ use clouds::Fake;
 use clouds::alibaba::{
     ACCESS_KEY_ID, ACCESS_KEY_SECRET, ACCOUNT, Alibaba, KEY, OTHER_KEY, REGION, RSA_KEY,
 };
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
@@ -371,12 +372,18 @@ fn calls_are_counted_and_the_key_rotates() {
     let keyring = open();
     // A keyring that is not there yet is only asked for.
     place.fake.take_calls();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     // A data key, and the proof that it comes back.
     assert_eq!(place.fake.take_calls(), ["POST / 200", "POST / 200"]);
     for i in 0..200 {
         let name = format!("k{i}");
-        keyring.generate(name.as_bytes(), b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(name.as_bytes(), b"", b"AES", 32)
+            .unwrap();
         keyring.fetch(b"k", b"").unwrap();
     }
     assert_eq!(place.fake.take_calls(), [""; 0]);

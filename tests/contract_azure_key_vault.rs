@@ -24,6 +24,7 @@ mod ports;
 
 use clouds::Fake;
 use clouds::azure::Azure;
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
@@ -387,7 +388,10 @@ fn calls_are_counted_and_the_key_rotates() {
     let keyring = open().unwrap();
     // A keyring that is not there yet is only asked for.
     place.fake.take_calls();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     let calls = place.fake.take_calls();
     // The proof of the first write is a second operation.
     let kinds: Vec<&str> = calls
@@ -406,6 +410,7 @@ fn calls_are_counted_and_the_key_rotates() {
     );
     for i in 0..200 {
         keyring
+            .by(&Caller::Unknown)
             .generate(format!("k{i}").as_bytes(), b"", b"AES", 32)
             .unwrap();
         keyring.fetch(b"k", b"").unwrap();

@@ -28,6 +28,7 @@ mod ports;
 
 use clouds::google::{Google, KEY, NUMBER, OTHER};
 use clouds::{Fake, Request};
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::envelope::LOCAL_BLOB;
@@ -343,11 +344,17 @@ fn calls_are_counted_and_the_key_rotates() {
     let keyring = open().unwrap();
     // A keyring that is not there yet is only asked for.
     place.fake.take_calls();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     assert_eq!(place.fake.take_calls(), [TOKEN, &encrypt, TOKEN, &decrypt]);
     for i in 0..200 {
         let name = format!("k{i}");
-        keyring.generate(name.as_bytes(), b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(name.as_bytes(), b"", b"AES", 32)
+            .unwrap();
         keyring.fetch(b"k", b"").unwrap();
     }
     assert_eq!(place.fake.take_calls(), [""; 0]);

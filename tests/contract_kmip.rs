@@ -14,6 +14,7 @@ mod kmip_stand;
 mod ports;
 
 use bao::Bao;
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
@@ -301,7 +302,9 @@ fn a_keyring_lives_under_a_key_of_the_server_and_changes_keys() {
     };
     let open = |config: &Config| Keyring::open(config, &place.server(), &SecretPool::new());
     let made = open(&with(&old, json!({}))).unwrap();
-    made.generate(b"k", b"", b"AES", 32).unwrap();
+    made.by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     let content = common::content(&made);
     drop(made);
     assert_eq!(
@@ -354,7 +357,10 @@ fn make_the_vector() {
     let (folder, path) = (&AUTHORITY.folder, place.keyring_file());
     let config = try_config(folder, &path, &[stand.port()], "kek-1", json!({})).unwrap();
     let keyring = Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     drop(keyring);
     std::fs::write(vector(), place.read()).unwrap();
 }
@@ -747,15 +753,21 @@ fn a_start_asks_once() {
     let keyring = open();
     // A keyring that is not there yet is only asked for.
     stand.seen();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     assert_eq!(stand.seen().len(), 2, "made: Encrypt, and Decrypt as proof");
     for i in 0..500 {
         let name = format!("k{i}");
-        keyring.generate(name.as_bytes(), b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(name.as_bytes(), b"", b"AES", 32)
+            .unwrap();
         keyring.fetch(name.as_bytes(), b"").unwrap().unwrap();
     }
-    keyring.remove(b"k", b"").unwrap();
-    keyring.compact().unwrap();
+    keyring.by(&Caller::Unknown).remove(b"k", b"").unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
     assert_eq!(stand.seen().len(), 0, "500 keys");
     drop(keyring);
     let keyring = open();

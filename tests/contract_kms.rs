@@ -13,6 +13,7 @@ mod kms_proxy;
 #[path = "support/ports.rs"]
 mod ports;
 
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Kind, Result};
@@ -920,7 +921,7 @@ fn calls_are_counted() {
         ["GenerateDataKey"],
         "a start without a keyring file: the KEK is tried"
     );
-    keyring.create_empty().unwrap();
+    keyring.by(&Caller::Unknown).create_empty().unwrap();
     assert_eq!(
         proxy.take_calls(),
         ["GenerateDataKey", "Decrypt"],
@@ -932,6 +933,7 @@ fn calls_are_counted() {
         let keyring = open(&config).unwrap();
         while made < keys {
             keyring
+                .by(&Caller::Unknown)
                 .generate(format!("k{made}").as_bytes(), b"", b"AES", 32)
                 .unwrap();
             made += 1;
@@ -957,9 +959,12 @@ fn calls_are_counted() {
     }
     let keyring = open(&config).unwrap();
     proxy.take_calls();
-    keyring.rekey(&config.keks, false).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .rekey(&config.keks, false)
+        .unwrap();
     assert_eq!(proxy.take_calls(), ["GenerateDataKey", "Decrypt"], "rekey");
-    keyring.compact().unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
     assert!(proxy.take_calls().is_empty(), "compaction");
 }
 
@@ -971,7 +976,10 @@ fn another_key_takes_over_and_the_old_one_stays_until_a_rekey() {
     let (old, new) = (moto.make_key(), moto.make_key());
     let config = |key: &str, more: Value| place.config(&proxy.url(), key, more);
     let keyring = open(&config(&old, json!({}))).unwrap();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     drop(keyring);
     let e = open(&config(&new, json!({}))).map(drop).unwrap_err();
     assert_eq!(e.kind(), Kind::WrongKek, "{e}");
@@ -1016,7 +1024,10 @@ fn another_key_takes_over_and_the_old_one_stays_until_a_rekey() {
     drop(open(&config(&old, json!({}))).unwrap());
     // A rekey leaves the configured one.
     let keyring = open(&both).unwrap();
-    keyring.rekey(&both.keks, false).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .rekey(&both.keks, false)
+        .unwrap();
     drop(keyring);
     assert!(
         open(&config(&new, json!({})))
@@ -1044,7 +1055,10 @@ fn random_bytes_of_kms_wait_for_keys_and_no_key_waits_for_them() {
     };
     proxy.take_calls();
     assert!(keyring.wants_random());
-    keyring.generate(b"a", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"a", b"", b"AES", 32)
+        .unwrap();
     assert_eq!(
         proxy.take_calls(),
         ["GenerateRandom", "GenerateDataKey", "Decrypt"],
@@ -1054,9 +1068,15 @@ fn random_bytes_of_kms_wait_for_keys_and_no_key_waits_for_them() {
     keyring.fill_random().unwrap();
     assert_eq!(proxy.take_calls(), ["GenerateRandom"]);
     assert!(!keyring.wants_random());
-    keyring.generate(b"b", b"", b"SECRET", 1000).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"b", b"", b"SECRET", 1000)
+        .unwrap();
     assert_eq!((told(), proxy.take_calls().len()), ((24, 1), 0));
-    keyring.generate(b"c", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"c", b"", b"AES", 32)
+        .unwrap();
     assert_eq!(told(), (24, 2));
     // KMS refuses: keys are made, and it is not asked again at once.
     proxy.set_fault("status 400 AccessDeniedException");
@@ -1064,7 +1084,10 @@ fn random_bytes_of_kms_wait_for_keys_and_no_key_waits_for_them() {
     let e = keyring.fill_random().unwrap_err();
     assert_eq!(e.kind(), Kind::Denied, "{e}");
     assert!(!keyring.wants_random());
-    keyring.generate(b"d", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"d", b"", b"AES", 32)
+        .unwrap();
     assert_eq!(told(), (24, 3));
 }
 
@@ -1076,10 +1099,16 @@ fn an_outage_costs_no_more_than_the_configured_time_and_ends_by_itself() {
     let key = moto.make_key();
     let config = place.config(&proxy.url(), &key, json!({}));
     let keyring = open(&config).unwrap();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     // Away while it runs: keys are made and served.
     proxy.set_fault("hang");
-    keyring.generate(b"l", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"l", b"", b"AES", 32)
+        .unwrap();
     assert!(keyring.fetch(b"k", b"").unwrap().is_some());
     let e = keyring
         .reload(&config, &environment())

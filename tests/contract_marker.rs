@@ -7,6 +7,7 @@ mod common;
 use common::faults::while_failing;
 use common::{Place, content};
 use keyring_ward::admin::marker::opinion;
+use keyring_ward::caller::Caller;
 use keyring_ward::error::Kind;
 use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::SecretPool;
@@ -42,6 +43,7 @@ fn grow(keyring: &Keyring, names: std::ops::Range<u32>) {
     for n in names {
         let name = format!("key{n}");
         keyring
+            .by(&Caller::Unknown)
             .generate(name.as_bytes(), b"u@h", b"AES", 32)
             .unwrap();
     }
@@ -83,21 +85,29 @@ fn yesterdays_keyring_is_noticed_after_a_stop_and_after_a_kill_whatever_came_bet
     type Change = fn(&Keyring);
     let changes: [(&str, Change, &str); 5] = [
         ("a key", |k| grow(k, 10..11), OLDER),
-        ("a removal", |k| k.remove(b"key0", b"u@h").unwrap(), OLDER),
-        ("a compaction", |k| k.compact().unwrap(), OLDER),
+        (
+            "a removal",
+            |k| k.by(&Caller::Unknown).remove(b"key0", b"u@h").unwrap(),
+            OLDER,
+        ),
+        (
+            "a compaction",
+            |k| k.by(&Caller::Unknown).compact().unwrap(),
+            OLDER,
+        ),
         (
             "a key and a compaction",
             |k| {
                 grow(k, 10..11);
-                k.compact().unwrap();
+                k.by(&Caller::Unknown).compact().unwrap();
             },
             OLDER,
         ),
         (
             "two compactions and a key",
             |k| {
-                k.compact().unwrap();
-                k.compact().unwrap();
+                k.by(&Caller::Unknown).compact().unwrap();
+                k.by(&Caller::Unknown).compact().unwrap();
                 grow(k, 10..11);
             },
             OLDER,
@@ -161,8 +171,11 @@ fn either_disk_rolled_back() {
     // The same over a rewrite.
     late.put(&place, false);
     let keyring = place.open().unwrap();
-    keyring.remove(b"key0", b"u@h").unwrap();
-    keyring.compact().unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .remove(b"key0", b"u@h")
+        .unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
     drop(keyring);
     let rewritten = Disks::of(&place);
     assert_eq!(row(&rewritten, &late, true), "opens 5");
@@ -239,8 +252,11 @@ fn rewrite(place: &Place, same_dek: bool) {
     tool.data_dir = None;
     let keyring = Keyring::open(&place.config(), &tool, &SecretPool::new()).unwrap();
     match same_dek {
-        true => keyring.compact().unwrap(),
-        false => keyring.rekey(&place.config().keks, false).unwrap(),
+        true => keyring.by(&Caller::Unknown).compact().unwrap(),
+        false => keyring
+            .by(&Caller::Unknown)
+            .rekey(&place.config().keks, false)
+            .unwrap(),
     }
 }
 
@@ -268,7 +284,7 @@ fn a_marker_that_is_too_old_to_tell() {
     // A server's own rewrites, and starts in between, keep up with it.
     let mut keyring = place.open().unwrap();
     for n in 0..140 {
-        keyring.compact().unwrap();
+        keyring.by(&Caller::Unknown).compact().unwrap();
         if n % 50 == 0 {
             drop(keyring);
             (0..40).for_each(|_| rewrite(&place, true));
@@ -299,15 +315,19 @@ fn every_earlier_file_is_noticed() {
                 0..=3 => {
                     names.push(format!("k{i}"));
                     keyring
+                        .by(&Caller::Unknown)
                         .generate(format!("k{i}").as_bytes(), b"o@h", b"AES", 32)
                         .unwrap();
                 }
                 4 => {
                     if let Some(name) = names.pop() {
-                        keyring.remove(name.as_bytes(), b"o@h").unwrap();
+                        keyring
+                            .by(&Caller::Unknown)
+                            .remove(name.as_bytes(), b"o@h")
+                            .unwrap();
                     }
                 }
-                5 => keyring.compact().unwrap(),
+                5 => keyring.by(&Caller::Unknown).compact().unwrap(),
                 _ => keyring = reload(&keyring, &place).unwrap(),
             }
             if place.keyring_file().exists() && files.last() != Some(&place.read()) {
@@ -373,7 +393,7 @@ fn another_branch_is_noticed_at_start_at_reload_and_by_a_look() {
     ours.write(&file_a);
     theirs.write(&file_b);
     let short = theirs.open().unwrap();
-    short.compact().unwrap();
+    short.by(&Caller::Unknown).compact().unwrap();
     drop(short);
     ours.write(&theirs.read());
     // It began behind record 9, ours ended with 5: nothing tells it from a rewrite of ours by the tool. A limit, as long
@@ -384,19 +404,19 @@ fn another_branch_is_noticed_at_start_at_reload_and_by_a_look() {
         std::fs::copy(ours.key_file(), theirs.key_file()).unwrap();
         theirs.write(&ours.read());
         let a = ours.open().unwrap();
-        a.compact().unwrap();
+        a.by(&Caller::Unknown).compact().unwrap();
         if ours_too {
             grow(&a, 3..4);
         }
         drop(a);
         let b = theirs.open().unwrap();
-        b.compact().unwrap();
+        b.by(&Caller::Unknown).compact().unwrap();
         for times in 0..3 {
             grow(&b, 10 + times..11 + times);
             ours.write(&theirs.read());
             let said = verdict(&ours);
             assert!(said.contains(BRANCH), "{times} more rewrites: {said}");
-            b.compact().unwrap();
+            b.by(&Caller::Unknown).compact().unwrap();
         }
     }
     let theirs = Place::new();
@@ -407,7 +427,7 @@ fn another_branch_is_noticed_at_start_at_reload_and_by_a_look() {
     grow(&ours.open().unwrap(), 3..4);
     let b = theirs.open().unwrap();
     grow(&b, 3..4);
-    b.compact().unwrap();
+    b.by(&Caller::Unknown).compact().unwrap();
     drop(b);
     ours.write(&theirs.read());
     let said = verdict(&ours);
@@ -436,12 +456,15 @@ fn no_crash_makes_a_good_keyring_unwelcome() {
     note(&keyring);
     grow(&keyring, 1..3);
     note(&keyring);
-    keyring.compact().unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
     note(&keyring);
-    keyring.remove(b"key1", b"u@h").unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .remove(b"key1", b"u@h")
+        .unwrap();
     note(&keyring);
-    keyring.compact().unwrap();
-    keyring.compact().unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
     note(&keyring);
     let reloaded = keyring.reload(&place.config(), &place.server()).unwrap();
     drop(keyring);
@@ -513,7 +536,7 @@ fn no_mark_is_left_out_once_the_marker_is_well() {
         grow(&keyring, 1000 * from..1000 * from + 300);
         std::fs::rename(&away, place.data_dir()).unwrap();
         match heals_by {
-            "a rewrite" => keyring.compact().unwrap(),
+            "a rewrite" => keyring.by(&Caller::Unknown).compact().unwrap(),
             "being made" => {
                 std::fs::remove_file(place.marker_file()).unwrap();
                 grow(&keyring, 1000 * from + 300..1000 * from + 900);
@@ -667,9 +690,9 @@ fn modes_of_the_keyring_file() {
         "{warnings}"
     );
     for refused in [
-        keyring.generate(b"x", b"", b"AES", 1),
-        keyring.remove(b"key0", b"u@h"),
-        keyring.compact(),
+        keyring.by(&Caller::Unknown).generate(b"x", b"", b"AES", 1),
+        keyring.by(&Caller::Unknown).remove(b"key0", b"u@h"),
+        keyring.by(&Caller::Unknown).compact(),
     ] {
         let e = refused.unwrap_err();
         assert_eq!(e.kind(), Kind::ReadOnly);
@@ -704,6 +727,7 @@ fn zeroed_sectors_cut_at_most_the_last_record_and_none_that_the_marker_knows() {
         let length = [1, 16, 32, 32, 700, 2500][n as usize % 6];
         let material = vec![0x11; length];
         keyring
+            .by(&Caller::Unknown)
             .store_key(name.as_bytes(), b"u@h", b"SECRET", &material)
             .unwrap();
         slots.push(place.marked().unwrap());
@@ -785,11 +809,13 @@ fn cost_of_the_marker() {
         });
         time(1, &|| {
             marked
+                .by(&Caller::Unknown)
                 .generate(name.as_bytes(), b"u@h", b"AES", 32)
                 .unwrap()
         });
         time(2, &|| {
             unmarked
+                .by(&Caller::Unknown)
                 .generate(name.as_bytes(), b"u@h", b"AES", 32)
                 .unwrap()
         });

@@ -28,6 +28,7 @@ mod ports;
 use bao::write_secret;
 use clouds::Fake;
 use clouds::oci::{FINGERPRINT, KEY, OTHER_KEY, Oci, TENANCY, USER, USER_KEY};
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
@@ -313,11 +314,17 @@ fn requests_are_counted_and_the_key_rotates() {
     // A keyring that is not there yet is only asked for.
     let keyring = open().unwrap();
     assert_eq!(place.fake.take_calls(), [GENERATE]);
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     assert_eq!(place.fake.take_calls(), [GENERATE, DECRYPT]);
     for i in 0..200 {
         let name = format!("k{i}");
-        keyring.generate(name.as_bytes(), b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(name.as_bytes(), b"", b"AES", 32)
+            .unwrap();
         keyring.fetch(b"k", b"").unwrap();
     }
     assert_eq!(place.fake.take_calls(), [""; 0]);

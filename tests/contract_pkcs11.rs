@@ -9,6 +9,7 @@ use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
 use keyring_ward::admin::{edit, export, import, inspect};
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
@@ -285,7 +286,10 @@ fn one_unwrap_for_each_opening_and_no_call_for_keys() {
     let config = hsm.shimmed(&path);
     hsm.make_kek(&config);
     let keyring = open(&config).unwrap();
-    keyring.generate(b"first", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"first", b"", b"AES", 32)
+        .unwrap();
     drop(keyring);
     hsm.calls();
 
@@ -304,6 +308,7 @@ fn one_unwrap_for_each_opening_and_no_call_for_keys() {
     assert_eq!(calls.last().map(String::as_str), Some("C_Finalize"));
     for i in 0..100 {
         keyring
+            .by(&Caller::Unknown)
             .generate(format!("k{i}").as_bytes(), b"u@h", b"AES", 32)
             .unwrap();
         assert!(keyring.fetch(b"first", b"").unwrap().is_some());
@@ -322,7 +327,10 @@ fn rekey_to_the_token_and_back() {
     let mut local = on_token.clone();
     local.keks = LocalConfig::KeyFile(SecretRef::File(hsm.dir.join("kek"))).into();
     let keyring = open(&local).unwrap();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     let material = |keyring: &Keyring| {
         keyring
             .fetch(b"k", b"")
@@ -332,7 +340,10 @@ fn rekey_to_the_token_and_back() {
             .to_vec()
     };
     let before = material(&keyring);
-    keyring.rekey(&on_token.keks, false).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .rekey(&on_token.keks, false)
+        .unwrap();
     assert_eq!(keyring.status().store.mechanism, "aes-gcm");
     drop(keyring);
     assert_eq!(refused(&local).kind(), Kind::WrongKek);
@@ -343,7 +354,10 @@ fn rekey_to_the_token_and_back() {
         let changes = [("mechanism", mechanism), ("key_label", mechanism)];
         let config = hsm.config(&path, &changes);
         hsm.make_kek(&config);
-        keyring.rekey(&config.keks, false).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .rekey(&config.keks, false)
+            .unwrap();
         assert_eq!(keyring.status().store.mechanism, mechanism);
     }
     // A pinned mechanism is not silently another one.
@@ -359,7 +373,10 @@ fn rekey_to_the_token_and_back() {
         "{e}"
     );
     let keyring = open(&hsm.config(&path, &last)).unwrap();
-    keyring.rekey(&local.keks, false).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .rekey(&local.keks, false)
+        .unwrap();
     drop(keyring);
     assert_eq!(material(&open(&local).unwrap()), before);
     drop(dir);
@@ -373,6 +390,7 @@ fn a_wrong_pin_is_tried_once() {
     hsm.make_kek(&config);
     open(&config)
         .unwrap()
+        .by(&Caller::Unknown)
         .generate(b"k", b"", b"AES", 32)
         .unwrap();
     hsm.write_secret("wrong-pin", b"9999");
@@ -456,6 +474,7 @@ fn every_call_fails_once_and_for_good() {
         hsm.make_kek(&config);
         open(&config)
             .unwrap()
+            .by(&Caller::Unknown)
             .generate(b"k", b"", b"AES", 32)
             .unwrap();
         hsm.calls();
@@ -529,7 +548,10 @@ fn a_hanging_module_is_given_up_and_comes_back() {
     let mut config = hsm.shimmed(&path);
     hsm.make_kek(&config);
     let keyring = open(&config).unwrap();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     config.patience.call = Duration::from_millis(500);
     hsm.control("DecryptInit hang 3");
     let begin = Instant::now();
@@ -544,7 +566,10 @@ fn a_hanging_module_is_given_up_and_comes_back() {
         keyring.fetch(b"k", b"").unwrap().is_some(),
         "the old keyring serves"
     );
-    keyring.generate(b"k2", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k2", b"", b"AES", 32)
+        .unwrap();
     hsm.control("");
     let e = keyring.reload(&config, &environment).map(drop).unwrap_err();
     assert!(
@@ -633,7 +658,10 @@ fn what_is_wrong_with_tokens_and_keys() {
     let warnings = keyring.take_warnings().join("\n");
     assert!(warnings.contains("is extractable"), "{warnings}");
     assert!(warnings.contains("is not sensitive"), "{warnings}");
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     drop(keyring);
     // The right label, but another key.
     hsm.with_session("odd", |session| {
@@ -738,7 +766,10 @@ fn every_bad_input_is_told_and_nothing_is_lost() {
     let shim = hsm.shim();
     hsm.make_kek(&hsm.shimmed(&path));
     let keyring = open(&hsm.shimmed(&path)).unwrap();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     drop(keyring);
     let beside = |what: &str| shim.with_file_name(format!("bad-{what}-{}.so", std::process::id()));
     let (arm, loose) = (beside("arm"), beside("loose"));
@@ -905,16 +936,36 @@ fn keys_on_the_token() {
         let keyring = open().unwrap();
         assert!(!keyring.status().store.exists);
         assert!(keyring.fetch(b"k", b"").unwrap().is_none());
-        keyring.generate(b"k", b"", b"AES", 32).unwrap();
-        keyring.generate(b"k", b"u@h", b"aes", 16_384).unwrap();
-        keyring.store_key(b"s", b"u@h", b"SECRET", b"text").unwrap();
-        keyring.store_key(b"empty", b"", b"SECRET", b"").unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"k", b"", b"AES", 32)
+            .unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"k", b"u@h", b"aes", 16_384)
+            .unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .store_key(b"s", b"u@h", b"SECRET", b"text")
+            .unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .store_key(b"empty", b"", b"SECRET", b"")
+            .unwrap();
         assert_eq!(
-            keyring.generate(b"k", b"", b"AES", 32).unwrap_err().kind(),
+            keyring
+                .by(&Caller::Unknown)
+                .generate(b"k", b"", b"AES", 32)
+                .unwrap_err()
+                .kind(),
             Kind::AlreadyExists
         );
         assert_eq!(
-            keyring.remove(b"absent", b"").unwrap_err().kind(),
+            keyring
+                .by(&Caller::Unknown)
+                .remove(b"absent", b"")
+                .unwrap_err()
+                .kind(),
             Kind::NotFound
         );
         let all = |keyring: &Keyring| {
@@ -967,15 +1018,21 @@ fn keys_on_the_token() {
         drop(old);
         // A token has places for keys, and for nothing else.
         let list = Extensions::new([(7, vec![1])]).unwrap();
-        let noted = keyring.set_attributes(b"s", b"u@h", list);
-        for refused in [noted, keyring.put_document("audit", b"x")] {
+        let noted = keyring
+            .by(&Caller::Unknown)
+            .set_attributes(b"s", b"u@h", list);
+        for refused in [
+            noted,
+            keyring.by(&Caller::Unknown).put_document("audit", b"x"),
+        ] {
             let e = refused.unwrap_err();
             assert_eq!(e.kind(), Kind::InvalidInput);
             assert!(e.to_string().contains("no place for attributes"), "{e}");
         }
-        keyring.remove(b"s", b"u@h").unwrap();
+        keyring.by(&Caller::Unknown).remove(b"s", b"u@h").unwrap();
         assert!(keyring.fetch(b"s", b"u@h").unwrap().is_none());
         keyring
+            .by(&Caller::Unknown)
             .store_key(b"s", b"u@h", b"SECRET", b"again")
             .unwrap();
         drop(keyring);
@@ -1016,7 +1073,11 @@ fn keys_on_the_token() {
         read_only.read_only = true;
         let keyring = Keyring::open(&read_only, &environment, &SecretPool::new()).unwrap();
         assert_eq!(
-            keyring.remove(b"k", b"").unwrap_err().kind(),
+            keyring
+                .by(&Caller::Unknown)
+                .remove(b"k", b"")
+                .unwrap_err()
+                .kind(),
             Kind::ReadOnly
         );
         drop(keyring);
@@ -1036,7 +1097,11 @@ fn keys_on_the_token() {
             Kind::NotFound,
             "the marker says that there was one: {e}"
         );
-        let e = open().unwrap().rekey(&other.keks, false).unwrap_err();
+        let e = open()
+            .unwrap()
+            .by(&Caller::Unknown)
+            .rekey(&other.keks, false)
+            .unwrap_err();
         assert_eq!(e.kind(), Kind::InvalidInput);
     }
 }
@@ -1049,7 +1114,10 @@ fn odd_objects_on_the_token() {
     let config = on_token(&hsm, &hsm.module, &path, "kek-odd", true);
     let keyring = open(&config).unwrap();
     for name in [&b"a"[..], b"b", b"c"] {
-        keyring.generate(name, b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(name, b"", b"AES", 32)
+            .unwrap();
     }
     drop(keyring);
     let application = Attribute::Application(b"keyring-ward/1 key 'kek-odd'".to_vec());
@@ -1169,7 +1237,10 @@ fn odd_objects_on_the_token() {
         let absent = absent
             .into_iter()
             .find(|n| keyring.fetch(n, b"").unwrap().is_none());
-        keyring.generate(absent.unwrap(), b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(absent.unwrap(), b"", b"AES", 32)
+            .unwrap();
         drop(keyring);
         let keyring = open(&config).unwrap();
         assert_eq!(keyring.list().len(), 3);
@@ -1204,8 +1275,11 @@ fn odd_objects_on_the_token() {
     drop(keyring);
     // The same label twice, as a copy restored beside the original: the newest counts, nothing is removed.
     let keyring = open(&config).unwrap();
-    keyring.remove(b"a", b"").unwrap();
-    keyring.generate(b"a", b"", b"AES", 32).unwrap();
+    keyring.by(&Caller::Unknown).remove(b"a", b"").unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"a", b"", b"AES", 32)
+        .unwrap();
     let newest = keyring
         .fetch(b"a", b"")
         .unwrap()
@@ -1249,25 +1323,41 @@ fn writes_to_a_token_in_trouble() {
     let (_dir, path) = place();
     let mut config = on_token(&hsm, &hsm.shim(), &path, "kek-trouble", true);
     let keyring = open(&config).unwrap();
-    keyring.generate(b"first", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"first", b"", b"AES", 32)
+        .unwrap();
     drop(keyring);
     config.patience.call = Duration::from_millis(1500);
     let keyring = open(&config).unwrap();
     hsm.control("CreateObject 30");
-    let e = keyring.generate(b"k", b"", b"AES", 32).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::Unreachable, "{e}");
     assert!(keyring.fetch(b"k", b"").unwrap().is_none(), "not published");
     hsm.control("DestroyObject 30");
     assert_eq!(
-        keyring.remove(b"first", b"").unwrap_err().kind(),
+        keyring
+            .by(&Caller::Unknown)
+            .remove(b"first", b"")
+            .unwrap_err()
+            .kind(),
         Kind::Unreachable
     );
     assert!(keyring.fetch(b"first", b"").unwrap().is_some());
     hsm.control("");
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     // It hangs behind the creation: reported as failed, and found to have happened by the next opening.
     hsm.control("CreateObject hang 4");
-    let e = keyring.generate(b"late", b"", b"AES", 32).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .generate(b"late", b"", b"AES", 32)
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::Timeout, "{e}");
     assert!(
         keyring.fetch(b"k", b"").unwrap().is_some(),
@@ -1276,7 +1366,11 @@ fn writes_to_a_token_in_trouble() {
     hsm.control("");
     // Until the module has come back.
     let e = loop {
-        match keyring.generate(b"late", b"", b"AES", 32).unwrap_err() {
+        match keyring
+            .by(&Caller::Unknown)
+            .generate(b"late", b"", b"AES", 32)
+            .unwrap_err()
+        {
             e if e.kind() == Kind::Timeout => {}
             e => break e,
         }
@@ -1287,10 +1381,13 @@ fn writes_to_a_token_in_trouble() {
         .reload(&config, &server(path.parent().unwrap()))
         .unwrap();
     assert_eq!(keyring.list().len(), 3);
-    keyring.remove(b"late", b"").unwrap();
+    keyring.by(&Caller::Unknown).remove(b"late", b"").unwrap();
     // Every call of a write fails once: the next attempt does it, and only once.
     hsm.calls();
-    keyring.generate(b"probe", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"probe", b"", b"AES", 32)
+        .unwrap();
     let calls = hsm.calls();
     config.patience.call = Duration::from_secs(10);
     let keyring = keyring
@@ -1300,6 +1397,7 @@ fn writes_to_a_token_in_trouble() {
         let name = format!("n{n}").into_bytes();
         hsm.control(&format!("* 30 {n}"));
         keyring
+            .by(&Caller::Unknown)
             .generate(&name, b"", b"AES", 32)
             .unwrap_or_else(|e| panic!("call {n} ({}): {e}", calls[n - 1]));
     }
@@ -1325,6 +1423,7 @@ fn create(keyring: &Keyring, name: &str) {
         ..Wanted::default()
     };
     keyring
+        .by(&Caller::Unknown)
         .create_logical(&logical(name), b"AES", 32, &wanted)
         .unwrap();
 }
@@ -1344,10 +1443,12 @@ fn told(keyring: &Keyring, name: &str) -> String {
 }
 
 fn describe(keyring: &Keyring, name: &str, text: &str) -> Result<()> {
-    keyring.change_logical(&logical(name), |l, _| {
-        l.description = text.into();
-        Ok(())
-    })
+    keyring
+        .by(&Caller::Unknown)
+        .change_logical(&logical(name), |l, _| {
+            l.description = text.into();
+            Ok(())
+        })
 }
 
 fn seen(keyring: &Keyring, name: &str) -> Option<Vec<u8>> {
@@ -1384,14 +1485,33 @@ fn logical_keys_on_the_token() {
         let mut keyring = open();
         create(&keyring, "ssn");
         let first = seen(&keyring, "ssn").unwrap();
-        keyring.rotate(&logical("ssn"), true).unwrap();
-        keyring.rotate(&logical("ssn"), false).unwrap();
-        keyring.activate(&logical("ssn"), 3).unwrap();
-        keyring.store_key(b"old", APP, b"AES", &[5; 32]).unwrap();
-        keyring.adopt(&logical("old"), &Wanted::default()).unwrap();
-        keyring.rotate(&logical("old"), true).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .rotate(&logical("ssn"), true)
+            .unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .rotate(&logical("ssn"), false)
+            .unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .activate(&logical("ssn"), 3)
+            .unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .store_key(b"old", APP, b"AES", &[5; 32])
+            .unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .adopt(&logical("old"), &Wanted::default())
+            .unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .rotate(&logical("old"), true)
+            .unwrap();
         describe(&keyring, "ssn", "for tests").unwrap();
         keyring
+            .by(&Caller::Unknown)
             .change_logical(&logical("ssn"), |l, now| l.compromise(1, now))
             .unwrap();
         keyring = again(keyring);
@@ -1439,14 +1559,24 @@ fn logical_keys_on_the_token() {
         // What is destroyed or removed is gone for good, and that is said.
         keyring.take_warnings();
         keyring
+            .by(&Caller::Unknown)
             .change_logical(&logical("ssn"), long_ago(Some(1)))
             .unwrap();
-        assert_eq!(keyring.destroy_due(&logical("ssn"), Some(1)).unwrap(), [1]);
+        assert_eq!(
+            keyring
+                .by(&Caller::Unknown)
+                .destroy_due(&logical("ssn"), Some(1))
+                .unwrap(),
+            [1]
+        );
         let said = keyring.take_warnings().join(" ");
         assert!(said.contains("went for good"), "{said}");
         let innodb = b"INNODBKey-01234567-89ab-cdef-0123-456789abcdef-1";
-        keyring.generate(innodb, b"", b"AES", 32).unwrap();
-        keyring.remove(innodb, b"").unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(innodb, b"", b"AES", 32)
+            .unwrap();
+        keyring.by(&Caller::Unknown).remove(innodb, b"").unwrap();
         let said = keyring.take_warnings().join(" ");
         assert!(
             said.contains("went for good") && said.contains("INNODBKey"),
@@ -1456,9 +1586,13 @@ fn logical_keys_on_the_token() {
         keyring = again(keyring);
         assert_eq!(seen(&keyring, "ssn@1"), None);
         keyring
+            .by(&Caller::Unknown)
             .change_logical(&logical("ssn"), long_ago(None))
             .unwrap();
-        keyring.destroy_due(&logical("ssn"), None).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .destroy_due(&logical("ssn"), None)
+            .unwrap();
         keyring.take_warnings();
         keyring = again(keyring);
         assert!(keyring.logical_key(&logical("ssn")).is_err());
@@ -1502,7 +1636,10 @@ fn a_description_that_is_broken_off_on_the_token() {
     let reload = |k: Keyring| k.reload(&config, &environment).unwrap();
     let mut keyring = super_open(&config);
     create(&keyring, "a");
-    keyring.rotate(&logical("a"), true).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .rotate(&logical("a"), true)
+        .unwrap();
     let newest = seen(&keyring, "a");
     // The old object can't be destroyed: the new one counts.
     hsm.control("DestroyObject 30");
@@ -1535,7 +1672,10 @@ fn a_description_that_is_broken_off_on_the_token() {
     }
     // A rotation of which nobody was told, and a change behind it.
     hsm.control("CreateObject after\nOpenSession 30 2 on");
-    let e = keyring.rotate(&logical("a"), true).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .rotate(&logical("a"), true)
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::Unreachable, "{e}");
     hsm.control("");
     describe(&keyring, "a", "behind").unwrap();
@@ -1543,26 +1683,49 @@ fn a_description_that_is_broken_off_on_the_token() {
     assert_eq!(told(&keyring, "a"), "behind");
     assert_eq!(seen(&keyring, "a"), newest, "no rotation was acknowledged");
     keyring
+        .by(&Caller::Unknown)
         .change_logical(&logical("a"), long_ago(Some(1)))
         .unwrap();
-    assert_eq!(keyring.destroy_due(&logical("a"), None).unwrap(), [1]);
-    assert_eq!(keyring.rotate(&logical("a"), true).unwrap(), 4);
+    assert_eq!(
+        keyring
+            .by(&Caller::Unknown)
+            .destroy_due(&logical("a"), None)
+            .unwrap(),
+        [1]
+    );
+    assert_eq!(
+        keyring
+            .by(&Caller::Unknown)
+            .rotate(&logical("a"), true)
+            .unwrap(),
+        4
+    );
     keyring = reload(keyring);
     assert_eq!(seen(&keyring, "a"), seen(&keyring, "a@4"));
     // Of two objects of one key the older one goes first: else what is destroyed would be back as it was.
     create(&keyring, "b");
     hsm.control("DestroyObject 30");
     keyring
+        .by(&Caller::Unknown)
         .change_logical(&logical("b"), |l, now| l.schedule(None, 1, now - 2 * DAY))
         .unwrap();
-    let e = keyring.destroy_due(&logical("b"), None).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .destroy_due(&logical("b"), None)
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::Unreachable, "{e}");
     hsm.control("DestroyObject 30 1\nDestroyObject 30 3 on");
-    keyring.destroy_due(&logical("b"), None).unwrap_err();
+    keyring
+        .by(&Caller::Unknown)
+        .destroy_due(&logical("b"), None)
+        .unwrap_err();
     hsm.control("");
     keyring = reload(keyring);
     assert_eq!(seen(&keyring, "b@1"), None, "it is destroyed");
     assert_eq!(seen(&keyring, "b"), None);
-    keyring.destroy_due(&logical("b"), None).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .destroy_due(&logical("b"), None)
+        .unwrap();
     assert!(reload(keyring).logical_key(&logical("b")).is_err());
 }

@@ -11,6 +11,7 @@ use keyring_ward::admin::init::init;
 use keyring_ward::admin::keks::{self, SyncOutcome};
 use keyring_ward::admin::pin::Pin;
 use keyring_ward::admin::rekey::{could_rekey, rekey};
+use keyring_ward::caller::Caller;
 use keyring_ward::config::discover::{CommandLine, component_config, plugin_layer};
 use keyring_ward::config::{Config, Layer, find_option, json};
 use keyring_ward::deadline::Deadline;
@@ -73,7 +74,10 @@ impl Three {
     /// A keyring with a key, made while all are there.
     fn make(&self, threshold: u8) {
         let keyring = self.open(&self.config(threshold)).unwrap();
-        keyring.generate(b"k", b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"k", b"", b"AES", 32)
+            .unwrap();
     }
 
     /// Only these are there.
@@ -132,9 +136,12 @@ fn each_subset_of_three_keks() {
                 assert!(is_there || !opened(&kek.answer));
             }
             // Writing needs no KEK.
-            keyring.generate(b"x", b"", b"AES", 16).unwrap();
-            keyring.remove(b"x", b"").unwrap();
-            keyring.compact().unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .generate(b"x", b"", b"AES", 16)
+                .unwrap();
+            keyring.by(&Caller::Unknown).remove(b"x", b"").unwrap();
+            keyring.by(&Caller::Unknown).compact().unwrap();
         }
     }
 }
@@ -590,8 +597,8 @@ fn writers_wait_for_no_kek() {
         "key": "mysql", "auth": "token", "token_file": token,
     }));
     let config = config(&json).unwrap();
-    let add = || keks::add_serving(&keyring, &config, "late").map(drop);
-    let rekey = || keyring.rekey(&config.keks, false);
+    let add = || keks::add_serving(&keyring.by(&Caller::Unknown), &config, "late").map(drop);
+    let rekey = || keyring.by(&Caller::Unknown).rekey(&config.keks, false);
     let changes: [&(dyn Fn() -> Result<()> + Sync); 2] = [&add, &rekey];
     std::thread::scope(|scope| {
         for (i, change) in changes.into_iter().enumerate() {
@@ -603,7 +610,10 @@ fn writers_wait_for_no_kek() {
                 }
                 std::thread::yield_now();
             };
-            keyring.generate(&[b'w', i as u8], b"", b"AES", 16).unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .generate(&[b'w', i as u8], b"", b"AES", 16)
+                .unwrap();
             assert!(!changing.is_finished(), "the change is over");
             drop(asked);
             assert!(changing.join().unwrap().is_err());
@@ -944,6 +954,7 @@ fn one_kek_more_and_one_less() {
     three
         .open(&first)
         .unwrap()
+        .by(&Caller::Unknown)
         .generate(b"k", b"", b"AES", 32)
         .unwrap();
     let before = three.place.read();
@@ -1011,6 +1022,7 @@ fn a_split_keyring_is_split_anew() {
     three
         .open(&two)
         .unwrap()
+        .by(&Caller::Unknown)
         .generate(b"k", b"", b"AES", 32)
         .unwrap();
     let split = || {
@@ -1061,6 +1073,7 @@ fn a_rekey_changes_everything() {
         .place
         .open()
         .unwrap()
+        .by(&Caller::Unknown)
         .generate(b"k", b"", b"AES", 32)
         .unwrap();
     let (any, two) = (three.config(1), three.config(2));

@@ -9,6 +9,7 @@ use keyring_ward::admin::Target;
 use keyring_ward::admin::keks::{self, SyncOutcome};
 use keyring_ward::admin::pin::Pin;
 use keyring_ward::admin::rekey::{Purge, reseal};
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
@@ -237,7 +238,10 @@ impl Keys {
 
     fn make(&self, config: &Config) {
         let keyring = self.open(config).unwrap();
-        keyring.generate(b"k", b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"k", b"", b"AES", 32)
+            .unwrap();
     }
 
     fn holders(&self) -> Vec<String> {

@@ -18,6 +18,7 @@ mod ports;
 
 use bao::Bao;
 use common::{Place, write_secret};
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, json};
 use keyring_ward::error::{Kind, Result};
 use keyring_ward::kek::member::Answer;
@@ -100,7 +101,10 @@ impl Three {
     fn make(&self, names: &[&str], threshold: u8) {
         let config = self.config(names, threshold, &Value::Null);
         let keyring = self.start(&config).unwrap();
-        keyring.generate(b"k", b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"k", b"", b"AES", 32)
+            .unwrap();
         drop(keyring);
         self.asked();
     }
@@ -468,10 +472,12 @@ fn one_call_for_each_start_and_none_for_a_key() {
             for i in 0..300 {
                 let name = format!("k{i}");
                 // The second time they are there.
-                let _ = keyring.generate(name.as_bytes(), b"", b"AES", 32);
+                let _ = keyring
+                    .by(&Caller::Unknown)
+                    .generate(name.as_bytes(), b"", b"AES", 32);
                 keyring.fetch(name.as_bytes(), b"").unwrap().unwrap();
             }
-            keyring.compact().unwrap();
+            keyring.by(&Caller::Unknown).compact().unwrap();
             assert_eq!(three.asked(), [0, 0], "{what}");
         }
     }

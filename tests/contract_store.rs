@@ -6,6 +6,7 @@
 mod common;
 
 use common::{Place, content};
+use keyring_ward::caller::Caller;
 use keyring_ward::error::Kind;
 use keyring_ward::key::extensions::{ACTOR, Extensions};
 use keyring_ward::keyring::Keyring;
@@ -21,6 +22,7 @@ fn with_keys(n: usize) -> Place {
     let keyring = place.open().unwrap();
     for i in 0..n {
         keyring
+            .by(&Caller::Unknown)
             .generate(format!("key{i}").as_bytes(), b"u@h", b"AES", 32)
             .unwrap();
     }
@@ -56,11 +58,18 @@ fn nothing_is_created_before_the_first_write() {
     assert!(!place.keyring_file().exists());
     assert!(keyring.fetch(b"k", b"").unwrap().is_none());
     assert_eq!(
-        keyring.remove(b"k", b"").unwrap_err().kind(),
+        keyring
+            .by(&Caller::Unknown)
+            .remove(b"k", b"")
+            .unwrap_err()
+            .kind(),
         Kind::NotFound
     );
     assert!(!place.keyring_file().exists());
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     assert!(place.keyring_file().exists());
 }
 
@@ -68,25 +77,36 @@ fn nothing_is_created_before_the_first_write() {
 fn keys_survive_reopening_with_all_their_parts() {
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.generate(b"a", b"", b"AES", 32).unwrap();
     keyring
+        .by(&Caller::Unknown)
+        .generate(b"a", b"", b"AES", 32)
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
         .store_key(b"a", b"u@h", b"secret", b"material")
         .unwrap();
     keyring
+        .by(&Caller::Unknown)
         .store_key(&[0xFF; 255], &[0xFE; 255], b"RSA", &[1; 16_384])
         .unwrap();
     let longest = "🔑".repeat(255);
     keyring
+        .by(&Caller::Unknown)
         .generate(longest.as_bytes(), longest.as_bytes(), b"AES", 16_384)
         .unwrap();
     keyring
+        .by(&Caller::Unknown)
         .remove(longest.as_bytes(), longest.as_bytes())
         .unwrap();
     keyring
+        .by(&Caller::Unknown)
         .generate(longest.as_bytes(), longest.as_bytes(), b"AES", 16)
         .unwrap();
-    keyring.generate(b"gone", b"", b"DSA", 1).unwrap();
-    keyring.remove(b"gone", b"").unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"gone", b"", b"DSA", 1)
+        .unwrap();
+    keyring.by(&Caller::Unknown).remove(b"gone", b"").unwrap();
     let before = content(&keyring);
     drop(keyring);
     let keyring = place.open().unwrap();
@@ -104,7 +124,10 @@ fn keys_survive_reopening_with_all_their_parts() {
 fn limits_and_existing_keys() {
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     let material = keyring
         .fetch(b"k", b"")
         .unwrap()
@@ -113,43 +136,67 @@ fn limits_and_existing_keys() {
         .to_vec();
     let kind = |r: keyring_ward::error::Result<()>| r.unwrap_err().kind();
     assert_eq!(
-        kind(keyring.generate(b"k", b"", b"AES", 32)),
+        kind(keyring.by(&Caller::Unknown).generate(b"k", b"", b"AES", 32)),
         Kind::AlreadyExists
     );
     assert_eq!(
-        kind(keyring.store_key(b"k", b"", b"AES", b"x")),
+        kind(
+            keyring
+                .by(&Caller::Unknown)
+                .store_key(b"k", b"", b"AES", b"x")
+        ),
         Kind::AlreadyExists
     );
     assert_eq!(
-        kind(keyring.generate(b"", b"", b"AES", 32)),
+        kind(keyring.by(&Caller::Unknown).generate(b"", b"", b"AES", 32)),
         Kind::InvalidInput
     );
     assert_eq!(
-        kind(keyring.generate(&[b'x'; 256], b"", b"AES", 32)),
+        kind(
+            keyring
+                .by(&Caller::Unknown)
+                .generate(&[b'x'; 256], b"", b"AES", 32)
+        ),
         Kind::InvalidInput
     );
     assert_eq!(
-        kind(keyring.generate(b"x", &[b'x'; 256], b"AES", 32)),
+        kind(
+            keyring
+                .by(&Caller::Unknown)
+                .generate(b"x", &[b'x'; 256], b"AES", 32)
+        ),
         Kind::InvalidInput
     );
     assert_eq!(
-        kind(keyring.generate(b"x", b"", b"AES", 0)),
+        kind(keyring.by(&Caller::Unknown).generate(b"x", b"", b"AES", 0)),
         Kind::InvalidInput
     );
     assert_eq!(
-        kind(keyring.generate(b"x", b"", b"AES", 16_385)),
+        kind(
+            keyring
+                .by(&Caller::Unknown)
+                .generate(b"x", b"", b"AES", 16_385)
+        ),
         Kind::InvalidInput
     );
     assert_eq!(
-        kind(keyring.store_key(b"x", b"", b"AES", &[0; 16_385])),
+        kind(
+            keyring
+                .by(&Caller::Unknown)
+                .store_key(b"x", b"", b"AES", &[0; 16_385])
+        ),
         Kind::InvalidInput
     );
     assert_eq!(
-        kind(keyring.generate(b"x", b"", b"", 32)),
+        kind(keyring.by(&Caller::Unknown).generate(b"x", b"", b"", 32)),
         Kind::InvalidInput
     );
     assert_eq!(
-        kind(keyring.generate(b"x", b"", b"AES-256", 32)),
+        kind(
+            keyring
+                .by(&Caller::Unknown)
+                .generate(b"x", b"", b"AES-256", 32)
+        ),
         Kind::InvalidInput
     );
     assert!(
@@ -162,7 +209,10 @@ fn limits_and_existing_keys() {
     );
     assert_eq!(keyring.list().len(), 1);
     // An empty key is kept, as the stock keyring keeps it.
-    keyring.store_key(b"empty", b"", b"SECRET", b"").unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .store_key(b"empty", b"", b"SECRET", b"")
+        .unwrap();
     drop(keyring);
     let keyring = place.open().unwrap();
     assert!(
@@ -173,7 +223,7 @@ fn limits_and_existing_keys() {
             .material()
             .is_empty()
     );
-    keyring.remove(b"empty", b"").unwrap();
+    keyring.by(&Caller::Unknown).remove(b"empty", b"").unwrap();
 }
 
 #[test]
@@ -182,12 +232,16 @@ fn a_write_costs_the_same_whatever_the_number_of_keys() {
     let keyring = place.open().unwrap();
     let grows = |name: &[u8]| {
         let before = place.read().len();
-        keyring.generate(name, b"u@h", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(name, b"u@h", b"AES", 32)
+            .unwrap();
         place.read().len() - before
     };
     let first = grows(b"one0");
     for i in 0..500 {
         keyring
+            .by(&Caller::Unknown)
             .generate(format!("filler{i}").as_bytes(), b"", b"AES", 32)
             .unwrap();
     }
@@ -205,7 +259,11 @@ fn one_writer_and_a_snapshot_beside_it() {
     assert_eq!(snapshot.status().mode, Mode::Snapshot);
     assert_eq!(content(&snapshot), content(&keyring));
     assert_eq!(
-        snapshot.generate(b"x", b"", b"AES", 32).unwrap_err().kind(),
+        snapshot
+            .by(&Caller::Unknown)
+            .generate(b"x", b"", b"AES", 32)
+            .unwrap_err()
+            .kind(),
         Kind::ReadOnly
     );
     drop(keyring);
@@ -232,8 +290,8 @@ fn read_only_serves_and_touches_nothing() {
     let keyring = Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
     assert_eq!(keyring.list().len(), 2);
     for result in [
-        keyring.generate(b"x", b"", b"AES", 1),
-        keyring.remove(b"key0", b"u@h"),
+        keyring.by(&Caller::Unknown).generate(b"x", b"", b"AES", 1),
+        keyring.by(&Caller::Unknown).remove(b"key0", b"u@h"),
     ] {
         assert_eq!(result.unwrap_err().kind(), Kind::ReadOnly);
     }
@@ -293,7 +351,10 @@ fn a_torn_end_is_saved_cut_and_written_over() {
     let acknowledged = place.marked().unwrap();
     let of_two = std::fs::read(place.marker_file()).unwrap();
     let keyring = place.open().unwrap();
-    keyring.generate(b"third", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"third", b"", b"AES", 32)
+        .unwrap();
     drop(keyring);
     let three = place.read();
     let aside = |n: &str| place.dir.path().join(format!("keyring.ward.torn-1-2{n}"));
@@ -325,7 +386,10 @@ fn a_torn_end_is_saved_cut_and_written_over() {
             three[two.len()..two.len() + 1]
         );
         let _ = std::fs::remove_file(aside(".2"));
-        keyring.generate(b"another", b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"another", b"", b"AES", 32)
+            .unwrap();
         drop(keyring);
         assert_eq!(place.open().unwrap().list().len(), 3);
     }
@@ -366,13 +430,20 @@ fn torn_bytes_that_cannot_be_saved_refuse_writes_but_not_reads() {
     let keyring = place.open().unwrap();
     assert_eq!(keyring.list().len(), 1);
     assert_eq!(
-        keyring.generate(b"x", b"", b"AES", 1).unwrap_err().kind(),
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"x", b"", b"AES", 1)
+            .unwrap_err()
+            .kind(),
         Kind::ReadOnly
     );
     assert_eq!(place.read().len(), whole.len() - 1, "nothing was cut");
     std::fs::remove_dir(place.dir.path().join(name(40))).unwrap();
     let keyring = keyring.reload(&place.config(), &place.server()).unwrap();
-    keyring.generate(b"x", b"", b"AES", 1).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"x", b"", b"AES", 1)
+        .unwrap();
     assert!(place.dir.path().join(name(40)).is_file());
 }
 
@@ -406,17 +477,23 @@ fn a_lost_file_that_was_not_written_to_is_written_anew() {
         let mut keyring = place.open().unwrap();
         let keys = content(&keyring);
         assert_eq!(keys.len(), 2);
-        for refused in [keyring.compact(), keyring.remove(b"key0", b"u@h")] {
+        for refused in [
+            keyring.by(&Caller::Unknown).compact(),
+            keyring.by(&Caller::Unknown).remove(b"key0", b"u@h"),
+        ] {
             assert_eq!(refused.unwrap_err().kind(), Kind::ReadOnly);
         }
         std::fs::remove_file(place.keyring_file()).unwrap();
         match how {
             "reload" => keyring = keyring.reload(&place.config(), &place.server()).unwrap(),
-            _ => keyring.compact().unwrap(),
+            _ => keyring.by(&Caller::Unknown).compact().unwrap(),
         }
         assert_eq!(content(&keyring), keys);
         assert!(keyring.status().store.refusing.is_none());
-        keyring.generate(b"x", b"", b"AES", 1).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"x", b"", b"AES", 1)
+            .unwrap();
         drop(keyring);
         assert_eq!(place.open().unwrap().list().len(), 3, "{how}");
     }
@@ -446,7 +523,10 @@ fn unwritten_sectors_of_the_last_record_are_torn_of_others_tampered() {
     let keyring = place.open().unwrap();
     let store = |name: &[u8]| {
         let material = [0x11; 4000];
-        keyring.store_key(name, b"", b"SECRET", &material).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .store_key(name, b"", b"SECRET", &material)
+            .unwrap();
     };
     store(b"a");
     let first = place.marked().unwrap();
@@ -527,6 +607,7 @@ fn compaction_drops_the_dead_and_keeps_the_living() {
     let before = content(&keyring);
     for i in 0..40 {
         keyring
+            .by(&Caller::Unknown)
             .store_key(format!("t{i}").as_bytes(), b"", b"SECRET", &[7; 16_000])
             .unwrap();
     }
@@ -535,9 +616,13 @@ fn compaction_drops_the_dead_and_keeps_the_living() {
     let first = inode(&place);
     for round in 0..2 {
         for i in 0..40 {
-            keyring.remove(format!("t{i}").as_bytes(), b"").unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .remove(format!("t{i}").as_bytes(), b"")
+                .unwrap();
             if round == 0 {
                 keyring
+                    .by(&Caller::Unknown)
                     .store_key(format!("t{i}").as_bytes(), b"", b"SECRET", &[8; 16_000])
                     .unwrap();
             }
@@ -547,9 +632,12 @@ fn compaction_drops_the_dead_and_keeps_the_living() {
     assert!(keyring.status().store.generation > 1);
     assert!(place.read().len() < 1_200_000);
     assert_eq!(content(&keyring), before);
-    keyring.compact().unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
     assert!(place.read().len() < 2000);
-    keyring.generate(b"after", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"after", b"", b"AES", 32)
+        .unwrap();
     let now = content(&keyring);
     drop(keyring);
     assert_eq!(content(&place.open().unwrap()), now);
@@ -606,14 +694,17 @@ fn a_folder_in_the_way_of_a_rewrite() {
     let keyring = place.open().unwrap();
     let way = place.dir.path().join("keyring.ward.new");
     std::fs::create_dir(&way).unwrap();
-    let e = keyring.compact().unwrap_err();
+    let e = keyring.by(&Caller::Unknown).compact().unwrap_err();
     assert_eq!(e.kind(), Kind::Io);
     assert!(e.to_string().contains("Move it away."), "{e}");
     assert!(!e.to_string().contains("RELOAD"), "{e}");
     assert!(way.is_dir(), "it was not touched");
-    keyring.generate(b"l", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"l", b"", b"AES", 32)
+        .unwrap();
     std::fs::remove_dir(&way).unwrap();
-    keyring.compact().unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
 }
 
 /// Behind the rename nothing may fail but the folder's sync: a folder that can't be opened (its mode, no descriptor
@@ -642,17 +733,20 @@ fn a_folder_that_can_not_be_opened_refuses_a_rewrite_and_no_write() {
                 // SAFETY: it changes whose rights this thread has to files, and nothing else.
                 unsafe { libc::syscall(libc::SYS_setfsuid, 12345) };
             }
-            let e = keyring.compact().unwrap_err();
+            let e = keyring.by(&Caller::Unknown).compact().unwrap_err();
             assert_eq!(e.kind(), Kind::Permission, "{e}");
             assert!(e.to_string().contains("Nothing was changed."), "{e}");
             assert_eq!(keyring.status().store.refusing, None);
             assert_eq!(place.read(), before);
-            keyring.generate(b"later", b"u@h", b"AES", 32).unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .generate(b"later", b"u@h", b"AES", 32)
+                .unwrap();
         });
         thread.join().unwrap();
     });
     mode(0o700);
-    keyring.compact().unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
     assert_eq!(keyring.list().len(), 3);
 }
 
@@ -672,7 +766,9 @@ fn an_interrupted_rescue_is_no_stale_temporary() {
     let whole = std::fs::read(&rescue).unwrap();
     keyring_ward::admin::marker::reset(&place.data_dir()).unwrap();
     let anew = place.open().unwrap();
-    anew.generate(b"x", b"", b"AES", 32).unwrap();
+    anew.by(&Caller::Unknown)
+        .generate(b"x", b"", b"AES", 32)
+        .unwrap();
     drop(anew);
     let kept = std::fs::read_dir(place.dir.path())
         .unwrap()
@@ -690,10 +786,16 @@ fn a_file_replaced_removed_or_written_under_a_running_server() {
     let place = with_keys(2);
     let older = place.read();
     let keyring = place.open().unwrap();
-    keyring.generate(b"new", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"new", b"", b"AES", 32)
+        .unwrap();
     let mine = place.read();
     let refused = |what: &str| {
-        let e = keyring.generate(b"x", b"", b"AES", 32).unwrap_err();
+        let e = keyring
+            .by(&Caller::Unknown)
+            .generate(b"x", b"", b"AES", 32)
+            .unwrap_err();
         assert_eq!(e.kind(), Kind::ReadOnly, "{what}");
         assert!(e.to_string().contains(what), "{what}: {e}");
         assert_eq!(keyring.list().len(), 3, "reads go on");
@@ -715,7 +817,10 @@ fn a_file_replaced_removed_or_written_under_a_running_server() {
     assert!(e.to_string().contains("older copy"), "{e}");
     // The right file back: writes work again, without a reload.
     std::fs::rename(&aside, place.keyring_file()).unwrap();
-    keyring.generate(b"y", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"y", b"", b"AES", 32)
+        .unwrap();
     // Somebody appends.
     let file = std::fs::File::options()
         .write(true)
@@ -723,16 +828,28 @@ fn a_file_replaced_removed_or_written_under_a_running_server() {
         .unwrap();
     let len = place.read().len() as u64;
     file.write_all_at(b"junk", len).unwrap();
-    let e = keyring.generate(b"z", b"", b"AES", 32).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .generate(b"z", b"", b"AES", 32)
+        .unwrap_err();
     assert!(e.to_string().contains("somebody else"), "{e}");
     file.set_len(len).unwrap();
-    keyring.generate(b"z", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"z", b"", b"AES", 32)
+        .unwrap();
     // The lock file removed.
     std::fs::remove_file(place.dir.path().join("keyring.ward.lock")).unwrap();
-    let e = keyring.generate(b"w", b"", b"AES", 32).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .generate(b"w", b"", b"AES", 32)
+        .unwrap_err();
     assert!(e.to_string().contains("lock file"), "{e}");
     let keyring = keyring.reload(&place.config(), &place.server()).unwrap();
-    keyring.generate(b"w", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"w", b"", b"AES", 32)
+        .unwrap();
     assert!(place.read().len() > mine.len());
 }
 
@@ -743,10 +860,14 @@ fn another_file_of_the_same_length_is_not_written_to() {
     let refused = |keyring: &Keyring, place: &Place, foreign: &[u8]| {
         let keys = content(keyring);
         for result in [
-            keyring.generate(b"refused", b"u@h", b"AES", 32),
-            keyring.remove(b"key0", b"u@h"),
-            keyring.compact(),
-            keyring.rekey(&place.config().keks, false),
+            keyring
+                .by(&Caller::Unknown)
+                .generate(b"refused", b"u@h", b"AES", 32),
+            keyring.by(&Caller::Unknown).remove(b"key0", b"u@h"),
+            keyring.by(&Caller::Unknown).compact(),
+            keyring
+                .by(&Caller::Unknown)
+                .rekey(&place.config().keks, false),
         ] {
             let e = result.unwrap_err();
             assert_eq!(e.kind(), Kind::ReadOnly);
@@ -760,17 +881,25 @@ fn another_file_of_the_same_length_is_not_written_to() {
     std::fs::copy(ours.key_file(), theirs.key_file()).unwrap();
     theirs.write(&ours.read());
     let (a, b) = (ours.open().unwrap(), theirs.open().unwrap());
-    a.generate(b"key3", b"u@h", b"AES", 32).unwrap();
-    b.generate(b"key3", b"u@h", b"AES", 32).unwrap();
+    a.by(&Caller::Unknown)
+        .generate(b"key3", b"u@h", b"AES", 32)
+        .unwrap();
+    b.by(&Caller::Unknown)
+        .generate(b"key3", b"u@h", b"AES", 32)
+        .unwrap();
     let (own, foreign) = (ours.read(), theirs.read());
     assert_eq!(own.len(), foreign.len());
     ours.write(&foreign);
     refused(&a, &ours, &foreign);
     // Our own bytes are back: no reload is needed.
     ours.write(&own);
-    a.generate(b"later", b"u@h", b"AES", 32).unwrap();
+    a.by(&Caller::Unknown)
+        .generate(b"later", b"u@h", b"AES", 32)
+        .unwrap();
     // Lost: what is in its place goes, and memory writes it anew.
-    b.generate(b"later", b"u@h", b"AES", 32).unwrap();
+    b.by(&Caller::Unknown)
+        .generate(b"later", b"u@h", b"AES", 32)
+        .unwrap();
     let foreign = theirs.read();
     ours.write(&foreign);
     refused(&a, &ours, &foreign);
@@ -785,29 +914,42 @@ fn another_file_of_the_same_length_is_not_written_to() {
         let place = with_keys(keys);
         let keyring = place.open().unwrap();
         if keys == 0 {
-            keyring.create_empty().unwrap();
+            keyring.by(&Caller::Unknown).create_empty().unwrap();
         }
         // From here on a header has no more lineage than before.
         for _ in 0..64 {
-            keyring.rekey(&place.config().keks, false).unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .rekey(&place.config().keks, false)
+                .unwrap();
         }
         let before = place.read();
-        keyring.rekey(&place.config().keks, false).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .rekey(&place.config().keks, false)
+            .unwrap();
         let after = place.read();
         assert_eq!(before.len(), after.len());
         place.write(&before);
         let refuses = |r: keyring_ward::error::Result<()>| r.unwrap_err().to_string();
-        let e = refuses(keyring.generate(b"later", b"u@h", b"AES", 32));
+        let e = refuses(
+            keyring
+                .by(&Caller::Unknown)
+                .generate(b"later", b"u@h", b"AES", 32),
+        );
         assert!(e.contains("was replaced under the"), "{e}");
         assert_eq!(place.read(), before);
         // Our own header and mark in another place are not ours either.
         let mut shifted = after.clone();
         shifted.rotate_left(1);
         place.write(&shifted);
-        let e = refuses(keyring.compact());
+        let e = refuses(keyring.by(&Caller::Unknown).compact());
         assert!(e.contains("was replaced under the"), "{e}");
         place.write(&after);
-        keyring.generate(b"later", b"u@h", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"later", b"u@h", b"AES", 32)
+            .unwrap();
         drop(keyring);
         assert_eq!(place.open().unwrap().list().len(), keys + 1);
     }
@@ -839,7 +981,7 @@ fn a_file_has_one_writer_whatever_its_path() {
     locked("after a reload");
     std::fs::remove_file(&lock).unwrap();
     let new = new.reload(&place.config(), &place.server()).unwrap();
-    new.compact().unwrap();
+    new.by(&Caller::Unknown).compact().unwrap();
     std::fs::remove_file(&lock).unwrap();
     locked("after a rewrite");
     drop(new);
@@ -847,7 +989,10 @@ fn a_file_has_one_writer_whatever_its_path() {
     // The first write makes the file.
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     std::fs::remove_file(place.dir.path().join("keyring.ward.lock")).unwrap();
     assert_eq!(place.open().map(drop).unwrap_err().kind(), Kind::Locked);
 }
@@ -889,7 +1034,10 @@ fn a_lost_file_is_written_anew_from_memory_by_reload() {
     drop(keyring);
     let keyring = new;
     assert_eq!(content(&keyring), before);
-    keyring.generate(b"after", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"after", b"", b"AES", 32)
+        .unwrap();
     drop(keyring);
     assert_eq!(place.open().unwrap().list().len(), 4);
 }
@@ -917,7 +1065,10 @@ fn what_is_in_memory_is_not_given_up_because_there_never_was_a_marker() {
         std::fs::create_dir_all(place.data_dir().join("keyring_ward.marker.tmp/x")).unwrap();
         let keyring = place.open().unwrap();
         for name in [b"a", b"b", b"c"] {
-            keyring.generate(name, b"u@h", b"AES", 32).unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .generate(name, b"u@h", b"AES", 32)
+                .unwrap();
         }
         assert_eq!(keyring.take_warnings().len(), 1, "it is said");
         assert!(place.marked().is_none());
@@ -982,10 +1133,16 @@ fn a_failed_reload_keeps_the_keyring_that_works() {
         .map(drop)
         .unwrap_err();
     assert_eq!(e.kind(), Kind::WrongKek);
-    keyring.generate(b"still", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"still", b"", b"AES", 32)
+        .unwrap();
     common::write_secret(&place.key_file(), &key);
     let new = keyring.reload(&place.config(), &place.server()).unwrap();
-    let e = keyring.generate(b"late", b"", b"AES", 32).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .generate(b"late", b"", b"AES", 32)
+        .unwrap_err();
     assert_eq!(
         e.kind(),
         Kind::ReadOnly,
@@ -993,7 +1150,9 @@ fn a_failed_reload_keeps_the_keyring_that_works() {
     );
     drop(keyring);
     assert_eq!(new.list().len(), 3);
-    new.generate(b"again", b"", b"AES", 32).unwrap();
+    new.by(&Caller::Unknown)
+        .generate(b"again", b"", b"AES", 32)
+        .unwrap();
     assert_eq!(
         place.open().map(drop).unwrap_err().kind(),
         Kind::Locked,
@@ -1103,7 +1262,7 @@ mod model {
             for op in ops {
                 match op {
                     Op::Generate(k, length) => {
-                        let done = keyring.generate(&[k + 1], b"o", b"AES", length.into());
+                        let done = keyring.by(&Caller::Unknown).generate(&[k + 1], b"o", b"AES", length.into());
                         prop_assert_eq!(done.is_ok(), !map.contains_key(&vec![k + 1]));
                         if done.is_ok() {
                             let key = keyring.fetch(&[k + 1], b"o").unwrap().unwrap();
@@ -1112,18 +1271,18 @@ mod model {
                         }
                     }
                     Op::Store(k, material) => {
-                        let done = keyring.store_key(&[k + 1], b"o", b"SECRET", &material);
+                        let done = keyring.by(&Caller::Unknown).store_key(&[k + 1], b"o", b"SECRET", &material);
                         prop_assert_eq!(done.is_ok(), !map.contains_key(&vec![k + 1]));
                         map.entry(vec![k + 1]).or_insert(material);
                     }
                     Op::Remove(k) => {
-                        let done = keyring.remove(&[k + 1], b"o");
+                        let done = keyring.by(&Caller::Unknown).remove(&[k + 1], b"o");
                         prop_assert_eq!(done.is_ok(), map.remove(&vec![k + 1]).is_some());
                         beside.0.remove(&vec![k + 1]);
                     }
                     Op::Attributes(k, tag, length) => {
                         let list = noted(tag, length);
-                        let done = keyring.set_attributes(&[k + 1], b"o", list.clone());
+                        let done = keyring.by(&Caller::Unknown).set_attributes(&[k + 1], b"o", list.clone());
                         prop_assert_eq!(done.is_ok(), map.contains_key(&vec![k + 1]));
                         match (done, length) {
                             (Err(_), _) => {}
@@ -1133,7 +1292,7 @@ mod model {
                     }
                     Op::Document(d, length) => {
                         let content = vec![d; length.into()];
-                        keyring.put_document(&format!("document-{d}"), &content).unwrap();
+                        keyring.by(&Caller::Unknown).put_document(&format!("document-{d}"), &content).unwrap();
                         match length {
                             0 => drop(beside.1.remove(&d)),
                             _ => drop(beside.1.insert(d, content)),
@@ -1141,7 +1300,7 @@ mod model {
                     }
                     Op::Rekey(keep_dek) => {
                         if keyring.status().store.exists {
-                            keyring.rekey(&place.config().keks, keep_dek).unwrap();
+                            keyring.by(&Caller::Unknown).rekey(&place.config().keks, keep_dek).unwrap();
                         }
                     }
                     Op::Reopen => {
@@ -1151,7 +1310,7 @@ mod model {
                     Op::Reload => keyring = keyring.reload(&place.config(), &place.server()).unwrap(),
                     Op::Compact => {
                         if keyring.status().store.exists {
-                            keyring.compact().unwrap();
+                            keyring.by(&Caller::Unknown).compact().unwrap();
                         }
                     }
                     Op::Tear => {
@@ -1160,7 +1319,7 @@ mod model {
                         }
                         let acknowledged = place.read();
                         let marked = std::fs::read(place.marker_file()).unwrap();
-                        let twin = keyring.generate(b"unacknowledged", b"", b"AES", 40);
+                        let twin = keyring.by(&Caller::Unknown).generate(b"unacknowledged", b"", b"AES", 40);
                         prop_assert!(twin.is_ok());
                         let whole = place.read();
                         drop(keyring);
@@ -1193,12 +1352,19 @@ fn attributes_come_and_go_with_their_key() {
     let place = Place::new();
     let keyring = place.open().unwrap();
     let e = keyring
+        .by(&Caller::Unknown)
         .set_attributes(b"k", b"u@h", noted(5, b"x"))
         .unwrap_err();
     assert_eq!(e.kind(), Kind::NotFound);
     assert!(!place.keyring_file().exists(), "nothing was written");
-    keyring.generate(b"k", b"u@h", b"AES", 32).unwrap();
-    keyring.generate(b"l", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"u@h", b"AES", 32)
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"l", b"", b"AES", 32)
+        .unwrap();
     let of = |keyring: &Keyring, name: &[u8], owner: &[u8]| {
         let key = keyring.fetch(name, owner).unwrap();
         key.map(|key| (key.attributes().clone(), key.material().to_vec()))
@@ -1207,15 +1373,23 @@ fn attributes_come_and_go_with_their_key() {
     // Nothing is written where there is nothing to remove.
     let before = place.read();
     keyring
+        .by(&Caller::Unknown)
         .set_attributes(b"k", b"u@h", Extensions::default())
         .unwrap();
     assert_eq!(place.read(), before);
     for list in [noted(5, b"x"), noted(6, &[1; 16_381])] {
-        keyring.set_attributes(b"k", b"u@h", list.clone()).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .set_attributes(b"k", b"u@h", list.clone())
+            .unwrap();
         assert_eq!(of(&keyring, b"k", b"u@h"), Some((list, secret.clone())));
     }
-    keyring.set_attributes(b"l", b"", noted(5, b"x")).unwrap();
     keyring
+        .by(&Caller::Unknown)
+        .set_attributes(b"l", b"", noted(5, b"x"))
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
         .set_attributes(b"l", b"", noted(ACTOR, &[b'a'; 255]))
         .unwrap();
     assert!(of(&keyring, b"l", b"").unwrap().0.is_empty());
@@ -1226,8 +1400,10 @@ fn attributes_come_and_go_with_their_key() {
         Some((noted(6, &[1; 16_381]), secret))
     );
     assert!(of(&new, b"l", b"").unwrap().0.is_empty());
-    new.remove(b"k", b"u@h").unwrap();
-    new.generate(b"k", b"u@h", b"AES", 32).unwrap();
+    new.by(&Caller::Unknown).remove(b"k", b"u@h").unwrap();
+    new.by(&Caller::Unknown)
+        .generate(b"k", b"u@h", b"AES", 32)
+        .unwrap();
     assert!(of(&new, b"k", b"u@h").unwrap().0.is_empty());
     drop((keyring, new));
     assert!(
@@ -1243,20 +1419,37 @@ fn attributes_come_and_go_with_their_key() {
 fn documents_of_our_own() {
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.put_document("audit", b"").unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .put_document("audit", b"")
+        .unwrap();
     assert!(!place.keyring_file().exists(), "there was none to remove");
     let read = |keyring: &Keyring, name| keyring.document(name).map(|d| d.content().to_vec());
-    keyring.put_document("audit", &[1; 65_536]).unwrap();
-    keyring.put_document("audit", b"2").unwrap();
-    keyring.put_document("escrow", b"3").unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .put_document("audit", &[1; 65_536])
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .put_document("audit", b"2")
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .put_document("escrow", b"3")
+        .unwrap();
     for (name, content) in [("", &b"x"[..]), ("a b", b"x"), ("audit", &[0; 65_537])] {
-        let e = keyring.put_document(name, content).unwrap_err();
+        let e = keyring
+            .by(&Caller::Unknown)
+            .put_document(name, content)
+            .unwrap_err();
         assert_eq!(e.kind(), Kind::InvalidInput, "{name}");
     }
     assert!(keyring.is_empty(), "documents are no keys");
     let new = keyring.reload(&place.config(), &place.server()).unwrap();
-    new.compact().unwrap();
-    new.put_document("escrow", b"").unwrap();
+    new.by(&Caller::Unknown).compact().unwrap();
+    new.by(&Caller::Unknown)
+        .put_document("escrow", b"")
+        .unwrap();
     drop((keyring, new));
     let keyring = place.open().unwrap();
     assert_eq!(read(&keyring, "audit"), Some(b"2".to_vec()));
@@ -1271,14 +1464,19 @@ fn attributes_move_with_a_key() {
     let place = Place::new();
     let keyring = place.open().unwrap();
     for name in [b"k", b"l"] {
-        keyring.generate(name, b"u@h", b"AES", 32).unwrap();
         keyring
+            .by(&Caller::Unknown)
+            .generate(name, b"u@h", b"AES", 32)
+            .unwrap();
+        keyring
+            .by(&Caller::Unknown)
             .set_attributes(name, b"u@h", noted(7, name))
             .unwrap();
     }
     // As an interrupted run leaves it: the key is there, its attributes are not.
     let key = keyring.fetch(b"l", b"u@h").unwrap().unwrap();
     keyring
+        .by(&Caller::Unknown)
         .store_key(b"l", b"v@h", b"AES", key.material())
         .unwrap();
     drop((key, keyring));
@@ -1315,40 +1513,70 @@ fn attributes_and_documents_are_bounded() {
     config.limits.total = 20_000;
     config.limits.reserve = 10_000;
     let keyring = Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
-    keyring.generate(b"k", b"u@h", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"u@h", b"AES", 32)
+        .unwrap();
     let e = keyring
+        .by(&Caller::Unknown)
         .set_attributes(b"k", b"u@h", noted(5, &[0; 2000]))
         .unwrap_err();
     assert!(e.to_string().contains("max_owner_size"), "{e}");
     keyring
+        .by(&Caller::Unknown)
         .set_attributes(b"k", b"u@h", noted(5, &[0; 1300]))
         .unwrap();
     // The same again takes the place of the first.
     keyring
+        .by(&Caller::Unknown)
         .set_attributes(b"k", b"u@h", noted(6, &[0; 1300]))
         .unwrap();
-    let e = keyring.generate(b"l", b"u@h", b"AES", 400).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .generate(b"l", b"u@h", b"AES", 400)
+        .unwrap_err();
     assert!(e.to_string().contains("max_owner_size"), "{e}");
     keyring
+        .by(&Caller::Unknown)
         .set_attributes(b"k", b"u@h", Extensions::default())
         .unwrap();
-    keyring.generate(b"l", b"u@h", b"AES", 400).unwrap();
-    keyring.put_document("a", &[0; 25_000]).unwrap();
-    let e = keyring.put_document("b", &[0; 10_000]).unwrap_err();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"l", b"u@h", b"AES", 400)
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .put_document("a", &[0; 25_000])
+        .unwrap();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .put_document("b", &[0; 10_000])
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::ReadOnly);
     assert!(
         e.to_string().contains("full for the server's own keys"),
         "{e}"
     );
-    keyring.put_document("a", b"").unwrap();
-    keyring.put_document("b", &[0; 10_000]).unwrap();
+    keyring.by(&Caller::Unknown).put_document("a", b"").unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .put_document("b", &[0; 10_000])
+        .unwrap();
     drop(keyring);
     // What was counted is counted again after a start.
     let keyring = Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
-    assert!(keyring.put_document("a", &[0; 25_000]).is_err());
-    keyring.put_document("b", b"").unwrap();
-    keyring.put_document("a", &[0; 25_000]).unwrap();
-    keyring.remove(b"k", b"u@h").unwrap();
+    assert!(
+        keyring
+            .by(&Caller::Unknown)
+            .put_document("a", &[0; 25_000])
+            .is_err()
+    );
+    keyring.by(&Caller::Unknown).put_document("b", b"").unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .put_document("a", &[0; 25_000])
+        .unwrap();
+    keyring.by(&Caller::Unknown).remove(b"k", b"u@h").unwrap();
 }
 
 /// A rewrite under another KEK: the same keys, the old KEK opens it no more, and the DEK is another
@@ -1366,21 +1594,38 @@ fn rekey_keeps_the_keys_and_changes_kek_and_dek() {
         )));
         // Without a file there is nothing to rekey; without the new secret nothing changes.
         assert_eq!(
-            keyring.rekey(&new_kek, keep_dek).unwrap_err().kind(),
+            keyring
+                .by(&Caller::Unknown)
+                .rekey(&new_kek, keep_dek)
+                .unwrap_err()
+                .kind(),
             Kind::NotFound
         );
-        keyring.generate(b"k", b"", b"AES", 32).unwrap();
-        keyring.generate(b"l", b"u@h", b"AES", 16).unwrap();
-        keyring.remove(b"l", b"u@h").unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"k", b"", b"AES", 32)
+            .unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"l", b"u@h", b"AES", 16)
+            .unwrap();
+        keyring.by(&Caller::Unknown).remove(b"l", b"u@h").unwrap();
         let before = place.read();
         assert_eq!(
-            keyring.rekey(&new_kek, keep_dek).unwrap_err().kind(),
+            keyring
+                .by(&Caller::Unknown)
+                .rekey(&new_kek, keep_dek)
+                .unwrap_err()
+                .kind(),
             Kind::NotFound
         );
         assert_eq!(place.read(), before);
         common::write_secret(&new_file, &[0x43; 40]);
         let (keys, old) = (content(&keyring), keyring.status().store);
-        keyring.rekey(&new_kek, keep_dek).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .rekey(&new_kek, keep_dek)
+            .unwrap();
         let now = keyring.status().store;
         assert_eq!(
             (now.generation, now.file_id),
@@ -1389,9 +1634,12 @@ fn rekey_keeps_the_keys_and_changes_kek_and_dek() {
         assert_eq!(now.fingerprint == old.fingerprint, keep_dek);
         assert!(now.opened_by.contains("new-kek"), "{}", now.opened_by);
         // It goes on under the new KEK, rewrites included.
-        keyring.generate(b"m", b"", b"AES", 32).unwrap();
-        keyring.compact().unwrap();
-        keyring.remove(b"m", b"").unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"m", b"", b"AES", 32)
+            .unwrap();
+        keyring.by(&Caller::Unknown).compact().unwrap();
+        keyring.by(&Caller::Unknown).remove(b"m", b"").unwrap();
         assert_eq!(content(&keyring), keys);
         drop(keyring);
         assert_eq!(place.open().map(drop).unwrap_err().kind(), Kind::WrongKek);
@@ -1411,10 +1659,11 @@ fn dead_records_are_counted_over_a_reopening() {
     for i in 0..100 {
         let material = [i as u8; 16_384];
         keyring
+            .by(&Caller::Unknown)
             .store_key(&name(i), b"", b"SECRET", &material)
             .unwrap();
     }
-    (0..49).for_each(|i| keyring.remove(&name(i), b"").unwrap());
+    (0..49).for_each(|i| keyring.by(&Caller::Unknown).remove(&name(i), b"").unwrap());
     assert_eq!(
         keyring.status().store.generation,
         1,
@@ -1423,9 +1672,9 @@ fn dead_records_are_counted_over_a_reopening() {
     drop(keyring);
     let keyring = place.open().unwrap();
     // Behind 62 removals a MiB is dead, and more than is alive.
-    (49..61).for_each(|i| keyring.remove(&name(i), b"").unwrap());
+    (49..61).for_each(|i| keyring.by(&Caller::Unknown).remove(&name(i), b"").unwrap());
     assert_eq!(keyring.status().store.generation, 1);
-    (61..65).for_each(|i| keyring.remove(&name(i), b"").unwrap());
+    (61..65).for_each(|i| keyring.by(&Caller::Unknown).remove(&name(i), b"").unwrap());
     assert_eq!(keyring.status().store.generation, 2, "compacted");
     assert!(place.read().len() < 39 * 17_000);
     assert_eq!(keyring.list().len(), 35);
@@ -1433,13 +1682,17 @@ fn dead_records_are_counted_over_a_reopening() {
     for i in 100..300 {
         let material = [i as u8; 16_384];
         keyring
+            .by(&Caller::Unknown)
             .store_key(&name(i), b"", b"SECRET", &material)
             .unwrap();
     }
-    (100..170).for_each(|i| keyring.remove(&name(i), b"").unwrap());
+    (100..170).for_each(|i| keyring.by(&Caller::Unknown).remove(&name(i), b"").unwrap());
     drop(keyring);
     let keyring = place.open().unwrap();
-    keyring.remove(&name(170), b"").unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .remove(&name(170), b"")
+        .unwrap();
     assert_eq!(keyring.status().store.generation, 2);
 }
 
@@ -1452,15 +1705,25 @@ fn live_and_dead_bytes_are_the_same_after_a_reopening() {
         (s.live_bytes, s.dead_bytes)
     };
     let keyring = place.open().unwrap();
-    keyring.generate(b"a", b"", b"AES", 32).unwrap();
     keyring
+        .by(&Caller::Unknown)
+        .generate(b"a", b"", b"AES", 32)
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
         .generate(b"long-name", b"user@host", b"SECRET", 1000)
         .unwrap();
-    keyring.generate(b"c", b"u@h", b"RSA", 77).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"c", b"u@h", b"RSA", 77)
+        .unwrap();
     let (one, none) = counted(&keyring);
     assert!(one > 1100 && none == 0);
-    keyring.remove(b"long-name", b"user@host").unwrap();
-    keyring.remove(b"c", b"u@h").unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .remove(b"long-name", b"user@host")
+        .unwrap();
+    keyring.by(&Caller::Unknown).remove(b"c", b"u@h").unwrap();
     let before = counted(&keyring);
     assert!(before.0 < one && before.1 > 1077);
     drop(keyring);
@@ -1469,13 +1732,16 @@ fn live_and_dead_bytes_are_the_same_after_a_reopening() {
     // Live, dead and the header are the whole file; the header then names one generation more.
     let header = place.read().len() as u64 - before.0 - before.1;
     let sequence = keyring.status().store.sequence;
-    keyring.compact().unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
     assert_eq!(counted(&keyring), (before.0, 0));
     assert_eq!(place.read().len() as u64, header + 40 + before.0);
     // One number beyond the last is left out: a record whose sync failed may have carried it.
     assert_eq!(keyring.status().store.sequence, sequence + 1 + 1);
     // A key remembers the generation that it was made in.
-    keyring.generate(b"d", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"d", b"", b"AES", 32)
+        .unwrap();
     let made = |name: &[u8]| keyring.fetch(name, b"").unwrap().unwrap().generation;
     assert_eq!((made(b"a"), made(b"d")), (1, 2));
     let now = counted(&keyring);
@@ -1501,11 +1767,18 @@ fn a_reload_knows_its_own_file_from_its_relatives() {
         |keyring: &Keyring, place: &Place| keyring.reload(&place.config(), &place.server());
     let place = with_keys(3);
     let keyring = place.open().unwrap();
-    let forked = changed(&place, |k| k.generate(b"theirs", b"", b"AES", 32).unwrap());
-    let compacted_before = changed(&place, |k| k.compact().unwrap());
-    keyring.generate(b"ours", b"", b"AES", 32).unwrap();
+    let forked = changed(&place, |k| {
+        k.by(&Caller::Unknown)
+            .generate(b"theirs", b"", b"AES", 32)
+            .unwrap()
+    });
+    let compacted_before = changed(&place, |k| k.by(&Caller::Unknown).compact().unwrap());
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"ours", b"", b"AES", 32)
+        .unwrap();
     let own = place.read();
-    let compacted_behind = changed(&place, |k| k.compact().unwrap());
+    let compacted_behind = changed(&place, |k| k.by(&Caller::Unknown).compact().unwrap());
     // As long and as new by its numbers, but with another last record.
     for (stranger, what) in [
         (&forked, "another branch"),
@@ -1532,7 +1805,7 @@ fn a_reload_knows_its_own_file_from_its_relatives() {
     );
     // Two rewrites of the same file are two files.
     place.write(&own);
-    let rewritten = changed(&place, |k| k.compact().unwrap());
+    let rewritten = changed(&place, |k| k.by(&Caller::Unknown).compact().unwrap());
     assert_ne!(rewritten, compacted_behind);
     place.write(&rewritten);
     let e = reload(&keyring, &place).map(drop).unwrap_err();
@@ -1544,7 +1817,10 @@ fn a_file_that_appears_before_the_first_write_is_not_touched() {
     let place = Place::new();
     let keyring = place.open().unwrap();
     place.write(b"somebody else's");
-    let e = keyring.generate(b"k", b"", b"AES", 32).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap_err();
     assert!(
         e.to_string()
             .contains("A file appeared in its place. It was not touched."),
@@ -1565,7 +1841,7 @@ fn rewrites_as_root() {
     let place = with_keys(2);
     std::os::unix::fs::chown(place.keyring_file(), Some(12345), Some(54321)).unwrap();
     let keyring = place.open().unwrap();
-    keyring.compact().unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
     let meta = place.keyring_file().metadata().unwrap();
     assert_eq!((meta.uid(), meta.gid()), (12345, 54321));
     drop(keyring);
@@ -1574,14 +1850,19 @@ fn rewrites_as_root() {
         return;
     };
     let keyring = place.open().unwrap();
-    let refused = keyring.compact().unwrap_err().to_string();
+    let refused = keyring
+        .by(&Caller::Unknown)
+        .compact()
+        .unwrap_err()
+        .to_string();
     // A rewrite that pays by itself is tried once, said in a warning, and the write itself is done.
     for i in 0..80 {
         let name = format!("t{i}").into_bytes();
         keyring
+            .by(&Caller::Unknown)
             .store_key(&name, b"", b"SECRET", &[7; 16_384])
             .unwrap();
-        keyring.remove(&name, b"").unwrap();
+        keyring.by(&Caller::Unknown).remove(&name, b"").unwrap();
     }
     let warnings = keyring.take_warnings().join("\n");
     drop(keyring);
@@ -1641,6 +1922,7 @@ fn errors_name_the_file_and_a_look_ignores_the_marker() {
     place
         .open()
         .unwrap()
+        .by(&Caller::Unknown)
         .generate(b"k", b"", b"AES", 32)
         .unwrap();
     // A damaged marker is told, and healed.

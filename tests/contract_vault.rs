@@ -25,6 +25,7 @@ mod vault_vector;
 
 use bao::{Bao, write_secret};
 use common::turn;
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, json};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
@@ -327,10 +328,14 @@ fn calls_are_counted_and_the_key_rotates() {
     let keyring = open();
     // A keyring that is not there yet is only asked for.
     proxy.take_calls();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     assert_eq!(proxy.take_calls(), [encrypt, decrypt]);
     for i in 0..200 {
         keyring
+            .by(&Caller::Unknown)
             .generate(format!("k{i}").as_bytes(), b"", b"AES", 32)
             .unwrap();
         keyring.fetch(b"k", b"").unwrap();

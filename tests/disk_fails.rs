@@ -10,6 +10,7 @@ mod common;
 
 use common::faults::{limit_file_size, while_failing, while_failing_with};
 use common::{Place, content, turn};
+use keyring_ward::caller::Caller;
 use keyring_ward::config::Config;
 use keyring_ward::error::Kind;
 use keyring_ward::key::id::KeyId;
@@ -25,13 +26,18 @@ fn a_write_without_room_leaves_nothing_behind() {
     let _turn = turn();
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.generate(b"first", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"first", b"", b"AES", 32)
+        .unwrap();
     let before = place.read();
     let keys = content(&keyring);
     // Room for no byte, for a part of the record, for all but its last byte.
     for room in [0, 1, 31, 32, 50, 100] {
         limit_file_size(before.len() as u64 + room);
-        let failed = keyring.generate(b"second", b"", b"AES", 32);
+        let failed = keyring
+            .by(&Caller::Unknown)
+            .generate(b"second", b"", b"AES", 32);
         limit_file_size(libc::RLIM_INFINITY);
         assert_eq!(
             failed.unwrap_err().kind(),
@@ -41,14 +47,20 @@ fn a_write_without_room_leaves_nothing_behind() {
         assert_eq!(place.read(), before, "room for {room} bytes: cut off again");
         assert_eq!(content(&keyring), keys, "nothing was published");
     }
-    keyring.generate(b"second", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"second", b"", b"AES", 32)
+        .unwrap();
     // A rewrite without room changes nothing either.
     limit_file_size(100);
-    let failed = keyring.compact();
+    let failed = keyring.by(&Caller::Unknown).compact();
     limit_file_size(libc::RLIM_INFINITY);
     assert_eq!(failed.unwrap_err().kind(), Kind::Io);
     assert!(!place.dir.path().join("keyring.ward.new").exists());
-    keyring.generate(b"third", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"third", b"", b"AES", 32)
+        .unwrap();
     drop(keyring);
     assert_eq!(place.open().unwrap().list().len(), 3);
 }
@@ -60,7 +72,10 @@ fn many_keys_are_stored_at_once_or_not_at_all() {
     for n in [2u8, 3, 10, 15, 16, 40] {
         let place = Place::new();
         let keyring = place.open().unwrap();
-        keyring.generate(b"first", b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"first", b"", b"AES", 32)
+            .unwrap();
         let (before, keys) = (place.read(), content(&keyring));
         let records = || {
             let one = |i: u8| {
@@ -73,13 +88,13 @@ fn many_keys_are_stored_at_once_or_not_at_all() {
         // Nothing fits, a part of a record, one record, half of all.
         for room in [0, 50, 150, u64::from(n) * 60] {
             limit_file_size(before.len() as u64 + room);
-            let stored = keyring.restore_all(records());
+            let stored = keyring.by(&Caller::Unknown).restore_all(records());
             limit_file_size(libc::RLIM_INFINITY);
             let e = stored.unwrap_err();
             assert_eq!(content(&keyring), keys, "{n} keys, {room} bytes: {e}");
             assert_eq!(place.read(), before, "{n} keys, {room} bytes");
         }
-        keyring.restore_all(records()).unwrap();
+        keyring.by(&Caller::Unknown).restore_all(records()).unwrap();
         drop(keyring);
         assert_eq!(place.open().unwrap().len(), 1 + usize::from(n));
     }
@@ -92,11 +107,16 @@ fn a_failed_write_that_cannot_be_cut_off_is_cut_off_later() {
     let _turn = turn();
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.generate(b"first", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"first", b"", b"AES", 32)
+        .unwrap();
     let whole = place.read();
     let e = while_failing(libc::SYS_ftruncate, || {
         limit_file_size(whole.len() as u64 + 40);
-        let failed = keyring.generate(b"lost", b"", b"AES", 32);
+        let failed = keyring
+            .by(&Caller::Unknown)
+            .generate(b"lost", b"", b"AES", 32);
         limit_file_size(libc::RLIM_INFINITY);
         failed
     })
@@ -108,14 +128,17 @@ fn a_failed_write_that_cannot_be_cut_off_is_cut_off_later() {
         "half of a record is there"
     );
     let refused = while_failing(libc::SYS_ftruncate, || {
-        keyring.generate(b"x", b"", b"AES", 32)
+        keyring.by(&Caller::Unknown).generate(b"x", b"", b"AES", 32)
     });
     let e = refused.unwrap_err();
     assert_eq!(e.kind(), Kind::ReadOnly);
     assert!(e.to_string().contains("tries again"), "{e}");
     assert!(keyring.status().store.refusing.is_some());
     // Killed now, the half record is a torn one: nothing that was acknowledged is lost.
-    keyring.generate(b"second", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"second", b"", b"AES", 32)
+        .unwrap();
     assert!(keyring.status().store.refusing.is_none());
     let keys = content(&keyring);
     drop(keyring);
@@ -130,7 +153,10 @@ fn a_failed_write_that_cannot_be_cut_off_is_cut_off_later() {
 fn with_a_key() -> (Place, Keyring) {
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.generate(b"first", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"first", b"", b"AES", 32)
+        .unwrap();
     (place, keyring)
 }
 
@@ -144,7 +170,10 @@ fn another_record(place: &Place) -> Vec<u8> {
     std::fs::copy(place.key_file(), elsewhere.key_file()).unwrap();
     elsewhere.write(&place.read());
     let other = elsewhere.open().unwrap();
-    other.generate(b"theirs", b"", b"AES", 32).unwrap();
+    other
+        .by(&Caller::Unknown)
+        .generate(b"theirs", b"", b"AES", 32)
+        .unwrap();
     elsewhere.read()[place.read().len()..].to_vec()
 }
 
@@ -153,18 +182,23 @@ fn a_failed_fdatasync_refuses_writes_until_a_rewrite() {
     let _turn = turn();
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.generate(b"first", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"first", b"", b"AES", 32)
+        .unwrap();
     let keys = content(&keyring);
     let failed = while_failing(libc::SYS_fdatasync, || {
-        keyring.generate(b"lost", b"", b"AES", 32)
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"lost", b"", b"AES", 32)
     });
     let e = failed.unwrap_err();
     assert_eq!(e.kind(), Kind::Io);
     assert!(e.to_string().contains("fdatasync"), "{e}");
     // The disk may be well again: the outcome is unknown all the same.
     for refused in [
-        keyring.generate(b"x", b"", b"AES", 32),
-        keyring.remove(b"first", b""),
+        keyring.by(&Caller::Unknown).generate(b"x", b"", b"AES", 32),
+        keyring.by(&Caller::Unknown).remove(b"first", b""),
     ] {
         let e = refused.unwrap_err();
         assert_eq!(e.kind(), Kind::ReadOnly);
@@ -190,7 +224,9 @@ fn a_failed_fdatasync_refuses_writes_until_a_rewrite() {
     let new = keyring.reload(&config, &server).unwrap();
     assert_ne!(inode(&place), before, "a new inode");
     assert_eq!(content(&new), keys);
-    new.generate(b"lost", b"", b"AES", 32).unwrap();
+    new.by(&Caller::Unknown)
+        .generate(b"lost", b"", b"AES", 32)
+        .unwrap();
     drop((keyring, new));
     assert_eq!(place.open().unwrap().list().len(), 2);
 }
@@ -200,15 +236,23 @@ fn a_failed_fsync_while_creating_or_compacting_publishes_nothing() {
     let _turn = turn();
     let place = Place::new();
     let keyring = place.open().unwrap();
-    let failed = while_failing(libc::SYS_fsync, || keyring.generate(b"k", b"", b"AES", 32));
+    let failed = while_failing(libc::SYS_fsync, || {
+        keyring.by(&Caller::Unknown).generate(b"k", b"", b"AES", 32)
+    });
     assert_eq!(failed.unwrap_err().kind(), Kind::Io);
     assert!(!place.keyring_file().exists() && keyring.list().is_empty());
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     let before = place.read();
-    let failed = while_failing(libc::SYS_fsync, || keyring.compact());
+    let failed = while_failing(libc::SYS_fsync, || keyring.by(&Caller::Unknown).compact());
     assert_eq!(failed.unwrap_err().kind(), Kind::Io);
     assert_eq!(place.read(), before, "the old file stays in force");
-    keyring.generate(b"l", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"l", b"", b"AES", 32)
+        .unwrap();
 }
 
 #[test]
@@ -218,6 +262,7 @@ fn what_a_killed_server_left_is_synced_before_it_is_served() {
     place
         .open()
         .unwrap()
+        .by(&Caller::Unknown)
         .generate(b"k", b"", b"AES", 32)
         .unwrap();
     let e = while_failing(libc::SYS_fdatasync, || place.open().map(drop)).unwrap_err();
@@ -238,7 +283,10 @@ fn a_reload_as_a_reader_serves_nothing_that_is_not_on_the_disk() {
         ..place.config()
     };
     let (e, reloaded) = while_failing(libc::SYS_fdatasync, || {
-        let e = keyring.generate(b"failed", b"", b"AES", 32).unwrap_err();
+        let e = keyring
+            .by(&Caller::Unknown)
+            .generate(b"failed", b"", b"AES", 32)
+            .unwrap_err();
         (e, keyring.reload(&read_only, &server).map(drop))
     });
     assert_eq!(e.kind(), Kind::Io);
@@ -282,9 +330,12 @@ fn bytes_that_somebody_else_wrote_are_synced_before_they_are_served() {
     let reload =
         |keyring: &Keyring| while_failing(libc::SYS_fdatasync, || keyring.reload(&config, &server));
     let keyring = reload(&keyring).unwrap();
-    keyring.compact().unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
     let keyring = reload(&keyring).unwrap();
-    keyring.generate(b"second", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"second", b"", b"AES", 32)
+        .unwrap();
     let keyring = reload(&keyring).unwrap();
     // The kernel's clock for files ticks every few milliseconds.
     std::thread::sleep(std::time::Duration::from_millis(20));
@@ -304,13 +355,16 @@ fn what_is_cut_off_later_is_what_the_failed_write_left() {
     let whole = place.read();
     let e = while_failing(libc::SYS_pwrite64, || {
         while_failing(libc::SYS_ftruncate, || {
-            keyring.generate(b"x", b"", b"AES", 32)
+            keyring.by(&Caller::Unknown).generate(b"x", b"", b"AES", 32)
         })
     });
     assert_eq!(e.unwrap_err().kind(), Kind::Io);
     let refused = |what: &str| {
         let there = place.read();
-        let e = keyring.generate(b"y", b"", b"AES", 32).unwrap_err();
+        let e = keyring
+            .by(&Caller::Unknown)
+            .generate(b"y", b"", b"AES", 32)
+            .unwrap_err();
         assert_eq!(e.kind(), Kind::ReadOnly);
         assert!(e.to_string().contains(what), "{e}");
         assert_eq!(place.read(), there, "nothing was cut");
@@ -353,7 +407,7 @@ fn a_rescue_needs_the_lock_and_its_own_file() {
     let whole = place.read();
     let theirs = [&whole[..], &another_record(&place)].concat();
     while_failing(libc::SYS_fdatasync, || {
-        keyring.generate(b"x", b"", b"AES", 32)
+        keyring.by(&Caller::Unknown).generate(b"x", b"", b"AES", 32)
     })
     .unwrap_err();
     let reload = || keyring.reload(&place.config(), &place.server());
@@ -366,7 +420,7 @@ fn a_rescue_needs_the_lock_and_its_own_file() {
         if !there {
             std::fs::remove_file(place.keyring_file()).unwrap();
         }
-        for refused in [reload().map(drop), keyring.compact()] {
+        for refused in [reload().map(drop), keyring.by(&Caller::Unknown).compact()] {
             assert_eq!(refused.unwrap_err().kind(), Kind::Locked);
         }
         assert_eq!(place.keyring_file().exists(), there);
@@ -411,30 +465,47 @@ mod logical {
             ..Wanted::default()
         };
         keyring
+            .by(&Caller::Unknown)
             .create_logical(&a("a"), b"AES", 32, &wanted)
             .unwrap();
         for _ in 0..2 {
-            keyring.rotate(&a("a"), true).unwrap();
+            keyring.by(&Caller::Unknown).rotate(&a("a"), true).unwrap();
         }
         for (version, done) in [(1, true), (2, false)] {
             let plan = |number| {
-                keyring.change_logical(&a("a"), |l, now| l.schedule(Some(number), 1, now - 2 * DAY))
+                keyring
+                    .by(&Caller::Unknown)
+                    .change_logical(&a("a"), |l, now| l.schedule(Some(number), 1, now - 2 * DAY))
             };
             plan(version).unwrap();
             if done {
-                keyring.destroy_due(&a("a"), Some(version)).unwrap();
+                keyring
+                    .by(&Caller::Unknown)
+                    .destroy_due(&a("a"), Some(version))
+                    .unwrap();
             }
         }
-        keyring.generate(INNODB, b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(INNODB, b"", b"AES", 32)
+            .unwrap();
         (place, keyring)
     }
 
     type Change = (&'static str, fn(&Keyring) -> Result<()>);
     const CHANGES: [Change; 4] = [
-        ("rotate", |k| k.rotate(&a("a"), true).map(drop)),
-        ("destroy", |k| k.destroy_due(&a("a"), Some(2)).map(drop)),
-        ("restore", |k| k.restore_retired(&a("a@1"), None)),
-        ("retire", |k| k.remove(INNODB, b"")),
+        ("rotate", |k| {
+            k.by(&Caller::Unknown).rotate(&a("a"), true).map(drop)
+        }),
+        ("destroy", |k| {
+            k.by(&Caller::Unknown)
+                .destroy_due(&a("a"), Some(2))
+                .map(drop)
+        }),
+        ("restore", |k| {
+            k.by(&Caller::Unknown).restore_retired(&a("a@1"), None)
+        }),
+        ("retire", |k| k.by(&Caller::Unknown).remove(INNODB, b"")),
     ];
 
     /// All that matters: what the name answers, the states, which keys are there and which are kept.

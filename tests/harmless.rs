@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Place, content, turn, write_secret};
+use keyring_ward::caller::Caller;
 use keyring_ward::key::id::KeyId;
 use keyring_ward::key::record::KeyRecord;
 use serde_json::Value;
@@ -16,7 +17,10 @@ const INNODB: &[u8] = b"INNODBKey-01234567-89ab-cdef-0123-456789abcdef-3";
 fn filled() -> Place {
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.generate(INNODB, b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(INNODB, b"", b"AES", 32)
+        .unwrap();
     // Older than this test.
     let record = |name: &[u8], owner: &[u8], at| {
         let id = KeyId::new(name, owner).unwrap();
@@ -24,9 +28,11 @@ fn filled() -> Place {
         KeyRecord::new(id, b"SECRET", material, at, 1).unwrap()
     };
     keyring
+        .by(&Caller::Unknown)
         .restore(record(b"a", b"ann@localhost", 1_000_000_000))
         .unwrap();
     keyring
+        .by(&Caller::Unknown)
         .restore(record(b"b", b"bob@%", 1_100_000_000))
         .unwrap();
     place
@@ -279,6 +285,7 @@ fn torn() -> Place {
     place
         .open()
         .unwrap()
+        .by(&Caller::Unknown)
         .generate(b"torn", b"", b"AES", 32)
         .unwrap();
     let four = place.read();
@@ -291,7 +298,10 @@ fn torn() -> Place {
 fn beside() -> (Place, String, String) {
     let other = Place::new();
     let keyring = other.open().unwrap();
-    keyring.store_key(b"x", b"u@h", b"AES", &[9; 16]).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .store_key(b"x", b"u@h", b"AES", &[9; 16])
+        .unwrap();
     drop(keyring);
     let config = other.dir.path().join("c.json");
     let json = format!(
@@ -740,8 +750,14 @@ fn a_users_key_has_no_meaning_of_the_servers() {
     let _turn = turn();
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.generate(INNODB, b"", b"AES", 32).unwrap();
-    keyring.generate(INNODB, b"root@%", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(INNODB, b"", b"AES", 32)
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(INNODB, b"root@%", b"AES", 32)
+        .unwrap();
     drop(keyring);
     let (_, list, _) = run(&place, "list", &["--json"]);
     let list: Value = serde_json::from_str(&list).unwrap();

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may use those before it, and none behind it; `lib.rs` holds two names only.
-const ROOMS: [&str; 28] = [
+const ROOMS: [&str; 30] = [
     "fault",
     "json",
     "text",
@@ -21,6 +21,7 @@ const ROOMS: [&str; 28] = [
     "os",
     "secret_source",
     "key",
+    "caller",
     "scan",
     "net",
     "options",
@@ -30,6 +31,7 @@ const ROOMS: [&str; 28] = [
     "format",
     "kek",
     "transport",
+    "policy",
     "config",
     "store",
     "keyring",

@@ -10,6 +10,7 @@ use keyring_ward::admin::edit::{Moving, reown};
 use keyring_ward::admin::import::{Plan, Source, import};
 use keyring_ward::admin::keys::{told, told_retired};
 use keyring_ward::admin::{Target, export};
+use keyring_ward::caller::Caller;
 use keyring_ward::error::{Kind, Result};
 use keyring_ward::key::extensions::{Extensions, VERSION};
 use keyring_ward::key::id::KeyId;
@@ -35,6 +36,7 @@ fn following() -> Wanted {
 
 fn create(keyring: &Keyring, name: &str) {
     keyring
+        .by(&Caller::Unknown)
         .create_logical(&id(name), b"AES", 32, &following())
         .unwrap();
 }
@@ -61,7 +63,10 @@ fn states(keyring: &Keyring, name: &str) -> Vec<(u32, State)> {
 }
 
 fn change(keyring: &Keyring, name: &str, f: impl FnOnce(&mut Logical, i64) -> Result<()>) {
-    keyring.change_logical(&id(name), f).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .change_logical(&id(name), f)
+        .unwrap();
 }
 
 fn compromise(keyring: &Keyring, name: &str, number: u32) {
@@ -71,7 +76,10 @@ fn compromise(keyring: &Keyring, name: &str, number: u32) {
 /// Plans the end of a version, or of all, as if long ago, and makes it.
 fn destroy(keyring: &Keyring, name: &str, number: Option<u32>) -> Vec<u32> {
     change(keyring, name, |l, now| l.schedule(number, 1, now - 2 * DAY));
-    keyring.destroy_due(&id(name), number).unwrap()
+    keyring
+        .by(&Caller::Unknown)
+        .destroy_due(&id(name), number)
+        .unwrap()
 }
 
 /// What a start reads is what memory held.
@@ -102,13 +110,18 @@ fn a_plain_key_with_a_versions_name_makes_no_unreadable_keyring() {
     destroy(&keyring, "a", None);
     // No logical key of that name is there: the names are free.
     keyring
+        .by(&Caller::Unknown)
         .store_key(b"a@2", OWNER, b"AES", b"0123456789abcdef")
         .unwrap();
     keyring
+        .by(&Caller::Unknown)
         .store_key(b"a@4", OWNER, b"AES", b"fedcba9876543210")
         .unwrap();
-    keyring.restore_retired(&id("a@1"), None).unwrap();
-    let numbers = [(); 3].map(|()| keyring.rotate(&id("a"), true).unwrap());
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&id("a@1"), None)
+        .unwrap();
+    let numbers = [(); 3].map(|()| keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap());
     assert_eq!(numbers, [3, 5, 6], "a name that is taken is no version's");
     let keyring = again(&place, keyring);
     assert_eq!(seen(&keyring, "a@2").unwrap(), b"0123456789abcdef");
@@ -123,12 +136,19 @@ fn a_version_does_not_come_back_beside_a_plain_key_that_has_its_bare_name() {
     create(&keyring, "a");
     destroy(&keyring, "a", None);
     keyring
+        .by(&Caller::Unknown)
         .store_key(b"a", OWNER, b"AES", b"0123456789abcdef")
         .unwrap();
-    let e = keyring.restore_retired(&id("a@1"), None).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&id("a@1"), None)
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::AlreadyExists, "{e}");
-    keyring.remove(b"a", OWNER).unwrap();
-    keyring.restore_retired(&id("a@1"), None).unwrap();
+    keyring.by(&Caller::Unknown).remove(b"a", OWNER).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&id("a@1"), None)
+        .unwrap();
     assert_eq!(seen(&keyring, "a"), seen(&keyring, "a@1"));
     again(&place, keyring);
 }
@@ -139,14 +159,17 @@ fn what_comes_back_alone_knows_what_was_known_of_the_whole() {
     let mut keyring = place.open().unwrap();
     create(&keyring, "a");
     for _ in 0..2 {
-        keyring.rotate(&id("a"), true).unwrap();
+        keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
     }
     compromise(&keyring, "a", 1);
     let second = seen(&keyring, "a@2").unwrap();
     destroy(&keyring, "a", None);
     keyring = again(&place, keyring);
     // The oldest first: its own record dates from when it was the only version.
-    keyring.restore_retired(&id("a@1"), None).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&id("a@1"), None)
+        .unwrap();
     refused(&keyring, "a@1");
     let all = [
         (1, State::Compromised),
@@ -157,12 +180,15 @@ fn what_comes_back_alone_knows_what_was_known_of_the_whole() {
     // The name is there, and no version of it is current: that is not "absent".
     refused(&keyring, "a");
     assert_eq!(
-        keyring.rotate(&id("a"), true).unwrap(),
+        keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap(),
         4,
         "no number is used twice"
     );
     keyring = again(&place, keyring);
-    keyring.restore_retired(&id("a@2"), None).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&id("a@2"), None)
+        .unwrap();
     assert_eq!(seen(&keyring, "a@2"), Some(second));
     refused(&keyring, "a@1");
     again(&place, keyring);
@@ -173,11 +199,14 @@ fn who_was_compromised_stays_so_through_destruction_and_return() {
     let place = Place::new();
     let mut keyring = place.open().unwrap();
     create(&keyring, "a");
-    keyring.rotate(&id("a"), true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
     compromise(&keyring, "a", 1);
     destroy(&keyring, "a", Some(1));
     keyring = again(&place, keyring);
-    keyring.restore_retired(&id("a@1"), None).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&id("a@1"), None)
+        .unwrap();
     refused(&keyring, "a@1");
     assert_eq!(states(&keyring, "a")[0], (1, State::Compromised));
     again(&place, keyring);
@@ -188,22 +217,28 @@ fn a_version_that_was_forgotten_comes_back() {
     let place = Place::new();
     let mut keyring = place.open().unwrap();
     create(&keyring, "a");
-    keyring.rotate(&id("a"), true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
     let first = seen(&keyring, "a@1").unwrap();
     compromise(&keyring, "a", 1);
     destroy(&keyring, "a", Some(1));
     for _ in 0..70 {
-        let number = keyring.rotate(&id("a"), true).unwrap();
+        let number = keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
         destroy(&keyring, "a", Some(number - 1));
     }
     assert!(states(&keyring, "a").iter().all(|(n, _)| *n > 1));
     keyring = again(&place, keyring);
     let newest = seen(&keyring, "a").unwrap();
-    keyring.restore_retired(&id("a@1"), None).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&id("a@1"), None)
+        .unwrap();
     refused(&keyring, "a@1");
     let read = keyring.read_key(b"a@1", OWNER).unwrap().unwrap();
     assert_eq!(read.material(), first);
-    keyring.restore_retired(&id("a@2"), None).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&id("a@2"), None)
+        .unwrap();
     assert!(seen(&keyring, "a@2").is_some());
     assert_eq!(seen(&keyring, "a"), Some(newest));
     keyring = again(&place, keyring);
@@ -216,12 +251,15 @@ fn a_full_account_can_be_held_cancelled_compromised_and_destroyed() {
     let place = Place::new();
     let mut keyring = place.open().unwrap();
     create(&keyring, "a");
-    keyring.rotate(&id("a"), true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
     let (mut account, mut all) = (place.config(), place.config());
     (account.limits.per_owner, all.limits.total) = (1, 1);
     for config in [account, all] {
         keyring = keyring.reload(&config, &place.server()).unwrap();
-        let e = keyring.rotate(&id("a"), true).unwrap_err();
+        let e = keyring
+            .by(&Caller::Unknown)
+            .rotate(&id("a"), true)
+            .unwrap_err();
         assert!(e.to_string().contains("max_"), "{e}");
         for held in [Some("h".repeat(255)), None] {
             change(&keyring, "a", |l, _| {
@@ -233,31 +271,58 @@ fn a_full_account_can_be_held_cancelled_compromised_and_destroyed() {
         change(&keyring, "a", |l, _| l.cancel(Some(1)));
         compromise(&keyring, "a", 1);
         destroy(&keyring, "a", Some(1));
-        keyring.restore_retired(&id("a@1"), None).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .restore_retired(&id("a@1"), None)
+            .unwrap();
     }
     destroy(&keyring, "a", None);
-    assert_eq!(keyring.purge_retired(true).unwrap().len(), 2);
+    assert_eq!(
+        keyring
+            .by(&Caller::Unknown)
+            .purge_retired(true)
+            .unwrap()
+            .len(),
+        2
+    );
 }
 
 #[test]
 fn who_sets_attributes_does_not_take_a_key_out_of_its_logical_key() {
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.generate(b"old", OWNER, b"AES", 32).unwrap();
-    keyring.adopt(&id("old"), &Wanted::default()).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"old", OWNER, b"AES", 32)
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .adopt(&id("old"), &Wanted::default())
+        .unwrap();
     let said = Extensions::new([(7, vec![1])]).unwrap();
     for list in [said.clone(), Extensions::default()] {
-        keyring.set_attributes(b"old", OWNER, list).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .set_attributes(b"old", OWNER, list)
+            .unwrap();
         assert_eq!(states(&keyring, "old"), [(1, State::Active)]);
     }
-    keyring.set_attributes(b"old", OWNER, said.clone()).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .set_attributes(b"old", OWNER, said.clone())
+        .unwrap();
     // Nor does anybody make one of a plain key that way.
     let forged = {
         let key = keyring.read_key(b"old", OWNER).unwrap().unwrap();
         key.attributes().clone()
     };
-    keyring.generate(b"plain", OWNER, b"AES", 32).unwrap();
-    let _ = keyring.set_attributes(b"plain", OWNER, forged);
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"plain", OWNER, b"AES", 32)
+        .unwrap();
+    let _ = keyring
+        .by(&Caller::Unknown)
+        .set_attributes(b"plain", OWNER, forged);
     assert!(keyring.logical_key(&id("plain")).is_err());
     let keyring = again(&place, keyring);
     let key = keyring.read_key(b"old", OWNER).unwrap().unwrap();
@@ -270,11 +335,17 @@ fn a_key_that_the_server_needs_is_no_logical_key() {
     let place = Place::new();
     let keyring = place.open().unwrap();
     let name = b"INNODBKey-01234567-89ab-cdef-0123-456789abcdef-1";
-    keyring.generate(name, b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(name, b"", b"AES", 32)
+        .unwrap();
     let own = KeyId::new(name, b"").unwrap();
-    let e = keyring.adopt(&own, &Wanted::default()).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .adopt(&own, &Wanted::default())
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::InvalidInput, "{e}");
-    keyring.remove(name, b"").unwrap();
+    keyring.by(&Caller::Unknown).remove(name, b"").unwrap();
 }
 
 /// A version whose description somebody wrote by hand.
@@ -322,16 +393,18 @@ fn times_and_numbers_at_their_ends_do_no_harm() {
         for number in [1, 2] {
             let name = format!("{name}@{number}");
             let record = crafted(&keyring, &name, number, logical.clone());
-            keyring.restore(record).unwrap();
+            keyring.by(&Caller::Unknown).restore(record).unwrap();
         }
         for now in [i64::MIN, 0, i64::MAX] {
             told(&keyring.logical_key(&id(&name)).unwrap(), now);
         }
         // The serial is at its end: what is changed now must not lose to what was.
-        let said = keyring.change_logical(&id(&name), |l, _| {
-            l.description = "new".into();
-            Ok(())
-        });
+        let said = keyring
+            .by(&Caller::Unknown)
+            .change_logical(&id(&name), |l, _| {
+                l.description = "new".into();
+                Ok(())
+            });
         if said.is_ok() {
             let there = place.look().unwrap().logical_key(&id(&name)).unwrap();
             assert_eq!(there.logical.description, "new");
@@ -341,13 +414,21 @@ fn times_and_numbers_at_their_ends_do_no_harm() {
     // 0 stands for "none" on disk.
     let mut wanted = following();
     wanted.expires = Some(0);
-    let made = keyring.create_logical(&id("brief"), b"AES", 32, &wanted);
+    let made = keyring
+        .by(&Caller::Unknown)
+        .create_logical(&id("brief"), b"AES", 32, &wanted);
     assert!(made.is_err() || place.look().unwrap().fetch(b"brief", OWNER).is_err());
     create(&keyring, "a");
     change(&keyring, "a", |l, _| l.schedule(None, 1, -DAY));
     change(&keyring, "a", |l, _| l.schedule(None, u16::MAX, i64::MAX));
     change(&keyring, "a", |l, _| l.schedule(None, 1, i64::MIN));
-    assert_eq!(keyring.destroy_due(&id("a"), None).unwrap(), [1]);
+    assert_eq!(
+        keyring
+            .by(&Caller::Unknown)
+            .destroy_due(&id("a"), None)
+            .unwrap(),
+        [1]
+    );
     keyring.retired().iter().for_each(|r| drop(told_retired(r)));
     again(&place, keyring);
 }
@@ -359,8 +440,11 @@ fn a_highest_number_is_not_passed() {
     let mut logical = described(&[(999_999_999, State::Active)]);
     (logical.versions.iter_mut()).for_each(|version| version.destroy_at = None);
     let record = crafted(&keyring, "a@999999999", 999_999_999, logical);
-    keyring.restore(record).unwrap();
-    let e = keyring.rotate(&id("a"), true).unwrap_err();
+    keyring.by(&Caller::Unknown).restore(record).unwrap();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .rotate(&id("a"), true)
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::InvalidInput, "{e}");
     again(&place, keyring);
 }
@@ -376,12 +460,21 @@ fn a_move_that_is_broken_off_answers_nothing_older() {
     create(&keyring, "a");
     // Eleven: by name, a@10 and a@11 come before a@2.
     for _ in 0..10 {
-        keyring.rotate(&id("a"), true).unwrap();
+        keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
     }
     compromise(&keyring, "a", 2);
-    keyring.generate(b"old", OWNER, b"AES", 32).unwrap();
-    keyring.adopt(&id("old"), &Wanted::default()).unwrap();
-    keyring.rotate(&id("old"), true).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"old", OWNER, b"AES", 32)
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .adopt(&id("old"), &Wanted::default())
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .rotate(&id("old"), true)
+        .unwrap();
     let newest = seen(&keyring, "a").unwrap();
     let logical = keyring.logical_key(&id("a")).unwrap().logical;
     drop(keyring);
@@ -438,26 +531,33 @@ fn a_move_to_who_has_that_name_changes_nothing() {
     type Theirs = fn(&Keyring);
     let theirs: [Theirs; 2] = [
         |k| {
-            k.store_key(b"m", OTHER, b"AES", b"0123456789abcdef")
+            k.by(&Caller::Unknown)
+                .store_key(b"m", OTHER, b"AES", b"0123456789abcdef")
                 .unwrap()
         },
         |k| {
             let own = KeyId::new(b"m", OTHER).unwrap();
-            k.create_logical(&own, b"AES", 32, &following()).unwrap();
+            k.by(&Caller::Unknown)
+                .create_logical(&own, b"AES", 32, &following())
+                .unwrap();
             for _ in 0..3 {
-                k.rotate(&own, true).unwrap();
+                k.by(&Caller::Unknown).rotate(&own, true).unwrap();
             }
             for n in 1..=2 {
-                k.change_logical(&own, |l, now| l.schedule(Some(n), 1, now - 2 * DAY))
+                k.by(&Caller::Unknown)
+                    .change_logical(&own, |l, now| l.schedule(Some(n), 1, now - 2 * DAY))
                     .unwrap();
-                k.destroy_due(&own, Some(n)).unwrap();
+                k.by(&Caller::Unknown).destroy_due(&own, Some(n)).unwrap();
             }
         },
     ];
     for (i, theirs) in theirs.into_iter().enumerate() {
         let place = Place::new();
         let keyring = place.open().unwrap();
-        keyring.generate(b"a", OWNER, b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"a", OWNER, b"AES", 32)
+            .unwrap();
         create(&keyring, "m");
         theirs(&keyring);
         drop(keyring);
@@ -494,12 +594,18 @@ fn an_import_brings_versions_whole_and_the_same_again_changes_nothing() {
     let (from, to) = (Place::new(), Place::new());
     let keyring = from.open().unwrap();
     create(&keyring, "a");
-    keyring.rotate(&id("a"), true).unwrap();
-    keyring.rotate(&id("a"), true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
     compromise(&keyring, "a", 1);
     destroy(&keyring, "a", Some(2));
-    keyring.generate(b"old", OWNER, b"AES", 32).unwrap();
-    keyring.adopt(&id("old"), &Wanted::default()).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"old", OWNER, b"AES", 32)
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .adopt(&id("old"), &Wanted::default())
+        .unwrap();
     let whole = |k: &Keyring| {
         let all = k.logical_keys().into_iter();
         all.map(|l| (l.id, l.logical, l.made)).collect::<Vec<_>>()
@@ -513,7 +619,10 @@ fn an_import_brings_versions_whole_and_the_same_again_changes_nothing() {
     refused(&keyring, "a@1");
     let retired = keyring.retired();
     assert_eq!(retired.len(), 1, "removed keys come as well");
-    keyring.restore_retired(&id("a@2"), None).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&id("a@2"), None)
+        .unwrap();
     destroy(&keyring, "a", Some(2));
     drop(keyring);
     let before = to.read();
@@ -527,9 +636,9 @@ fn an_import_of_an_older_copy_loses_nothing() {
     let to = Place::new();
     let keyring = to.open().unwrap();
     create(&keyring, "a");
-    keyring.rotate(&id("a"), true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
     let from = copy_of(&to);
-    keyring.rotate(&id("a"), true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
     compromise(&keyring, "a", 1);
     destroy(&keyring, "a", Some(2));
     let (newest, shape) = (seen(&keyring, "a"), states(&keyring, "a"));
@@ -550,7 +659,10 @@ fn an_import_of_an_older_copy_loses_nothing() {
         refused(&keyring, "a@1");
         let now = states(&keyring, "a");
         assert_eq!((now[0], now[2]), (shape[0], shape[2]));
-        let e = keyring.destroy_due(&id("a"), None).unwrap_err();
+        let e = keyring
+            .by(&Caller::Unknown)
+            .destroy_due(&id("a"), None)
+            .unwrap_err();
         assert_eq!(e.kind(), Kind::KeyState, "nothing is left to destroy: {e}");
         drop(again(&to, keyring));
     }
@@ -571,7 +683,7 @@ fn an_import_of_a_newer_copy_brings_what_is_new() {
     }
     drop(keyring);
     let copy = from.open().unwrap();
-    copy.rotate(&id("a"), true).unwrap();
+    copy.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
     compromise(&copy, "a", 1);
     let second = seen(&copy, "a@2");
     drop(copy);
@@ -585,7 +697,10 @@ fn an_import_of_a_newer_copy_brings_what_is_new() {
     assert_eq!(seen(&keyring, "a"), second);
     refused(&keyring, "a@1");
     let keyring = again(&to, keyring);
-    assert_eq!(keyring.rotate(&id("a"), true).unwrap(), 3);
+    assert_eq!(
+        keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap(),
+        3
+    );
 }
 
 #[test]
@@ -594,15 +709,17 @@ fn an_import_does_not_mix_two_logical_keys_of_one_name() {
     let theirs: [Theirs; 3] = [
         |k| {
             create(k, "a");
-            k.rotate(&id("a"), true).unwrap();
+            k.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
             destroy(k, "a", Some(1));
         },
         |k| {
-            k.store_key(b"a@9", OWNER, b"AES", b"0123456789abcdef")
+            k.by(&Caller::Unknown)
+                .store_key(b"a@9", OWNER, b"AES", b"0123456789abcdef")
                 .unwrap()
         },
         |k| {
-            k.store_key(b"a", OWNER, b"AES", b"0123456789abcdef")
+            k.by(&Caller::Unknown)
+                .store_key(b"a", OWNER, b"AES", b"0123456789abcdef")
                 .unwrap()
         },
     ];
@@ -622,12 +739,18 @@ fn an_import_does_not_mix_two_logical_keys_of_one_name() {
                 // Beside a plain key whose number no version has a logical key can be: its number is passed over.
                 done.unwrap();
                 let keyring = to.open().unwrap();
-                assert_eq!(keyring.rotate(&id("a"), true).unwrap(), 2);
+                assert_eq!(
+                    keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap(),
+                    2
+                );
                 change(&keyring, "a", |l, _| {
                     l.highest = 8;
                     Ok(())
                 });
-                assert_eq!(keyring.rotate(&id("a"), true).unwrap(), 10);
+                assert_eq!(
+                    keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap(),
+                    10
+                );
                 drop(again(&to, keyring));
                 continue;
             }
@@ -643,7 +766,7 @@ fn stock_files_carry_versions_as_keys() {
     let place = Place::new();
     let keyring = place.open().unwrap();
     create(&keyring, "a");
-    keyring.rotate(&id("a"), true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
     drop(keyring);
     let json = place.dir.path().join("stock.json");
     assert_eq!(export::component_json(&place.config(), &json).unwrap(), 2);
@@ -690,28 +813,37 @@ fn odd_names_stay_plain() {
         b"\xff@1",
     ];
     for name in names {
-        keyring.generate(name, OWNER, b"AES", 16).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(name, OWNER, b"AES", 16)
+            .unwrap();
     }
     create(&keyring, "a");
-    keyring.rotate(&id("a"), true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
     let strange = KeyId::new(b"\xfe\xff@%", OWNER).unwrap();
     keyring
+        .by(&Caller::Unknown)
         .create_logical(&strange, b"AES", 16, &following())
         .unwrap();
-    keyring.rotate(&strange, true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&strange, true).unwrap();
     for name in [b"x".as_slice(), b"\xff"] {
         let taken = KeyId::new(name, OWNER).unwrap();
-        let e = keyring.create_logical(&taken, b"AES", 16, &following());
+        let e = keyring
+            .by(&Caller::Unknown)
+            .create_logical(&taken, b"AES", 16, &following());
         assert_eq!(e.unwrap_err().kind(), Kind::AlreadyExists);
     }
     for name in [&long[..], b"x@1"] {
         let own = KeyId::new(name, OWNER).unwrap();
-        let e = keyring.adopt(&own, &Wanted::default()).unwrap_err();
+        let e = keyring
+            .by(&Caller::Unknown)
+            .adopt(&own, &Wanted::default())
+            .unwrap_err();
         assert_eq!(e.kind(), Kind::InvalidInput, "{e}");
     }
     let keyring = again(&place, keyring);
     for name in names {
-        keyring.remove(name, OWNER).unwrap();
+        keyring.by(&Caller::Unknown).remove(name, OWNER).unwrap();
     }
     assert!(keyring.fetch(b"\xfe\xff@%", OWNER).unwrap().is_some());
 }
@@ -738,14 +870,18 @@ fn a_name_that_follows_is_never_absent_while_it_is_rotated() {
         });
         let rotating = || {
             for _ in 0..40 {
-                keyring.rotate(&id("a"), true).unwrap();
+                keyring.by(&Caller::Unknown).rotate(&id("a"), true).unwrap();
                 let all = states(&keyring, "a");
                 let oldest = all.iter().find(|(_, s)| *s == State::Deactivated);
                 // Another thread may have been quicker.
                 let Some((n, _)) = oldest else { continue };
                 let plan = |l: &mut Logical, now| l.schedule(Some(*n), 1, now - 2 * DAY);
-                if keyring.change_logical(&id("a"), plan).is_ok() {
-                    let _ = keyring.destroy_due(&id("a"), Some(*n));
+                if keyring
+                    .by(&Caller::Unknown)
+                    .change_logical(&id("a"), plan)
+                    .is_ok()
+                {
+                    let _ = keyring.by(&Caller::Unknown).destroy_due(&id("a"), Some(*n));
                 }
             }
         };

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Place, turn};
+use keyring_ward::caller::Caller;
 use keyring_ward::key::id::KeyId;
 use keyring_ward::key::logical::DAY;
 use serde_json::Value;
@@ -18,7 +19,12 @@ struct Keys(Place);
 impl Keys {
     fn new() -> Keys {
         let place = Place::new();
-        place.open().unwrap().create_empty().unwrap();
+        place
+            .open()
+            .unwrap()
+            .by(&Caller::Unknown)
+            .create_empty()
+            .unwrap();
         Keys(place)
     }
 
@@ -139,6 +145,7 @@ impl Keys {
         let keyring = self.0.open().unwrap();
         let id = KeyId::new(b"ssn", b"app@%").unwrap();
         keyring
+            .by(&Caller::Unknown)
             .change_logical(&id, |l, now| l.schedule(number, 1, now - 2 * DAY))
             .unwrap();
     }
@@ -358,10 +365,15 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
     {
         let keyring = keys.0.open().unwrap();
         keyring
+            .by(&Caller::Unknown)
             .store_key(b"plain", b"app@%", b"AES", b"0123456789abcdef")
             .unwrap();
-        keyring.generate(b"a@1", b"app@%", b"AES", 32).unwrap();
         keyring
+            .by(&Caller::Unknown)
+            .generate(b"a@1", b"app@%", b"AES", 32)
+            .unwrap();
+        keyring
+            .by(&Caller::Unknown)
             .generate(format!("INNODBKey-{UUID}-1").as_bytes(), b"", b"AES", 32)
             .unwrap();
     }
@@ -612,18 +624,21 @@ fn a_removed_key_of_the_server_comes_back() {
         let keyring = keys.0.open().unwrap();
         for n in [1, 2, 10] {
             keyring
+                .by(&Caller::Unknown)
                 .generate(name(n).as_bytes(), b"", b"AES", 32)
                 .unwrap();
         }
         let binlog = format!("MySQLReplicationKey_{UUID}");
         for n in [2, 3] {
             keyring
+                .by(&Caller::Unknown)
                 .generate(format!("{binlog}_{n}").as_bytes(), b"", b"AES", 32)
                 .unwrap();
         }
         let mut item = [0; 16];
         item[0] = 2;
         keyring
+            .by(&Caller::Unknown)
             .store_key(binlog.as_bytes(), b"", b"AES", &item)
             .unwrap();
         keyring
@@ -739,8 +754,14 @@ fn a_single_removed_key_is_held() {
     {
         let keyring = keys.0.open().unwrap();
         for _ in 0..2 {
-            keyring.generate(log.as_bytes(), b"", b"AES", 32).unwrap();
-            keyring.remove(log.as_bytes(), b"").unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .generate(log.as_bytes(), b"", b"AES", 32)
+                .unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .remove(log.as_bytes(), b"")
+                .unwrap();
         }
     }
     // Until when is said by every list, and how it is kept longer; that is a command.
@@ -801,7 +822,10 @@ fn an_owner_that_is_left_out_is_looked_up() {
     {
         let keyring = keys.0.open().unwrap();
         for owner in [&b""[..], b"app@%"] {
-            keyring.generate(b"both", owner, b"AES", 32).unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .generate(b"both", owner, b"AES", 32)
+                .unwrap();
         }
     }
     for (command, more) in [
@@ -866,7 +890,10 @@ fn temporary_keys_end_with_the_next_change_and_no_other_key_does() {
             l.expires = Some(now - 1);
             Ok(())
         };
-        keyring.change_logical(&id, past).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .change_logical(&id, past)
+            .unwrap();
     };
     let is_there = || {
         let listed = keys.json(&["key", "list"]);

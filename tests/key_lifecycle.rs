@@ -6,6 +6,7 @@
 mod common;
 
 use common::Place;
+use keyring_ward::caller::Caller;
 use keyring_ward::error::Kind;
 use keyring_ward::key::id::KeyId;
 use keyring_ward::key::logical::{DAY, State};
@@ -59,31 +60,55 @@ fn versions_are_keys_and_a_name_follows_only_where_it_was_made_so() {
     let keyring = place.open().unwrap();
     let plain = Wanted::default();
     keyring
+        .by(&Caller::Unknown)
         .create_logical(&id("ssn"), b"AES", 32, &following())
         .unwrap();
     keyring
+        .by(&Caller::Unknown)
         .create_logical(&id("iban"), b"AES", 16, &plain)
         .unwrap();
     let first = seen(&keyring, "ssn").unwrap();
     assert_eq!(seen(&keyring, "ssn@1").as_ref(), Some(&first));
     assert_eq!(first.len(), 32);
     assert_eq!(seen(&keyring, "iban"), None, "it does not follow");
-    assert_eq!(keyring.rotate(&id("ssn"), true).unwrap(), 2);
+    assert_eq!(
+        keyring
+            .by(&Caller::Unknown)
+            .rotate(&id("ssn"), true)
+            .unwrap(),
+        2
+    );
     let second = seen(&keyring, "ssn").unwrap();
     assert_ne!(first, second);
     assert_eq!(seen(&keyring, "ssn@1"), Some(first));
     assert_eq!(seen(&keyring, "ssn@2").as_ref(), Some(&second));
-    assert_eq!(keyring.rotate(&id("ssn"), false).unwrap(), 3);
+    assert_eq!(
+        keyring
+            .by(&Caller::Unknown)
+            .rotate(&id("ssn"), false)
+            .unwrap(),
+        3
+    );
     assert_eq!(
         seen(&keyring, "ssn").as_ref(),
         Some(&second),
         "3 is pending"
     );
-    let e = keyring.rotate(&id("ssn"), true).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .rotate(&id("ssn"), true)
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::KeyState);
-    keyring.activate(&id("ssn"), 3).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .activate(&id("ssn"), 3)
+        .unwrap();
     assert_eq!(
-        keyring.activate(&id("ssn"), 3).unwrap_err().kind(),
+        keyring
+            .by(&Caller::Unknown)
+            .activate(&id("ssn"), 3)
+            .unwrap_err()
+            .kind(),
         Kind::KeyState
     );
     assert_eq!(seen(&keyring, "ssn"), seen(&keyring, "ssn@3"));
@@ -98,7 +123,7 @@ fn versions_are_keys_and_a_name_follows_only_where_it_was_made_so() {
     drop(keyring);
     let keyring = place.open().unwrap();
     assert_eq!(states(&keyring, "ssn"), all);
-    keyring.compact().unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
     let keyring = keyring.reload(&place.config(), &place.server()).unwrap();
     assert_eq!(states(&keyring, "ssn"), all);
     let key = keyring.logical_key(&id("ssn@2")).unwrap();
@@ -109,29 +134,47 @@ fn versions_are_keys_and_a_name_follows_only_where_it_was_made_so() {
 fn names_of_logical_keys_and_of_versions_are_taken() {
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.generate(b"x@7", OWNER, b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"x@7", OWNER, b"AES", 32)
+        .unwrap();
     let wanted = Wanted::default();
-    let create = |name: &str| keyring.create_logical(&id(name), b"AES", 32, &wanted);
+    let create = |name: &str| {
+        keyring
+            .by(&Caller::Unknown)
+            .create_logical(&id(name), b"AES", 32, &wanted)
+    };
     assert_eq!(create("x").unwrap_err().kind(), Kind::AlreadyExists);
     assert_eq!(create("y@1").unwrap_err().kind(), Kind::InvalidInput);
     create("ssn").unwrap();
     for taken in ["ssn", "ssn@1", "ssn@2", "ssn@999"] {
         let e = keyring
+            .by(&Caller::Unknown)
             .generate(taken.as_bytes(), OWNER, b"AES", 32)
             .unwrap_err();
         assert_eq!(e.kind(), Kind::AlreadyExists, "{taken}");
         let e = keyring
+            .by(&Caller::Unknown)
             .store_key(taken.as_bytes(), OWNER, b"AES", b"x")
             .unwrap_err();
         assert_eq!(e.kind(), Kind::AlreadyExists, "{taken}");
     }
     for kept in ["ssn", "ssn@1"] {
-        let e = keyring.remove(kept.as_bytes(), OWNER).unwrap_err();
+        let e = keyring
+            .by(&Caller::Unknown)
+            .remove(kept.as_bytes(), OWNER)
+            .unwrap_err();
         assert_eq!(e.kind(), Kind::KeyState, "{kept}: {e}");
     }
     // Other owners and other names are free.
-    keyring.generate(b"ssn", b"other@%", b"AES", 32).unwrap();
-    keyring.generate(b"ssn@x", OWNER, b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"ssn", b"other@%", b"AES", 32)
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"ssn@x", OWNER, b"AES", 32)
+        .unwrap();
     assert_eq!(create("ssn").unwrap_err().kind(), Kind::AlreadyExists);
 }
 
@@ -140,14 +183,30 @@ fn a_plain_key_that_is_adopted_answers_its_own_material() {
     let place = Place::new();
     let keyring = place.open().unwrap();
     keyring
+        .by(&Caller::Unknown)
         .store_key(b"old", OWNER, b"AES", b"0123456789abcdef")
         .unwrap();
-    let e = keyring.adopt(&id("old"), &following()).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .adopt(&id("old"), &following())
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::InvalidInput, "it must not follow");
-    keyring.adopt(&id("old"), &Wanted::default()).unwrap();
-    let e = keyring.adopt(&id("old"), &Wanted::default()).unwrap_err();
+    keyring
+        .by(&Caller::Unknown)
+        .adopt(&id("old"), &Wanted::default())
+        .unwrap();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .adopt(&id("old"), &Wanted::default())
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::KeyState);
-    assert_eq!(keyring.rotate(&id("old"), true).unwrap(), 2);
+    assert_eq!(
+        keyring
+            .by(&Caller::Unknown)
+            .rotate(&id("old"), true)
+            .unwrap(),
+        2
+    );
     for keyring in [&keyring, &place.look().unwrap()] {
         assert_eq!(
             seen(keyring, "old").as_deref(),
@@ -157,7 +216,11 @@ fn a_plain_key_that_is_adopted_answers_its_own_material() {
         assert_eq!(names(keyring), ["old", "old@2"]);
     }
     assert_eq!(
-        keyring.remove(b"old", OWNER).unwrap_err().kind(),
+        keyring
+            .by(&Caller::Unknown)
+            .remove(b"old", OWNER)
+            .unwrap_err()
+            .kind(),
         Kind::KeyState
     );
 }
@@ -168,11 +231,16 @@ fn nothing_is_destroyed_before_its_day_or_while_it_is_held_and_it_can_be_brought
     let keyring = place.open().unwrap();
     let key = id("ssn");
     keyring
+        .by(&Caller::Unknown)
         .create_logical(&key, b"AES", 32, &following())
         .unwrap();
     let first = seen(&keyring, "ssn").unwrap();
-    keyring.rotate(&key, true).unwrap();
-    let plan = |number, days| keyring.change_logical(&key, |l, now| l.schedule(number, days, now));
+    keyring.by(&Caller::Unknown).rotate(&key, true).unwrap();
+    let plan = |number, days| {
+        keyring
+            .by(&Caller::Unknown)
+            .change_logical(&key, |l, now| l.schedule(number, days, now))
+    };
     assert_eq!(
         plan(Some(2), 30).unwrap_err().kind(),
         Kind::KeyState,
@@ -180,7 +248,7 @@ fn nothing_is_destroyed_before_its_day_or_while_it_is_held_and_it_can_be_brought
     );
     assert_eq!(plan(Some(1), 0).unwrap_err().kind(), Kind::InvalidInput);
     assert_eq!(plan(Some(9), 1).unwrap_err().kind(), Kind::NotFound);
-    let destroy = |number| keyring.destroy_due(&key, number);
+    let destroy = |number| keyring.by(&Caller::Unknown).destroy_due(&key, number);
     assert_eq!(
         destroy(Some(1)).unwrap_err().kind(),
         Kind::KeyState,
@@ -195,14 +263,18 @@ fn nothing_is_destroyed_before_its_day_or_while_it_is_held_and_it_can_be_brought
         "it opens until then"
     );
     keyring
+        .by(&Caller::Unknown)
         .change_logical(&key, |l, _| l.cancel(Some(1)))
         .unwrap();
     // As if it had been planned long ago.
-    let long_ago =
-        |number| keyring.change_logical(&key, |l, now| l.schedule(number, 1, now - 2 * DAY));
+    let long_ago = |number| {
+        keyring
+            .by(&Caller::Unknown)
+            .change_logical(&key, |l, now| l.schedule(number, 1, now - 2 * DAY))
+    };
     long_ago(Some(1)).unwrap();
     let hold = |held: Option<&str>| {
-        keyring.change_logical(&key, |l, _| {
+        keyring.by(&Caller::Unknown).change_logical(&key, |l, _| {
             l.held = held.map(String::from);
             Ok(())
         })
@@ -218,7 +290,10 @@ fn nothing_is_destroyed_before_its_day_or_while_it_is_held_and_it_can_be_brought
     assert_eq!(states(&keyring, "ssn")[0], (1, State::Destroyed));
     assert_eq!(seen(&keyring, "ssn@1"), None);
     assert_eq!(names(&keyring), ["ssn@2"]);
-    let e = keyring.generate(b"ssn@1", OWNER, b"AES", 32).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .generate(b"ssn@1", OWNER, b"AES", 32)
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::AlreadyExists, "its number is used once");
     for rewritten in [false, true] {
         let keyring = place.look().unwrap();
@@ -230,17 +305,25 @@ fn nothing_is_destroyed_before_its_day_or_while_it_is_held_and_it_can_be_brought
         );
         drop(keyring);
     }
-    keyring.compact().unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
     assert!(
-        keyring.purge_retired(false).unwrap().is_empty(),
+        keyring
+            .by(&Caller::Unknown)
+            .purge_retired(false)
+            .unwrap()
+            .is_empty(),
         "30 days are not over"
     );
-    keyring.restore_retired(&id("ssn@1"), None).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&id("ssn@1"), None)
+        .unwrap();
     assert_eq!(seen(&keyring, "ssn@1"), Some(first));
     assert_eq!(states(&keyring, "ssn")[0], (1, State::Deactivated));
     assert!(keyring.retired().is_empty());
     assert_eq!(
         keyring
+            .by(&Caller::Unknown)
             .restore_retired(&id("ssn@1"), None)
             .unwrap_err()
             .kind(),
@@ -256,12 +339,18 @@ fn nothing_is_destroyed_before_its_day_or_while_it_is_held_and_it_can_be_brought
     assert!(keyring.is_empty());
     assert_eq!(keyring.retired().len(), 2);
     let keyring = keyring.reload(&place.config(), &place.server()).unwrap();
-    keyring.restore_retired(&id("ssn@2"), None).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&id("ssn@2"), None)
+        .unwrap();
     assert_eq!(
         states(&keyring, "ssn"),
         [(1, State::Destroyed), (2, State::Active)]
     );
-    keyring.restore_retired(&id("ssn@1"), None).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&id("ssn@1"), None)
+        .unwrap();
     assert_eq!(
         states(&keyring, "ssn"),
         [(1, State::Deactivated), (2, State::Active)]
@@ -279,11 +368,16 @@ fn what_is_compromised_is_kept_back_and_never_called_absent() {
     let keyring = place.open().unwrap();
     let key = id("ssn");
     keyring
+        .by(&Caller::Unknown)
         .create_logical(&key, b"AES", 32, &following())
         .unwrap();
-    let compromise = |n| keyring.change_logical(&key, |l, now| l.compromise(n, now));
+    let compromise = |n| {
+        keyring
+            .by(&Caller::Unknown)
+            .change_logical(&key, |l, now| l.compromise(n, now))
+    };
     assert_eq!(compromise(1).unwrap_err().kind(), Kind::KeyState, "current");
-    keyring.rotate(&key, true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&key, true).unwrap();
     compromise(1).unwrap();
     for keyring in [&keyring, &place.look().unwrap()] {
         let e = keyring.fetch(b"ssn@1", OWNER).map(drop).unwrap_err();
@@ -300,10 +394,12 @@ fn only_temporary_keys_die_by_time() {
     let keyring = place.open().unwrap();
     let mut wanted = following();
     keyring
+        .by(&Caller::Unknown)
         .create_logical(&id("lasting"), b"AES", 32, &wanted)
         .unwrap();
     wanted.expires = Some(1);
     keyring
+        .by(&Caller::Unknown)
         .create_logical(&id("brief"), b"AES", 32, &wanted)
         .unwrap();
     for name in [&b"brief"[..], b"brief@1"] {
@@ -311,15 +407,25 @@ fn only_temporary_keys_die_by_time() {
         assert_eq!(e.kind(), Kind::KeyState);
     }
     keyring
+        .by(&Caller::Unknown)
         .change_logical(&id("lasting"), |l, now| l.schedule(None, 1, now - 9 * DAY))
         .unwrap();
-    assert_eq!(keyring.destroy_expired().unwrap(), [id("brief")]);
+    assert_eq!(
+        keyring.by(&Caller::Unknown).destroy_expired().unwrap(),
+        [id("brief")]
+    );
     assert_eq!(
         names(&keyring),
         ["lasting@1"],
         "due, and nobody has destroyed it"
     );
-    assert!(keyring.destroy_expired().unwrap().is_empty());
+    assert!(
+        keyring
+            .by(&Caller::Unknown)
+            .destroy_expired()
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -333,13 +439,19 @@ fn keys_of_the_server_are_kept_when_they_are_removed() {
     let mut materials = Vec::new();
     for _ in 0..2 {
         for name in [&innodb, &binlog, &current] {
-            keyring.generate(name.as_bytes(), b"", b"AES", 32).unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .generate(name.as_bytes(), b"", b"AES", 32)
+                .unwrap();
         }
         let key = keyring.fetch(innodb.as_bytes(), b"").unwrap().unwrap();
         materials.push(key.material().to_vec());
         drop(key);
         for name in [&innodb, &binlog, &current] {
-            keyring.remove(name.as_bytes(), b"").unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .remove(name.as_bytes(), b"")
+                .unwrap();
             assert!(keyring.fetch(name.as_bytes(), b"").unwrap().is_none());
         }
     }
@@ -357,25 +469,41 @@ fn keys_of_the_server_are_kept_when_they_are_removed() {
     assert_eq!(numbers(&keyring), all);
     for compact in [false, true] {
         if compact {
-            keyring.compact().unwrap();
+            keyring.by(&Caller::Unknown).compact().unwrap();
         }
         assert_eq!(numbers(&place.look().unwrap()), all);
     }
     assert!(keyring.is_empty() && keyring.list().is_empty());
-    keyring.restore_retired(&own(&innodb), Some(1)).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&own(&innodb), Some(1))
+        .unwrap();
     let key = keyring.fetch(innodb.as_bytes(), b"").unwrap().unwrap();
     assert_eq!(key.material(), materials[0]);
-    let e = keyring.restore_retired(&own(&innodb), Some(2)).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&own(&innodb), Some(2))
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::AlreadyExists);
     assert_eq!(numbers(&keyring), all[1..]);
-    assert_eq!(keyring.purge_retired(true).unwrap().len(), 3);
+    assert_eq!(
+        keyring
+            .by(&Caller::Unknown)
+            .purge_retired(true)
+            .unwrap()
+            .len(),
+        3
+    );
     let keyring = keyring.reload(&place.config(), &place.server()).unwrap();
     assert!(numbers(&keyring).is_empty());
     // Where nothing is to be kept, nothing is.
     let mut config = place.config();
     config.limits.retain_removed = 0;
     let keyring = keyring.reload(&config, &place.server()).unwrap();
-    keyring.remove(innodb.as_bytes(), b"").unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .remove(innodb.as_bytes(), b"")
+        .unwrap();
     assert!(keyring.retired().is_empty());
 }
 
@@ -388,14 +516,29 @@ fn lists_of_more_than_a_piece_are_whole() {
     let server = |n: usize| format!("INNODBKey-{UUID}-{n}");
     let plain = Wanted::default();
     for n in 0..PIECE + 2 {
-        (keyring.create_logical(&id(&format!("k{n}")), b"AES", 16, &plain)).unwrap();
-        (keyring.generate(server(n).as_bytes(), b"", b"AES", 32)).unwrap();
-        keyring.remove(server(n).as_bytes(), b"").unwrap();
+        (keyring
+            .by(&Caller::Unknown)
+            .create_logical(&id(&format!("k{n}")), b"AES", 16, &plain))
+        .unwrap();
+        (keyring
+            .by(&Caller::Unknown)
+            .generate(server(n).as_bytes(), b"", b"AES", 32))
+        .unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .remove(server(n).as_bytes(), b"")
+            .unwrap();
     }
     // Several removals of one name lie on both sides of a piece's end.
     for _ in 0..PIECE {
-        (keyring.generate(server(5).as_bytes(), b"", b"AES", 32)).unwrap();
-        keyring.remove(server(5).as_bytes(), b"").unwrap();
+        (keyring
+            .by(&Caller::Unknown)
+            .generate(server(5).as_bytes(), b"", b"AES", 32))
+        .unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .remove(server(5).as_bytes(), b"")
+            .unwrap();
     }
     let logical: Vec<KeyId> = keyring.logical_keys().into_iter().map(|k| k.id).collect();
     assert_eq!(logical.len(), PIECE + 2);
@@ -408,7 +551,10 @@ fn lists_of_more_than_a_piece_are_whole() {
     );
     assert!(retired.is_sorted_by(|a, b| order(a) < order(b)));
     let five = KeyId::new(server(5).as_bytes(), b"").unwrap();
-    keyring.restore_retired(&five, None).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&five, None)
+        .unwrap();
     assert_eq!(keyring.retired_len(), 2 * PIECE + 1);
 }
 
@@ -418,12 +564,22 @@ fn a_migration_hears_of_what_is_served() {
     let place = Place::new();
     let keyring = place.open().unwrap();
     keyring
+        .by(&Caller::Unknown)
         .create_logical(&id("ssn"), b"AES", 32, &following())
         .unwrap();
-    keyring.rotate(&id("ssn"), true).unwrap();
-    keyring.generate(b"k", OWNER, b"AES", 16).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .rotate(&id("ssn"), true)
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", OWNER, b"AES", 16)
+        .unwrap();
     let compromise = |l: &mut keyring_ward::key::logical::Logical, now| l.compromise(1, now);
-    keyring.change_logical(&id("ssn"), compromise).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .change_logical(&id("ssn"), compromise)
+        .unwrap();
     let (served, kept_back) = keyring.list_served();
     let mut served: Vec<_> = served.iter().map(|k| k.id.name().to_vec()).collect();
     served.sort();
@@ -437,10 +593,12 @@ fn innodb_is_told_that_its_numbers_begin_again() {
     let keyring = place.open().unwrap();
     let innodb = format!("INNODBKey-{UUID}-1");
     keyring
+        .by(&Caller::Unknown)
         .generate(innodb.as_bytes(), b"", b"AES", 32)
         .unwrap();
     keyring.take_warnings();
     let e = keyring
+        .by(&Caller::Unknown)
         .generate(innodb.as_bytes(), b"", b"AES", 32)
         .unwrap_err();
     assert_eq!(e.kind(), Kind::AlreadyExists);
@@ -461,46 +619,63 @@ fn a_change_that_is_broken_off_is_brought_to_its_end_by_the_same_again() {
     );
     let steps: [Step; 13] = [
         ("create", |k| {
-            k.create_logical(&id("a"), b"AES", 32, &following())
+            k.by(&Caller::Unknown)
+                .create_logical(&id("a"), b"AES", 32, &following())
         }),
-        ("rotate", |k| k.rotate(&id("a"), true).map(drop)),
-        ("rotate, pending", |k| k.rotate(&id("a"), false).map(drop)),
+        ("rotate", |k| {
+            k.by(&Caller::Unknown).rotate(&id("a"), true).map(drop)
+        }),
+        ("rotate, pending", |k| {
+            k.by(&Caller::Unknown).rotate(&id("a"), false).map(drop)
+        }),
         ("plan 3", |k| {
-            k.change_logical(&id("a"), |l, now| l.schedule(Some(3), 1, now - 2 * DAY))
+            k.by(&Caller::Unknown)
+                .change_logical(&id("a"), |l, now| l.schedule(Some(3), 1, now - 2 * DAY))
         }),
-        ("destroy 3", |k| k.destroy_due(&id("a"), Some(3)).map(drop)),
-        ("restore 3", |k| k.restore_retired(&id("a@3"), None)),
+        ("destroy 3", |k| {
+            k.by(&Caller::Unknown)
+                .destroy_due(&id("a"), Some(3))
+                .map(drop)
+        }),
+        ("restore 3", |k| {
+            k.by(&Caller::Unknown).restore_retired(&id("a@3"), None)
+        }),
         ("activate 3", |k| {
             match k.logical_key(&id("a"))?.logical.version(3).map(|v| v.state) {
                 Some(State::Active) => Ok(()),
                 // It was the newest, and comes back as what it can be.
-                _ => k.change_logical(&id("a"), |l, now| l.switch_to(3, now)),
+                _ => k
+                    .by(&Caller::Unknown)
+                    .change_logical(&id("a"), |l, now| l.switch_to(3, now)),
             }
         }),
         ("hold", |k| {
-            k.change_logical(&id("a"), |l, _| {
+            k.by(&Caller::Unknown).change_logical(&id("a"), |l, _| {
                 l.held = Some("h".into());
                 Ok(())
             })
         }),
         ("release", |k| {
-            k.change_logical(&id("a"), |l, _| {
+            k.by(&Caller::Unknown).change_logical(&id("a"), |l, _| {
                 l.held = None;
                 Ok(())
             })
         }),
         ("plan all", |k| {
-            k.change_logical(&id("a"), |l, now| l.schedule(None, 1, now - 2 * DAY))
+            k.by(&Caller::Unknown)
+                .change_logical(&id("a"), |l, now| l.schedule(None, 1, now - 2 * DAY))
         }),
         ("destroy all", |k| match k.logical_key(&id("a")) {
-            Ok(_) => k.destroy_due(&id("a"), None).map(drop),
+            Ok(_) => k.by(&Caller::Unknown).destroy_due(&id("a"), None).map(drop),
             Err(_) => Ok(()),
         }),
         ("restore 2", |k| match k.fetch(b"a@2", OWNER)? {
             Some(_) if k.retired().len() < 3 => Ok(()),
-            _ => k.restore_retired(&id("a@2"), None),
+            _ => k.by(&Caller::Unknown).restore_retired(&id("a@2"), None),
         }),
-        ("purge", |k| k.purge_retired(true).map(drop)),
+        ("purge", |k| {
+            k.by(&Caller::Unknown).purge_retired(true).map(drop)
+        }),
     ];
     let shape = |k: &Keyring| {
         let logical: Vec<_> = (k.logical_keys().iter())
@@ -522,7 +697,7 @@ fn a_change_that_is_broken_off_is_brought_to_its_end_by_the_same_again() {
     };
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.create_empty().unwrap();
+    keyring.by(&Caller::Unknown).create_empty().unwrap();
     let mut records = 0;
     for (what, step) in steps {
         let (before, old) = (place.read(), shape(&keyring));
@@ -632,7 +807,7 @@ mod any_order {
         fn a_start_reads_what_memory_held(ops in prop::collection::vec(op(), 1..50)) {
             let place = Place::new();
             let mut keyring = place.open().unwrap();
-            keyring.create_empty().unwrap();
+            keyring.by(&Caller::Unknown).create_empty().unwrap();
             let mut made: Vec<Vec<u8>> = Vec::new();
             let mut material = 0u64;
             let innodb = format!("INNODBKey-{UUID}-1");
@@ -641,29 +816,29 @@ mod any_order {
                 // What is refused changes nothing, and most of these are refused.
                 let before = all(&keyring);
                 let done = match op.clone() {
-                    Op::Create(n, follow) => keyring.create_logical(&id(NAMES[n]), b"AES", 32, &Wanted { follow, ..Wanted::default() }),
-                    Op::Store(n) => keyring.store_key(NAMES[n].as_bytes(), OWNER, b"AES", &fresh()),
-                    Op::StoreAt(n, v) => keyring.store_key(format!("{}@{v}", NAMES[n]).as_bytes(), OWNER, b"AES", &fresh()),
-                    Op::Adopt(n) => keyring.adopt(&id(NAMES[n]), &Wanted::default()).map(drop),
+                    Op::Create(n, follow) => keyring.by(&Caller::Unknown).create_logical(&id(NAMES[n]), b"AES", 32, &Wanted { follow, ..Wanted::default() }),
+                    Op::Store(n) => keyring.by(&Caller::Unknown).store_key(NAMES[n].as_bytes(), OWNER, b"AES", &fresh()),
+                    Op::StoreAt(n, v) => keyring.by(&Caller::Unknown).store_key(format!("{}@{v}", NAMES[n]).as_bytes(), OWNER, b"AES", &fresh()),
+                    Op::Adopt(n) => keyring.by(&Caller::Unknown).adopt(&id(NAMES[n]), &Wanted::default()).map(drop),
                     Op::AdoptVersions(n, own) => {
                         let how = Adopting { id: (own > 0).then_some([own; 16]), versions: true, ..Adopting::default() };
-                        keyring.adopt(&id(NAMES[n]), &how).map(drop)
+                        keyring.by(&Caller::Unknown).adopt(&id(NAMES[n]), &how).map(drop)
                     }
-                    Op::Rotate(n, switch) => keyring.rotate(&id(NAMES[n]), switch).map(drop),
-                    Op::Activate(n, v) => keyring.activate(&id(NAMES[n]), v),
-                    Op::Plan(n, v) => keyring.change_logical(&id(NAMES[n]), |l, now| l.schedule(v, 1, now - 2 * DAY)),
-                    Op::Cancel(n) => keyring.change_logical(&id(NAMES[n]), |l, _| l.cancel(None)),
-                    Op::Compromise(n, v) => keyring.change_logical(&id(NAMES[n]), |l, now| l.compromise(v, now)),
-                    Op::Destroy(n, v) => keyring.destroy_due(&id(NAMES[n]), v).map(drop),
-                    Op::Restore(n, v) => keyring.restore_retired(&id(&format!("{}@{v}", NAMES[n])), None),
+                    Op::Rotate(n, switch) => keyring.by(&Caller::Unknown).rotate(&id(NAMES[n]), switch).map(drop),
+                    Op::Activate(n, v) => keyring.by(&Caller::Unknown).activate(&id(NAMES[n]), v),
+                    Op::Plan(n, v) => keyring.by(&Caller::Unknown).change_logical(&id(NAMES[n]), |l, now| l.schedule(v, 1, now - 2 * DAY)),
+                    Op::Cancel(n) => keyring.by(&Caller::Unknown).change_logical(&id(NAMES[n]), |l, _| l.cancel(None)),
+                    Op::Compromise(n, v) => keyring.by(&Caller::Unknown).change_logical(&id(NAMES[n]), |l, now| l.compromise(v, now)),
+                    Op::Destroy(n, v) => keyring.by(&Caller::Unknown).destroy_due(&id(NAMES[n]), v).map(drop),
+                    Op::Restore(n, v) => keyring.by(&Caller::Unknown).restore_retired(&id(&format!("{}@{v}", NAMES[n])), None),
                     Op::Purge => {
-                        keyring.purge_retired(true).unwrap();
+                        keyring.by(&Caller::Unknown).purge_retired(true).unwrap();
                         made.clear();
                         Ok(())
                     }
-                    Op::ServersKey(true) => keyring.store_key(innodb.as_bytes(), b"", b"AES", &fresh()),
-                    Op::ServersKey(false) => keyring.remove(innodb.as_bytes(), b""),
-                    Op::Compact => keyring.compact(),
+                    Op::ServersKey(true) => keyring.by(&Caller::Unknown).store_key(innodb.as_bytes(), b"", b"AES", &fresh()),
+                    Op::ServersKey(false) => keyring.by(&Caller::Unknown).remove(innodb.as_bytes(), b""),
+                    Op::Compact => keyring.by(&Caller::Unknown).compact(),
                     Op::Reload => {
                         keyring = keyring.reload(&place.config(), &place.server()).unwrap();
                         Ok(())

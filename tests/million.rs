@@ -7,6 +7,7 @@ mod common;
 
 use common::Place;
 use keyring_ward::admin::import::{Source, import};
+use keyring_ward::caller::Caller;
 use keyring_ward::key::id::KeyId;
 use keyring_ward::key::record::KeyRecord;
 use keyring_ward::keyring::Keyring;
@@ -36,7 +37,10 @@ fn write_cost(keyring: &Keyring, n: usize) -> f64 {
         .map(|i| {
             let name = format!("write-{}-{i}", keyring.len());
             let begin = Instant::now();
-            keyring.generate(name.as_bytes(), b"", b"AES", 32).unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .generate(name.as_bytes(), b"", b"AES", 32)
+                .unwrap();
             begin.elapsed().as_secs_f64() * 1e6
         })
         .collect();
@@ -59,7 +63,7 @@ fn a_million_keys() {
             })
             .collect();
         timed("store all at once", || {
-            keyring.restore_all(records).unwrap()
+            keyring.by(&Caller::Unknown).restore_all(records).unwrap()
         });
         println!(
             "a write at 1,000,000 keys: {:.0} us",

@@ -6,6 +6,7 @@
 mod common;
 
 use common::{Place, content};
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, Limits};
 use keyring_ward::error::{Kind, Result};
 use keyring_ward::format::frame::{FRAME_OVERHEAD, padded};
@@ -32,7 +33,12 @@ fn one_account_fills_its_share_and_no_more() {
     let mut stored = 0u32;
     let refused = loop {
         let name = format!("k{stored:05}");
-        match keyring.store_key(name.as_bytes(), b"mallory@%", b"SECRET", &[7; 16_384]) {
+        match keyring.by(&Caller::Unknown).store_key(
+            name.as_bytes(),
+            b"mallory@%",
+            b"SECRET",
+            &[7; 16_384],
+        ) {
             Ok(()) => stored += 1,
             Err(e) => break e,
         }
@@ -51,12 +57,20 @@ fn one_account_fills_its_share_and_no_more() {
     assert!(stored > 900);
     // A small key no more than a large one, once the share is used up; others and the server go on.
     keyring
+        .by(&Caller::Unknown)
         .store_key(b"k", b"alice@%", b"SECRET", &[1; 16_384])
         .unwrap();
-    keyring.generate(b"INNODBKey-1", b"", b"AES", 32).unwrap();
-    // What was removed makes room again.
-    keyring.remove(b"k00000", b"mallory@%").unwrap();
     keyring
+        .by(&Caller::Unknown)
+        .generate(b"INNODBKey-1", b"", b"AES", 32)
+        .unwrap();
+    // What was removed makes room again.
+    keyring
+        .by(&Caller::Unknown)
+        .remove(b"k00000", b"mallory@%")
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
         .store_key(b"again", b"mallory@%", b"SECRET", &[7; 16_384])
         .unwrap();
     let before = content(&keyring);
@@ -70,6 +84,7 @@ fn a_lowered_bound_stops_neither_start_nor_server_nor_removals() {
     let keyring = place.open().unwrap();
     for i in 0..20u8 {
         keyring
+            .by(&Caller::Unknown)
             .store_key(&[b'k', b'a' + i], b"u@h", b"AES", &[i; 10_000])
             .unwrap();
     }
@@ -81,16 +96,31 @@ fn a_lowered_bound_stops_neither_start_nor_server_nor_removals() {
     };
     let keyring = open(&place, lowered).unwrap();
     assert_eq!(keyring.len(), 20);
-    let account = keyring.generate(b"new", b"u@h", b"AES", 32).unwrap_err();
+    let account = keyring
+        .by(&Caller::Unknown)
+        .generate(b"new", b"u@h", b"AES", 32)
+        .unwrap_err();
     assert!(account.to_string().contains("max_owner_size"), "{account}");
-    let other = keyring.generate(b"new", b"v@h", b"AES", 32).unwrap_err();
+    let other = keyring
+        .by(&Caller::Unknown)
+        .generate(b"new", b"v@h", b"AES", 32)
+        .unwrap_err();
     assert_eq!(other.kind(), Kind::ReadOnly);
     assert!(other.to_string().contains("max_size"), "{other}");
-    keyring.generate(b"INNODBKey-2", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"INNODBKey-2", b"", b"AES", 32)
+        .unwrap();
     for i in 0..18u8 {
-        keyring.remove(&[b'k', b'a' + i], b"u@h").unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .remove(&[b'k', b'a' + i], b"u@h")
+            .unwrap();
     }
-    keyring.generate(b"new", b"u@h", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"new", b"u@h", b"AES", 32)
+        .unwrap();
     assert_eq!(
         open(&place, lowered).map(|k| k.len()).unwrap_err().kind(),
         Kind::Locked
@@ -104,7 +134,10 @@ fn a_lowered_bound_stops_neither_start_nor_server_nor_removals() {
 fn a_file_that_is_too_long_is_for_the_tool() {
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.generate(b"k", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     drop(keyring);
     let length = place.read().len() as u64;
     let limits = |file| Limits {
@@ -132,6 +165,7 @@ fn a_gibibyte_of_zeroes_is_damage_and_costs_nothing() {
     place
         .open()
         .unwrap()
+        .by(&Caller::Unknown)
         .generate(b"k", b"", b"AES", 32)
         .unwrap();
     let file = std::fs::OpenOptions::new()
@@ -256,7 +290,7 @@ proptest! {
                 Op::Store { key, owner, length } => {
                     let there = model.contains_key(&(owner, key));
                     let fits = allowed(&model, &limits, owner, cost(owner, length));
-                    match keyring.store_key(&[key + 1], OWNERS[usize::from(owner)], b"AES", &vec![key; length.into()]) {
+                    match keyring.by(&Caller::Unknown).store_key(&[key + 1], OWNERS[usize::from(owner)], b"AES", &vec![key; length.into()]) {
                         Ok(()) => {
                             prop_assert!(!there && fits);
                             model.insert((owner, key), length);
@@ -267,7 +301,7 @@ proptest! {
                 }
                 Op::Remove { key, owner } => {
                     let there = model.remove(&(owner, key)).is_some();
-                    match keyring.remove(&[key + 1], OWNERS[usize::from(owner)]) {
+                    match keyring.by(&Caller::Unknown).remove(&[key + 1], OWNERS[usize::from(owner)]) {
                         Ok(()) => prop_assert!(there),
                         Err(e) => prop_assert!(!there && e.kind() == Kind::NotFound, "a removal always fits: {e}"),
                     }
@@ -276,7 +310,7 @@ proptest! {
                     let keys: Vec<u8> = (from..from + n).filter(|k| !model.contains_key(&(owner, *k))).collect();
                     let fits = allowed(&model, &limits, owner, cost(owner, length) * keys.len() as u64);
                     let before = keyring.len();
-                    match keyring.restore_all(keys.iter().map(|k| record(&keyring, *k, owner, length)).collect()) {
+                    match keyring.by(&Caller::Unknown).restore_all(keys.iter().map(|k| record(&keyring, *k, owner, length)).collect()) {
                         Ok(()) => {
                             prop_assert!(fits || keys.is_empty());
                             model.extend(keys.iter().map(|k| ((owner, *k), length)));
@@ -315,14 +349,14 @@ proptest! {
             obstruct(&place, false);
         }
         // A rewrite that succeeds ends every refusal for want of room.
-        keyring.compact().unwrap();
+        keyring.by(&Caller::Unknown).compact().unwrap();
         let one = cost(1, 10);
         if allowed(&model, &limits, 1, one) {
-            keyring.store_key(&[200], OWNERS[1], b"AES", &[1; 10]).unwrap();
-            keyring.remove(&[200], OWNERS[1]).unwrap();
+            keyring.by(&Caller::Unknown).store_key(&[200], OWNERS[1], b"AES", &[1; 10]).unwrap();
+            keyring.by(&Caller::Unknown).remove(&[200], OWNERS[1]).unwrap();
         }
         for (owner, key) in model.into_keys() {
-            keyring.remove(&[key + 1], OWNERS[usize::from(owner)]).unwrap();
+            keyring.by(&Caller::Unknown).remove(&[key + 1], OWNERS[usize::from(owner)]).unwrap();
         }
         prop_assert!(keyring.is_empty());
     }

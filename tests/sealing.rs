@@ -9,6 +9,7 @@ use common::{Place, turn};
 use keyring_ward::admin::edit::{self, Moving};
 use keyring_ward::admin::export;
 use keyring_ward::admin::import::{Source, import};
+use keyring_ward::caller::Caller;
 use keyring_ward::error::Kind;
 use keyring_ward::key::extensions::{Extensions, VERSION};
 use keyring_ward::key::id::KeyId;
@@ -35,6 +36,7 @@ fn made(place: &Place, name: &str) -> Keyring {
 fn create(keyring: &Keyring, name: &str) {
     let wanted = Wanted::default();
     keyring
+        .by(&Caller::Unknown)
         .create_logical(&id(name), b"AES", 32, &wanted)
         .unwrap();
 }
@@ -76,8 +78,14 @@ fn index(keyring: &Keyring, id: &KeyId) -> [u8; 32] {
 fn destroy(keyring: &Keyring, id: &KeyId, number: Option<u32>) {
     let due =
         |l: &mut keyring_ward::key::logical::Logical, now| l.schedule(number, 1, now - 2 * DAY);
-    keyring.change_logical(id, due).unwrap();
-    keyring.destroy_due(id, number).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .change_logical(id, due)
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .destroy_due(id, number)
+        .unwrap();
 }
 
 #[test]
@@ -87,7 +95,13 @@ fn each_state_of_a_version_opens_what_it_should() {
     let first = seal(&keyring, "k", b"one");
     let epoch = keyring.epoch();
     assert!(keyring.is_at(&epoch));
-    assert_eq!(keyring.rotate(&id("k"), false).unwrap(), 2);
+    assert_eq!(
+        keyring
+            .by(&Caller::Unknown)
+            .rotate(&id("k"), false)
+            .unwrap(),
+        2
+    );
     assert!(
         !keyring.is_at(&epoch),
         "what was derived is looked at again"
@@ -96,12 +110,13 @@ fn each_state_of_a_version_opens_what_it_should() {
         Sealed::parse(&seal(&keyring, "k", b"x")).unwrap().version,
         1
     );
-    keyring.activate(&id("k"), 2).unwrap();
+    keyring.by(&Caller::Unknown).activate(&id("k"), 2).unwrap();
     let second = seal(&keyring, "k", b"two");
     assert_eq!(Sealed::parse(&second).unwrap().version, 2);
     assert_eq!(opened(&keyring, "k", &first).unwrap(), b"one");
     assert_eq!(opened(&keyring, "k", &second).unwrap(), b"two");
     keyring
+        .by(&Caller::Unknown)
         .change_logical(&id("k"), |l, now| l.compromise(1, now))
         .unwrap();
     assert_eq!(opened(&keyring, "k", &first), Err(Kind::KeyState));
@@ -113,7 +128,10 @@ fn each_state_of_a_version_opens_what_it_should() {
     for opens in [Opens::Sound, Opens::Compromised] {
         assert_eq!(open(&keyring, &id("k"), &first, opens), Err(Kind::KeyState));
     }
-    keyring.restore_retired(&id("k@1"), None).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&id("k@1"), None)
+        .unwrap();
     assert_eq!(
         open(&keyring, &id("k"), &first, Opens::Compromised).unwrap(),
         b"one"
@@ -129,7 +147,10 @@ fn each_state_of_a_version_opens_what_it_should() {
     );
     // Another key of the same version.
     create(&keyring, "other");
-    keyring.rotate(&id("other"), true).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .rotate(&id("other"), true)
+        .unwrap();
     assert_eq!(opened(&keyring, "other", &second), Err(Kind::Tampered));
     // All of it again after a restart.
     drop(keyring);
@@ -148,6 +169,7 @@ fn held_keys_seal_and_those_whose_time_is_over_do_not() {
         ..Wanted::default()
     };
     keyring
+        .by(&Caller::Unknown)
         .create_logical(&id("t"), b"SECRET", 16, &wanted)
         .unwrap();
     assert_eq!(
@@ -156,6 +178,7 @@ fn held_keys_seal_and_those_whose_time_is_over_do_not() {
     );
     let value = seal(&keyring, "t", b"x");
     keyring
+        .by(&Caller::Unknown)
         .change_logical(&id("t"), |l, _| l.hold(Some("case 7")))
         .unwrap();
     assert_eq!(opened(&keyring, "t", &value).unwrap(), b"x");
@@ -163,7 +186,10 @@ fn held_keys_seal_and_those_whose_time_is_over_do_not() {
         l.expires = Some(now - 1);
         Ok(())
     };
-    keyring.change_logical(&id("t"), over).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .change_logical(&id("t"), over)
+        .unwrap();
     assert_eq!(opened(&keyring, "t", &value), Err(Kind::KeyState));
     assert_eq!(
         keyring.sealing_keys(&id("t")).err().unwrap().kind(),
@@ -183,6 +209,7 @@ fn only_secrets_that_are_long_enough_seal() {
     for (name, key_type, length) in [("r", "RSA", 256), ("d", "DSA", 64), ("s", "AES", 15)] {
         let name = id(name);
         keyring
+            .by(&Caller::Unknown)
             .create_logical(&name, key_type.as_bytes(), length, &wanted)
             .unwrap();
         assert_eq!(
@@ -194,11 +221,16 @@ fn only_secrets_that_are_long_enough_seal() {
             Kind::InvalidInput
         );
         assert_eq!(
-            keyring.rotate_index(&name).unwrap_err().kind(),
+            keyring
+                .by(&Caller::Unknown)
+                .rotate_index(&name)
+                .unwrap_err()
+                .kind(),
             Kind::InvalidInput
         );
     }
     keyring
+        .by(&Caller::Unknown)
         .create_logical(&id("ok"), b"secret", 16, &wanted)
         .unwrap();
     assert!(keyring.sealing_keys(&id("ok")).is_ok());
@@ -213,17 +245,20 @@ fn a_blind_index_stays_as_long_as_its_key() {
     let first = index(&keyring, &id("k"));
     create(&keyring, "other");
     assert_ne!(index(&keyring, &id("other")), first);
-    keyring.rotate(&id("k"), true).unwrap();
-    keyring.rotate(&id("k"), false).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("k"), true).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .rotate(&id("k"), false)
+        .unwrap();
     assert_eq!(index(&keyring, &id("k")), first);
     destroy(&keyring, &id("k"), Some(1));
-    keyring.activate(&id("k"), 3).unwrap();
+    keyring.by(&Caller::Unknown).activate(&id("k"), 3).unwrap();
     destroy(&keyring, &id("k"), Some(2));
     assert_eq!(index(&keyring, &id("k")), first);
     let value = seal(&keyring, "k", b"text");
     drop(keyring);
     let keyring = place.open().unwrap();
-    keyring.compact().unwrap();
+    keyring.by(&Caller::Unknown).compact().unwrap();
     assert_eq!(index(&keyring, &id("k")), first);
     drop(keyring);
     // To another account, and into another keyring.
@@ -246,10 +281,10 @@ fn a_blind_index_stays_as_long_as_its_key() {
     }
     // A new secret, at once and after everything that kept the old one.
     let keyring = place.open().unwrap();
-    keyring.rotate_index(&moved).unwrap();
+    keyring.by(&Caller::Unknown).rotate_index(&moved).unwrap();
     let second = index(&keyring, &moved);
     assert_ne!(second, first);
-    keyring.rotate(&moved, true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&moved, true).unwrap();
     assert_eq!(index(&keyring, &moved), second);
     drop(keyring);
     let keyring = place.open().unwrap();
@@ -272,13 +307,19 @@ fn a_new_secret_of_the_index_outlives_a_version_that_was_pending() {
     let place = Place::new();
     let keyring = made(&place, "k");
     let first = index(&keyring, &id("k"));
-    keyring.rotate(&id("k"), false).unwrap();
-    keyring.rotate_index(&id("k")).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .rotate(&id("k"), false)
+        .unwrap();
+    keyring.by(&Caller::Unknown).rotate_index(&id("k")).unwrap();
     let second = index(&keyring, &id("k"));
     assert_ne!(second, first);
-    let refused = keyring.activate(&id("k"), 1).unwrap_err();
+    let refused = keyring
+        .by(&Caller::Unknown)
+        .activate(&id("k"), 1)
+        .unwrap_err();
     assert_eq!(refused.kind(), Kind::KeyState);
-    keyring.activate(&id("k"), 2).unwrap();
+    keyring.by(&Caller::Unknown).activate(&id("k"), 2).unwrap();
     assert_eq!(index(&keyring, &id("k")), second);
     destroy(&keyring, &id("k"), Some(1));
     drop(keyring);
@@ -291,16 +332,28 @@ fn other_attributes_leave_the_index_alone() {
     let _turn = turn();
     let place = Place::new();
     let keyring = made(&place, "k");
-    keyring.rotate_index(&id("k")).unwrap();
+    keyring.by(&Caller::Unknown).rotate_index(&id("k")).unwrap();
     let second = index(&keyring, &id("k"));
     let noted = || Extensions::new([(5, vec![1])]).unwrap();
-    keyring.set_attributes(b"k@1", OWNER, noted()).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .set_attributes(b"k@1", OWNER, noted())
+        .unwrap();
     assert_eq!(index(&keyring, &id("k")), second);
     // Of an adopted key nothing but its attributes has the secret.
-    keyring.store_key(b"old", OWNER, b"AES", &[5; 32]).unwrap();
-    keyring.adopt(&id("old"), &Wanted::default()).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .store_key(b"old", OWNER, b"AES", &[5; 32])
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .adopt(&id("old"), &Wanted::default())
+        .unwrap();
     let first = index(&keyring, &id("old"));
-    keyring.set_attributes(b"old", OWNER, noted()).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .set_attributes(b"old", OWNER, noted())
+        .unwrap();
     assert_eq!(index(&keyring, &id("old")), first);
 }
 
@@ -309,15 +362,24 @@ fn an_adopted_key_has_a_blind_index_and_so_has_its_copy() {
     let _turn = turn();
     let place = Place::new();
     let keyring = place.open().unwrap();
-    keyring.store_key(b"old", OWNER, b"AES", &[5; 32]).unwrap();
-    keyring.adopt(&id("old"), &Wanted::default()).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .store_key(b"old", OWNER, b"AES", &[5; 32])
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .adopt(&id("old"), &Wanted::default())
+        .unwrap();
     let first = index(&keyring, &id("old"));
     let value = seal(&keyring, "old", b"text");
     drop(keyring);
     let there = Place::new();
     let keyring = there.open().unwrap();
     // The plain key is there already.
-    keyring.store_key(b"old", OWNER, b"AES", &[5; 32]).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .store_key(b"old", OWNER, b"AES", &[5; 32])
+        .unwrap();
     drop(keyring);
     let bring = || {
         let mut warned = Vec::new();
@@ -340,12 +402,18 @@ fn an_adopted_key_has_a_blind_index_and_so_has_its_copy() {
     let keyring = there.open().unwrap();
     assert_eq!(index(&keyring, &id("old")), first);
     assert_eq!(opened(&keyring, "old", &value).unwrap(), b"text");
-    keyring.rotate(&id("old"), true).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .rotate(&id("old"), true)
+        .unwrap();
     assert_eq!(index(&keyring, &id("old")), first);
     drop(keyring);
     assert_eq!(bring(), Vec::<String>::new(), "the same again");
     let keyring = there.open().unwrap();
-    keyring.rotate_index(&id("old")).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .rotate_index(&id("old"))
+        .unwrap();
     let second = index(&keyring, &id("old"));
     drop(keyring);
     bring();
@@ -365,12 +433,18 @@ fn a_private_half_is_given_to_nobody() {
         follow: true,
         ..Wanted::default()
     };
-    let refused = keyring.create_pair(&id("p"), Algorithm::Ed25519, &follow);
+    let refused = keyring
+        .by(&Caller::Unknown)
+        .create_pair(&id("p"), Algorithm::Ed25519, &follow);
     assert_eq!(refused.unwrap_err().kind(), Kind::InvalidInput);
     keyring
+        .by(&Caller::Unknown)
         .create_pair(&id("p"), Algorithm::Ed25519, &Wanted::default())
         .unwrap();
-    let again = keyring.create_pair(&id("p"), Algorithm::Rsa2048, &Wanted::default());
+    let again =
+        keyring
+            .by(&Caller::Unknown)
+            .create_pair(&id("p"), Algorithm::Rsa2048, &Wanted::default());
     assert_eq!(again.unwrap_err().kind(), Kind::AlreadyExists);
     for name in ["p@1", "p"] {
         match keyring.fetch(name.as_bytes(), OWNER) {
@@ -383,7 +457,10 @@ fn a_private_half_is_given_to_nobody() {
         l.follow = true;
         Ok(())
     };
-    keyring.change_logical(&id("p"), set).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .change_logical(&id("p"), set)
+        .unwrap();
     assert!(
         keyring.fetch(b"p", OWNER).is_err(),
         "nor under a name that follows"
@@ -396,7 +473,7 @@ fn a_private_half_is_given_to_nobody() {
     let (_, pair) = keyring.pair(&id("p"), None).unwrap();
     let mut signature = Vec::new();
     pair.sign(b"data", &mut signature).unwrap();
-    keyring.rotate(&id("p"), true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("p"), true).unwrap();
     let (number, next) = keyring.pair(&id("p"), None).unwrap();
     assert_eq!((number, next.algorithm().unwrap()), (2, Algorithm::Ed25519));
     assert!(!next.verifies(b"data", &signature));
@@ -413,6 +490,7 @@ fn a_private_half_is_given_to_nobody() {
     let (_, first) = keyring.pair(&id("p"), Some(1)).unwrap();
     assert_eq!(first.public_pem().unwrap(), pair.public_pem().unwrap());
     keyring
+        .by(&Caller::Unknown)
         .change_logical(&id("p"), |l, now| l.compromise(1, now))
         .unwrap();
     assert!(
@@ -458,13 +536,17 @@ fn a_pair_has_no_blind_index_and_is_handed_over_to_nobody() {
     for (name, algorithm) in [("e", Algorithm::Ed25519), ("r", Algorithm::Rsa2048)] {
         let pair = id(name);
         keyring
+            .by(&Caller::Unknown)
             .create_pair(&pair, algorithm, &Wanted::default())
             .unwrap();
         let refused = keyring.index_key(&pair).err().unwrap();
         assert_eq!(refused.kind(), Kind::InvalidInput, "{name}");
-        let refused = keyring.rotate_index(&pair).unwrap_err();
+        let refused = keyring
+            .by(&Caller::Unknown)
+            .rotate_index(&pair)
+            .unwrap_err();
         assert_eq!(refused.kind(), Kind::InvalidInput, "{name}");
-        keyring.rotate(&pair, true).unwrap();
+        keyring.by(&Caller::Unknown).rotate(&pair, true).unwrap();
         assert!(keyring.index_key(&pair).is_err());
     }
     create(&keyring, "k");
@@ -477,7 +559,10 @@ fn a_pair_has_no_blind_index_and_is_handed_over_to_nobody() {
     let pair = keyring.read_key(b"e@1", OWNER).unwrap().unwrap();
     let alone = pair.renamed(id("alone"), keyring.pool()).unwrap();
     let list = pair.extensions().without(&[VERSION]);
-    keyring.restore(alone.with_extensions(list)).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore(alone.with_extensions(list))
+        .unwrap();
     assert_eq!(
         keyring.fetch(b"alone", OWNER).err().unwrap().kind(),
         Kind::KeyState
@@ -489,7 +574,9 @@ fn a_pair_has_no_blind_index_and_is_handed_over_to_nobody() {
 fn as_plain_keys(from: &Keyring, to: &Keyring) {
     for key in from.list_with_material().unwrap() {
         let kind = key.key_type.as_bytes();
-        (to.store_key(key.id.name(), key.id.owner(), kind, key.material())).unwrap();
+        (to.by(&Caller::Unknown)
+            .store_key(key.id.name(), key.id.owner(), kind, key.material()))
+        .unwrap();
     }
 }
 
@@ -502,15 +589,22 @@ fn a_clear_text_file_brings_values_and_index_back() {
     let (from, to) = (Place::new(), Place::new());
     let keyring = made(&from, "k");
     let first = seal(&keyring, "k", b"one");
-    keyring.rotate(&id("k"), true).unwrap();
-    keyring.rotate_index(&id("k")).unwrap();
-    keyring.rotate(&id("k"), true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("k"), true).unwrap();
+    keyring.by(&Caller::Unknown).rotate_index(&id("k")).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("k"), true).unwrap();
     let third = seal(&keyring, "k", b"three");
     keyring
+        .by(&Caller::Unknown)
         .change_logical(&id("k"), |l, now| l.compromise(2, now))
         .unwrap();
-    keyring.store_key(b"old", OWNER, b"AES", &[3; 32]).unwrap();
-    keyring.adopt(&id("old"), &Wanted::default()).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .store_key(b"old", OWNER, b"AES", &[3; 32])
+        .unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .adopt(&id("old"), &Wanted::default())
+        .unwrap();
     let of_old = seal(&keyring, "old", b"old");
     let (was, indexed) = (logical_id(&keyring, "k"), index(&keyring, &id("k")));
     drop(keyring);
@@ -539,12 +633,18 @@ fn plain_keys_become_one_logical_key_again_with_its_id() {
         match first_is_bare {
             false => create(&keyring, "k"),
             true => {
-                keyring.store_key(b"k", OWNER, b"AES", &[3; 32]).unwrap();
-                keyring.adopt(&id("k"), &Wanted::default()).unwrap();
+                keyring
+                    .by(&Caller::Unknown)
+                    .store_key(b"k", OWNER, b"AES", &[3; 32])
+                    .unwrap();
+                keyring
+                    .by(&Caller::Unknown)
+                    .adopt(&id("k"), &Wanted::default())
+                    .unwrap();
             }
         }
         let first = seal(&keyring, "k", b"one");
-        keyring.rotate(&id("k"), true).unwrap();
+        keyring.by(&Caller::Unknown).rotate(&id("k"), true).unwrap();
         let second = seal(&keyring, "k", b"two");
         let indexed = index(&keyring, &id("k"));
         let was = logical_id(&keyring, "k");
@@ -557,7 +657,12 @@ fn plain_keys_become_one_logical_key_again_with_its_id() {
             versions,
             ..Adopting::default()
         };
-        let refused = |key, how: Adopting| there.adopt(&id(key), &how).unwrap_err();
+        let refused = |key, how: Adopting| {
+            there
+                .by(&Caller::Unknown)
+                .adopt(&id(key), &how)
+                .unwrap_err()
+        };
         assert!(
             refused("k", how(Some(was), false))
                 .advice()
@@ -569,7 +674,10 @@ fn plain_keys_become_one_logical_key_again_with_its_id() {
         assert_eq!(e.kind(), Kind::AlreadyExists);
         assert!(e.to_string().contains("'other'"), "{e}");
         assert_eq!(refused("none", how(None, true)).kind(), Kind::NotFound);
-        let made = there.adopt(&id("k"), how(Some(was), true)).unwrap();
+        let made = there
+            .by(&Caller::Unknown)
+            .adopt(&id("k"), how(Some(was), true))
+            .unwrap();
         assert_eq!(made, [1, 2]);
         drop(there);
         let there = to.open().unwrap();
@@ -582,9 +690,15 @@ fn plain_keys_become_one_logical_key_again_with_its_id() {
             anew, indexed,
             "the secret of the index is not in a plain key"
         );
-        assert_eq!(there.rotate(&id("k"), true).unwrap(), 3);
+        assert_eq!(
+            there.by(&Caller::Unknown).rotate(&id("k"), true).unwrap(),
+            3
+        );
         assert_eq!(index(&there, &id("k")), anew);
-        let e = there.adopt(&id("k"), how(Some(was), true)).unwrap_err();
+        let e = there
+            .by(&Caller::Unknown)
+            .adopt(&id("k"), how(Some(was), true))
+            .unwrap_err();
         assert_eq!(e.kind(), Kind::KeyState, "nothing is left to be adopted");
     }
 }
@@ -601,7 +715,7 @@ fn without_its_id_a_key_opens_nothing_and_the_error_says_why() {
         versions: true,
         ..Adopting::default()
     };
-    there.adopt(&id("k"), &how).unwrap();
+    there.by(&Caller::Unknown).adopt(&id("k"), &how).unwrap();
     let parsed = Sealed::parse(&value).unwrap();
     let mut keys = there.opening_keys(&id("k"), 1, Opens::Sound).unwrap().keys;
     let e = parsed.open(&mut keys, b"c", &mut Vec::new()).unwrap_err();
@@ -609,9 +723,12 @@ fn without_its_id_a_key_opens_nothing_and_the_error_says_why() {
     assert!(e.advice().unwrap().contains("key adopt --id"), "{e}");
     // The way back: its material under another name, with the id.
     let material = there.fetch(b"k@1", OWNER).unwrap().unwrap();
-    (there.store_key(b"was@1", OWNER, b"AES", material.material())).unwrap();
+    (there
+        .by(&Caller::Unknown)
+        .store_key(b"was@1", OWNER, b"AES", material.material()))
+    .unwrap();
     how.id = Some(was);
-    there.adopt(&id("was"), &how).unwrap();
+    there.by(&Caller::Unknown).adopt(&id("was"), &how).unwrap();
     assert_eq!(opened(&there, "was", &value).unwrap(), b"one");
 }
 
@@ -620,8 +737,8 @@ fn an_adoption_of_versions_that_was_broken_off_is_ended_by_the_same_call() {
     let (from, to) = (Place::new(), Place::new());
     let keyring = made(&from, "k");
     let first = seal(&keyring, "k", b"one");
-    keyring.rotate(&id("k"), true).unwrap();
-    keyring.rotate(&id("k"), true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("k"), true).unwrap();
+    keyring.by(&Caller::Unknown).rotate(&id("k"), true).unwrap();
     let third = seal(&keyring, "k", b"three");
     let was = logical_id(&keyring, "k");
     let there = to.open().unwrap();
@@ -633,7 +750,11 @@ fn an_adoption_of_versions_that_was_broken_off_is_ended_by_the_same_call() {
         ..Adopting::default()
     };
     let before = to.read();
-    to.open().unwrap().adopt(&id("k"), &how).unwrap();
+    to.open()
+        .unwrap()
+        .by(&Caller::Unknown)
+        .adopt(&id("k"), &how)
+        .unwrap();
     let after = to.read();
     assert!(after.starts_with(&before), "records were added");
     // Cut between two records or within one: a start reads what is whole.
@@ -654,10 +775,13 @@ fn an_adoption_of_versions_that_was_broken_off_is_ended_by_the_same_call() {
                 id: Some([1; 16]),
                 ..how.clone()
             };
-            let e = there.adopt(&id("k"), &other).unwrap_err();
+            let e = there
+                .by(&Caller::Unknown)
+                .adopt(&id("k"), &other)
+                .unwrap_err();
             assert_eq!(e.kind(), Kind::KeyState, "another id is another key");
         }
-        there.adopt(&id("k"), &how).unwrap();
+        there.by(&Caller::Unknown).adopt(&id("k"), &how).unwrap();
         assert_eq!(opened(&there, "k", &first).unwrap(), b"one");
         assert_eq!(opened(&there, "k", &third).unwrap(), b"three");
         if half.is_ok() {
@@ -677,22 +801,34 @@ fn what_is_no_version_is_not_taken_for_one() {
         ..Adopting::default()
     };
     let store = |name: &[u8], owner: &[u8], kind: &[u8]| {
-        keyring.store_key(name, owner, kind, &[7; 32]).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .store_key(name, owner, kind, &[7; 32])
+            .unwrap();
     };
     store(b"k", OWNER, b"AES");
     store(b"k@1", OWNER, b"AES");
-    let e = keyring.adopt(&id("k"), &how).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .adopt(&id("k"), &how)
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::AlreadyExists, "{e}");
     store(b"m@1", OWNER, b"AES");
     store(b"m@2", OWNER, b"SECRET");
-    let e = keyring.adopt(&id("m"), &how).unwrap_err();
+    let e = keyring
+        .by(&Caller::Unknown)
+        .adopt(&id("m"), &how)
+        .unwrap_err();
     assert_eq!(e.kind(), Kind::InvalidInput, "{e}");
     // Of others, or not as a version is called.
     store(b"n@4", OWNER, b"AES");
     store(b"n@5", b"other@%", b"AES");
     store(b"n@06", OWNER, b"AES");
     store(b"nn@7", OWNER, b"AES");
-    assert_eq!(keyring.adopt(&id("n"), &how).unwrap(), [4]);
+    assert_eq!(
+        keyring.by(&Caller::Unknown).adopt(&id("n"), &how).unwrap(),
+        [4]
+    );
     let value = seal(&keyring, "n", b"x");
     let mut earlier = value.clone();
     earlier[2] = 3;
@@ -702,5 +838,8 @@ fn what_is_no_version_is_not_taken_for_one() {
         "it is gone"
     );
     assert_eq!(opened(&keyring, "n", &value).unwrap(), b"x");
-    assert_eq!(keyring.rotate(&id("n"), true).unwrap(), 5);
+    assert_eq!(
+        keyring.by(&Caller::Unknown).rotate(&id("n"), true).unwrap(),
+        5
+    );
 }

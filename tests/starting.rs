@@ -4,6 +4,7 @@
 mod common;
 
 use common::Place;
+use keyring_ward::caller::Caller;
 use keyring_ward::config::Config;
 use keyring_ward::error::Kind;
 use keyring_ward::keyring::{Environment, Keyring, starting};
@@ -46,7 +47,10 @@ fn with_a_key() -> (Place, Config, Environment) {
         ..place.server()
     };
     let keyring = Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
-    keyring.generate(b"a", b"", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"a", b"", b"AES", 32)
+        .unwrap();
     (place, config, environment)
 }
 

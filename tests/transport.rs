@@ -5,6 +5,7 @@
 mod common;
 
 use common::Place;
+use keyring_ward::caller::Caller;
 use keyring_ward::envelope::TransportKeys;
 use keyring_ward::error::{Kind, Result};
 use keyring_ward::secret::SecretPool;
@@ -22,7 +23,12 @@ struct Server(Place);
 impl Server {
     fn new() -> Server {
         let place = Place::new();
-        place.open().unwrap().create_empty().unwrap();
+        place
+            .open()
+            .unwrap()
+            .by(&Caller::Unknown)
+            .create_empty()
+            .unwrap();
         Server(place)
     }
 

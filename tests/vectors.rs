@@ -9,6 +9,7 @@
 mod common;
 
 use common::{Place, write_secret};
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, KekConfig, KekList, json};
 use keyring_ward::format::header::parse_header;
 use keyring_ward::kek::file::LocalConfig;
@@ -155,14 +156,17 @@ fn what_is_kept_is_there_after_every_rewrite() {
             .iter()
             .filter_map(|(_, list)| list.get(127))
             .count();
-        keyring.compact().unwrap();
+        keyring.by(&Caller::Unknown).compact().unwrap();
         assert_eq!(look(&place, &keyring), before, "{name}: compact");
         let keks = config(&place, "kek").keks;
-        keyring.rekey(&keks, true).unwrap();
+        keyring.by(&Caller::Unknown).rekey(&keks, true).unwrap();
         assert_eq!(look(&place, &keyring), before, "{name}: rekey");
-        keyring.rekey(&keks, false).unwrap();
-        keyring.generate(b"other", b"", b"AES", 32).unwrap();
-        keyring.remove(b"other", b"").unwrap();
+        keyring.by(&Caller::Unknown).rekey(&keks, false).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"other", b"", b"AES", 32)
+            .unwrap();
+        keyring.by(&Caller::Unknown).remove(b"other", b"").unwrap();
         let old = keyring;
         let keyring = old.reload(&config(&place, "kek"), &place.server()).unwrap();
         assert_eq!(look(&place, &keyring), before, "{name}: reseal and RELOAD");
@@ -258,8 +262,10 @@ mod make {
     fn lineages(m: &mut Maker, never: &[u8], once: &[u8]) {
         let (t, bounds) = ("Tampered", "exceed their limits");
         let often = make("kek", |k| {
-            k.generate(b"a", b"", b"AES", 32).unwrap();
-            (0..70).for_each(|_| k.compact().unwrap());
+            k.by(&Caller::Unknown)
+                .generate(b"a", b"", b"AES", 32)
+                .unwrap();
+            (0..70).for_each(|_| k.by(&Caller::Unknown).compact().unwrap());
         });
         m.add("good-rewritten-often", &often, "kek", "keys 1", "");
         let forged = |good: &[u8], at: usize, bytes: &[u8]| {
@@ -305,7 +311,11 @@ mod make {
 
     /// Several KEKs: a holder in each stanza's parameters, and shares.
     fn several(m: &mut Maker) {
-        const ONE_KEY: fn(&Keyring) = |k| k.generate(b"a", b"", b"AES", 32).unwrap();
+        const ONE_KEY: fn(&Keyring) = |k| {
+            k.by(&Caller::Unknown)
+                .generate(b"a", b"", b"AES", 32)
+                .unwrap()
+        };
         let (t, w, bounds) = ("Tampered", "WrongKek", "exceed their limits");
         let (any, two) = (make("any-of-three", ONE_KEY), make("two-of-three", ONE_KEY));
         let single = make("kek", ONE_KEY);
@@ -460,13 +470,16 @@ mod make {
         let long = make("kek", |k| {
             for character in ["n", "é", "钥", "🔑"] {
                 let name = character.repeat(255);
-                k.generate(name.as_bytes(), name.as_bytes(), b"AES", 32)
+                k.by(&Caller::Unknown)
+                    .generate(name.as_bytes(), name.as_bytes(), b"AES", 32)
                     .unwrap();
             }
-            k.generate(&[0xff; 255], &[0xfe; 255], b"AES", 32).unwrap();
+            k.by(&Caller::Unknown)
+                .generate(&[0xff; 255], &[0xfe; 255], b"AES", 32)
+                .unwrap();
         });
         m.add("good-names-of-255-characters", &long, "kek", "keys 5", "");
-        let empty = make("kek", |k| k.create_empty().unwrap());
+        let empty = make("kek", |k| k.by(&Caller::Unknown).create_empty().unwrap());
         for (what, name, owner) in [
             ("name-of-256-characters", "钥".repeat(256), String::new()),
             ("owner-of-256-characters", "k".into(), "钥".repeat(256)),
@@ -606,7 +619,7 @@ mod make {
     /// What a newer version may write: kept where it is harmless to, else told by an error of its own.
     fn room_to_grow(m: &mut Maker) {
         let (newer, t) = ("UnsupportedVersion", "Tampered");
-        let empty = make("kek", |k| k.create_empty().unwrap());
+        let empty = make("kek", |k| k.by(&Caller::Unknown).create_empty().unwrap());
         let none = list(&[]);
         m.add(
             "unknown-required-bit",
@@ -678,17 +691,25 @@ mod make {
     /// Extensions, attributes and documents that break the rules.
     fn extensions(m: &mut Maker) {
         let (t, rules) = ("Tampered", "breaks the format's rules");
-        let empty = make("kek", |k| k.create_empty().unwrap());
+        let empty = make("kek", |k| k.by(&Caller::Unknown).create_empty().unwrap());
         let none = list(&[]);
         let good = make("kek", |k| {
-            k.generate(b"k", b"", b"AES", 32).unwrap();
+            k.by(&Caller::Unknown)
+                .generate(b"k", b"", b"AES", 32)
+                .unwrap();
             let noted = |text: &[u8]| Extensions::new([(9, text.to_vec())]).unwrap();
-            k.set_attributes(b"k", b"", noted(b"one")).unwrap();
-            k.put_document("one", &[1; 65_536]).unwrap();
-            k.put_document("two", b"2").unwrap();
-            k.compact().unwrap();
-            k.set_attributes(b"k", b"", noted(b"two")).unwrap();
-            k.put_document("two", b"").unwrap();
+            k.by(&Caller::Unknown)
+                .set_attributes(b"k", b"", noted(b"one"))
+                .unwrap();
+            k.by(&Caller::Unknown)
+                .put_document("one", &[1; 65_536])
+                .unwrap();
+            k.by(&Caller::Unknown).put_document("two", b"2").unwrap();
+            k.by(&Caller::Unknown).compact().unwrap();
+            k.by(&Caller::Unknown)
+                .set_attributes(b"k", b"", noted(b"two"))
+                .unwrap();
+            k.by(&Caller::Unknown).put_document("two", b"").unwrap();
         });
         m.add("good-attributes-and-documents", &good, "kek", "keys 1", "");
         let long = [3; 16_382];
@@ -731,7 +752,7 @@ mod make {
     fn lifecycle(m: &mut Maker) {
         let (t, rules) = ("Tampered", "breaks the format's rules");
         let none = list(&[]);
-        let empty = make("kek", |k| k.create_empty().unwrap());
+        let empty = make("kek", |k| k.by(&Caller::Unknown).create_empty().unwrap());
         let innodb = b"INNODBKey-01234567-89ab-cdef-0123-456789abcdef-1";
         let good = make("kek", |k| {
             let id = KeyId::new(b"ssn", b"app@%").unwrap();
@@ -739,15 +760,21 @@ mod make {
                 follow: true,
                 ..Wanted::default()
             };
-            k.create_logical(&id, b"AES", 32, &wanted).unwrap();
-            k.rotate(&id, true).unwrap();
-            k.generate(innodb, b"", b"AES", 32).unwrap();
-            k.remove(innodb, b"").unwrap();
-            k.compact().unwrap();
-            k.rotate(&id, false).unwrap();
-            k.activate(&id, 3).unwrap();
-            k.generate(innodb, b"", b"AES", 32).unwrap();
-            k.remove(innodb, b"").unwrap();
+            k.by(&Caller::Unknown)
+                .create_logical(&id, b"AES", 32, &wanted)
+                .unwrap();
+            k.by(&Caller::Unknown).rotate(&id, true).unwrap();
+            k.by(&Caller::Unknown)
+                .generate(innodb, b"", b"AES", 32)
+                .unwrap();
+            k.by(&Caller::Unknown).remove(innodb, b"").unwrap();
+            k.by(&Caller::Unknown).compact().unwrap();
+            k.by(&Caller::Unknown).rotate(&id, false).unwrap();
+            k.by(&Caller::Unknown).activate(&id, 3).unwrap();
+            k.by(&Caller::Unknown)
+                .generate(innodb, b"", b"AES", 32)
+                .unwrap();
+            k.by(&Caller::Unknown).remove(innodb, b"").unwrap();
         });
         m.add("good-versions-and-retired-keys", &good, "kek", "keys 3", "");
         let removal = |tag| {
@@ -861,7 +888,10 @@ mod make {
         environment.making = true;
         let keyring =
             Keyring::open(&config(&place, AGE), &environment, &SecretPool::new()).unwrap();
-        keyring.generate(b"k", b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"k", b"", b"AES", 32)
+            .unwrap();
         let fingerprint = keyring.status().store.fingerprint.unwrap();
         let text = keyring_ward::text::hex(&fingerprint) + "\n";
         std::fs::write(folder().join("age.fingerprint"), text).unwrap();
@@ -923,33 +953,48 @@ mod make {
 
         m.add(
             "good-empty",
-            &make("kek", |k| k.create_empty().unwrap()),
+            &make("kek", |k| k.by(&Caller::Unknown).create_empty().unwrap()),
             "kek",
             "keys 0",
             "",
         );
         let three = make("kek", |k| {
             for name in ["first", "second", "third"] {
-                k.generate(name.as_bytes(), b"user@host", b"AES", 32)
+                k.by(&Caller::Unknown)
+                    .generate(name.as_bytes(), b"user@host", b"AES", 32)
                     .unwrap();
             }
         });
         m.add("good-three-keys", &three, "kek", "keys 3", "");
         let removed = make("kek", |k| {
-            k.generate(b"stays", b"", b"AES", 32).unwrap();
-            k.generate(b"goes", b"", b"SECRET", 32).unwrap();
-            k.remove(b"goes", b"").unwrap();
+            k.by(&Caller::Unknown)
+                .generate(b"stays", b"", b"AES", 32)
+                .unwrap();
+            k.by(&Caller::Unknown)
+                .generate(b"goes", b"", b"SECRET", 32)
+                .unwrap();
+            k.by(&Caller::Unknown).remove(b"goes", b"").unwrap();
         });
         m.add("good-removed", &removed, "kek", "keys 1", "");
         let rewritten = make("kek", |k| {
-            k.generate(b"a", b"", b"AES", 32).unwrap();
-            k.generate(b"b", b"", b"AES", 32).unwrap();
-            k.remove(b"a", b"").unwrap();
-            k.compact().unwrap();
-            k.generate(b"c", b"", b"RSA", 32).unwrap();
+            k.by(&Caller::Unknown)
+                .generate(b"a", b"", b"AES", 32)
+                .unwrap();
+            k.by(&Caller::Unknown)
+                .generate(b"b", b"", b"AES", 32)
+                .unwrap();
+            k.by(&Caller::Unknown).remove(b"a", b"").unwrap();
+            k.by(&Caller::Unknown).compact().unwrap();
+            k.by(&Caller::Unknown)
+                .generate(b"c", b"", b"RSA", 32)
+                .unwrap();
         });
         m.add("good-rewritten", &rewritten, "kek", "keys 2", "");
-        let argon = make("passphrase", |k| k.generate(b"k", b"", b"AES", 32).unwrap());
+        let argon = make("passphrase", |k| {
+            k.by(&Caller::Unknown)
+                .generate(b"k", b"", b"AES", 32)
+                .unwrap()
+        });
         m.add("good-age", &under_age(), AGE, "keys 1", "");
         m.add("good-passphrase", &argon, "passphrase", "keys 1", "");
         m.add(
@@ -1318,10 +1363,13 @@ mod make {
         let place = Place::new();
         let keyring =
             Keyring::open(&config(&place, "kek"), &place.server(), &SecretPool::new()).unwrap();
-        keyring.generate(b"old", b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"old", b"", b"AES", 32)
+            .unwrap();
         let old = place.read();
-        keyring.remove(b"old", b"").unwrap();
-        keyring.compact().unwrap();
+        keyring.by(&Caller::Unknown).remove(b"old", b"").unwrap();
+        keyring.by(&Caller::Unknown).compact().unwrap();
         let new = place.read();
         let old_frame = &old[parse_header(&old).unwrap().length..];
         let base = parse_header(&new).unwrap().header.base_sequence;

@@ -68,6 +68,7 @@ impl Kept {
 mod tests {
     use super::super::fixture::{config, open};
     use super::*;
+    use crate::caller::Caller;
     use crate::key::id::KeyId;
 
     #[test]
@@ -80,9 +81,15 @@ mod tests {
             format!("INNODBKey-{uuid}-1"),
         );
         for name in [&innodb, &log, &log] {
-            keyring.generate(name.as_bytes(), b"", b"AES", 16).unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .generate(name.as_bytes(), b"", b"AES", 16)
+                .unwrap();
             assert_eq!(at_stake(&keyring).is_some(), keyring.retired_len() > 1);
-            keyring.remove(name.as_bytes(), b"").unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .remove(name.as_bytes(), b"")
+                .unwrap();
         }
         let kept = at_stake(&keyring).unwrap();
         assert_eq!((kept.keys, &kept.first), (2, &(log.clone(), 1)));
@@ -91,9 +98,15 @@ mod tests {
         assert!(!kept.is_soon(removed) && kept.is_soon(kept.until - 6 * DAY));
         assert!(kept.sentence().contains(&utc(kept.until)));
         let id = KeyId::new(log.as_bytes(), b"").unwrap();
-        keyring.hold_retired(&id, Some(1), Some("archive")).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .hold_retired(&id, Some(1), Some("archive"))
+            .unwrap();
         assert_eq!(at_stake(&keyring).unwrap().first.1, 2);
-        keyring.hold_retired(&id, Some(2), Some("archive")).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .hold_retired(&id, Some(2), Some("archive"))
+            .unwrap();
         assert_eq!(at_stake(&keyring), None);
     }
 }

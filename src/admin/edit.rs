@@ -7,12 +7,12 @@ use super::inspect::meaning;
 use super::{Target, open_alone, open_dry};
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
-use crate::key::extensions::{Extensions, INDEX, VERSION};
+use crate::key::extensions::{ACTOR, Extensions, INDEX, VERSION};
 use crate::key::id::{KeyId, printable};
 use crate::key::info::KeyInfo;
 use crate::key::logical::VersionOf;
 use crate::key::record::KeyRecord;
-use crate::keyring::Keyring;
+use crate::keyring::{By, Keyring};
 use crate::os::signals;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub fn remove<'a>(
     server_key: bool,
 ) -> Result<Removed> {
     let keyring = open_alone(&target.into())?;
-    remove_from(&keyring, name, owner, server_key)
+    remove_from(&keyring.by(), name, owner, server_key)
 }
 
 /// What became of a key that was removed.
@@ -39,7 +39,7 @@ pub struct Removed {
     pub kept: Option<(u32, u16)>,
 }
 
-fn remove_from(keyring: &Keyring, name: &[u8], owner: &[u8], server_key: bool) -> Result<Removed> {
+fn remove_from(keyring: &By<'_>, name: &[u8], owner: &[u8], server_key: bool) -> Result<Removed> {
     check_removable(keyring, name, owner, server_key)?;
     let id = KeyId::new(name, owner)?;
     let last = || {
@@ -66,7 +66,7 @@ pub fn could_remove<'a>(
     owner: &[u8],
     server_key: bool,
 ) -> Result<Removed> {
-    remove_from(&*open_dry(&target.into())?, name, owner, server_key)
+    remove_from(&open_dry(&target.into())?.by(), name, owner, server_key)
 }
 
 fn check_removable(keyring: &Keyring, name: &[u8], owner: &[u8], server_key: bool) -> Result<()> {
@@ -185,7 +185,7 @@ pub fn reown<'a>(
         let name = key.id.name();
         if !how.dry_run {
             signals::check(REOWN)
-                .and_then(|()| move_key(&keyring, key, to, missing))
+                .and_then(|()| move_key(&keyring.by(), key, to, missing))
                 .map_err(|e| match done.keys.len() {
                     0 => e,
                     n => {
@@ -221,7 +221,7 @@ fn version(key: &KeyInfo) -> Option<VersionOf> {
 }
 
 /// Moves one key to another account, whose room was looked at before.
-fn move_key(keyring: &Keyring, key: &KeyRecord, to: &[u8], missing: bool) -> Result<()> {
+fn move_key(keyring: &By<'_>, key: &KeyRecord, to: &[u8], missing: bool) -> Result<()> {
     let new = KeyId::new(key.id.name(), to)?;
     match missing {
         true => keyring.restore_moved(key.renamed(new, keyring.pool())?)?,
@@ -234,7 +234,8 @@ fn move_key(keyring: &Keyring, key: &KeyRecord, to: &[u8], missing: bool) -> Res
 /// Nothing that is known of `old` is lost when `there` takes its place: an interrupted run has moved the key, and perhaps not
 /// its attributes.
 fn knows_as_much(there: &KeyInfo, old: &KeyInfo) -> bool {
-    let plain = |list: &Extensions| list.without(&[VERSION, INDEX]);
+    // Who wrote a record is none of what is known of the key.
+    let plain = |list: &Extensions| list.without(&[VERSION, INDEX, ACTOR]);
     let (ours, theirs) = (plain(there.attributes()), plain(old.attributes()));
     let newer = match (version(there), version(old)) {
         (None, None) => true,
@@ -250,14 +251,18 @@ fn knows_as_much(there: &KeyInfo, old: &KeyInfo) -> bool {
 }
 
 /// Gives the key `new`, which is there, the attributes of the one that it takes the place of, unless it has some.
-fn finish_attributes(keyring: &Keyring, old: &KeyInfo, new: &KeyId) -> Result<()> {
+fn finish_attributes(keyring: &By<'_>, old: &KeyInfo, new: &KeyId) -> Result<()> {
     let Some(there) = keyring.read_key(new.name(), new.owner())? else {
         return Ok(());
     };
     // A change to its logical key may have come in between.
     let kept = [VERSION, INDEX];
     let kept = kept.map(|tag| Some((tag, there.attributes().get(tag)?.to_vec())));
-    match there.attributes().without(&[VERSION, INDEX]).is_empty() {
+    match there
+        .attributes()
+        .without(&[VERSION, INDEX, ACTOR])
+        .is_empty()
+    {
         true => {
             let list = old.attributes().without(&[VERSION, INDEX]);
             let list = list.with_all(kept.into_iter().flatten().collect())?;
@@ -309,7 +314,7 @@ pub fn compact<'a>(target: impl Into<Target<'a>>) -> Result<(u64, u64)> {
         return Err(Error::new(Kind::NotFound, "compact the keyring", why)
             .hint("Correct the path. keyring-ward init makes a keyring."));
     }
-    keyring.compact()?;
+    keyring.by().compact()?;
     Ok((before.bytes, keyring.status().store.bytes))
 }
 
@@ -317,6 +322,7 @@ pub fn compact<'a>(target: impl Into<Target<'a>>) -> Result<(u64, u64)> {
 mod tests {
     use super::*;
     use crate::admin::fixture::{config, noted, open};
+    use crate::caller::Caller;
     use crate::config::Config;
     use crate::secret::SecretPool;
 
@@ -338,7 +344,10 @@ mod tests {
         let mut config = config(dir.path(), "k.ward");
         let keyring = open(&config);
         for name in [b"k1", b"k2"] {
-            keyring.generate(name, b"a@b", b"AES", 939 - 1).unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .generate(name, b"a@b", b"AES", 939 - 1)
+                .unwrap();
         }
         drop(keyring);
         config.limits.per_owner = 2100;
@@ -351,8 +360,14 @@ mod tests {
         let mut config = config(dir.path(), "k.ward");
         let keyring = open(&config);
         for name in [b"k1", b"k2", b"k3"] {
-            keyring.generate(name, b"a@b", b"AES", 32).unwrap();
-            keyring.set_attributes(name, b"a@b", noted()).unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .generate(name, b"a@b", b"AES", 32)
+                .unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .set_attributes(name, b"a@b", noted())
+                .unwrap();
         }
         let size: u64 = keyring
             .list()
@@ -375,10 +390,17 @@ mod tests {
         let id = KeyId::new(b"k", b"a@b").unwrap();
         let record = crate::key::record::KeyRecord::new(id, b"AES", material, 5, 1).unwrap();
         keyring
+            .by(&Caller::Unknown)
             .restore(record.with_extensions(said(9)).with_attributes(said(7)))
             .unwrap();
-        keyring.store_key(b"k", b"c@d", b"AES", &[3; 32]).unwrap();
-        keyring.set_attributes(b"k", b"c@d", said(8)).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .store_key(b"k", b"c@d", b"AES", &[3; 32])
+            .unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .set_attributes(b"k", b"c@d", said(8))
+            .unwrap();
         drop(keyring);
         let done = reown(&config, b"a@b", b"c@d", Moving::default());
         let keyring = open(&config);

@@ -2,10 +2,11 @@
 //!
 //! It must never change what exists, and never leave a part of what it makes.
 
+use crate::caller::Caller;
 use crate::config::{Config, KekList, NamedKek};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
-use crate::keyring::{Environment, Keyring};
+use crate::keyring::{By, Environment, Keyring};
 use crate::os::signals;
 use crate::os::undo::Undo;
 use crate::secret::SecretPool;
@@ -72,7 +73,8 @@ pub fn init(config: &Config, generate: bool, folder_is_new: bool) -> Result<Outc
     let keyring = Keyring::open(&config, &environment, &SecretPool::new()).map_err(generatable)?;
     signals::check(OP)?;
     keyring.check_new_secret()?;
-    create(&keyring, &config)?;
+    // No record is written that could say who did it.
+    create(&keyring.by(&Caller::Unknown), &config)?;
     undo.keep();
     outcome.warnings = keyring.take_warnings();
     outcome.warnings.extend(in_data_directories(&config));
@@ -110,7 +112,7 @@ fn in_data_directories(config: &Config) -> Vec<String> {
 }
 
 /// Makes the empty keyring, or leaves none.
-pub(super) fn create(keyring: &Keyring, config: &Config) -> Result<()> {
+pub(super) fn create(keyring: &By<'_>, config: &Config) -> Result<()> {
     keyring.create_empty().inspect_err(|_| {
         // It is in place where only the folder's sync failed. It holds no key, and this process its lock.
         if keyring.status().store.exists && config.token_storage().is_none() {

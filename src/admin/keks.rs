@@ -8,7 +8,7 @@ use super::rekey::{Outcome, put_under};
 use super::{Target, open_alone, open_dry, open_to_look};
 use crate::config::{Config, KekList};
 use crate::error::{Error, Kind, Result};
-use crate::keyring::Keyring;
+use crate::keyring::{By, Keyring};
 use crate::os::signals;
 use crate::secret::SecretPool;
 use crate::text::shorten;
@@ -141,14 +141,14 @@ pub fn add<'a>(target: impl Into<Target<'a>>, name: &str) -> Result<Vec<Synced>>
     check_named(&target.config.keks, name, ADD)?;
     let keyring = open_alone(&target)?;
     signals::check(ADD)?;
-    add_serving(&keyring, target.config, name)
+    add_serving(&keyring.by(), target.config, name)
 }
 
 /// [`add`] to a keyring that serves. `config` is its configuration as it is now. The caller loads the keyring anew.
 ///
 /// # Errors
 /// As [`add`]; Config: it is not about this keyring.
-pub fn add_serving(keyring: &Keyring, config: &Config, name: &str) -> Result<Vec<Synced>> {
+pub fn add_serving(keyring: &By<'_>, config: &Config, name: &str) -> Result<Vec<Synced>> {
     let keks = about(keyring, config)?;
     check_named(keks, name, ADD)?;
     let synced = keyring.sync_keks(keks, true)?;
@@ -175,14 +175,14 @@ pub fn sync<'a>(target: impl Into<Target<'a>>) -> Result<Vec<Synced>> {
     let target = target.into();
     let keyring = open_alone(&target)?;
     signals::check(ADD)?;
-    sync_serving(&keyring, target.config)
+    sync_serving(&keyring.by(), target.config)
 }
 
 /// [`sync`] of a keyring that serves. `config` is its configuration as it is now. The caller loads the keyring anew.
 ///
 /// # Errors
 /// As [`sync`]; Config: it is not about this keyring.
-pub fn sync_serving(keyring: &Keyring, config: &Config) -> Result<Vec<Synced>> {
+pub fn sync_serving(keyring: &By<'_>, config: &Config) -> Result<Vec<Synced>> {
     keyring.sync_keks(about(keyring, config)?, false)
 }
 
@@ -197,7 +197,7 @@ pub fn remove<'a>(target: impl Into<Target<'a>>, name: &str, pin: &Pin<'_>) -> R
     let keyring = open_alone(&target)?;
     let keks = left(&keyring, &target.config.keks, name)?;
     signals::check(REMOVE)?;
-    let done = put_under(&keyring, &keks, false, |new| pin.admit(new))?;
+    let done = put_under(&keyring.by(), &keks, false, |new| pin.admit(new))?;
     Ok(done.beside(target.config))
 }
 
@@ -217,7 +217,7 @@ pub fn could_remove<'a>(target: impl Into<Target<'a>>, name: &str) -> Result<usi
 ///
 /// # Errors
 /// As [`remove`]; Config: it is not about this keyring.
-pub fn remove_serving(keyring: &Keyring, config: &Config, name: &str) -> Result<Outcome> {
+pub fn remove_serving(keyring: &By<'_>, config: &Config, name: &str) -> Result<Outcome> {
     let keks = left(keyring, about(keyring, config)?, name)?;
     put_under(keyring, &keks, false, |new| {
         pin::admit_at_once(&config.fingerprint, new)

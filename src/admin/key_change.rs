@@ -47,7 +47,7 @@ pub fn change<'a>(
         }
         _ => named.find(&keyring, OP, order.is_of_a_removed_key())?,
     };
-    let mut done = carry_out(&keyring, id, order)?;
+    let mut done = carry_out(&keyring.by(), id, order)?;
     let now = crate::os::unix_seconds();
     done["name"] = crate::text::name(id.name()).into();
     done["owner"] = crate::text::name(id.owner()).into();

@@ -7,7 +7,7 @@ use super::inspect::meaning;
 use super::naming::namesake;
 use crate::error::{Error, Kind, Result};
 use crate::key::extensions::PAIR;
-use crate::key::extensions::{MAX_RANDOM, RANDOM};
+use crate::key::extensions::{ACTOR, MAX_RANDOM, RANDOM};
 use crate::key::id::KeyId;
 use crate::key::logical::{DAY, Logical, State};
 use crate::key::record::KeyRecord;
@@ -15,7 +15,8 @@ use crate::key_pair::{Algorithm, KeyPair};
 use crate::keyring::adopting::Adopting;
 use crate::keyring::holding;
 use crate::keyring::logical::{LogicalInfo, Wanted};
-use crate::keyring::{Keyring, RetiredKey};
+use crate::keyring::{By, Keyring, RetiredKey};
+use crate::policy::operation::Operation;
 use crate::text::utc;
 use serde_json::{Value, json};
 
@@ -81,6 +82,31 @@ impl Order {
         );
         held || matches!(self, Order::Restore(_))
     }
+
+    /// What it does, in the words of a policy.
+    pub fn operation(&self) -> Operation {
+        match self {
+            Order::Create { .. } => Operation::Generate,
+            Order::Rotate { .. } | Order::RotateIndex | Order::Activate(_) => Operation::Rotate,
+            Order::Plan { .. } | Order::DestroyDue(_) => Operation::Remove,
+            Order::Adopt(_)
+            | Order::Set(_)
+            | Order::Cancel(_)
+            | Order::Compromise(_)
+            | Order::Hold { .. }
+            | Order::Restore(_) => Operation::Admin,
+        }
+    }
+
+    /// What its key is to be for from then on; `None`: what it was.
+    pub fn new_environment(&self) -> Option<&str> {
+        match self {
+            Order::Create { wanted, .. } => Some(&wanted.environment),
+            Order::Set(settings) => settings.environment.as_deref(),
+            Order::Adopt(how) => Some(&how.wanted.environment),
+            _ => None,
+        }
+    }
 }
 
 /// Settings of a logical key, each of which may be left as it is.
@@ -138,7 +164,7 @@ fn refuse(why: &str) -> Error {
 ///
 /// # Errors
 /// Those of the keyring's operation of that name.
-pub fn carry_out(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value> {
+pub fn carry_out(keyring: &By<'_>, id: &KeyId, order: &Order) -> Result<Value> {
     let done = carry_out_alone(keyring, id, order).map_err(|e| namesake(e, keyring, id))?;
     // Afterwards: the order may have given it more time. Who brings one back gives it time next.
     if !matches!(order, Order::Restore(_)) {
@@ -163,7 +189,7 @@ fn check_account(owner: &[u8]) -> Result<()> {
     ))
 }
 
-fn carry_out_alone(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value> {
+fn carry_out_alone(keyring: &By<'_>, id: &KeyId, order: &Order) -> Result<Value> {
     if id.owner() == super::transport::OWNER {
         let why = format!("{id} is the keyring's own");
         return Err(
@@ -212,12 +238,7 @@ fn carry_out_alone(keyring: &Keyring, id: &KeyId, order: &Order) -> Result<Value
 }
 
 /// Holds a logical key, or a removed key that is kept.
-fn hold(
-    keyring: &Keyring,
-    id: &KeyId,
-    reason: Option<&str>,
-    removal: Option<u32>,
-) -> Result<Value> {
+fn hold(keyring: &By<'_>, id: &KeyId, reason: Option<&str>, removal: Option<u32>) -> Result<Value> {
     if removal.is_none() {
         let held = keyring.change_logical(id, |logical, _| logical.hold(reason));
         match held {
@@ -346,9 +367,15 @@ pub fn check(keyring: &Keyring, id: &KeyId, now: i64) -> Result<Value> {
         "type": record.key_type.to_string(), "bits": pair.map_or(record.length() * 8, Algorithm::bits),
         "pair": pair.map(Algorithm::name),
         "created": utc(record.created_at), "age_days": age(record.created_at, now), "randomness": randomness(&record),
+        "changed_by": actor(&record),
         "state": state.map(State::name), "warnings": warnings,
         "logical": logical.map(|key| told(&key, now)),
     }))
+}
+
+/// Who changed what is known of a key last, or made it; `None`: nobody knows.
+fn actor(record: &KeyRecord) -> Option<&str> {
+    std::str::from_utf8(record.said(ACTOR)?).ok()
 }
 
 /// Whose random bytes a key is of; `None`: the system's alone, or whoever stored it knows.
@@ -387,6 +414,7 @@ fn weaknesses(key_type: &str, material: &[u8]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::caller::Caller;
 
     /// Of each key it is known whose random bytes it is of, after a rotation of the file and of the key too.
     #[test]
@@ -401,14 +429,24 @@ mod tests {
             let keyring = open(&config);
             // For two keys; the third one is the system's alone.
             keyring.put_random(keyring.pool().random(64).unwrap());
-            keyring.generate(b"plain", b"a@b", b"AES", 32).unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .generate(b"plain", b"a@b", b"AES", 32)
+                .unwrap();
             let wanted = Wanted::default();
             keyring
+                .by(&Caller::Unknown)
                 .create_logical(&key("ssn"), b"AES", 32, &wanted)
                 .unwrap();
-            keyring.rotate(&key("ssn"), true).unwrap();
-            keyring.store_key(b"own", b"a@b", b"AES", &[7; 32]).unwrap();
-            keyring.compact().unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .rotate(&key("ssn"), true)
+                .unwrap();
+            keyring
+                .by(&Caller::Unknown)
+                .store_key(b"own", b"a@b", b"AES", &[7; 32])
+                .unwrap();
+            keyring.by(&Caller::Unknown).compact().unwrap();
         }
         let keyring = open(&config);
         let said = |name| check(&keyring, &key(name), 0).unwrap()["randomness"].clone();

@@ -28,10 +28,11 @@ pub mod rotation;
 pub mod translate;
 pub mod transport;
 
+use crate::caller::Caller;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::keyring::tool::Tool;
-use crate::keyring::{Environment, Keyring};
+use crate::keyring::{By, Environment, Keyring};
 use crate::secret::SecretPool;
 use std::ops::Deref;
 use std::path::Path;
@@ -45,6 +46,8 @@ pub struct Target<'a> {
     pub data_dir: Option<&'a Path>,
     /// An incomplete record at its end may be cut off although no marker tells whether it was acknowledged.
     pub cut_torn_end: bool,
+    /// Who asks for it: the changes say so.
+    pub caller: Caller<'a>,
     /// Hears what is worth a warning, in full sentences, whether the operation succeeds or not.
     pub warn: &'a dyn Fn(String),
 }
@@ -55,6 +58,7 @@ impl<'a> From<&'a Config> for Target<'a> {
             config,
             data_dir: None,
             cut_torn_end: false,
+            caller: Caller::Unknown,
             warn: &drop,
         }
     }
@@ -63,6 +67,7 @@ impl<'a> From<&'a Config> for Target<'a> {
 /// An open keyring whose warnings are told.
 struct Opened<'a> {
     keyring: Keyring,
+    caller: Caller<'a>,
     warn: &'a dyn Fn(String),
 }
 
@@ -70,6 +75,13 @@ impl Deref for Opened<'_> {
     type Target = Keyring;
     fn deref(&self) -> &Keyring {
         &self.keyring
+    }
+}
+
+impl Opened<'_> {
+    /// The keyring in the hands of who asked for the operation.
+    fn by(&self) -> By<'_> {
+        self.keyring.by(&self.caller)
     }
 }
 
@@ -105,6 +117,7 @@ fn open_as<'a>(target: &Target<'a>, dry_run: bool) -> Result<Opened<'a>> {
     };
     Ok(Opened {
         keyring: Keyring::open_by_tool(&config, &tool, &SecretPool::new())?,
+        caller: target.caller,
         warn: target.warn,
     })
 }
@@ -114,6 +127,7 @@ fn open_to_look<'a>(target: &Target<'a>, pool: &SecretPool) -> Result<Opened<'a>
     check_folder(target.config)?;
     Ok(Opened {
         keyring: Keyring::open(target.config, &environment(true), pool)?,
+        caller: target.caller,
         warn: target.warn,
     })
 }

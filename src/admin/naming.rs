@@ -82,6 +82,7 @@ pub fn namesake(error: Error, keyring: &Keyring, id: &KeyId) -> Error {
 mod tests {
     use super::super::fixture::{config, open};
     use super::*;
+    use crate::caller::Caller;
     use crate::keyring::logical::Wanted;
 
     #[test]
@@ -96,14 +97,19 @@ mod tests {
             };
             named.find(&keyring, "test", removed)
         };
-        keyring.generate(b"one", b"a@b", b"AES", 16).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"one", b"a@b", b"AES", 16)
+            .unwrap();
         for owner in ["", "a@b"] {
             keyring
+                .by(&Caller::Unknown)
                 .generate(b"two", owner.as_bytes(), b"AES", 16)
                 .unwrap();
         }
         let ssn = id("ssn", "app@%");
         keyring
+            .by(&Caller::Unknown)
             .create_logical(&ssn, b"AES", 32, &Wanted::default())
             .unwrap();
         assert_eq!(find("one", false).unwrap(), id("one", "a@b"));
@@ -121,10 +127,17 @@ mod tests {
         assert_eq!(named.find(&keyring, "test", false).unwrap(), id("two", ""));
         // Removed ones count by themselves.
         let log = "MySQLReplicationKey_01234567-89ab-cdef-0123-456789abcdef_1";
-        keyring.generate(log.as_bytes(), b"", b"AES", 16).unwrap();
-        keyring.remove(log.as_bytes(), b"").unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(log.as_bytes(), b"", b"AES", 16)
+            .unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .remove(log.as_bytes(), b"")
+            .unwrap();
         assert_eq!(find(log, false).unwrap(), id(log, ""));
         keyring
+            .by(&Caller::Unknown)
             .generate(log.as_bytes(), b"a@b", b"AES", 16)
             .unwrap();
         assert_eq!(find(log, false).unwrap(), id(log, "a@b"));

@@ -10,7 +10,7 @@ use crate::config::{Config, KekList, NamedKek};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::key::limits::FINGERPRINT;
-use crate::keyring::{Keyring, RetiredKey};
+use crate::keyring::{By, Keyring, RetiredKey};
 use crate::os::signals;
 use crate::os::undo::Undo;
 use crate::secret::SecretPool;
@@ -74,7 +74,7 @@ pub fn could_reseal<'a>(
 ) -> Result<(usize, Vec<RetiredKey>)> {
     let target = target.into();
     let keyring = open_dry(&target)?;
-    let purged = purge.of(&keyring)?;
+    let purged = purge.of(&keyring.by())?;
     probe(target.config, &target.config.keks)?;
     Ok((keyring.len(), purged))
 }
@@ -95,7 +95,7 @@ impl Purge {
     ///
     /// # Errors
     /// ReadOnly, Io.
-    pub fn of(self, keyring: &Keyring) -> Result<Vec<RetiredKey>> {
+    pub fn of(self, keyring: &By<'_>) -> Result<Vec<RetiredKey>> {
         match self {
             Purge::Nothing => Ok(Vec::new()),
             Purge::Over => keyring.purge_retired(false),
@@ -145,7 +145,7 @@ pub fn rekey<'a>(
     let before = keyring.status().store;
     // From here on the file may be under the new KEK: even a panic must not take it away.
     let undo = ManuallyDrop::new(undo);
-    let done = put_under(&keyring, keks, keep_dek, |new| pin.admit(new));
+    let done = put_under(&keyring.by(), keks, keep_dek, |new| pin.admit(new));
     let mut undo = ManuallyDrop::into_inner(undo);
     match done {
         Err(e) => {
@@ -175,8 +175,8 @@ pub fn reseal<'a>(target: impl Into<Target<'a>>, pin: &Pin<'_>, purge: Purge) ->
     let config = target.config;
     let keyring = open_alone(&target)?;
     signals::check(OP)?;
-    let purged = purge.of(&keyring)?;
-    let done = put_under(&keyring, &config.keks, false, |new| pin.admit(new));
+    let purged = purge.of(&keyring.by())?;
+    let done = put_under(&keyring.by(), &config.keks, false, |new| pin.admit(new));
     let done = done.map_err(|e| match purged.len() {
         0 => e,
         n => e.context(format!("{n} retired keys were ended before")),
@@ -192,7 +192,7 @@ pub fn reseal<'a>(target: impl Into<Target<'a>>, pin: &Pin<'_>, purge: Purge) ->
 ///
 /// # Errors
 /// Config: it is not about this keyring, or does not admit the new DEK. As [`rekey`].
-pub fn rekey_serving(keyring: &Keyring, config: &Config) -> Result<Outcome> {
+pub fn rekey_serving(keyring: &By<'_>, config: &Config) -> Result<Outcome> {
     if config.path != keyring.config().path || config.read_only {
         return Err(Error::new(
             Kind::Config,
@@ -213,7 +213,7 @@ pub fn rekey_serving(keyring: &Keyring, config: &Config) -> Result<Outcome> {
 ///
 /// # Errors
 /// Config: it does not admit the new DEK. As [`rekey`].
-pub fn reseal_serving(keyring: &Keyring, config: &Config) -> Result<Outcome> {
+pub fn reseal_serving(keyring: &By<'_>, config: &Config) -> Result<Outcome> {
     put_under(keyring, &keyring.config().keks, false, |new| {
         pin::admit_at_once(&config.fingerprint, new)
     })
@@ -221,7 +221,7 @@ pub fn reseal_serving(keyring: &Keyring, config: &Config) -> Result<Outcome> {
 
 /// Writes the file of an open keyring anew under `keks`, if `admit` says so of the new DEK.
 pub(super) fn put_under(
-    keyring: &Keyring,
+    keyring: &By<'_>,
     keks: &KekList,
     keep_dek: bool,
     admit: impl FnOnce(&[u8; FINGERPRINT]) -> Result<()>,
@@ -268,6 +268,7 @@ fn is_as_before(config: &Config, generation: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::caller::Caller;
     use crate::config::Layer;
     use crate::error::Kind;
     use crate::store::lock::Lock;
@@ -335,17 +336,20 @@ mod tests {
         let mut now = of_file(&path, &new);
         let environment = super::super::environment(false);
         let keyring = Keyring::open(&before, &environment, &SecretPool::new()).unwrap();
-        keyring.generate(b"k", b"", b"AES", 32).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"k", b"", b"AES", 32)
+            .unwrap();
         let first = Outcome::of(&keyring).fingerprint;
         // Another path, and the KEK that it is under already.
         let elsewhere = of_file(&dir.path().join("other.ward"), &new);
-        let e = rekey_serving(&keyring, &elsewhere).unwrap_err();
+        let e = rekey_serving(&keyring.by(&Caller::Unknown), &elsewhere).unwrap_err();
         assert_eq!(e.kind(), Kind::Config);
-        let e = rekey_serving(&keyring, &before).unwrap_err();
+        let e = rekey_serving(&keyring.by(&Caller::Unknown), &before).unwrap_err();
         assert_eq!(e.kind(), Kind::InvalidInput);
         // A pinned fingerprint: the new one is told, named, and taken.
         now.fingerprint = keyring.status().store.fingerprint.into_iter().collect();
-        let e = rekey_serving(&keyring, &now).unwrap_err();
+        let e = rekey_serving(&keyring.by(&Caller::Unknown), &now).unwrap_err();
         assert_eq!(e.kind(), Kind::Config);
         assert_eq!(Outcome::of(&keyring).generation, 1, "nothing was changed");
         let told = e.message();
@@ -353,13 +357,13 @@ mod tests {
         assert!(e.to_string().contains("call the function again"), "{e}");
         let named = crate::text::from_hex(told, FINGERPRINT).unwrap();
         now.fingerprint.push(named.try_into().unwrap());
-        let done = rekey_serving(&keyring, &now).unwrap();
+        let done = rekey_serving(&keyring.by(&Caller::Unknown), &now).unwrap();
         assert_eq!((done.keys, done.generation), (1, 2));
         assert_eq!(done.fingerprint, told);
         assert!(done.opened_by.contains("new") && done.fingerprint != first);
         now.fingerprint.clear();
         let keyring = keyring.reload(&now, &environment).unwrap();
-        let done = reseal_serving(&keyring, &now).unwrap();
+        let done = reseal_serving(&keyring.by(&Caller::Unknown), &now).unwrap();
         assert_eq!(done.generation, 3);
         assert_ne!(done.fingerprint, told);
     }

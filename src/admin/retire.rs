@@ -64,7 +64,7 @@ pub fn retire<'a>(
     let retired = judged(&second, &uuid);
     if !dry_run {
         for name in &retired.keys {
-            keyring.remove(name.as_bytes(), b"")?;
+            keyring.by().remove(name.as_bytes(), b"")?;
         }
     }
     Ok(retired)

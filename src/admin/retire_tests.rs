@@ -1,5 +1,6 @@
 use super::super::fixture::{config, open};
 use super::*;
+use crate::caller::Caller;
 use crate::scan::fixture::{FLAGS, MASTER, OTHER, UUID, name, redo, tablespace};
 use std::fs;
 
@@ -29,10 +30,14 @@ fn data_dir(dir: &Path) -> (crate::config::Config, Vec<PathBuf>) {
             &OTHER
         };
         keyring
+            .by(&Caller::Unknown)
             .store_key(name(number).as_bytes(), b"", b"AES", material)
             .unwrap();
     }
-    keyring.generate(b"app", b"a@b", b"AES", 32).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .generate(b"app", b"a@b", b"AES", 32)
+        .unwrap();
     (config, vec![data])
 }
 
@@ -58,7 +63,10 @@ fn what_no_file_names_goes_and_comes_back() {
     assert!(needed.state() == State::Missing && needed.retired);
     let retired = keyring.retired();
     assert_eq!((keyring.len(), retired.len()), (4, 1));
-    keyring.restore_retired(&retired[0].info.id, None).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&retired[0].info.id, None)
+        .unwrap();
     assert!(keyring.fetch(name(1).as_bytes(), b"").unwrap().is_some());
 }
 
@@ -157,7 +165,7 @@ fn a_look_beside_a_server_is_done_by_its_ticket() {
     let now = crate::os::unix_seconds();
     let keyring = open(&config);
     let refused = |ticket: &str, now, words: &str| {
-        let e = retire_ticket::redeem(&keyring, ticket, now).unwrap_err();
+        let e = retire_ticket::redeem(&keyring.by(&Caller::Unknown), ticket, now).unwrap_err();
         assert!(e.to_string().contains(words), "{e}");
         assert_eq!(keyring.retired().len(), 0);
     };
@@ -173,27 +181,35 @@ fn a_look_beside_a_server_is_done_by_its_ticket() {
     refused(&ticket, now - 60, "counts for 15 minutes");
     // The server goes on meanwhile.
     keyring
+        .by(&Caller::Unknown)
         .store_key(name(5).as_bytes(), b"", b"AES", &OTHER)
         .unwrap();
     refused(&ticket, now, "rotated after the look");
-    keyring.remove(name(5).as_bytes(), b"").unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .remove(name(5).as_bytes(), b"")
+        .unwrap();
     let retired = keyring.retired();
     assert_eq!(retired.len(), 1);
-    let gone = retire_ticket::redeem(&keyring, &ticket, now).unwrap();
+    let gone = retire_ticket::redeem(&keyring.by(&Caller::Unknown), &ticket, now).unwrap();
     assert_eq!((gone, keyring.retired().len()), (vec![name(1)], 2));
-    let again = retire_ticket::redeem(&keyring, &ticket, now).unwrap();
+    let again = retire_ticket::redeem(&keyring.by(&Caller::Unknown), &ticket, now).unwrap();
     assert!(again.is_empty());
     let one = crate::key::id::KeyId::new(name(1).as_bytes(), b"").unwrap();
-    keyring.restore_retired(&one, None).unwrap();
+    keyring
+        .by(&Caller::Unknown)
+        .restore_retired(&one, None)
+        .unwrap();
     drop(keyring);
     // Another keyring with keys of these names.
     let twin = super::super::fixture::config(dir.path(), "twin.ward");
     for number in 1..=4 {
         open(&twin)
+            .by(&Caller::Unknown)
             .store_key(name(number).as_bytes(), b"", b"AES", &MASTER)
             .unwrap();
     }
-    let e = retire_ticket::redeem(&open(&twin), &ticket, now).unwrap_err();
+    let e = retire_ticket::redeem(&open(&twin).by(&Caller::Unknown), &ticket, now).unwrap_err();
     assert!(e.to_string().contains("of another keyring"), "{e}");
     // Where no file names a key, nobody knows which one InnoDB has in its hands.
     for file in ["mysql.ibd", "t.ibd"] {
@@ -216,6 +232,7 @@ fn keys_of_another_server_stay() {
     for number in 1..=3 {
         let keyring = open(&config);
         keyring
+            .by(&Caller::Unknown)
             .store_key(other(number).as_bytes(), b"", b"AES", &OTHER)
             .unwrap();
     }

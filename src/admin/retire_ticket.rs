@@ -8,7 +8,7 @@ use super::prove::family;
 use crate::envelope::{MAC, equal, ticket_mac};
 use crate::error::{Error, Kind, Result};
 use crate::key::record::KeyRecord;
-use crate::keyring::Keyring;
+use crate::keyring::By;
 use crate::secret::SecretPool;
 use crate::text::{from_hex, hex};
 
@@ -38,7 +38,7 @@ fn refused(why: impl Into<String>) -> Error {
 /// # Errors
 /// InvalidInput: it is no ticket. KeyState: it is of another keyring, too old, or a rotation came in between; nothing would be
 /// kept. ReadOnly, Io.
-pub fn redeem(keyring: &Keyring, ticket: &str, now: i64) -> Result<Vec<String>> {
+pub fn redeem(keyring: &By<'_>, ticket: &str, now: i64) -> Result<Vec<String>> {
     let no_ticket = || {
         Error::new(Kind::InvalidInput, OP, "it is no answer of keyring-ward key retire").hint(
             "Nothing was changed. Give the text that keyring-ward key retire --beside-server prints, as it is.",

@@ -112,6 +112,24 @@ fn lease(general: &Section<'_>, keks: &KekList) -> Result<Option<Lease>> {
     }))
 }
 
+/// The file of the access policy, if one is configured.
+fn policy_file(general: &Section<'_>) -> Result<Option<PathBuf>> {
+    let Some(text) = general.given("policy_file") else {
+        return Ok(None);
+    };
+    let path = PathBuf::from(text);
+    match path.is_absolute() && path.file_name().is_some() && text.len() <= 4096 {
+        true => Ok(Some(path)),
+        false => Err(general.mistake(
+            format!(
+                "policy_file '{}' is not an absolute path of a file",
+                shorten(text)
+            ),
+            "Give the path from the root on: the server changes its working directory.",
+        )),
+    }
+}
+
 impl Layer {
     /// The typed, checked configuration.
     ///
@@ -155,6 +173,7 @@ impl Layer {
             patience,
             limits,
             lease,
+            policy_file: policy_file(&general)?,
             origin,
         })
     }

@@ -20,6 +20,18 @@ const OF_A_LIST: [&str; 2] = ["keks", "threshold"];
 /// Where keys come from. In a provider's section the first one is an older name of the same.
 const OF_RANDOM: [&str; 2] = ["random", "random_keys"];
 
+/// What only the administrator may name at all: a policy can also allow what nobody may without one.
+const OF_ADMINISTRATOR: &str = "policy_file";
+
+/// The error for what a lesser file may not name.
+fn not_here(option: &OptionSpec, local: &str) -> Error {
+    let why = format!("{local} names {}", shown(option));
+    Error::new(Kind::Config, OP, why).hint(
+        "The account of mysqld can write this file, and so can SQL: whoever names the policy there decides who may use whose keys. Name it in \
+         a file of root's.",
+    )
+}
+
 /// The administrator's `named` says by its older name what `lesser` would take back.
 fn is_older_name(named: &OptionSpec, lesser: &OptionSpec) -> bool {
     OF_RANDOM.contains(&lesser.name) && matches!(named.json, (Some(_), "random"))
@@ -65,6 +77,7 @@ pub(super) fn refuse_weaker(global: &Layer, local: &Layer) -> Result<()> {
             Some(named) if !is_harmless(option, named, lesser) => {
                 return Err(refused(&shown(option), &origins.0, &origins.1));
             }
+            None if option.name == OF_ADMINISTRATOR => return Err(not_here(option, &origins.1)),
             None if OF_RANDOM.contains(&option.name) => {
                 let mut named = OPTIONS.iter().zip(&global.values);
                 let older = named.find(|(o, value)| is_older_name(o, option) && value.is_some());
@@ -114,6 +127,9 @@ pub(super) fn refuse_weaker_line(all: &[Line], line: &Line) -> Result<()> {
     }
     let of = |l: &Line| find_option(|o| o.name == l.name).map(|i| &OPTIONS[i]);
     let is_older = |l: &&Line| of(l).is_some_and(|o| is_older_name(o, option));
+    if option.name == OF_ADMINISTRATOR {
+        return Err(not_here(option, &line.origin));
+    }
     if let Some(older) = roots.clone().find(is_older) {
         return Err(refused(&line.name, &older.origin, &line.origin));
     }
@@ -216,7 +232,8 @@ mod tests {
             }
             refuse_weaker(&global, &layer("'/local'", &[(name, a)])).unwrap();
             refuse_weaker(&global, &layer("'/local'", &[("path", "/k")])).unwrap();
-            refuse_weaker(&layer("'/global'", &[]), &layer("'/local'", &[(name, b)])).unwrap();
+            let added = refuse_weaker(&layer("'/global'", &[]), &layer("'/local'", &[(name, b)]));
+            assert_eq!(added.is_err(), option.name == OF_ADMINISTRATOR, "{name}");
         }
     }
 

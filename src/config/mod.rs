@@ -116,6 +116,8 @@ pub struct Config {
     pub limits: Limits,
     /// Whether its KEKs can end its service.
     pub lease: Option<Lease>,
+    /// `policy_file`: who may do what with keys; `None`: each account has its own.
+    pub policy_file: Option<PathBuf>,
     /// Where this configuration was found, for messages.
     pub origin: String,
 }

@@ -35,6 +35,7 @@ pub const GENERAL: &[OptionSpec] = &[
     OptionSpec::general("max_size", ValueKind::Number, "Bytes that all keys together may take before keys of accounts are refused").about("bytes that all keys together may take; beyond it keys of accounts are refused. 65,536 to 1,073,741,824, default 268,435,456 (256 MiB, about two million AES keys); `256M` in option files"),
     OptionSpec::general("max_owner_size", ValueKind::Number, "Bytes that the keys of one account may take").about("bytes that the keys of one account may take; default 16,777,216 (16 MiB)"),
     OptionSpec::general("retain_removed", ValueKind::Number, "Days for which removed keys that files may still need are kept").about("days for which keys that files may still need are kept when they are removed: InnoDB's master keys, the numbered keys of the binary log, destroyed versions of logical keys ([the life of a key](../guide/key-lifecycle.md)). 0 to 3,650, default 30; 0: they are gone at once"),
+    OptionSpec::general("policy_file", ValueKind::Text, "The access policy, a JSON file, an absolute path").about("the access policy ([policy](policy.md)): a JSON file, absolute, root's. Not given: each account has its own keys, as MySQL has it. A file that the account of mysqld can write (the data directory's, an option file that is not root's) can't name it"),
 ];
 
 /// How many options this version has.

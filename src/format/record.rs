@@ -41,7 +41,7 @@ impl<'a> From<&Change<'a>> for Operation<'a> {
     fn from(change: &Change<'a>) -> Self {
         match *change {
             Change::Put(record) | Change::Replace(record, _) => Operation::Put(record),
-            Change::Remove(key) => Operation::remove(key, &extensions::NONE),
+            Change::Remove(key, list) => Operation::remove(key, list),
         }
     }
 }

@@ -59,6 +59,26 @@ impl KeyId {
     }
 }
 
+/// A key as `owner/name`, by which one names a key of another account: the owner ends at the first / behind its first @. A / or a
+/// backslash that belongs to the owner is written with a backslash before. `None`: it is the name of a key alone.
+pub fn split_owner(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let (mut owner, mut bytes, mut is_account) = (Vec::new(), text.iter().enumerate(), false);
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'\\' => owner.push(*bytes.next()?.1),
+            b'/' if is_account => {
+                let name = &text[at + 1..];
+                return (!name.is_empty()).then_some((owner, name));
+            }
+            byte => {
+                is_account |= *byte == b'@';
+                owner.push(*byte);
+            }
+        }
+    }
+    None
+}
+
 /// Equal and hashed as its composite form.
 impl std::borrow::Borrow<[u8]> for KeyId {
     fn borrow(&self) -> &[u8] {
@@ -220,6 +240,27 @@ fn bad_length(len: usize) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_of_another_account_is_named_with_its_owner() {
+        let split = |text: &str| {
+            split_owner(text.as_bytes()).map(|(owner, name)| {
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+                (text(&owner), text(name))
+            })
+        };
+        let some = |owner: &str, name: &str| Some((owner.to_string(), name.to_string()));
+        assert_eq!(split("app@%/ssn"), some("app@%", "ssn"));
+        assert_eq!(split("@localhost/a/b@2"), some("@localhost", "a/b@2"));
+        assert_eq!(split("a/b@h/n"), some("a/b@h", "n"));
+        assert_eq!(
+            split("x@10.0.0.0\\/255.0.0.0/n"),
+            some("x@10.0.0.0/255.0.0.0", "n")
+        );
+        for name in ["ssn", "a/b", "a/b/c", "n@2", "app@%", "app@%/", "", "a\\"] {
+            assert_eq!(split(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn parts_survive_and_do_not_run_together() {

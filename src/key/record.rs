@@ -143,8 +143,8 @@ impl KnownKey {
 pub enum Change<'a> {
     /// A new key.
     Put(&'a KeyRecord),
-    /// A key goes; its name and owner are written.
-    Remove(&'a KeyInfo),
+    /// A key goes; its name and owner are written, and this list where there is room for it.
+    Remove(&'a KeyInfo, &'a Extensions),
     /// A key as it is from now on, in the place of the one with its name and owner, which comes second: only where each record
     /// stands for itself. A journal has attributes.
     Replace(&'a KeyRecord, &'a KeyInfo),

@@ -60,7 +60,7 @@ type Said = Vec<(u8, Vec<u8>)>;
 /// The keys that become versions, by number.
 type Coming = BTreeMap<u32, KnownKey>;
 
-impl Keyring {
+impl By<'_> {
     /// Makes plain keys the versions of a logical key: `id` itself version 1, whose bare name answers its own material for good, or
     /// with [`Adopting::versions`] all keys that are called as its versions. The highest number is current. They get a blind index
     /// with a new secret. What a crash has left of it, the same call ends. Gives the numbers.
@@ -132,7 +132,9 @@ impl Keyring {
         }
         Ok(coming.keys().copied().collect())
     }
+}
 
+impl Keyring {
     /// The plain keys that become versions.
     fn coming_versions(&self, id: &KeyId, versions: bool) -> Result<Coming> {
         let bare = self.look_up(id.name(), id.owner());

@@ -3,10 +3,11 @@
 //! Owns the order "durable first, then published", and that a change fits. It must never publish what is not on disk.
 
 use super::*;
+use crate::format::record::put_length;
 use crate::key::extensions::{INDEX, VERSION};
 use crate::key::logical::VersionOf;
 
-impl Keyring {
+impl By<'_> {
     /// Makes a new key of `length` random bytes.
     ///
     /// # Errors
@@ -66,13 +67,15 @@ impl Keyring {
     /// Stores a key with all that is known of it: one that comes from another keyring or from another account.
     ///
     /// # Errors
-    /// As [`Keyring::store_key`].
+    /// As [`By::store_key`].
     pub fn restore(&self, record: KeyRecord) -> Result<()> {
         let mut store = self.writer()?;
         self.check_free(&record.id, record.version_bytes())?;
         self.put(&mut **store, record)
     }
+}
 
+impl Keyring {
     /// Nothing has this name, nor is it kept for a version of a logical key.
     pub(super) fn check_absent(&self, id: &KeyId) -> Result<()> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
@@ -164,12 +167,14 @@ impl Keyring {
         let copy = key.renamed(key.id.clone(), &self.pool)?;
         Ok(Arc::new(copy.with_extensions(list).with_attributes(notes)))
     }
+}
 
+impl By<'_> {
     /// Stores a key that takes the place of another one, which goes next: reown moves it to another account. A
     /// keyring that is full is no obstacle.
     ///
     /// # Errors
-    /// As [`Keyring::store_key`].
+    /// As [`By::store_key`].
     pub fn restore_moved(&self, record: KeyRecord) -> Result<()> {
         let mut store = self.writer()?;
         self.check_free(&record.id, record.version_bytes())?;
@@ -182,9 +187,12 @@ impl Keyring {
     /// them one by one.
     ///
     /// # Errors
-    /// As [`Keyring::store_key`]; nothing was changed, unless the keys are on a token: the hint says how many it has.
+    /// As [`By::store_key`]; nothing was changed, unless the keys are on a token: the hint says how many it has.
     pub fn restore_all(&self, records: Vec<KeyRecord>) -> Result<()> {
         let mut store = self.writer()?;
+        let records: Vec<KeyRecord> = (records.into_iter())
+            .map(|record| self.signed_record(record))
+            .collect();
         let mut after: HashMap<&[u8], u64> = HashMap::new();
         for record in &records {
             self.check_free(&record.id, record.version_bytes())?;
@@ -215,7 +223,9 @@ impl Keyring {
         });
         Ok(())
     }
+}
 
+impl Keyring {
     /// Whether new keys fit: so many bytes of each owner.
     ///
     /// # Errors
@@ -252,11 +262,14 @@ impl Keyring {
     pub(super) fn sizes(&self) -> MutexGuard<'_, Sizes> {
         self.sizes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
+impl By<'_> {
     pub(super) fn put(&self, store: &mut dyn Store, record: KeyRecord) -> Result<()> {
+        let record = self.signed_record(record);
         self.sizes()
             .check(&self.config.limits, record.id.owner(), key_length(&record))?;
-        self.append(store, record)
+        self.append_signed(store, record)
     }
 
     pub(super) fn append_each(&self, store: &mut dyn Store, records: Vec<KeyRecord>) -> Result<()> {
@@ -275,9 +288,13 @@ impl Keyring {
         Ok(())
     }
 
+    pub(super) fn append(&self, store: &mut dyn Store, record: KeyRecord) -> Result<()> {
+        self.append_signed(store, self.signed_record(record))
+    }
+
     /// Durable first, then published. Attributes are a change of their own behind the key: a crash between the two leaves
     /// the key without them.
-    pub(super) fn append(&self, store: &mut dyn Store, record: KeyRecord) -> Result<()> {
+    fn append_signed(&self, store: &mut dyn Store, record: KeyRecord) -> Result<()> {
         let (id, attributes) = (record.id.clone(), record.attributes().clone());
         if !attributes.is_empty() && store.journal().is_none() {
             return Err(notes::only_in_a_file());
@@ -322,10 +339,10 @@ impl Keyring {
         Ok(())
     }
 
-    /// Removes a key that has been stored under another name or owner: see [`Keyring::restore_moved`].
+    /// Removes a key that has been stored under another name or owner: see [`By::restore_moved`].
     ///
     /// # Errors
-    /// As [`Keyring::remove`].
+    /// As [`By::remove`].
     pub fn remove_moved(&self, id: &KeyId) -> Result<()> {
         let mut store = self.writer()?;
         let record = self.look_up(id.name(), id.owner());
@@ -335,7 +352,10 @@ impl Keyring {
 
     pub(super) fn remove_in(&self, store: &mut dyn Store, record: KnownKey) -> Result<()> {
         let id = record.id.clone();
-        let change = Change::Remove(&record);
+        let list = self.signed_within(&Extensions::default(), put_length(&record), |list| {
+            Operation::Remove(&record.id, list).frame_length()
+        });
+        let change = Change::Remove(&record, &list);
         self.make_room(store, &Operation::from(&change));
         store.append(&change)?;
         self.sizes().sub(id.owner(), key_length(&record));
@@ -346,7 +366,9 @@ impl Keyring {
         self.tidy(store);
         Ok(())
     }
+}
 
+impl Keyring {
     /// The key is a version, and not only said to be one under another name.
     pub(super) fn is_version(&self, key: &KnownKey) -> bool {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);

@@ -42,7 +42,9 @@ impl Keyring {
         }
         counts
     }
+}
 
+impl By<'_> {
     /// Destroys temporary keys whose time is over, where this keyring is the one that writes, and keeps a sentence about it for
     /// the log. What could not be destroyed is served to nobody all the same.
     pub fn end_temporary_keys(&self) {
@@ -65,7 +67,9 @@ impl Keyring {
         };
         self.store().warn(sentence);
     }
+}
 
+impl Keyring {
     /// How long what was destroyed can be brought back, as a sentence; nothing where it can't.
     fn kept_for(&self) -> String {
         match self.keeps_removed_for() {

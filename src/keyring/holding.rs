@@ -34,7 +34,7 @@ pub(super) fn with_said(
     Ok(copy.with_extensions(list))
 }
 
-impl Keyring {
+impl By<'_> {
     /// Holds a removed key that is kept, for a reason: nothing ends it as long as that stands. `None`: ends the hold. `number`:
     /// which of its removals; `None`: the last one. Gives that number.
     ///
@@ -53,7 +53,7 @@ impl Keyring {
         check_hold(self::reason(&key), reason).map_err(told)?;
         let hold = reason.map(|reason| (HOLD, reason.as_bytes().to_vec()));
         let said = [(RETIRED, removal.to_bytes())].into_iter().chain(hold);
-        let said = Extensions::new(said).map_err(told)?;
+        let said = self.signed(&Extensions::new(said).map_err(told)?);
         let held = with_said(&key, &said, &self.pool).map_err(told)?;
         self.say_of_retired(&mut **store, id, removal, (&said, &key, held))?;
         Ok(removal.number)
@@ -81,7 +81,7 @@ impl Keyring {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::opened;
+    use super::super::tests::{NOBODY, opened};
     use super::*;
 
     /// A hold is durable, survives rewrites, blocks every end of the key, and outlives that it is brought back.
@@ -92,27 +92,44 @@ mod tests {
         let uuid = "01234567-89ab-cdef-0123-456789abcdef";
         let id = KeyId::new(format!("MySQLReplicationKey_{uuid}_1").as_bytes(), b"").unwrap();
         for _ in 0..2 {
-            keyring.generate(id.name(), b"", b"AES", 16).unwrap();
-            keyring.remove(id.name(), b"").unwrap();
+            keyring
+                .by(&NOBODY)
+                .generate(id.name(), b"", b"AES", 16)
+                .unwrap();
+            keyring.by(&NOBODY).remove(id.name(), b"").unwrap();
         }
         let kind = |done: Result<u32>| done.unwrap_err().kind();
         assert_eq!(
-            kind(keyring.hold_retired(&id, Some(9), Some("case 7"))),
+            kind(
+                keyring
+                    .by(&NOBODY)
+                    .hold_retired(&id, Some(9), Some("case 7"))
+            ),
             Kind::NotFound
         );
-        assert_eq!(kind(keyring.hold_retired(&id, None, None)), Kind::KeyState);
+        assert_eq!(
+            kind(keyring.by(&NOBODY).hold_retired(&id, None, None)),
+            Kind::KeyState
+        );
         for bad in ["", "two\nlines", &"x".repeat(256)] {
             assert_eq!(
-                kind(keyring.hold_retired(&id, None, Some(bad))),
+                kind(keyring.by(&NOBODY).hold_retired(&id, None, Some(bad))),
                 Kind::InvalidInput
             );
         }
         assert_eq!(
-            keyring.hold_retired(&id, Some(1), Some("case 7")).unwrap(),
+            keyring
+                .by(&NOBODY)
+                .hold_retired(&id, Some(1), Some("case 7"))
+                .unwrap(),
             1
         );
         assert_eq!(
-            kind(keyring.hold_retired(&id, Some(1), Some("other"))),
+            kind(
+                keyring
+                    .by(&NOBODY)
+                    .hold_retired(&id, Some(1), Some("other"))
+            ),
             Kind::KeyState
         );
         let numbers = |keyring: &Keyring| -> Vec<(u32, Option<String>)> {
@@ -125,7 +142,7 @@ mod tests {
         let keyring = keyring.reload(&config, &environment).unwrap();
         assert_eq!(numbers(&keyring), both, "by its record");
         let before = keyring.status().store;
-        keyring.compact().unwrap();
+        keyring.by(&NOBODY).compact().unwrap();
         let after = keyring.status().store;
         assert_eq!(
             after.live_bytes, before.live_bytes,
@@ -133,14 +150,14 @@ mod tests {
         );
         let keyring = keyring.reload(&config, &environment).unwrap();
         assert_eq!(numbers(&keyring), both, "by the key's own record");
-        keyring.restore_retired(&id, Some(1)).unwrap();
+        keyring.by(&NOBODY).restore_retired(&id, Some(1)).unwrap();
         assert_eq!(numbers(&keyring), both, "it is back, and held as well");
         let back = keyring.read_key(id.name(), b"").unwrap().unwrap();
         assert!(back.extensions().is_empty());
-        assert_eq!(keyring.purge_retired(true).unwrap().len(), 1);
+        assert_eq!(keyring.by(&NOBODY).purge_retired(true).unwrap().len(), 1);
         assert_eq!(numbers(&keyring), both[..1]);
-        keyring.hold_retired(&id, None, None).unwrap();
-        assert_eq!(keyring.purge_retired(true).unwrap().len(), 1);
+        keyring.by(&NOBODY).hold_retired(&id, None, None).unwrap();
+        assert_eq!(keyring.by(&NOBODY).purge_retired(true).unwrap().len(), 1);
         assert_eq!(keyring.retired_len(), 0);
         assert_eq!(
             keyring.reload(&config, &environment).unwrap().retired_len(),

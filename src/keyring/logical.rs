@@ -78,11 +78,11 @@ impl Wanted {
     }
 }
 
-impl Keyring {
+impl By<'_> {
     /// Makes a logical key with version 1, which is current, of `length` random bytes.
     ///
     /// # Errors
-    /// AlreadyExists: the name, or one that ends in @ and a number, is taken. As [`Keyring::generate`].
+    /// AlreadyExists: the name, or one that ends in @ and a number, is taken. As [`By::generate`].
     pub fn create_logical(
         &self,
         id: &KeyId,
@@ -169,7 +169,7 @@ impl Keyring {
     /// Gives a logical key a new version, in one record. `switch`: it is current from then on; else it is pending.
     ///
     /// # Errors
-    /// NotFound: there is no such logical key. KeyState: a version is pending already. As [`Keyring::generate`].
+    /// NotFound: there is no such logical key. KeyState: a version is pending already. As [`By::generate`].
     pub fn rotate(&self, id: &KeyId, switch: bool) -> Result<u32> {
         let pair = self.next_pair(id)?;
         let mut store = self.writer()?;
@@ -353,7 +353,9 @@ impl Keyring {
         }
         Ok(expired)
     }
+}
 
+impl Keyring {
     /// All logical keys, by name and owner. Copying their descriptions takes its time, and writers wait for whoever reads: so
     /// they are taken in pieces.
     pub fn logical_keys(&self) -> Vec<LogicalInfo> {
@@ -428,7 +430,9 @@ impl Keyring {
             .hint("Nothing was changed. Are they its versions, which came here by a clear-text file or by mysql_migrate_keyring? Then \
                    keyring-ward key adopt --versions makes them one logical key again: see docs/reference/sealed-values.md. Else choose another name."))
     }
+}
 
+impl By<'_> {
     fn put_version(
         &self,
         store: &mut dyn Store,
@@ -506,7 +510,7 @@ impl Keyring {
             let list = key.attributes().with_all(said)?;
             return self.set_attributes_in(store, &key.id, list);
         }
-        let list = key.extensions().with_all(said)?;
+        let list = self.signed(&key.extensions().with_all(said)?);
         let record = match key {
             KnownKey::Whole(record) => record.renamed(record.id.clone(), &self.pool)?,
             KnownKey::Info(info) => {
@@ -549,7 +553,9 @@ impl Keyring {
             logical.bring_back(number, own.as_ref(), now)
         })
     }
+}
 
+impl Keyring {
     /// A retired key is held itself, or the logical key that it was a version of is.
     pub fn is_held(&self, key: &KeyInfo) -> bool {
         if holding::reason(key).is_some() {

@@ -6,6 +6,7 @@
 
 pub mod adopting;
 pub mod aes;
+mod by;
 mod changes;
 mod counting;
 pub mod holding;
@@ -17,6 +18,7 @@ mod notes;
 mod opening;
 mod pairs;
 mod place;
+mod purpose;
 mod randomness;
 mod retiring;
 pub mod sealing;
@@ -27,6 +29,7 @@ pub mod tool;
 mod versions;
 mod whole;
 
+pub use by::By;
 pub use counting::KeyCounts;
 pub use map::RetiredKey;
 pub use notes::only_in_a_file;
@@ -329,9 +332,12 @@ fn nowhere() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::caller::Caller;
     use crate::config::{Limits, Patience};
     use crate::kek::file::LocalConfig;
     use std::os::unix::fs::PermissionsExt;
+
+    pub(super) const NOBODY: Caller<'static> = Caller::Unknown;
 
     /// A keyring with one key in a folder of its own, and how it was opened.
     pub(super) fn opened(dir: &Path) -> (Keyring, Config, Environment) {
@@ -346,6 +352,7 @@ mod tests {
             patience: Patience::default(),
             limits: Limits::default(),
             lease: None,
+            policy_file: None,
             origin: "test".into(),
         };
         let environment = Environment {
@@ -356,7 +363,8 @@ mod tests {
             snapshot_if_locked: false,
         };
         let keyring = Keyring::open(&config, &environment, &SecretPool::new()).unwrap();
-        keyring.generate(b"a", b"", b"AES", 32).unwrap();
+        let by = keyring.by(&Caller::Unknown);
+        by.generate(b"a", b"", b"AES", 32).unwrap();
         (keyring, config, environment)
     }
 
@@ -376,9 +384,9 @@ mod tests {
         assert!(caught.is_err());
         // Without this the same key would be in the file twice, and the file unreadable.
         for refused in [
-            keyring.generate(b"b", b"", b"AES", 16),
-            keyring.remove(b"a", b""),
-            keyring.compact(),
+            keyring.by(&NOBODY).generate(b"b", b"", b"AES", 16),
+            keyring.by(&NOBODY).remove(b"a", b""),
+            keyring.by(&NOBODY).compact(),
         ] {
             assert_eq!(refused.unwrap_err().kind(), Kind::ReadOnly);
         }
@@ -388,6 +396,7 @@ mod tests {
         );
         let keyring = keyring.reload(&config, &environment).unwrap();
         assert_eq!(keyring.list().len(), 2, "the file tells");
+        let keyring = keyring.by(&NOBODY);
         keyring.remove(b"b", b"").unwrap();
         keyring.generate(b"b", b"", b"AES", 16).unwrap();
     }

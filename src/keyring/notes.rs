@@ -3,9 +3,9 @@
 //! Owns the order "durable first, then published" for them. It must never drop what it does not know: whoever changes
 //! attributes begins with those that there are.
 
-use super::Keyring;
 use super::changes::{asked_by, not_found};
 use super::map::{document_length, with_attributes};
+use super::{By, Keyring};
 use crate::error::{Error, Kind, Result};
 use crate::format::record::{Operation, attributes_length};
 use crate::key::document::Document;
@@ -14,7 +14,7 @@ use crate::key::id::KeyId;
 use crate::store::{Died, Store};
 use std::sync::{Arc, PoisonError};
 
-impl Keyring {
+impl By<'_> {
     /// Gives a key all its attributes anew; a list that says nothing removes them. They go with the key. What the caller
     /// does not know of the present ones ([`crate::key::info::KeyInfo::attributes`]) belongs into the new list as well; which version of a
     /// logical key it is, and the secret of its blind index, stay as they are.
@@ -31,6 +31,7 @@ impl Keyring {
                 let said = key.attributes().get(tag).map(<[u8]>::to_vec);
                 attributes = attributes.with(tag, said)?;
             }
+            attributes = self.signed(&attributes);
             let adds = Operation::Attributes(&id, &attributes);
             let more = adds.frame_length().saturating_sub(attributes_length(&key));
             if adds.is_kept() && more > 0 {
@@ -40,11 +41,11 @@ impl Keyring {
         self.set_attributes_in(&mut **store, &id, attributes)
     }
 
-    /// The same for a key that takes the place of another one, which goes next: see [`Keyring::restore_moved`]. A keyring
+    /// The same for a key that takes the place of another one, which goes next: see [`By::restore_moved`]. A keyring
     /// that is full is no obstacle.
     ///
     /// # Errors
-    /// As [`Keyring::set_attributes`].
+    /// As [`By::set_attributes`].
     pub fn set_moved_attributes(&self, id: &KeyId, attributes: Extensions) -> Result<()> {
         let mut store = self.writer()?;
         self.set_attributes_in(&mut **store, id, attributes)
@@ -63,8 +64,14 @@ impl Keyring {
         if attributes.says_nothing() && key.attributes().is_empty() {
             return Ok(());
         }
-        let operation = Operation::attributes(&key, &attributes);
         let replaces = attributes_length(&key);
+        let attributes = match attributes.says_nothing() {
+            false => self.signed(&attributes),
+            true => self.signed_within(&attributes, replaces, |list| {
+                Operation::Attributes(id, list).frame_length()
+            }),
+        };
+        let operation = Operation::attributes(&key, &attributes);
         let new = with_attributes(&key, attributes.clone(), &self.pool)?;
         self.append_note(store, &operation, replaces as Died)?;
         let mut sizes = self.sizes();
@@ -82,13 +89,18 @@ impl Keyring {
     /// InvalidInput: name or content are outside the limits, or the keys are on a token. ReadOnly, Io.
     pub fn put_document(&self, name: &str, content: &[u8]) -> Result<()> {
         let content = self.pool.copy(content)?;
-        let new = Document::new(name.as_bytes(), content, Extensions::default())?;
+        let list = self.signed(&Extensions::default());
+        let mut new = Document::new(name.as_bytes(), content, list)?;
         let mut store = self.writer()?;
         let old = self.document(name);
         if new.is_removal() && old.is_none() {
             return Ok(());
         }
         let replaces = old.map_or(0, |old| document_length(&old));
+        if new.is_removal() && Operation::Document(&new).frame_length() > replaces {
+            // Room is kept for a removal that is no longer than what it removes.
+            new = Document::new(name.as_bytes(), self.pool.zeroed(0)?, Extensions::default())?;
+        }
         let adds = document_length(&new);
         if adds > replaces {
             let limits = &self.config.limits;
@@ -103,13 +115,17 @@ impl Keyring {
         self.tidy(&mut **store);
         Ok(())
     }
+}
 
+impl Keyring {
     /// A document by its name; `None`: there is none.
     pub fn document(&self, name: &str) -> Option<Arc<Document>> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         map.document(name)
     }
+}
 
+impl By<'_> {
     pub(super) fn append_note(
         &self,
         store: &mut dyn Store,

@@ -12,11 +12,11 @@ use crate::key_pair::{Algorithm, KeyPair};
 
 const USE: &str = "use the key pair";
 
-impl Keyring {
+impl By<'_> {
     /// Makes a logical key with version 1, which is current, of a new key pair.
     ///
     /// # Errors
-    /// AlreadyExists: the name, or one that ends in @ and a number, is taken. As [`Keyring::generate`].
+    /// AlreadyExists: the name, or one that ends in @ and a number, is taken. As [`By::generate`].
     pub fn create_pair(&self, id: &KeyId, algorithm: Algorithm, wanted: &Wanted) -> Result<()> {
         if wanted.follow {
             let why = "the private half of a key pair is given to nobody";
@@ -47,7 +47,9 @@ impl Keyring {
             random: None,
         })
     }
+}
 
+impl Keyring {
     /// A version's pair, with its number; `None`: of the current one, which signs.
     ///
     /// # Errors

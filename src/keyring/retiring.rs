@@ -6,6 +6,7 @@
 use super::map::RetiredKey;
 use super::*;
 use crate::envelope::equal;
+use crate::format::record::put_length;
 use crate::key::extensions::{HOLD, PURGED, RETAINED, RETIRED};
 use crate::key::logical::DAY;
 use crate::key::retired::{Retired, files_may_need};
@@ -21,7 +22,9 @@ impl Keyring {
     pub(super) fn retains(&self, id: &KeyId) -> bool {
         files_may_need(id) && self.keeps_removed_for() > 0
     }
+}
 
+impl By<'_> {
     /// Removes a key from everybody's sight, in one record, and keeps it.
     pub(super) fn retire_in(&self, store: &mut dyn Store, key: &KnownKey) -> Result<()> {
         let id = &key.id;
@@ -34,6 +37,9 @@ impl Keyring {
             (removal, map.as_retired(key, removal, &self.pool)?)
         };
         let list = Extensions::new([(RETAINED, removal.to_bytes())])?;
+        let list = self.signed_within(&list, put_length(key), |list| {
+            Operation::Remove(id, list).frame_length()
+        });
         let operation = Operation::Remove(id, &list);
         let (was, is) = (key_length(key), key_length(&retired));
         self.append_note(store, &operation, was as Died - is as Died)?;
@@ -48,7 +54,9 @@ impl Keyring {
         self.tidy(store);
         Ok(())
     }
+}
 
+impl Keyring {
     /// The removed keys that are kept, by name and owner.
     pub fn retired(&self) -> Vec<RetiredKey> {
         self.each_retired().collect()
@@ -90,12 +98,14 @@ impl Keyring {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         map.retired_key(id, number)
     }
+}
 
+impl By<'_> {
     /// Brings a removed key back under its name. `number`: which of its removals; `None`: the last one. One that is held stays a
     /// retired key as well.
     ///
     /// # Errors
-    /// NotFound: it is not kept. AlreadyExists: another key has its name meanwhile. As [`Keyring::store_key`].
+    /// NotFound: it is not kept. AlreadyExists: another key has its name meanwhile. As [`By::store_key`].
     pub fn restore_retired(&self, id: &KeyId, number: Option<u32>) -> Result<()> {
         let mut store = self.writer()?;
         let (removal, key) = self.find_retired(OP, id, number)?;
@@ -115,7 +125,9 @@ impl Keyring {
             None => self.purge_in(&mut **store, id, removal),
         }
     }
+}
 
+impl Keyring {
     /// What a file would have kept is gone from a token.
     pub(super) fn tell_of_a_loss(&self, store: &mut dyn Store, id: &KeyId) {
         let wanted = files_may_need(id) && self.config.limits.retain_removed > 0;
@@ -134,7 +146,9 @@ impl Keyring {
             None => self.config.limits.retain_removed,
         }
     }
+}
 
+impl By<'_> {
     /// Keeps a removed key of another keyring, as removed when it was there. `false`: its material is here already.
     ///
     /// # Errors
@@ -159,14 +173,16 @@ impl Keyring {
         };
         let list = key.extensions().with(RETIRED, Some(removal.to_bytes()))?;
         let kept = key.renamed(key.id.clone(), &self.pool)?;
-        let kept = kept.with_extensions(list);
+        let kept = self.signed_record(kept.with_extensions(list));
         self.append_note(&mut **store, &Operation::Put(&kept), 0)?;
         self.sizes().add(key.id.owner(), key_length(&kept));
         self.publish(|map| map.keep_retired(removal, kept));
         self.tidy(&mut **store);
         Ok(true)
     }
+}
 
+impl Keyring {
     pub(super) fn find_retired(
         &self,
         op: &'static str,
@@ -193,7 +209,9 @@ impl Keyring {
         let key = self.retired_key(id, removal.number).ok_or_else(none)?;
         Ok((removal, key))
     }
+}
 
+impl By<'_> {
     /// Ends the retired keys that were removed longer ago than they are kept; `all`: whenever they were removed. What is held
     /// stays. Their bytes leave the file with the next rewrite.
     ///
@@ -220,13 +238,18 @@ impl Keyring {
         };
         let list = Extensions::new([(PURGED, removal.to_bytes())])?;
         let length = key_length(&key);
+        let list = self.signed_within(&list, length, |list| {
+            Operation::Remove(id, list).frame_length()
+        });
         self.append_note(store, &Operation::Remove(id, &list), length as Died)?;
         self.sizes().sub(id.owner(), length);
         self.publish(|map| drop(map.purge(id, removal.number)));
         self.tidy(store);
         Ok(())
     }
+}
 
+impl Keyring {
     /// InnoDB begins to number its keys again after a restart without an encrypted tablespace: it asks for a key that exists,
     /// is refused, and takes the old one without a word.
     pub(super) fn warn_of_numbers_again(&self, store: &mut dyn Store, id: &KeyId) {

@@ -260,7 +260,9 @@ impl Keyring {
             true => seal_index(&self.pool, logical, number, material, secret).map(Some),
         }
     }
+}
 
+impl By<'_> {
     /// Gives the logical key a blind index with a new secret. What was computed with the old one is not found any more.
     ///
     /// # Errors
@@ -301,7 +303,9 @@ impl Keyring {
         let index = seal_index(&self.pool, &logical, number, to.material(), &secret)?;
         self.note_in(store, id, &next, vec![(INDEX, index)])
     }
+}
 
+impl Keyring {
     fn new_secret(&self) -> Result<SecretBytes> {
         let mut secret = self.pool.random(KEY)?;
         // It lies beside a key that says what it is of.

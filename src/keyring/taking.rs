@@ -61,12 +61,12 @@ impl Given<'_> {
     }
 }
 
-impl Keyring {
+impl By<'_> {
     /// Takes a version in; the same again changes nothing. Gives its state here.
     ///
     /// # Errors
     /// AlreadyExists: something else has its name, or its logical key has another one here. KeyState: it was destroyed here.
-    /// InvalidInput: it is none that is there. As [`Keyring::store_key`].
+    /// InvalidInput: it is none that is there. As [`By::store_key`].
     pub fn take_version(&self, given: &Given<'_>) -> Result<Taken> {
         check_name(given.id.name(), given.id.owner())?;
         let mut store = self.writer()?;
@@ -222,7 +222,9 @@ impl Keyring {
             false => Err(taken(&key.id, "is another key here, with other material")),
         }
     }
+}
 
+impl Keyring {
     /// A logical key by its own id.
     pub fn logical_by_id(&self, id: &[u8; ID]) -> Option<LogicalInfo> {
         self.with_family_of_id(id, Family::info)

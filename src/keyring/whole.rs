@@ -8,7 +8,7 @@ use crate::kek::Keks;
 use crate::kek::answers::Answers;
 use crate::store::{Basis, Rewrapped};
 
-impl Keyring {
+impl By<'_> {
     /// Makes the file of a keyring that has none yet.
     ///
     /// # Errors
@@ -16,7 +16,9 @@ impl Keyring {
     pub fn create_empty(&self) -> Result<()> {
         self.writer()?.begin()
     }
+}
 
+impl Keyring {
     /// Whether the KEK's secret is good enough for a keyring that somebody makes on purpose.
     ///
     /// # Errors
@@ -25,7 +27,9 @@ impl Keyring {
         let mut keks = self.config.keks.iter();
         keks.try_for_each(|kek| check_new(kek, &self.pool))
     }
+}
 
+impl By<'_> {
     /// Writes the whole file anew and drops dead records.
     ///
     /// # Errors
@@ -51,7 +55,7 @@ impl Keyring {
     /// under one that it does not name would not open again. A DEK that was not allowed is kept for the next call.
     ///
     /// # Errors
-    /// As [`Keyring::rekey`]; those of `allowed`, and nothing was changed then.
+    /// As [`By::rekey`]; those of `allowed`, and nothing was changed then.
     pub fn rekey_if(
         &self,
         keks: &KekList,
@@ -82,7 +86,9 @@ impl Keyring {
         self.tell_who_went(holders, list);
         Ok(())
     }
+}
 
+impl Keyring {
     /// One change of the KEKs at a time. Writers wait for none of them, until the file is written.
     fn changing(&self) -> MutexGuard<'_, Option<SecretBytes>> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
@@ -192,7 +198,9 @@ impl Keyring {
         }
         Ok(())
     }
+}
 
+impl By<'_> {
     /// Wraps the DEK for every one of `keks` that has no valid stanza, and gives what became of each. `strict`: where one
     /// fails nothing is written. Nothing else changes: the DEK is the same.
     ///
@@ -209,7 +217,9 @@ impl Keyring {
         }
         Ok(synced)
     }
+}
 
+impl Keyring {
     /// Asks every KEK to open its stanza, each for `timeout` at the longest; what came of it stands in the status.
     /// Neither readers nor writers wait for it.
     ///

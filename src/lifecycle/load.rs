@@ -3,7 +3,8 @@
 //! Owns the policy: the old keyring stays until the new one is open, only the start may wait long, and what follows from a
 //! failure is said in the log. It must never take away a keyring that serves because another one could not be opened.
 
-use super::{Host, Lifecycle, Role, Severity, environment, lock};
+use super::{Host, Lifecycle, Role, Severity, environment, lock, policing};
+use crate::caller::Caller;
 use crate::config::{Config, server};
 use crate::error::{Error, Kind, Result};
 use crate::keyring::{Keyring, starting};
@@ -90,7 +91,8 @@ impl<H: Host> Lifecycle<H> {
         }
         let old = self.keyring.load_full();
         match self.open(&how, old.as_deref()) {
-            Ok(keyring) => {
+            Ok((keyring, policy)) => {
+                self.enforce(policy, old.is_none());
                 self.serve(keyring, old.is_none());
                 Ok(())
             }
@@ -102,7 +104,7 @@ impl<H: Host> Lifecycle<H> {
     }
 
     /// Opens the keyring with the rights that it needs.
-    fn open(&self, how: &LastLoad, old: Option<&Keyring>) -> Result<Keyring> {
+    fn open(&self, how: &LastLoad, old: Option<&Keyring>) -> Result<(Keyring, policing::Read)> {
         // Only the start may wait as long as the start budget: later, the whole server waits with us.
         let first = !self.tried.swap(true, Ordering::AcqRel);
         let instance_dir = how.instance_dir.as_deref();
@@ -116,12 +118,16 @@ impl<H: Host> Lifecycle<H> {
                     self.host.log(Severity::Warning, sentence);
                 }),
             };
-            opened.inspect(|keyring| {
-                keyring.end_temporary_keys();
+            // Whoever opens the keyring by another program has its file and its KEK, and no policy binds him.
+            let binds = environment::is_in_server(self.host.command_line());
+            let file = config.policy_file.as_deref().filter(|_| binds);
+            let opened = opened.inspect(|keyring| {
+                keyring.by(&Caller::Server(None)).end_temporary_keys();
                 if first {
                     self.warn_of_statements(keyring);
                 }
-            })
+            })?;
+            Ok((opened, policing::read(file)))
         };
         self.host.load(instance_dir, &*how.config, || {
             // A panic in it is a failed load like any other: the reason is told, and what follows from it.
@@ -182,6 +188,7 @@ impl<H: Host> Lifecycle<H> {
         *opened_by = None;
         *lock(&self.last_load) = None;
         self.end_watching();
+        self.end_policing();
         drop(self.keyring.swap(None));
         self.lease_changed();
         self.end_refilling();

@@ -9,16 +9,18 @@ pub mod environment;
 pub mod last_error;
 pub mod lease;
 mod load;
+pub mod policing;
 mod refilling;
 mod watching;
 
+use crate::caller::Caller;
 use crate::config::Config;
 use crate::config::discover::CommandLine;
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::key::id::{KeyId, list_short_first};
 use crate::key::record::{KeyRecord, KnownKey};
-use crate::keyring::Keyring;
+use crate::keyring::{By, Keyring};
 use crate::panics;
 use crate::store::StoreInfo;
 use arc_swap::{ArcSwapOption, Guard};
@@ -112,6 +114,7 @@ pub struct Lifecycle<H> {
     /// A load was tried before.
     tried: AtomicBool,
     last_load: Mutex<Option<load::LastLoad>>,
+    policing: policing::Policing,
 }
 
 /// The mutex's content, whatever happened to a thread that held it.
@@ -150,6 +153,7 @@ impl<H: Host> Lifecycle<H> {
             reloading: Mutex::new(()),
             tried: AtomicBool::new(false),
             last_load: Mutex::new(None),
+            policing: policing::Policing::new(),
         }
     }
 
@@ -212,15 +216,19 @@ impl<H: Host> Lifecycle<H> {
         Ok(keys)
     }
 
-    /// Runs and counts a change to the keyring, and logs what came up.
+    /// Runs and counts a change that `caller` makes to the keyring, and logs what came up.
     ///
     /// # Errors
     /// There is no keyring, and those of `f`.
-    pub fn write(&self, f: impl Fn(&Keyring) -> Result<()> + Send + Sync) -> Result<()> {
+    pub fn write(
+        &self,
+        caller: &Caller<'_>,
+        f: impl Fn(&By<'_>) -> Result<()> + Send + Sync,
+    ) -> Result<()> {
         self.counters
             .writes
             .run(|| {
-                self.change(|keyring| {
+                self.change(caller, |keyring| {
                     let result = f(keyring);
                     let keys = keyring.len() as u64;
                     self.counters.keys.store(keys, Ordering::Relaxed);
@@ -230,17 +238,22 @@ impl<H: Host> Lifecycle<H> {
             .inspect(|()| self.ask_for_random())
     }
 
-    /// Runs a change on the keyring that serves, and logs what came up. One that a reload has replaced meanwhile refuses it
+    /// Runs a change that `caller` makes on the keyring that serves, and logs what came up. One that a reload has replaced meanwhile refuses it
     /// untouched; it is done on the new one then.
     ///
     /// # Errors
     /// There is no keyring, and those of `f`.
-    pub fn change<T: Send>(&self, f: impl Fn(&Keyring) -> Result<T> + Send + Sync) -> Result<T> {
+    pub fn change<T: Send>(
+        &self,
+        caller: &Caller<'_>,
+        f: impl Fn(&By<'_>) -> Result<T> + Send + Sync,
+    ) -> Result<T> {
         let deadline = Deadline::after(LONGEST_CHASE);
         loop {
             let keyring = self.keyring()?;
             let current: &Keyring = &keyring;
-            match self.host.go_on(|| f(current)) {
+            let by = current.by(caller);
+            match self.host.go_on(|| f(&by)) {
                 Err(e)
                     if e.kind() == Kind::ReadOnly && keyring.is_retired() && !deadline.passed() =>
                 {

@@ -1,6 +1,7 @@
 //! The lifecycle without a server: a host that keeps what it is told.
 
 use super::*;
+use crate::caller::Caller;
 use crate::config::Layer;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -97,8 +98,9 @@ impl Life {
     }
 
     fn generate(&self, name: &str) -> Result<()> {
-        self.of
-            .write(|keyring| keyring.generate(name.as_bytes(), b"", b"AES", 32))
+        self.of.write(&Caller::Unknown, |keyring| {
+            keyring.generate(name.as_bytes(), b"", b"AES", 32)
+        })
     }
 
     fn has(&self, name: &str) -> bool {
@@ -171,7 +173,7 @@ fn a_change_that_meets_a_reload_is_done_on_the_new_keyring() {
     let life = Life::new();
     life.load().unwrap();
     let tries = AtomicUsize::new(0);
-    let done = life.of.write(|keyring| {
+    let done = life.of.write(&Caller::Unknown, |keyring| {
         if tries.fetch_add(1, Ordering::Relaxed) == 0 {
             life.of.load_again()?;
         }
@@ -270,8 +272,12 @@ fn every_change_tells_what_came_up() {
     life.generate("k").unwrap();
     load(of(&["a"])).unwrap();
     life.lines(Severity::Warning);
-    let reseal = |keyring: &Keyring| keyring.rekey(&keyring.config().keks, false);
-    life.of.change(reseal).unwrap();
+    let reseal = |keyring: &By<'_>| {
+        keyring
+            .by(&Caller::Unknown)
+            .rekey(&keyring.config().keks, false)
+    };
+    life.of.change(&Caller::Unknown, reseal).unwrap();
     let told = life.lines(Severity::Warning).join(" ");
     assert!(told.contains("The KEK 'paper' could open"), "{told}");
 }
@@ -287,9 +293,9 @@ fn a_server_that_may_write_ends_temporary_keys_and_no_other_one_does() {
             expires,
             ..Wanted::default()
         };
-        let made = life
-            .of
-            .change(|keyring| keyring.create_logical(&id(name), b"AES", 32, &wanted));
+        let made = life.of.change(&Caller::Unknown, |keyring| {
+            keyring.create_logical(&id(name), b"AES", 32, &wanted)
+        });
         made.unwrap();
     };
     make(b"brief", Some(1));

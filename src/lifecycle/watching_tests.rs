@@ -3,6 +3,7 @@
 use super::super::tests::TestHost;
 use super::super::{Lifecycle, Role, lock};
 use super::*;
+use crate::caller::Caller;
 use crate::config::{Config, Limits, Patience};
 use crate::deadline::Deadline;
 use crate::envelope::FILE_ID;
@@ -101,9 +102,9 @@ struct Leased {
 impl Leased {
     fn new(lease: Option<Lease>) -> Leased {
         let leased = Leased::without_keys(lease);
-        let made = leased
-            .of
-            .write(|keyring| keyring.generate(b"k", b"", b"AES", 32));
+        let made = leased.of.write(&Caller::Unknown, |keyring| {
+            keyring.generate(b"k", b"", b"AES", 32)
+        });
         made.unwrap();
         leased
     }
@@ -127,6 +128,7 @@ impl Leased {
             patience: Patience::default(),
             limits: Limits::default(),
             lease,
+            policy_file: None,
             origin: "test".into(),
         };
         let leased = Leased {

@@ -5,7 +5,7 @@
 
 use super::log::LOG;
 use super::state::{self, LIFECYCLE};
-use super::{abi, registry, services, status_variables};
+use super::{abi, identity, registry, services, status_variables};
 use crate::lifecycle::Role;
 use std::ffi::{CStr, c_int, c_void};
 
@@ -141,6 +141,7 @@ guarded_fn! {
         LIFECYCLE.unload(Role::Component);
         if let Some(registry) = registry {
             status_variables::show(registry, false);
+            identity::forget(registry, Role::Component);
             LOG.disconnect(registry, Role::Component);
         }
         Ok(0)

@@ -2,9 +2,8 @@
 //!
 //! Owns what is told of them. The companion component hears of them; it passes on no other statement. It must never quote one.
 
-use super::log;
 use super::state::LIFECYCLE;
-use super::udf::caller;
+use super::{identity, log};
 use crate::os::unix_seconds;
 use crate::text::utc;
 
@@ -19,7 +18,7 @@ pub(super) fn altered(query: &str, status: i32) {
     let Some(key) = rotated(query) else {
         return;
     };
-    let who = caller::account().map_or_else(
+    let who = identity::account().map_or_else(
         || "the server".into(),
         |account| format!("'{}'", account.escape_ascii()),
     );

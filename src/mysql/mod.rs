@@ -11,6 +11,8 @@ mod guard;
 mod cursor;
 mod account;
 pub mod component;
+mod gate;
+mod identity;
 mod instance;
 mod log;
 pub mod plugin;

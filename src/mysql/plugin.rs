@@ -9,7 +9,7 @@ use super::log::{self, LOG};
 use super::ptr::Handle;
 use super::registry::{self, SERVICE_VERSION, with_plugins};
 use super::state::{self, LIFECYCLE};
-use super::{abi, ptr, status_variables};
+use super::{abi, gate, identity, ptr, status_variables};
 use crate::config::discover::plugin_layer;
 use crate::config::{Config, Layer, OPTIONS, ValueKind, place_of};
 use crate::error::{Error, Kind, Result};
@@ -17,6 +17,7 @@ use crate::kek::drivers::UNDER;
 use crate::key::id::{MAX_MATERIAL, MAX_NAME_BYTES};
 use crate::key::record::KnownKey;
 use crate::lifecycle::Role;
+use crate::policy::operation::Operation;
 use crate::text::{joined, total};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{null, null_mut};
@@ -225,6 +226,7 @@ guarded_fn! {
             if SHOWN.swap(false, Ordering::AcqRel) {
                 status_variables::show(registry, false);
             }
+            identity::forget(registry, Role::Plugin);
             LOG.disconnect(registry, Role::Plugin);
         });
         Ok(0)
@@ -304,7 +306,11 @@ guarded_fn! {
             (ptr::bytes(key_id), ptr::bytes(user_id), ptr::bytes(key_type), material)
         };
         let material = material?;
-        LIFECYCLE.write(|keyring| keyring.store_key(id, owner, key_type, material)).map(|()| false)
+        identity::with_owner(owner, |caller| {
+            gate::check_by(Operation::Store, id, owner, caller)?;
+            LIFECYCLE.write(caller, |keyring| keyring.store_key(id, owner, key_type, material))
+        })
+        .map(|()| false)
     }
 }
 
@@ -323,7 +329,9 @@ guarded_fn! {
             ptr::write(key, null_mut(), "place for the key")?;
             ptr::write(key_len, 0, "place for the length")?;
             LIFECYCLE.counters.fetched();
-            let found = LIFECYCLE.fetch(ptr::bytes(key_id), ptr::bytes(user_id))?;
+            let (name, owner) = (ptr::bytes(key_id), ptr::bytes(user_id));
+            gate::check(Operation::Fetch, name, owner)?;
+            let found = LIFECYCLE.fetch(name, owner)?;
             if let Some(record) = found {
                 // The type first: if memory runs out for the key, nothing secret is left behind.
                 let type_memory = server_memory(record.key_type.as_bytes())?;
@@ -341,7 +349,11 @@ guarded_fn! {
     fn remove(key_id: *const c_char, user_id: *const c_char) -> bool, failure = true; {
         // SAFETY: the server passes NULL or NUL-terminated strings.
         let (id, owner) = unsafe { (ptr::bytes(key_id), ptr::bytes(user_id)) };
-        LIFECYCLE.write(|keyring| keyring.remove(id, owner)).map(|()| false)
+        identity::with_owner(owner, |caller| {
+            gate::check_by(Operation::Remove, id, owner, caller)?;
+            LIFECYCLE.write(caller, |keyring| keyring.remove(id, owner))
+        })
+        .map(|()| false)
     }
 }
 
@@ -355,7 +367,11 @@ guarded_fn! {
         // SAFETY: the server passes NULL or NUL-terminated strings.
         let (id, owner, key_type) =
             unsafe { (ptr::bytes(key_id), ptr::bytes(user_id), ptr::bytes(key_type)) };
-        LIFECYCLE.write(|keyring| keyring.generate(id, owner, key_type, key_len)).map(|()| false)
+        identity::with_owner(owner, |caller| {
+            gate::check_by(Operation::Generate, id, owner, caller)?;
+            LIFECYCLE.write(caller, |keyring| keyring.generate(id, owner, key_type, key_len))
+        })
+        .map(|()| false)
     }
 }
 
@@ -370,7 +386,9 @@ guarded_fn! {
     fn iterator_init(iterator: *mut *mut c_void) -> (), failure = (); {
         // SAFETY: the server passes a writable place.
         unsafe { ptr::write(iterator, null_mut(), "place for the iterator")? };
-        let names = Names { keys: LIFECYCLE.names()?.into_iter() };
+        let mut names = LIFECYCLE.names()?;
+        gate::keep_listed(&mut names);
+        let names = Names { keys: names.into_iter() };
         // SAFETY: as above.
         unsafe { ptr::write(iterator, names.into_raw().cast(), "place for the iterator") }
     }

@@ -1,10 +1,14 @@
 //! The ways to the server's component registry.
 //!
-//! Owns the two places into which the server puts the way to it, one for each role. It must never use one before the server has
-//! filled it, or after it is gone.
+//! Owns the two places into which the server puts the way to it, one for each role, and what is kept of it beyond a call. It must
+//! never use one before the server has filled it, or after it is gone.
 
+use crate::lifecycle::{Role, lock};
 use keyring_ward_boundary::abi;
+use keyring_ward_boundary::registry::Table;
 pub(super) use keyring_ward_boundary::registry::{Registry, Service};
+use std::ptr::{NonNull, null_mut};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// The server's component loader writes the acquired registry into this before the component's `init`.
@@ -60,5 +64,76 @@ pub(super) fn with<R>(f: impl FnOnce(Registry<'_>) -> R) -> Option<R> {
     match of_component() {
         Some(registry) => Some(f(registry)),
         None => with_plugins(f),
+    }
+}
+
+/// A service that is acquired once, when it is needed first, and kept.
+pub(super) struct Kept<T: Table> {
+    service: AtomicPtr<T>,
+    /// The server has none: it is not asked again and again.
+    is_absent: AtomicBool,
+    /// Which role acquired it, to be released by it.
+    kept_by: Mutex<Option<Role>>,
+}
+
+impl<T: Table> Kept<T> {
+    /// Not acquired yet.
+    pub(super) const fn new() -> Kept<T> {
+        Kept {
+            service: AtomicPtr::new(null_mut()),
+            is_absent: AtomicBool::new(false),
+            kept_by: Mutex::new(None),
+        }
+    }
+
+    /// The service; `None`: no role is loaded, or the server has none of that name.
+    #[inline]
+    pub(super) fn get(&self) -> Option<&T> {
+        let mut service = self.service.load(Ordering::Acquire);
+        if service.is_null() {
+            service = self.acquire()?;
+        }
+        // SAFETY: it was acquired, and is released when the role that acquired it goes, after which the server calls nothing of ours.
+        unsafe { service.as_ref() }
+    }
+
+    #[cold]
+    fn acquire(&self) -> Option<*mut T> {
+        if self.is_absent.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut kept_by = lock(&self.kept_by);
+        let service = self.service.load(Ordering::Acquire);
+        if !service.is_null() {
+            return Some(service);
+        }
+        let role = match component_is_loaded() {
+            true => Role::Component,
+            false => Role::Plugin,
+        };
+        // Without a registry nothing was asked.
+        let service = with(|registry| registry.service::<T>().map(|s| s.keep().as_ptr()))?;
+        match service {
+            Some(service) => {
+                *kept_by = Some(role);
+                self.service.store(service, Ordering::Release);
+            }
+            None => self.is_absent.store(true, Ordering::Release),
+        }
+        service
+    }
+
+    /// Gives back what `role` acquired.
+    pub(super) fn release(&self, registry: Registry<'_>, role: Role) {
+        let mut kept_by = lock(&self.kept_by);
+        self.is_absent.store(false, Ordering::Release);
+        if *kept_by != Some(role) {
+            return;
+        }
+        *kept_by = None;
+        if let Some(service) = NonNull::new(self.service.swap(null_mut(), Ordering::AcqRel)) {
+            // SAFETY: `acquire` kept it, and it was taken out just now.
+            drop(unsafe { Service::kept(service, registry) });
+        }
     }
 }

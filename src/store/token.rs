@@ -429,7 +429,7 @@ impl TokenStore {
                 self.bytes += value.len() as u64;
                 self.bytes = self.bytes.saturating_sub(length_of(was));
             }
-            Change::Remove(key) => {
+            Change::Remove(key, _) => {
                 let label = label_of(opened, key.id.as_bytes());
                 if !self.attempt(deadline, || {
                     self.objects.remove(&label, sequence_of, deadline)

@@ -4,6 +4,7 @@
 pub mod faults;
 pub mod services;
 
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, Limits, Patience};
 use keyring_ward::error::Result;
 use keyring_ward::format::header::parse_header;
@@ -70,6 +71,7 @@ impl Place {
             patience: Patience::default(),
             limits: Limits::default(),
             lease: None,
+            policy_file: None,
             origin: "test".into(),
         }
     }
@@ -111,7 +113,7 @@ impl Place {
         let info = keyring.status().store;
         if info.exists {
             assert_eq!(info.live_bytes + info.dead_bytes, info.bytes - header());
-            keyring.compact().unwrap();
+            keyring.by(&Caller::Unknown).compact().unwrap();
             let after = keyring.status().store;
             assert_eq!((after.live_bytes, after.dead_bytes), (info.live_bytes, 0));
             assert_eq!(after.bytes - header(), info.live_bytes);

@@ -8,6 +8,7 @@ use super::clouds::{pairs, value};
 use super::kms_proxy::Proxy;
 use super::{ENVIRONMENT, Place};
 use data_encoding::{BASE64, HEXLOWER};
+use keyring_ward::caller::Caller;
 use keyring_ward::error::Kind;
 use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::SecretPool;
@@ -66,6 +67,7 @@ fn make_vector() {
     let config = place.try_config(&json!({"endpoint": proxy.url()})).unwrap();
     let keyring = Keyring::open(&config, &ENVIRONMENT, &SecretPool::new()).unwrap();
     keyring
+        .by(&Caller::Unknown)
         .store_key(b"k", b"o", b"SECRET", b"material of the vector")
         .unwrap();
     drop(keyring);

@@ -4,6 +4,7 @@
 
 use super::clouds::azure::{CLIENT_ID, CLIENT_SECRET, IDENTITY_HEADER, TENANT};
 use super::{ENVIRONMENT, METADATA, Place, not_opened, opens, refused, tool, wrap};
+use keyring_ward::caller::Caller;
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::Kind;
 use keyring_ward::keyring::Keyring;
@@ -57,7 +58,10 @@ pub fn by_certificate(place: &Place) -> Value {
 fn opening(place: &Place, options: &Value) -> Vec<String> {
     let config = place.config(options);
     let open = || Keyring::open(&config, &ENVIRONMENT, &SecretPool::new()).unwrap();
-    open().generate(b"k", b"", b"AES", 32).unwrap();
+    open()
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     place.fake.take_calls();
     assert_eq!(open().list().len(), 1);
     place.fake.take_calls()

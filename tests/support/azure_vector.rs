@@ -5,6 +5,7 @@
 
 use super::azure_logins::get;
 use super::{ENVIRONMENT, Place};
+use keyring_ward::caller::Caller;
 use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::SecretPool;
 use serde_json::json;
@@ -48,6 +49,7 @@ fn make_vector() {
     let config = place.config(&json!({}));
     let keyring = Keyring::open(&config, &ENVIRONMENT, &SecretPool::new()).unwrap();
     keyring
+        .by(&Caller::Unknown)
         .store_key(b"k", b"o", b"SECRET", b"material of the vector")
         .unwrap();
     let answer = get(&place, "/last/unwrapped");

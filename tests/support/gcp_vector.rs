@@ -5,6 +5,7 @@
 
 use super::clouds::google::KEY;
 use super::{ENVIRONMENT, Place};
+use keyring_ward::caller::Caller;
 use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::SecretPool;
 use serde_json::{Value, json};
@@ -62,6 +63,7 @@ fn make_vector() {
     let keyring = Keyring::open(&config, &ENVIRONMENT, &SecretPool::new()).unwrap();
     place.seen.lock().unwrap().clear();
     keyring
+        .by(&Caller::Unknown)
         .store_key(b"k", b"o", b"SECRET", b"material of the vector")
         .unwrap();
     let seen = place.seen.lock().unwrap();

@@ -6,6 +6,7 @@
 use super::clouds::oci::KEY;
 use super::kms_proxy::Proxy;
 use super::{ENVIRONMENT, Place};
+use keyring_ward::caller::Caller;
 use keyring_ward::keyring::Keyring;
 use keyring_ward::secret::SecretPool;
 use serde_json::{Value, json};
@@ -56,6 +57,7 @@ fn make_vector() {
     let config = place.try_config(&changes).unwrap();
     let keyring = Keyring::open(&config, &ENVIRONMENT, &SecretPool::new()).unwrap();
     keyring
+        .by(&Caller::Unknown)
         .store_key(b"k", b"o", b"SECRET", b"material of the vector")
         .unwrap();
     // What was unwrapped as proof is what was wrapped: a fake with the same key gives it again.

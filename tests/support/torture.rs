@@ -27,6 +27,7 @@
 //! ```
 #![allow(unsafe_code, clippy::unwrap_used, clippy::print_stdout)]
 
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, KekConfig, Limits, Patience};
 use keyring_ward::deadline::Deadline;
 use keyring_ward::error::{Error, Kind, Result};
@@ -72,6 +73,7 @@ impl Place {
             patience: Patience::default(),
             limits: Limits::default(),
             lease: None,
+            policy_file: None,
             origin: "torture".into(),
         }
     }
@@ -162,7 +164,10 @@ impl Writer<'_> {
     fn generate(&mut self) -> Result<()> {
         let name = self.name();
         self.acks.line(&format!("begin put {name}"));
-        let result = self.keyring.generate(name.as_bytes(), b"o", b"AES", 32);
+        let result = self
+            .keyring
+            .by(&Caller::Unknown)
+            .generate(name.as_bytes(), b"o", b"AES", 32);
         self.done("put", &name, result)
     }
 
@@ -171,9 +176,12 @@ impl Writer<'_> {
         let length = [1, 16, 700, 5000][self.next as usize % 4];
         let material = vec![self.next as u8; length];
         self.acks.line(&format!("begin put {name}"));
-        let result = self
-            .keyring
-            .store_key(name.as_bytes(), b"o", b"SECRET", &material);
+        let result = self.keyring.by(&Caller::Unknown).store_key(
+            name.as_bytes(),
+            b"o",
+            b"SECRET",
+            &material,
+        );
         self.done("put", &name, result)
     }
 
@@ -190,18 +198,24 @@ impl Writer<'_> {
         };
         let name = String::from_utf8(name.clone()).unwrap();
         self.acks.line(&format!("begin remove {name}"));
-        let result = self.keyring.remove(name.as_bytes(), b"o");
+        let result = self
+            .keyring
+            .by(&Caller::Unknown)
+            .remove(name.as_bytes(), b"o");
         self.done("remove", &name, result)
     }
 
     fn compact(&mut self) -> Result<()> {
-        self.keyring.compact()
+        self.keyring.by(&Caller::Unknown).compact()
     }
 
     fn rekey(&mut self) -> Result<()> {
         let kek = 3 - self.kek;
         self.acks.line(&format!("begin kek {kek}"));
-        let result = self.keyring.rekey(&self.place.kek(kek).into(), false);
+        let result = self
+            .keyring
+            .by(&Caller::Unknown)
+            .rekey(&self.place.kek(kek).into(), false);
         if result.is_ok() {
             self.kek = kek;
         }
@@ -368,10 +382,14 @@ fn check(place: &Place) -> ExitCode {
     settle(place, &served, kek);
     if bad.is_empty()
         && keyring
+            .by(&Caller::Unknown)
             .generate(b"after-the-check", b"o", b"AES", 16)
             .is_ok()
     {
-        keyring.remove(b"after-the-check", b"o").unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .remove(b"after-the-check", b"o")
+            .unwrap();
         println!("ok keys={} open={}", served.len(), p.open.len());
         return ExitCode::SUCCESS;
     }
@@ -403,6 +421,7 @@ fn tears(place: &Place, step: usize) -> ExitCode {
     }
     // The last record covers several sectors.
     w.keyring
+        .by(&Caller::Unknown)
         .store_key(b"last", b"o", b"SECRET", &[0x11; 3000])
         .unwrap();
     let known = marker::read(&place.dir.join("data")).unwrap().unwrap();
@@ -539,6 +558,7 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
         patience: Patience::default(),
         limits: Limits::default(),
         lease: None,
+        policy_file: None,
         origin: "torture".into(),
     };
     tell_keys(&config, names)

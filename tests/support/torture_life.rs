@@ -12,6 +12,7 @@
 //! hash of its material, wherever that is kept.
 
 use super::{Place, hash, shutdown};
+use keyring_ward::caller::Caller;
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::key::id::KeyId;
 use keyring_ward::key::logical::{State, VersionOf, split};
@@ -228,7 +229,7 @@ fn id(name: &str, number: Option<u32>) -> KeyId {
 fn carry_out(keyring: &Keyring, name: &str, what: &str, number: Option<u32>) -> Result<()> {
     let key = id(name, None);
     let change = |f: &dyn Fn(&mut keyring_ward::key::logical::Logical, i64) -> Result<()>| {
-        keyring.change_logical(&key, f)
+        keyring.by(&Caller::Unknown).change_logical(&key, f)
     };
     match (what, number) {
         ("create", _) => {
@@ -236,11 +237,13 @@ fn carry_out(keyring: &Keyring, name: &str, what: &str, number: Option<u32>) -> 
                 follow: true,
                 ..Wanted::default()
             };
-            keyring.create_logical(&key, b"AES", 32, &wanted)
+            keyring
+                .by(&Caller::Unknown)
+                .create_logical(&key, b"AES", 32, &wanted)
         }
-        ("rotate", _) => keyring.rotate(&key, true).map(drop),
-        ("pend", _) => keyring.rotate(&key, false).map(drop),
-        ("activate", Some(number)) => keyring.activate(&key, number),
+        ("rotate", _) => keyring.by(&Caller::Unknown).rotate(&key, true).map(drop),
+        ("pend", _) => keyring.by(&Caller::Unknown).rotate(&key, false).map(drop),
+        ("activate", Some(number)) => keyring.by(&Caller::Unknown).activate(&key, number),
         // Planned as due already: a day has to pass otherwise.
         ("plan", Some(number)) => change(&|logical, now| {
             logical.version_mut(number)?.destroy_at = Some(now - 1);
@@ -254,17 +257,27 @@ fn carry_out(keyring: &Keyring, name: &str, what: &str, number: Option<u32>) -> 
         }),
         ("cancel", number) => change(&|logical, _| logical.cancel(number)),
         ("cancel-all", _) => change(&|logical, _| logical.cancel(None)),
-        ("destroy", number) => keyring.destroy_due(&key, number).map(drop),
-        ("destroy-all", _) => keyring.destroy_due(&key, None).map(drop),
-        ("restore", number) => keyring.restore_retired(&id(name, number), None),
+        ("destroy", number) => keyring
+            .by(&Caller::Unknown)
+            .destroy_due(&key, number)
+            .map(drop),
+        ("destroy-all", _) => keyring
+            .by(&Caller::Unknown)
+            .destroy_due(&key, None)
+            .map(drop),
+        ("restore", number) => keyring
+            .by(&Caller::Unknown)
+            .restore_retired(&id(name, number), None),
         ("hold", _) => change(&|logical, _| logical.hold(Some("torture"))),
         ("release", _) => change(&|logical, _| logical.hold(None)),
         ("compromise", Some(number)) => change(&|logical, now| logical.compromise(number, now)),
-        ("compact", _) => keyring.compact(),
+        ("compact", _) => keyring.by(&Caller::Unknown).compact(),
         // The server's own.
-        ("make", _) => keyring.generate(name.as_bytes(), b"", b"AES", 32),
-        ("retire", _) => keyring.remove(name.as_bytes(), b""),
-        ("unretire", _) => keyring.restore_retired(&key, None),
+        ("make", _) => keyring
+            .by(&Caller::Unknown)
+            .generate(name.as_bytes(), b"", b"AES", 32),
+        ("retire", _) => keyring.by(&Caller::Unknown).remove(name.as_bytes(), b""),
+        ("unretire", _) => keyring.by(&Caller::Unknown).restore_retired(&key, None),
         other => panic!("no change {other:?}"),
     }
 }

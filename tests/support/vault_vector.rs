@@ -5,6 +5,7 @@
 
 use super::kms_proxy::Proxy;
 use super::{BAO, Place};
+use keyring_ward::caller::Caller;
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
 use serde_json::{Value, json};
@@ -64,6 +65,7 @@ fn make_vector() {
     let keyring = Keyring::open(&config, &ENVIRONMENT, &SecretPool::new()).unwrap();
     proxy.take_requests();
     keyring
+        .by(&Caller::Unknown)
         .store_key(b"k", b"o", b"SECRET", b"material of the vector")
         .unwrap();
     let asked: Value = serde_json::from_slice(&proxy.take_requests()[0].body).unwrap();

@@ -16,10 +16,10 @@ use super::{Target, open_alone, open_dry, open_to_look};
 use crate::config::Config;
 use crate::envelope::equal;
 use crate::error::{Error, Kind, Result};
-use crate::key::extensions::{Extensions, INDEX};
+use crate::key::extensions::{ACTOR, Extensions, INDEX};
 use crate::key::id::{KeyId, check_length, check_type};
 use crate::key::record::KeyRecord;
-use crate::keyring::{Keyring, only_in_a_file};
+use crate::keyring::{By, Keyring, only_in_a_file};
 use crate::os::file;
 use crate::os::signals;
 use crate::secret::{SecretBytes, SecretPool};
@@ -144,8 +144,9 @@ fn read_telling(source: &Source<'_>, pool: &SecretPool, warn: &dyn Fn(String)) -
                 )?;
                 Ok(Found {
                     made: Some((key.created_at, key.generation)),
-                    extensions: key.extensions().clone(),
-                    attributes: key.attributes().clone(),
+                    // Who brings it here is another one.
+                    extensions: key.extensions().without(&[ACTOR]),
+                    attributes: key.attributes().without(&[ACTOR]),
                     ..found
                 })
             });
@@ -186,7 +187,7 @@ fn read_telling(source: &Source<'_>, pool: &SecretPool, warn: &dyn Fn(String)) -
 /// Stores the keys at once, where the store can: many syncs would take minutes. Nothing is promised before that is
 /// over; a crash leaves the keyring as it was, or with all keys.
 fn store(
-    keyring: &Keyring,
+    keyring: &By<'_>,
     new: &[&Found],
     versions: &Versions,
     progress: &mut dyn FnMut(usize, usize),
@@ -212,7 +213,7 @@ fn leaves_behind(key: &Found, what: &str) -> String {
 
 /// Brings removed keys that are kept; gives how many are new here.
 fn bring_retired(
-    keyring: &Keyring,
+    keyring: &By<'_>,
     retired: &[Arc<KeyRecord>],
     warn: &dyn Fn(String),
 ) -> Result<usize> {
@@ -322,19 +323,20 @@ pub fn import<'a>(
     };
     let fresh = !keyring.status().store.exists;
     if fresh {
-        create(&keyring, config)?;
+        create(&keyring.by(), config)?;
     }
-    let stored = store(&keyring, &new, &versions, progress);
+    let stored = store(&keyring.by(), &new, &versions, progress);
     if stored.is_err() && fresh && config.token_storage().is_none() {
         // All of it is in the source, and this process holds the lock.
         let _ = std::fs::remove_file(&config.path);
     }
     stored?;
     for key in &noted {
-        keyring.set_attributes(key.id.name(), key.id.owner(), key.attributes.clone())?;
+        let list = key.attributes.clone();
+        (keyring.by()).set_attributes(key.id.name(), key.id.owner(), list)?;
     }
-    versions.settle(&keyring, &keys, target.warn)?;
-    plan.retired = bring_retired(&keyring, &retired, target.warn)?;
+    versions.settle(&keyring.by(), &keys, target.warn)?;
+    plan.retired = bring_retired(&keyring.by(), &retired, target.warn)?;
     let written: HashSet<&KeyId> = new.iter().map(|key| &key.id).collect();
     // From the disk, not from memory.
     drop(keyring);
@@ -365,16 +367,26 @@ pub fn import<'a>(
 mod tests {
     use super::*;
     use crate::admin::fixture::{config, noted, open};
+    use crate::caller::Caller;
 
     #[test]
     fn what_is_known_of_a_key_that_is_here_comes_or_is_told() {
         let dir = tempfile::tempdir().unwrap();
         let [from, to] = ["from.ward", "to.ward"].map(|name| config(dir.path(), name));
         let (source, target) = (open(&from), open(&to));
-        source.generate(b"k", b"", b"AES", 32).unwrap();
-        source.set_attributes(b"k", b"", noted()).unwrap();
+        source
+            .by(&Caller::Unknown)
+            .generate(b"k", b"", b"AES", 32)
+            .unwrap();
+        source
+            .by(&Caller::Unknown)
+            .set_attributes(b"k", b"", noted())
+            .unwrap();
         let key = source.fetch(b"k", b"").unwrap().unwrap();
-        target.store_key(b"k", b"", b"AES", key.material()).unwrap();
+        target
+            .by(&Caller::Unknown)
+            .store_key(b"k", b"", b"AES", key.material())
+            .unwrap();
         drop((source, target));
         let plan = import(&to, &Source::Ward(&from), false, &mut |_, _| {}).unwrap();
         assert_eq!((plan.same, plan.new.len()), (1, 0));
@@ -383,7 +395,10 @@ mod tests {
         assert_eq!(brought.attributes(), &noted());
         // It has others of its own: they stay, and the import says so.
         let others = Extensions::new([(8, b"y".to_vec())]).unwrap();
-        target.set_attributes(b"k", b"", others.clone()).unwrap();
+        target
+            .by(&Caller::Unknown)
+            .set_attributes(b"k", b"", others.clone())
+            .unwrap();
         drop(target);
         let said = std::cell::RefCell::new(Vec::new());
         let warn = |sentence| said.borrow_mut().push(sentence);

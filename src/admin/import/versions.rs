@@ -5,10 +5,10 @@
 
 use super::Found;
 use crate::error::{Kind, Result};
-use crate::key::extensions::{Extensions, INDEX, VERSION};
+use crate::key::extensions::{ACTOR, Extensions, INDEX, VERSION};
 use crate::key::id::KeyId;
 use crate::key::logical::{Logical, VersionOf};
-use crate::keyring::Keyring;
+use crate::keyring::{By, Keyring};
 use std::collections::BTreeMap;
 
 /// One logical key of the source.
@@ -24,7 +24,7 @@ pub(super) struct Versions(BTreeMap<KeyId, Coming>);
 
 /// A list without what it says of a version.
 pub(super) fn plain(list: &Extensions) -> Extensions {
-    list.without(&[VERSION, INDEX])
+    list.without(&[VERSION, INDEX, ACTOR])
 }
 
 fn version(key: &Found) -> Option<(KeyId, VersionOf)> {
@@ -108,7 +108,7 @@ impl Versions {
     /// ReadOnly, Io.
     pub(super) fn settle(
         &self,
-        keyring: &Keyring,
+        keyring: &By<'_>,
         keys: &[Found],
         warn: &dyn Fn(String),
     ) -> Result<()> {

@@ -8,9 +8,9 @@ use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
 use crate::key::logical::VersionOf;
 use crate::key::record::KeyRecord;
-use crate::keyring::Keyring;
 use crate::keyring::logical::LogicalInfo;
 use crate::keyring::taking::Given;
+use crate::keyring::{By, Keyring};
 use crate::os::unix_seconds;
 use crate::text::{hex, utc};
 use crate::transport::parcel::{self, Content, Parcel};
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 pub(super) fn accept_parcel(
-    keyring: &Keyring,
+    keyring: &By<'_>,
     server: ServerId,
     parcel: &Parcel<'_>,
 ) -> Result<Value> {

@@ -7,7 +7,7 @@ use crate::envelope::{KEY, TransportKeys, equal};
 use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
 use crate::key::record::KeyRecord;
-use crate::keyring::Keyring;
+use crate::keyring::{By, Keyring};
 use crate::os::unix_seconds;
 use crate::secret::SecretBytes;
 use crate::text::utc;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub const MAX_PUBLICS: usize = 64;
 
 /// The key of this name, which is made where there is none; `true`: it is new.
-fn make(keyring: &Keyring, id: &KeyId) -> Result<(Arc<KeyRecord>, bool)> {
+fn make(keyring: &By<'_>, id: &KeyId) -> Result<(Arc<KeyRecord>, bool)> {
     let mut is_new = false;
     if find(keyring, id)?.is_none() {
         match keyring.generate(id.name(), id.owner(), b"SECRET", KEY) {
@@ -44,7 +44,7 @@ fn make(keyring: &Keyring, id: &KeyId) -> Result<(Arc<KeyRecord>, bool)> {
     Ok((made.ok_or_else(why)?, is_new))
 }
 
-pub(super) fn request(keyring: &Keyring, name: &str) -> Result<Value> {
+pub(super) fn request(keyring: &By<'_>, name: &str) -> Result<Value> {
     let (secret, is_new) = make(keyring, &id(REQUEST, name)?)?;
     let public = public_of(&secret)?;
     Ok(json!({
@@ -61,7 +61,7 @@ fn public_of(secret: &KeyRecord) -> Result<Public> {
 }
 
 pub(super) fn hand_out(
-    keyring: &Keyring,
+    keyring: &By<'_>,
     source: ServerId,
     name: &str,
     publics: &[String],
@@ -104,7 +104,7 @@ pub(super) fn hand_out(
 
 /// A transport key comes in only by a person's hand: whoever writes to a table that a script reads has no fingerprint of ours.
 pub(super) fn accept_key(
-    keyring: &Keyring,
+    keyring: &By<'_>,
     message: &HandOver<'_>,
     compared: Option<&str>,
 ) -> Result<Value> {
@@ -168,7 +168,7 @@ pub(super) fn accept_key(
     Ok(told(true))
 }
 
-fn keep(keyring: &Keyring, place: KeyId, key: SecretBytes, made: i64) -> Result<()> {
+fn keep(keyring: &By<'_>, place: KeyId, key: SecretBytes, made: i64) -> Result<()> {
     // It is as old as it was there, and not younger than now.
     let made = made.clamp(0, unix_seconds());
     let generation = keyring.status().store.generation;
@@ -176,7 +176,7 @@ fn keep(keyring: &Keyring, place: KeyId, key: SecretBytes, made: i64) -> Result<
 }
 
 /// A request's secret opens one message. Kept longer, it would open copies of that.
-fn end_request(keyring: &Keyring, request: &KeyId, message: &HandOver<'_>) -> Result<()> {
+fn end_request(keyring: &By<'_>, request: &KeyId, message: &HandOver<'_>) -> Result<()> {
     match find(keyring, request)? {
         Some(secret) if public_of(&secret).is_ok_and(|public| public == message.to) => {
             keyring.remove(request.name(), request.owner())
@@ -185,7 +185,7 @@ fn end_request(keyring: &Keyring, request: &KeyId, message: &HandOver<'_>) -> Re
     }
 }
 
-pub(super) fn remove(keyring: &Keyring, name: &str) -> Result<Value> {
+pub(super) fn remove(keyring: &By<'_>, name: &str) -> Result<Value> {
     let mut gone = Vec::new();
     for (kind, what) in [(REQUEST, "request"), (TRANSPORT, "transport")] {
         let id = id(kind, name)?;

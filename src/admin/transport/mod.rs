@@ -14,7 +14,7 @@ pub use places::OWNER;
 
 use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
-use crate::keyring::Keyring;
+use crate::keyring::By;
 use crate::transport::{self, Message, ServerId, from_text};
 use serde_json::Value;
 
@@ -78,8 +78,8 @@ impl Order {
 /// # Errors
 /// NotFound: there is no such key, transport key or request. InvalidInput: what was given is none of what is expected, or of
 /// another transport key. Tampered: a message was changed or forged. AlreadyExists, KeyState: as
-/// [`Keyring::take_version`]. ReadOnly, Io.
-pub fn carry_out(keyring: &Keyring, server: ServerId, order: &Order) -> Result<Value> {
+/// [`By::take_version`]. ReadOnly, Io.
+pub fn carry_out(keyring: &By<'_>, server: ServerId, order: &Order) -> Result<Value> {
     match order {
         Order::Request { name } => handing::request(keyring, name),
         Order::New { name, publics } => handing::hand_out(keyring, server, name, publics),
@@ -94,12 +94,7 @@ pub fn carry_out(keyring: &Keyring, server: ServerId, order: &Order) -> Result<V
     }
 }
 
-fn accept(
-    keyring: &Keyring,
-    server: ServerId,
-    text: &str,
-    compared: Option<&str>,
-) -> Result<Value> {
+fn accept(keyring: &By<'_>, server: ServerId, text: &str, compared: Option<&str>) -> Result<Value> {
     let bytes = from_text(text)?;
     match transport::read(&bytes)? {
         Message::HandOver(message) => handing::accept_key(keyring, &message, compared),

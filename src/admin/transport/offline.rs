@@ -39,7 +39,7 @@ pub fn run<'a>(
         ServerId::parse(&uuid).ok()
     };
     let server = server.or_else(found).unwrap_or_default();
-    let mut done = carry_out(&keyring, server, order)?;
+    let mut done = carry_out(&keyring.by(), server, order)?;
     if order.writes() && dry_run {
         done["dry_run"] = true.into();
         if let Value::Object(members) = &mut done {

@@ -1,6 +1,8 @@
 use super::*;
 use crate::admin::fixture::{config, open};
+use crate::caller::Caller;
 use crate::key::logical::State;
+use crate::keyring::Keyring;
 use crate::keyring::logical::Wanted;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -13,12 +15,15 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         let keyring = open(&config(dir.path(), "k.ward"));
         // The file is made by its first key.
-        keyring.generate(b"first", b"", b"AES", 16).unwrap();
+        keyring
+            .by(&Caller::Unknown)
+            .generate(b"first", b"", b"AES", 16)
+            .unwrap();
         Server(keyring, ServerId([number; 16]), dir)
     }
 
     fn run(&self, order: &Order) -> Result<Value> {
-        carry_out(&self.0, self.1, order)
+        carry_out(&self.0.by(&Caller::Unknown), self.1, order)
     }
 
     fn does(&self, order: &Order) -> Value {
@@ -119,6 +124,7 @@ fn pair() -> (Server, Server) {
     };
     source
         .0
+        .by(&Caller::Unknown)
         .create_logical(&ssn(), b"AES", 32, &wanted)
         .unwrap();
     join(&source, &replica);
@@ -144,7 +150,10 @@ fn a_version_goes_to_a_replica_and_its_receipt_comes_back() {
     );
 
     // A rotation: pending on both sides, then current on both.
-    assert_eq!(source.0.rotate(&ssn(), false).unwrap(), 2);
+    assert_eq!(
+        source.0.by(&Caller::Unknown).rotate(&ssn(), false).unwrap(),
+        2
+    );
     let pending = source.does(&seal(2));
     let taken = replica.does(&accept(&pending["message"]));
     assert_eq!(replica.states(), [(1, State::Active), (2, State::Pending)]);
@@ -157,7 +166,7 @@ fn a_version_goes_to_a_replica_and_its_receipt_comes_back() {
     assert_eq!(proved["sha256"], pending["sha256"]);
     // Twice is once.
     assert_eq!(source.does(&confirm(&taken["receipt"])), proved);
-    source.0.activate(&ssn(), 2).unwrap();
+    source.0.by(&Caller::Unknown).activate(&ssn(), 2).unwrap();
     let active = source.does(&seal(2));
     let taken = replica.does(&accept(&active["message"]));
     assert_eq!(
@@ -188,7 +197,7 @@ fn a_version_goes_to_a_replica_and_its_receipt_comes_back() {
 #[test]
 fn the_blind_index_travels_with_the_version() {
     let (source, replica) = pair();
-    source.0.rotate(&ssn(), true).unwrap();
+    source.0.by(&Caller::Unknown).rotate(&ssn(), true).unwrap();
     for version in [2, 1] {
         replica.does(&accept(&source.does(&seal(version))["message"]));
     }
@@ -196,17 +205,22 @@ fn the_blind_index_travels_with_the_version() {
     assert_eq!(index(&source), index(&replica));
     // And outlives a rotation after a promotion.
     let before = index(&replica);
-    replica.0.rotate(&ssn(), true).unwrap();
+    replica.0.by(&Caller::Unknown).rotate(&ssn(), true).unwrap();
     assert_eq!(index(&replica), before);
     // A plain key with the same material is given it, too.
     let (source, replica) = (Server::new(1), Server::new(2));
     for server in [&source, &replica] {
         server
             .0
+            .by(&Caller::Unknown)
             .store_key(b"ssn", b"app@%", b"AES", &[9; 32])
             .unwrap();
     }
-    source.0.adopt(&ssn(), &Wanted::default()).unwrap();
+    source
+        .0
+        .by(&Caller::Unknown)
+        .adopt(&ssn(), &Wanted::default())
+        .unwrap();
     join(&source, &replica);
     replica.does(&accept(&source.does(&seal(1))["message"]));
     assert_eq!(index(&source), index(&replica));
@@ -218,11 +232,11 @@ fn a_new_secret_of_the_blind_index_comes_with_the_switch() {
     let (source, replica) = pair();
     let index = |server: &Server| server.0.index_key(&ssn()).unwrap().mac(b"078-05-1120");
     replica.does(&accept(&source.does(&seal(1))["message"]));
-    source.0.rotate(&ssn(), false).unwrap();
+    source.0.by(&Caller::Unknown).rotate(&ssn(), false).unwrap();
     replica.does(&accept(&source.does(&seal(2))["message"]));
     assert_eq!(index(&source), index(&replica));
-    source.0.rotate_index(&ssn()).unwrap();
-    source.0.activate(&ssn(), 2).unwrap();
+    source.0.by(&Caller::Unknown).rotate_index(&ssn()).unwrap();
+    source.0.by(&Caller::Unknown).activate(&ssn(), 2).unwrap();
     replica.does(&accept(&source.does(&seal(2))["message"]));
     assert_eq!(index(&source), index(&replica));
 }
@@ -232,7 +246,7 @@ fn a_new_secret_of_the_blind_index_comes_with_the_switch() {
 fn a_new_replica_gets_old_versions_behind_new_ones() {
     let (source, replica) = pair();
     for _ in 0..3 {
-        source.0.rotate(&ssn(), true).unwrap();
+        source.0.by(&Caller::Unknown).rotate(&ssn(), true).unwrap();
     }
     // 4 is the current one at the source: before it is here, none is.
     for (version, current) in [(3, None), (1, None), (4, Some(4)), (2, Some(4))] {
@@ -244,7 +258,10 @@ fn a_new_replica_gets_old_versions_behind_new_ones() {
     assert_eq!(replica.states()[..3], expected);
     assert_eq!(replica.states()[3], (4, State::Active));
     // Promoted: it goes on where the source stood.
-    assert_eq!(replica.0.rotate(&ssn(), true).unwrap(), 5);
+    assert_eq!(
+        replica.0.by(&Caller::Unknown).rotate(&ssn(), true).unwrap(),
+        5
+    );
     // And sends to others, the old source among them.
     let sealed = replica.does(&seal(5));
     source.does(&accept(&sealed["message"]));
@@ -255,7 +272,7 @@ fn a_new_replica_gets_old_versions_behind_new_ones() {
 #[test]
 fn what_was_destroyed_here_does_not_come_back() {
     let (source, replica) = pair();
-    source.0.rotate(&ssn(), true).unwrap();
+    source.0.by(&Caller::Unknown).rotate(&ssn(), true).unwrap();
     let (one, two) = (source.does(&seal(1)), source.does(&seal(2)));
     replica.does(&accept(&one["message"]));
     replica.does(&accept(&two["message"]));
@@ -263,9 +280,17 @@ fn what_was_destroyed_here_does_not_come_back() {
     let past = now - 40 * crate::key::logical::DAY;
     replica
         .0
+        .by(&Caller::Unknown)
         .change_logical(&ssn(), |logical, _| logical.schedule(Some(1), 1, past))
         .unwrap();
-    assert_eq!(replica.0.destroy_due(&ssn(), Some(1)).unwrap(), [1]);
+    assert_eq!(
+        replica
+            .0
+            .by(&Caller::Unknown)
+            .destroy_due(&ssn(), Some(1))
+            .unwrap(),
+        [1]
+    );
     replica.refuses(&accept(&one["message"]), Kind::KeyState, "destroyed here");
 }
 
@@ -276,6 +301,7 @@ fn another_key_of_that_name_stays_as_it_is() {
     // Another logical key.
     replica
         .0
+        .by(&Caller::Unknown)
         .create_logical(&ssn(), b"AES", 32, &Wanted::default())
         .unwrap();
     replica.refuses(
@@ -289,6 +315,7 @@ fn another_key_of_that_name_stays_as_it_is() {
         join(&source, &replica);
         replica
             .0
+            .by(&Caller::Unknown)
             .generate(plain.as_bytes(), b"app@%", b"AES", 32)
             .unwrap();
         replica.refuses(&accept(&message), Kind::AlreadyExists, "");
@@ -302,9 +329,14 @@ fn another_key_of_that_name_stays_as_it_is() {
     let moved = KeyId::new(b"ssn@1", b"other@%").unwrap();
     replica
         .0
+        .by(&Caller::Unknown)
         .restore_moved(record.renamed(moved, replica.0.pool()).unwrap())
         .unwrap();
-    replica.0.remove_moved(&record.id).unwrap();
+    replica
+        .0
+        .by(&Caller::Unknown)
+        .remove_moved(&record.id)
+        .unwrap();
     assert!(replica.0.logical_key(&other).is_ok());
     replica.refuses(&accept(&message), Kind::AlreadyExists, "is called");
 }
@@ -316,11 +348,16 @@ fn a_plain_key_with_the_same_material_becomes_the_version() {
     for server in [&source, &replica] {
         server
             .0
+            .by(&Caller::Unknown)
             .store_key(b"ssn", b"app@%", b"SECRET", b"the same")
             .unwrap();
     }
-    source.0.adopt(&ssn(), &Wanted::default()).unwrap();
-    source.0.rotate(&ssn(), true).unwrap();
+    source
+        .0
+        .by(&Caller::Unknown)
+        .adopt(&ssn(), &Wanted::default())
+        .unwrap();
+    source.0.by(&Caller::Unknown).rotate(&ssn(), true).unwrap();
     join(&source, &replica);
     let (one, two) = (source.does(&seal(1)), source.does(&seal(2)));
     replica.refuses(&accept(&two["message"]), Kind::AlreadyExists, "plain key");
@@ -337,6 +374,7 @@ fn a_plain_key_with_the_same_material_becomes_the_version() {
     let replica = Server::new(3);
     replica
         .0
+        .by(&Caller::Unknown)
         .store_key(b"ssn", b"app@%", b"SECRET", b"another")
         .unwrap();
     join(&source, &replica);
@@ -443,7 +481,7 @@ fn a_transport_key_comes_in_by_a_hand_that_compared_it_only() {
 #[test]
 fn receipts_prove_one_thing_of_one_server() {
     let (source, replica) = pair();
-    source.0.rotate(&ssn(), true).unwrap();
+    source.0.by(&Caller::Unknown).rotate(&ssn(), true).unwrap();
     let one = replica.does(&accept(&source.does(&seal(1))["message"]));
     let two = replica.does(&accept(&source.does(&seal(2))["message"]));
     assert_eq!(source.does(&confirm(&one["receipt"]))["version"], 1);
@@ -539,7 +577,11 @@ fn what_is_not_there_or_no_accounts_is_not_sealed() {
     source.refuses(&order, Kind::NotFound, "no logical key");
     // A transport key is not sent as a key.
     let key = KeyId::new(b"transport/replicas", OWNER).unwrap();
-    source.0.adopt(&key, &Wanted::default()).unwrap();
+    source
+        .0
+        .by(&Caller::Unknown)
+        .adopt(&key, &Wanted::default())
+        .unwrap();
     let order = Order::Seal {
         name: name(),
         key,
@@ -549,7 +591,7 @@ fn what_is_not_there_or_no_accounts_is_not_sealed() {
     // Without a uuid there is no receipt, and nothing is taken.
     let message = source.does(&seal(1));
     let said = carry_out(
-        &replica.0,
+        &replica.0.by(&Caller::Unknown),
         ServerId::default(),
         &accept(&message["message"]),
     );

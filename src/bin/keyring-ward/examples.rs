@@ -95,6 +95,26 @@ pub const KEK: &str = "Examples:
 pub const KEK_LIST: &str = "Examples:
   keyring-ward kek list --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --json";
 
+pub const POLICY_CHECK: &str = "Examples:
+  keyring-ward policy check /etc/mysql/keyring-policy.json
+  keyring-ward policy explain /etc/mysql/keyring-policy.json --account app@% --key app@%/ssn --operation fetch
+  keyring-ward policy test /etc/mysql/keyring-policy.json --expect expectations.json
+
+Nothing is changed. A server reads its policy when it loads its keyring, and at ALTER INSTANCE RELOAD KEYRING.";
+
+pub const POLICY_EXPLAIN: &str = "Examples:
+  keyring-ward policy explain /etc/mysql/keyring-policy.json --account app@% --key app@%/ssn --operation fetch --server-function
+  keyring-ward policy explain /etc/mysql/keyring-policy.json --account report@% --login bob@10.0.0.7 --from 10.0.0.7 \\
+    --key app@%/ssn --operation use --privilege KEYRING_WARD_USE_HR --at 2026-11-30T02:00:00+01:00
+
+The answer is followed by the rules about that key and operation, and why each is about the request or is not.";
+
+pub const POLICY_TEST: &str = "Examples:
+  keyring-ward policy test /etc/mysql/keyring-policy.json --expect expectations.json
+
+A row of the table is an object: account, operation, expect (\"allow\" or \"deny\", and behind it the rule's name where that matters);
+login, from, key (owner/name), at, privileges, environment where they matter. Exit code 8: an expectation is not met.";
+
 pub const TRANSLATE: &str = "Examples:
   keyring-ward config translate /etc/mysql/my.cnf
   keyring-ward config translate /etc/my.cnf --json

@@ -2,17 +2,18 @@
 //!
 //! Owns the command line and what is printed. Exit codes: 0 done, 2 wrong usage, 3 a file whose end is cut off
 //! (`verify`), 1 to 3 as Nagios' plugins have it (`check`), 4 a KEK that did not do its part (`kek test`, `kek sync`),
-//! 5 a key that is missing, 6 a wrong one, 7 a file that could not be read (`prove`), 10 + the error's number otherwise (docs/reference/errors.md). It must never print key material or take a secret as an
+//! 5 a key that is missing, 6 a wrong one, 7 a file that could not be read (`prove`), 8 an expectation that is not met (`policy test`), 10 + the error's number otherwise (docs/reference/errors.md). It must never print key material or take a secret as an
 //! argument.
 
 mod as_whom;
 mod commands;
 mod examples;
+mod operator;
 mod options;
 mod warnings;
 
 use as_whom::AsWhom;
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use keyring_ward::error::{Error, Kind, Result};
 use keyring_ward::panics::caught;
 use std::process::ExitCode;
@@ -90,6 +91,9 @@ enum Command {
     /// Keys that travel between keyrings: transport keys, sealed versions for replicas, receipts.
     #[command(subcommand, after_help = examples::TRANSPORT)]
     Transport(commands::transport::Command),
+    /// Policies, before a server reads them: who may do what with which keys.
+    #[command(subcommand, after_help = examples::POLICY_CHECK)]
+    Policy(commands::policy::Command),
     /// Look at configurations: other keyrings' options as ours.
     #[command(subcommand, after_help = examples::TRANSLATE)]
     Config(commands::config::Command),
@@ -124,6 +128,7 @@ impl Command {
             Command::Import(args) => args.keyring(),
             Command::ResetMarker(_)
             | Command::TryLibrary(_)
+            | Command::Policy(_)
             | Command::Config(_)
             | Command::Completions(_)
             | Command::Man(_) => return None,
@@ -147,10 +152,14 @@ impl Command {
 
 fn main() -> ExitCode {
     keyring_ward::os::keep_memory_private();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(wrong) => return wrong_usage(&wrong),
+    let parsed = Cli::command()
+        .try_get_matches()
+        .and_then(|given| Ok((named(&given), Cli::from_arg_matches(&given)?)));
+    let (name, cli) = match parsed {
+        Ok(parsed) => parsed,
+        Err(wrong) => return wrong_usage(&wrong.format(&mut Cli::command())),
     };
+    operator::remember(name);
     keyring_ward::panics::be_silent();
     let (command, json) = (cli.command, cli.json);
     if json {
@@ -185,12 +194,23 @@ fn main() -> ExitCode {
     code
 }
 
+/// The command's name, with that of the one below it: `key-rotate`.
+fn named(given: &ArgMatches) -> String {
+    let (mut names, mut at) = (Vec::new(), given);
+    while let Some((name, below)) = at.subcommand() {
+        names.push(name);
+        at = below;
+    }
+    names.join("-")
+}
+
 fn run(command: Command, json: bool) -> Result<ExitCode> {
     match command {
         Command::Verify(keyring) => return commands::verify::run(&keyring, json),
         Command::Kek(command) => return commands::kek::run(&command, json),
         Command::Prove(args) => return commands::prove::run(&args, json),
         Command::Check(args) => return commands::check::run(&args, json),
+        Command::Policy(command) => return commands::policy::run(&command, json),
         Command::Key(command) => commands::key::run(&command, json),
         Command::Transport(command) => commands::transport::run(&command, json),
         Command::Init(args) => commands::init::run(&args, json),

@@ -4,7 +4,8 @@
 use crate::error::{Error, Kind, Result};
 use crate::keyring::aes::{self, Mode};
 use crate::mysql::state::LIFECYCLE;
-use crate::mysql::{abi, ptr};
+use crate::mysql::{abi, gate, ptr};
+use crate::policy::operation::Operation;
 use std::ffi::{c_char, c_int, c_uchar};
 
 /// The service's table.
@@ -56,7 +57,9 @@ unsafe fn serve(call: &Call, encrypt: bool) -> Result<c_int> {
         let mode = Mode::parse(ptr::bytes(call.mode), call.block_bits)?;
         let iv = ptr::slice(call.iv, BLOCK, BLOCK, "initialisation vector")?;
         let input = ptr::slice(call.input, call.input_length, MAX_INPUT, "input")?;
-        let Some(key) = LIFECYCLE.fetch(ptr::bytes(call.data_id), ptr::bytes(call.auth_id))? else {
+        let (name, owner) = (ptr::bytes(call.data_id), ptr::bytes(call.auth_id));
+        gate::check(Operation::Use, name, owner)?;
+        let Some(key) = LIFECYCLE.fetch(name, owner)? else {
             return Err(
                 Error::new(Kind::NotFound, "use the key", "there is no such key").expected(),
             );

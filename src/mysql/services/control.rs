@@ -7,8 +7,8 @@ use crate::error::{Error, Kind, Result};
 use crate::mysql::tables::{self, Cell, Rows, TABLES, Table};
 use crate::mysql::udf::access;
 use crate::mysql::udf::all::FUNCTIONS;
-use crate::mysql::{abi, instance, ptr, ptr::Handle};
-use std::ffi::{c_char, c_int, c_uint, c_ulonglong};
+use crate::mysql::{abi, gate, instance, ptr, ptr::Handle};
+use std::ffi::{CString, c_char, c_int, c_uint, c_ulonglong};
 use std::sync::OnceLock;
 
 /// The service's table.
@@ -21,6 +21,8 @@ pub static TABLE: abi::kw_control = abi::kw_control {
     instance_altered: Some(instance_altered),
 };
 
+/// How the policy's own privileges for groups of keys begin.
+const GROUP: &str = "KEYRING_WARD_USE_";
 /// The library's version, with a NUL.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
 /// Longest statement that is looked at.
@@ -35,27 +37,44 @@ unsafe impl Sync for Objects {}
 
 fn all() -> &'static abi::kw_sql_objects {
     static ALL: OnceLock<Objects> = OnceLock::new();
-    let made = ALL.get_or_init(|| {
-        let tables: Box<[abi::kw_sql_table]> = (TABLES.iter())
-            .map(|table| abi::kw_sql_table {
-                name: table.name.as_ptr(),
-                columns: table.definition().into_raw(),
-            })
-            .collect();
-        let privileges: Box<[*const c_char]> =
-            access::OURS.iter().map(|name| name.as_ptr()).collect();
-        let (tables, privileges) = (Box::leak(tables), Box::leak(privileges));
-        Objects(abi::kw_sql_objects {
-            version: VERSION.as_ptr().cast(),
-            functions: FUNCTIONS.0.as_ptr(),
-            function_count: FUNCTIONS.0.len(),
-            tables: tables.as_ptr(),
-            table_count: tables.len(),
-            privileges: privileges.as_ptr(),
-            privilege_count: privileges.len(),
+    &ALL.get_or_init(|| Objects(made(&[]))).0
+}
+
+/// The same with the privileges that the policy in force names for groups of keys. What they lie in is never given back: the companion asks
+/// once, when it is installed.
+fn all_now() -> &'static abi::kw_sql_objects {
+    let named = gate::with_policy(|policy| Ok(policy.privileges().to_vec()));
+    let groups: Vec<CString> = (named.ok().flatten().unwrap_or_default().into_iter())
+        .filter(|name| name.starts_with(GROUP))
+        .filter_map(|name| CString::new(name).ok())
+        .collect();
+    match groups.is_empty() {
+        true => all(),
+        false => Box::leak(Box::new(made(Box::leak(groups.into_boxed_slice())))),
+    }
+}
+
+fn made(groups: &'static [CString]) -> abi::kw_sql_objects {
+    let tables: Box<[abi::kw_sql_table]> = (TABLES.iter())
+        .map(|table| abi::kw_sql_table {
+            name: table.name.as_ptr(),
+            columns: table.definition().into_raw(),
         })
-    });
-    &made.0
+        .collect();
+    let ours = access::OURS.iter().map(|name| name.as_ptr());
+    let privileges: Box<[*const c_char]> = (ours)
+        .chain(groups.iter().map(|name| name.as_ptr()))
+        .collect();
+    let (tables, privileges) = (Box::leak(tables), Box::leak(privileges));
+    abi::kw_sql_objects {
+        version: VERSION.as_ptr().cast(),
+        functions: FUNCTIONS.0.as_ptr(),
+        function_count: FUNCTIONS.0.len(),
+        tables: tables.as_ptr(),
+        table_count: tables.len(),
+        privileges: privileges.as_ptr(),
+        privilege_count: privileges.len(),
+    }
 }
 
 guarded_fn! {
@@ -72,7 +91,7 @@ guarded_fn! {
                 // The companion says what to do.
                 return Ok(1);
             }
-            ptr::write(out, &raw const *all(), "place for the objects")?;
+            ptr::write(out, &raw const *all_now(), "place for the objects")?;
         }
         Ok(0)
     }

@@ -1,7 +1,8 @@
 //! `keyring_generator`: make a key of random bytes.
 
 use crate::mysql::state::LIFECYCLE;
-use crate::mysql::{abi, ptr};
+use crate::mysql::{abi, gate, identity, ptr};
+use crate::policy::operation::Operation;
 use std::ffi::{c_char, c_int};
 
 /// The service's table.
@@ -20,6 +21,10 @@ guarded_fn! {
         // SAFETY: the server passes NULL or NUL-terminated strings.
         let (id, owner, key_type) =
             unsafe { (ptr::bytes(data_id), ptr::bytes(auth_id), ptr::bytes(data_type)) };
-        LIFECYCLE.write(|keyring| keyring.generate(id, owner, key_type, data_size)).map(|()| 0)
+        identity::with_owner(owner, |caller| {
+            gate::check_by(Operation::Generate, id, owner, caller)?;
+            LIFECYCLE.write(caller, |keyring| keyring.generate(id, owner, key_type, data_size))
+        })
+        .map(|()| 0)
     }
 }

@@ -1,8 +1,9 @@
 //! `keyring_keys_metadata_iterator`: the names behind `performance_schema.keyring_keys`.
 
+use crate::error::Result;
 use crate::key::record::KnownKey;
 use crate::mysql::state::LIFECYCLE;
-use crate::mysql::{abi, cursor::Cursor, ptr, ptr::Handle};
+use crate::mysql::{abi, cursor::Cursor, gate, ptr, ptr::Handle};
 use std::ffi::{c_char, c_int};
 
 /// The service's table.
@@ -17,10 +18,17 @@ pub static TABLE: abi::kw_keys_iterator = abi::kw_keys_iterator {
 
 type Keys = Cursor<KnownKey>;
 
+/// The keys that the caller may see.
+fn listed() -> Result<Vec<KnownKey>> {
+    let mut keys = LIFECYCLE.names()?;
+    gate::keep_listed(&mut keys);
+    Ok(keys)
+}
+
 guarded_fn! {
     fn init(out: *mut abi::kw_handle) -> c_int, failure = 1; {
         // SAFETY: the server passes a writable handle.
-        unsafe { Keys::begin(out, || LIFECYCLE.names())? };
+        unsafe { Keys::begin(out, listed)? };
         Ok(0)
     }
 }

@@ -1,7 +1,8 @@
 //! `keyring_reader_with_status`: fetch. Found, absent and failed stay three outcomes.
 
 use crate::mysql::state::LIFECYCLE;
-use crate::mysql::{abi, ptr};
+use crate::mysql::{abi, gate, ptr};
+use crate::policy::operation::Operation;
 use std::ffi::{c_char, c_int, c_uchar};
 
 /// The service's table.
@@ -20,7 +21,9 @@ guarded_fn! {
         unsafe {
             ptr::write(out, std::ptr::null_mut(), "place for the handle")?;
             LIFECYCLE.counters.fetched();
-            let key = LIFECYCLE.fetch(ptr::bytes(data_id), ptr::bytes(auth_id))?;
+            let (name, owner) = (ptr::bytes(data_id), ptr::bytes(auth_id));
+            gate::check(Operation::Fetch, name, owner)?;
+            let key = LIFECYCLE.fetch(name, owner)?;
             if let Some(key) = key {
                 ptr::write(out, ptr::key_into_raw(key), "place for the handle")?;
             }

@@ -2,7 +2,8 @@
 
 use crate::key::id::MAX_MATERIAL;
 use crate::mysql::state::LIFECYCLE;
-use crate::mysql::{abi, ptr};
+use crate::mysql::{abi, gate, identity, ptr};
+use crate::policy::operation::Operation;
 use std::ffi::{c_char, c_int, c_uchar};
 
 /// The service's table.
@@ -26,7 +27,11 @@ guarded_fn! {
             (ptr::bytes(data_id), ptr::bytes(auth_id), ptr::bytes(data_type), material)
         };
         let material = material?;
-        LIFECYCLE.write(|keyring| keyring.store_key(id, owner, key_type, material)).map(|()| 0)
+        identity::with_owner(owner, |caller| {
+            gate::check_by(Operation::Store, id, owner, caller)?;
+            LIFECYCLE.write(caller, |keyring| keyring.store_key(id, owner, key_type, material))
+        })
+        .map(|()| 0)
     }
 }
 
@@ -35,6 +40,10 @@ guarded_fn! {
     fn remove(data_id: *const c_char, auth_id: *const c_char) -> c_int, failure = 1; {
         // SAFETY: the server passes NULL or NUL-terminated strings.
         let (id, owner) = unsafe { (ptr::bytes(data_id), ptr::bytes(auth_id)) };
-        LIFECYCLE.write(|keyring| keyring.remove(id, owner)).map(|()| 0)
+        identity::with_owner(owner, |caller| {
+            gate::check_by(Operation::Remove, id, owner, caller)?;
+            LIFECYCLE.write(caller, |keyring| keyring.remove(id, owner))
+        })
+        .map(|()| 0)
     }
 }

@@ -8,6 +8,7 @@ use crate::key::logical::DAY;
 use crate::key::record::KnownKey;
 use crate::mysql::state::LIFECYCLE;
 use crate::mysql::udf::access::{Sight, sight};
+use crate::mysql::udf::permit::Permit;
 use crate::os::unix_seconds;
 
 pub(super) static COLUMNS: [Column; 15] = [
@@ -42,6 +43,10 @@ pub(super) fn open() -> Result<Box<dyn Rows>> {
     if let Sight::Own(owner) = &sight {
         keys.retain(|key| key.id.owner() == owner);
         keys.shrink_to_fit();
+    }
+    if LIFECYCLE.is_policed() {
+        let permit = Permit::ask(false);
+        keys.retain(|key| permit.lists(&key.id));
     }
     // The place of a row is the same when a statement looks a second time, unless keys came or went.
     keys.sort_unstable_by(|a, b| a.id.cmp(&b.id));

@@ -5,6 +5,7 @@
 
 use super::caller;
 use crate::error::{Error, Kind, Result};
+use crate::mysql::identity;
 use std::ffi::CStr;
 
 /// The server's own: the one for ALTER INSTANCE RELOAD KEYRING.
@@ -81,7 +82,7 @@ pub(in crate::mysql) enum Sight {
 pub(in crate::mysql) fn sight() -> Result<Sight> {
     match Access::Read.is_granted() {
         true => Ok(Sight::All),
-        false => match caller::account() {
+        false => match identity::account() {
             Some(account) => Ok(Sight::Own(account)),
             None => Err(unknown()),
         },

@@ -4,7 +4,7 @@
 //! for a plugin, and a test compares.
 
 use super::access::Access;
-use super::{Described, Guarded, keks, keyring, keys, pairs, transport, values};
+use super::{Described, Guarded, keks, keyring, keys, pairs, policy, transport, values};
 use crate::mysql::abi;
 
 /// The list of all functions: where each is, and who may call it.
@@ -25,6 +25,7 @@ functions! {
     keyring::keyring_ward_reload: Administer,
     keyring::keyring_ward_reseal: Administer,
     keyring::keyring_ward_rekey: Administer,
+    policy::keyring_ward_policy: Read,
     keks::keyring_ward_keks: Read,
     keks::keyring_ward_kek_add: Administer,
     keks::keyring_ward_kek_remove: Administer,
@@ -57,6 +58,7 @@ functions! {
     values::keyring_ward_decrypt: Everybody,
     values::keyring_ward_reencrypt: Everybody,
     values::keyring_ward_hmac: Everybody,
+    values::keyring_ward_key_fetch: Everybody,
     values::keyring_ward_sealed_version: Everybody,
     pairs::keyring_ward_keypair_generate: Everybody,
     pairs::keyring_ward_public_key: Everybody,

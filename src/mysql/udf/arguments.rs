@@ -4,10 +4,10 @@
 //! with each row. It must never read an argument as another type than the server says it is, and never let NULL mean something:
 //! a subquery that finds nothing gives it.
 
-use super::caller;
+use super::permit::Permit;
 use crate::error::{Error, Kind, Result};
 use crate::mysql::registry::Registry;
-use crate::mysql::{abi, ptr};
+use crate::mysql::{abi, identity, ptr};
 use smallvec::SmallVec;
 
 /// The types of arguments that are taken, as the server numbers them (Item_result).
@@ -154,7 +154,7 @@ impl Takes {
     pub(super) unsafe fn read<'a>(&self, args: *mut abi::kw_udf_args) -> Result<Arguments<'a>> {
         // SAFETY: by the caller's contract.
         let Some(args) = (unsafe { args.as_ref() }) else {
-            return Ok(Arguments(SmallVec::new()));
+            return Ok(Arguments::new(SmallVec::new()));
         };
         let count = args.arg_count as usize;
         // SAFETY: as above; there are so many types, places and lengths.
@@ -193,7 +193,7 @@ impl Takes {
             };
             all.push((*name, given));
         }
-        Ok(Arguments(all))
+        Ok(Arguments::new(all))
     }
 }
 
@@ -227,7 +227,7 @@ fn bad(index: usize, name: &str, what: &str) -> Error {
 /// NULL decides nothing, in no argument of any function. (Where it is a row's value, the function gives NULL for it.)
 fn null(index: usize, name: &str) -> Error {
     let instead = match name {
-        "owner" => match caller::account() {
+        "owner" => match identity::account() {
             Some(account) => format!(
                 "Write the owner as 'user@host': CURRENT_USER() is {}. '' is the server itself.",
                 crate::text::name(&account)
@@ -253,11 +253,38 @@ enum Given<'a> {
 }
 
 /// The arguments of one row, with their names.
-pub(super) struct Arguments<'a>(SmallVec<[(&'static str, Given<'a>); FEW]>);
+pub(super) struct Arguments<'a> {
+    given: SmallVec<[(&'static str, Given<'a>); FEW]>,
+    permit: Option<&'a Permit>,
+}
 
 impl<'a> Arguments<'a> {
+    fn new(given: SmallVec<[(&'static str, Given<'a>); FEW]>) -> Arguments<'a> {
+        Arguments {
+            given,
+            permit: None,
+        }
+    }
+
+    /// The same in the hands of who called.
+    pub(super) fn of(self, permit: &'a Permit) -> Arguments<'a> {
+        Arguments {
+            permit: Some(permit),
+            ..self
+        }
+    }
+
+    /// What the caller may do.
+    ///
+    /// # Errors
+    /// Internal: nobody has asked.
+    pub(super) fn permit(&self) -> Result<&'a Permit> {
+        self.permit
+            .ok_or_else(|| Error::new(Kind::Internal, OP, "it was not asked who calls"))
+    }
+
     fn get(&self, index: usize) -> Option<(&'static str, Given<'a>)> {
-        self.0.get(index).copied()
+        self.given.get(index).copied()
     }
 
     /// Fewer are given than the function needs, which is looked at before the first row.

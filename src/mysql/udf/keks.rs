@@ -3,11 +3,13 @@
 //! Owns what each of them does and answers. It must never ask a KEK for a mere list.
 
 use super::arguments::{Arguments, Is, Parameter};
+use super::caller;
 use super::keyring::done;
 use crate::admin::keks::{self, Synced};
 use crate::admin::rekey;
 use crate::error::{Error, Kind, Result};
 use crate::mysql::state::LIFECYCLE;
+use crate::policy::operation::Operation;
 use crate::status::Status;
 use crate::status::fields::View;
 use serde_json::{Value, json};
@@ -22,7 +24,7 @@ sql_function! {
 }
 sql_function! {
     /// Wraps the DEK for every KEK of the configuration, as it is now, that has no valid wrap.
-    keyring_ward_kek_sync_init, keyring_ward_kek_sync, keyring_ward_kek_sync_deinit, (), |_| sync()
+    keyring_ward_kek_sync_init, keyring_ward_kek_sync, keyring_ward_kek_sync_deinit, (), sync
 }
 sql_function! {
     /// Wraps the DEK for one more KEK, which the configuration names now.
@@ -53,24 +55,26 @@ fn all_keks() -> Result<Value> {
     )
 }
 
-fn sync() -> Result<Value> {
-    let done =
-        LIFECYCLE.change(|keyring| keks::sync_serving(keyring, &LIFECYCLE.configuration()?))?;
+fn sync(args: &Arguments<'_>) -> Result<Value> {
+    args.permit()?.check(Operation::Admin, None, true, None)?;
+    let done = caller::change(|keyring| keks::sync_serving(keyring, &LIFECYCLE.configuration()?))?;
     LIFECYCLE.load_again()?;
     Ok(synced(&done))
 }
 
 fn add(args: &Arguments<'_>) -> Result<Value> {
+    args.permit()?.check(Operation::Admin, None, true, None)?;
     let name = &name(args)?;
-    let done = LIFECYCLE
-        .change(|keyring| keks::add_serving(keyring, &LIFECYCLE.configuration()?, name))?;
+    let done =
+        caller::change(|keyring| keks::add_serving(keyring, &LIFECYCLE.configuration()?, name))?;
     LIFECYCLE.load_again()?;
     Ok(synced(&done))
 }
 
 fn take_out(args: &Arguments<'_>) -> Result<Value> {
+    args.permit()?.check(Operation::Admin, None, true, None)?;
     let name = &name(args)?;
-    LIFECYCLE.change(|keyring| keks::remove_serving(keyring, &LIFECYCLE.configuration()?, name))?;
+    caller::change(|keyring| keks::remove_serving(keyring, &LIFECYCLE.configuration()?, name))?;
     LIFECYCLE.load_again()?;
     Ok(done(rekey::Outcome::of(&*LIFECYCLE.keyring()?)))
 }

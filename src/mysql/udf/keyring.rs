@@ -2,9 +2,12 @@
 //!
 //! Owns what each of them does and answers. It must never show key material.
 
+use super::arguments::Arguments;
+use super::caller;
 use crate::admin::{inspect, rekey};
 use crate::error::Result;
 use crate::mysql::state::LIFECYCLE;
+use crate::policy::operation::Operation;
 use crate::status::Status;
 use crate::status::fields::View;
 use serde_json::{Value, json};
@@ -23,11 +26,11 @@ sql_function! {
 }
 sql_function! {
     /// Writes the file anew under a new DEK and the same KEK.
-    keyring_ward_reseal_init, keyring_ward_reseal, keyring_ward_reseal_deinit, (), |_| reseal()
+    keyring_ward_reseal_init, keyring_ward_reseal, keyring_ward_reseal_deinit, (), reseal
 }
 sql_function! {
     /// Writes the file anew under the KEK that the configuration names now.
-    keyring_ward_rekey_init, keyring_ward_rekey, keyring_ward_rekey_deinit, (), |_| rekey()
+    keyring_ward_rekey_init, keyring_ward_rekey, keyring_ward_rekey_deinit, (), rekey
 }
 
 fn status() -> Result<Value> {
@@ -48,14 +51,14 @@ fn reload() -> Result<Value> {
     Ok(json!({ "keys": LIFECYCLE.keyring()?.len() }))
 }
 
-fn reseal() -> Result<Value> {
-    LIFECYCLE
-        .change(|keyring| rekey::reseal_serving(keyring, &LIFECYCLE.configuration()?))
-        .map(done)
+fn reseal(args: &Arguments<'_>) -> Result<Value> {
+    args.permit()?.check(Operation::Admin, None, true, None)?;
+    caller::change(|keyring| rekey::reseal_serving(keyring, &LIFECYCLE.configuration()?)).map(done)
 }
 
-fn rekey() -> Result<Value> {
-    LIFECYCLE.change(|keyring| rekey::rekey_serving(keyring, &LIFECYCLE.configuration()?))?;
+fn rekey(args: &Arguments<'_>) -> Result<Value> {
+    args.permit()?.check(Operation::Admin, None, true, None)?;
+    caller::change(|keyring| rekey::rekey_serving(keyring, &LIFECYCLE.configuration()?))?;
     LIFECYCLE.load_again()?;
     Ok(done(rekey::Outcome::of(&*LIFECYCLE.keyring()?)))
 }

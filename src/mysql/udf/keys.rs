@@ -4,7 +4,7 @@
 //! to a key what the tool would not do.
 
 use super::arguments::{Arguments, Is, Parameter};
-use super::{options, server};
+use super::{caller, options, server};
 use crate::admin::archived_logs;
 use crate::admin::keys::{self, Order, Settings};
 use crate::admin::retire_ticket::redeem;
@@ -14,6 +14,7 @@ use crate::keyring::PIECE;
 use crate::keyring::adopting::Adopting;
 use crate::mysql::state::LIFECYCLE;
 use crate::os::unix_seconds;
+use crate::policy::operation::Operation;
 use serde_json::{Map, Value, json};
 
 /// Most bytes of JSON that a list has.
@@ -126,7 +127,13 @@ fn id(args: &Arguments<'_>) -> Result<KeyId> {
 /// Carries an order out, and tells of which key.
 fn change(args: &Arguments<'_>, order: &Order) -> Result<Value> {
     let id = id(args)?;
-    let done = LIFECYCLE.change(|keyring| keys::carry_out(keyring, &id, order));
+    let (key, permit) = (Some((id.owner(), id.name())), args.permit()?);
+    permit.check(order.operation(), key, true, None)?;
+    if let Some(new) = order.new_environment() {
+        // Nobody gives a key a place that is out of his reach, or takes one from there.
+        permit.check(order.operation(), key, true, Some(&|test| test(new)))?;
+    }
+    let done = caller::change(|keyring| keys::carry_out(keyring, &id, order));
     let mut answer = named(&id);
     if let Value::Object(more) = done.map_err(asked)? {
         answer.extend(more);
@@ -198,12 +205,15 @@ fn plan(args: &Arguments<'_>) -> Result<Value> {
 
 fn retire(args: &Arguments<'_>) -> Result<Value> {
     let ticket = args.utf8(0)?;
-    let done = LIFECYCLE.change(|keyring| redeem(keyring, ticket, unix_seconds()));
+    args.permit()?.check(Operation::Admin, None, true, None)?;
+    let done = caller::change(|keyring| redeem(keyring, ticket, unix_seconds()));
     Ok(json!({ "retired": done? }))
 }
 
 fn check(args: &Arguments<'_>) -> Result<Value> {
     let id = id(args)?;
+    args.permit()?
+        .check(Operation::List, Some((id.owner(), id.name())), true, None)?;
     let mut told = keys::check(&*LIFECYCLE.keyring()?, &id, unix_seconds()).map_err(asked)?;
     let mut more = server::warnings();
     // The server's own keys never go through SQL.
@@ -223,7 +233,9 @@ fn check(args: &Arguments<'_>) -> Result<Value> {
 fn logical(args: &Arguments<'_>) -> Result<Value> {
     let skip = args.optional_number(0)?.unwrap_or(0);
     let keyring = LIFECYCLE.keyring()?;
-    let (all, now) = (keyring.logical_ids(), unix_seconds());
+    let (mut all, now) = (keyring.logical_ids(), unix_seconds());
+    let permit = args.permit()?;
+    all.retain(|id| permit.lists(id));
     let pieces = all.get(skip..).unwrap_or_default().chunks(PIECE);
     let told = pieces
         .flat_map(|ids| keyring.logical_infos(ids))
@@ -239,8 +251,17 @@ fn logical(args: &Arguments<'_>) -> Result<Value> {
 fn retired(args: &Arguments<'_>) -> Result<Value> {
     let skip = args.optional_number(0)?.unwrap_or(0);
     let keyring = LIFECYCLE.keyring()?;
-    let all = keyring.retired_len();
-    let kept = keyring.each_retired().skip(skip);
+    let permit = args.permit()?;
+    let seen = || {
+        keyring
+            .each_retired()
+            .filter(|key| permit.lists(&key.info.id))
+    };
+    let all = match permit.is_bound() {
+        true => seen().count(),
+        false => keyring.retired_len(),
+    };
+    let kept = seen().skip(skip);
     let told = kept.map(|key| keys::told_kept(&keyring, &key));
     let mut answer = list(all, skip, told, "keyring_ward_retired_keys");
     if let Some(kept) = archived_logs::at_stake(&keyring) {

@@ -11,6 +11,7 @@ use super::{abi, guard, ptr};
 use crate::error::{Error, Kind, Result};
 use access::Access;
 use arguments::Takes;
+use permit::Permit;
 use serde_json::{Value, json};
 use std::ffi::{CStr, c_char, c_ulong};
 
@@ -43,10 +44,10 @@ macro_rules! sql_function {
                 _result: *mut std::ffi::c_char, length: *mut std::ffi::c_ulong, _is_null: *mut u8, _error: *mut u8
             ) -> *mut std::ffi::c_char, failure = std::ptr::null_mut(); {
                 const TAKES: $crate::mysql::udf::arguments::Takes = takes!($($takes)*);
-                $crate::mysql::udf::answer(init, length, || {
+                $crate::mysql::udf::answer(init, length, |permit| {
                     // SAFETY: the server hands over its own structure, which lives through the call.
                     let arguments = unsafe { TAKES.read(args)? };
-                    ($work)(&arguments)
+                    ($work)(&arguments.of(permit))
                 })
             }
         }
@@ -155,12 +156,14 @@ trait Guarded {
 pub(super) mod access;
 pub(super) mod all;
 mod arguments;
-pub(super) mod caller;
+mod caller;
 mod keks;
 mod keyring;
 mod keys;
 mod options;
 mod pairs;
+pub(super) mod permit;
+mod policy;
 mod server;
 mod statement;
 mod transport;
@@ -229,21 +232,41 @@ fn prepare(
             init.maybe_null = true;
             init.max_length = MAX_ANSWER;
             init.const_item = false;
-            init.ptr = std::ptr::null_mut();
+            init.ptr = Box::into_raw(Box::new(Kept {
+                permit: Permit::ask(false),
+                answer: String::new(),
+            }))
+            .cast();
         }
     }
     result_is(init, c"utf8mb4");
     Ok(false)
 }
 
-/// One row: the answer is kept in `init.ptr` until the next one.
+/// What a function keeps from its init to its deinit, in `init.ptr`.
+struct Kept {
+    permit: Permit,
+    /// The last answer, which the server reads until the next row.
+    answer: String,
+}
+
+/// One row.
 fn answer(
     init: *mut abi::kw_udf_init,
     length: *mut c_ulong,
-    work: impl FnOnce() -> Result<Value>,
+    work: impl FnOnce(&Permit) -> Result<Value>,
 ) -> Result<*mut c_char> {
+    // SAFETY: ptr is what `prepare` put there; a statement's rows come one after the other.
+    let kept = unsafe { init.as_ref().and_then(|i| i.ptr.cast::<Kept>().as_mut()) };
+    let Some(kept) = kept else {
+        return Err(Error::new(
+            Kind::Internal,
+            "answer in SQL",
+            "the server gave back nothing of what the function keeps",
+        ));
+    };
     // A panic is answered as an error as well: NULL would say nothing.
-    let value = match LIFECYCLE.caught("answer a SQL function", work) {
+    let value = match LIFECYCLE.caught("answer a SQL function", || work(&kept.permit)) {
         Ok(Value::Object(mut members)) => {
             members.insert("ok".into(), true.into());
             Value::Object(members)
@@ -254,33 +277,20 @@ fn answer(
             json!({ "ok": false, "error": e.to_json() })
         }
     };
-    if init.is_null() {
-        return Err(Error::new(
-            Kind::Internal,
-            "answer in SQL",
-            "the server gave no place for the answer",
-        ));
-    }
-    forget(init);
-    let text = Box::new(value.to_string());
+    kept.answer = value.to_string();
     // SAFETY: the server gives a place for the length.
-    unsafe { ptr::write(length, text.len() as c_ulong, "place for the length")? };
-    let start = text.as_ptr().cast_mut().cast();
-    // SAFETY: the server's structure lives through the call; the box is taken back by `forget`.
-    if let Some(init) = unsafe { init.as_mut() } {
-        init.ptr = Box::into_raw(text).cast();
-    }
-    Ok(start)
+    unsafe { ptr::write(length, kept.answer.len() as c_ulong, "place for the length")? };
+    Ok(kept.answer.as_ptr().cast_mut().cast())
 }
 
-/// Frees the last answer.
+/// The statement is over.
 fn forget(init: *mut abi::kw_udf_init) {
-    // SAFETY: ptr is NULL or what `answer` put there, and is taken once.
+    // SAFETY: ptr is NULL or what `prepare` put there, and is taken once.
     unsafe {
         if let Some(init) = init.as_mut()
             && !init.ptr.is_null()
         {
-            drop(Box::from_raw(init.ptr.cast::<String>()));
+            drop(Box::from_raw(init.ptr.cast::<Kept>()));
             init.ptr = std::ptr::null_mut();
         }
     }

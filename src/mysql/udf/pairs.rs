@@ -4,11 +4,13 @@
 //! to anybody.
 
 use super::arguments::{Arguments, Is, Parameter};
+use super::caller;
 use super::statement::{Answer, Gives, Needs, Statement};
 use crate::error::Result;
 use crate::key_pair::Algorithm;
 use crate::keyring::logical::Wanted;
 use crate::mysql::state::LIFECYCLE;
+use crate::policy::operation::Operation;
 
 /// Longer than any public half in PEM.
 const MAX_PEM: usize = 1024;
@@ -40,11 +42,9 @@ value_function! {
 }
 
 fn generate(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
-    let (id, algorithm) = (
-        statement.id(args.text(0)?)?,
-        Algorithm::parse(args.utf8(1)?)?,
-    );
-    LIFECYCLE.change(|keyring| keyring.create_pair(&id, algorithm, &Wanted::default()))?;
+    let algorithm = Algorithm::parse(args.utf8(1)?)?;
+    let id = statement.key(Operation::Generate, args.text(0)?)?;
+    caller::change(|keyring| keyring.create_pair(&id, algorithm, &Wanted::default()))?;
     let (_, pair) = LIFECYCLE.keyring()?.pair(&id, None)?;
     statement
         .answer
@@ -53,7 +53,7 @@ fn generate(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
 }
 
 fn public_key(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
-    let id = statement.id(args.text(0)?)?;
+    let id = statement.key(Operation::Use, args.text(0)?)?;
     let version = match args.given(1) {
         true => Some(args.number(1)?),
         false => None,
@@ -66,7 +66,7 @@ fn public_key(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer>
 }
 
 fn sign(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
-    let id = statement.id(args.text(0)?)?;
+    let id = statement.key(Operation::Use, args.text(0)?)?;
     let Some(data) = args.optional_text(1) else {
         return Ok(Answer::Null);
     };
@@ -76,7 +76,7 @@ fn sign(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
 }
 
 fn verify(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
-    let id = statement.id(args.text(0)?)?;
+    let id = statement.key(Operation::Use, args.text(0)?)?;
     let (Some(data), Some(signature)) = (args.optional_text(1), args.optional_text(2)) else {
         return Ok(Answer::Null);
     };

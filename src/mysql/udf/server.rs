@@ -3,9 +3,8 @@
 //! Owns the reading of the few that matter and the sentences about them. It must never be asked under a lock of ours: the
 //! server takes one of its own to answer.
 
-use super::caller;
-use crate::mysql::abi;
 use crate::mysql::registry::{self, Registry};
+use crate::mysql::{abi, identity};
 use std::ffi::{CStr, c_int, c_void};
 
 /// Longest value that is looked at, in bytes; those that matter are words.
@@ -40,7 +39,7 @@ fn variable(name: &CStr) -> Option<String> {
 /// The calling session's value of one of the server's variables; `None` where the server does not tell (before 9.0).
 fn of_session(name: &CStr) -> Option<String> {
     told(|registry, (place, length)| {
-        let thread = caller::thread(registry)?;
+        let thread = identity::thread(registry)?;
         let variables = registry.service::<abi::kw_variable_reader>()?;
         let get = variables.get?;
         let (kind, of_server) = (c"SESSION".as_ptr(), c"mysql_server".as_ptr());
@@ -75,7 +74,7 @@ fn is_on(value: Option<String>) -> bool {
 /// its account alone. Where performance_schema is off, who names a transaction is taken for one: an applier may have an account
 /// (PRIVILEGE_CHECKS_USER).
 pub(super) fn is_applier() -> bool {
-    caller::is_system_thread() != Some(false)
+    identity::is_system_thread() != Some(false)
         && of_session(c"gtid_next").is_some_and(|named| named != "AUTOMATIC")
 }
 

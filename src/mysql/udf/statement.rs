@@ -5,14 +5,16 @@
 //! that has changed since.
 
 use super::arguments::{Arguments, Takes};
-use super::{DECIMALS_OF_TEXT, caller, refuse, result_is, server, wrong_arguments};
+use super::permit::{self, Permit};
+use super::{DECIMALS_OF_TEXT, refuse, result_is, server, wrong_arguments};
 use crate::envelope::{IndexKey, VALUE_RANDOM};
 use crate::error::{Error, Kind, Result};
-use crate::key::id::KeyId;
+use crate::key::id::{KeyId, split_owner};
 use crate::keyring::sealing::{Epoch, Opens, VersionKeys};
 use crate::mysql::state::LIFECYCLE;
 use crate::mysql::{abi, guard, ptr, sql_error};
 use crate::os::unix_seconds;
+use crate::policy::operation::Operation;
 use crate::secret::{fill_random, wipe_stack};
 use std::ffi::{c_char, c_ulong};
 use zeroize::{Zeroize, Zeroizing};
@@ -72,7 +74,9 @@ enum Derived {
 
 /// A key that was used, and until when it is good.
 struct Used {
+    /// As it was asked for.
     name: Vec<u8>,
+    owner: Vec<u8>,
     asked: Asked,
     epoch: Epoch,
     derived: Derived,
@@ -81,6 +85,7 @@ struct Used {
 /// See the module's documentation.
 pub(super) struct Statement {
     owner: Vec<u8>,
+    permit: Permit,
     used: Vec<Used>,
     random: Random,
     /// The last answer, which the server reads until the next row.
@@ -107,9 +112,10 @@ impl Random {
 }
 
 impl Statement {
-    fn new(owner: Vec<u8>) -> Statement {
+    fn new(owner: Vec<u8>, permit: Permit) -> Statement {
         Statement {
             owner,
+            permit,
             used: Vec::new(),
             random: Random {
                 bytes: [[0; VALUE_RANDOM]; VALUES_AT_ONCE],
@@ -119,9 +125,19 @@ impl Statement {
         }
     }
 
-    /// The caller's key of that name.
-    pub(super) fn id(&self, name: &[u8]) -> Result<KeyId> {
-        KeyId::new(name, &self.owner)
+    /// The key of that name: the caller's, or with `owner/name` another account's, which only a rule of the policy allows.
+    ///
+    /// # Errors
+    /// Denied, with the rule. InvalidInput: it is no name.
+    pub(super) fn key(&self, operation: Operation, name: &[u8]) -> Result<KeyId> {
+        let id = match LIFECYCLE.is_policed().then(|| split_owner(name)).flatten() {
+            Some((owner, name)) => KeyId::new(name, &owner)?,
+            None => KeyId::new(name, &self.owner)?,
+        };
+        let today = id.owner() == self.owner;
+        let key = Some((id.owner(), id.name()));
+        self.permit.check(operation, key, today, None)?;
+        Ok(id)
     }
 
     /// Seals into the answer.
@@ -172,7 +188,13 @@ impl Statement {
     /// The place of a key in `used`: one that is good still, or derived now.
     fn find(&mut self, name: &[u8], asked: Asked) -> Result<usize> {
         let keyring = LIFECYCLE.keyring()?;
-        let same = |used: &Used| used.asked == asked && used.name == name;
+        // With each row: a policy may end, begin, or have an hour that ends.
+        let admitted = match LIFECYCLE.is_policed() {
+            true => Some(self.key(Operation::Use, name)?),
+            false => None,
+        };
+        let owner = admitted.as_ref().map_or(&*self.owner, KeyId::owner);
+        let same = |used: &Used| used.asked == asked && used.name == name && used.owner == owner;
         if let Some(at) = self.used.iter().position(same) {
             if keyring.is_at(&self.used[at].epoch) && !self.used[at].is_over() {
                 return Ok(at);
@@ -180,7 +202,11 @@ impl Statement {
             self.used.swap_remove(at);
         }
         // Before the key is looked at: a change in between makes it be looked at again.
-        let (epoch, id) = (keyring.epoch(), self.id(name)?);
+        let epoch = keyring.epoch();
+        let id = match admitted {
+            Some(id) => id,
+            None => KeyId::new(name, &self.owner)?,
+        };
         let derived = match asked {
             Asked::Seals => Derived::Values(keyring.sealing_keys(&id)?),
             Asked::Opens(number, opens) => {
@@ -196,6 +222,7 @@ impl Statement {
         }
         self.used.push(Used {
             name: name.to_vec(),
+            owner: id.owner().to_vec(),
             asked,
             epoch,
             derived,
@@ -248,8 +275,8 @@ pub(super) fn prepare(
     if let Some(wrong) = wrong_arguments(args, function, takes)? {
         return refuse(message, &wrong);
     }
-    let owner = match whom(needs) {
-        Ok(owner) => owner,
+    let (owner, permit) = match whom(needs) {
+        Ok(found) => found,
         Err(error) => return refuse(message, &error.to_string()),
     };
     // SAFETY: the server's own structure, which lives through the call; ptr is ours until deinit.
@@ -278,18 +305,18 @@ pub(super) fn prepare(
         let text = format!("{function} is installed wrongly: it RETURNS {returns}");
         return refuse(message, &text);
     }
-    init.ptr = Box::into_raw(Box::new(Statement::new(owner))).cast();
+    init.ptr = Box::into_raw(Box::new(Statement::new(owner, permit))).cast();
     Ok(false)
 }
 
-/// The account that is served; empty where none is needed.
-fn whom(needs: Needs) -> Result<Vec<u8>> {
+/// The account that is served, and what it may do; empty where none is needed.
+fn whom(needs: Needs) -> Result<(Vec<u8>, Permit)> {
     if !sql_error::can_be_told() {
         let why = "this server does not take errors of functions, and NULL in place of one would get into tables";
         return Err(Error::new(Kind::Config, "use the function", why).refused());
     }
     if needs == Needs::Nothing {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Permit::ask(false)));
     }
     if let Some((what, end)) = server::logs_statements() {
         let why = format!(
@@ -306,7 +333,7 @@ fn whom(needs: Needs) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// Denied: it is an applier, or no account calls.
-fn user() -> Result<Vec<u8>> {
+fn user() -> Result<(Vec<u8>, Permit)> {
     let refuse = |why: &str| {
         let hint =
             "On a replica rows bring what the source has computed: keep binlog_format = ROW there.";
@@ -314,11 +341,13 @@ fn user() -> Result<Vec<u8>> {
             .hint(hint)
             .refused())
     };
-    if server::is_applier() {
+    let applier = server::is_applier();
+    if applier && !permit::allows_appliers() {
         return refuse("a replication applier calls");
     }
-    match caller::account() {
-        Some(account) => Ok(account),
+    let permit = Permit::ask(applier);
+    match permit.account().map(<[u8]>::to_vec) {
+        Some(account) => Ok((account, permit)),
         None => refuse("no account calls, or the server does not tell which one"),
     }
 }

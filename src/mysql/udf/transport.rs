@@ -6,11 +6,13 @@
 use super::access::Access;
 use super::arguments::{Arguments, Is, Parameter};
 use super::keys::asked;
-use super::server;
+use super::{caller, server};
 use crate::admin::transport::{Order, carry_out};
 use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
+use crate::mysql::identity;
 use crate::mysql::state::LIFECYCLE;
+use crate::policy::operation::Operation;
 use crate::transport::ServerId;
 use serde_json::Value;
 
@@ -20,12 +22,12 @@ const MESSAGE: Parameter = Parameter("message", Is::Message);
 sql_function! {
     /// Asks for a transport key: shows the public half of a request, for which it is handed over.
     keyring_ward_transport_request_init, keyring_ward_transport_request, keyring_ward_transport_request_deinit,
-    (TRANSPORT), |args: &Arguments<'_>| run(&Order::Request { name: args.utf8(0)?.into() })
+    (TRANSPORT), |args: &Arguments<'_>| run(args, &Order::Request { name: args.utf8(0)?.into() })
 }
 sql_function! {
     /// Hands a transport key over for the public half of a request; it is made where there is none of that name.
     keyring_ward_transport_new_init, keyring_ward_transport_new, keyring_ward_transport_new_deinit,
-    (TRANSPORT, Parameter("public", Is::Text)), |args: &Arguments<'_>| run(&Order::New {
+    (TRANSPORT, Parameter("public", Is::Text)), |args: &Arguments<'_>| run(args, &Order::New {
         name: args.utf8(0)?.into(),
         publics: vec![args.utf8(1)?.into()],
     })
@@ -43,17 +45,17 @@ sql_function! {
 sql_function! {
     /// Says what a receipt proves.
     keyring_ward_transport_confirm_init, keyring_ward_transport_confirm, keyring_ward_transport_confirm_deinit,
-    (MESSAGE), |args: &Arguments<'_>| run(&Order::Confirm { receipt: args.utf8(0)?.into() })
+    (MESSAGE), |args: &Arguments<'_>| run(args, &Order::Confirm { receipt: args.utf8(0)?.into() })
 }
 sql_function! {
     /// Transport keys and requests, with their fingerprints.
     keyring_ward_transport_list_init, keyring_ward_transport_list, keyring_ward_transport_list_deinit,
-    (), |_: &Arguments<'_>| run(&Order::List)
+    (), |args: &Arguments<'_>| run(args, &Order::List)
 }
 sql_function! {
     /// Takes a transport key and its request away for good.
     keyring_ward_transport_remove_init, keyring_ward_transport_remove, keyring_ward_transport_remove_deinit,
-    (TRANSPORT), |args: &Arguments<'_>| run(&Order::Remove { name: args.utf8(0)?.into() })
+    (TRANSPORT), |args: &Arguments<'_>| run(args, &Order::Remove { name: args.utf8(0)?.into() })
 }
 
 fn accept(args: &Arguments<'_>) -> Result<Value> {
@@ -69,29 +71,56 @@ fn accept(args: &Arguments<'_>) -> Result<Value> {
             .hint("Nothing was changed. A version is accepted without a fingerprint.")
             .refused());
     }
-    run(&Order::Accept {
-        message: args.utf8(0)?.into(),
-        fingerprint,
-    })
+    run(
+        args,
+        &Order::Accept {
+            message: args.utf8(0)?.into(),
+            fingerprint,
+        },
+    )
 }
 
 fn seal(args: &Arguments<'_>) -> Result<Value> {
-    run(&Order::Seal {
-        name: args.utf8(0)?.into(),
-        key: KeyId::new(args.text(1)?, args.text(2)?)?,
-        version: args.number(3)?,
-    })
+    run(
+        args,
+        &Order::Seal {
+            name: args.utf8(0)?.into(),
+            key: KeyId::new(args.text(1)?, args.text(2)?)?,
+            version: args.number(3)?,
+        },
+    )
 }
 
-fn run(order: &Order) -> Result<Value> {
+/// What an order does, in the words of a policy; `None`: it only reads what it is given.
+fn asked_of(order: &Order) -> Option<(Operation, Option<&KeyId>)> {
+    match order {
+        Order::Seal { key, .. } => Some((Operation::Export, Some(key))),
+        Order::Accept {
+            fingerprint: None, ..
+        } => Some((Operation::Store, None)),
+        Order::List => Some((Operation::List, None)),
+        Order::Confirm { .. } => None,
+        Order::Accept { .. } | Order::Request { .. } | Order::New { .. } | Order::Remove { .. } => {
+            Some((Operation::Admin, None))
+        }
+    }
+}
+
+fn run(args: &Arguments<'_>, order: &Order) -> Result<Value> {
+    if let Some((operation, key)) = asked_of(order) {
+        let key = key.map(|id| (id.owner(), id.name()));
+        args.permit()?.check(operation, key, true, None)?;
+    }
     // Asked before any lock of ours is taken: the server takes one of its own to answer.
     let server = match server::uuid() {
         Some(uuid) => ServerId::parse(&uuid)?,
         None => ServerId::default(),
     };
     let done = match order.writes() {
-        true => LIFECYCLE.change(|keyring| carry_out(keyring, server, order)),
-        false => carry_out(&*LIFECYCLE.keyring()?, server, order),
+        true => caller::change(|keyring| carry_out(keyring, server, order)),
+        false => identity::with_current(|caller| {
+            carry_out(&LIFECYCLE.keyring()?.by(caller), server, order)
+        }),
     };
     done.map_err(asked)
 }

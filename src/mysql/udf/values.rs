@@ -1,12 +1,15 @@
-//! SQL functions that seal and open values: applications never hold a key.
+//! SQL functions that seal and open values: applications never hold a key. One hands a key out all the same, where that is allowed.
 //!
-//! Owns what each of them does with its arguments. Keys are logical keys of the calling account. It must never take a NULL that
+//! Owns what each of them does with its arguments. Keys are those of the calling account, or what a rule of the policy allows. It must never take a NULL that
 //! may be a mistake for a key or a context.
 
 use super::arguments::{Arguments, Is, Parameter};
 use super::statement::{Answer, Gives, Needs, Statement};
 use crate::error::{Error, Kind, Result};
+use crate::key::id::MAX_MATERIAL;
 use crate::keyring::sealing::Opens;
+use crate::mysql::state::LIFECYCLE;
+use crate::policy::operation::Operation;
 use crate::sealed::{MAX_PLAINTEXT, MAX_SEALED, Sealed};
 
 /// What a compromised version's values are opened with.
@@ -39,6 +42,11 @@ value_function! {
     /// A blind index: the same for the same data under the same key, and nothing without the key.
     keyring_ward_hmac_init, keyring_ward_hmac, keyring_ward_hmac_deinit,
     (KEY, Parameter("data", Is::Bytes)), bytes Needs::Account, Gives::Bytes(INDEX), hmac
+}
+value_function! {
+    /// The material of a key: the caller's own, or with `owner/name` another account's, where a rule of the policy allows that.
+    keyring_ward_key_fetch_init, keyring_ward_key_fetch, keyring_ward_key_fetch_deinit,
+    (KEY), bytes Needs::Account, Gives::Bytes(MAX_MATERIAL), fetch
 }
 value_function! {
     /// The version that a value names.
@@ -89,6 +97,24 @@ fn hmac(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
     match args.optional_text(1) {
         Some(data) => statement.index(key, data).map(|()| Answer::Given),
         None => Ok(Answer::Null),
+    }
+}
+
+fn fetch(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
+    let id = statement.key(Operation::Fetch, args.text(0)?)?;
+    LIFECYCLE.counters.fetched();
+    match LIFECYCLE.fetch(id.name(), id.owner())? {
+        Some(key) => {
+            statement.answer.extend_from_slice(key.material());
+            Ok(Answer::Given)
+        }
+        // NULL would be taken for a key.
+        None => {
+            let error = Error::new(Kind::NotFound, "fetch the key", format!("there is no {id}"));
+            Err(error.refused().hint(
+                "keyring_ward_key_create() makes a key, keyring_key_generate() a plain one. A key of another account is named owner/name.",
+            ))
+        }
     }
 }
 

@@ -228,7 +228,7 @@ impl Store for FileStore {
     fn append(&mut self, change: &Change<'_>) -> Result<()> {
         let died = match change {
             Change::Put(_) => 0,
-            Change::Remove(key) => key_length(key) as Died,
+            Change::Remove(key, _) => key_length(key) as Died,
             Change::Replace(..) => return Err(not_a_change_of_a_journal()),
         };
         self.append_change(&change.into(), died)

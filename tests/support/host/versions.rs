@@ -286,7 +286,7 @@ pub static SERVICES: [Service; 31] = [
         "pfs_resource_group_v3",
         "kw_resource_group",
         "include/mysql/components/services/pfs_resource_group_service.h",
-        "a replication applier is known by its account alone",
+        "a replication applier is known by its account alone, and of nobody it is known who has logged in: a change's record says so, and with a policy no account gets a key",
         &[
             "set_thread_resource_group",
             "set_thread_resource_group_by_id",

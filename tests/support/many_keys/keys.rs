@@ -1,5 +1,6 @@
 //! Many keys at once, plain or logical, for the benches.
 
+use keyring_ward::caller::Caller;
 use keyring_ward::key::extensions::{Extensions, VERSION};
 use keyring_ward::key::id::KeyId;
 use keyring_ward::key::logical::{Logical, VersionOf};
@@ -44,5 +45,5 @@ pub fn fill(keyring: &Keyring, n: usize, logical: bool) {
         record.with_extensions(Extensions::new([(VERSION, version.to_bytes())]).unwrap())
     });
     let records = records.collect();
-    keyring.restore_all(records).unwrap();
+    keyring.by(&Caller::Unknown).restore_all(records).unwrap();
 }

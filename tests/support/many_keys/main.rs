@@ -22,6 +22,7 @@ fn main() {
         patience: Patience::default(),
         limits: Limits::default(),
         lease: None,
+        policy_file: None,
         origin: "many_keys".into(),
     };
     let environment = Environment {

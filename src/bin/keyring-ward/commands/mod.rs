@@ -12,6 +12,7 @@ pub mod init;
 pub mod kek;
 pub mod key;
 pub mod list;
+pub mod policy;
 pub mod prove;
 pub mod rekey;
 pub mod remove;
@@ -97,6 +98,7 @@ impl Aim {
             config: &self.config,
             data_dir: self.marker_dir.as_deref(),
             cut_torn_end: self.cut_torn_end,
+            caller: crate::operator::caller(),
             warn: &warnings::warn,
         }
     }

@@ -1,0 +1,60 @@
+//! The file of a policy: whose it may be, and how it is read.
+//!
+//! Owns that what was looked at is what is read: one descriptor, once. It must never read a file that others than root and the account of
+//! mysqld can write.
+
+use super::Policy;
+use crate::error::{Error, Result};
+use crate::os::file::read_bounded;
+use crate::os::identity;
+use crate::os::trusted::{self, Rule, Trusted};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+const OP: &str = "read the policy";
+/// Longest file in bytes.
+pub const MAX_FILE: u64 = 8 << 20;
+
+/// A policy, and full sentences about its file and what it says.
+pub struct Loaded {
+    /// The policy.
+    pub policy: Policy,
+    /// What could be better.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the policy in a file.
+///
+/// # Errors
+/// Config: what is wrong with it. Permission: somebody else could have written it. NotFound, InvalidInput, Io: what is wrong with the file.
+pub fn load(path: &Path) -> Result<Loaded> {
+    let Trusted {
+        mut file,
+        meta,
+        mut warnings,
+        ..
+    } = trusted::open(path, Rule::Settings, OP)?;
+    let shown = format!("'{}'", path.display());
+    let bytes = read_bounded(&mut file, MAX_FILE).map_err(|e| Error::io(OP, shown.clone(), e))?;
+    let policy = Policy::parse(&bytes, &shown)?;
+    let (uid, gid) = identity::ids();
+    let by_group = meta.mode() & 0o020 != 0 && meta.gid() != 0;
+    if meta.uid() != 0 || by_group {
+        let whose = match (meta.uid(), by_group) {
+            (0, _) => format!("the group {}", meta.gid()),
+            (owner, _) => format!("the user {owner}"),
+        };
+        let is_account = meta.uid() == uid || meta.gid() == gid && by_group;
+        let who = if is_account && uid != 0 {
+            "the account of mysqld, and with it whoever writes files by SQL,"
+        } else {
+            "that account"
+        };
+        warnings.push(format!(
+            "The policy {shown} can be written by {whose}: {who} can change what it says. It binds less than it seems; give it to root \
+             (chown root:root, chmod 644)."
+        ));
+    }
+    warnings.extend(policy.remarks().iter().cloned());
+    Ok(Loaded { policy, warnings })
+}
