@@ -11,6 +11,7 @@ CREATE FUNCTION IF NOT EXISTS keyring_ward_reload RETURNS STRING SONAME 'compone
 CREATE FUNCTION IF NOT EXISTS keyring_ward_reseal RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_rekey RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_policy RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_audit_public_key RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_keks RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_kek_add RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_kek_remove RETURNS STRING SONAME 'component_keyring_ward.so';

@@ -5,6 +5,7 @@ DROP FUNCTION IF EXISTS keyring_ward_reload;
 DROP FUNCTION IF EXISTS keyring_ward_reseal;
 DROP FUNCTION IF EXISTS keyring_ward_rekey;
 DROP FUNCTION IF EXISTS keyring_ward_policy;
+DROP FUNCTION IF EXISTS keyring_ward_audit_public_key;
 DROP FUNCTION IF EXISTS keyring_ward_keks;
 DROP FUNCTION IF EXISTS keyring_ward_kek_add;
 DROP FUNCTION IF EXISTS keyring_ward_kek_remove;

@@ -9,6 +9,7 @@
 //! elsewhere.
 
 pub mod admin;
+pub mod audit;
 pub mod caller;
 pub mod config;
 pub mod deadline;

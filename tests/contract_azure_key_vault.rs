@@ -51,6 +51,7 @@ const ENVIRONMENT: Environment = Environment {
     starting: true,
     making: false,
     snapshot_if_locked: false,
+    audit: None,
 };
 
 /// A fake of its own, and a folder.

@@ -52,6 +52,7 @@ const ENVIRONMENT: Environment = Environment {
     starting: true,
     making: false,
     snapshot_if_locked: false,
+    audit: None,
 };
 /// The calls, as the fake counts them.
 const TOKEN: &str = "GET /computeMetadata/v1/instance/service-accounts/default/token 200";

@@ -205,6 +205,7 @@ fn environment() -> Environment {
         starting: true,
         making: false,
         snapshot_if_locked: false,
+        audit: None,
     }
 }
 

@@ -304,6 +304,7 @@ const ENVIRONMENT: Environment = Environment {
     starting: true,
     making: false,
     snapshot_if_locked: false,
+    audit: None,
 };
 
 #[test]

@@ -229,6 +229,7 @@ fn plain() -> Environment {
         starting: false,
         making: false,
         snapshot_if_locked: false,
+        audit: None,
     }
 }
 

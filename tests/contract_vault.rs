@@ -322,6 +322,7 @@ fn calls_are_counted_and_the_key_rotates() {
         starting: true,
         making: false,
         snapshot_if_locked: false,
+        audit: None,
     };
     let open = || Keyring::open(&config, &environment, &SecretPool::new()).unwrap();
     let (encrypt, decrypt) = ("transit/encrypt/rotating", "transit/decrypt/rotating");

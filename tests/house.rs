@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The rooms from the ground up. A room may use those before it, and none behind it; `lib.rs` holds two names only.
-const ROOMS: [&str; 30] = [
+const ROOMS: [&str; 31] = [
     "fault",
     "json",
     "text",
@@ -28,6 +28,7 @@ const ROOMS: [&str; 30] = [
     "envelope",
     "sealed",
     "key_pair",
+    "audit",
     "format",
     "kek",
     "transport",

@@ -66,6 +66,7 @@ pub fn init(config: &Config, generate: bool, folder_is_new: bool) -> Result<Outc
         starting: false,
         making: true,
         snapshot_if_locked: false,
+        audit: None,
     };
     let mut config = config.clone();
     config.read_only = false;

@@ -4,6 +4,7 @@
 //! key material.
 
 pub mod archived_logs;
+pub mod audit;
 pub mod doctor;
 pub mod drill;
 pub mod edit;
@@ -164,5 +165,6 @@ fn environment(look_only: bool) -> Environment {
         starting: false,
         making: false,
         snapshot_if_locked: false,
+        audit: None,
     }
 }

@@ -165,6 +165,7 @@ impl Layer {
         let mut keks = self.kek_list(&general, (&origin, &path))?;
         keks.random = random(&general, &keks)?;
         let lease = lease(&general, &keks)?;
+        let audit = super::audited::read(&general, &keks)?;
         Ok(Config {
             path,
             read_only,
@@ -174,6 +175,7 @@ impl Layer {
             limits,
             lease,
             policy_file: policy_file(&general)?,
+            audit,
             origin,
         })
     }

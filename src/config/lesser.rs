@@ -31,6 +31,8 @@ fn not_here(option: &OptionSpec, local: &str) -> Error {
          a file of root's.",
     )
 }
+/// What is said of the audit log begins so. Where the administrator's file says any of it, it says all.
+const OF_AUDIT: &str = "audit_";
 
 /// The administrator's `named` says by its older name what `lesser` would take back.
 fn is_older_name(named: &OptionSpec, lesser: &OptionSpec) -> bool {
@@ -78,6 +80,12 @@ pub(super) fn refuse_weaker(global: &Layer, local: &Layer) -> Result<()> {
                 return Err(refused(&shown(option), &origins.0, &origins.1));
             }
             None if option.name == OF_ADMINISTRATOR => return Err(not_here(option, &origins.1)),
+            None if option.name.starts_with(OF_AUDIT) => {
+                let mut named = OPTIONS.iter().zip(&global.values);
+                if named.any(|(o, value)| o.name.starts_with(OF_AUDIT) && value.is_some()) {
+                    return Err(refused(&shown(option), &origins.0, &origins.1));
+                }
+            }
             None if OF_RANDOM.contains(&option.name) => {
                 let mut named = OPTIONS.iter().zip(&global.values);
                 let older = named.find(|(o, value)| is_older_name(o, option) && value.is_some());
@@ -124,6 +132,11 @@ pub(super) fn refuse_weaker_line(all: &[Line], line: &Line) -> Result<()> {
             true => Ok(()),
             false => Err(refused(&line.name, &named.origin, &line.origin)),
         };
+    }
+    let is_of_audit = |name: &str| name.starts_with(OF_AUDIT);
+    let of_audit = roots.clone().find(|l| is_of_audit(&l.name));
+    if let (Some(named), true) = (of_audit, is_of_audit(&line.name)) {
+        return Err(refused(&line.name, &named.origin, &line.origin));
     }
     let of = |l: &Line| find_option(|o| o.name == l.name).map(|i| &OPTIONS[i]);
     let is_older = |l: &&Line| of(l).is_some_and(|o| is_older_name(o, option));

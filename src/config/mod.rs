@@ -5,6 +5,7 @@
 //! referenced.
 
 pub mod arguments;
+mod audited;
 mod check;
 pub mod discover;
 pub mod json;
@@ -25,6 +26,7 @@ pub use keks::{KekList, NamedKek};
 pub use layer::Layer;
 pub use options::{GENERAL, OPTIONS, find_option, place_of};
 
+use crate::audit;
 use crate::kek::pkcs11::Pkcs11Config;
 use crate::key::limits::FINGERPRINT;
 use crate::secret_source::SecretRef;
@@ -118,6 +120,8 @@ pub struct Config {
     pub lease: Option<Lease>,
     /// `policy_file`: who may do what with keys; `None`: each account has its own.
     pub policy_file: Option<PathBuf>,
+    /// Where it is told who uses and changes keys.
+    pub audit: Option<audit::Settings>,
     /// Where this configuration was found, for messages.
     pub origin: String,
 }

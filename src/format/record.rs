@@ -10,8 +10,8 @@ use super::reader::Reader;
 use crate::error::Result;
 use crate::key::document::{Document, MAX_DOCUMENT, MAX_DOCUMENT_NAME};
 use crate::key::extensions::{
-    self, Extensions, FIRST_RESTRICTING, Flaw, HOLD, INDEX, MAX_EXTENSIONS, PAIR, PURGED, RETAINED,
-    RETIRED, VERSION,
+    self, ACTOR, Extensions, FIRST_RESTRICTING, Flaw, HOLD, INDEX, MAX_EXTENSIONS, OWED, PAIR, PURGED,
+    RETAINED, RETIRED, VERSION,
 };
 use crate::key::id::{KeyId, MAX_MATERIAL, MAX_NAME_BYTES, MAX_TYPE};
 use crate::key::info::KeyInfo;
@@ -102,9 +102,24 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// What it says beside its fields.
+    pub fn list(&self) -> &'a Extensions {
+        match *self {
+            Operation::Put(record) => record.extensions(),
+            Operation::Remove(_, list) | Operation::Attributes(_, list) => list,
+            Operation::Document(document) => document.extensions(),
+        }
+    }
+
     /// The length of its plaintext: its fields and the zeroes behind them.
     pub fn plaintext_length(&self) -> usize {
-        padded(FRAME_OVERHEAD + self.content_length()) - FRAME_OVERHEAD
+        self.plaintext_length_with(self.list())
+    }
+
+    /// The same with another list in the place of its own.
+    pub fn plaintext_length_with(&self, list: &Extensions) -> usize {
+        let content = self.content_length() - self.list().length() + list.length();
+        padded(FRAME_OVERHEAD + content) - FRAME_OVERHEAD
     }
 
     /// The length of the frame that holds it.
@@ -114,6 +129,11 @@ impl<'a> Operation<'a> {
 
     /// Writes its plaintext into `out`, which has exactly [`Operation::plaintext_length`] bytes, all of them zero.
     pub fn write(&self, out: &mut [u8]) {
+        self.write_with(self.list(), out);
+    }
+
+    /// The same with another list in the place of its own; `out` is as long as [`Operation::plaintext_length_with`] says.
+    pub fn write_with(&self, list: &Extensions, out: &mut [u8]) {
         let mut w = Writer { out, at: 0 };
         match self {
             Operation::Put(record) => {
@@ -123,14 +143,14 @@ impl<'a> Operation<'a> {
                 w.id(&record.id);
                 w.field16(record.key_type.as_bytes());
                 w.field16(record.material());
-                w.list(record.extensions());
+                w.list(list);
             }
-            Operation::Remove(id, list) => {
+            Operation::Remove(id, _) => {
                 w.put(&[REMOVE]);
                 w.id(id);
                 w.list(list);
             }
-            Operation::Attributes(id, list) => {
+            Operation::Attributes(id, _) => {
                 w.put(&[ATTRIBUTES]);
                 w.id(id);
                 w.list(list);
@@ -140,7 +160,7 @@ impl<'a> Operation<'a> {
                 w.field16(document.name().as_bytes());
                 w.put(&(document.content().len() as u32).to_le_bytes());
                 w.put(document.content());
-                w.list(document.extensions());
+                w.list(list);
             }
         }
     }
@@ -226,20 +246,53 @@ impl From<Flaw> for No {
     }
 }
 
-/// Reads the plaintext of a change. `None`: it breaks the format's rules.
+/// What a record says beside its change: it is owed to the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwedRecord {
+    /// The bytes of [`OWED`].
+    pub said: Vec<u8>,
+    /// Who made the change; empty: nobody knows.
+    pub actor: String,
+}
+
+/// Reads the plaintext of a change, and what it owes to the audit log. `None`: it breaks the format's rules.
 ///
 /// # Errors
 /// UnsupportedVersion: an operation, or an extension that restricts, which this program does not know. No secret memory.
-pub fn read_plaintext(pool: &SecretPool, text: &[u8]) -> Result<Option<ReadChange>> {
-    let fields = match read_fields(text) {
+pub fn read_record(
+    pool: &SecretPool,
+    text: &[u8],
+) -> Result<Option<(ReadChange, Option<OwedRecord>)>> {
+    let mut fields = match read_fields(text) {
         Ok(fields) => fields,
         Err(No::Rules) => return Ok(None),
         Err(No::Newer(why)) => return Err(newer(why)),
     };
-    let extensions = fields.extensions;
-    if !fields.what.admits(&extensions) {
+    if !fields.what.admits(&fields.extensions) {
         return Ok(None);
     }
+    let owed = fields.extensions.get(OWED).map(|said| OwedRecord {
+        said: said.to_vec(),
+        // The list was checked: it is text.
+        actor: String::from_utf8_lossy(fields.extensions.get(ACTOR).unwrap_or_default()).into(),
+    });
+    if owed.is_some() {
+        fields.extensions = fields.extensions.without(&[OWED]);
+    }
+    Ok(change(pool, fields)?.map(|change| (change, owed)))
+}
+
+/// The same without what it owes.
+///
+/// # Errors
+/// As [`read_record`].
+pub fn read_plaintext(pool: &SecretPool, text: &[u8]) -> Result<Option<ReadChange>> {
+    Ok(read_record(pool, text)?.map(|(change, _)| change))
+}
+
+/// The change that fields are.
+fn change(pool: &SecretPool, fields: Fields<'_>) -> Result<Option<ReadChange>> {
+    let extensions = fields.extensions;
     let removal = |tag| extensions.get(tag).and_then(Retired::from_bytes);
     let (retired, retained, purged) = (removal(RETIRED), removal(RETAINED), removal(PURGED));
     Ok(match fields.what {

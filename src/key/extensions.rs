@@ -184,6 +184,10 @@ fn check_entry(tag: u8, bytes: &[u8]) -> std::result::Result<(), Flaw> {
                 "the actor is empty, longer than 255 bytes, or not UTF-8",
             )),
         },
+        OWED if bytes.len() == OWED_LENGTH => Ok(()),
+        OWED => Err(Flaw::Rules(
+            "what is owed to the audit log has another length",
+        )),
         VERSION => VersionOf::check_bytes(bytes),
         RETAINED | RETIRED | PURGED => Retired::from_bytes(bytes)
             .map(drop)

@@ -11,6 +11,11 @@ pub const MAX_ACTOR: usize = 255;
 pub const RANDOM: u8 = 2;
 /// Longest [`RANDOM`] in bytes that is shown.
 pub const MAX_RANDOM: usize = 16;
+/// The change is owed to the audit log: when it was made, and how far the log was then (docs/reference/audit-log.md). It belongs to the
+/// record alone, not to what the record is about: nobody keeps it in memory.
+pub const OWED: u8 = 3;
+/// Length of [`OWED`] in bytes.
+pub const OWED_LENGTH: usize = 60;
 /// From this tag on, whoever does not know a tag must not use the key.
 pub const FIRST_RESTRICTING: u8 = 128;
 /// The key is a version of a logical key: [`super::logical::VersionOf`]. As an attribute it takes the place of the one in the

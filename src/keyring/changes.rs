@@ -6,6 +6,7 @@ use super::*;
 use crate::format::record::put_length;
 use crate::key::extensions::{INDEX, VERSION};
 use crate::key::logical::VersionOf;
+use crate::store::file::of_operation;
 
 impl By<'_> {
     /// Makes a new key of `length` random bytes.
@@ -207,6 +208,8 @@ impl By<'_> {
                 let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
                 let mut live = map.live().ok_or_else(nowhere)?;
                 live.keys.extend(&records);
+                let told = records.iter().map(|r| of_operation(&Operation::Put(r)));
+                live.told = told.collect();
                 journal.rewrite(&live)?;
             }
             _ => return self.append_each(&mut **store, records),

@@ -158,6 +158,7 @@ impl Map {
                 keys: keys.iter().map(|e| &*e.0).collect(),
                 retired: self.retired.values().map(|(_, key)| &**key).collect(),
                 documents: self.documents.values().map(|d| &**d).collect(),
+                told: Vec::new(),
             }),
             Keys::Infos(_) => None,
         }

@@ -7,6 +7,7 @@
 pub mod adopting;
 pub mod aes;
 mod by;
+mod audit;
 mod changes;
 mod counting;
 pub mod holding;
@@ -37,6 +38,7 @@ use opening::budget;
 pub use place::lies_in;
 pub use randomness::RandomInfo;
 
+use crate::audit::outbox::Outbox;
 use crate::config::{Config, KekList, NamedKek, token_storage};
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
@@ -75,6 +77,8 @@ pub struct Environment {
     /// If the keyring is locked by somebody else, open a read-only snapshot instead (a migration
     /// tool beside a running server).
     pub snapshot_if_locked: bool,
+    /// Where changes wait for the audit log; `None`: what is owed to it waits in the journal alone.
+    pub audit: Option<Arc<Outbox>>,
 }
 
 /// An open keyring.
@@ -353,6 +357,7 @@ mod tests {
             limits: Limits::default(),
             lease: None,
             policy_file: None,
+            audit: None,
             origin: "test".into(),
         };
         let environment = Environment {
@@ -361,6 +366,7 @@ mod tests {
             starting: false,
             making: false,
             snapshot_if_locked: false,
+            audit: None,
         };
         let keyring = Keyring::open(&config, &environment, &SecretPool::new()).unwrap();
         let by = keyring.by(&Caller::Unknown);

@@ -84,6 +84,7 @@ impl Keyring {
             pool: pool.clone(),
             predecessor: how.predecessor,
             by_tool,
+            audit: (config.audit.as_ref()).map(|_| environment.audit.clone().unwrap_or_default()),
         };
         let mut sink = |change| map.apply(&mut sizes, pool, change);
         let mut store: Box<dyn Store> = match token {

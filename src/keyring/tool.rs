@@ -36,6 +36,7 @@ impl Keyring {
             starting: false,
             making: false,
             snapshot_if_locked: false,
+            audit: None,
         };
         let how = How {
             mode: match tool.dry_run {

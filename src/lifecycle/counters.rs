@@ -90,6 +90,14 @@ pub struct Counters {
     pub degraded: AtomicU64,
     /// How the lease is: 0 there is none, 1 valid, 2 not started, 3 the KEKs are away, 4 they refuse, 5 the keyring is revoked.
     pub lease: AtomicU64,
+    /// How the audit log is: 0 there is none, 1 it is written, 2 it was not begun yet, 3 it can't be written.
+    pub audit: AtomicU64,
+    /// The number of its last line on the disk.
+    pub audit_lines: AtomicU64,
+    /// Events that found no room in it.
+    pub audit_dropped: AtomicU64,
+    /// Calls that were refused to accounts.
+    pub denials: AtomicU64,
     fetches: [CachePadded<AtomicU64>; STRIPES],
 }
 
@@ -112,6 +120,10 @@ impl Counters {
             keks_answered: AtomicU64::new(0),
             degraded: AtomicU64::new(0),
             lease: AtomicU64::new(0),
+            audit: AtomicU64::new(0),
+            audit_lines: AtomicU64::new(0),
+            audit_dropped: AtomicU64::new(0),
+            denials: AtomicU64::new(0),
             fetches: [const { CachePadded::new(AtomicU64::new(0)) }; STRIPES],
         }
     }

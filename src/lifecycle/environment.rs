@@ -31,6 +31,7 @@ pub(super) fn of(
         starting: starting && in_server,
         making: false,
         snapshot_if_locked: !in_server,
+        audit: None,
     }
 }
 

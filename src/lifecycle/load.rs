@@ -111,7 +111,8 @@ impl<H: Host> Lifecycle<H> {
         let open = || {
             let config = (how.config)()?;
             *lock(&self.last_config) = Some(config.clone());
-            let environment = environment::of(self.host.command_line(), instance_dir, first);
+            let mut environment = environment::of(self.host.command_line(), instance_dir, first);
+            environment.audit = self.outbox_of_server();
             let opened = match old {
                 Some(old) => old.reload(&config, &environment),
                 None => starting::open(&config, &environment, &SecretPool::new(), |sentence| {
@@ -165,6 +166,7 @@ impl<H: Host> Lifecycle<H> {
         let is_asked_for = !keyring.config().keks.random.by_default;
         drop(self.keyring.swap(Some(Arc::new(keyring))));
         self.lease_changed();
+        self.audit_changed();
         // A server that makes no key, and was told nothing of randomness, asks no token for any.
         if is_asked_for {
             self.ask_for_random();
@@ -189,8 +191,10 @@ impl<H: Host> Lifecycle<H> {
         *lock(&self.last_load) = None;
         self.end_watching();
         self.end_policing();
+        self.end_logging();
         drop(self.keyring.swap(None));
         self.lease_changed();
+        self.audit_changed();
         self.end_refilling();
         self.count_keys();
         self.last_errors.forget();

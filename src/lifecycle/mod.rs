@@ -10,6 +10,7 @@ pub mod last_error;
 pub mod lease;
 mod load;
 pub mod policing;
+pub mod logging;
 mod refilling;
 mod watching;
 
@@ -86,10 +87,11 @@ pub trait Host: Sync {
 }
 
 /// Something has to be done at the next call: pages are locked anew after a fork, the thread of a lease is begun, random
-/// bytes are fetched.
+/// bytes are fetched, the audit log is written.
 pub const FORKED: u8 = 1;
 const LEASE: u8 = 2;
 const RANDOM: u8 = 4;
+const AUDIT: u8 = 8;
 
 /// A keyring's life in one process.
 pub struct Lifecycle<H> {
@@ -100,6 +102,7 @@ pub struct Lifecycle<H> {
     /// What is to be done at the next call ([`Lifecycle::tend`]). A handler of a signal or a fork may set it.
     pub chores: AtomicU8,
     lease: watching::Control,
+    audit: logging::Control,
     /// A thread fetches random bytes.
     refilling: AtomicBool,
     /// Readers neither lock nor count: each fetch of each connection comes by here.
@@ -145,6 +148,7 @@ impl<H: Host> Lifecycle<H> {
             counters: Counters::new(),
             chores: AtomicU8::new(0),
             lease: watching::Control::new(),
+            audit: logging::Control::new(),
             refilling: AtomicBool::new(false),
             keyring: ArcSwapOption::const_empty(),
             opened_by: Mutex::new(None),
@@ -327,11 +331,15 @@ impl<H: Host> Lifecycle<H> {
                 keyring.pool().relock();
             }
             self.lease.is_lost();
+            self.audit.is_lost();
             self.refilling.store(false, Ordering::Release);
-            chores |= LEASE;
+            chores |= LEASE | AUDIT;
         }
         if chores & LEASE != 0 && !self.begin_watching() {
             self.chores.fetch_or(LEASE, Ordering::AcqRel);
+        }
+        if chores & AUDIT != 0 && !self.begin_logging() {
+            self.chores.fetch_or(AUDIT, Ordering::AcqRel);
         }
         if chores & RANDOM != 0 && !self.begin_refilling() {
             self.chores.fetch_or(RANDOM, Ordering::AcqRel);

@@ -129,6 +129,7 @@ impl Leased {
             limits: Limits::default(),
             lease,
             policy_file: None,
+            audit: None,
             origin: "test".into(),
         };
         let leased = Leased {

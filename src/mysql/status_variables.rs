@@ -50,8 +50,15 @@ guarded_fn! {
 }
 
 /// The status variables, ended by a row without a name. The server reads the 64 bits as they are.
-static mut VARIABLES: [abi::kw_show_var; 14] = [
+static mut VARIABLES: [abi::kw_show_var; 18] = [
     variable(c"Keyring_ward_active", &LIFECYCLE.counters.active),
+    variable(c"Keyring_ward_audit", &LIFECYCLE.counters.audit),
+    variable(
+        c"Keyring_ward_audit_dropped",
+        &LIFECYCLE.counters.audit_dropped,
+    ),
+    variable(c"Keyring_ward_audit_lines", &LIFECYCLE.counters.audit_lines),
+    variable(c"Keyring_ward_denials", &LIFECYCLE.counters.denials),
     variable(c"Keyring_ward_errors", &LIFECYCLE.counters.errors),
     variable(c"Keyring_ward_degraded", &LIFECYCLE.counters.degraded),
     variable(c"Keyring_ward_keks", &LIFECYCLE.counters.keks),

@@ -81,7 +81,7 @@ const fn with_row(
 
 /// All that is told, in the order of the rows.
 #[rustfmt::skip]
-pub const FIELDS: [Field; 45] = [
+pub const FIELDS: [Field; 51] = [
     field("Component_name", ROWS, "the component's name", |_| crate::COMPONENT.into()),
     field("Author", ROWS, "the author", |_| "Keyring Ward".into()),
     field("License", ROWS, "the licence", |_| "Apache-2.0 OR MIT".into()),
@@ -124,6 +124,13 @@ pub const FIELDS: [Field; 45] = [
     field("Lease_state", SERVER, "the [lease](../guide/lease.md): `off`, `valid`, `not started` (nobody has asked the KEKs yet), `away` (too few say anything), `refused`, or `revoked`: the keyring was taken away",
         |s| s.lease.map(|(state, _)| state.name()).into()),
     field("Lease_until", SERVER, "when that changes, if the KEKs say nothing else", |s| s.lease.and_then(|(_, until)| until).map(crate::text::utc).into()),
+    field("Audit_state", SERVER, "the [audit log](../guide/audit.md): `off`, `writing`, `waiting` (nobody has called yet, or there is no keyring file yet), or `failing`: it can't be written",
+        |s| s.audit.as_ref().map(|a| a.state.name()).into()),
+    field("Audit_line", SERVER, "the number of its last line on the disk", |s| s.audit.as_ref().filter(|a| a.line > 0).map(|a| a.line).into()),
+    field("Audit_synced_at", SQL, "when that was", |s| s.audit.as_ref().and_then(|a| a.synced_at).map(crate::text::utc).into()),
+    field("Audit_waiting", SQL, "changes that are not in it yet", |s| s.audit.as_ref().map(|a| a.owed).into()),
+    field("Audit_dropped", SERVER, "reads and events that found no room since it was begun", |s| s.audit.as_ref().map(|a| a.dropped).into()),
+    field("Audit_error", SERVER, "why it can't be written", |s| s.audit.as_ref().and_then(|a| a.why.clone()).into()),
     field("Random", LOOKS, "whose random bytes are mixed with the system's ([randomness](../guide/randomness.md)): `system` (nobody's), `kek` or `hardware`; with `for keys` not only into new DEKs",
         |s| s.open.as_ref().map(|o| random(o.random.random)).into()),
     field("Random_reserve", SQL, "bytes of that source that wait for keys to be generated", |s| s.open.as_ref().map(|o| o.random.reserve).into()),

@@ -80,7 +80,7 @@ const fn of_kek(
 
 /// All metrics.
 #[rustfmt::skip]
-pub const METRICS: [Metric; 44] = [
+pub const METRICS: [Metric; 49] = [
     metric("keyring_ward_up", Type::Gauge, "1: the keyring is open. Alert on 0.", |s| flag(s.open.is_some())),
     metric("keyring_ward_last_error_number", Type::Gauge, "Number of the last error (docs/reference/errors.md), 0 where nothing is wrong.",
         |s| whole(s.last_errors.first().and_then(|e| e.kind).map_or(0, Kind::number))),
@@ -120,6 +120,12 @@ pub const METRICS: [Metric; 44] = [
         |s| s.kek_health().and_then(|h| flag(h.degraded.is_some()))),
     metric("keyring_ward_lease_state", Type::Gauge, "How the lease is: 0 there is none, 1 valid, 2 not started, 3 the KEKs are away, 4 they refuse, 5 the keyring is revoked. Alert above 1.",
         |s| s.lease.and_then(|(state, _)| whole(state.number()))),
+    metric("keyring_ward_audit_state", Type::Gauge, "How the audit log is: 0 there is none, 1 it is written, 2 it was not begun yet, 3 it can't be written. Alert above 1.",
+        |s| s.audit.as_ref().and_then(|a| whole(a.state as u8))),
+    metric("keyring_ward_audit_lines", Type::Gauge, "Number of the audit log's last line on the disk.", |s| s.audit.as_ref().and_then(|a| whole(a.line))),
+    metric("keyring_ward_audit_waiting", Type::Gauge, "Changes that are not in the audit log yet.", |s| s.audit.as_ref().and_then(|a| whole(a.owed))),
+    metric("keyring_ward_audit_dropped_total", Type::Counter, "Reads and events that found no room in the audit log. Alert where it grows.", |s| s.audit.as_ref().and_then(|a| whole(a.dropped))),
+    metric("keyring_ward_denials_total", Type::Counter, "Calls that were refused to accounts. Alert where it grows fast.", |s| served(s, |n| n.denials)),
     metric("keyring_ward_random_reserve_bytes", Type::Gauge, "Random bytes of the configured source that wait for keys. Only where they go into keys.",
         |s| s.open.as_ref().filter(|o| s.served.is_some() && o.random.random.keys).and_then(|o| whole(o.random.reserve))),
     metric("keyring_ward_random_missed_total", Type::Counter, "Keys that were generated with the system's random bytes alone, although others were wanted.",

@@ -14,6 +14,7 @@ use crate::keyring::{self, KeyCounts, Keyring};
 use crate::lifecycle::counters::{Counters, Times};
 use crate::lifecycle::last_error::LastError;
 use crate::lifecycle::lease::State;
+use crate::lifecycle::logging;
 use crate::lifecycle::{Host, Lifecycle};
 use crate::store::{Mode, StoreInfo};
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ pub struct Status {
     pub served: Option<Served>,
     /// How the lease is, and when that changes by itself, in seconds since 1970; `None`: nobody serves here.
     pub lease: Option<(State, Option<i64>)>,
+    /// How the audit log is; `None`: nobody serves here.
+    pub audit: Option<logging::Info>,
     /// What went wrong last, the most important first.
     pub last_errors: Vec<LastError>,
     /// What is worth a warning: full sentences.
@@ -58,6 +61,8 @@ pub struct Served {
     pub loads: Times,
     /// Errors that an operator should know of.
     pub errors: u64,
+    /// Calls that were refused to accounts.
+    pub denials: u64,
 }
 
 impl Served {
@@ -67,6 +72,7 @@ impl Served {
             writes: counters.writes.now(),
             loads: counters.loads.now(),
             errors: counters.errors.load(Ordering::Relaxed),
+            denials: counters.denials.load(Ordering::Relaxed),
         }
     }
 }
@@ -109,6 +115,7 @@ impl Status {
             open: keyring.as_ref().map(|keyring| keyring.status()),
             served: Some(Served::now(&lifecycle.counters)),
             lease: Some(lifecycle.lease()),
+            audit: Some(lifecycle.audit_info()),
             last_errors: lifecycle.last_errors(),
             warnings: Vec::new(),
         }

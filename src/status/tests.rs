@@ -72,8 +72,17 @@ fn serving() -> Status {
             writes: times,
             loads: times,
             errors: 6,
+            denials: 8,
         }),
         lease: Some((State::NotStarted, Some(1_700_000_100))),
+        audit: Some(logging::Info {
+            state: logging::State::Failing,
+            why: Some("The disk.".into()),
+            line: 7,
+            synced_at: Some(1_700_000_000),
+            dropped: 3,
+            owed: 2,
+        }),
         last_errors: vec![LastError::now(&Error::new(Kind::Io, "write", "the disk"))],
         warnings: vec!["A warning.".into()],
     }
@@ -84,6 +93,7 @@ fn looked_at() -> Status {
     Status {
         served: None,
         lease: None,
+        audit: None,
         last_errors: Vec::new(),
         ..serving()
     }

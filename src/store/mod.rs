@@ -11,6 +11,7 @@ pub mod marker;
 mod pretending;
 pub mod token;
 
+use crate::audit::entry::Entry;
 use crate::deadline::Deadline;
 use crate::envelope::FILE_ID;
 use crate::error::{Error, Kind, Result};
@@ -218,9 +219,24 @@ pub struct Live<'a> {
     pub retired: Vec<&'a KeyRecord>,
     /// The documents.
     pub documents: Vec<&'a Document>,
+    /// What a rewrite tells the audit log of itself; nothing: that it was made.
+    pub told: Vec<Entry>,
 }
 
 impl<'a> Live<'a> {
+    /// The same with documents that the journal itself writes.
+    fn with_carried<'b>(&self, carried: &'b [Document]) -> Live<'b>
+    where
+        'a: 'b,
+    {
+        Live {
+            keys: self.keys.clone(),
+            retired: self.retired.clone(),
+            documents: self.documents.iter().copied().chain(carried).collect(),
+            told: Vec::new(),
+        }
+    }
+
     /// The records that it takes, in the order in which they are written.
     pub fn operations(&self) -> impl Iterator<Item = Operation<'a>> {
         let keys = self.keys.iter().flat_map(|key| {

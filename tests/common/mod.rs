@@ -72,6 +72,7 @@ impl Place {
             limits: Limits::default(),
             lease: None,
             policy_file: None,
+            audit: None,
             origin: "test".into(),
         }
     }
@@ -90,6 +91,7 @@ impl Place {
             starting: false,
             making: false,
             snapshot_if_locked: false,
+            audit: None,
         }
     }
 

@@ -74,6 +74,7 @@ impl Place {
             limits: Limits::default(),
             lease: None,
             policy_file: None,
+            audit: None,
             origin: "torture".into(),
         }
     }
@@ -85,6 +86,7 @@ impl Place {
             starting: false,
             making: false,
             snapshot_if_locked: false,
+            audit: None,
         }
     }
 
@@ -559,6 +561,7 @@ fn secrets(file: &str, passphrase: &str, names: &[&str]) -> Result<()> {
         limits: Limits::default(),
         lease: None,
         policy_file: None,
+        audit: None,
         origin: "torture".into(),
     };
     tell_keys(&config, names)
@@ -602,6 +605,7 @@ fn tell_keys(config: &Config, names: &[&str]) -> Result<()> {
         starting: false,
         making: false,
         snapshot_if_locked: false,
+        audit: None,
     };
     for key in Keyring::open(config, &environment, &SecretPool::new())?.list() {
         let name = String::from_utf8_lossy(key.id.name()).into_owned();

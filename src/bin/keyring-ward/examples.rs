@@ -88,6 +88,33 @@ pub const COMPACT: &str = "Examples:
 pub const COMPLETIONS: &str = "Examples:
   keyring-ward completions bash";
 
+pub const AUDIT: &str = "Examples:
+  keyring-ward audit public-key --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
+  keyring-ward audit verify /var/log/mysql-keyring/audit.log --public-key audit.pem";
+
+pub const AUDIT_VERIFY: &str = "Examples:
+  keyring-ward audit verify /var/log/mysql-keyring/audit.log --public-key audit.pem
+  keyring-ward audit verify /var/log/mysql-keyring/audit.log --with-keyring --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
+
+Exit codes: 0 good, 8 good, but reads or refusals are missing as it says, 9 it was tampered with, is damaged, has no signature, or a chain
+began anew without --accept.";
+
+pub const AUDIT_SHOW: &str = "Examples:
+  keyring-ward audit show /var/log/mysql-keyring/audit.log --last 20
+  keyring-ward audit show /var/log/mysql-keyring/audit.log --account app@% --event denied --since 12h --json";
+
+pub const AUDIT_FOLLOW: &str = "Examples:
+  keyring-ward audit follow /var/log/mysql-keyring/audit.log --event denied";
+
+pub const AUDIT_EXPORT: &str = "Examples:
+  keyring-ward audit export /var/log/mysql-keyring/audit.log --since 2026-11-01 --until 2026-12-01";
+
+pub const AUDIT_EXPOSED: &str = "Examples:
+  keyring-ward audit exposed /var/log/mysql-keyring/audit.log --account app@% --since 52w";
+
+pub const AUDIT_PUBLIC_KEY: &str = "Examples:
+  keyring-ward audit public-key --config /usr/lib/mysql/plugin/component_keyring_ward.cnf";
+
 pub const KEK: &str = "Examples:
   keyring-ward kek list --config /usr/lib/mysql/plugin/component_keyring_ward.cnf
   keyring-ward kek drill paper --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --kek-option paper.identity_file=/media/safe/recovery.txt";

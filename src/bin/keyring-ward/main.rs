@@ -2,7 +2,8 @@
 //!
 //! Owns the command line and what is printed. Exit codes: 0 done, 2 wrong usage, 3 a file whose end is cut off
 //! (`verify`), 1 to 3 as Nagios' plugins have it (`check`), 4 a KEK that did not do its part (`kek test`, `kek sync`),
-//! 5 a key that is missing, 6 a wrong one, 7 a file that could not be read (`prove`), 8 an expectation that is not met (`policy test`), 10 + the error's number otherwise (docs/reference/errors.md). It must never print key material or take a secret as an
+//! 5 a key that is missing, 6 a wrong one, 7 a file that could not be read (`prove`), 8 an expectation that is not met (`policy test`) or a log with
+//! gaps, 9 one that was tampered with (`audit verify`), 10 + the error's number otherwise (docs/reference/errors.md). It must never print key material or take a secret as an
 //! argument.
 
 mod as_whom;
@@ -94,6 +95,9 @@ enum Command {
     /// Policies, before a server reads them: who may do what with which keys.
     #[command(subcommand, after_help = examples::POLICY_CHECK)]
     Policy(commands::policy::Command),
+    /// The audit log: check it without a secret, show it, list what an account has read.
+    #[command(subcommand, after_help = examples::AUDIT)]
+    Audit(commands::audit::Command),
     /// Look at configurations: other keyrings' options as ours.
     #[command(subcommand, after_help = examples::TRANSLATE)]
     Config(commands::config::Command),
@@ -120,6 +124,7 @@ impl Command {
             Command::Export(args) => args.keyring(),
             Command::Remove(args) => args.keyring(),
             Command::Reown(args) => args.keyring(),
+            Command::Audit(command) => command.keyring()?,
             Command::Kek(command) => command.keyring(),
             Command::Key(command) => command.keyring(),
             Command::Transport(command) => command.keyring(),
@@ -207,6 +212,7 @@ fn named(given: &ArgMatches) -> String {
 fn run(command: Command, json: bool) -> Result<ExitCode> {
     match command {
         Command::Verify(keyring) => return commands::verify::run(&keyring, json),
+        Command::Audit(command) => return commands::audit::run(&command, json),
         Command::Kek(command) => return commands::kek::run(&command, json),
         Command::Prove(args) => return commands::prove::run(&args, json),
         Command::Check(args) => return commands::check::run(&args, json),

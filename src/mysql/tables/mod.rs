@@ -3,6 +3,7 @@
 //! Owns their list, their columns and the snapshot that a statement reads. The companion component registers them and hands their rows
 //! to the server. They must never hold key material, nor a row that the calling account may not see.
 
+mod audit;
 mod keks;
 mod keys;
 mod status;
@@ -148,8 +149,8 @@ impl Table {
     }
 }
 
-/// All tables. (The log of accesses comes with the policy.)
-pub(super) static TABLES: [Table; 3] = [
+/// All tables.
+pub(super) static TABLES: [Table; 4] = [
     Table {
         name: c"keyring_ward_status",
         columns: &status::COLUMNS,
@@ -167,6 +168,12 @@ pub(super) static TABLES: [Table; 3] = [
         columns: &keys::COLUMNS,
         open: keys::open,
         roughly: || LIFECYCLE.counters.keys.load(Ordering::Relaxed),
+    },
+    Table {
+        name: c"keyring_ward_audit",
+        columns: &audit::COLUMNS,
+        open: audit::open,
+        roughly: || 1_000,
     },
 ];
 

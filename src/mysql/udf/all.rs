@@ -4,7 +4,9 @@
 //! for a plugin, and a test compares.
 
 use super::access::Access;
-use super::{Described, Guarded, keks, keyring, keys, pairs, policy, transport, values};
+use super::{
+    Described, Guarded, audit, keks, keyring, keys, pairs, policy, transport, values,
+};
 use crate::mysql::abi;
 
 /// The list of all functions: where each is, and who may call it.
@@ -26,6 +28,7 @@ functions! {
     keyring::keyring_ward_reseal: Administer,
     keyring::keyring_ward_rekey: Administer,
     policy::keyring_ward_policy: Read,
+    audit::keyring_ward_audit_public_key: Read,
     keks::keyring_ward_keks: Read,
     keks::keyring_ward_kek_add: Administer,
     keks::keyring_ward_kek_remove: Administer,

@@ -156,6 +156,7 @@ trait Guarded {
 pub(super) mod access;
 pub(super) mod all;
 mod arguments;
+mod audit;
 mod caller;
 mod keks;
 mod keyring;

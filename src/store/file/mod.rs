@@ -11,6 +11,7 @@ mod leftover;
 mod mend;
 mod open;
 mod ours;
+mod owing;
 mod room;
 pub mod scan;
 mod stanzas;
@@ -20,6 +21,7 @@ pub mod window;
 mod write;
 
 pub use open::{OpenOptions, Sink};
+pub use owing::of_operation;
 
 use super::{
     Basis, Died, Handover, Journal as Rewritten, Live, MarkerSays, Mode, OnDemand, Rewrapped,
@@ -39,6 +41,7 @@ use crate::secret::{SecretBytes, SecretPool};
 use crate::store::lock::{Hold, Lock};
 use crate::store::marker::{Keeper, Slot, Survives};
 use durable::Stamp;
+use owing::Owing;
 use scan::End;
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -176,6 +179,8 @@ pub struct FileStore {
     rewrite_from: u64,
     /// How long a KEK may take when the file is made or rekeyed.
     kek_patience: Duration,
+    /// What it owes to the audit log.
+    owing: Owing,
     /// The DEK that a rekey will take, made before so that its fingerprint can be configured first.
     warnings: Vec<String>,
 }

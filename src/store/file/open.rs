@@ -5,12 +5,14 @@
 
 use super::access;
 use super::durable::Stamp;
-use super::scan::{self, End};
+use super::owing::{Collected, Owing};
+use super::scan::{self, End, Scanned};
 use super::torn::Bound;
 use super::waypoint::{self, Watch};
 use super::window::{self, Window};
 use super::write;
 use super::{BEGIN_ANEW, ByTool, FileStore, Held, Journal, OP, Refusing, Remembered};
+use crate::audit::outbox::Outbox;
 use crate::config::Limits;
 use crate::deadline::Deadline;
 use crate::error::{Error, Kind, Result};
@@ -63,6 +65,8 @@ pub struct OpenOptions<'a> {
     pub predecessor: Option<Handover>,
     /// The tool opens it, not a server.
     pub by_tool: Option<ByTool>,
+    /// Where changes go that the audit log is to tell; `None`: there is no log.
+    pub audit: Option<Arc<Outbox>>,
 }
 
 /// What an opening is held against.
@@ -117,6 +121,7 @@ impl FileStore {
             dead_bytes: 0,
             rewrite_from: write::MIN_DEAD,
             kek_patience: options.kek_patience,
+            owing: Owing::new(options.audit),
             warnings: Vec::new(),
         };
         let predecessor = options.predecessor.as_ref();
@@ -245,7 +250,7 @@ impl FileStore {
             .chain(slots)
             .map(Watch::new)
             .collect();
-        let end = self.walk(&mut file, meta, &opened, &mut watches, &bound, sink)?;
+        let (end, owed) = self.walk(&mut file, meta, &opened, &mut watches, &bound, sink)?;
         let (of_memory, of_marker) = watches.split_at(usize::from(memory.is_some()));
         if let Some(e) = self.astray(of_memory, &opened.parsed, &end, "the server's memory holds") {
             return Err(e.hint(DO_NOT_STOP));
@@ -256,7 +261,15 @@ impl FileStore {
         };
         self.judge_marker(asked.marker, misfit)?;
         self.check_torn_end(&end, known_file)?;
+        let file_id = header.file_id;
         self.keep(file, meta, opened, end, memory)?;
+        match self.mode {
+            Mode::ReadWrite => self.owing.opened(file_id, &end, owed),
+            // What another server owes is told in its own log.
+            Mode::ReadOnly => self.owing.opened(file_id, &end, Collected::default()),
+            // For who asks what the journal knows.
+            Mode::Snapshot | Mode::DryRun => self.owing.opened(file_id, &end, owed),
+        }
         if end.torn > 0 {
             let torn = self.torn_bytes(&end).map_err(|e| self.unreadable(e))?;
             self.mend(&torn, &bound);
@@ -303,16 +316,23 @@ impl FileStore {
         watches: &mut [Watch],
         bound: &Bound,
         sink: &mut Sink<'_>,
-    ) -> Result<End> {
+    ) -> Result<(End, Collected)> {
         let start = opened.parsed.length as u64;
         file.seek(SeekFrom::Start(start))
             .map_err(|e| self.unreadable(e))?;
         let mut reader = &*file;
         let mut journal = Window::new(&mut reader, start, meta.len().saturating_sub(start))?;
         let (mut live, mut dead): (Died, Died) = (0, 0);
-        let mut count = |change: ReadChange, length| {
-            let is_kept = change.is_kept();
-            let (died, length) = (sink(change)?, length as Died);
+        let mut owed = Collected::default();
+        let mut count = |read: Scanned| {
+            let length = read.length as Died;
+            if owed.take(&read) {
+                // To drop it alone no rewrite is worth it.
+                live += length;
+                return Ok(());
+            }
+            let is_kept = read.change.is_kept();
+            let died = sink(read.change)?;
             live = live + if is_kept { length } else { 0 } - died;
             dead += died + if is_kept { 0 } else { length };
             Ok(())
@@ -328,7 +348,7 @@ impl FileStore {
         )
         .map_err(|e| e.at(&self.place()))?;
         (self.live_bytes, self.dead_bytes) = (live.max(0) as u64, dead.max(0) as u64);
-        Ok(end)
+        Ok((end, owed))
     }
 
     /// Takes a journal that has passed, once it is on the disk.

@@ -12,11 +12,11 @@ const SHARE: u32 = 20;
 
 impl FileStore {
     fn fits(&self, change: &Operation<'_>, length: u64) -> bool {
-        let adds = change.frame_length();
         let limits = &self.limits;
         if !change.is_kept() {
-            return length + adds <= limits.file;
+            return length + change.frame_length() <= limits.file;
         }
+        let adds = change.frame_length() + self.owing.longer();
         // What accounts leave free is for keys of the server.
         let free = match change.owner() {
             [] => 0,

@@ -11,9 +11,23 @@ use crate::error::{Error, Result};
 use crate::format::damage::damaged;
 use crate::format::frame::{END_MARK, FRAME_HEADER, FrameHeader, MAX_BODY, parse_frame_header};
 use crate::format::header::ParsedHeader;
-use crate::format::record::read_plaintext;
+use crate::format::record::{OwedRecord, read_record};
 use crate::key::record::ReadChange;
 use crate::secret::SecretPool;
+
+/// A record that was read.
+pub struct Scanned {
+    /// What it does.
+    pub change: ReadChange,
+    /// What it owes to the audit log.
+    pub owed: Option<OwedRecord>,
+    /// Its number.
+    pub sequence: u64,
+    /// Its tag.
+    pub tag: [u8; TAG],
+    /// Its frame's length in bytes.
+    pub length: u64,
+}
 
 /// Where a journal ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +45,7 @@ pub struct End {
 /// What almost every body fits into. Room for the longest is a mapping of its own, which is locked and unmapped again.
 const USUAL_BODY: usize = 1024;
 
-/// Reads all records of `journal`, which begins behind the header, and gives each change to `sink`, with its frame's
-/// length in bytes.
+/// Reads all records of `journal`, which begins behind the header, and gives each to `sink`.
 ///
 /// `watches` see each record that is passed; nothing up to `bound` is taken for torn.
 ///
@@ -46,7 +59,7 @@ pub fn scan(
     keys: &FileKeys,
     watches: &mut [Watch],
     bound: &Bound,
-    sink: &mut dyn FnMut(ReadChange, u64) -> Result<()>,
+    sink: &mut dyn FnMut(Scanned) -> Result<()>,
 ) -> Result<End> {
     let cipher = keys.cipher();
     let mut scratch = pool.zeroed(USUAL_BODY)?;
@@ -103,10 +116,16 @@ pub fn scan(
             let why = "the record is not authentic: it was changed";
             return torn_end(end, rest, left, &bound, why);
         }
-        let change = read_plaintext(pool, text)
+        let (change, owed) = read_record(pool, text)
             .map_err(|e| e.context(format!("record {expected} at byte {at}")))?
             .ok_or_else(|| damaged(at, "the record's content breaks the format's rules"))?;
-        sink(change, length as u64)?;
+        sink(Scanned {
+            change,
+            owed,
+            sequence: expected,
+            tag: frame.tag,
+            length: length as u64,
+        })?;
         end.offset += length as u64;
         end.sequence = expected;
         end.chain = chain_value(&frame.tag);

@@ -8,6 +8,7 @@ use crate::deadline::Deadline;
 use crate::envelope::{Position, RecordCipher};
 use crate::format::frame::{FRAME_OVERHEAD, write_frame};
 use crate::format::header::finish_header;
+use crate::key::extensions::Extensions;
 use crate::secret::fill_random;
 use crate::store::header::new_dek;
 use ours::Since;
@@ -74,12 +75,20 @@ impl FileStore {
         };
         self.check_path(journal, Since::OurLastWrite)?;
         let mut frame = Vec::new();
+        let now = Owing::now();
+        // A removal must always fit.
+        let fits = |list: &Extensions| {
+            let longest =
+                journal.end.offset + (FRAME_OVERHEAD + change.plaintext_length_with(list)) as u64;
+            change.is_kept() || longest <= self.limits.file
+        };
+        let list = self.owing.list(change, now, fits);
         let (length, tag) = seal(
             &self.pool,
             &journal.keys.cipher(),
             &journal.header,
             &journal.end,
-            change,
+            (change, &list),
             &mut frame,
         )?;
         let at = journal.end.offset;
@@ -108,6 +117,7 @@ impl FileStore {
             journal.end.sequence += 1;
             journal.end.chain = chain_value(&tag);
             journal.synced = Stamp::now(&journal.file);
+            self.owing.tell(change, now, &journal.end);
         }
         self.mark(Survives::Kill);
         match change.is_kept() {
@@ -194,6 +204,9 @@ impl FileStore {
         // A KEK may have taken its time since this was asked.
         self.check_place(replace)?;
         fill_random(&mut header.salt)?;
+        let told = self.owing.rewritten(&header, live);
+        let carried = self.owing.carried(&told, &self.pool)?;
+        let live = &live.with_carried(&carried);
         header.written_at = crate::os::unix_seconds();
         header.whole_to = header.base_sequence + live.operations().count() as u64;
         let keys = FileKeys::derive(&self.pool, &dek, &header.salt)?;
@@ -211,8 +224,10 @@ impl FileStore {
             return Err(e);
         }
         let synced = folder.sync_all();
+        // What is carried counts as alive: to drop it alone no rewrite is worth it.
         self.live_bytes = new.records;
         self.dead_bytes = 0;
+        let is_new = self.journal.is_none().then_some(header.file_id);
         self.journal = Some(Journal {
             inode: new.hold.inode(),
             synced: Stamp::now(&new.file),
@@ -233,6 +248,9 @@ impl FileStore {
             return self.check_writes().map_err(|e| e.with_kind(Kind::Io));
         }
         self.refusing = None;
+        if let Some(journal) = &self.journal {
+            self.owing.put_in_place(is_new, &journal.end, told);
+        }
         self.mark(Survives::PowerCut);
         Ok(())
     }
@@ -291,7 +309,8 @@ impl FileStore {
         };
         let cipher = keys.cipher();
         for record in live.operations() {
-            let (length, tag) = seal(&self.pool, &cipher, header, &end, &record, &mut bytes)?;
+            let record = (&record, record.list());
+            let (length, tag) = seal(&self.pool, &cipher, header, &end, record, &mut bytes)?;
             end.offset += length;
             end.sequence += 1;
             end.chain = chain_value(&tag);
@@ -326,7 +345,10 @@ impl FileStore {
 
 /// What a keyring holds that begins with a change.
 fn first<'a>(change: &Operation<'a>) -> Result<Live<'a>> {
-    let mut live = Live::default();
+    let mut live = Live {
+        told: vec![owing::of_operation(change)],
+        ..Live::default()
+    };
     match *change {
         Operation::Put(key) => live.keys.push(key),
         Operation::Document(document) if change.is_kept() => live.documents.push(document),
@@ -386,7 +408,7 @@ fn seal(
     cipher: &RecordCipher<'_>,
     header: &Header,
     end: &End,
-    change: &Operation<'_>,
+    (change, list): (&Operation<'_>, &Extensions),
     out: &mut Vec<u8>,
 ) -> Result<(u64, [u8; crate::envelope::TAG])> {
     let sequence = end
@@ -399,8 +421,8 @@ fn seal(
         sequence,
         previous: end.chain,
     };
-    let mut text = pool.zeroed(change.plaintext_length())?;
-    change.write(&mut text);
+    let mut text = pool.zeroed(change.plaintext_length_with(list))?;
+    change.write_with(list, &mut text);
     let (nonce, tag) = cipher.seal(&at, &mut text)?;
     out.reserve(FRAME_OVERHEAD + text.len());
     write_frame(out, sequence, &nonce, &text, &tag);

@@ -23,6 +23,7 @@ fn main() {
         limits: Limits::default(),
         lease: None,
         policy_file: None,
+        audit: None,
         origin: "many_keys".into(),
     };
     let environment = Environment {
@@ -31,6 +32,7 @@ fn main() {
         starting: false,
         making: true,
         snapshot_if_locked: false,
+        audit: None,
     };
     let keyring = Keyring::open(&config, &environment, &SecretPool::new()).unwrap();
     keys::fill(&keyring, n.parse().unwrap(), kind == "logical");

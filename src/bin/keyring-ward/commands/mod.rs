@@ -1,5 +1,6 @@
 //! One command, one file.
 
+pub mod audit;
 pub mod check;
 pub mod compact;
 pub mod completions;

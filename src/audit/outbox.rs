@@ -1,0 +1,379 @@
+//! Changes that are durable in the keyring, and not yet in the log on the disk.
+//!
+//! Owns their queue. Who makes a change puts it in, which takes a lock that nobody holds while he waits for anything; the log's thread
+//! takes copies, and what it has synced goes. What is here when the process dies is made again from the journal. It must never let go of a change
+//! that the log has not, as long as there is room, and must count what it had no room for.
+
+use super::entry::Entry;
+use super::note::Synced;
+use crate::text::hex;
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Bytes that may wait for a log that can't be written. The journal has them all the same until it is written anew.
+const MOST: usize = 16 << 20;
+/// Bytes of an entry beside its texts, roughly.
+const BESIDE: usize = 200;
+
+/// Where a change is in its journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The record's number.
+    pub sequence: u64,
+    /// Which of several changes that became durable with it.
+    pub part: u32,
+    /// The beginning of the record's tag, which no other one with this number has.
+    pub tag: [u8; 8],
+}
+
+impl Position {
+    const LENGTH: usize = 8 + 4 + 8;
+
+    /// As it is carried.
+    pub fn to_bytes(self) -> [u8; Position::LENGTH] {
+        let mut bytes = [0; Position::LENGTH];
+        bytes[..8].copy_from_slice(&self.sequence.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.part.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.tag);
+        bytes
+    }
+
+    /// Takes one from the beginning of `bytes`.
+    pub fn take(bytes: &mut &[u8]) -> Option<Position> {
+        let (own, rest) = bytes.split_first_chunk::<{ Position::LENGTH }>()?;
+        *bytes = rest;
+        let mut position = Position::default();
+        let (sequence, part) = (own[..8].try_into().ok()?, own[8..12].try_into().ok()?);
+        position.sequence = u64::from_le_bytes(sequence);
+        position.part = u32::from_le_bytes(part);
+        position.tag.copy_from_slice(&own[12..]);
+        Some(position)
+    }
+
+    /// Its order, whatever its tag.
+    pub fn place(self) -> (u64, u32) {
+        (self.sequence, self.part)
+    }
+
+    /// As it stands in a line.
+    pub fn text(self) -> String {
+        format!("{}.{}.{}", self.sequence, self.part, hex(&self.tag))
+    }
+
+    /// Reads what [`Position::text`] wrote.
+    pub fn parse(text: &str) -> Option<Position> {
+        let mut parts = text.split('.');
+        let (sequence, part, tag) = (parts.next()?, parts.next()?, parts.next()?);
+        let tag: [u8; 8] = crate::text::from_hex(tag, 8)?.try_into().ok()?;
+        let position = Position {
+            sequence: sequence.parse().ok()?,
+            part: part.parse().ok()?,
+            tag,
+        };
+        (parts.next().is_none() && position.text() == text).then_some(position)
+    }
+}
+
+/// What an opened journal says of the log.
+#[derive(Clone, Debug, Default)]
+pub struct Opened {
+    /// Which keyring file it is.
+    pub file_id: [u8; 16],
+    /// The number of its last record.
+    pub end: u64,
+    /// How far the log was, as the journal knows.
+    pub known: Synced,
+    /// What is owed to the log as far as the journal can tell, by its order: some of it may be in it.
+    pub owed: Vec<Entry>,
+}
+
+#[derive(Default)]
+struct Inner {
+    opened: Opened,
+    queue: VecDeque<Entry>,
+    /// The serial number of the queue's first.
+    first: u64,
+    bytes: usize,
+    lost: u64,
+    last: (u64, u32),
+    synced: Synced,
+    /// Counts the journals that were opened.
+    journals: u64,
+}
+
+/// See the module's documentation.
+#[derive(Default)]
+pub struct Outbox(Mutex<Inner>);
+
+fn weight(entry: &Entry) -> usize {
+    BESIDE + entry.actor.len() + entry.name.len() + entry.owner.len() + entry.detail.len()
+}
+
+impl Inner {
+    fn push(&mut self, entry: Entry) {
+        if let Some(place) = entry.change {
+            if place.place() <= self.last {
+                return;
+            }
+            self.last = place.place();
+        }
+        let weight = weight(&entry);
+        if self.bytes + weight > MOST {
+            self.lost += 1;
+            return;
+        }
+        self.bytes += weight;
+        self.queue.push_back(entry);
+    }
+
+    fn pop(&mut self) {
+        if let Some(entry) = self.queue.pop_front() {
+            self.bytes = self.bytes.saturating_sub(weight(&entry));
+            self.first += 1;
+        }
+    }
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} changes", self.len())
+    }
+}
+
+impl Outbox {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A journal was opened. Where it is the one that was open already, what it owes is here.
+    pub fn opened(&self, mut opened: Opened) {
+        let mut inner = self.inner();
+        let owed = std::mem::take(&mut opened.owed);
+        // An older copy of the same file begins anew, too.
+        if inner.opened.file_id != opened.file_id || inner.last.0 > opened.end {
+            (inner.last, inner.synced) = ((0, 0), opened.known);
+        }
+        inner.opened = opened;
+        inner.journals += 1;
+        owed.into_iter().for_each(|entry| inner.push(entry));
+    }
+
+    /// A change is durable.
+    pub fn push(&self, entry: Entry) {
+        self.inner().push(entry);
+    }
+
+    /// How far the log is on the disk, as the next record says it.
+    pub fn synced(&self) -> Synced {
+        self.inner().synced
+    }
+
+    /// How far it is, and all that it lacks, for a rewrite.
+    pub fn to_carry(&self) -> (Synced, Vec<Entry>) {
+        let inner = self.inner();
+        (inner.synced, inner.queue.iter().cloned().collect())
+    }
+
+    /// What was opened last, and how many journals were before it. What it owes has gone into the queue.
+    pub fn journal(&self) -> (Opened, u64) {
+        let inner = self.inner();
+        (inner.opened.clone(), inner.journals)
+    }
+
+    /// How many there is no room for since this was asked last.
+    pub fn take_lost(&self) -> u64 {
+        std::mem::take(&mut self.inner().lost)
+    }
+
+    /// How many changes wait.
+    pub fn len(&self) -> usize {
+        self.inner().queue.len()
+    }
+
+    /// None waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies of those behind the first `serial`, at most `most`, and what to ask with next.
+    pub fn behind(&self, serial: u64, most: usize) -> (Vec<Entry>, u64) {
+        let inner = self.inner();
+        let skip = serial.saturating_sub(inner.first);
+        let entries = inner.queue.iter().skip(skip as usize).take(most);
+        let entries: Vec<Entry> = entries.cloned().collect();
+        let next = serial.max(inner.first) + entries.len() as u64;
+        (entries, next)
+    }
+
+    /// The log is on the disk so far, with all changes before `serial`.
+    pub fn is_synced(&self, serial: u64, synced: Synced) {
+        let mut inner = self.inner();
+        inner.synced = synced;
+        while inner.first < serial && !inner.queue.is_empty() {
+            inner.pop();
+        }
+    }
+
+    /// What the log of this keyring tells up to `logged` is no longer owed. `false`: something at that very place is another change, so
+    /// that the log belongs to another branch, and nothing was taken away.
+    pub fn forget(&self, logged: Position) -> bool {
+        let mut inner = self.inner();
+        let same = |entry: &Entry| {
+            let place = entry.change.filter(|p| p.place() == logged.place());
+            place.is_none_or(|place| place.tag == logged.tag)
+        };
+        if !inner.queue.iter().all(same) {
+            return false;
+        }
+        let is_told = |entry: &Entry| entry.change.is_some_and(|p| p.place() <= logged.place());
+        while inner.queue.front().is_some_and(is_told) {
+            inner.pop();
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::event::Event;
+    use super::*;
+
+    fn entry(sequence: u64, tag: u8) -> Entry {
+        Entry {
+            change: Some(Position {
+                sequence,
+                part: 0,
+                tag: [tag; 8],
+            }),
+            ..Entry::new(Event::KeyAdded)
+        }
+    }
+
+    fn numbers(entries: &[Entry]) -> Vec<u64> {
+        entries.iter().map(|e| e.change.unwrap().sequence).collect()
+    }
+
+    fn synced(line: u64) -> Synced {
+        Synced {
+            line,
+            ..Synced::default()
+        }
+    }
+
+    #[test]
+    fn each_change_is_taken_once_and_stays_until_it_is_synced() {
+        let outbox = Outbox::default();
+        let owed = vec![entry(3, 1), entry(4, 1)];
+        outbox.opened(Opened {
+            end: 4,
+            owed: owed.clone(),
+            ..Opened::default()
+        });
+        let (first, serial) = outbox.behind(0, 100);
+        assert_eq!((numbers(&first), serial), (vec![3, 4], 2));
+        outbox.push(entry(5, 1));
+        assert_eq!(
+            numbers(&outbox.to_carry().1),
+            [3, 4, 5],
+            "nothing is synced yet"
+        );
+        outbox.is_synced(serial, synced(7));
+        assert_eq!(
+            (outbox.synced().line, numbers(&outbox.to_carry().1)),
+            (7, vec![5])
+        );
+        // A reload reads the same journal: what it owes was here already.
+        let owed = vec![entry(3, 1), entry(4, 1), entry(5, 1)];
+        outbox.opened(Opened {
+            end: 5,
+            owed,
+            ..Opened::default()
+        });
+        let (next, serial) = outbox.behind(serial, 100);
+        assert_eq!((numbers(&next), serial), (vec![5], 3));
+        outbox.is_synced(serial, synced(8));
+        assert!(outbox.is_empty() && outbox.behind(serial, 100).0.is_empty());
+    }
+
+    #[test]
+    fn what_the_log_tells_is_not_owed_and_another_branch_is_seen() {
+        let outbox = Outbox::default();
+        let owed = vec![entry(3, 1), entry(4, 1), entry(5, 1)];
+        outbox.opened(Opened {
+            end: 5,
+            owed,
+            ..Opened::default()
+        });
+        assert!(!outbox.forget(entry(4, 2).change.unwrap()));
+        assert_eq!(outbox.len(), 3);
+        assert!(outbox.forget(entry(4, 1).change.unwrap()));
+        assert_eq!(numbers(&outbox.behind(0, 9).0), [5]);
+        assert!(
+            outbox.forget(entry(2, 9).change.unwrap()),
+            "the journal has it no more"
+        );
+    }
+
+    #[test]
+    fn another_keyring_and_an_older_one_begin_anew() {
+        let outbox = Outbox::default();
+        outbox.opened(Opened {
+            end: 5,
+            owed: vec![entry(5, 1)],
+            ..Opened::default()
+        });
+        let owed = vec![entry(2, 1)];
+        outbox.opened(Opened {
+            end: 2,
+            owed: owed.clone(),
+            ..Opened::default()
+        });
+        outbox.opened(Opened {
+            file_id: [1; 16],
+            end: 2,
+            owed,
+            ..Opened::default()
+        });
+        assert_eq!(numbers(&outbox.behind(0, 9).0), [5, 2, 2]);
+        assert_eq!(outbox.journal().1, 3);
+    }
+
+    #[test]
+    fn a_log_that_is_away_for_ever_costs_bounded_memory() {
+        let outbox = Outbox::default();
+        let long = |n| Entry {
+            detail: "x".repeat(255),
+            ..entry(n, 1)
+        };
+        for n in 1..=100_000 {
+            outbox.push(long(n));
+        }
+        let kept = outbox.len() as u64;
+        assert!(kept > 30_000 && kept < 100_000, "{kept}");
+        assert_eq!(
+            (outbox.take_lost(), outbox.take_lost()),
+            (100_000 - kept, 0)
+        );
+    }
+
+    #[test]
+    fn a_position_has_one_text() {
+        let position = Position {
+            sequence: 12,
+            part: 3,
+            tag: [0xab; 8],
+        };
+        assert_eq!(Position::parse(&position.text()), Some(position));
+        for bad in [
+            "",
+            "1",
+            "1.2",
+            "1.2.ab",
+            "01.2.abababababababab",
+            "1.2.ABABABABABABABAB",
+            "1.2.abababababababab.",
+        ] {
+            assert_eq!(Position::parse(bad), None, "{bad}");
+        }
+    }
+}
