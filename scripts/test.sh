@@ -6,17 +6,17 @@
 #                                quick tests, more kills, the whole disk experiments, a million keys. Hours.
 #   scripts/test.sh PART…        some parts, with --all in their long form:
 #                                fmt clippy doc bindings deny unit fuzz exports versions
-#                                server root several containers admin lifecycle schema sqlcomponent sealed access replicas doctor prove docs hsm kms vault kmip lease clouds mtr suite
+#                                server root several containers admin lifecycle schema sqlcomponent sealed access audit replicas doctor prove docs hsm kms vault kmip lease clouds mtr suite
 #                                torture
 # The last lines are kept in mysql-test/.work/results. A part that can't run where it should is a failure, never a silent
 # skip; with CI=true so is a test that would leave something out.
 . "$(dirname "$0")/lib.sh"
 cd "$REPO"
 QUICK_PARTS="fmt clippy unit"
-CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root several containers admin lifecycle schema sqlcomponent sealed access replicas doctor prove docs hsm kms vault kmip lease clouds mtr suite torture"
+CI_PARTS="fmt clippy doc bindings deny unit fuzz exports versions server root several containers admin lifecycle schema sqlcomponent sealed access audit replicas doctor prove docs hsm kms vault kmip lease clouds mtr suite torture"
 # Those that need a server. Long ones first, so that the last one to end is short; not at once those that need examples, or
 # what takes long to fetch.
-IN_BOXES="lease clouds doctor prove server lifecycle schema sqlcomponent sealed access replicas mtr admin suite torture hsm kms docs several root containers vault kmip"
+IN_BOXES="lease clouds doctor prove server audit lifecycle schema sqlcomponent sealed access replicas mtr admin suite torture hsm kms docs several root containers vault kmip"
 PASSED=0 FAILED=0 ALL=no PARTS=()
 for argument; do
   case "$argument" in
@@ -257,6 +257,8 @@ part_sqlcomponent() { with_box sqlcomponent env KW_LONG="$ALL" bash /kw/mysql-te
 part_sealed() { with_box sealed bash /kw/mysql-test/harness/sealed-tests.sh; }
 # The access policy: who may do what with which keys, by which way.
 part_access() { with_box access env KW_LONG="$ALL" bash /kw/mysql-test/harness/access-tests.sh; }
+# The audit log: who it says it was, disks that hang or fail, kills under load.
+part_audit() { with_box audit env KW_LONG="$ALL" bash /kw/mysql-test/harness/audit-tests.sh; }
 # Keys for replicas: a source and two replicas, rotations under load, a promotion.
 part_replicas() { with_box replicas bash /kw/mysql-test/harness/replicas-tests.sh; }
 # The schema keyring_ward: installation, rotation and re-encryption, kills at each step, roles, events.

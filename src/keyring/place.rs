@@ -1,4 +1,4 @@
-//! Where a keyring and what opens it lie.
+//! Where a keyring, what opens it and its log lie.
 
 use super::*;
 
@@ -20,6 +20,13 @@ pub fn lies_in(data_dir: &Path, config: &Config) -> Vec<String> {
             "The keyring '{}' lies in the data directory: every copy of the data has it with it. Move it to a folder of its \
              own.",
             config.path.display()
+        ));
+    }
+    if let Some(log) = config.audit.as_ref().filter(|log| inside(&log.file)) {
+        sentences.push(format!(
+            "The audit log '{}' lies in the data directory: every copy of the data has it with it, and a clone would go on with it. \
+             Move it to a folder of its own.",
+            log.file.display()
         ));
     }
     // Those for recovery, too: they open it as well.

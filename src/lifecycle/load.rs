@@ -4,6 +4,8 @@
 //! failure is said in the log. It must never take away a keyring that serves because another one could not be opened.
 
 use super::{Host, Lifecycle, Role, Severity, environment, lock, policing};
+use crate::audit::entry::Entry;
+use crate::audit::event::{Event, Outcome};
 use crate::caller::Caller;
 use crate::config::{Config, server};
 use crate::error::{Error, Kind, Result};
@@ -167,6 +169,7 @@ impl<H: Host> Lifecycle<H> {
         drop(self.keyring.swap(Some(Arc::new(keyring))));
         self.lease_changed();
         self.audit_changed();
+        self.tell_of_load(is_first);
         // A server that makes no key, and was told nothing of randomness, asks no token for any.
         if is_asked_for {
             self.ask_for_random();
@@ -174,7 +177,22 @@ impl<H: Host> Lifecycle<H> {
         self.count_keys();
     }
 
+    /// Tells the audit log, by whom and how it was opened.
+    fn tell_of_load(&self, is_first: bool) {
+        let Ok(keyring) = self.keyring() else { return };
+        let health = keyring.store_info().kek_health();
+        let what = format!(
+            "{} by {} of {} KEKs",
+            if is_first { "opened" } else { "reloaded" },
+            health.answered,
+            health.configured
+        );
+        self.tell_server_event(Entry::new(Event::Loaded).saying(&what));
+    }
+
     fn tell_failure(&self, error: &Error, serves: bool, role: Role) {
+        let entry = Entry::new(Event::Loaded).came_to(Outcome::Failed);
+        self.tell_server_event(entry.saying(&error.to_string()));
         self.last_errors.remember_error(error);
         self.host.log(Severity::Error, &error.to_string());
         self.host.log(Severity::Error, consequence(serves, role));

@@ -5,16 +5,14 @@
 //! ring; it must never wait for the thread, nor take a lock that the thread holds while it waits for a disk.
 
 use super::{Host, Lifecycle, Severity};
-use crate::audit::entry::{Entry, now};
-use crate::audit::event::{Event, Outcome};
-use crate::audit::feed::{Feed, Use};
+use crate::audit::entry::now;
+use crate::audit::feed::Feed;
 use crate::audit::outbox::Outbox;
-use crate::audit::settings::{Reads, Settings};
+use crate::audit::settings::Settings;
 use crate::audit::writer::Writer;
-use crate::caller::{Address, Caller};
 use crate::error::{Error, Kind, Result};
 use crate::os;
-use arc_swap::{ArcSwapOption, Guard};
+use arc_swap::ArcSwapOption;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
@@ -27,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long it waits after a failure.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// A thread that has not come by for so long hangs: microseconds.
-const LONGEST_SILENCE: i64 = 10_000_000;
+pub(super) const LONGEST_SILENCE: i64 = 10_000_000;
 
 /// How the log is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,22 +74,22 @@ pub struct Info {
 
 /// What the thread and the others share. No lock that the thread holds while it works: a fork may come at any time.
 pub(super) struct Control {
-    outbox: OnceLock<Arc<Outbox>>,
-    feed: ArcSwapOption<Feed>,
+    pub(super) outbox: OnceLock<Arc<Outbox>>,
+    pub(super) feed: ArcSwapOption<Feed>,
     settings: ArcSwapOption<Settings>,
     /// Whether calls look for the feed at all.
-    wanted: AtomicBool,
-    required: AtomicBool,
+    pub(super) wanted: AtomicBool,
+    pub(super) required: AtomicBool,
     epoch: AtomicU64,
     running: AtomicBool,
     ending: AtomicBool,
     thread: ArcSwapOption<Thread>,
     state: AtomicU8,
-    why: ArcSwapOption<String>,
+    pub(super) why: ArcSwapOption<String>,
     /// When the thread came by last, in microseconds since 1970; 0: it was not begun.
-    beat: AtomicI64,
-    line: AtomicU64,
-    synced_at: AtomicI64,
+    pub(super) beat: AtomicI64,
+    pub(super) line: AtomicU64,
+    pub(super) synced_at: AtomicI64,
 }
 
 impl Control {
@@ -125,45 +123,10 @@ impl Control {
         }
     }
 
-    fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         let number = usize::from(self.state.load(Ordering::Acquire));
         State::ALL.get(number).copied().unwrap_or_default()
     }
-}
-
-/// What tells callers apart in counts: everything but the connection's number.
-fn identity<'a>(caller: &Caller<'a>) -> impl std::hash::Hash + use<'a> {
-    let session = caller.session();
-    let login = session.and_then(|s| s.login.map(|l| (l.user, l.host)));
-    let account = session.and_then(|s| s.account);
-    let kind = match caller {
-        Caller::Server(_) => 0_u8,
-        Caller::Account(_) => 1,
-        Caller::Tool(_) => 2,
-        Caller::Unknown => 3,
-    };
-    let address = session.map(|s| match s.address {
-        Address::Unknown => (0_u8, None),
-        Address::Socket => (1, None),
-        Address::Ip(address) => (2, Some(address)),
-    });
-    (kind, login, account, address)
-}
-
-/// The caller's text; for counts without the connection's number, which is only one of them.
-fn text(caller: &Caller<'_>, counted: bool) -> String {
-    let without = match *caller {
-        Caller::Server(Some(mut session)) if counted => {
-            session.connection = None;
-            Caller::Server(Some(session))
-        }
-        Caller::Account(mut session) if counted => {
-            session.connection = None;
-            Caller::Account(session)
-        }
-        other => other,
-    };
-    without.actor().unwrap_or_default()
 }
 
 impl<H: Host> Lifecycle<H> {
@@ -173,107 +136,10 @@ impl<H: Host> Lifecycle<H> {
         serves.then(|| self.audit.outbox.get_or_init(Arc::default).clone())
     }
 
-    /// Calls are to be told to the log. It costs one look at an atomic.
-    #[inline]
-    pub fn is_audited(&self) -> bool {
-        self.audit.wanted.load(Ordering::Relaxed)
-    }
-
-    /// What calls tell the log through; `None`: there is none.
-    #[inline]
-    pub fn feed(&self) -> Guard<Option<Arc<Feed>>> {
-        self.audit.feed.load()
-    }
-
-    /// Tells of a read or a use of a key.
-    pub fn tell_use(&self, caller: &Caller<'_>, what: &Use<'_>) {
-        if let Some(feed) = &*self.feed() {
-            let counted = feed.told == Reads::Summary;
-            feed.used(identity(caller), what, || text(caller, counted));
-        }
-    }
-
-    /// Tells of a refusal.
-    pub fn tell_denial(&self, caller: &Caller<'_>, name: &[u8], owner: &[u8], why: &str) {
-        self.counters.denials.fetch_add(1, Ordering::Relaxed);
-        if let Some(feed) = &*self.feed() {
-            let what = Use {
-                event: Event::Denied,
-                outcome: Outcome::Denied,
-                name,
-                owner,
-                detail: why,
-            };
-            feed.denied(identity(caller), &what, || text(caller, false));
-        }
-    }
-
-    /// Tells of something by itself.
-    pub fn tell_event(&self, caller: &Caller<'_>, entry: Entry) {
-        if let Some(feed) = &*self.feed() {
-            feed.tell(&entry.by(text(caller, false)));
-        }
-    }
-
-    /// Whether an account's call may go on, by what is known of the log. The server's own calls never ask.
-    ///
-    /// # Errors
-    /// Denied: the log is required, and can't be written.
-    #[inline]
-    pub fn check_audit(&self) -> Result<()> {
-        match self.audit.required.load(Ordering::Relaxed) {
-            false => Ok(()),
-            true => self.check_required(),
-        }
-    }
-
-    #[cold]
-    fn check_required(&self) -> Result<()> {
-        let control = &self.audit;
-        let beat = control.beat.load(Ordering::Acquire);
-        let hangs = beat != 0 && now().saturating_sub(beat) > LONGEST_SILENCE;
-        let why = match control.state() {
-            State::Failing => control.why.load().as_deref().cloned().unwrap_or_default(),
-            State::Off | State::Writing | State::Waiting if hangs => {
-                "its thread waits for the disk".into()
-            }
-            State::Off | State::Writing | State::Waiting => return Ok(()),
-        };
-        let why =
-            format!("the audit log can't be written, and is required (audit_required): {why}");
-        Err(Error::new(Kind::Denied, "serve the call", why.trim_end_matches('.'))
-            .hint("Mend the log's disk or folder: the log goes on by itself, and the calls with it.")
-            .refused())
-    }
-
     fn put_audit(&self, state: State, why: Option<String>) {
         self.audit.why.store(why.map(Arc::new));
         self.audit.state.store(state as u8, Ordering::Release);
         self.counters.audit.store(state as u64, Ordering::Relaxed);
-    }
-
-    /// How the log is.
-    pub fn audit_info(&self) -> Info {
-        let control = &self.audit;
-        let at = control.synced_at.load(Ordering::Relaxed);
-        let beat = control.beat.load(Ordering::Acquire);
-        let hangs =
-            control.state() == State::Writing && now().saturating_sub(beat) > LONGEST_SILENCE;
-        Info {
-            state: if hangs {
-                State::Failing
-            } else {
-                control.state()
-            },
-            why: match hangs {
-                true => Some("the log's thread waits for the disk".into()),
-                false => control.why.load().as_deref().cloned(),
-            },
-            line: control.line.load(Ordering::Relaxed),
-            synced_at: (at != 0).then(|| at.div_euclid(1_000_000)),
-            dropped: self.feed().as_ref().map_or(0, |feed| feed.dropped()),
-            owed: control.outbox.get().map_or(0, |outbox| outbox.len() as u64),
-        }
     }
 
     /// What is configured of the log of the keyring that serves, in a process that serves others.

@@ -12,8 +12,11 @@ mod load;
 pub mod policing;
 pub mod logging;
 mod refilling;
+mod telling;
 mod watching;
 
+use crate::audit::entry::Entry;
+use crate::audit::event::Event;
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::config::discover::CommandLine;
@@ -81,6 +84,11 @@ pub trait Host: Sync {
 
     /// The process is what it will be: neither a fork nor a change of its user is to come, so that a thread may live in it.
     fn is_settled(&self) -> bool;
+
+    /// Runs `f` with whose statement it is that made the process act, where it is known.
+    fn with_caller(&self, f: &mut dyn FnMut(&Caller<'_>)) {
+        f(&Caller::Server(None));
+    }
 
     /// Tells the process to end in an orderly way.
     fn shut_down(&self);
@@ -306,6 +314,9 @@ impl<H: Host> Lifecycle<H> {
         let current: &Keyring = &keyring;
         self.host.go_on(|| current.test_keks())?;
         self.count_keys();
+        let health = keyring.store_info().kek_health();
+        let what = format!("{} of {} opened", health.answered, health.configured);
+        self.tell_server_event(Entry::new(Event::KekAsked).saying(&what));
         Ok(())
     }
 

@@ -6,6 +6,9 @@
 
 use super::lease::{Cause, Outcome, State, Watch};
 use super::{Host, Lifecycle, Severity, lock};
+use crate::audit::entry::Entry;
+use crate::audit::event::Event;
+use crate::caller::Caller;
 use crate::config::{Lease, OnRevocation};
 use crate::error::{Error, Kind};
 use crate::kek::answers::Answers;
@@ -266,6 +269,8 @@ impl<H: Host> Lifecycle<H> {
              ends it. Until then encrypted tables that the server has not opened yet can't be read, and no key is given out.",
         );
         self.last_errors.remember_error(&error);
+        let entry = Entry::new(Event::Revoked).saying(&error.to_string());
+        self.tell_event(&Caller::Server(None), entry);
         drop(self.keyring.swap(None));
         self.put_lease_state(State::Revoked);
         self.lease.epoch.fetch_add(1, Ordering::AcqRel);
