@@ -16,10 +16,18 @@ use keyring_ward::audit::feed::Feed;
 use keyring_ward::audit::outbox::Outbox;
 use keyring_ward::audit::settings::{Reads, Settings};
 use keyring_ward::audit::writer::Writer;
+use keyring_ward::caller::{Caller, Operator};
 use keyring_ward::keyring::{Environment, Keyring};
 use keyring_ward::secret::SecretPool;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Who changes something.
+const ROOT: Caller<'static> = Caller::Tool(Operator {
+    user: 0,
+    login: Some(1000),
+    command: "test",
+});
 
 /// A keyring as a server with a log has it.
 struct Server {
@@ -48,12 +56,16 @@ fn open(place: &Place) -> Server {
 impl Server {
     fn generate(&self, name: &str) {
         self.keyring
+            .by(&ROOT)
             .generate(name.as_bytes(), b"app@%", b"AES", 32)
             .unwrap();
     }
 
     fn remove(&self, name: &str) {
-        self.keyring.remove(name.as_bytes(), b"app@%").unwrap();
+        self.keyring
+            .by(&ROOT)
+            .remove(name.as_bytes(), b"app@%")
+            .unwrap();
     }
 
     /// Brings everything into the log.
@@ -124,11 +136,11 @@ fn each_change_is_told_once_whenever_the_server_dies() {
     drop(server);
     // Not logged, and the file is written anew before it is.
     let server = open(&place);
-    server.keyring.compact().unwrap();
+    server.keyring.by(&ROOT).compact().unwrap();
     server.generate("d");
     drop(server);
     let server = open(&place);
-    server.keyring.compact().unwrap();
+    server.keyring.by(&ROOT).compact().unwrap();
     drop(server);
     let server = open(&place);
     server.log();
@@ -164,13 +176,19 @@ fn what_the_tool_changes_is_told_by_the_next_server() {
     config.audit = Some(Settings::at(place.dir.path().join("audit.log")));
     let tool = keyring_ward::keyring::tool::Tool::default();
     let keyring = Keyring::open_by_tool(&config, &tool, &SecretPool::new()).unwrap();
-    keyring.generate(b"c", b"app@%", b"AES", 32).unwrap();
-    keyring.compact().unwrap();
+    keyring
+        .by(&ROOT)
+        .generate(b"c", b"app@%", b"AES", 32)
+        .unwrap();
+    keyring.by(&ROOT).compact().unwrap();
     drop(keyring);
     // Without it: nothing of its own, and what is owed is kept all the same.
     let keyring = Keyring::open_by_tool(&place.config(), &tool, &SecretPool::new()).unwrap();
-    keyring.generate(b"d", b"app@%", b"AES", 32).unwrap();
-    keyring.compact().unwrap();
+    keyring
+        .by(&ROOT)
+        .generate(b"d", b"app@%", b"AES", 32)
+        .unwrap();
+    keyring.by(&ROOT).compact().unwrap();
     drop(keyring);
     let server = open(&place);
     server.log();
@@ -186,7 +204,8 @@ fn many_keys_at_once_are_many_lines() {
     let (place, other) = (Place::new(), Place::new());
     let from = other.open().unwrap();
     for n in 0..300 {
-        from.generate(format!("m{n}").as_bytes(), b"app@%", b"AES", 32)
+        from.by(&ROOT)
+            .generate(format!("m{n}").as_bytes(), b"app@%", b"AES", 32)
             .unwrap();
     }
     let server = open(&place);
@@ -196,7 +215,11 @@ fn many_keys_at_once_are_many_lines() {
     let records = records
         .iter()
         .map(|r| r.renamed(r.id.clone(), &pool).unwrap());
-    server.keyring.restore_all(records.collect()).unwrap();
+    server
+        .keyring
+        .by(&ROOT)
+        .restore_all(records.collect())
+        .unwrap();
     drop(server);
     let server = open(&place);
     server.log();
@@ -220,7 +243,7 @@ fn what_waits_is_carried_and_does_not_make_the_file_grow_by_itself() {
         }
     }
     let before = server.keyring.status().store.generation;
-    server.keyring.compact().unwrap();
+    server.keyring.by(&ROOT).compact().unwrap();
     server.generate("x");
     server.generate("y");
     assert_eq!(server.keyring.status().store.generation, before + 1);
@@ -228,7 +251,7 @@ fn what_waits_is_carried_and_does_not_make_the_file_grow_by_itself() {
     let server = open(&place);
     assert_eq!(waiting(&server.outbox).len(), 3_000 + 1 + 2);
     server.log();
-    server.keyring.compact().unwrap();
+    server.keyring.by(&ROOT).compact().unwrap();
     drop(server);
     let server = open(&place);
     // Nothing is owed but that it was written anew.
@@ -241,9 +264,15 @@ fn a_keyring_without_a_log_says_nothing_of_one() {
     let server = open(&place);
     server.generate("a");
     let keyring = plain.open().unwrap();
-    keyring.generate(b"a", b"app@%", b"AES", 32).unwrap();
-    keyring.generate(b"b", b"app@%", b"AES", 32).unwrap();
-    keyring.compact().unwrap();
+    keyring
+        .by(&ROOT)
+        .generate(b"a", b"app@%", b"AES", 32)
+        .unwrap();
+    keyring
+        .by(&ROOT)
+        .generate(b"b", b"app@%", b"AES", 32)
+        .unwrap();
+    keyring.by(&ROOT).compact().unwrap();
     plain.check_bytes(&keyring);
     // The key is the same in memory: what is owed is the record's alone.
     let said = |keyring: &Keyring| keyring.list()[0].extensions().length();

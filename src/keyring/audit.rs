@@ -4,6 +4,7 @@
 
 use super::Keyring;
 use crate::audit::chain::{DOCUMENT, Signer};
+use crate::caller::Caller;
 use crate::error::{Error, Kind, Result};
 use crate::store::Mode;
 
@@ -22,7 +23,8 @@ impl Keyring {
                 .hint("Let a server that writes begin it, or set read_only to false."));
         }
         let content = Signer::generate(self.pool())?;
-        self.put_document(DOCUMENT, &content)?;
+        self.by(&Caller::Server(None))
+            .put_document(DOCUMENT, &content)?;
         self.audit_signer()
     }
 

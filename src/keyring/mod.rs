@@ -6,8 +6,8 @@
 
 pub mod adopting;
 pub mod aes;
-mod by;
 mod audit;
+mod by;
 mod changes;
 mod counting;
 pub mod holding;

@@ -3,12 +3,20 @@
 //! It must never bring a keyring under a DEK that the configuration does not admit, nor move keys onto a token or off it.
 
 use super::*;
+use crate::audit::entry::Entry;
+use crate::audit::event::Event;
 use crate::envelope::fingerprint;
 use crate::kek::Keks;
 use crate::kek::answers::Answers;
 use crate::store::{Basis, Rewrapped};
 
 impl By<'_> {
+    /// What the audit log tells of a rewrite that the caller wants.
+    fn rewrites(&self, what: &str) -> Vec<Entry> {
+        let actor = self.caller().actor().unwrap_or_default();
+        vec![Entry::new(Event::KeyringRewritten).by(actor).saying(what)]
+    }
+
     /// Makes the file of a keyring that has none yet.
     ///
     /// # Errors
@@ -36,7 +44,8 @@ impl By<'_> {
     /// ReadOnly, Io.
     pub fn compact(&self) -> Result<()> {
         // Nothing is dead where there is no journal.
-        self.with_live(|journal, live| journal.rewrite(live))
+        let told = self.rewrites("compacted");
+        self.with_live(told, |journal, live| journal.rewrite(live))
             .unwrap_or_else(|| self.writer()?.check_writable())
     }
 
@@ -82,7 +91,11 @@ impl By<'_> {
             new = Some(dek);
         }
         let rewrapped = basis.rekey(&keks, new.as_ref(), deadline)?;
-        self.put_under(keks, rewrapped)?;
+        self.put_under(
+            keks,
+            rewrapped,
+            self.rewrites("brought under a new DEK, or other KEKs"),
+        )?;
         self.tell_who_went(holders, list);
         Ok(())
     }
@@ -101,9 +114,11 @@ impl Keyring {
         }
     }
 
-    fn put_under(&self, keks: Keks, rewrapped: Rewrapped) -> Result<()> {
-        self.with_live(|journal, live| journal.put_under(live, keks, rewrapped))
-            .unwrap_or_else(|| Err(on_the_token()))
+    fn put_under(&self, keks: Keks, rewrapped: Rewrapped, told: Vec<Entry>) -> Result<()> {
+        self.with_live(told, |journal, live| {
+            journal.put_under(live, keks, rewrapped)
+        })
+        .unwrap_or_else(|| Err(on_the_token()))
     }
 
     /// A rekey can't wrap for a KEK that no configuration names. Who did not know of it must hear of it: it may have been
@@ -213,7 +228,11 @@ impl By<'_> {
         let basis = self.basis_to_write()?;
         let (rewrapped, synced) = basis.sync(&keks, strict, self.config.patience.call)?;
         if let Some(rewrapped) = rewrapped {
-            self.put_under(keks, rewrapped)?;
+            self.put_under(
+                keks,
+                rewrapped,
+                self.rewrites("its DEK wrapped for more KEKs"),
+            )?;
         }
         Ok(synced)
     }
@@ -245,10 +264,11 @@ impl Keyring {
         self.store().basis()
     }
 
-    /// Writers wait until `f` is done, readers don't. `None`: the store has no journal, or memory not all that belongs into
+    /// Writers wait until `f` is done, readers don't. `told`: what the audit log tells of it. `None`: the store has no journal, or memory not all that belongs into
     /// one.
     pub(super) fn with_live(
         &self,
+        told: Vec<Entry>,
         f: impl FnOnce(&mut dyn Journal, &Live<'_>) -> Result<()>,
     ) -> Option<Result<()>> {
         let mut store = match self.writer() {
@@ -257,7 +277,11 @@ impl Keyring {
         };
         let journal = store.journal()?;
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        Some(f(journal, &map.live()?))
+        let live = Live {
+            told,
+            ..map.live()?
+        };
+        Some(f(journal, &live))
     }
 }
 

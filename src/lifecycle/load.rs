@@ -187,12 +187,19 @@ impl<H: Host> Lifecycle<H> {
             health.answered,
             health.configured
         );
-        self.tell_server_event(Entry::new(Event::Loaded).saying(&what));
+        let entry = Entry::new(Event::Loaded).saying(&what);
+        match is_first {
+            // No session is there yet.
+            true => self.tell_event(&Caller::Server(None), entry),
+            false => self.tell_server_event(entry),
+        }
     }
 
     fn tell_failure(&self, error: &Error, serves: bool, role: Role) {
         let entry = Entry::new(Event::Loaded).came_to(Outcome::Failed);
-        self.tell_server_event(entry.saying(&error.to_string()));
+        if serves {
+            self.tell_server_event(entry.saying(&error.to_string()));
+        }
         self.last_errors.remember_error(error);
         self.host.log(Severity::Error, &error.to_string());
         self.host.log(Severity::Error, consequence(serves, role));

@@ -8,7 +8,7 @@ use super::{Host, Lifecycle, Severity};
 use crate::audit::entry::now;
 use crate::audit::feed::Feed;
 use crate::audit::outbox::Outbox;
-use crate::audit::settings::Settings;
+use crate::audit::settings::{Reads, Settings};
 use crate::audit::writer::Writer;
 use crate::error::{Error, Kind, Result};
 use crate::os;
@@ -80,6 +80,8 @@ pub(super) struct Control {
     /// Whether calls look for the feed at all.
     pub(super) wanted: AtomicBool,
     pub(super) required: AtomicBool,
+    /// Whether reads are told.
+    pub(super) tells_reads: AtomicBool,
     epoch: AtomicU64,
     running: AtomicBool,
     ending: AtomicBool,
@@ -100,6 +102,7 @@ impl Control {
             settings: ArcSwapOption::const_empty(),
             wanted: AtomicBool::new(false),
             required: AtomicBool::new(false),
+            tells_reads: AtomicBool::new(false),
             epoch: AtomicU64::new(0),
             running: AtomicBool::new(false),
             ending: AtomicBool::new(false),
@@ -175,7 +178,9 @@ impl<H: Host> Lifecycle<H> {
                 }
             }
         }
+        let reads = settings.as_ref().is_some_and(|s| s.reads != Reads::None);
         control.settings.store(settings.map(Arc::new));
+        control.tells_reads.store(reads, Ordering::Relaxed);
         control.required.store(required, Ordering::Relaxed);
         control.wanted.store(wanted, Ordering::Relaxed);
         control.epoch.fetch_add(1, Ordering::AcqRel);

@@ -63,6 +63,12 @@ impl<H: Host> Lifecycle<H> {
         self.audit.feed.load()
     }
 
+    /// Reads of keys are to be told. It costs one look at an atomic.
+    #[inline]
+    pub fn tells_reads(&self) -> bool {
+        self.audit.tells_reads.load(Ordering::Relaxed)
+    }
+
     /// Tells of a read or a use of a key.
     pub fn tell_use(&self, caller: &Caller<'_>, what: &Use<'_>) {
         if let Some(feed) = &*self.feed() {

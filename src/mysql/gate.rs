@@ -5,32 +5,84 @@
 
 use super::identity;
 use super::state::LIFECYCLE;
+use crate::audit::event::{Event, Outcome};
+use crate::audit::feed::Use;
 use crate::caller::{Caller, Session};
 use crate::error::Result;
-use crate::key::record::KnownKey;
+use crate::key::record::{KeyRecord, KnownKey};
 use crate::lifecycle::policing::unreadable;
 use crate::policy::operation::Operation;
 use crate::policy::request::Request;
 use crate::policy::verdict::{self, Verdict};
 use crate::policy::{Policy, of_service};
+use std::sync::Arc;
 
-/// Before a key is fetched or used. It costs one look at an atomic where there is no policy.
+/// Fetches a key for a service call: asks the policy, and tells the log. It costs two looks at atomics where there is neither.
 ///
 /// # Errors
-/// Denied, with the rule.
+/// Denied, with the rule. Those of fetching.
 #[inline]
-pub(super) fn check(operation: Operation, name: &[u8], owner: &[u8]) -> Result<()> {
-    match owner.is_empty() || !LIFECYCLE.is_policed() {
-        true => Ok(()),
-        false => identity::with_owner(owner, |caller| ask(operation, name, owner, caller)),
+pub(super) fn fetch(
+    operation: Operation,
+    name: &[u8],
+    owner: &[u8],
+) -> Result<Option<Arc<KeyRecord>>> {
+    let is_bound = LIFECYCLE.is_policed() && !owner.is_empty();
+    match is_bound || LIFECYCLE.tells_reads() {
+        false => LIFECYCLE.fetch(name, owner),
+        true => identity::with_owner(owner, |caller| fetch_by(operation, name, owner, caller)),
     }
 }
 
-/// The same where it is known who calls.
+fn fetch_by(
+    operation: Operation,
+    name: &[u8],
+    owner: &[u8],
+    caller: &Caller<'_>,
+) -> Result<Option<Arc<KeyRecord>>> {
+    check_policy(operation, name, owner, caller)?;
+    let found = LIFECYCLE.fetch(name, owner);
+    let (outcome, detail) = match &found {
+        Ok(Some(_)) => (Outcome::Done, String::new()),
+        Ok(None) => (Outcome::Absent, String::new()),
+        Err(e) => (Outcome::Failed, e.to_string()),
+    };
+    let what = Use {
+        event: used(operation),
+        outcome,
+        name,
+        owner,
+        detail: &detail,
+    };
+    LIFECYCLE.tell_use(caller, &what);
+    found
+}
+
+/// What the log calls the use of a key.
+pub(super) fn used(operation: Operation) -> Event {
+    match operation {
+        Operation::Fetch => Event::KeyRead,
+        _ => Event::KeyUsed,
+    }
+}
+
+/// Before an account changes something: the log that is required is well, and the policy allows it.
 ///
 /// # Errors
 /// Denied, with the rule.
 pub(super) fn check_by(
+    operation: Operation,
+    name: &[u8],
+    owner: &[u8],
+    caller: &Caller<'_>,
+) -> Result<()> {
+    if !owner.is_empty() {
+        LIFECYCLE.check_audit()?;
+    }
+    check_policy(operation, name, owner, caller)
+}
+
+fn check_policy(
     operation: Operation,
     name: &[u8],
     owner: &[u8],
@@ -46,9 +98,7 @@ pub(super) fn check_by(
 ///
 /// # Errors
 /// Denied: it could not be read. Those of `f`.
-pub(super) fn with_policy<T>(
-    f: impl FnOnce(&std::sync::Arc<Policy>) -> Result<T>,
-) -> Result<Option<T>> {
+pub(super) fn with_policy<T>(f: impl FnOnce(&Arc<Policy>) -> Result<T>) -> Result<Option<T>> {
     let in_force = LIFECYCLE.in_force();
     let Some(in_force) = in_force.as_ref().and_then(|guard| guard.as_ref()) else {
         return Ok(None);
@@ -83,7 +133,8 @@ fn ask(operation: Operation, name: &[u8], owner: &[u8], caller: &Caller<'_>) -> 
     let session = caller.session().unwrap_or(&nobody);
     let environment = |test: &dyn Fn(&str) -> bool| environment(name, owner, test);
     let request = of_service(operation, (owner, name), session, &environment);
-    with_policy(|policy| decide(policy, &request)).map(drop)
+    let decided = with_policy(|policy| decide(policy, &request)).map(drop);
+    decided.inspect_err(|e| LIFECYCLE.tell_denial(caller, name, owner, &e.to_string()))
 }
 
 /// Leaves out of a list what the policy does not let the caller see; the server itself sees all.

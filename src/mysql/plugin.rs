@@ -330,8 +330,7 @@ guarded_fn! {
             ptr::write(key_len, 0, "place for the length")?;
             LIFECYCLE.counters.fetched();
             let (name, owner) = (ptr::bytes(key_id), ptr::bytes(user_id));
-            gate::check(Operation::Fetch, name, owner)?;
-            let found = LIFECYCLE.fetch(name, owner)?;
+            let found = gate::fetch(Operation::Fetch, name, owner)?;
             if let Some(record) = found {
                 // The type first: if memory runs out for the key, nothing secret is left behind.
                 let type_memory = server_memory(record.key_type.as_bytes())?;

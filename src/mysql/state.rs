@@ -4,7 +4,8 @@
 //! root, and what a fork takes away.
 
 use super::account::Acting;
-use super::log;
+use super::{identity, log};
+use crate::caller::Caller;
 use crate::config::discover::CommandLine;
 use crate::config::{Config, server};
 use crate::error::Result;
@@ -45,6 +46,10 @@ impl Server {
 }
 
 impl Host for Server {
+    fn with_caller(&self, f: &mut dyn FnMut(&Caller<'_>)) {
+        identity::with_owner(b"", f);
+    }
+
     fn log(&self, severity: Severity, text: &str) {
         match severity {
             Severity::Error => log::error(text),

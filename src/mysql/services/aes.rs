@@ -58,8 +58,7 @@ unsafe fn serve(call: &Call, encrypt: bool) -> Result<c_int> {
         let iv = ptr::slice(call.iv, BLOCK, BLOCK, "initialisation vector")?;
         let input = ptr::slice(call.input, call.input_length, MAX_INPUT, "input")?;
         let (name, owner) = (ptr::bytes(call.data_id), ptr::bytes(call.auth_id));
-        gate::check(Operation::Use, name, owner)?;
-        let Some(key) = LIFECYCLE.fetch(name, owner)? else {
+        let Some(key) = gate::fetch(Operation::Use, name, owner)? else {
             return Err(
                 Error::new(Kind::NotFound, "use the key", "there is no such key").expected(),
             );

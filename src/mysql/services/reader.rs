@@ -22,8 +22,7 @@ guarded_fn! {
             ptr::write(out, std::ptr::null_mut(), "place for the handle")?;
             LIFECYCLE.counters.fetched();
             let (name, owner) = (ptr::bytes(data_id), ptr::bytes(auth_id));
-            gate::check(Operation::Fetch, name, owner)?;
-            let key = LIFECYCLE.fetch(name, owner)?;
+            let key = gate::fetch(Operation::Fetch, name, owner)?;
             if let Some(key) = key {
                 ptr::write(out, ptr::key_into_raw(key), "place for the handle")?;
             }

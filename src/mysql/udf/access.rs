@@ -36,6 +36,11 @@ pub(in crate::mysql) enum Access {
 }
 
 impl Access {
+    /// It changes something: the audit log tells of it.
+    pub(super) fn changes(self) -> bool {
+        matches!(self, Access::Administer | Access::Operate)
+    }
+
     /// Any of these will do; none: everybody may.
     fn any_of(self) -> &'static [&'static CStr] {
         match self {

@@ -4,9 +4,7 @@
 //! for a plugin, and a test compares.
 
 use super::access::Access;
-use super::{
-    Described, Guarded, audit, keks, keyring, keys, pairs, policy, transport, values,
-};
+use super::{Described, Guarded, audit, keks, keyring, keys, pairs, policy, transport, values};
 use crate::mysql::abi;
 
 /// The list of all functions: where each is, and who may call it.

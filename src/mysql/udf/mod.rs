@@ -7,7 +7,9 @@
 
 use super::registry::{self, Registry};
 use super::state::LIFECYCLE;
-use super::{abi, guard, ptr};
+use super::{abi, guard, identity, ptr};
+use crate::audit::entry::Entry;
+use crate::audit::event::{Event, Outcome};
 use crate::error::{Error, Kind, Result};
 use access::Access;
 use arguments::Takes;
@@ -207,11 +209,13 @@ fn prepare(
     init: *mut abi::kw_udf_init,
     args: *mut abi::kw_udf_args,
     message: *mut c_char,
-    function: &str,
+    function: &'static str,
     takes: &Takes,
     access: Access,
 ) -> Result<bool> {
     if !access.is_granted() {
+        let why = format!("{function}: {}", access.refusal());
+        identity::with_current(|caller| LIFECYCLE.tell_denial(caller, b"", b"", &why));
         return refuse(message, &access.refusal());
     }
     if let Some(wrong) = wrong_arguments(args, function, takes)? {
@@ -236,6 +240,7 @@ fn prepare(
             init.ptr = Box::into_raw(Box::new(Kept {
                 permit: Permit::ask(false),
                 answer: String::new(),
+                told: access.changes().then_some(function),
             }))
             .cast();
         }
@@ -249,6 +254,25 @@ struct Kept {
     permit: Permit,
     /// The last answer, which the server reads until the next row.
     answer: String,
+    /// The function's name, where the audit log tells of its calls.
+    told: Option<&'static str>,
+}
+
+/// Tells the audit log of a call of administration.
+fn tell(function: &str, value: &Value) {
+    let failed = value.get("ok") == Some(&Value::Bool(false));
+    let why = value.pointer("/error/message").and_then(Value::as_str);
+    let what = match why.filter(|_| failed) {
+        Some(why) => format!("{function}: {why}"),
+        None => function.to_string(),
+    };
+    let entry = Entry::new(Event::Administered).saying(&what);
+    let entry = entry.came_to(if failed {
+        Outcome::Failed
+    } else {
+        Outcome::Done
+    });
+    identity::with_current(|caller| LIFECYCLE.tell_event(caller, entry));
 }
 
 /// One row.
@@ -266,8 +290,14 @@ fn answer(
             "the server gave back nothing of what the function keeps",
         ));
     };
+    let work = || {
+        if kept.told.is_some() {
+            LIFECYCLE.check_audit()?;
+        }
+        work(&kept.permit)
+    };
     // A panic is answered as an error as well: NULL would say nothing.
-    let value = match LIFECYCLE.caught("answer a SQL function", || work(&kept.permit)) {
+    let value = match LIFECYCLE.caught("answer a SQL function", work) {
         Ok(Value::Object(mut members)) => {
             members.insert("ok".into(), true.into());
             Value::Object(members)
@@ -278,6 +308,9 @@ fn answer(
             json!({ "ok": false, "error": e.to_json() })
         }
     };
+    if let Some(function) = kept.told {
+        tell(function, &value);
+    }
     kept.answer = value.to_string();
     // SAFETY: the server gives a place for the length.
     unsafe { ptr::write(length, kept.answer.len() as c_ulong, "place for the length")? };

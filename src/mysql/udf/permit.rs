@@ -4,7 +4,9 @@
 //! itself is asked with each row. It must never ask for privileges under a lock of ours.
 
 use super::caller;
-use crate::caller::Remembered;
+use crate::audit::event::Outcome;
+use crate::audit::feed::Use;
+use crate::caller::{Caller, Remembered};
 use crate::error::Result;
 use crate::key::id::KeyId;
 use crate::mysql::state::LIFECYCLE;
@@ -80,9 +82,42 @@ impl Permit {
         today: bool,
         environment: Option<Environment<'_>>,
     ) -> Result<()> {
-        if !LIFECYCLE.is_policed() {
-            return Ok(());
+        let checked = match LIFECYCLE.is_policed() {
+            false => Ok(()),
+            true => self.check_policy(operation, key, today, environment),
+        };
+        self.tell(operation, key, &checked);
+        checked
+    }
+
+    /// Tells the audit log of a use and of a refusal; not of what a list leaves out.
+    fn tell(&self, operation: Operation, key: Option<(&[u8], &[u8])>, checked: &Result<()>) {
+        let caller = || Caller::Account(self.who.session());
+        let (owner, name) = key.unwrap_or_default();
+        match (checked, operation) {
+            (_, Operation::List) => {}
+            (Err(e), _) => LIFECYCLE.tell_denial(&caller(), name, owner, &e.to_string()),
+            (Ok(()), Operation::Fetch | Operation::Use) if LIFECYCLE.tells_reads() => {
+                let what = Use {
+                    event: gate::used(operation),
+                    outcome: Outcome::Done,
+                    name,
+                    owner,
+                    detail: "",
+                };
+                LIFECYCLE.tell_use(&caller(), &what);
+            }
+            (Ok(()), _) => {}
         }
+    }
+
+    fn check_policy(
+        &self,
+        operation: Operation,
+        key: Option<(&[u8], &[u8])>,
+        today: bool,
+        environment: Option<Environment<'_>>,
+    ) -> Result<()> {
         let session = self.who.session();
         let (owner, name) = key.unwrap_or_default();
         let known = |test: &dyn Fn(&str) -> bool| gate::environment(name, owner, test);

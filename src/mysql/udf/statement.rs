@@ -425,6 +425,7 @@ fn row<'a>(
         statement.clear();
         // SAFETY: the server hands over its own structure, which lives through the call.
         let arguments = unsafe { takes.read(args)? };
+        LIFECYCLE.check_audit()?;
         let answer = work(statement, &arguments)?;
         Ok((answer, statement))
     });

@@ -198,7 +198,11 @@ impl Owing {
         let mut told = live.told.clone();
         if told.is_empty() {
             let what = format!("generation {}", header.generation);
-            told.push(Entry::new(Event::KeyringRewritten).saying(&what));
+            told.push(
+                Entry::new(Event::KeyringRewritten)
+                    .by("server")
+                    .saying(&what),
+            );
         }
         // A record has part 0; the first file of all begins with 0.
         let mut place = Position {
