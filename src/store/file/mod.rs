@@ -2,10 +2,11 @@
 //!
 //! Owns the keyring file, its lock and its marker. It must never replace a file that it could not open, never report a change
 //! as durable before fdatasync succeeded, and never go on writing after a sync has failed. `open` opens it, `format` has the
-//! bytes, `scan` reads, `write` writes, `ours` asks before that whether the file is still ours, `mend` cuts a torn end off,
+//! bytes, `scan` reads, `ahead` lets two threads do that, `write` writes, `ours` asks before that whether the file is still ours, `mend` cuts a torn end off,
 //! `marker` remembers what was acknowledged.
 
 pub mod access;
+mod ahead;
 mod durable;
 mod leftover;
 mod mend;

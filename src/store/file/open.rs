@@ -4,6 +4,7 @@
 //! not proved, and never write before that.
 
 use super::access;
+use super::ahead::{self, Keep};
 use super::durable::Stamp;
 use super::owing::{Collected, Owing};
 use super::scan::{self, End, Scanned};
@@ -321,7 +322,8 @@ impl FileStore {
         file.seek(SeekFrom::Start(start))
             .map_err(|e| self.unreadable(e))?;
         let mut reader = &*file;
-        let mut journal = Window::new(&mut reader, start, meta.len().saturating_sub(start))?;
+        let length = meta.len().saturating_sub(start);
+        let mut journal = Window::new(&mut reader, start, length)?;
         let (mut live, mut dead): (Died, Died) = (0, 0);
         let mut owed = Collected::default();
         let mut count = |read: Scanned| {
@@ -337,16 +339,16 @@ impl FileStore {
             dead += died + if is_kept { 0 } else { length };
             Ok(())
         };
-        let end = scan::scan(
-            &self.pool,
-            &mut journal,
-            &opened.parsed,
-            &opened.keys,
-            watches,
-            bound,
-            &mut count,
-        )
-        .map_err(|e| e.at(&self.place()))?;
+        let OpenHeader { parsed, keys, .. } = opened;
+        let pool = &self.pool;
+        let mut read = |keep: &mut Keep<'_>| {
+            scan::scan(pool, &mut journal, parsed, keys, watches, bound, keep)
+        };
+        let end = match length > ahead::LONG {
+            true => ahead::both(read, &mut count),
+            false => read(&mut count),
+        };
+        let end = end.map_err(|e| e.at(&self.place()))?;
         (self.live_bytes, self.dead_bytes) = (live.max(0) as u64, dead.max(0) as u64);
         Ok((end, owed))
     }

@@ -15,7 +15,7 @@ const _: () = assert!(CAPACITY > 2 * LOOK);
 
 /// See the module's documentation.
 pub struct Window<'a> {
-    source: &'a mut dyn Read,
+    source: &'a mut (dyn Read + Send),
     buffer: Vec<u8>,
     /// Where in the buffer the window begins.
     start: usize,
@@ -31,7 +31,7 @@ impl<'a> Window<'a> {
     ///
     /// # Errors
     /// No memory for the buffer.
-    pub fn new(source: &'a mut dyn Read, offset: u64, length: u64) -> Result<Window<'a>> {
+    pub fn new(source: &'a mut (dyn Read + Send), offset: u64, length: u64) -> Result<Window<'a>> {
         let size = usize::try_from(length).map_or(CAPACITY, |n| n.min(CAPACITY));
         let mut buffer = Vec::new();
         buffer.try_reserve_exact(size).map_err(|_| {
