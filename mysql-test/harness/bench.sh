@@ -1,12 +1,12 @@
 #!/bin/bash
 # The measurements of scripts/bench.sh, inside the box. Prints lines "RESULT <measure> <keyring>
 # <keys> <p50> <p99> <samples>", times in microseconds, memory in bytes for each key.
-#   bench.sh [--quick] [writes] [fetches] [starts] [million] [logical] [sealed] [prove] [against]
+#   bench.sh [--quick] [writes] [fetches] [starts] [million] [logical] [sealed] [reencrypt] [component] [prove] [against]
 # Times are taken inside the server by SYSDATE(6), the median of an empty call is subtracted.
 set -uo pipefail
 . /kw/mysql-test/harness/torture-lib.sh
 QUICK=no; [ "${1:-}" = --quick ] && { QUICK=yes; shift; }
-MEASURES=${*:-writes fetches starts million logical sealed prove}
+MEASURES=${*:-writes fetches starts million logical sealed reencrypt component prove}
 wanted() { case " $MEASURES " in *" $1 "*) ;; *) return 1 ;; esac; }
 result() { echo "RESULT $*"; }
 many() { if [ $QUICK = yes ]; then echo "$1"; else echo "$2"; fi; }
@@ -152,6 +152,10 @@ bench_keyring() { # bench_keyring KEYRING KEYS
 
 bench_writes() { # bench_writes KEYRING KEYS
   local keyring=$1 keys=$2 n i what before
+  # Before the writes: afterwards our journal has some hundred records of keys that are gone.
+  for ((i = 0; i < $(many 5 15); i++)); do sql -e "SELECT SYSDATE(6); ALTER INSTANCE RELOAD KEYRING; SELECT SYSDATE(6)" | while read -r before; do date -d "$before" +%s.%N; done | paste - - | awk '{ printf "%d\n", ($2 - $1) * 1e6 }'; done > /tmp/kw-reloads
+  # shellcheck disable=SC2046
+  result reload "$keyring" "$keys" $(percentiles < /tmp/kw-reloads)
   n=$(many 20 200); [ "$keyring" = file ] && [ "$keys" -ge 10000 ] && n=$(many 5 40) && [ "$keys" -ge 50000 ] && n=10
   # The floor is what the disk takes for the same append, in turn with the writes and in the same thread. The
   # samples' own INSERTs must not sync a binary log between two measured calls.
@@ -159,9 +163,6 @@ bench_writes() { # bench_writes KEYRING KEYS
   for what in generate store remove; do report $what "$keyring" "$keys"; done
   [ "$keyring" != ward ] || report floor disk "$keys"
   sql -e "SET sql_log_bin=0; CALL kw.scans($(many 3 15))"; report scan "$keyring" "$keys"
-  for i in 1 2 3 4 5; do sql -e "SELECT SYSDATE(6); ALTER INSTANCE RELOAD KEYRING; SELECT SYSDATE(6)" | while read -r before; do date -d "$before" +%s.%N; done | paste - - | awk '{ printf "%d\n", ($2 - $1) * 1e6 }'; done > /tmp/kw-reloads
-  # shellcheck disable=SC2046
-  result reload "$keyring" "$keys" $(percentiles < /tmp/kw-reloads)
 }
 
 # What a fetch takes, three times, where so many clients share so many fetches.
@@ -299,6 +300,71 @@ bench_sealed() {
   stop_server
 }
 
+# Re-encrypting a registered column beside an UPDATE of another table with values as long and as many commits, in turn; each
+# table is as it was, but for its bytes. Seconds of the whole call: counting, sealing anew, opening every value.
+bench_reencrypt() {
+  local definer=keyring_ward_definer@localhost rows rounds round
+  reset_all; use_keyring ward; fresh_data; start_server || fail start
+  install_udf; procedures; sql < /kw/share/install.sql; sql < /kw/share/keyring_ward.sql > /dev/null
+  sql -e "CALL keyring_ward.create_key('s')"
+  for rows in $(many 2000 "100000 1000000"); do
+    rounds=$(many 1 3); [ "$rows" = 1000000 ] && rounds=1
+    : > /tmp/kw-reencrypt; : > /tmp/kw-update
+    sql --delimiter=// -e "DROP DATABASE IF EXISTS kw_c// CREATE DATABASE kw_c//
+      CREATE TABLE kw_c.sealed (id INT PRIMARY KEY, v VARBINARY(200))// CREATE TABLE kw_c.plain LIKE kw_c.sealed//
+      GRANT SELECT, UPDATE, TRIGGER ON kw_c.sealed TO $definer//
+      CREATE DEFINER = $definer FUNCTION kw_c.seal(t VARCHAR(64)) RETURNS VARBINARY(200) NO SQL RETURN keyring_ward_encrypt('s', t, 'kw')//
+      CREATE PROCEDURE kw_c.updates(batch INT, top INT) BEGIN DECLARE done INT DEFAULT 0;
+        WHILE done < top DO START TRANSACTION; UPDATE kw_c.plain SET v = REVERSE(v) WHERE id > done AND id <= done + batch; COMMIT; SET done = done + batch; END WHILE; END//"
+    sql -e "GRANT EXECUTE ON kw_c.* TO $definer; SET SESSION cte_max_recursion_depth = 2000000;
+      INSERT INTO kw_c.sealed WITH RECURSIVE n AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM n WHERE a < $rows) SELECT a, kw_c.seal(LPAD(a, 64, 'x')) FROM n;
+      INSERT INTO kw_c.plain SELECT * FROM kw_c.sealed;
+      CALL keyring_ward.register_column('kw_c', 'sealed', 'v', 's', 'kw', NULL)"
+    for ((round = 0; round < rounds; round++)); do
+      sql -e "DO keyring_ward_key_rotate('s', '$definer')"
+      timed "CALL keyring_ward.reencrypt_column('kw_c', 'sealed', 'v')" >> /tmp/kw-reencrypt
+      timed "CALL kw_c.updates((SELECT batch_rows FROM keyring_ward.settings), $rows)" >> /tmp/kw-update
+    done
+    [ "$(sql -e "SELECT CONCAT_WS(' ', state, rows_checked, rows_done) FROM keyring_ward.encrypted_columns")" = "checked $rows $rows" ] || fail "the column is not as it should be"
+    # shellcheck disable=SC2046
+    result reencrypt_column ward "$rows" $(percentiles < /tmp/kw-reencrypt)
+    # shellcheck disable=SC2046
+    result reencrypt_update ward "$rows" $(percentiles < /tmp/kw-update)
+    sql -e "CALL keyring_ward.unregister_column('kw_c', 'sealed', 'v')"
+  done
+  stop_server
+}
+# Microseconds that a statement takes in a session of its own.
+timed() { local before; before=$(date +%s%N); sql -e "$1" > /dev/null || fail "$1"; echo $((($(date +%s%N) - before) / 1000)); }
+
+# Starts with the SQL component and without it, in pairs: the median of the differences.
+bench_component() {
+  local round rounds kind
+  rounds=$(many 3 21)
+  for kind in alone sql; do
+    reset_all; use_keyring ward; fresh_data; start_server || fail start
+    sql -e "DO 1"; install_udf; sql -e "DO keyring_key_generate('k','AES',32)"
+    [ $kind = alone ] || sql -e "INSTALL COMPONENT 'file://component_keyring_ward_sql'" || fail "INSTALL COMPONENT"
+    stop_server
+    rm -rf "/var/cache/kw-start-$kind"; mkdir "/var/cache/kw-start-$kind"
+    cp -a $KEYS "/var/cache/kw-start-$kind/keys"; cp -a $DATA "/var/cache/kw-start-$kind/data"
+  done
+  : > /tmp/kw-component
+  # The first round warms the caches; who begins changes.
+  for ((round = 0; round <= rounds; round++)); do
+    for kind in $([ $((round % 2)) = 0 ] && echo alone sql || echo sql alone); do
+      rm -f "$MANIFEST" "$CONFIG"; use_keyring ward "/var/cache/kw-start-$kind/keys"
+      sed -i "s|$KEYS/kek|/var/cache/kw-start-$kind/keys/kek|" "$CONFIG"
+      DATA=/var/cache/kw-start-$kind/data start_timed > "/tmp/kw-took-$kind" || fail "start, $kind"
+      stop_server
+    done
+    [ $round = 0 ] || echo $(($(cat /tmp/kw-took-sql) - $(cat /tmp/kw-took-alone))) >> /tmp/kw-component
+  done
+  # shellcheck disable=SC2046
+  result sql_component_start ward 1 $(percentiles < /tmp/kw-component)
+  rm -rf /var/cache/kw-start-alone /var/cache/kw-start-sql
+}
+
 # What prove takes of so many encrypted tablespaces with a warm page cache: each a copy of the header of one that the server made,
 # whose key and iv are unwrapped for it.
 bench_prove() {
@@ -364,6 +430,8 @@ done
 if wanted million; then bench_million; fi
 if wanted logical; then bench_logical; fi
 if wanted sealed; then bench_sealed; fi
+if wanted reencrypt; then bench_reencrypt; fi
+if wanted component; then bench_component; fi
 if wanted prove; then bench_prove; fi
 stop_server
 echo "bench finished"
