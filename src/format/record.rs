@@ -10,8 +10,8 @@ use super::reader::Reader;
 use crate::error::Result;
 use crate::key::document::{Document, MAX_DOCUMENT, MAX_DOCUMENT_NAME};
 use crate::key::extensions::{
-    self, ACTOR, Extensions, FIRST_RESTRICTING, Flaw, HOLD, INDEX, MAX_EXTENSIONS, OWED, PAIR, PURGED,
-    RETAINED, RETIRED, VERSION,
+    self, ACTOR, Extensions, FIRST_RESTRICTING, Flaw, HOLD, INDEX, MAX_EXTENSIONS, OWED, PAIR,
+    PURGED, RETAINED, RETIRED, VERSION,
 };
 use crate::key::id::{KeyId, MAX_MATERIAL, MAX_NAME_BYTES, MAX_TYPE};
 use crate::key::info::KeyInfo;

@@ -3,9 +3,8 @@
 //! Owns the second thread. It has ended and is joined when the reading is over, whatever comes of it: nobody may outlive a start.
 //! It must never change what is kept, its order, or which error is told.
 
-use super::scan::End;
+use super::scan::{End, Scanned};
 use crate::error::{Error, Kind, Result};
-use crate::key::record::ReadChange;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// A shorter journal is read before a second thread would help, in bytes: it has some two thousand keys.
@@ -15,10 +14,10 @@ const PIECE: usize = 256;
 /// So many pieces wait for the one who keeps them, at most.
 const WAITING: usize = 2;
 
-/// Keeps a change that was read with the length of its frame.
-pub type Keep<'a> = dyn FnMut(ReadChange, u64) -> Result<()> + 'a;
+/// Keeps what was read.
+pub type Keep<'a> = dyn FnMut(Scanned) -> Result<()> + 'a;
 
-type Piece = Vec<(ReadChange, u64)>;
+type Piece = Vec<Scanned>;
 
 /// Lets `read` run in a thread of its own, and gives what it finds to `keep` in the calling one. Where the system has no
 /// thread to give, the calling one does both.
@@ -49,8 +48,8 @@ fn hand_over(
     sender: &SyncSender<Piece>,
 ) -> Result<End> {
     let mut piece = Piece::with_capacity(PIECE);
-    let ended = read(&mut |change, length| {
-        piece.push((change, length));
+    let ended = read(&mut |scanned| {
+        piece.push(scanned);
         if piece.len() < PIECE {
             return Ok(());
         }
@@ -72,17 +71,24 @@ fn nobody_keeps() -> Error {
 
 fn keep_all(pieces: Receiver<Piece>, keep: &mut Keep<'_>) -> Result<()> {
     let mut changes = pieces.into_iter().flatten();
-    changes.try_for_each(|(change, length)| keep(change, length))
+    changes.try_for_each(keep)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::MAC;
+    use crate::envelope::{MAC, TAG};
     use crate::key::id::KeyId;
+    use crate::key::record::ReadChange;
 
-    fn change(n: u64) -> ReadChange {
-        ReadChange::Remove(KeyId::new(n.to_string().as_bytes(), b"").unwrap())
+    fn scanned(n: u64) -> Scanned {
+        Scanned {
+            change: ReadChange::Remove(KeyId::new(n.to_string().as_bytes(), b"").unwrap()),
+            owed: None,
+            sequence: n,
+            tag: [0; TAG],
+            length: n,
+        }
     }
 
     fn failed(why: &str) -> Error {
@@ -96,7 +102,7 @@ mod tests {
         let ended = both(
             |keep| {
                 assert_ne!(std::thread::current().id(), caller);
-                (0..n).try_for_each(|i| keep(change(i), i))?;
+                (0..n).try_for_each(|i| keep(scanned(i)))?;
                 match fails {
                     true => Err(failed("the reader")),
                     false => Ok(End {
@@ -107,7 +113,7 @@ mod tests {
                     }),
                 }
             },
-            &mut |change, length| {
+            &mut |Scanned { change, length, .. }| {
                 let ReadChange::Remove(id) = change else {
                     panic!("another change");
                 };
@@ -145,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_reader_is_one_of_the_caller() {
-        let both = || both(|_| panic!("in the reader"), &mut |_, _| Ok(()));
+        let both = || both(|_| panic!("in the reader"), &mut |_| Ok(()));
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(both));
         assert_eq!(
             caught.unwrap_err().downcast_ref::<&str>(),

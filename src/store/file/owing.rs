@@ -105,7 +105,9 @@ fn of_change(change: &ReadChange) -> Entry {
         ReadChange::Remove(id) => of_key(Event::KeyRemoved, id),
         ReadChange::Retire(id, _) => of_key(Event::KeyRetired, id),
         ReadChange::Purge(id, _) => of_key(Event::KeyPurged, id),
-        ReadChange::Attributes(id, _) => of_key(Event::KeyChanged, id),
+        ReadChange::Attributes(id, _) | ReadChange::OfRetired(id, ..) => {
+            of_key(Event::KeyChanged, id)
+        }
         ReadChange::Document(document) => noted(document),
     }
 }
