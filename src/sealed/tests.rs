@@ -159,3 +159,18 @@ fn what_is_too_long_or_no_value_is_refused() {
     let short = ValueKeys::derive(&SecretPool::new(), Purpose::Value, &[1; 16], 7, &[1; 15]);
     assert_eq!(short.err().unwrap().kind(), Kind::InvalidInput);
 }
+
+#[test]
+fn the_longest_context_and_the_shortest_material_are_taken() {
+    let context = [b'c'; MAX_CONTEXT];
+    let (pool, mut value, mut out) = (SecretPool::new(), Vec::new(), Vec::new());
+    let mut keys = ValueKeys::derive(&pool, Purpose::Value, &[1; 16], 7, &[1; 16]).unwrap();
+    let random = [0; VALUE_RANDOM];
+    seal(&mut keys, 7, &random, &context, b"text", &mut value).unwrap();
+    let parsed = Sealed::parse(&value).unwrap();
+    parsed.open(&mut keys, &context, &mut out).unwrap();
+    assert_eq!(out, b"text");
+    let longer = [&context[..], b"c"].concat();
+    let said = parsed.open(&mut keys, &longer, &mut out).unwrap_err();
+    assert_eq!(said.kind(), Kind::InvalidInput);
+}
