@@ -380,10 +380,36 @@ typedef struct kw_event_tracking_query {
   int (*notify)(const kw_query_event *event);
 } kw_event_tracking_query;
 
+/* A command of the protocol begins (1) or has ended (2). The text, such as "Reset Connection", ends with the call. */
+typedef struct kw_command_event {
+  unsigned long subclass;
+  int status;
+  unsigned long connection;
+  const char *command;
+  size_t command_length;
+} kw_command_event;
+
+/* Provided by whoever wants to see them; every command of every connection goes through it. */
+typedef struct kw_event_tracking_command {
+  int (*notify)(const kw_command_event *event);
+} kw_event_tracking_command;
+
+/* A connection is there (1), has ended (2), or has changed its account (4). What stands behind is not looked at. */
+typedef struct kw_connection_event {
+  unsigned long subclass;
+  int status;
+  unsigned long connection;
+} kw_connection_event;
+
+/* Provided by whoever wants to see them. */
+typedef struct kw_event_tracking_connection {
+  int (*notify)(const kw_connection_event *event);
+} kw_event_tracking_connection;
+
 /* ---- Our own: what component_keyring_ward gives to component_keyring_ward_sql ------------------- */
 
 /* Another number with each change of what stands below: both libraries are of one release, or nothing is done. */
-#define KW_CONTROL_INTERFACE 1
+#define KW_CONTROL_INTERFACE 2
 
 typedef struct kw_sql_function {
   const char *name;
@@ -434,6 +460,10 @@ typedef struct kw_control {
   unsigned long long (*row_count)(size_t table);
   /* A statement ALTER INSTANCE of the calling thread has ended, with this status. */
   int (*instance_altered)(const char *query, size_t length, int status);
+  /* Somebody tells of connections from now on, or (false) no more. */
+  int (*connections_watched)(bool watched);
+  /* A connection has ended, or begins anew: nothing of it stays. */
+  int (*connection_over)(unsigned long connection);
 } kw_control;
 
 #endif

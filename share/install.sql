@@ -4,7 +4,7 @@
 -- They need the privilege ENCRYPTION_KEY_ADMIN: GRANT ENCRYPTION_KEY_ADMIN ON *.* TO …
 -- Where the library is loaded as a plugin only, write keyring_ward.so instead.
 -- The type is the function's own: with another one MySQL hands over places that an answer does not fit into. The functions refuse
--- to run then. Those of the last block serve each account with its own keys, and need no privilege.
+-- to run then. Those of the last block serve each account with its own keys, and need no privilege (but to make key pairs).
 CREATE FUNCTION IF NOT EXISTS keyring_ward_status RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_verify RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_reload RETURNS STRING SONAME 'component_keyring_ward.so';
@@ -24,6 +24,7 @@ CREATE FUNCTION IF NOT EXISTS keyring_ward_key_adopt RETURNS STRING SONAME 'comp
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_rotate RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_rotate_index RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_activate RETURNS STRING SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_key_drop RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_set RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_destroy RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_destroy_due RETURNS STRING SONAME 'component_keyring_ward.so';
@@ -47,6 +48,8 @@ CREATE FUNCTION IF NOT EXISTS keyring_ward_reencrypt RETURNS STRING SONAME 'comp
 CREATE FUNCTION IF NOT EXISTS keyring_ward_hmac RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_key_fetch RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_sealed_version RETURNS INTEGER SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_session_key_create RETURNS INTEGER SONAME 'component_keyring_ward.so';
+CREATE FUNCTION IF NOT EXISTS keyring_ward_session_key_destroy RETURNS INTEGER SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_keypair_generate RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_public_key RETURNS STRING SONAME 'component_keyring_ward.so';
 CREATE FUNCTION IF NOT EXISTS keyring_ward_sign RETURNS STRING SONAME 'component_keyring_ward.so';

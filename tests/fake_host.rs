@@ -82,7 +82,11 @@ fn structures() -> BTreeMap<&'static str, Actual> {
         kw_pfs_datetime { set }
         kw_query_event { subclass, status, connection, sql_command, query, query_length, query_charset }
         kw_event_tracking_query { notify }
-        kw_control { objects, rows_open, rows_value, rows_close, row_count, instance_altered }
+        kw_command_event { subclass, status, connection, command, command_length }
+        kw_event_tracking_command { notify }
+        kw_connection_event { subclass, status, connection }
+        kw_event_tracking_connection { notify }
+        kw_control { objects, rows_open, rows_value, rows_close, row_count, instance_altered, connections_watched, connection_over }
         kw_sql_objects { version, functions, function_count, tables, table_count, privileges, privilege_count }
         kw_sql_function { name, returns, function, init, deinit }
         kw_sql_table { name, columns }
@@ -181,7 +185,7 @@ fn each_service_that_the_library_acquires_has_its_rows() {
             );
             let optional = service.without.is_some()
                 || service.way == Way::Never
-                || service.name == "event_tracking_query";
+                || service.name.starts_with("event_tracking_");
             assert!(
                 row.slots.is_some() || optional,
                 "{} lacks {}, and nothing says what happens without it",

@@ -546,6 +546,35 @@ fn what_is_wrong_is_said_and_nothing_is_written() {
 }
 
 #[test]
+fn a_pending_version_goes_and_is_kept() {
+    let _turn = turn();
+    let keys = Keys::new();
+    let ssn =
+        |command: &'static str, more: &[&'static str]| [&["key", command], &SSN[..], more].concat();
+    keys.ssn("create", &[]);
+    keys.ssn("rotate", &["--pending"]);
+    keys.refused(&ssn("rotate", &[]), 26, "KeyState", "key drop");
+    keys.refused(
+        &ssn("drop", &["--version", "1"]),
+        26,
+        "KeyState",
+        "not pending",
+    );
+    keys.as_the_dry_run_said(&ssn("drop", &["--version", "2"]));
+    keys.refused(
+        &ssn("drop", &["--version", "2"]),
+        11,
+        "NotFound",
+        "no version 2",
+    );
+    let kept = keys.says(&["key", "list", "--retired"]);
+    assert!(kept.contains("ssn@2"), "{kept}");
+    // Its number is not given again.
+    let next = keys.as_the_dry_run_said(&ssn("rotate", &[]));
+    assert_eq!(next["version"], 3);
+}
+
+#[test]
 fn beside_a_server_the_sql_function_is_named() {
     let _turn = turn();
     let keys = Keys::new();
@@ -556,6 +585,7 @@ fn beside_a_server_the_sql_function_is_named() {
         ("adopt", &[]),
         ("rotate", &[]),
         ("activate", &["--version", "1"]),
+        ("drop", &["--version", "1"]),
         ("set", &["--follow", "no"]),
         ("destroy", &[]),
         ("cancel", &[]),

@@ -5,7 +5,7 @@
 
 pub const KW_SQL_TEXT: u32 = 0;
 pub const KW_SQL_INTEGER: u32 = 2;
-pub const KW_CONTROL_INTERFACE: u32 = 1;
+pub const KW_CONTROL_INTERFACE: u32 = 2;
 pub const KW_VALUE_TEXT: u32 = 1;
 pub const KW_VALUE_NUMBER: u32 = 2;
 pub const KW_VALUE_DATETIME: u32 = 3;
@@ -1269,6 +1269,80 @@ const _: () = {
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
+pub struct kw_command_event {
+    pub subclass: ::core::ffi::c_ulong,
+    pub status: ::core::ffi::c_int,
+    pub connection: ::core::ffi::c_ulong,
+    pub command: *const ::core::ffi::c_char,
+    pub command_length: usize,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_command_event"][::core::mem::size_of::<kw_command_event>() - 40usize];
+    ["Alignment of kw_command_event"][::core::mem::align_of::<kw_command_event>() - 8usize];
+    ["Offset of field: kw_command_event::subclass"]
+        [::core::mem::offset_of!(kw_command_event, subclass) - 0usize];
+    ["Offset of field: kw_command_event::status"]
+        [::core::mem::offset_of!(kw_command_event, status) - 8usize];
+    ["Offset of field: kw_command_event::connection"]
+        [::core::mem::offset_of!(kw_command_event, connection) - 16usize];
+    ["Offset of field: kw_command_event::command"]
+        [::core::mem::offset_of!(kw_command_event, command) - 24usize];
+    ["Offset of field: kw_command_event::command_length"]
+        [::core::mem::offset_of!(kw_command_event, command_length) - 32usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct kw_event_tracking_command {
+    pub notify: ::core::option::Option<
+        unsafe extern "C" fn(event: *const kw_command_event) -> ::core::ffi::c_int,
+    >,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_event_tracking_command"]
+        [::core::mem::size_of::<kw_event_tracking_command>() - 8usize];
+    ["Alignment of kw_event_tracking_command"]
+        [::core::mem::align_of::<kw_event_tracking_command>() - 8usize];
+    ["Offset of field: kw_event_tracking_command::notify"]
+        [::core::mem::offset_of!(kw_event_tracking_command, notify) - 0usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct kw_connection_event {
+    pub subclass: ::core::ffi::c_ulong,
+    pub status: ::core::ffi::c_int,
+    pub connection: ::core::ffi::c_ulong,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_connection_event"][::core::mem::size_of::<kw_connection_event>() - 24usize];
+    ["Alignment of kw_connection_event"][::core::mem::align_of::<kw_connection_event>() - 8usize];
+    ["Offset of field: kw_connection_event::subclass"]
+        [::core::mem::offset_of!(kw_connection_event, subclass) - 0usize];
+    ["Offset of field: kw_connection_event::status"]
+        [::core::mem::offset_of!(kw_connection_event, status) - 8usize];
+    ["Offset of field: kw_connection_event::connection"]
+        [::core::mem::offset_of!(kw_connection_event, connection) - 16usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct kw_event_tracking_connection {
+    pub notify: ::core::option::Option<
+        unsafe extern "C" fn(event: *const kw_connection_event) -> ::core::ffi::c_int,
+    >,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of kw_event_tracking_connection"]
+        [::core::mem::size_of::<kw_event_tracking_connection>() - 8usize];
+    ["Alignment of kw_event_tracking_connection"]
+        [::core::mem::align_of::<kw_event_tracking_connection>() - 8usize];
+    ["Offset of field: kw_event_tracking_connection::notify"]
+        [::core::mem::offset_of!(kw_event_tracking_connection, notify) - 0usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
 pub struct kw_sql_function {
     pub name: *const ::core::ffi::c_char,
     pub returns: ::core::ffi::c_int,
@@ -1395,10 +1469,15 @@ pub struct kw_control {
             status: ::core::ffi::c_int,
         ) -> ::core::ffi::c_int,
     >,
+    pub connections_watched:
+        ::core::option::Option<unsafe extern "C" fn(watched: bool) -> ::core::ffi::c_int>,
+    pub connection_over: ::core::option::Option<
+        unsafe extern "C" fn(connection: ::core::ffi::c_ulong) -> ::core::ffi::c_int,
+    >,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of kw_control"][::core::mem::size_of::<kw_control>() - 48usize];
+    ["Size of kw_control"][::core::mem::size_of::<kw_control>() - 64usize];
     ["Alignment of kw_control"][::core::mem::align_of::<kw_control>() - 8usize];
     ["Offset of field: kw_control::objects"][::core::mem::offset_of!(kw_control, objects) - 0usize];
     ["Offset of field: kw_control::rows_open"]
@@ -1411,4 +1490,8 @@ const _: () = {
         [::core::mem::offset_of!(kw_control, row_count) - 32usize];
     ["Offset of field: kw_control::instance_altered"]
         [::core::mem::offset_of!(kw_control, instance_altered) - 40usize];
+    ["Offset of field: kw_control::connections_watched"]
+        [::core::mem::offset_of!(kw_control, connections_watched) - 48usize];
+    ["Offset of field: kw_control::connection_over"]
+        [::core::mem::offset_of!(kw_control, connection_over) - 56usize];
 };

@@ -315,6 +315,13 @@ t_key_pairs() {
   bad "KW-0003" "SELECT keyring_ward_sign('k', 'x')"
   bad "KW-0002" "SELECT keyring_ward_keypair_generate('p-ED25519', 'ED25519')"
   bad "no type" "SELECT keyring_ward_keypair_generate('q', 'RSA-1024')"
+  # Not for everybody, and one at a time: an RSA pair costs seconds of a processor.
+  sql -e "CREATE USER nobody"
+  SAID=$(mysql -unobody -S $SOCKET -NBe "SELECT keyring_ward_keypair_generate('q', 'ED25519')" 2>&1) && fail "made by anybody: $SAID"
+  case "$SAID" in *"ERROR 3200 "*"Denied"*"KEYRING_WARD_USE"*) ;; *) fail "$SAID" ;; esac
+  { for type in 1 2 3 4 5 6; do sql -e "DO keyring_ward_keypair_generate('busy-$type', 'RSA-4096')"; done; } > /dev/null 2>&1 & local busy=$!
+  wait_for 60 sh -c "mysql -uroot -S $SOCKET -e \"DO keyring_ward_keypair_generate(UUID(), 'ED25519')\" 2>&1 | grep -q 'KW-0007 Locked.*one at a time'" || fail "two are made at once"
+  wait $busy || true
   is "NULL	NULL	NULL" "SELECT keyring_ward_sign('p-ED25519', NULL), keyring_ward_signature_verify('p-ED25519', NULL, 'x'), keyring_ward_signature_verify('p-ED25519', 'x', NULL)"
   # After a rotation the old signature still verifies, and the old public half can be had.
   is "1	1	0" "SET @s = keyring_ward_sign('p-ED25519', 'x'), @p = keyring_ward_public_key('p-ED25519'); DO keyring_ward_key_rotate('p-ED25519', $ME);

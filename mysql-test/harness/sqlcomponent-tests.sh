@@ -348,4 +348,115 @@ t_who_rotated_a_master_key_is_told() {
   expect "rotations in the log" "$(grep -c "rotated InnoDB's master key" "$LOG")" 3
   stops_clean
 }
+
+# ---- session keys -----------------------------------------------------------------------------------
+
+# session USER: a connection of its own, which SAY speaks to; what it answers is in /tmp/kw-session.out.
+session() {
+  rm -f /tmp/kw-session /tmp/kw-session.out; mkfifo /tmp/kw-session
+  mysql -u"$1" -S $SOCKET --batch --skip-column-names --force --unbuffered < /tmp/kw-session > /tmp/kw-session.out 2>&1 & SESSION=$!
+  exec 8> /tmp/kw-session
+}
+# answers SQL: of the session; one line.
+answers() {
+  local before; before=$(wc -l < /tmp/kw-session.out)
+  echo "$1" >&8
+  wait_for 20 sh -c "[ \$(wc -l < /tmp/kw-session.out) -gt $before ]" || fail "no answer to $1"
+  tail -n +$((before + 1)) /tmp/kw-session.out | tr '\n' ' ' | sed 's/ $//'
+}
+hang_up() { exec 8>&-; wait $SESSION || true; }
+# So many session keys can an account still have: what ended is not counted.
+t_session_keys_end_with_their_connection() {
+  with_component
+  sql -e "CREATE USER app, other; CREATE DATABASE d; CREATE TABLE d.t (v VARBINARY(200)); GRANT ALL ON d.* TO app, other"
+  # Without the component nobody tells of a connection's end.
+  sql < /kw/share/install.sql
+  case "$(sql -e "SELECT keyring_ward_session_key_create('session:a')" 2>&1)" in *"KW-0016 KeyState"*"INSTALL COMPONENT"*) ;; *) fail "made without the component" ;; esac
+  sql < /kw/share/uninstall.sql
+  sql -e "$INSTALL"
+  session app
+  expect "made" "$(answers "SELECT keyring_ward_session_key_create('session:a');")" 1
+  expect "it seals and opens" "$(answers "SET @v = keyring_ward_encrypt('session:a', 'text', 'c'); SELECT keyring_ward_decrypt('session:a', @v, 'c'), LENGTH(@v), keyring_ward_sealed_version(@v), keyring_ward_hmac('session:a', 'x') = keyring_ward_hmac('session:a', 'x'), keyring_ward_reencrypt('session:a', @v, 'c') = @v;")" "text	82	1	1	1"
+  case "$(answers "SELECT keyring_ward_decrypt('session:a', @v, 'd');")" in *"KW-0009 Tampered"*) ;; *) fail "another context opens it" ;; esac
+  case "$(answers "SELECT keyring_ward_session_key_create('session:a');")" in *"KW-0002 AlreadyExists"*) ;; *) fail "made twice" ;; esac
+  case "$(answers "SELECT keyring_ward_session_key_create('a');")" in *"KW-0003 InvalidInput"*) ;; *) fail "a name without session:" ;; esac
+  case "$(answers "SELECT keyring_ward_sign('session:a', 'x');")" in *"is no logical key"*) ;; *) fail "it signs" ;; esac
+  # It is nowhere else: not in the file, in no list, for no other connection, even of the same account, and not for a definer's routine.
+  expect "values in a table" "$(answers "INSERT INTO d.t VALUES (@v); SELECT COUNT(*) FROM d.t WHERE keyring_ward_decrypt('session:a', v, 'c') = 'text';")" 1
+  local not_here="KW-0001 NotFound"
+  case "$(mysql -uapp -S $SOCKET -e "SELECT keyring_ward_decrypt('session:a', v, 'c') FROM d.t" 2>&1)" in *"$not_here"*) ;; *) fail "another connection opens it" ;; esac
+  sql -e "CREATE DEFINER = other FUNCTION d.o() RETURNS VARBINARY(200) READS SQL DATA RETURN keyring_ward_encrypt('session:a', 'x'); GRANT EXECUTE ON d.* TO app"
+  case "$(answers "SELECT d.o();")" in *"$not_here"*) ;; *) fail "another account's routine has it" ;; esac
+  expect "no key of the keyring" "$(sql -e "SELECT COUNT(*) FROM performance_schema.keyring_keys")" 0
+  ! grep -qsa "session:a" "$KEYS/keyring.ward" || fail "it is in the file"
+  # A logical key of such a name can't be.
+  case "$(sql -e "SELECT keyring_ward_key_create('session:b', 'app@%', 'AES', 32)")" in *"ends with its connection"*'"ok":false'*) ;; *) fail "a logical key of that name" ;; esac
+  # RELOAD leaves it alone; a keyring that is out of service does not serve it.
+  sql -e "ALTER INSTANCE RELOAD KEYRING"
+  expect "after a RELOAD" "$(answers "SELECT keyring_ward_decrypt('session:a', v, 'c') FROM d.t;")" text
+  hang_up
+  # It ended with the connection.
+  session app
+  case "$(answers "SELECT keyring_ward_decrypt('session:a', v, 'c') FROM d.t;")" in *"$not_here"*"ends with its connection"*) ;; *) fail "it lives on" ;; esac
+  expect "another one of that name" "$(answers "SELECT keyring_ward_session_key_create('session:a');")" 1
+  case "$(answers "SELECT keyring_ward_decrypt('session:a', v, 'c') FROM d.t;")" in *"KW-0009 Tampered"*) ;; *) fail "the new one opens what the old one sealed" ;; esac
+  expect "ended by call" "$(answers "SELECT keyring_ward_session_key_destroy('session:a');")" 1
+  case "$(answers "SELECT keyring_ward_session_key_destroy('session:a');")" in *"$not_here"*) ;; *) fail "ended twice" ;; esac
+  # A connection that is killed.
+  expect "made" "$(answers "SELECT keyring_ward_session_key_create('session:k');")" 1
+  sql -e "KILL $(sql -e "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'app'")"
+  hang_up
+  # No more than 16 of a connection and 256 of an account; those that ended are not counted.
+  local i
+  for ((i = 0; i < 20; i++)); do
+    expect "a connection's keys" "$(mysql -uapp -S $SOCKET -NBe "SELECT SUM(keyring_ward_session_key_create(CONCAT('session:', a))) FROM (SELECT 1 a UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8
+      UNION SELECT 9 UNION SELECT 10 UNION SELECT 11 UNION SELECT 12 UNION SELECT 13 UNION SELECT 14 UNION SELECT 15 UNION SELECT 16) n" 2>&1)" 16
+  done
+  case "$(mysql -uapp -S $SOCKET -NBe "SELECT keyring_ward_session_key_create('session:x')$(for i in {1..16}; do printf ", keyring_ward_session_key_create('session:%s')" "$i"; done)" 2>&1)" in *"this connection has 16 session keys"*) ;; *) fail "more than 16" ;; esac
+  # An event has none.
+  sql << 'SQL' || fail "the event"
+SET GLOBAL event_scheduler = ON;
+CREATE TABLE d.e (v TEXT);
+DELIMITER //
+CREATE EVENT d.e ON SCHEDULE AT CURRENT_TIMESTAMP DO BEGIN
+  DECLARE said TEXT;
+  DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT; INSERT INTO d.e VALUES (said); END;
+  DO keyring_ward_session_key_create('session:e');
+END //
+SQL
+  wait_for 20 sh -c "mysql -uroot -S $SOCKET -NBe 'SELECT v FROM d.e' | grep -q 'no connection calls'" || fail "an event: $(sql -e "SELECT v FROM d.e")"
+  log_lacks "[ERROR]"
+  stops_clean
+}
+
+# Pools give a connection to the next one: nothing of the last one's keys is left. And UNINSTALL ends all.
+t_session_keys_and_pools() {
+  with_component
+  sql -e "$INSTALL; CREATE USER app, other; CREATE DATABASE d; GRANT ALL ON d.* TO app, other"
+  pool() { # pool COMMAND OF mysqltest: whether the key is there before it and afterwards
+    printf '%s\n' "SELECT keyring_ward_session_key_create('session:a');" "SET @v = keyring_ward_encrypt('session:a', 'x');" "SELECT keyring_ward_decrypt('session:a', keyring_ward_encrypt('session:a', 'before'));" \
+      "$1;" "--error 0,3200" "SELECT keyring_ward_encrypt('session:a', 'after') IS NOT NULL AS after_it;" | mysqltest -uapp -S $SOCKET -D d 2>&1
+  }
+  local each said
+  for each in reset_connection "change_user app,,d" "change_user other,,d"; do
+    said=$(pool "$each") || fail "$each: $said"
+    grep -qx before <<< "$said" && ! grep -qx after_it <<< "$said" || fail "$each: $said"
+  done
+  # (A command of another kind leaves it.)
+  said=$(pool ping) || fail "$said"
+  grep -qx before <<< "$said" && grep -qx after_it <<< "$said" || fail "$said"
+  session app
+  expect "made" "$(answers "SELECT keyring_ward_session_key_create('session:a');")" 1
+  hang_up
+  # Without the component there are none any more, and with it again there are.
+  wait_for 20 sql -e "$UNINSTALL" || fail "UNINSTALL COMPONENT"
+  sql < /kw/share/install.sql
+  case "$(sql -e "SELECT keyring_ward_session_key_create('session:a')" 2>&1)" in *"KW-0016 KeyState"*) ;; *) fail "made without the component" ;; esac
+  sql < /kw/share/uninstall.sql; sql -e "$INSTALL"
+  expect "made" "$(sql -e "SELECT keyring_ward_session_key_create('session:a')")" 1
+  # Nobody tells which connection calls.
+  restarts --performance-schema=OFF
+  case "$(sql -e "SELECT keyring_ward_session_key_create('session:a')" 2>&1)" in *"does not tell which one"*) ;; *) fail "without performance_schema" ;; esac
+  stops_clean
+}
 run_tests "$@"

@@ -4,7 +4,7 @@
 //! `requires` could not.
 
 use crate::guard::Result;
-use crate::{control, events, functions, privileges, registry, tables};
+use crate::{connections, control, events, functions, privileges, registry, tables};
 use keyring_ward_boundary::{abi, panics};
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr::null;
@@ -15,10 +15,18 @@ struct Table<T>(T);
 // SAFETY: the tables hold pointers to other constants and functions and are never written.
 unsafe impl<T> Sync for Table<T> {}
 
-static PROVIDES: Table<[abi::kw_component_provides; 2]> = Table([
+static PROVIDES: Table<[abi::kw_component_provides; 4]> = Table([
     abi::kw_component_provides {
         name: c"event_tracking_query.component_keyring_ward_sql".as_ptr(),
         implementation: (&raw const events::TABLE).cast(),
+    },
+    abi::kw_component_provides {
+        name: c"event_tracking_command.component_keyring_ward_sql".as_ptr(),
+        implementation: (&raw const connections::COMMANDS).cast(),
+    },
+    abi::kw_component_provides {
+        name: c"event_tracking_connection.component_keyring_ward_sql".as_ptr(),
+        implementation: (&raw const connections::CONNECTIONS).cast(),
     },
     abi::kw_component_provides {
         name: null(),
@@ -92,6 +100,7 @@ fn come() -> Result<()> {
 guarded_fn! {
     /// UNINSTALL COMPONENT, and each shutdown. The keyring component may be gone by then.
     fn deinit() -> c_int, failure = 1; {
+        connections::watch(false);
         tables::delete();
         functions::unregister();
         privileges::unregister();

@@ -43,6 +43,8 @@ pub enum Order {
     RotateIndex,
     /// A pending version becomes the current one.
     Activate(u32),
+    /// A pending version that nothing is sealed with is taken away.
+    Drop(u32),
     /// What is not `None` is changed.
     Set(Settings),
     /// A destruction is planned: of a version or of all.
@@ -88,7 +90,7 @@ impl Order {
         match self {
             Order::Create { .. } => Operation::Generate,
             Order::Rotate { .. } | Order::RotateIndex | Order::Activate(_) => Operation::Rotate,
-            Order::Plan { .. } | Order::DestroyDue(_) => Operation::Remove,
+            Order::Drop(_) | Order::Plan { .. } | Order::DestroyDue(_) => Operation::Remove,
             Order::Adopt(_)
             | Order::Set(_)
             | Order::Cancel(_)
@@ -223,6 +225,7 @@ fn carry_out_alone(keyring: &By<'_>, id: &KeyId, order: &Order) -> Result<Value>
             return Ok(json!({ "versions": versions }));
         }
         Order::Activate(version) => keyring.activate(id, *version)?,
+        Order::Drop(version) => keyring.drop_pending(id, *version)?,
         Order::Set(settings) => change(&|logical, _| settings.apply(logical))?,
         Order::Plan { version, days } => {
             change(&|logical, now| logical.schedule(*version, *days, now))?;

@@ -377,7 +377,7 @@ impl Logical {
         if let Some(pending) = self.versions.iter().find(pending) {
             return Err(state(
                 format!("version {} is pending", pending.number),
-                "Make it current (keyring-ward key activate) or plan its end (key destroy) first.",
+                "Make it current (keyring-ward key activate), or take it away if nothing is sealed with it (key drop).",
             ));
         }
         Ok(())
@@ -569,12 +569,23 @@ pub fn split(name: &[u8]) -> Option<(&[u8], u32)> {
     Some((base, std::str::from_utf8(digits).ok()?.parse().ok()?))
 }
 
+/// How the names of keys begin that one connection has and that end with it: no logical key has such a name, so that nothing that
+/// is to last is sealed with one by mistake.
+pub const SESSION: &[u8] = b"session:";
+
 /// Whether a logical key may have this name: room is left for its versions.
 ///
 /// # Errors
-/// InvalidInput: it is too long, looks like a version's, or has no owner.
+/// InvalidInput: it is too long, looks like a version's or a session key's, or has no owner.
 pub fn check_name(name: &[u8], owner: &[u8]) -> Result<()> {
     KeyId::new(name, owner)?;
+    if name.starts_with(SESSION) {
+        return Err(bad(format!(
+            "'{}' is how a key is called that ends with its connection",
+            crate::text::name(name)
+        ))
+        .hint("Choose a name that does not begin with session:."));
+    }
     if owner.is_empty() {
         return Err(bad("a key without an owner is the server's own, and the server asks for it by its name alone").hint(
             "Nothing was changed. Name the account whose key it is, user@host: --owner.",

@@ -305,6 +305,11 @@ impl By<'_> {
             let mut numbers = numbers.iter();
             numbers.try_for_each(|n| logical.put_into(*n, State::Destroyed, now))
         })?;
+        self.let_go(store, id)
+    }
+
+    /// The keys of versions that the description gives up go, and are kept as retired ones.
+    pub(super) fn let_go(&self, store: &mut dyn Store, id: &KeyId) -> Result<()> {
         // Where all go, the newest one goes last: it has the description.
         let gone = self.with_family(id, |family| {
             let left = family.left_over();

@@ -10,6 +10,7 @@ mod audit;
 mod by;
 mod changes;
 mod counting;
+mod dropping;
 pub mod holding;
 mod index;
 pub mod logical;

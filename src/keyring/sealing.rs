@@ -7,8 +7,8 @@
 use super::index::Family;
 use super::*;
 use crate::envelope::{IndexKey, KEY, LEAST_MATERIAL, Purpose, VALUE_RANDOM, ValueKeys, equal};
-use crate::key::extensions::{INDEX, PAIR};
-use crate::key::logical::{ID, Logical, State};
+use crate::key::extensions::{INDEX, PAIR, VERSION};
+use crate::key::logical::{ID, Logical, State, VersionOf};
 use crate::sealed::{self, Sealed};
 use crate::secret::fill_random;
 
@@ -278,7 +278,12 @@ impl By<'_> {
         let secret = self.new_secret()?;
         let (pool, number) = (&self.pool, chosen.number);
         let index = seal_index(pool, &chosen.id, number, record.material(), &secret)?;
-        self.note_in(&mut **store, id, &chosen.key, vec![(INDEX, index)])
+        // A change like any other: of two copies of the keyring the one that has it counts.
+        let mut logical = self.with_family(id, |family| family.logical().clone())?;
+        logical.count_change().map_err(|e| e.context(id))?;
+        let version = VersionOf { number, logical };
+        let said = vec![(INDEX, index), (VERSION, version.to_bytes())];
+        self.note_in(&mut **store, id, &chosen.key, said)
     }
 
     /// The version that is current next gets the secret of the blind index that counts now: since it was made, the current one

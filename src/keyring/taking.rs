@@ -133,7 +133,16 @@ impl By<'_> {
         key: &KnownKey,
     ) -> Result<Taken> {
         let number = given.version.number;
-        self.check_same(store, given, key)?;
+        let waits = logical
+            .version(number)
+            .is_some_and(|v| v.state == State::Pending);
+        self.check_same(store, given, key).map_err(|e| match waits {
+            true => e.hint(
+                "Nothing was changed. The one here is pending, and was never current: if nothing is sealed with it, keyring_ward_key_drop() or \
+                 keyring-ward key drop takes it away, CALL keyring_ward.drop_pending() after a look at the columns; then accept this one.",
+            ),
+            false => e,
+        })?;
         let Some(version) = logical.version(number) else {
             let why = format!("version {number} of {} was broken off here", given.id);
             return Err(Error::new(Kind::KeyState, OP, why).hint("Nothing was changed."));

@@ -142,6 +142,17 @@ pub(super) fn is_system_thread() -> Option<bool> {
     Told::nothing().ask().map(|told| told.system_thread)
 }
 
+/// The number of the calling connection, as CONNECTION_ID() gives it. `None`: a thread of the server's own calls, or performance_schema
+/// is off.
+pub(super) fn connection() -> Option<u64> {
+    let mut told = Told::nothing();
+    let session = session(told.ask(), None);
+    match session.of_server {
+        Some(false) => session.connection,
+        _ => None,
+    }
+}
+
 /// The calling connection.
 pub(super) fn thread(registry: Registry<'_>) -> Option<abi::kw_handle> {
     let threads = registry.service::<abi::kw_thread_reader>()?;

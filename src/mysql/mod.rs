@@ -19,6 +19,7 @@ pub mod plugin;
 mod ptr;
 mod registry;
 pub mod services;
+mod session_keys;
 mod sql_error;
 mod state;
 mod status_variables;

@@ -4,6 +4,7 @@
 //! root, and what a fork takes away.
 
 use super::account::Acting;
+use super::session_keys::SessionKeys;
 use super::{identity, log};
 use crate::caller::Caller;
 use crate::config::discover::CommandLine;
@@ -23,6 +24,8 @@ pub struct Server {
     forked: AtomicBool,
     /// The last ALTER INSTANCE ROTATE that succeeded, as a sentence; known where the companion component is there.
     last_rotation: Mutex<Option<String>>,
+    /// Keys that end with their connection: no reload and no keyring touches them.
+    pub(super) session_keys: SessionKeys,
 }
 
 /// What the server's calls share.
@@ -31,6 +34,7 @@ pub static LIFECYCLE: Lifecycle<Server> = Lifecycle::new(Server {
     acting: Acting::new(),
     forked: AtomicBool::new(false),
     last_rotation: Mutex::new(None),
+    session_keys: SessionKeys::new(),
 });
 
 impl Server {

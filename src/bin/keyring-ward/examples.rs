@@ -215,6 +215,9 @@ with the whole key only.";
 pub const KEY_CANCEL: &str = "Examples:
   keyring-ward key cancel --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --version 1";
 
+pub const KEY_DROP: &str = "Examples:
+  keyring-ward key drop --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn --owner app@% --version 3";
+
 pub const KEY_RESTORE: &str = "Examples:
   keyring-ward key restore --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name ssn@1 --owner app@%
   keyring-ward key restore --config /usr/lib/mysql/plugin/component_keyring_ward.cnf --name INNODBKey-01234567-89ab-cdef-0123-456789abcdef-1 --removal 1";

@@ -4,11 +4,12 @@
 //! than the companion of the same release must never get anything by it.
 
 use crate::error::{Error, Kind, Result};
+use crate::mysql::state::LIFECYCLE;
 use crate::mysql::tables::{self, Cell, Rows, TABLES, Table};
 use crate::mysql::udf::access;
 use crate::mysql::udf::all::FUNCTIONS;
 use crate::mysql::{abi, gate, instance, ptr, ptr::Handle};
-use std::ffi::{CString, c_char, c_int, c_uint, c_ulonglong};
+use std::ffi::{CString, c_char, c_int, c_uint, c_ulong, c_ulonglong};
 use std::sync::OnceLock;
 
 /// The service's table.
@@ -19,6 +20,8 @@ pub static TABLE: abi::kw_control = abi::kw_control {
     rows_close: Some(rows_close),
     row_count: Some(row_count),
     instance_altered: Some(instance_altered),
+    connections_watched: Some(connections_watched),
+    connection_over: Some(connection_over),
 };
 
 /// How the policy's own privileges for groups of keys begin.
@@ -191,6 +194,20 @@ guarded_fn! {
         // SAFETY: the companion passes on what the server gave it: a text of that length.
         let query = unsafe { ptr::slice(query.cast(), length, MAX_STATEMENT, "the statement")? };
         instance::altered(&String::from_utf8_lossy(query), status);
+        Ok(0)
+    }
+}
+
+guarded_fn! {
+    fn connections_watched(watched: bool) -> c_int, failure = 1; {
+        LIFECYCLE.host.session_keys.watch(watched);
+        Ok(0)
+    }
+}
+
+guarded_fn! {
+    fn connection_over(connection: c_ulong) -> c_int, failure = 1; {
+        LIFECYCLE.host.session_keys.over(connection);
         Ok(0)
     }
 }

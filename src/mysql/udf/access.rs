@@ -14,7 +14,7 @@ const ENCRYPTION_KEY_ADMIN: &CStr = c"ENCRYPTION_KEY_ADMIN";
 const ADMIN: &CStr = c"KEYRING_WARD_ADMIN";
 /// Rotations and what belongs to them; nothing that ends a key.
 const OPERATE: &CStr = c"KEYRING_WARD_OPERATE";
-/// The use of keys. No function needs it as long as there is no policy: each account reaches its own keys.
+/// The use of keys. As long as there is no policy each account reaches its own keys, and only making key pairs needs it.
 const USE: &CStr = c"KEYRING_WARD_USE";
 /// Reading what the keyring tells of itself and of keys.
 const AUDIT: &CStr = c"KEYRING_WARD_AUDIT";
@@ -31,6 +31,8 @@ pub(in crate::mysql) enum Access {
     Operate,
     /// Auditors too: it only tells.
     Read,
+    /// Who may use keys: it makes one of the caller's own, which costs the server something.
+    Use,
     /// Everybody: it reaches nothing but the caller's own keys.
     Everybody,
 }
@@ -47,6 +49,7 @@ impl Access {
             Access::Administer => &[ENCRYPTION_KEY_ADMIN, ADMIN],
             Access::Operate => &[ENCRYPTION_KEY_ADMIN, ADMIN, OPERATE],
             Access::Read => &[ENCRYPTION_KEY_ADMIN, ADMIN, OPERATE, AUDIT],
+            Access::Use => &[ENCRYPTION_KEY_ADMIN, ADMIN, OPERATE, USE],
             Access::Everybody => &[],
         }
     }
@@ -114,6 +117,7 @@ mod tests {
         let names = |access: Access| access.any_of();
         for (less, more) in [
             (Access::Read, Access::Operate),
+            (Access::Use, Access::Operate),
             (Access::Operate, Access::Administer),
         ] {
             let all = |name| names(less).contains(name);

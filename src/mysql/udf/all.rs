@@ -4,7 +4,9 @@
 //! for a plugin, and a test compares.
 
 use super::access::Access;
-use super::{Described, Guarded, audit, keks, keyring, keys, pairs, policy, transport, values};
+use super::{
+    Described, Guarded, audit, keks, keyring, keys, pairs, policy, session, transport, values,
+};
 use crate::mysql::abi;
 
 /// The list of all functions: where each is, and who may call it.
@@ -39,6 +41,7 @@ functions! {
     keys::keyring_ward_key_rotate: Operate,
     keys::keyring_ward_key_rotate_index: Administer,
     keys::keyring_ward_key_activate: Operate,
+    keys::keyring_ward_key_drop: Administer,
     keys::keyring_ward_key_set: Administer,
     keys::keyring_ward_key_destroy: Operate,
     keys::keyring_ward_key_destroy_due: Administer,
@@ -61,7 +64,9 @@ functions! {
     values::keyring_ward_hmac: Everybody,
     values::keyring_ward_key_fetch: Everybody,
     values::keyring_ward_sealed_version: Everybody,
-    pairs::keyring_ward_keypair_generate: Everybody,
+    session::keyring_ward_session_key_create: Everybody,
+    session::keyring_ward_session_key_destroy: Everybody,
+    pairs::keyring_ward_keypair_generate: Use,
     pairs::keyring_ward_public_key: Everybody,
     pairs::keyring_ward_sign: Everybody,
     pairs::keyring_ward_signature_verify: Everybody,
@@ -123,6 +128,7 @@ mod tests {
                 Access::Administer => "administrators",
                 Access::Operate => "operators",
                 Access::Read => "auditors",
+                Access::Use => "users of keys, for their own",
                 Access::Everybody => "everybody, for its own keys",
             };
             format!("| `{name}` | {who} |")

@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
 use crate::keyring::PIECE;
 use crate::keyring::adopting::Adopting;
+use crate::mysql::identity;
 use crate::mysql::state::LIFECYCLE;
 use crate::os::unix_seconds;
 use crate::policy::operation::Operation;
@@ -19,6 +20,8 @@ use serde_json::{Map, Value, json};
 
 /// Most bytes of JSON that a list has.
 pub(super) const MAX_LIST: usize = 1 << 20;
+/// The account that owns the keys which the schema keyring_ward rotates, and its routines (share/keyring_ward.sql).
+const SCHEMA: &[u8] = b"keyring_ward_definer@localhost";
 /// Days until a planned destruction, where the caller does not say.
 const DAYS: u16 = 30;
 
@@ -68,6 +71,11 @@ sql_function! {
     (NAME, OWNER, VERSION), |args: &Arguments<'_>| change(args, &Order::Activate(args.number(2)?))
 }
 sql_function! {
+    /// Takes a pending version away that nothing is sealed with.
+    keyring_ward_key_drop_init, keyring_ward_key_drop, keyring_ward_key_drop_deinit,
+    (NAME, OWNER, VERSION), |args: &Arguments<'_>| end(args, "drop_pending", &Order::Drop(args.number(2)?))
+}
+sql_function! {
     /// Changes settings of a logical key.
     keyring_ward_key_set_init, keyring_ward_key_set, keyring_ward_key_set_deinit,
     (NAME, OWNER, OPTIONS), |args: &Arguments<'_>| change(args, &Order::Set(settings(args, 2)?))
@@ -80,7 +88,7 @@ sql_function! {
 sql_function! {
     /// Destroys what is planned and due: of a version, or of all.
     keyring_ward_key_destroy_due_init, keyring_ward_key_destroy_due, keyring_ward_key_destroy_due_deinit,
-    (NAME, OWNER, VERSION_OR_ALL), |args: &Arguments<'_>| change(args, &Order::DestroyDue(args.optional_number(2)?))
+    (NAME, OWNER, VERSION_OR_ALL), |args: &Arguments<'_>| end(args, "destroy_due", &Order::DestroyDue(args.optional_number(2)?))
 }
 sql_function! {
     /// Ends the plan of a version's destruction, or of all.
@@ -122,6 +130,24 @@ sql_function! {
 /// The key that is named. An owner of '' is the server itself.
 fn id(args: &Arguments<'_>) -> Result<KeyId> {
     KeyId::new(args.text(0)?, args.text(1)?)
+}
+
+/// The same for an order that ends a version: of a key of the schema keyring_ward only that schema's procedure gives it, which looks whether
+/// values of registered columns are under the version. (No SQL function can look into a table.)
+fn end(args: &Arguments<'_>, procedure: &str, order: &Order) -> Result<Value> {
+    let id = id(args)?;
+    if id.owner() == SCHEMA && identity::account().as_deref() != Some(SCHEMA) {
+        let (name, owner) = (crate::text::name(id.name()), crate::text::name(SCHEMA));
+        let why = format!("values of registered columns may be under a version of {id}");
+        return Err(Error::new(Kind::Denied, "end the version", why)
+            .hint(format!(
+                "Nothing was changed. CALL keyring_ward.{procedure}('{}', …) looks at them first. Without that schema: as {owner} itself, or \
+                 keyring-ward key at a stopped server.",
+                name.replace('\'', "''")
+            ))
+            .refused());
+    }
+    change(args, order)
 }
 
 /// Carries an order out, and tells of which key.

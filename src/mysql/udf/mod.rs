@@ -168,6 +168,7 @@ mod pairs;
 pub(super) mod permit;
 mod policy;
 mod server;
+mod session;
 mod statement;
 mod transport;
 mod values;

@@ -6,11 +6,12 @@
 use super::arguments::{Arguments, Is, Parameter};
 use super::caller;
 use super::statement::{Answer, Gives, Needs, Statement};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::key_pair::Algorithm;
 use crate::keyring::logical::Wanted;
 use crate::mysql::state::LIFECYCLE;
 use crate::policy::operation::Operation;
+use std::sync::{Mutex, TryLockError};
 
 /// Longer than any public half in PEM.
 const MAX_PEM: usize = 1024;
@@ -41,7 +42,30 @@ value_function! {
     (NAME, DATA, Parameter("signature", Is::Bytes)), number Needs::Account, Gives::Number, verify
 }
 
+/// Made one after the other: an RSA pair of 4,096 bits takes a processor seconds, which no KILL ends.
+static MAKING: Mutex<()> = Mutex::new(());
+
 fn generate(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
+    let refused = |kind, why: String, hint: &str| {
+        let error = Error::new(kind, "make the key pair", why);
+        Err(error.hint(format!("Nothing was changed. {hint}")).refused())
+    };
+    let access = <keyring_ward_keypair_generate as super::Guarded>::ACCESS;
+    if !access.is_granted() {
+        return refused(
+            Kind::Denied,
+            access.refusal(),
+            "GRANT KEYRING_WARD_USE ON *.* TO the account.",
+        );
+    }
+    let _turn = match MAKING.try_lock() {
+        Ok(turn) => turn,
+        Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+        Err(TryLockError::WouldBlock) => {
+            let why = "another session makes one, and one at a time is made";
+            return refused(Kind::Locked, why.into(), "Try again in some seconds.");
+        }
+    };
     let algorithm = Algorithm::parse(args.utf8(1)?)?;
     let id = statement.key(Operation::Generate, args.text(0)?)?;
     caller::change(|keyring| keyring.create_pair(&id, algorithm, &Wanted::default()))?;

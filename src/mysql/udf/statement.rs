@@ -10,12 +10,14 @@ use super::{DECIMALS_OF_TEXT, refuse, result_is, server, wrong_arguments};
 use crate::envelope::{IndexKey, VALUE_RANDOM};
 use crate::error::{Error, Kind, Result};
 use crate::key::id::{KeyId, split_owner};
+use crate::keyring::Keyring;
 use crate::keyring::sealing::{Epoch, Opens, VersionKeys};
+use crate::mysql::session_keys::{self, Whose};
 use crate::mysql::state::LIFECYCLE;
-use crate::mysql::{abi, guard, ptr, sql_error};
+use crate::mysql::{abi, guard, identity, ptr, sql_error};
 use crate::os::unix_seconds;
 use crate::policy::operation::Operation;
-use crate::secret::{fill_random, wipe_stack};
+use crate::secret::{SecretPool, fill_random, wipe_stack};
 use std::ffi::{c_char, c_ulong};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -78,14 +80,22 @@ struct Used {
     name: Vec<u8>,
     owner: Vec<u8>,
     asked: Asked,
-    epoch: Epoch,
+    good: Good,
     derived: Derived,
+}
+
+/// As long as nothing has changed since.
+enum Good {
+    Keyring(Epoch),
+    Session(u64),
 }
 
 /// See the module's documentation.
 pub(super) struct Statement {
     owner: Vec<u8>,
     permit: Permit,
+    /// The calling connection, once a session key was asked for.
+    connection: Option<u64>,
     used: Vec<Used>,
     random: Random,
     /// The last answer, which the server reads until the next row.
@@ -116,6 +126,7 @@ impl Statement {
         Statement {
             owner,
             permit,
+            connection: None,
             used: Vec::new(),
             random: Random {
                 bytes: [[0; VALUE_RANDOM]; VALUES_AT_ONCE],
@@ -187,35 +198,33 @@ impl Statement {
 
     /// The place of a key in `used`: one that is good still, or derived now.
     fn find(&mut self, name: &[u8], asked: Asked) -> Result<usize> {
+        // Of a session key as well: a keyring that is out of service serves nobody.
         let keyring = LIFECYCLE.keyring()?;
         // With each row: a policy may end, begin, or have an hour that ends.
-        let admitted = match LIFECYCLE.is_policed() {
+        let admitted = match LIFECYCLE.is_policed() || LIFECYCLE.tells_reads() {
             true => Some(self.key(Operation::Use, name)?),
             false => None,
         };
         let owner = admitted.as_ref().map_or(&*self.owner, KeyId::owner);
         let same = |used: &Used| used.asked == asked && used.name == name && used.owner == owner;
         if let Some(at) = self.used.iter().position(same) {
-            if keyring.is_at(&self.used[at].epoch) && !self.used[at].is_over() {
+            let used = &self.used[at];
+            let is_good = match &used.good {
+                Good::Keyring(epoch) => keyring.is_at(epoch),
+                Good::Session(epoch) => LIFECYCLE.host.session_keys.epoch() == *epoch,
+            };
+            if is_good && !used.is_over() {
                 return Ok(at);
             }
             self.used.swap_remove(at);
         }
-        // Before the key is looked at: a change in between makes it be looked at again.
-        let epoch = keyring.epoch();
         let id = match admitted {
             Some(id) => id,
             None => KeyId::new(name, &self.owner)?,
         };
-        let derived = match asked {
-            Asked::Seals => Derived::Values(keyring.sealing_keys(&id)?),
-            Asked::Opens(number, opens) => {
-                Derived::Values(keyring.opening_keys(&id, number, opens)?)
-            }
-            Asked::Index => {
-                let key = keyring.index_key(&id)?;
-                Derived::Index(key, keyring.logical_key(&id)?.logical.expires)
-            }
+        let (good, derived) = match session_keys::is_one(name) {
+            true => self.derive_of_session(name, asked, keyring.pool())?,
+            false => derive(&keyring, &id, asked)?,
         };
         if self.used.len() >= MOST_KEYS {
             self.used.remove(0);
@@ -224,10 +233,59 @@ impl Statement {
             name: name.to_vec(),
             owner: id.owner().to_vec(),
             asked,
-            epoch,
+            good,
             derived,
         });
         Ok(self.used.len() - 1)
+    }
+
+    /// Whose session keys are meant: the calling connection's and account's.
+    ///
+    /// # Errors
+    /// Denied: it is no connection that calls, or the server does not tell which one.
+    pub(super) fn whose(&mut self) -> Result<Whose<'_>> {
+        if self.connection.is_none() {
+            self.connection = identity::connection();
+        }
+        match self.connection {
+            Some(connection) => Ok(Whose {
+                connection,
+                account: &self.owner,
+            }),
+            None => {
+                let why = "no connection calls, or the server does not tell which one";
+                Err(Error::new(Kind::Denied, "use a session key", why)
+                    .hint("An event has no session keys. Elsewhere performance_schema must be on, and have room for the connection's thread.")
+                    .refused())
+            }
+        }
+    }
+
+    fn derive_of_session(
+        &mut self,
+        name: &[u8],
+        asked: Asked,
+        pool: &SecretPool,
+    ) -> Result<(Good, Derived)> {
+        let keys = &LIFECYCLE.host.session_keys;
+        let good = Good::Session(keys.epoch());
+        let whose = self.whose()?;
+        let number = session_keys::VERSION;
+        let derived = match asked {
+            Asked::Index => Derived::Index(keys.index_key(whose, name, pool)?, None),
+            Asked::Opens(other, _) if other != number => {
+                let why = format!(
+                    "a session key has version {number} alone, and the value names version {other}"
+                );
+                return Err(Error::new(Kind::NotFound, "open with the key", why).refused());
+            }
+            Asked::Seals | Asked::Opens(..) => Derived::Values(VersionKeys {
+                number,
+                keys: keys.value_keys(whose, name, pool)?,
+                expires: None,
+            }),
+        };
+        Ok((good, derived))
     }
 
     /// Nothing is left of the last row's answer.
@@ -257,6 +315,21 @@ impl Drop for Statement {
         self.random.bytes.as_flattened_mut().zeroize();
         wipe_stack();
     }
+}
+
+/// What a logical key gives.
+fn derive(keyring: &Keyring, id: &KeyId, asked: Asked) -> Result<(Good, Derived)> {
+    // Before the key is looked at: a change in between makes it be looked at again.
+    let good = Good::Keyring(keyring.epoch());
+    let derived = match asked {
+        Asked::Seals => Derived::Values(keyring.sealing_keys(id)?),
+        Asked::Opens(number, opens) => Derived::Values(keyring.opening_keys(id, number, opens)?),
+        Asked::Index => {
+            let key = keyring.index_key(id)?;
+            Derived::Index(key, keyring.logical_key(id)?.logical.expires)
+        }
+    };
+    Ok((good, derived))
 }
 
 fn mixed_up() -> Error {

@@ -16,7 +16,7 @@ const BOTH: &str = "8.0.44 and 9.7.2 read, 9.7.4 run; 8.4 inferred, for both are
 const OWN: &str = "between our own two libraries, of one release";
 const DESCRIPTOR: &str = "8.0.44, 8.4.6 and 9.7.2 read, 9.7.4 run";
 
-pub static LAYOUTS: [Layout; 21] = [
+pub static LAYOUTS: [Layout; 23] = [
     Layout {
         table: "kw_component",
         size: 48,
@@ -221,6 +221,25 @@ pub static LAYOUTS: [Layout; 21] = [
             ("query_length", 40),
             ("query_charset", 48),
         ],
+        source: "a header of 9.x read (mysql/mysql-server), 9.7.4 run; not in 8.0.44",
+    },
+    Layout {
+        table: "kw_command_event",
+        size: 40,
+        members: &[
+            ("subclass", 0),
+            ("status", 8),
+            ("connection", 16),
+            ("command", 24),
+            ("command_length", 32),
+        ],
+        source: "a header of 9.x read (mysql/mysql-server), 9.7.4 run; not in 8.0.44",
+    },
+    Layout {
+        // Its beginning: what stands behind is not looked at.
+        table: "kw_connection_event",
+        size: 24,
+        members: &[("subclass", 0), ("status", 8), ("connection", 16)],
         source: "a header of 9.x read (mysql/mysql-server), 9.7.4 run; not in 8.0.44",
     },
     Layout {

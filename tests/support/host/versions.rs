@@ -176,7 +176,7 @@ const PFS: &str = "include/mysql/components/services/pfs_plugin_table_service.h"
 const NO_ROWS: &str = "reading a table fails";
 
 /// All services of which the library knows, and those that it must keep away from.
-pub static SERVICES: [Service; 31] = [
+pub static SERVICES: [Service; 33] = [
     Service {
         name: "registry",
         table: "kw_registry",
@@ -451,6 +451,37 @@ pub static SERVICES: [Service; 31] = [
         )
     },
     Service {
+        // As the one before. Where nobody calls it, there are no session keys.
+        rows: [
+            absent(AS_8_0_44),
+            absent("as event_tracking_query"),
+            row(&["notify"], "inferred: as event_tracking_query"),
+            row(&["notify"], RUN_9_7),
+            absent(LEAST),
+        ],
+        ..provided(
+            "event_tracking_command",
+            "kw_event_tracking_command",
+            "include/mysql/components/services/event_tracking_command_service.h",
+            &["notify"],
+        )
+    },
+    Service {
+        rows: [
+            absent(AS_8_0_44),
+            absent("as event_tracking_query"),
+            row(&["notify"], "inferred: as event_tracking_query"),
+            row(&["notify"], RUN_9_7),
+            absent(LEAST),
+        ],
+        ..provided(
+            "event_tracking_connection",
+            "kw_event_tracking_connection",
+            "include/mysql/components/services/event_tracking_connection_service.h",
+            &["notify"],
+        )
+    },
+    Service {
         way: Way::Own,
         rows: equal(
             &[
@@ -460,6 +491,8 @@ pub static SERVICES: [Service; 31] = [
                 "rows_close",
                 "row_count",
                 "instance_altered",
+                "connections_watched",
+                "connection_over",
             ],
             true,
         ),

@@ -89,7 +89,7 @@ pub struct Rotate {
     pending: bool,
 }
 
-/// `keyring-ward key activate`, `key compromise`
+/// `keyring-ward key activate`, `key drop`, `key compromise`
 #[derive(clap::Args)]
 pub struct OneVersion {
     #[command(flatten)]
@@ -189,6 +189,7 @@ fn ordered(command: &Command) -> Result<Option<Ordered<'_>>> {
             (&args.target, Order::Rotate { pending }, "rotate")
         }
         Command::Activate(args) => (&args.target, Order::Activate(args.version), "activate"),
+        Command::Drop(args) => (&args.target, Order::Drop(args.version), "drop"),
         Command::Set(args) => (&args.target, args.order()?, "set"),
         Command::Destroy(args) if args.now => (&args.target, args.order(), "destroy_due"),
         Command::Destroy(args) => (&args.target, args.order(), "destroy"),
@@ -349,6 +350,10 @@ fn said(id: &KeyId, order: &Order, done: &Value) -> String {
             "Now {} is current: seal new data with {}. The version that was current opens what was sealed with it.",
             version(*number),
             key_of(id, *number)
+        ),
+        Order::Drop(number) => format!(
+            "Took {} away, which was pending. Its key is kept as a retired one for a while (keyring-ward key list --retired).",
+            version(*number)
         ),
         Order::Set(_) => format!("{id} is changed: keyring-ward key show tells all of it."),
         Order::Plan { version, .. } => planned(id, *version, done),

@@ -28,6 +28,9 @@ pub enum Command {
     /// Make a pending version the current one.
     #[command(after_help = examples::KEY_ACTIVATE)]
     Activate(change::OneVersion),
+    /// Take a pending version away that nothing is sealed with.
+    #[command(after_help = examples::KEY_DROP)]
+    Drop(change::OneVersion),
     /// List the logical keys and the server's own ones: state, age, what is due, which is current.
     #[command(after_help = examples::KEY_LIST)]
     List(list::Args),
@@ -96,7 +99,9 @@ impl Command {
             Command::Create(args) => &args.target.change.keyring,
             Command::Adopt(args) => &args.target.change.keyring,
             Command::Rotate(args) => &args.target.change.keyring,
-            Command::Activate(args) | Command::Compromise(args) => &args.target.change.keyring,
+            Command::Activate(args) | Command::Drop(args) | Command::Compromise(args) => {
+                &args.target.change.keyring
+            }
             Command::Set(args) => &args.target.change.keyring,
             Command::Destroy(args) => &args.target.change.keyring,
             Command::Cancel(args) => &args.target.change.keyring,
