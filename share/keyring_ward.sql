@@ -48,9 +48,10 @@ CREATE TABLE IF NOT EXISTS schema_version (
   version INT UNSIGNED NOT NULL,
   complete BOOLEAN NOT NULL COMMENT 'FALSE while share/keyring_ward.sql runs, and after it was interrupted',
   installed_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
-  updated_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6))
+  updated_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
+  lock_salt CHAR(32) CHARACTER SET ascii NOT NULL COMMENT 'part of the names of GET_LOCK() locks, so that who may not read this table can not hold them'
 ) ENGINE = InnoDB COMMENT 'One row: which release made this schema, and whether all of it is there. All times of the schema are UTC';
-INSERT INTO schema_version (version, complete) VALUES (1, FALSE) ON DUPLICATE KEY UPDATE complete = FALSE;
+INSERT INTO schema_version (version, complete, lock_salt) VALUES (1, FALSE, HEX(RANDOM_BYTES(16))) ON DUPLICATE KEY UPDATE complete = FALSE;
 
 -- ---- the account that owns it ----------------------------------------------------------------------
 
@@ -63,6 +64,8 @@ GRANT PROCESS ON *.* TO keyring_ward_definer@localhost;
 GRANT SELECT ON performance_schema.keyring_keys TO keyring_ward_definer@localhost;
 GRANT SELECT ON performance_schema.user_defined_functions TO keyring_ward_definer@localhost;
 GRANT SELECT ON performance_schema.replication_connection_configuration TO keyring_ward_definer@localhost;
+-- Who may execute every routine, which check() tells.
+GRANT SELECT (User, Host, Execute_priv, Create_user_priv, User_attributes) ON mysql.user TO keyring_ward_definer@localhost;
 
 -- ---- tables ----------------------------------------------------------------------------------------
 
@@ -73,6 +76,7 @@ CREATE TABLE IF NOT EXISTS settings (
   max_replica_lag INT UNSIGNED NOT NULL DEFAULT 30 COMMENT 'seconds; re-encryption waits while a listed replica is further behind',
   paused BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'TRUE: re-encryption waits after the batch that it is in',
   transport_key VARCHAR(64) NULL COMMENT 'the transport key that new versions go to replicas under (docs/guide/replicas.md); NULL: none go',
+  check_seconds SMALLINT UNSIGNED NOT NULL DEFAULT 5 COMMENT 'for so long check() looks at values of registered columns; rotate_due looks at all of them',
   also_on_replicas BOOLEAN NOT NULL DEFAULT FALSE COMMENT 'TRUE: a server that has a source rotates all the same (circular replication)'
 ) ENGINE = InnoDB COMMENT 'One row: the pace of re-encryption';
 INSERT IGNORE INTO settings (one) VALUES (1);
@@ -176,6 +180,7 @@ CREATE TABLE IF NOT EXISTS key_transport (
   transport_key VARCHAR(255) NOT NULL COMMENT 'the name of the key that it is sealed with',
   state VARCHAR(16) NOT NULL COMMENT 'of the version, when it was sealed: accept_transport() brings a replica as far',
   sealed MEDIUMTEXT CHARACTER SET ascii NOT NULL COMMENT 'as keyring_ward_transport_seal() gave it',
+  server_uuid CHAR(36) NOT NULL DEFAULT '' COMMENT 'of the server that sealed it: after a failover another one may have given the number to another version',
   created_at DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)),
   what BINARY(32) AS (UNHEX(SHA2(CONCAT_WS('\n', key_name, key_owner, version, transport_key), 256))) STORED NOT NULL UNIQUE COMMENT 'one blob for each version and transport key'
 ) ENGINE = InnoDB COMMENT 'New versions on their way to replicas, sealed under a transport key that both keyrings hold';
@@ -206,13 +211,22 @@ CREATE OR REPLACE DEFINER = keyring_ward_definer@localhost SQL SECURITY DEFINER 
 
 DELIMITER //
 
--- An error with a sentence. (MySQL cuts such texts at 128 characters; the log and `check` have the whole ones.)
+-- An error with a sentence. MySQL cuts such texts at 128 characters: what was cut ends in …, and @keyring_ward_said, the log and `check` have the
+-- whole.
 DROP PROCEDURE IF EXISTS own_refuse //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_refuse(IN said TEXT) SQL SECURITY INVOKER NO SQL
 BEGIN
-  DECLARE sentence VARCHAR(128) DEFAULT LEFT(said, 128);
+  DECLARE sentence VARCHAR(128) DEFAULT own_cut(said);
+  SET @keyring_ward_said = said;
   SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = sentence;
 END //
+DROP FUNCTION IF EXISTS own_cut //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_cut(said TEXT) RETURNS VARCHAR(128) SQL SECURITY INVOKER DETERMINISTIC NO SQL
+RETURN IF(CHAR_LENGTH(said) > 128, CONCAT(LEFT(said, 127), '…'), said) //
+-- The whole of a sentence that came back cut.
+DROP FUNCTION IF EXISTS own_uncut //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_uncut(said TEXT) RETURNS TEXT SQL SECURITY INVOKER NOT DETERMINISTIC NO SQL
+RETURN IF(RIGHT(said, 1) = '…' AND own_cut(@keyring_ward_said) = said, @keyring_ward_said, said) //
 
 -- An identifier as it stands in a statement, whatever characters it has.
 DROP FUNCTION IF EXISTS own_quoted //
@@ -233,7 +247,7 @@ CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_error(answer LONGTE
 RETURN CASE
   WHEN answer IS NULL THEN 'The function gave no answer; the error log says why.'
   WHEN JSON_EXTRACT(answer, '$.ok') = TRUE THEN NULL
-  ELSE CONCAT('KW-', LPAD(COALESCE(own_member(answer, '$.error.number'), 0), 4, '0'), ': ', COALESCE(own_member(answer, '$.error.message'), 'no reason is given'))
+  ELSE CONCAT('KW-', LPAD(COALESCE(own_member(answer, '$.error.number'), 0), 4, '0'), ': ', COALESCE(own_member(answer, '$.error.message'), 'no reason is given'), COALESCE(CONCAT(' ', own_member(answer, '$.error.hint')), ''))
 END //
 
 -- A time of a function's answer (RFC 3339 in UTC).
@@ -241,18 +255,27 @@ DROP FUNCTION IF EXISTS own_time //
 CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_time(told VARCHAR(40)) RETURNS DATETIME(6) DETERMINISTIC NO SQL
 RETURN STR_TO_DATE(LEFT(told, 19), '%Y-%m-%dT%H:%i:%s') //
 
--- The lock of one thing: a session holds it while it rotates, and the server frees it when that session ends, however it ends.
+-- The lock of one thing: a session holds it while it rotates, and the server frees it when that session ends, however it ends. Anybody may call
+-- GET_LOCK(), so nobody else can know its name.
 DROP FUNCTION IF EXISTS own_lock //
-CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_lock(what VARCHAR(700)) RETURNS VARCHAR(64) DETERMINISTIC NO SQL
-RETURN CONCAT('keyring_ward.', LEFT(SHA2(what, 256), 40)) //
-
--- May anything be rotated here, now? Every procedure that changes something begins with it.
-DROP PROCEDURE IF EXISTS own_ready //
-CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_ready() READS SQL DATA
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_lock(what VARCHAR(700)) RETURNS VARCHAR(64) SQL SECURITY INVOKER NOT DETERMINISTIC READS SQL DATA
+RETURN CONCAT('keyring_ward.', LEFT(SHA2(CONCAT((SELECT v.lock_salt FROM keyring_ward.schema_version v), ' ', what), 256), 40)) //
+-- Who holds it, for people.
+DROP FUNCTION IF EXISTS own_holder //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_holder(in_lock VARCHAR(64)) RETURNS VARCHAR(64) SQL SECURITY INVOKER NOT DETERMINISTIC READS SQL DATA
 BEGIN
-  DECLARE there, missing, sources INT DEFAULT 0;
+  DECLARE holder BIGINT UNSIGNED DEFAULT IS_USED_LOCK(in_lock);
+  DECLARE account VARCHAR(32) DEFAULT (SELECT MAX(p.USER) FROM information_schema.PROCESSLIST p WHERE p.ID = holder);
+  RETURN CONCAT('Session ', COALESCE(holder, '?'), COALESCE(CONCAT(' (', account, ')'), ''));
+END //
+
+-- Is all of the schema there, and the SQL functions with it?
+DROP PROCEDURE IF EXISTS own_there //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_there() SQL SECURITY INVOKER READS SQL DATA
+BEGIN
+  DECLARE there, missing INT DEFAULT 0;
   DECLARE release_there INT;
-  DECLARE whole, anyway BOOLEAN;
+  DECLARE whole BOOLEAN;
   IF DATABASE() <> 'keyring_ward' THEN
     CALL own_refuse('This schema must be called keyring_ward: its routines, events and account name it. Give it its name back.');
   END IF;
@@ -262,6 +285,26 @@ BEGIN
   ELSEIF release_there <> 1 THEN
     CALL own_refuse('The schema keyring_ward and its routines are of two releases: run the newest share/keyring_ward.sql again.');
   END IF;
+  IF @@GLOBAL.performance_schema THEN
+    SELECT 4 - COUNT(*) INTO missing FROM performance_schema.user_defined_functions
+      WHERE UDF_NAME IN ('keyring_ward_key_check', 'keyring_ward_key_rotate', 'keyring_ward_key_activate', 'keyring_ward_verify');
+    IF missing > 0 THEN
+      CALL own_refuse('SQL functions are missing: INSTALL COMPONENT ''file://component_keyring_ward_sql'', or run share/install.sql.');
+    END IF;
+  END IF;
+END //
+
+-- How many sources this server follows.
+DROP FUNCTION IF EXISTS own_sources //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_sources() RETURNS INT SQL SECURITY INVOKER NOT DETERMINISTIC READS SQL DATA
+RETURN (SELECT COUNT(*) FROM performance_schema.replication_connection_configuration WHERE HOST <> '' AND CHANNEL_NAME NOT LIKE 'group\_replication\_%') //
+
+-- May anything be rotated here, now? Every procedure that changes something begins with it.
+DROP PROCEDURE IF EXISTS own_ready //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_ready() READS SQL DATA
+BEGIN
+  DECLARE anyway BOOLEAN;
+  CALL own_there();
   IF @@GLOBAL.super_read_only OR @@GLOBAL.read_only THEN
     CALL own_refuse('This server is read_only: keys are rotated where data is written, on the source. Nothing was rotated.');
   END IF;
@@ -273,17 +316,8 @@ BEGIN
     IF NOT @@GLOBAL.performance_schema THEN
       CALL own_refuse('performance_schema is OFF: nobody can tell whether this is a replica. Set settings.also_on_replicas if it is none.');
     END IF;
-    SELECT COUNT(*) INTO sources FROM performance_schema.replication_connection_configuration
-      WHERE HOST <> '' AND CHANNEL_NAME NOT LIKE 'group\_replication\_%';
-    IF sources > 0 THEN
+    IF own_sources() > 0 THEN
       CALL own_refuse('This server is a replica: keys are rotated on its source. If it is none any more: RESET REPLICA ALL.');
-    END IF;
-  END IF;
-  IF @@GLOBAL.performance_schema THEN
-    SELECT 4 - COUNT(*) INTO missing FROM performance_schema.user_defined_functions
-      WHERE UDF_NAME IN ('keyring_ward_key_check', 'keyring_ward_key_rotate', 'keyring_ward_key_activate', 'keyring_ward_verify');
-    IF missing > 0 THEN
-      CALL own_refuse('SQL functions are missing: INSTALL COMPONENT ''file://component_keyring_ward_sql'', or run share/install.sql.');
     END IF;
   END IF;
 END //
@@ -327,7 +361,7 @@ END //
 
 -- ---- replicas --------------------------------------------------------------------------------------
 
--- Seals a version for the replicas, unless that was done in this state already. NULL: done, or no transport key is set.
+-- Seals a version for the replicas, unless that was done here in this state already. NULL: done, or no transport key is set.
 DROP PROCEDURE IF EXISTS own_send //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_send(IN name VARCHAR(255), IN owner VARCHAR(255), IN number INT UNSIGNED, OUT said TEXT) SQL SECURITY INVOKER MODIFIES SQL DATA
 BEGIN
@@ -340,28 +374,31 @@ BEGIN
     SET answer = keyring_ward_transport_seal(under, name, owner, number), said = own_error(answer);
     IF said IS NULL THEN
       SET now_state = own_member(answer, '$.state');
-      SELECT MAX(t.id), MAX(t.state) INTO row_id, then_state FROM keyring_ward.key_transport t
+      SELECT MAX(t.id), MAX(IF(t.server_uuid = @@server_uuid, t.state, '')) INTO row_id, then_state FROM keyring_ward.key_transport t
         WHERE t.key_name = name AND t.key_owner = owner AND t.version = number AND t.transport_key = under;
       IF row_id IS NULL THEN
-        INSERT INTO keyring_ward.key_transport (key_name, key_owner, version, transport_key, state, sealed)
-          VALUES (name, owner, number, under, now_state, own_member(answer, '$.message'));
+        INSERT INTO keyring_ward.key_transport (key_name, key_owner, version, transport_key, state, sealed, server_uuid)
+          VALUES (name, owner, number, under, now_state, own_member(answer, '$.message'), @@server_uuid);
       ELSEIF NOT then_state <=> now_state THEN
         -- Another message: receipts for the old one prove nothing of it.
         DELETE FROM keyring_ward.key_transport_confirmations WHERE transport_id = row_id;
-        UPDATE keyring_ward.key_transport SET state = now_state, sealed = own_member(answer, '$.message'), created_at = UTC_TIMESTAMP(6) WHERE id = row_id;
+        UPDATE keyring_ward.key_transport SET state = now_state, sealed = own_member(answer, '$.message'), server_uuid = @@server_uuid, created_at = UTC_TIMESTAMP(6) WHERE id = row_id;
       END IF;
     END IF;
     COMMIT;
   END IF;
 END //
 
--- A receipt proves that this server has this version of the logical key with this id, and that it took in this very message.
+-- A receipt proves that this server has this version of the logical key with this id, and that it took in this very message; it counts for an hour,
+-- since a replica that is set up again from an older copy of its keyring has lost what it confirmed.
 DROP FUNCTION IF EXISTS own_proves //
 CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_proves(receipt TEXT, uuid CHAR(36), key_id CHAR(32), number INT UNSIGNED, sealed MEDIUMTEXT) RETURNS BOOLEAN SQL SECURITY INVOKER NOT DETERMINISTIC READS SQL DATA
 BEGIN
   DECLARE answer LONGTEXT DEFAULT keyring_ward_transport_confirm(receipt);
   RETURN own_error(answer) IS NULL AND own_member(answer, '$.replica') <=> uuid AND own_member(answer, '$.id') <=> key_id
-    AND own_member(answer, '$.version') <=> number AND own_member(answer, '$.sha256') <=> SHA2(FROM_BASE64(sealed), 256);
+    AND own_member(answer, '$.version') <=> number AND own_member(answer, '$.sha256') <=> SHA2(FROM_BASE64(sealed), 256)
+    AND own_member(answer, '$.state') IN ('pending', 'active', 'deactivated')
+    AND COALESCE(ABS(TIMESTAMPDIFF(SECOND, own_time(own_member(answer, '$.at')), UTC_TIMESTAMP())) <= 3600, FALSE);
 END //
 
 -- Which required replicas have not proved that they hold a version.
@@ -514,6 +551,39 @@ BEGIN
   END WHILE;
 END //
 
+-- A column as people write it, and the call that brings it to the current version.
+DROP FUNCTION IF EXISTS own_place //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_place(column_id INT UNSIGNED) RETURNS VARCHAR(200) SQL SECURITY INVOKER NOT DETERMINISTIC READS SQL DATA
+RETURN (SELECT CONCAT(c.table_schema, '.', c.table_name, '.', c.column_name) FROM keyring_ward.encrypted_columns c WHERE c.id = column_id) //
+DROP FUNCTION IF EXISTS own_way_out //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_way_out(column_id INT UNSIGNED) RETURNS VARCHAR(500) SQL SECURITY INVOKER NOT DETERMINISTIC READS SQL DATA
+RETURN (SELECT CONCAT('CALL keyring_ward.reencrypt_column(', QUOTE(c.table_schema), ', ', QUOTE(c.table_name), ', ', QUOTE(c.column_name), ')') FROM keyring_ward.encrypted_columns c WHERE c.id = column_id) //
+
+-- The expression that names a row of a column's table by its primary key, for people: id = '7'.
+DROP FUNCTION IF EXISTS own_naming //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_naming(column_id INT UNSIGNED) RETURNS TEXT SQL SECURITY INVOKER NOT DETERMINISTIC READS SQL DATA
+BEGIN
+  DECLARE in_schema, in_table, part, kind VARCHAR(64);
+  DECLARE number, parts INT DEFAULT 0;
+  DECLARE all_parts TEXT DEFAULT '';
+  SELECT table_schema, table_name INTO in_schema, in_table FROM keyring_ward.encrypted_columns WHERE id = column_id;
+  SELECT COUNT(*) INTO parts FROM information_schema.STATISTICS s WHERE s.TABLE_SCHEMA = in_schema AND s.TABLE_NAME = in_table AND s.INDEX_NAME = 'PRIMARY';
+  WHILE number < parts DO
+    SET number = number + 1;
+    SELECT s.COLUMN_NAME, c.DATA_TYPE INTO part, kind FROM information_schema.STATISTICS s
+      JOIN information_schema.COLUMNS c ON c.TABLE_SCHEMA = s.TABLE_SCHEMA AND c.TABLE_NAME = s.TABLE_NAME AND c.COLUMN_NAME = s.COLUMN_NAME
+      WHERE s.TABLE_SCHEMA = in_schema AND s.TABLE_NAME = in_table AND s.INDEX_NAME = 'PRIMARY' AND s.SEQ_IN_INDEX = number;
+    SET all_parts = CONCAT(all_parts, ', ', QUOTE(CONCAT(part, ' = ')), ', ', IF(kind LIKE '%binary' OR kind LIKE '%blob', CONCAT('''x'', QUOTE(HEX(', own_quoted(part), '))'),
+      CONCAT('QUOTE(CAST(', own_quoted(part), ' AS CHAR CHARACTER SET utf8mb4))')), IF(number < parts, ', '', ''', ''));
+  END WHILE;
+  RETURN CONCAT('LEFT(CONCAT(''''', all_parts, '), 200)');
+END //
+
+-- What opens a value of a column, for the variable @keyring_ward_key.
+DROP FUNCTION IF EXISTS own_opened //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_opened(sealed VARCHAR(130), context VARCHAR(400)) RETURNS TEXT DETERMINISTIC NO SQL
+RETURN CONCAT('keyring_ward_decrypt(@keyring_ward_key, ', sealed, IF(context IS NULL, '', CONCAT(', ', context)), ')') //
+
 -- One step through a table in the order of its primary key: `what` is a statement with the place @range@, which becomes the rows from behind
 -- the last step to the end of this one. Tells whether that was the last step, and how many rows were changed.
 DROP PROCEDURE IF EXISTS own_step //
@@ -626,6 +696,102 @@ SET @keyring_ward_from1 = NULL, @keyring_ward_to1 = NULL, @keyring_ward_from2 = 
     @keyring_ward_to13 = NULL, @keyring_ward_from14 = NULL, @keyring_ward_to14 = NULL, @keyring_ward_from15 = NULL, @keyring_ward_to15 = NULL,
     @keyring_ward_from16 = NULL, @keyring_ward_to16 = NULL //
 
+-- How many values of a column `is_meant` (a condition) is true of, the lowest version of those, and the first row; step by step, as `until_then`
+-- allows. `waits`: for transactions that are not at their end, whose rows count; each step commits then.
+DROP PROCEDURE IF EXISTS own_look //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_look(IN column_id INT UNSIGNED, IN is_meant TEXT, IN waits BOOLEAN, IN until_then DATETIME(6),
+  OUT found BIGINT, OUT lowest INT UNSIGNED, OUT first_row TEXT, OUT looked_at BIGINT, OUT is_whole BOOLEAN) SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DECLARE place VARCHAR(300);
+  DECLARE sealed VARCHAR(130);
+  DECLARE context VARCHAR(400);
+  DECLARE key_list, into_list, after, upto, advance, unchanged, condition_on, front, back, naming TEXT;
+  DECLARE batch INT UNSIGNED DEFAULT COALESCE((SELECT batch_rows FROM keyring_ward.settings), 500);
+  DECLARE was_last, is_first BOOLEAN DEFAULT FALSE;
+  DECLARE changed BIGINT;
+  DECLARE began DATETIME(6);
+  CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, advance, unchanged);
+  SET found = 0, lowest = NULL, first_row = NULL, looked_at = 0, is_whole = FALSE, is_first = TRUE, naming = own_naming(column_id);
+  SET condition_on = CONCAT(sealed, ' IS NOT NULL AND ', REPLACE(is_meant, '@sealed@', sealed));
+  SET front = CONCAT('SELECT COUNT(*), MIN(keyring_ward_sealed_version(', sealed, ')) INTO @keyring_ward_count, @keyring_ward_low FROM ', place, ' FORCE INDEX (PRIMARY)');
+  SET back = CONCAT(' AND ', condition_on, IF(waits, ' FOR SHARE', '')), @keyring_ward_row = NULL;
+  WHILE NOT was_last AND (until_then IS NULL OR UTC_TIMESTAMP(6) < until_then) DO
+    SET began = UTC_TIMESTAMP(6);
+    IF waits THEN
+      CALL own_batch(place, key_list, into_list, after, upto, front, back, batch, is_first, NULL, NULL, was_last, changed);
+    ELSE
+      CALL own_step(place, key_list, into_list, after, upto, front, back, batch, is_first, was_last, changed);
+    END IF;
+    IF found = 0 AND @keyring_ward_count > 0 THEN
+      SET @keyring_ward_sql = CONCAT('SELECT ', naming, ' INTO @keyring_ward_row FROM ', place, ' FORCE INDEX (PRIMARY) WHERE ', IF(is_first, 'TRUE', after), ' AND ', IF(was_last, 'TRUE', upto), ' AND ', condition_on,
+        ' ORDER BY ', key_list, ' LIMIT 1');
+      PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+      EXECUTE keyring_ward_statement;
+      DEALLOCATE PREPARE keyring_ward_statement;
+    END IF;
+    SET found = found + @keyring_ward_count, lowest = LEAST(COALESCE(lowest, @keyring_ward_low), COALESCE(@keyring_ward_low, lowest)), is_first = FALSE, looked_at = looked_at + batch;
+    CALL own_advance(advance);
+    -- The pace is for what nobody waits for.
+    IF until_then IS NULL AND NOT was_last AND NOT waits THEN CALL own_pace(column_id, batch, began, NULL); END IF;
+  END WHILE;
+  SET is_whole = was_last, first_row = @keyring_ward_row, @keyring_ward_row = NULL, @keyring_ward_sql = NULL, @keyring_ward_context = NULL;
+  CALL own_forget();
+END //
+
+-- Why a version can't go: the registered columns that have values under it, with the way out; NULL: it can.
+DROP PROCEDURE IF EXISTS own_needed //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_needed(IN name VARCHAR(255), IN number INT UNSIGNED, OUT how_many_columns INT, OUT said TEXT) SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DECLARE column_id INT UNSIGNED DEFAULT 0;
+  DECLARE found, looked_at BIGINT;
+  DECLARE lowest INT UNSIGNED;
+  DECLARE first_row TEXT;
+  DECLARE is_whole BOOLEAN;
+  SET how_many_columns = 0, said = NULL;
+  WHILE column_id IS NOT NULL AND said IS NULL DO
+    SELECT MIN(c.id) INTO column_id FROM keyring_ward.encrypted_columns c WHERE c.key_name = name AND c.key_owner = CURRENT_USER() AND c.id > column_id;
+    IF column_id IS NOT NULL THEN
+      SET how_many_columns = how_many_columns + 1;
+      CALL own_look(column_id, CONCAT('keyring_ward_sealed_version(@sealed@) = ', number), TRUE, NULL, found, lowest, first_row, looked_at, is_whole);
+      IF found > 0 THEN
+        SET said = CONCAT(found, ' values of ', own_place(column_id), ' are under version ', number, ': ', own_way_out(column_id), ' first. (The first row: ', first_row, ')');
+      END IF;
+    END IF;
+  END WHILE;
+END //
+
+-- Which row a walk could not get by, as `id = '7'`; NULL: every one opens now. From where the walk was: first the step, then row by row in it.
+DROP PROCEDURE IF EXISTS own_find_bad //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_find_bad(IN column_id INT UNSIGNED, IN place VARCHAR(300), IN opened TEXT, IN key_list TEXT, IN into_list TEXT, IN after TEXT, IN upto TEXT, IN advance TEXT,
+  IN batch INT UNSIGNED, IN is_first BOOLEAN, OUT which TEXT) SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DECLARE was_last, failed, is_over BOOLEAN DEFAULT FALSE;
+  DECLARE changed BIGINT;
+  DECLARE rows_of_a_step INT UNSIGNED DEFAULT batch;
+  DECLARE front TEXT DEFAULT CONCAT('SELECT COUNT(', opened, ') INTO @keyring_ward_count FROM ', place, ' FORCE INDEX (PRIMARY)');
+  SET which = NULL;
+  WHILE NOT is_over DO
+    SET failed = FALSE;
+    BEGIN
+      DECLARE EXIT HANDLER FOR SQLEXCEPTION SET failed = TRUE;
+      CALL own_step(place, key_list, into_list, after, upto, front, '', rows_of_a_step, is_first, was_last, changed);
+    END;
+    IF NOT failed THEN
+      SET is_first = FALSE, is_over = was_last;
+      CALL own_advance(advance);
+    ELSEIF rows_of_a_step > 1 THEN
+      SET rows_of_a_step = 1;
+    ELSE
+      SET is_over = TRUE, @keyring_ward_row = NULL;
+      SET @keyring_ward_sql = CONCAT('SELECT ', own_naming(column_id), ' INTO @keyring_ward_row FROM ', place, ' WHERE (', key_list, ') = (', into_list, ')');
+      PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+      EXECUTE keyring_ward_statement;
+      DEALLOCATE PREPARE keyring_ward_statement;
+      SET which = @keyring_ward_row, @keyring_ward_row = NULL;
+    END IF;
+  END WHILE;
+END //
+
 -- Waits as the settings say: the pace, a pause, replicas that are behind. Each batch is committed before.
 DROP PROCEDURE IF EXISTS own_pace //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_pace(IN column_id INT UNSIGNED, IN changed BIGINT, IN began DATETIME(6), IN until_then DATETIME(6)) SQL SECURITY INVOKER MODIFIES SQL DATA
@@ -668,15 +834,27 @@ BEGIN
   DECLARE was_last, is_first, is_locked, is_whole BOOLEAN DEFAULT FALSE;
   DECLARE passes INT DEFAULT 0;
   DECLARE began DATETIME(6);
+  DECLARE which, sentence TEXT;
+  DECLARE error_number INT;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
-    GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+    GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT, error_number = MYSQL_ERRNO;
+    SET said = own_uncut(said);
     ROLLBACK;
+    -- A value that does not open: which one, first of all.
+    IF error_number = 3200 AND is_locked THEN
+      BEGIN
+        DECLARE EXIT HANDLER FOR SQLEXCEPTION SET which = NULL;
+        CALL own_find_bad(column_id, place, opened, key_list, into_list, after, upto, advance, batch, is_first, which);
+      END;
+      SET said = CONCAT(own_place(column_id), COALESCE(CONCAT(', ', which), ''), ': ', SUBSTRING_INDEX(said, 'UDF failed; ', -1));
+    END IF;
+    SET sentence = own_cut(said), @keyring_ward_said = said;
     UPDATE keyring_ward.encrypted_columns SET state = IF(is_locked, 'failed', state), message = LEFT(said, 1000), updated_at = UTC_TIMESTAMP(6) WHERE id = column_id;
     COMMIT;
     IF is_locked THEN DO RELEASE_LOCK(in_lock); END IF;
     CALL own_forget();
-    RESIGNAL;
+    RESIGNAL SET MESSAGE_TEXT = sentence;
   END;
   SET finished = FALSE;
   SELECT key_name, key_owner INTO name, owner FROM keyring_ward.encrypted_columns WHERE id = column_id;
@@ -684,7 +862,7 @@ BEGIN
     CALL own_refuse(CONCAT('The key belongs to ', owner, ': only that account can re-encrypt (keyring_ward_reencrypt), or own the key here.'));
   END IF;
   IF COALESCE(GET_LOCK(in_lock, 0), 0) <> 1 THEN
-    CALL own_refuse(CONCAT('Session ', COALESCE(IS_USED_LOCK(in_lock), '?'), ' re-encrypts this column now. It goes on by itself.'));
+    CALL own_refuse(CONCAT(own_holder(in_lock), ' re-encrypts this column now. It goes on by itself.'));
   END IF;
   SET is_locked = TRUE;
   SET answer = keyring_ward_key_check(name, owner), said = own_error(answer);
@@ -694,7 +872,7 @@ BEGIN
   CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, advance, unchanged);
   SET @keyring_ward_key = name, @keyring_ward_version = number;
   SET is_old = CONCAT(sealed, ' IS NOT NULL AND keyring_ward_sealed_version(', sealed, ') <> @keyring_ward_version');
-  SET opened = CONCAT('keyring_ward_decrypt(@keyring_ward_key, ', sealed, IF(context IS NULL, '', CONCAT(', ', context)), ')');
+  SET opened = own_opened(sealed, context), is_first = TRUE;
   SET front = CONCAT('UPDATE ', place, ' FORCE INDEX (PRIMARY) SET ', sealed, ' = keyring_ward_reencrypt(@keyring_ward_key, ', sealed, IF(context IS NULL, '', CONCAT(', ', context)), ')', unchanged);
   SET batch = COALESCE((SELECT batch_rows FROM keyring_ward.settings), 500);
   -- How much there is.
@@ -793,6 +971,7 @@ BEGIN
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
     GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+    SET said = own_uncut(said);
     ROLLBACK;
     UPDATE keyring_ward.key_rotation_log SET message = COALESCE(IF(state = 'aborted', message, NULL), LEFT(said, 1000)), updated_at = UTC_TIMESTAMP(6) WHERE id = log_id;
     COMMIT;
@@ -802,7 +981,7 @@ BEGIN
   SET finished = FALSE;
   IF in_lock IS NULL THEN CALL own_refuse('The name of the key or its owner is NULL.'); END IF;
   IF COALESCE(GET_LOCK(in_lock, 0), 0) <> 1 THEN
-    CALL own_refuse(CONCAT('Session ', COALESCE(IS_USED_LOCK(in_lock), '?'), ' rotates this key now. Two rotations never overlap.'));
+    CALL own_refuse(CONCAT(own_holder(in_lock), ' rotates this key now. Two rotations never overlap.'));
   END IF;
   SET is_locked = TRUE;
   SET answer = keyring_ward_key_check(name, owner), said = own_error(answer);
@@ -865,7 +1044,7 @@ BEGIN
     IF said IS NOT NULL AND NOT forced THEN CALL own_refuse(said); END IF;
     CALL own_unconfirmed(name, owner, goal, missing, first_one);
     IF missing > 0 AND NOT forced THEN
-      CALL own_note(log_id, 'waiting for replicas', CONCAT(missing, ' replicas have not confirmed version ', goal, ', ', first_one, ' among them. Rotate it again when they have, or force it: rotate_key_of.'));
+      CALL own_note(log_id, 'waiting for replicas', CONCAT(missing, ' replicas have not confirmed version ', goal, ', ', first_one, ' among them. Receipts count for an hour: let keyring-ward-carry run, then rotate again; or force it: rotate_key_of.'));
       CALL own_refuse(CONCAT(missing, ' replicas have not confirmed version ', goal, ' (', LEFT(first_one, 40), ', …): it stays pending. Try again, or force it.'));
     END IF;
     -- 4. The switch: one record.
@@ -886,6 +1065,7 @@ BEGIN
         DECLARE CONTINUE HANDLER FOR SQLEXCEPTION
         BEGIN
           GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+          SET said = own_uncut(said);
           SET failures = failures + 1, is_whole = TRUE, first_failure = COALESCE(first_failure, said);
         END;
         CALL own_reencrypt(column_id, log_id, until_then, is_whole);
@@ -1000,6 +1180,39 @@ BEGIN
   CALL own_reencrypt(column_id, 0, NULL, finished);
 END //
 
+-- Opens the first value of a column that there is, with its key and context, and says what came of it. An empty column opens.
+DROP PROCEDURE IF EXISTS own_try_one //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_try_one(IN column_id INT UNSIGNED, OUT said TEXT, OUT is_open BOOLEAN) SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DECLARE place VARCHAR(300);
+  DECLARE sealed VARCHAR(130);
+  DECLARE context VARCHAR(400);
+  DECLARE key_list, into_list, after, upto, advance, unchanged, behind TEXT;
+  CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, advance, unchanged);
+  SET behind = CONCAT(' FROM ', place, ' FORCE INDEX (PRIMARY) WHERE ', sealed, ' IS NOT NULL ORDER BY ', key_list, ' LIMIT 1');
+  SET @keyring_ward_row = NULL, @keyring_ward_key = (SELECT c.key_name FROM keyring_ward.encrypted_columns c WHERE c.id = column_id), is_open = TRUE;
+  SET @keyring_ward_sql = CONCAT('SELECT ', own_naming(column_id), ' INTO @keyring_ward_row', behind);
+  PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+  EXECUTE keyring_ward_statement;
+  IF @keyring_ward_row IS NULL THEN
+    SET said = 'The column has no value yet: whether key and context are right was not tried.';
+  ELSE
+    BEGIN
+      DECLARE EXIT HANDLER FOR SQLEXCEPTION
+      BEGIN
+        GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+        SET is_open = FALSE, said = CONCAT(own_place(column_id), ', ', @keyring_ward_row, ', does not open with this key and context: ', SUBSTRING_INDEX(said, 'UDF failed; ', -1));
+      END;
+      SET @keyring_ward_sql = CONCAT('SELECT SHA2(', own_opened(sealed, context), ', 256) INTO @keyring_ward_probe', behind);
+      PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+      EXECUTE keyring_ward_statement;
+      SET said = CONCAT('One value (', @keyring_ward_row, ') was opened with this key and context.');
+    END;
+  END IF;
+  DEALLOCATE PREPARE keyring_ward_statement;
+  SET @keyring_ward_probe = NULL, @keyring_ward_row = NULL, @keyring_ward_sql = NULL, @keyring_ward_key = NULL, @keyring_ward_context = NULL;
+END //
+
 DROP PROCEDURE IF EXISTS register_column //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE register_column(IN in_schema VARCHAR(64), IN in_table VARCHAR(64), IN in_column VARCHAR(64), IN name VARCHAR(255), IN text_of_context VARCHAR(255), IN of_context VARCHAR(64)) MODIFIES SQL DATA
   COMMENT 'A column whose values keyring_ward_encrypt(name, …, context) sealed; the context is a text, a column, or the text followed by the column'
@@ -1010,6 +1223,7 @@ BEGIN
   DECLARE context VARCHAR(400);
   DECLARE key_list, into_list, after, upto, advance, unchanged, said TEXT;
   DECLARE kind VARCHAR(64);
+  DECLARE is_open BOOLEAN;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
     ROLLBACK;
@@ -1032,7 +1246,11 @@ BEGIN
   PREPARE keyring_ward_statement FROM @keyring_ward_sql;
   EXECUTE keyring_ward_statement;
   DEALLOCATE PREPARE keyring_ward_statement;
+  CALL own_try_one(column_id, said, is_open);
+  IF NOT is_open THEN CALL own_refuse(CONCAT('Not registered. ', said)); END IF;
+  UPDATE keyring_ward.encrypted_columns SET message = LEFT(said, 1000) WHERE id = column_id;
   COMMIT;
+  SELECT said AS result;
 END //
 
 DROP PROCEDURE IF EXISTS unregister_column //
@@ -1049,40 +1267,119 @@ CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE retire_key(IN name VAR
   COMMENT 'Plans the destruction of an old version that no value of a registered column is under; days NULL: as the policy says, else 30'
 BEGIN
   DECLARE said TEXT;
-  DECLARE column_id INT UNSIGNED DEFAULT 0;
   DECLARE columns_there INT DEFAULT 0;
-  DECLARE place VARCHAR(300);
-  DECLARE sealed VARCHAR(130);
-  DECLARE context VARCHAR(400);
-  DECLARE key_list, into_list, after, upto, advance, unchanged TEXT;
   CALL own_ready();
   IF number IS NULL THEN CALL own_refuse('Argument 2, number, is NULL.'); END IF;
-  WHILE column_id IS NOT NULL DO
-    SELECT MIN(c.id) INTO column_id FROM keyring_ward.encrypted_columns c WHERE c.key_name = name AND c.key_owner = CURRENT_USER() AND c.id > column_id;
-    IF column_id IS NOT NULL THEN
-      SET columns_there = columns_there + 1;
-      CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, advance, unchanged);
-      SET @keyring_ward_version = number;
-      SET @keyring_ward_sql = CONCAT('SELECT COUNT(*) INTO @keyring_ward_count FROM ', place, ' WHERE keyring_ward_sealed_version(', sealed, ') = @keyring_ward_version FOR SHARE');
-      PREPARE keyring_ward_statement FROM @keyring_ward_sql;
-      -- It waits for transactions that are not at their end: their rows count.
-      COMMIT;
-      SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-      START TRANSACTION;
-      EXECUTE keyring_ward_statement;
-      COMMIT;
-      DEALLOCATE PREPARE keyring_ward_statement;
-      IF @keyring_ward_count > 0 THEN
-        CALL own_refuse(CONCAT(@keyring_ward_count, ' values of ', place, ' are under version ', number, ': reencrypt_column first.'));
-      END IF;
-    END IF;
-  END WHILE;
+  CALL own_needed(name, number, columns_there, said);
+  IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
   IF columns_there = 0 THEN
     CALL own_refuse('No column is registered for this key: nobody knows what is sealed with it. keyring_ward_key_destroy() plans it anyway.');
   END IF;
   CALL own_plan(name, CURRENT_USER(), number, COALESCE(days, (SELECT retire_after_days FROM keyring_ward.rotation_policy WHERE key_type = 'dek'), 30), said);
   IF said IS NULL THEN CALL own_refuse(CONCAT('Version ', number, ' is current, planned already, gone, or never was.')); END IF;
   SELECT said AS result;
+END //
+
+DROP PROCEDURE IF EXISTS destroy_due //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE destroy_due(IN name VARCHAR(255)) MODIFIES SQL DATA
+  COMMENT 'Destroys the versions of a key whose planned destruction is due, unless a registered column has values under them: a dump may have brought some back'
+BEGIN
+  DECLARE owner VARCHAR(255) DEFAULT CURRENT_USER();
+  DECLARE answer LONGTEXT;
+  DECLARE said, done TEXT;
+  DECLARE number INT UNSIGNED;
+  DECLARE columns_there, times INT DEFAULT 0;
+  -- On a replica, too: each server destroys its own.
+  CALL own_there();
+  IF name IS NULL THEN CALL own_refuse('The name of the key is NULL.'); END IF;
+  REPEAT
+    SET answer = keyring_ward_key_check(name, owner), said = own_error(answer), number = NULL;
+    -- The last one takes the key with it: it is not here any more.
+    IF said IS NOT NULL AND done IS NULL THEN CALL own_refuse(said); END IF;
+    -- The current one last: it goes with all others or not at all.
+    SELECT MIN(v.version) INTO number FROM JSON_TABLE(JSON_EXTRACT(answer, '$.logical'), '$.versions[*]' COLUMNS (version INT UNSIGNED PATH '$.version', state VARCHAR(16) PATH '$.state', due VARCHAR(8) PATH '$.destroy_due')) v
+      WHERE v.due = 'true' AND v.state NOT IN ('active', 'destroyed');
+    SET number = COALESCE(number, (SELECT MIN(v.version) FROM JSON_TABLE(JSON_EXTRACT(answer, '$.logical'), '$.versions[*]' COLUMNS (version INT UNSIGNED PATH '$.version', state VARCHAR(16) PATH '$.state', due VARCHAR(8) PATH '$.destroy_due')) v
+      WHERE v.due = 'true' AND v.state = 'active'));
+    IF number IS NOT NULL THEN
+      CALL own_needed(name, number, columns_there, said);
+      IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
+      SET answer = keyring_ward_key_destroy_due(name, owner, number), said = own_error(answer);
+      IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
+      SET done = CONCAT(COALESCE(CONCAT(done, ', '), ''), number);
+    END IF;
+    SET times = times + 1;
+  UNTIL number IS NULL OR times > 300 END REPEAT;
+  IF done IS NULL THEN CALL own_refuse(CONCAT('Nothing of ', name, ' is due: retire_key plans a destruction, and it is done after its day.')); END IF;
+  SELECT CONCAT('Destroyed: version ', done, '. It is kept as a retired key for a while: keyring_ward_retired_keys().') AS result;
+END //
+
+-- Whether this server's version opens a value that names its number.
+DROP PROCEDURE IF EXISTS own_opens //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_opens(IN column_id INT UNSIGNED, IN number INT UNSIGNED, OUT it_does BOOLEAN) SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DECLARE place VARCHAR(300);
+  DECLARE sealed VARCHAR(130);
+  DECLARE context VARCHAR(400);
+  DECLARE key_list, into_list, after, upto, advance, unchanged TEXT;
+  -- What says that it does not belong together (KW-0009); anything else decides nothing.
+  DECLARE EXIT HANDLER FOR 3200
+  BEGIN
+    DECLARE said TEXT;
+    GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+    IF said NOT LIKE '%KW-0009%' THEN RESIGNAL; END IF;
+    SET it_does = FALSE;
+  END;
+  CALL own_column(column_id, place, sealed, context, key_list, into_list, after, upto, advance, unchanged);
+  SET it_does = TRUE, @keyring_ward_key = (SELECT c.key_name FROM keyring_ward.encrypted_columns c WHERE c.id = column_id);
+  SET @keyring_ward_sql = CONCAT('SELECT SHA2(', own_opened(sealed, context), ', 256) INTO @keyring_ward_probe FROM ', place, ' FORCE INDEX (PRIMARY) WHERE ', sealed, ' IS NOT NULL AND keyring_ward_sealed_version(', sealed, ') = ', number,
+      ' ORDER BY ', key_list, ' LIMIT 1');
+  PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+  EXECUTE keyring_ward_statement;
+  DEALLOCATE PREPARE keyring_ward_statement;
+  SET @keyring_ward_probe = NULL, @keyring_ward_sql = NULL, @keyring_ward_key = NULL, @keyring_ward_context = NULL;
+END //
+
+DROP PROCEDURE IF EXISTS drop_pending //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE drop_pending(IN name VARCHAR(255), IN number INT UNSIGNED) MODIFIES SQL DATA
+  COMMENT 'Takes away a version that is pending and that nothing is sealed with; its number is free for the one that another server has given it'
+BEGIN
+  DECLARE owner VARCHAR(255) DEFAULT CURRENT_USER();
+  DECLARE answer LONGTEXT;
+  DECLARE said, first_row TEXT;
+  DECLARE is_state VARCHAR(16);
+  DECLARE column_id, lowest INT UNSIGNED DEFAULT 0;
+  DECLARE found, looked_at BIGINT;
+  DECLARE is_whole, is_ours BOOLEAN;
+  CALL own_there();
+  IF name IS NULL OR number IS NULL THEN CALL own_refuse('The name of the key or the number of the version is NULL.'); END IF;
+  SET answer = keyring_ward_key_check(name, owner), said = own_error(answer);
+  IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
+  SELECT MAX(v.state) INTO is_state FROM JSON_TABLE(JSON_EXTRACT(answer, '$.logical'), '$.versions[*]' COLUMNS (version INT UNSIGNED PATH '$.version', state VARCHAR(16) PATH '$.state')) v WHERE v.version = number;
+  IF NOT is_state <=> 'pending' THEN
+    CALL own_refuse(CONCAT('Version ', number, ' of ', name, ' is ', COALESCE(is_state, 'not there'), ', not pending: retire_key plans its end.'));
+  END IF;
+  -- Values of that number: they are of this version where it opens them (this server is a replica, and its source has switched), else of another
+  -- server's with the same number.
+  WHILE column_id IS NOT NULL DO
+    SELECT MIN(c.id) INTO column_id FROM keyring_ward.encrypted_columns c WHERE c.key_name = name AND c.key_owner = owner AND c.id > column_id;
+    IF column_id IS NOT NULL THEN
+      CALL own_look(column_id, CONCAT('keyring_ward_sealed_version(@sealed@) = ', number), TRUE, NULL, found, lowest, first_row, looked_at, is_whole);
+      SET is_ours = FALSE;
+      IF found > 0 THEN CALL own_opens(column_id, number, is_ours); END IF;
+      IF is_ours THEN
+        CALL own_refuse(CONCAT(found, ' values of ', own_place(column_id), ' are sealed with version ', number, ', which is current elsewhere: keep it. (The first row: ', first_row, ')'));
+      END IF;
+    END IF;
+  END WHILE;
+  SET answer = keyring_ward_key_drop(name, owner, number), said = own_error(answer);
+  IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
+  IF NOT @@GLOBAL.read_only THEN
+    UPDATE keyring_ward.key_rotation_log l SET l.state = 'aborted', l.resumable = FALSE, l.finished_at = UTC_TIMESTAMP(6), l.updated_at = UTC_TIMESTAMP(6), l.message = 'Its version was dropped: drop_pending.'
+      WHERE l.key_type = 'dek' AND l.key_name = name AND l.key_owner = owner AND l.resumable AND l.new_version = number;
+    COMMIT;
+  END IF;
+  SELECT CONCAT('Version ', number, ' of ', name, ' is dropped.') AS result;
 END //
 
 -- ---- MySQL's own keys, the KEK, tables ---------------------------------------------------------------
@@ -1110,6 +1407,7 @@ BEGIN
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
     GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+    SET said = own_uncut(said);
     ROLLBACK;
     UPDATE keyring_ward.key_rotation_log SET state = 'aborted', resumable = FALSE, message = LEFT(said, 1000), updated_at = UTC_TIMESTAMP(6), finished_at = UTC_TIMESTAMP(6) WHERE id = log_id;
     COMMIT;
@@ -1117,7 +1415,7 @@ BEGIN
     RESIGNAL;
   END;
   IF COALESCE(GET_LOCK(in_lock, 0), 0) <> 1 THEN
-    CALL own_refuse('Another session rotates this master key now. Two rotations never overlap.');
+    CALL own_refuse(CONCAT(own_holder(in_lock), ' rotates this master key now. Two rotations never overlap.'));
   END IF;
   SET is_locked = TRUE;
   CALL own_master(kind, before_it, old_number, age);
@@ -1227,6 +1525,7 @@ BEGIN
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
     GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+    SET said = own_uncut(said);
     IF log_id IS NOT NULL THEN CALL own_table_log(log_id, in_schema, in_table, NULL, NULL, said); END IF;
     RESIGNAL;
   END;
@@ -1306,6 +1605,25 @@ BEGIN
   END IF;
 END //
 
+-- A column that was checked has values under older versions again: they are brought to the current one. Only where such a version is there.
+DROP PROCEDURE IF EXISTS own_bring_back //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_bring_back(IN column_id INT UNSIGNED, IN until_then DATETIME(6)) SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DECLARE found, looked_at BIGINT DEFAULT 0;
+  DECLARE lowest, now_current INT UNSIGNED;
+  DECLARE first_row TEXT;
+  DECLARE is_whole, finished, has_old BOOLEAN;
+  DECLARE answer LONGTEXT;
+  SELECT keyring_ward_key_check(c.key_name, c.key_owner) INTO answer FROM keyring_ward.encrypted_columns c WHERE c.id = column_id;
+  SET now_current = own_member(answer, '$.logical.current');
+  SELECT COUNT(*) > 0 INTO has_old FROM JSON_TABLE(JSON_EXTRACT(answer, '$.logical'), '$.versions[*]' COLUMNS (version INT UNSIGNED PATH '$.version', state VARCHAR(16) PATH '$.state')) v
+    WHERE v.state IN ('deactivated', 'compromised');
+  IF has_old AND now_current IS NOT NULL THEN
+    CALL own_look(column_id, CONCAT('keyring_ward_sealed_version(@sealed@) <> ', now_current), FALSE, NULL, found, lowest, first_row, looked_at, is_whole);
+    IF found > 0 THEN CALL own_reencrypt(column_id, 0, until_then, finished); END IF;
+  END IF;
+END //
+
 -- All that is due, or (everything) all that there is. What fails is in the log, and the rest goes on; at the end it says how many failed.
 DROP PROCEDURE IF EXISTS own_rotate_all //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_rotate_all(IN why VARCHAR(16)) SQL SECURITY INVOKER MODIFIES SQL DATA
@@ -1318,8 +1636,9 @@ BEGIN
   DECLARE until_then DATETIME(6);
   DECLARE failures INT DEFAULT 0;
   DECLARE said, first_failure TEXT;
+  DECLARE column_id INT UNSIGNED;
   IF COALESCE(GET_LOCK(in_lock, 0), 0) <> 1 THEN
-    CALL own_refuse(CONCAT('Session ', COALESCE(IS_USED_LOCK(in_lock), '?'), ' rotates what is due now. Two rotations never overlap.'));
+    CALL own_refuse(CONCAT(own_holder(in_lock), ' rotates what is due now. Two rotations never overlap.'));
   END IF;
   BEGIN
     DECLARE EXIT HANDLER FOR SQLEXCEPTION
@@ -1333,6 +1652,22 @@ BEGIN
       CALL own_window('dek', now_is_it, until_then);
       SET may = COALESCE((SELECT automatic FROM keyring_ward.rotation_policy WHERE key_type = 'dek'), FALSE);
     END IF;
+    -- Values that a restored dump has brought back.
+    SET column_id = 0;
+    WHILE may AND now_is_it AND why = 'due' AND column_id IS NOT NULL DO
+      SELECT MIN(c.id) INTO column_id FROM keyring_ward.encrypted_columns c WHERE c.key_owner = CURRENT_USER() AND c.state = 'checked' AND c.id > column_id;
+      IF column_id IS NOT NULL THEN
+        BEGIN
+          DECLARE CONTINUE HANDLER FOR SQLEXCEPTION
+          BEGIN
+            GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+            SET said = own_uncut(said);
+            SET failures = failures + 1, first_failure = COALESCE(first_failure, said);
+          END;
+          CALL own_bring_back(column_id, until_then);
+        END;
+      END IF;
+    END WHILE;
     IF may AND now_is_it THEN
       CALL own_next_key(name);
       WHILE name IS NOT NULL DO
@@ -1343,6 +1678,7 @@ BEGIN
             DECLARE CONTINUE HANDLER FOR SQLEXCEPTION
             BEGIN
               GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+              SET said = own_uncut(said);
               SET failures = failures + 1, first_failure = COALESCE(first_failure, CONCAT(LEFT(name, 30), ': ', said));
             END;
             CALL own_rotate(name, CURRENT_USER(), FALSE, why, until_then, finished);
@@ -1357,6 +1693,7 @@ BEGIN
         DECLARE CONTINUE HANDLER FOR SQLEXCEPTION
         BEGIN
           GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+          SET said = own_uncut(said);
           SET failures = failures + 1, first_failure = COALESCE(first_failure, CONCAT(kind, ': ', said));
         END;
         SET may = TRUE, due = TRUE;
@@ -1404,6 +1741,7 @@ BEGIN
     DECLARE EXIT HANDLER FOR SQLEXCEPTION
     BEGIN
       GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+      SET said = own_uncut(said);
       ROLLBACK;
     END;
     CALL own_ready();
@@ -1454,6 +1792,44 @@ END //
 
 -- ---- a look ------------------------------------------------------------------------------------------
 
+-- Whether values of a column need an older version: those that a restored dump has brought back, which the state of the column does not show.
+DROP PROCEDURE IF EXISTS own_check_column //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_check_column(IN column_id INT UNSIGNED, IN until_then DATETIME(6), OUT verdict VARCHAR(16), OUT detail TEXT) SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DECLARE found, looked_at BIGINT;
+  DECLARE lowest, now_current INT UNSIGNED;
+  DECLARE first_row, said TEXT;
+  DECLARE is_whole, is_open BOOLEAN;
+  DECLARE is_state VARCHAR(16);
+  DECLARE planned VARCHAR(40);
+  DECLARE answer LONGTEXT;
+  DECLARE EXIT HANDLER FOR SQLEXCEPTION
+  BEGIN
+    GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+    SET verdict = 'failure', detail = CONCAT('Its values can not be looked at: ', own_uncut(said), '.');
+  END;
+  SET verdict = 'ok', detail = NULL;
+  SELECT keyring_ward_key_check(c.key_name, c.key_owner) INTO answer FROM keyring_ward.encrypted_columns c WHERE c.id = column_id;
+  SET said = own_error(answer), now_current = own_member(answer, '$.logical.current');
+  IF said IS NOT NULL OR now_current IS NULL THEN
+    SET verdict = 'failure', detail = COALESCE(said, 'Its key has no current version.');
+  ELSE
+    CALL own_look(column_id, CONCAT('keyring_ward_sealed_version(@sealed@) <> ', now_current), FALSE, until_then, found, lowest, first_row, looked_at, is_whole);
+    IF found > 0 THEN
+      SELECT MAX(v.state), MAX(v.destroy_at) INTO is_state, planned FROM JSON_TABLE(JSON_EXTRACT(answer, '$.logical'), '$.versions[*]' COLUMNS (version INT UNSIGNED PATH '$.version', state VARCHAR(16) PATH '$.state', destroy_at VARCHAR(40) PATH '$.destroy_at')) v WHERE v.version = lowest;
+      SET verdict = IF(planned IS NULL AND is_state IN ('deactivated', 'pending'), 'warning', 'failure');
+      SET detail = CONCAT(found, IF(is_whole, ' values', ' values or more'), ' are not under version ', now_current, ' but under version ', lowest, ' and later, which is ', COALESCE(is_state, 'not here'),
+        COALESCE(CONCAT(' and may be destroyed from ', planned, ' on'), ''), ' (the first row: ', first_row, '): ', own_way_out(column_id), '.');
+    ELSEIF NOT is_whole THEN
+      SET detail = CONCAT('Looked at the first ', looked_at, ' rows only (settings.check_seconds): rotate_due looks at all.');
+    END IF;
+    IF verdict = 'ok' AND (SELECT c.checked_at FROM keyring_ward.encrypted_columns c WHERE c.id = column_id) IS NULL THEN
+      CALL own_try_one(column_id, said, is_open);
+      SET verdict = IF(is_open, verdict, 'failure'), detail = CONCAT(COALESCE(CONCAT(detail, ' '), ''), said);
+    END IF;
+  END IF;
+END //
+
 DROP PROCEDURE IF EXISTS `check` //
 CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE `check`() READS SQL DATA
   COMMENT 'Is everything there that rotation needs, and what is due?'
@@ -1462,11 +1838,16 @@ BEGIN
   DECLARE due, unknown BOOLEAN;
   DECLARE keys_there, keys_due INT DEFAULT 0;
   DECLARE kek_due, innodb_due, binlog_due BOOLEAN;
-  DECLARE said, first_due TEXT;
+  DECLARE sources INT;
+  DECLARE column_id INT UNSIGNED DEFAULT 0;
+  DECLARE looked JSON DEFAULT JSON_ARRAY();
+  DECLARE until_then DATETIME(6) DEFAULT UTC_TIMESTAMP(6) + INTERVAL COALESCE((SELECT check_seconds FROM keyring_ward.settings), 5) SECOND;
+  DECLARE said, first_due, verdict, detail TEXT;
   BEGIN
     DECLARE EXIT HANDLER FOR SQLEXCEPTION
     BEGIN
       GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+      SET said = own_uncut(said);
     END;
     CALL own_ready();
   END;
@@ -1482,11 +1863,25 @@ BEGIN
     CALL own_master_is_due('innodb_master', innodb_due);
     CALL own_master_is_due('binlog_master', binlog_due);
   END;
+  SET sources = own_sources();
+  WHILE column_id IS NOT NULL DO
+    SELECT MIN(c.id) INTO column_id FROM keyring_ward.encrypted_columns c WHERE c.id > column_id;
+    IF column_id IS NOT NULL THEN
+      CALL own_check_column(column_id, until_then, verdict, detail);
+      SET looked = JSON_ARRAY_APPEND(looked, '$', JSON_OBJECT('id', column_id, 'verdict', verdict, 'detail', detail));
+    END IF;
+  END WHILE;
   SELECT 'ready' AS what, IF(said IS NULL, 'ok', 'failure') AS verdict, COALESCE(said, 'Keys can be rotated here.') AS detail
   UNION ALL SELECT 'event scheduler', IF(@@GLOBAL.event_scheduler = 'ON', 'ok', 'warning'), IF(@@GLOBAL.event_scheduler = 'ON', 'It is on.', CONCAT('event_scheduler is ', @@GLOBAL.event_scheduler, ': no event runs. SET PERSIST event_scheduler = ON.'))
-  UNION ALL SELECT CONCAT('event ', e.EVENT_NAME), IF(e.STATUS = 'ENABLED', 'ok', 'warning'), CASE e.STATUS WHEN 'ENABLED' THEN CONCAT('Enabled; last run: ', COALESCE(r.last_run, 'none'), COALESCE(CONCAT('. ', r.message), ''))
-      WHEN 'DISABLED' THEN CONCAT('ALTER DEFINER = keyring_ward_definer@localhost EVENT keyring_ward.', e.EVENT_NAME, ' ENABLE') ELSE 'A replica runs no events of its source.' END
+  -- What came by replication came disabled, and stays so when this server has no source any more.
+  UNION ALL SELECT CONCAT('event ', e.EVENT_NAME), CASE WHEN e.STATUS = 'ENABLED' OR (e.STATUS <> 'DISABLED' AND sources > 0) THEN 'ok' WHEN e.STATUS <> 'DISABLED' AND (r.event_name IS NULL OR r.last_run IS NOT NULL) THEN 'failure' ELSE 'warning' END,
+      CASE WHEN e.STATUS = 'ENABLED' THEN CONCAT('Enabled; last run: ', COALESCE(r.last_run, 'none'), COALESCE(CONCAT('. ', r.message), ''))
+        WHEN e.STATUS <> 'DISABLED' AND sources > 0 THEN 'A replica runs no events of its source.'
+        ELSE CONCAT(IF(e.STATUS = 'DISABLED', '', 'It came disabled from a source that this server has no more, so that nothing rotates by itself here: '),
+          'ALTER DEFINER = keyring_ward_definer@localhost EVENT keyring_ward.', e.EVENT_NAME, ' ENABLE') END
     FROM information_schema.EVENTS e LEFT JOIN keyring_ward.schedule_runs r ON r.event_name = e.EVENT_NAME WHERE e.EVENT_SCHEMA = 'keyring_ward'
+  UNION ALL SELECT 'EXECUTE on *.*', 'warning', CONCAT(COUNT(*), ' accounts, ', MIN(CONCAT(u.User, '@', u.Host)), ' among them, may call every procedure here: SET PERSIST partial_revokes = ON; REVOKE EXECUTE ON keyring_ward.* FROM …')
+    FROM mysql.user u WHERE u.Execute_priv = 'Y' AND u.Create_user_priv = 'N' AND NOT COALESCE(JSON_CONTAINS(JSON_EXTRACT(u.User_attributes, '$.Restrictions'), '{"Database": "keyring_ward", "Privileges": ["EXECUTE"]}'), FALSE) HAVING COUNT(*) > 0
   UNION ALL SELECT CONCAT('quiet hours of ', p.key_type), 'warning', CONCAT('rotate_due_daily begins at ', TIME(CONVERT_TZ(e.STARTS, e.TIME_ZONE, p.time_zone)), ' ', p.time_zone, ', not within them: it rotates nothing of these. ALTER EVENT … ON SCHEDULE EVERY 1 DAY STARTS …')
     FROM information_schema.EVENTS e JOIN keyring_ward.rotation_policy p ON p.automatic AND p.quiet_from IS NOT NULL
     WHERE e.EVENT_SCHEMA = 'keyring_ward' AND e.EVENT_NAME = 'rotate_due_daily' AND e.STATUS = 'ENABLED' AND e.INTERVAL_FIELD IN ('DAY', 'WEEK', 'MONTH')
@@ -1497,8 +1892,9 @@ BEGIN
   UNION ALL SELECT 'InnoDB master key', IF(innodb_due, 'warning', 'ok'), IF(innodb_due, 'Its rotation is due: CALL keyring_ward.rotate_master_keys()', 'Not due.') FROM keyring_ward.schema_version WHERE innodb_due IS NOT NULL
   UNION ALL SELECT 'binary log master key', IF(binlog_due, 'warning', 'ok'), IF(binlog_due, 'Its rotation is due: CALL keyring_ward.rotate_master_keys()', 'Not due.') FROM keyring_ward.schema_version WHERE binlog_due IS NOT NULL
   UNION ALL SELECT 'KEK', IF(kek_due, 'warning', 'ok'), IF(kek_due, 'The file was not resealed for as long as rotation_policy says: rotate_due does that.', 'Not due.') FROM keyring_ward.schema_version WHERE kek_due IS NOT NULL
-  UNION ALL SELECT CONCAT('column ', c.table_schema, '.', c.table_name, '.', c.column_name), CASE c.state WHEN 'checked' THEN 'ok' WHEN 'failed' THEN 'failure' ELSE 'warning' END,
-      CONCAT(c.state, COALESCE(CONCAT(', version ', c.target_version, ', ', c.rows_done, ' of ', c.rows_total, ' rows'), ''), COALESCE(CONCAT('. ', c.message), '')) FROM keyring_ward.encrypted_columns c
+  UNION ALL SELECT CONCAT('column ', c.table_schema, '.', c.table_name, '.', c.column_name), CASE WHEN c.state = 'failed' OR o.verdict = 'failure' THEN 'failure' WHEN c.state = 'checked' AND o.verdict = 'ok' THEN 'ok' ELSE 'warning' END,
+      CONCAT(COALESCE(CONCAT(o.detail, ' '), ''), c.state, COALESCE(CONCAT(', version ', c.target_version, ', ', c.rows_done, ' of ', c.rows_total, ' rows'), ''), COALESCE(CONCAT('. ', c.message), ''))
+    FROM keyring_ward.encrypted_columns c LEFT JOIN JSON_TABLE(looked, '$[*]' COLUMNS (id INT UNSIGNED PATH '$.id', verdict VARCHAR(16) PATH '$.verdict', detail TEXT PATH '$.detail')) o ON o.id = c.id
   UNION ALL SELECT CONCAT('rotation ', l.id, ' of ', LEFT(l.key_name, 64)), IF(l.state = 'aborted', 'failure', 'warning'), CONCAT(l.state, COALESCE(CONCAT('. ', l.message), ''))
     FROM keyring_ward.key_rotation_log l WHERE l.resumable OR (l.state = 'aborted' AND NOT EXISTS (SELECT 1 FROM keyring_ward.key_rotation_log n
       WHERE n.id > l.id AND n.key_type = l.key_type AND n.key_name = l.key_name AND n.key_owner = l.key_owner AND n.state <> 'aborted'));
@@ -1531,8 +1927,10 @@ BEGIN
         DECLARE CONTINUE HANDLER FOR SQLEXCEPTION
         BEGIN
           GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
-          UPDATE keyring_ward.roles SET message = LEFT(CONCAT(COALESCE(CONCAT(message, ' '), ''), SUBSTRING_INDEX(what, ' ', 1),
-            ' is missing: INSTALL COMPONENT ''file://component_keyring_ward_sql'', then run share/keyring_ward.sql again.'), 1000) WHERE roles.role_name = role_name;
+          SET said = own_uncut(said);
+          UPDATE keyring_ward.roles SET message = LEFT(CONCAT(COALESCE(CONCAT(message, ' '), ''), SUBSTRING_INDEX(what, ' ', 1), IF(what LIKE 'KEYRING\_WARD\_USE\_%',
+            ' is not granted: it is the privilege of a group of keys, and this server has no such group. Until then the role reaches no key. Where the group comes to be, run share/keyring_ward.sql again.',
+            ' is missing: INSTALL COMPONENT ''file://component_keyring_ward_sql'', then run share/keyring_ward.sql again.')), 1000) WHERE roles.role_name = role_name;
         END;
         PREPARE keyring_ward_statement FROM @keyring_ward_sql;
         EXECUTE keyring_ward_statement;
@@ -1566,12 +1964,14 @@ CALL own_role('key_auditor'); CALL own_role('key_user'); CALL own_role('develope
 CREATE ROLE IF NOT EXISTS dba_admin, key_admin, app_admin, key_operator, key_auditor, key_user, developer, tester;
 
 -- What is for people, and what rotate_table_key needs, which has its caller's rights.
-SET @keyring_ward_all = 'create_key create_temporary_key end_temporary_key send_key accept_transport confirm_transport rotate_key rotate_key_of rotate_master_keys rotate_due rotate_emergency retire_key reencrypt_column register_column unregister_column rotate_table_key own_ready own_space own_table_log own_refuse check';
+SET @keyring_ward_all = 'create_key create_temporary_key end_temporary_key send_key accept_transport confirm_transport rotate_key rotate_key_of rotate_master_keys rotate_due rotate_emergency retire_key destroy_due drop_pending reencrypt_column register_column unregister_column rotate_table_key own_ready own_space own_table_log own_refuse check';
 -- dba_admin: every operation on keys, and the schema's settings.
 CALL own_grant('SELECT, EVENT ON keyring_ward.*', 'dba_admin');
 CALL own_grant_routines('own_run own_catch_up', 'dba_admin');
 CALL own_grant_routines(@keyring_ward_all, 'dba_admin');
 CALL own_grant('EXECUTE ON FUNCTION keyring_ward.own_quoted', 'dba_admin');
+CALL own_grant('EXECUTE ON FUNCTION keyring_ward.own_cut', 'dba_admin');
+CALL own_grant('EXECUTE ON FUNCTION keyring_ward.own_uncut', 'dba_admin');
 CALL own_grant('ENCRYPTION_KEY_ADMIN, BINLOG_ENCRYPTION_ADMIN ON *.*', 'dba_admin');
 CALL own_grant('KEYRING_WARD_ADMIN ON *.*', 'dba_admin');
 CALL own_grant('KEYRING_WARD_OPERATE ON *.*', 'dba_admin');
@@ -1584,6 +1984,8 @@ CALL own_grant('SELECT ON performance_schema.keyring_component_status', 'dba_adm
 CALL own_grant('SELECT ON keyring_ward.*', 'key_admin');
 CALL own_grant_routines(@keyring_ward_all, 'key_admin');
 CALL own_grant('EXECUTE ON FUNCTION keyring_ward.own_quoted', 'key_admin');
+CALL own_grant('EXECUTE ON FUNCTION keyring_ward.own_cut', 'key_admin');
+CALL own_grant('EXECUTE ON FUNCTION keyring_ward.own_uncut', 'key_admin');
 CALL own_grant('ENCRYPTION_KEY_ADMIN ON *.*', 'key_admin');
 CALL own_grant('KEYRING_WARD_OPERATE ON *.*', 'key_admin');
 CALL own_grant('UPDATE ON keyring_ward.rotation_policy', 'key_admin');

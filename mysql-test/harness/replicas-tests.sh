@@ -242,8 +242,17 @@ t_promotion() {
   one source "CALL app.put()"; caught_up one source; caught_up two source; carry source one two || fail "current"
   # What confirms them is written at the source, too.
   caught_up one source; caught_up two source
+  # A rotation that waits when the source is lost: its version is known there alone.
+  rotate source > /dev/null && fail "switched without its replicas"
+  expect "pending at the source" "$(state source 3)" pending
+  expect "a replica's events" "$(on one -e "CALL keyring_ward.check()" | grep -c "^event .*	ok	A replica runs no events")" 3
   halt source
   one one "STOP REPLICA; RESET REPLICA ALL; SET GLOBAL super_read_only = OFF, read_only = OFF"
+  # What came disabled stays so, and it is more than a warning.
+  on one -e "CALL keyring_ward.check()" | grep "^event " > /tmp/kw-events
+  grep -q "event missed_rotations	failure	It came disabled from a source that this server has no more.*ALTER DEFINER = keyring_ward_definer@localhost EVENT keyring_ward.missed_rotations ENABLE" /tmp/kw-events || fail "$(cat /tmp/kw-events)"
+  sed -n 's/.*: \(ALTER .*\)/\1;/p' /tmp/kw-events | on one || fail "the statements that it names"
+  expect "enabled" "$(on one -e "CALL keyring_ward.check()" | grep -c "^event .*	ok	Enabled")" 3
   one two "STOP REPLICA; RESET REPLICA ALL"
   follow two one
   expect "current after the promotion" "$(current one)" 2
@@ -257,13 +266,45 @@ t_promotion() {
   expect "current" "$(current one)" 3
   one one "CALL app.put()"
   all_read one two
-  # The old source comes back as a replica.
+  # The old source comes back as a replica, with a version 3 of its own that was never current.
   launch source; follow source one; caught_up source one
   expect "unread at the old source" "$(unread source)" 1
+  carry one two source 2> /tmp/kw-carry && fail "two versions 3 go by"
+  grep -q "is another key here.*keyring_ward_key_drop" /tmp/kw-carry || fail "the way out is not named: $(cat /tmp/kw-carry)"
+  said source "key_drop('ssn', '$OWNER', 3)"
+  refused source NotFound "key_drop('ssn', '$OWNER', 3)"
   carry one two source || fail "carrying to the old source"
   all_read one two source
   expect "current at the old source" "$(current source)" 3
   echo "    after the promotion the new source's version 3 reached the other replica and the old source"
+}
+
+# On a replica a pending version may be one that its source seals with already; and receipts are not for ever.
+t_a_version_that_is_used_elsewhere_is_not_dropped() {
+  local DEFINER=keyring_ward_definer@localhost out
+  cluster one
+  hand_over source one
+  one source "UPDATE keyring_ward.settings SET transport_key = 'replicas'; CALL keyring_ward.create_key('col'); CREATE DATABASE shop;
+    CREATE TABLE shop.t (id INT PRIMARY KEY, v VARBINARY(200)); GRANT SELECT, UPDATE ON shop.t TO $DEFINER; GRANT EXECUTE ON shop.* TO $DEFINER;
+    CREATE DEFINER = $DEFINER PROCEDURE shop.put(IN n INT, IN p VARCHAR(50), OUT sealed VARBINARY(200)) NO SQL SET sealed = keyring_ward_encrypt('col', p);
+    CALL shop.put(1, 'one', @v); INSERT INTO shop.t VALUES (1, @v); CALL keyring_ward.register_column('shop', 't', 'v', 'col', NULL, NULL)" > /dev/null
+  list_replica source one
+  one source "CALL keyring_ward.send_key('col', '$DEFINER')"
+  caught_up one source; carry source one || fail "the first version"
+  out=$(on source -e "CALL keyring_ward.rotate_key('col')" 2>&1) && fail "switched: $out"
+  caught_up one source; carry source one || fail "the second"
+  # A receipt counts for an hour.
+  expect "an old receipt" "$(on source -e "SET timestamp = UNIX_TIMESTAMP() + 7200; CALL keyring_ward.rotate_key('col')" 2>&1 | grep -c "1 replicas have not confirmed version 2")" 1
+  one source "CALL keyring_ward.rotate_key('col')" > /dev/null
+  caught_up one source
+  # The replica does not know yet that it is current, and has values of it.
+  expect "pending there" "$(one one "SELECT JSON_EXTRACT(keyring_ward_key_check('col', '$DEFINER'), '\$.logical.versions[1].state')")" '"pending"'
+  out=$(on one -e "CALL keyring_ward.drop_pending('col', 2)" 2>&1) && fail "dropped: $out"
+  case "$out" in *"1 values of shop.t.v are sealed with version 2, which is current elsewhere"*) ;; *) fail "$out" ;; esac
+  # A replica destroys its own versions, by a look at the same columns.
+  said source "key_destroy('col', '$DEFINER', 1, 1)"; on one -e "SELECT keyring_ward_key_destroy('col', '$DEFINER', 1, 1)" > /dev/null
+  out=$(on one -e "CALL keyring_ward.destroy_due('col')" 2>&1) && fail "destroyed: $out"
+  case "$out" in *"Nothing of col is due"*) ;; *) fail "$out" ;; esac
 }
 
 run_tests "$@"

@@ -279,6 +279,7 @@ t_two_never_overlap() {
   call "rotate_key('ssn')" & local first=$!
   wait_for 20 is_sleeping || fail "it does not wait"
   refused "Two rotations never overlap" "rotate_key('ssn')"
+  case "$SAID" in *"Session "[0-9]*" (root) rotates this key now"*) ;; *) fail "who holds it is not told: $SAID" ;; esac
   sql -e "KILL $(sql -e "SELECT ID FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'")"
   wait $first && fail "a killed call succeeded"
   go_on
@@ -417,6 +418,27 @@ t_a_transaction_that_is_not_at_its_end_is_waited_for() {
 }
 trx_is() { [ "$(sql -e "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = '$1' AND trx_mysql_thread_id <> CONNECTION_ID()")" != 0 ]; }
 
+# Anybody may call GET_LOCK(): what a rotation holds has a name that others can't reckon.
+t_nobody_else_holds_the_locks() {
+  with_schema
+  call "create_key('ssn')"
+  sql -e "CREATE USER nobody"
+  local what job names=""
+  for what in "key $DEFINER ssn" all "catch up" "column 1" "master innodb_master"; do names="$names${names:+, }GET_LOCK(CONCAT('keyring_ward.', LEFT(SHA2('$what', 256), 40)), 0)"; done
+  mysql -unobody -S $SOCKET -NBe "SELECT $names, SLEEP(1000)" & job=$!
+  wait_for 20 is_sleeping || fail "it does not wait"
+  call "rotate_key('ssn')"; call "rotate_due()"
+  expect "rotated" "$(current ssn)" 2
+  SAID=$(mysql -unobody -S $SOCKET -NBe "SELECT keyring_ward.own_lock('all')" 2>&1) && fail "the name is told"
+  { kill $job; wait $job; } 2>/dev/null || true
+  # Who may execute every routine, but read no table of the schema, does not learn it either.
+  sql -e "GRANT EXECUTE ON *.* TO nobody"
+  SAID=$(mysql -unobody -S $SOCKET -NBe "SELECT keyring_ward.own_lock('all')" 2>&1) && fail "the name is told"
+  call "check()" | grep -q "EXECUTE on .\..	warning	1 accounts, nobody@%" || fail "check says nothing of it: $(call "check()")"
+  sql -e "SET GLOBAL partial_revokes = ON; REVOKE EXECUTE ON keyring_ward.* FROM nobody"
+  ! call "check()" | grep -q "EXECUTE on" || fail "check says too much"
+}
+
 # ---- roles and names -----------------------------------------------------------------------------------
 
 t_an_operator_does_not_go_round_the_procedures() {
@@ -514,7 +536,9 @@ t_reencrypt_a_column() {
   # A value that was cut or changed: the column fails with what is wrong, nothing is lost, and the rest is as it was.
   sql -e "UPDATE shop.customer SET ssn = CONCAT(LEFT(ssn, LENGTH(ssn) - 1), CHAR(ORD(RIGHT(ssn, 1)) ^ 1)) WHERE id = 2000"
   SAID=$(call "rotate_key('ssn')" 2>&1) && fail "a broken value went by"
-  expect "the column" "$(sql -e "SELECT state, rows_done, message IS NOT NULL FROM keyring_ward.encrypted_columns")" "failed	1499	1"
+  expect "the column" "$(sql -e "SELECT state, rows_done, message LIKE 'shop.customer.ssn, id = ''2000'': KW-0009%' FROM keyring_ward.encrypted_columns")" "failed	1499	1"
+  case "$SAID" in *": shop.customer.ssn, id = '2000': KW-0009 "*) ;; *) fail "the row is not named: $SAID" ;; esac
+  expect "the log names it" "$(log_of ssn "message LIKE 'shop.customer.ssn, id = ''2000'': KW-0009%'")" 1
   expect "the log" "$(log_of ssn "state, resumable")" "switched	1"
   sql -e "DELETE FROM shop.customer WHERE id = 2000"
   call "reencrypt_column('shop', 'customer', 'ssn')"
@@ -523,12 +547,21 @@ t_reencrypt_a_column() {
   expect "the log" "$(log_of ssn "state, resumable")" "done	0"
   expect "rows" "$(all_open)" 2498
   refused "is not registered" "reencrypt_column('shop', 'customer', 'clear_text')"
+  # Another key or context than the values are sealed with.
+  call "unregister_column('shop', 'customer', 'ssn')"
+  refused "Not registered. shop.customer.ssn, id = '1', does not open with this key and context: KW-0009" "register_column('shop', 'customer', 'ssn', 'ssn', 'another', NULL)"
+  refused "does not open with this key and context" "register_column('shop', 'customer', 'ssn', 'ssn', 'shop.customer.ssn', 'id')"
+  expect "nothing is registered" "$(sql -e "SELECT COUNT(*) FROM keyring_ward.encrypted_columns")" 0
+  SAID=$(call "register_column('shop', 'customer', 'ssn', 'ssn', 'shop.customer.ssn', NULL)")
+  expect "one is opened" "$SAID" "One value (id = '1') was opened with this key and context."
+  call "reencrypt_column('shop', 'customer', 'ssn')"
   # As some connectors begin.
   sql -e "SET autocommit = 0; CALL keyring_ward.rotate_key('ssn')"
   expect "all" "$(under "$(current ssn)") $(all_open)" "2498 2498"
   # A column whose table is gone keeps no other from it, and is told.
   sql -e "CREATE TABLE shop.gone (id INT PRIMARY KEY, v VARBINARY(400)); GRANT SELECT, UPDATE ON shop.gone TO $DEFINER"
-  call "register_column('shop', 'gone', 'v', 'ssn', NULL, NULL)"
+  SAID=$(call "register_column('shop', 'gone', 'v', 'ssn', NULL, NULL)")
+  case "$SAID" in "The column has no value yet: "*) ;; *) fail "an empty column: $SAID" ;; esac
   sql -e "DROP TABLE shop.gone; UPDATE keyring_ward.encrypted_columns SET id = id + 10 WHERE table_name = 'customer'"
   refused "sees no column shop.gone.v" "rotate_key('ssn')"
   expect "the other one" "$(under "$(current ssn)") $(log_of ssn "state, resumable")" "2498 switched	1"
@@ -541,6 +574,93 @@ t_reencrypt_a_column() {
   call "rotate_key('ssn')"
   local took=$EPOCHREALTIME; took=$(( (${took/[.,]/} - began) / 1000 ))
   [ $took -ge 2300 ] || fail "2,498 rows at 1,000 a second took $took ms"
+}
+
+# A table that comes back from an old dump: its values are under a version that was thought to be needed no more.
+t_a_restored_dump_keeps_its_version() {
+  with_schema
+  stop_server; with_clock; start_server
+  sealed_table 1200
+  mysqldump -uroot -S $SOCKET --hex-blob --skip-triggers --set-gtid-purged=OFF --where="id > 1100" --replace --no-create-info shop customer > /tmp/kw-dump 2>/dev/null
+  call "rotate_key('ssn')"
+  expect "under the new one" "$(under 2)" 1200
+  ! call "check()" | grep "column shop" | grep -v "column shop.customer.ssn	ok	checked" || fail "check has something to say"
+  # The triggers seal what is inserted: a restore does without them.
+  sql -e "DROP TRIGGER shop.seal_new"; sql shop < /tmp/kw-dump
+  expect "under the old one" "$(under 1)" 100
+  call "check()" | grep "column shop" > /tmp/kw-checked
+  grep -q "column shop.customer.ssn	failure	100 values are not under version 2 but under version 1 and later, which is deactivated and may be destroyed from .* (the first row: id = '1101'): CALL keyring_ward.reencrypt_column('shop', 'customer', 'ssn')" /tmp/kw-checked || fail "$(cat /tmp/kw-checked)"
+  # Neither the function nor the procedure destroys it, when its day has come.
+  sql -e "DO keyring_ward_key_cancel('ssn', '$DEFINER', 1)"
+  refused "100 values of shop.customer.ssn are under version 1: CALL keyring_ward.reencrypt_column('shop', 'customer', 'ssn')" "retire_key('ssn', 1, 7)"
+  sql -e "DO keyring_ward_key_destroy('ssn', '$DEFINER', 1, 7)"
+  refused "Nothing of ssn is due" "destroy_due('ssn')"
+  clock +8d
+  refused "100 values of shop.customer.ssn are under version 1: CALL keyring_ward.reencrypt_column('shop', 'customer', 'ssn')" "destroy_due('ssn')"
+  case "$(sql -e "SELECT keyring_ward_key_destroy_due('ssn', '$DEFINER', 1)")" in *"CALL keyring_ward.destroy_due('ssn'"*'"Denied"'*) ;; *) fail "the function destroys it" ;; esac
+  case "$(sql -e "SELECT keyring_ward_key_destroy_due('ssn', '$DEFINER', 'all')")" in *'"Denied"'*) ;; *) fail "the function destroys it" ;; esac
+  all_open > /dev/null
+  call "rotate_due()"
+  expect "brought to the new one" "$(under 2) $(all_open)" "1200 1200"
+  call "check()" | grep -q "column shop.customer.ssn	ok" || fail "$(call "check()")"
+  # A budget of no time looks at nothing, and says so.
+  sql -e "UPDATE keyring_ward.settings SET check_seconds = 0"
+  call "check()" | grep -q "column shop.customer.ssn	ok	Looked at the first 0 rows only" || fail "$(call "check()" | grep column)"
+  SAID=$(call "destroy_due('ssn')")
+  case "$SAID" in "Destroyed: version 1. "*) ;; *) fail "$SAID" ;; esac
+  expect "rows" "$(all_open)" 1200
+  # What is under a destroyed version now can be brought back as long as it is kept.
+  sql shop < /tmp/kw-dump
+  sql -e "UPDATE keyring_ward.settings SET check_seconds = 5"
+  call "check()" | grep -q "column shop.customer.ssn	failure	100 values are not under version 2 but under version 1 and later, which is destroyed" || fail "$(call "check()" | grep column)"
+  sql -e "DO keyring_ward_key_restore('ssn@1', '$DEFINER')"
+  call "rotate_due()"
+  expect "brought to the new one" "$(under 2) $(all_open)" "1200 1200"
+  # The whole key: no value may be there at all.
+  sql -e "DO keyring_ward_key_destroy('ssn', '$DEFINER', 'all', 1)"
+  clock +12d
+  refused "1200 values of shop.customer.ssn are under version 2" "destroy_due('ssn')"
+  sql -e "UPDATE shop.customer SET ssn = NULL"
+  call "destroy_due('ssn')" > /dev/null
+  expect "gone" "$(sql -e "SELECT keyring_ward_key_check('ssn', '$DEFINER') LIKE '%NotFound%'")" 1
+}
+
+# A pending version that nothing uses goes, and no other.
+t_a_pending_version_is_dropped() {
+  with_schema
+  sealed_table 20
+  sql -e "INSERT INTO keyring_ward.replicas (server_uuid, name) VALUES ('uuid-1', 'replica one')"
+  refused "have not confirmed version 2" "rotate_key('ssn')"
+  SAID=$(sql -e "SELECT keyring_ward_key_rotate('ssn', '$DEFINER')")
+  case "$SAID" in *"key drop"*"version 2 is pending"*) ;; *) fail "the way out is not named: $SAID" ;; esac
+  refused "is active, not pending" "drop_pending('ssn', 1)"
+  refused "is not there, not pending" "drop_pending('ssn', 7)"
+  refused "is NULL" "drop_pending('ssn', NULL)"
+  case "$(sql -e "SELECT keyring_ward_key_drop('ssn', '$DEFINER', 2)")" in *"CALL keyring_ward.drop_pending('ssn'"*'"Denied"'*) ;; *) fail "dropped without a look" ;; esac
+  expect "dropped" "$(call "drop_pending('ssn', 2)")" "Version 2 of ssn is dropped."
+  expect "the log" "$(log_of ssn "state, resumable")" "aborted	0"
+  sql -e "DELETE FROM keyring_ward.replicas"
+  call "rotate_key('ssn')"
+  expect "the next one has another number" "$(current ssn) $(all_open)" "3 20"
+  # Keys of others, by the function.
+  sql -e "DO keyring_ward_key_create('own', 'root@localhost', 'AES', 32), keyring_ward_key_rotate('own', 'root@localhost', 1)"
+  case "$(sql -e "SELECT keyring_ward_key_drop('own', 'root@localhost', 1)")" in *'"KeyState"'*"not pending"*) ;; *) fail "a current version is dropped" ;; esac
+  case "$(sql -e "SELECT keyring_ward_key_drop('own', 'root@localhost', 2)")" in *'"ok":true'*) ;; *) fail "not dropped" ;; esac
+  expect "it is kept" "$(sql -e "SELECT keyring_ward_retired_keys() LIKE '%\"own@2\"%'")" 1
+}
+
+# A sentence that MySQL cuts says so, and the whole of it is in the session and in the tables.
+t_sentences_are_whole_somewhere() {
+  with_schema
+  local long; long=$(printf 'x%.0s' {1..60})
+  sql -e "CREATE DATABASE $long; CREATE TABLE $long.$long (id INT PRIMARY KEY, v VARBINARY(400)); GRANT SELECT, UPDATE ON $long.* TO $DEFINER"
+  call "create_key('ssn')"; call "register_column('$long', '$long', 'v', 'ssn', NULL, NULL)" > /dev/null
+  sql -e "DROP TABLE $long.$long"
+  SAID=$(printf '%s\n' "CALL keyring_ward.rotate_key('ssn');" "SELECT @keyring_ward_said;" | sql --force 2>&1) || true
+  case "$SAID" in *"ERROR 1644"*"…"*"keyring_ward_definer@localhost sees no column $long.$long.v: GRANT SELECT, UPDATE on the table to it."*) ;; *) fail "$SAID" ;; esac
+  expect "the log" "$(log_of ssn "RIGHT(message, 42)")" ": GRANT SELECT, UPDATE on the table to it."
+  # What developer lacks, and what does not exist here.
+  grep -q "developer.KEYRING_WARD_USE_TEST is not granted: it is the privilege of a group of keys" /tmp/kw-lacks || fail "$(cat /tmp/kw-lacks)"
 }
 
 # A pause, a replica that is behind; what was said stays readable meanwhile.

@@ -52,6 +52,22 @@ plugin_my_cnf() {
   FIRST=--defaults-file=/etc/my.cnf
 }
 
+# From the next start on the server's clock is what clock says: of the dates alone, waits take as long as ever.
+with_clock() {
+  local library; library=$(echo /usr/lib/*/faketime/libfaketimeMT.so.1)
+  [ -e "$library" ] || fail "libfaketime is not here: scripts/test.sh installs it"
+  clock +0
+  # In the place of the subshell, so that the server has its number.
+  eval "mysqld() { exec env LD_PRELOAD=$library FAKETIME_TIMESTAMP_FILE=/tmp/kw-clock FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_FAKE_MONOTONIC=1 \
+    FAKETIME_DONT_RESET=1 mysqld \"\$@\"; }"
+}
+clock() { # clock +DAYSd: a server that runs has it within a second
+  echo "$1" > /tmp/kw-clock.new; chmod 644 /tmp/kw-clock.new; mv /tmp/kw-clock.new /tmp/kw-clock
+  CLOCK=${1#+}; CLOCK=${CLOCK%d}
+  [ -z "${SERVER:-}" ] || wait_for 20 has_clock || fail "the server's clock is not at $1"
+}
+has_clock() { local day; day=$(date -u -d "+$CLOCK days" +%F); [ "$(sql -e "SELECT UTC_DATE()")" = "$day" ]; }
+
 # run_tests [NAME…]: all functions t_NAME, or the named ones; ends the script with "N passed, N failed".
 run_tests() {
   local tests=("$@") test started rc
