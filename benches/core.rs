@@ -28,6 +28,53 @@ fn fill(place: &Place, keys: usize) -> keyring_ward::keyring::Keyring {
     keyring
 }
 
+/// A policy of 100 rules that is asked about a fetch which none of them is about: most are about other owners or accounts.
+fn policy(c: &mut Criterion) {
+    use keyring_ward::caller::{Address, Login, Session};
+    use keyring_ward::policy::operation::Operation;
+    use keyring_ward::policy::request::NO_ENVIRONMENT;
+    use keyring_ward::policy::{Policy, of_service};
+    let rule = |i: usize| match i {
+        0..60 => format!(r#""effect": "allow", "keys": [{{ "owner": "u{i}@%", "name": "k*" }}]"#),
+        60..80 => format!(
+            r#""effect": "deny", "accounts": ["v{i}@localhost"], "networks": ["10.{i}.0.0/16"]"#
+        ),
+        _ => format!(
+            r#""effect": "deny", "keys": [{{ "name": "secret-{i}-*" }}], "logins": ["*@10.*"]"#
+        ),
+    };
+    let rules: Vec<String> = (0..100)
+        .map(|i| {
+            format!(
+                r#"{{ "name": "r{i}", "operations": ["fetch"], {} }}"#,
+                rule(i)
+            )
+        })
+        .collect();
+    let text = format!(
+        r#"{{ "version": 1, "default": "owner", "rules": [{}] }}"#,
+        rules.join(",")
+    );
+    let policy = Policy::parse(text.as_bytes(), "bench").unwrap();
+    let session = Session {
+        login: Some(Login {
+            user: b"app",
+            host: b"localhost",
+        }),
+        account: Some(b"app@localhost"),
+        address: Address::Socket,
+        connection: Some(7),
+        of_server: Some(false),
+    };
+    c.bench_function("a policy of 100 rules about a fetch", |b| {
+        b.iter(|| {
+            let key = black_box((&b"app@localhost"[..], &b"hot"[..]));
+            let request = of_service(Operation::Fetch, key, &session, NO_ENVIRONMENT);
+            assert!(policy.decide(&request).is_allowed());
+        });
+    });
+}
+
 fn memory(c: &mut Criterion) {
     let place = Place::new();
     let keyring = fill(&place, 2000);
@@ -129,5 +176,5 @@ fn disk(c: &mut Criterion) {
     });
 }
 
-criterion_group!(core, memory, logical, disk);
+criterion_group!(core, policy, memory, logical, disk);
 criterion_main!(core);

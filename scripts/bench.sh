@@ -2,7 +2,7 @@
 # Ours, the stock component and the disk's floor in one run: medians, p99, ratios, targets.
 #   scripts/bench.sh [--quick] [MEASURE…]
 #   scripts/bench.sh [--quick] --against LIBRARY   fetch and generate beside another build of this library, in turn
-# Measures: writes fetches starts million logical sealed reencrypt component prove (all unless named). The result is kept in bench/results.
+# Measures: writes fetches starts million logical sealed access reencrypt component prove (all unless named). The result is kept in bench/results.
 # Runs in a root file system of its own under mysql-test/.work, in real-time priority (a busy machine
 # rounds waits for the disk up otherwise). Nothing else should run meanwhile. Fifteen minutes.
 . "$(dirname "$0")/lib.sh"
@@ -10,7 +10,7 @@ export KW_NO_DOCKER=1
 MEASURES=() OTHER=
 while [ $# -gt 0 ]; do
   case "$1" in
-    --quick | writes | fetches | starts | million | logical | sealed | reencrypt | component | prove) MEASURES+=("$1") ;;
+    --quick | writes | fetches | starts | million | logical | sealed | access | reencrypt | component | prove) MEASURES+=("$1") ;;
     --against) OTHER=${2:-}; [ -f "$OTHER" ] || die "--against wants a library of another build."; MEASURES+=(against); shift ;;
     *) wrong_usage ;;
   esac

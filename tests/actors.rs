@@ -106,7 +106,7 @@ fn each_change_has_its_actor_through_reopening_and_rewrites() {
 fn a_removal_says_as_much_as_there_is_room_for() {
     let place = Place::new();
     let keyring = place.open().unwrap();
-    let user = [b'u'; 200];
+    let user = [b'u'; 230];
     let long = Caller::Account(Session {
         login: Some(Login {
             user: &user,

@@ -373,3 +373,30 @@ fn the_fuzz_targets_are_checked_under_the_librarys_profile() {
     assert!(ours.len() > 2, "{ours:?}");
     assert_eq!(ours, theirs);
 }
+
+/// Whoever changes a keyring says who he is; where nobody is known, no record says who it was. These are all such places.
+#[test]
+fn every_change_has_a_caller() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut found: Vec<String> = (files.iter())
+        .filter(|path| {
+            let code = code(path);
+            let code = code.split("\n#[cfg(test)]").next().unwrap();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            !name.contains("tests") && name != "fixture.rs" && code.contains("Caller::Unknown")
+        })
+        .map(|path| path.strip_prefix(&src).unwrap().display().to_string())
+        .collect();
+    found.sort();
+    let known = [
+        // An operation's target that names nobody, a file without a record, a program that could not be asked.
+        "admin/init.rs",
+        "admin/mod.rs",
+        "bin/keyring-ward/operator.rs",
+        "caller/actor.rs",
+        "caller/mod.rs",
+    ];
+    assert_eq!(found, known);
+}

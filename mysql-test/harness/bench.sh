@@ -1,12 +1,12 @@
 #!/bin/bash
 # The measurements of scripts/bench.sh, inside the box. Prints lines "RESULT <measure> <keyring>
 # <keys> <p50> <p99> <samples>", times in microseconds, memory in bytes for each key.
-#   bench.sh [--quick] [writes] [fetches] [starts] [million] [logical] [sealed] [reencrypt] [component] [prove] [against]
+#   bench.sh [--quick] [writes] [fetches] [starts] [million] [logical] [sealed] [access] [reencrypt] [component] [prove] [against]
 # Times are taken inside the server by SYSDATE(6), the median of an empty call is subtracted.
 set -uo pipefail
 . /kw/mysql-test/harness/torture-lib.sh
 QUICK=no; [ "${1:-}" = --quick ] && { QUICK=yes; shift; }
-MEASURES=${*:-writes fetches starts million logical sealed reencrypt component prove}
+MEASURES=${*:-writes fetches starts million logical sealed access reencrypt component prove}
 wanted() { case " $MEASURES " in *" $1 "*) ;; *) return 1 ;; esac; }
 result() { echo "RESULT $*"; }
 many() { if [ $QUICK = yes ]; then echo "$1"; else echo "$2"; fi; }
@@ -365,6 +365,32 @@ bench_component() {
   rm -rf /var/cache/kw-start-alone /var/cache/kw-start-sql
 }
 
+# What a policy adds to a fetch: in turn without one and with 100 rules, of which most are about others, some about all.
+bench_access() {
+  local rules round i
+  reset_all; use_keyring ward; fresh_data
+  sed -i 's|{ "backend"|{ "policy_file": "/etc/kw-policy.json", "backend"|' "$CONFIG"; cp "$CONFIG" /tmp/kw-with; sed 's|"policy_file": "/etc/kw-policy.json", ||' /tmp/kw-with > /tmp/kw-without
+  rules=$(for ((i = 0; i < 60; i++)); do echo "{ \"name\": \"o$i\", \"effect\": \"allow\", \"operations\": [\"fetch\"], \"keys\": [{ \"owner\": \"u$i@%\", \"name\": \"k*\" }] },"; done
+    for ((i = 0; i < 20; i++)); do echo "{ \"name\": \"a$i\", \"effect\": \"deny\", \"operations\": [\"*\"], \"accounts\": [\"v$i@localhost\"], \"networks\": [\"10.$i.0.0/16\"] },"; done
+    for ((i = 0; i < 19; i++)); do echo "{ \"name\": \"p$i\", \"effect\": \"deny\", \"operations\": [\"fetch\"], \"keys\": [{ \"name\": \"secret-$i-*\" }], \"logins\": [\"*@10.*\"] },"; done
+    echo '{ "name": "night", "effect": "deny", "operations": ["fetch"], "networks": ["192.0.2.0/24"], "hours": ["22:00-06:00"] }')
+  echo "{ \"version\": 1, \"default\": \"owner\", \"rules\": [$rules] }" > /etc/kw-policy.json
+  start_server || fail start
+  install_udf
+  sql -e "DO keyring_key_generate('hot','AES',32)"
+  rm -f /tmp/kw-policy-*
+  for ((round = 0; round < $(many 3 9); round++)); do
+    for i in 0 100; do
+      if [ $i = 0 ]; then cat /tmp/kw-without; else cat /tmp/kw-with; fi > "$CONFIG"
+      sql -e "ALTER INSTANCE RELOAD KEYRING"
+      fetches_timed 1 "$(many 100000 1000000)" >> /tmp/kw-policy-$i
+    done
+  done
+  # shellcheck disable=SC2046
+  for i in 0 100; do result fetch_policy ward $i $(percentiles < /tmp/kw-policy-$i); done
+  stop_server
+}
+
 # What prove takes of so many encrypted tablespaces with a warm page cache: each a copy of the header of one that the server made,
 # whose key and iv are unwrapped for it.
 bench_prove() {
@@ -430,6 +456,7 @@ done
 if wanted million; then bench_million; fi
 if wanted logical; then bench_logical; fi
 if wanted sealed; then bench_sealed; fi
+if wanted access; then bench_access; fi
 if wanted reencrypt; then bench_reencrypt; fi
 if wanted component; then bench_component; fi
 if wanted prove; then bench_prove; fi

@@ -22,6 +22,7 @@ mod marker;
 mod memory;
 mod opens;
 mod options;
+mod policy;
 mod provider;
 mod rights;
 
@@ -157,6 +158,7 @@ pub fn doctor(setup: Setup<'_>) -> Vec<Finding> {
             disk::check(&mut look, config);
             memory::check(&mut look, keys);
         }
+        policy::check(&mut look, config);
         mandatory::check(&mut look, config);
     }
     clock(&mut look);

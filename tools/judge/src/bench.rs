@@ -75,6 +75,7 @@ pub fn table(log: &str) -> String {
     table.logical();
     table.sealed();
     table.reencryption();
+    table.access();
     table.prove();
     table.foot();
     table.text
@@ -497,18 +498,21 @@ impl<'a> Table<'a> {
             if self.has("reencrypt_column", "ward", rows) {
                 let ours = self.figures("reencrypt_column", "ward", rows);
                 let update = self.figures("reencrypt_update", "ward", rows);
-                self.beside(
-                    "reencrypt_column / UPDATE",
-                    rows,
-                    ours,
-                    update,
-                    Some("1.5"),
-                );
+                self.beside("reencrypt_column / UPDATE", rows, ours, update, Some("1.5"));
             }
         }
         if self.has("sql_component_start", "ward", "1") {
             let more = self.p50("sql_component_start", "ward", "1") / 1000.0;
             self.bound("SQL component at a start", "1", more, "ms", 5.0);
+        }
+    }
+
+    /// What a policy of so many rules adds to a fetch, in microseconds.
+    fn access(&mut self) {
+        if self.has("fetch_policy", "ward", "100") {
+            let more =
+                self.p50("fetch_policy", "ward", "100") - self.p50("fetch_policy", "ward", "0");
+            self.bound("a fetch more by a policy, rules", "100", more, "us", 0.3);
         }
     }
 
