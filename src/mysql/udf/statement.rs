@@ -136,7 +136,8 @@ impl Statement {
         }
     }
 
-    /// The key of that name: the caller's, or with `owner/name` another account's, which only a rule of the policy allows.
+    /// The key of that name: the caller's, or with `owner/name` another account's, which only a rule of the policy allows. To hand a key
+    /// out takes a rule in any case: who may seal values needs no key for it.
     ///
     /// # Errors
     /// Denied, with the rule. InvalidInput: it is no name.
@@ -145,7 +146,12 @@ impl Statement {
             Some((owner, name)) => KeyId::new(name, &owner)?,
             None => KeyId::new(name, &self.owner)?,
         };
-        let today = id.owner() == self.owner;
+        if operation == Operation::Fetch && !LIFECYCLE.is_policed() {
+            let why = format!("no policy allows to hand {id} out");
+            let error = Error::new(Kind::Denied, "fetch the key", why).refused();
+            return Err(error.hint("A rule of the policy that allows fetch does (policy_file); keyring_key_fetch() gives whoever has EXECUTE his own keys."));
+        }
+        let today = id.owner() == self.owner && operation != Operation::Fetch;
         let key = Some((id.owner(), id.name()));
         self.permit.check(operation, key, today, None)?;
         Ok(id)
