@@ -279,7 +279,7 @@ fn a_keyring_without_a_log_says_nothing_of_one() {
     assert_eq!(said(&server.keyring), said(&keyring));
     drop(server);
     let server = open(&place);
-    assert_eq!(said(&server.keyring), 0);
+    assert_eq!(said(&server.keyring), said(&keyring));
     assert_eq!(server.keyring.document("audit.owed.0").map(drop), None);
 }
 

@@ -7,7 +7,7 @@ set -uo pipefail
 INSTALL="INSTALL COMPONENT 'file://component_keyring_ward_sql'"
 UNINSTALL="UNINSTALL COMPONENT 'file://component_keyring_ward_sql'"
 FUNCTIONS=$(sed -n 's/^CREATE FUNCTION IF NOT EXISTS \([a-z_]*\) .*/\1/p' /kw/share/install.sql | sort)
-TABLES="keyring_ward_keks keyring_ward_keys keyring_ward_status"
+TABLES="keyring_ward_audit keyring_ward_keks keyring_ward_keys keyring_ward_status"
 PRIVILEGES="KEYRING_WARD_ADMIN KEYRING_WARD_AUDIT KEYRING_WARD_OPERATE KEYRING_WARD_USE"
 
 # with_component [OPTION…]: a server with the keyring component; the companion is not installed.

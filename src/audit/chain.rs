@@ -7,7 +7,7 @@ use super::entry::Entry;
 use super::event::Event;
 use super::line::{self, Member};
 use super::note::HASH;
-use super::outbox::Position;
+use super::position::Position;
 use crate::error::{Error, Kind, Result};
 use crate::key::extensions::PAIR_ED25519;
 use crate::key_pair::{Algorithm, KeyPair};

@@ -3,7 +3,7 @@
 //! Owns how it lies in the ring and in a record's carried list: fields with their lengths before them. It must never hold a secret.
 
 use super::event::{Event, Outcome};
-use super::outbox::Position;
+use super::position::Position;
 use crate::text;
 use sha2::{Digest, Sha256};
 

@@ -170,6 +170,14 @@ impl LogFile {
         Ok(())
     }
 
+    /// Brings what is in it to the disk: what a killed process has left may be in memory only.
+    ///
+    /// # Errors
+    /// Io.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|e| failed(&self.path, e))
+    }
+
     /// The path still leads to this file.
     pub fn is_in_place(&self) -> bool {
         let meta = std::fs::symlink_metadata(&self.path);

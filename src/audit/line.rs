@@ -6,7 +6,7 @@
 use super::entry::Entry;
 use super::event::{Event, Outcome};
 use super::note::HASH;
-use super::outbox::Position;
+use super::position::Position;
 use crate::text::{from_hex, hex, name, utc};
 use serde_json::Value;
 use sha2::{Digest, Sha256};

@@ -12,6 +12,7 @@ pub mod file;
 pub mod line;
 pub mod note;
 pub mod outbox;
+pub mod position;
 pub mod ring;
 pub mod seen;
 pub mod settings;

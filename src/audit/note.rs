@@ -4,7 +4,7 @@
 //! ([`carry`]). Both are public facts of an encrypted file. It must never lose what is owed.
 
 use super::entry::Entry;
-use super::outbox::Position;
+use super::position::Position;
 use crate::key::extensions::OWED_LENGTH;
 use crate::text::hex;
 

@@ -7,7 +7,7 @@ use super::chain::{PublicKey, Tail};
 use super::event::Event;
 use super::line::{self, MAX_LINE, Read};
 use super::note::{HASH, Synced};
-use super::outbox::Position;
+use super::position::Position;
 use crate::text::shorten;
 use data_encoding::BASE64;
 use serde_json::Value;

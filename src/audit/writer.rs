@@ -118,6 +118,8 @@ impl Writer {
         writer.tell(
             &Entry::new(Event::Started).saying(concat!("Keyring Ward ", env!("CARGO_PKG_VERSION"))),
         );
+        // What is said of the time before is signed at once.
+        writer.checkpoint()?;
         writer.flush(outbox)?;
         writer.file.sync_folder()?;
         Ok(writer)
@@ -164,6 +166,8 @@ impl Writer {
         if !is_whole {
             self.restart(&lacks(opened.known));
         }
+        // Before anything is taken for told.
+        self.file.sync()?;
         self.catch_up(tail, outbox, opened);
         if !report.is_closed {
             self.tell(&Entry::new(Event::Gap).saying(&gap(&report)));
@@ -309,7 +313,7 @@ impl Writer {
         self.file = file;
         self.file.sync_folder()?;
         self.begin("the file before was removed or renamed");
-        Ok(())
+        self.checkpoint()
     }
 
     fn rotate(&mut self, outbox: &Outbox) -> Result<()> {

@@ -275,10 +275,10 @@ mod tests {
             let entries: Vec<u8> = tags.iter().flat_map(|tag| [*tag, 0, 0]).collect();
             Extensions::read(&entries)
         };
-        assert!(of(&[2, 3, 127]).is_ok());
-        assert!(matches!(of(&[3, 2]), Err(Flaw::Rules(_))));
-        assert!(matches!(of(&[3, 3]), Err(Flaw::Rules(_))));
-        assert_eq!(of(&[3, 135, 136]), Err(Flaw::Newer(135)));
+        assert!(of(&[2, 4, 127]).is_ok());
+        assert!(matches!(of(&[4, 2]), Err(Flaw::Rules(_))));
+        assert!(matches!(of(&[4, 4]), Err(Flaw::Rules(_))));
+        assert_eq!(of(&[4, 135, 136]), Err(Flaw::Newer(135)));
         assert!(
             matches!(of(&[136, 135]), Err(Flaw::Rules(_))),
             "what is not a list is damage, whatever its tags"

@@ -358,3 +358,7 @@ impl<H: Host> Lifecycle<H> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "logging_tests.rs"]
+mod tests;

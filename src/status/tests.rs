@@ -266,6 +266,10 @@ fn one_thing_has_one_name_everywhere() {
         ("KEK_last_contact", ""),
         ("Lease_state", "not started"),
         ("Lease_until", "2023-11-14T22:15:00Z"),
+        ("Audit_state", "failing"),
+        ("Audit_line", "7"),
+        ("Audit_dropped", "3"),
+        ("Audit_error", "The disk."),
         ("Last_error", "KW-0011 Io: Could not write: the disk."),
     ];
     assert_eq!(rows.len(), expected.len());
