@@ -100,7 +100,42 @@ t_daemonize_with_a_module_that_leaves_a_thread() {
   wait_for 30 sh -c "! kill -0 $SERVER"
 }
 
+# A long journal is read by two threads: the second one is the account's, has no capability, and has ended when the server goes on,
+# which changes its user then, or forks.
+t_many_keys_leave_no_thread() {
+  with_passphrase
+  perl -e 'print "{\"version\":\"1.0\",\"elements\":[", join(",", map { sprintf("{\"user\":\"a\@b\",\"data_id\":\"k%d\",\"data_type\":\"AES\",\"data\":\"%032X\",\"extension\":[]}", $_, $_) } 1..5000), "]}"' > /root/kw-many
+  chmod 600 /root/kw-many
+  keyring-ward import --config "$CONFIG" --user mysql --from /root/kw-many | grep -q "5000 keys were imported" || fail import
+  rm /root/kw-many
+  : > "$LOG"; chown mysql:mysql "$LOG"
+  strace -f -qq -e trace=prctl,setresuid,exit -o /tmp/kw-trace mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET \
+    --pid-file=/run/mysqld/mysqld.pid --skip-networking --mysqlx=OFF $SMALL --log-error=$LOG &
+  SERVER=$!
+  wait_for 120 mysqladmin -uroot -S $SOCKET ping || fail "the server does not start"
+  expect keys "$(sql -e "SELECT COUNT(*) FROM performance_schema.keyring_keys")" 5000
+  mysqladmin -uroot -S $SOCKET shutdown; wait $SERVER
+  local reader; reader=$(sed -n 's/^\([0-9]*\) *prctl(PR_SET_NAME, "kw-reader".*/\1/p' /tmp/kw-trace)
+  [ -n "$reader" ] || fail "no second thread has read"
+  grep -q "^$reader *exit(0)" /tmp/kw-trace || fail "it has not ended"
+  # After the acting thread became the account, so that it was born as that.
+  awk -v reader="$reader" '$1 == reader { exit !became } /setresuid\(/ { became = 1 }' /tmp/kw-trace || fail "it was begun by root"
+  log_lacks "still there"
+  mysqld --no-defaults --user=mysql --datadir=$DATA --socket=$SOCKET --pid-file=/run/mysqld/mysqld.pid \
+    --skip-networking --mysqlx=OFF $SMALL --log-error=$LOG --daemonize
+  wait_for 60 mysqladmin -uroot -S $SOCKET ping
+  SERVER=$(cat /run/mysqld/mysqld.pid)
+  nothing_left kw-reader
+  expect keys "$(sql -e "SELECT COUNT(*) FROM performance_schema.keyring_keys")" 5000
+  sql -e "ALTER INSTANCE RELOAD KEYRING"
+  nothing_left kw-reader
+  log_lacks "still there"
+  mysqladmin -uroot -S $SOCKET shutdown
+  wait_for 30 sh -c "! kill -0 $SERVER"
+}
+
 # A name server that takes every question and answers none, as the only one.
+
 t_a_name_server_that_never_answers() {
   reset_all; component_manifest; fresh_data
   (umask 077; printf '[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = x\n' > "$KEYS/aws"); chown mysql:mysql "$KEYS/aws"

@@ -17,6 +17,9 @@ const WAITING: usize = 2;
 /// Keeps what was read.
 pub type Keep<'a> = dyn FnMut(Scanned) -> Result<()> + 'a;
 
+/// The name of the second thread.
+const NAME: &str = "kw-reader";
+
 type Piece = Vec<Scanned>;
 
 /// Lets `read` run in a thread of its own, and gives what it finds to `keep` in the calling one. Where the system has no
@@ -31,7 +34,7 @@ pub fn both(
     let there = &mut read;
     let ended = std::thread::scope(|scope| {
         let (sender, pieces) = sync_channel(WAITING);
-        let reader = std::thread::Builder::new();
+        let reader = std::thread::Builder::new().name(NAME.into());
         let reader = reader.spawn_scoped(scope, move || hand_over(there, &sender));
         let reader = reader.ok()?;
         let kept = keep_all(pieces, keep);
