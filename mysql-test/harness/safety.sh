@@ -72,7 +72,7 @@ panics() {
   reset_all; component_manifest; make_passphrase
   component_config "\"passphrase_file\": \"$KEYS/passphrase\""; fresh_data
   start_server || exit 1
-  install_udf
+  install_udf; sql < /kw/share/install.sql
   sql -e "SELECT keyring_key_generate('k','AES',32)" >/dev/null
   before=$(sql -e "SELECT HEX(keyring_key_fetch('k'))")
   for point in init fetch_length fetch deinit store remove generate is_valid get_length get next is_initialized load append publish; do
@@ -92,7 +92,7 @@ panics() {
   echo 'open the keyring' > /tmp/kw-panic; sql -e "ALTER INSTANCE RELOAD KEYRING" >/dev/null 2>&1; rm /tmp/kw-panic
   case "$(status_row Last_error)" in *"a panic at src/"*) ;; *) echo "    open: Last_error is $(status_row Last_error)"; bad=$((bad + 1)) ;; esac
   echo 'answer a SQL function' > /tmp/kw-panic; sql -e "SELECT keyring_ward_status()" > /tmp/kw-out 2>&1; rm /tmp/kw-panic
-  grep -q '"error":"KW-0015 Internal.*a panic at src/' /tmp/kw-out || { echo "    sql_function: $(cat /tmp/kw-out)"; bad=$((bad + 1)); }
+  grep -q '"kind":"Internal",.*a panic at src/.*"number":15' /tmp/kw-out || { echo "    sql_function: $(cat /tmp/kw-out)"; bad=$((bad + 1)); }
   echo 'run the command' > /tmp/kw-panic; keyring-ward status --config "$CONFIG" > /tmp/kw-out 2>&1; [ $? = 25 ] || bad=$((bad + 1)); rm /tmp/kw-panic
   grep -q "^KW-0015 Internal: Could not run the command.*a panic at src/" /tmp/kw-out || { echo "    tool: $(cat /tmp/kw-out)"; bad=$((bad + 1)); }
   kill_server; echo 'open the keyring' > /tmp/kw-panic; start_server; rm /tmp/kw-panic
