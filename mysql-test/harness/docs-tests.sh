@@ -5,7 +5,7 @@
 # needs something, the page says so.
 . /kw/mysql-test/harness/tests-lib.sh
 
-PAGES="README.md docs/guide/install.md docs/guide/coming-from.md docs/guide/pkcs11.md docs/guide/aws-kms.md docs/guide/vault.md docs/guide/kmip.md docs/guide/azure-key-vault.md docs/guide/gcp-kms.md docs/guide/alibaba-kms.md docs/guide/oci-vault.md docs/guide/lease.md docs/guide/recovery.md docs/guide/prove.md docs/guide/key-lifecycle.md docs/guide/encrypt-a-column.md docs/reference/sql-schema.md docs/guide/replicas.md docs/reference/tool.md docs/reference/configuration.md docs/guide/containers.md"
+PAGES="README.md docs/guide/install.md docs/guide/coming-from.md docs/guide/pkcs11.md docs/guide/aws-kms.md docs/guide/vault.md docs/guide/kmip.md docs/guide/azure-key-vault.md docs/guide/gcp-kms.md docs/guide/alibaba-kms.md docs/guide/oci-vault.md docs/guide/lease.md docs/guide/recovery.md docs/guide/prove.md docs/guide/key-lifecycle.md docs/guide/encrypt-a-column.md docs/reference/sql-schema.md docs/guide/replicas.md docs/reference/tool.md docs/reference/configuration.md docs/reference/policy.md docs/guide/containers.md"
 export PATH=/usr/local/sbin:/usr/local/bin:$PATH
 
 # ---- the place -------------------------------------------------------------------------------------

@@ -30,12 +30,44 @@ impl Named {
     }
 }
 
+/// A rule that is always looked at, and the first bytes that a name must have: most are passed over by that.
+#[derive(Debug)]
+struct Other {
+    number: u16,
+    mask: u64,
+    value: u64,
+}
+
+/// The first bytes of a text as a number, and which bits of it they are.
+fn first_bytes(text: &[u8]) -> (u64, u64) {
+    let (mut value, mut mask) = ([0; 8], [0; 8]);
+    for (place, byte) in text.iter().take(8).enumerate() {
+        (value[place], mask[place]) = (*byte, 0xff);
+    }
+    (u64::from_le_bytes(value), u64::from_le_bytes(mask))
+}
+
+impl Other {
+    fn of(number: u16, rule: &Rule) -> Other {
+        let prefix = match &rule.keys[..] {
+            [Keys::Like { name, .. }] => name.prefix(),
+            _ => &[],
+        };
+        let (value, mask) = first_bytes(prefix);
+        Other {
+            number,
+            mask,
+            value,
+        }
+    }
+}
+
 /// The rules about one operation.
 #[derive(Debug, Default)]
 struct OfOperation {
     by_owner: Named,
     by_account: Named,
-    others: Numbers,
+    others: Box<[Other]>,
 }
 
 /// The rules about each operation.
@@ -72,7 +104,7 @@ impl Index {
                         (Some(owners), _) => (&mut by_owner, owners),
                         (None, Some(accounts)) => (&mut by_account, accounts),
                         (None, None) => {
-                            others.push(number);
+                            others.push(Other::of(number, rule));
                             continue;
                         }
                     };
@@ -94,7 +126,10 @@ impl Index {
         let owner = request.key.map(|(owner, _)| owner);
         let by_owner = of.by_owner.get(owner);
         let by_account = of.by_account.get(request.session.account);
-        let all = by_owner.iter().chain(by_account).chain(&*of.others);
-        all.copied()
+        let (name, _) = first_bytes(request.key.map_or(&[], |(_, name)| name));
+        let others = of.others.iter();
+        let others = others.filter(move |other| name & other.mask == other.value);
+        let named = by_owner.iter().chain(by_account).copied();
+        named.chain(others.map(|other| other.number))
     }
 }

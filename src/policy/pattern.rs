@@ -13,7 +13,46 @@ pub enum Pattern {
     /// This text.
     Literal(Box<[u8]>),
     /// Anything else.
-    Glob(Box<[Piece]>),
+    Glob(Box<Glob>),
+}
+
+/// A pattern with wildcards: what it begins and ends with is looked at first, because that costs least.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glob {
+    /// The bytes before the first wildcard.
+    prefix: Box<[u8]>,
+    /// The bytes behind the last `*`, where no `?` is among them.
+    suffix: Box<[u8]>,
+    /// Nothing but one `*` is between the two.
+    is_simple: bool,
+    pieces: Box<[Piece]>,
+}
+
+impl Glob {
+    fn of(pieces: Vec<Piece>) -> Glob {
+        let byte = |piece: &Piece| match piece {
+            Piece::Byte(byte) => Some(*byte),
+            Piece::One | Piece::Many => None,
+        };
+        let prefix: Box<[u8]> = pieces.iter().map_while(byte).collect();
+        let last = pieces.iter().rposition(|piece| *piece == Piece::Many);
+        let suffix = last.and_then(|last| pieces[last + 1..].iter().map(byte).collect());
+        let suffix: Box<[u8]> = suffix.unwrap_or_default();
+        let is_simple = last.is_some() && prefix.len() + 1 + suffix.len() == pieces.len();
+        Glob {
+            prefix,
+            suffix,
+            is_simple,
+            pieces: pieces.into(),
+        }
+    }
+
+    fn matches(&self, text: &[u8]) -> bool {
+        text.len() >= self.prefix.len() + self.suffix.len()
+            && text.ends_with(&self.suffix)
+            && text.starts_with(&self.prefix)
+            && (self.is_simple || glob(&self.pieces, text))
+    }
 }
 
 /// A part of a pattern.
@@ -67,7 +106,7 @@ impl Pattern {
         };
         match pieces.iter().map(byte).collect::<Option<Box<[u8]>>>() {
             Some(literal) => Ok(Pattern::Literal(literal)),
-            None => Ok(Pattern::Glob(pieces.into())),
+            None => Ok(Pattern::Glob(Box::new(Glob::of(pieces)))),
         }
     }
 
@@ -76,7 +115,16 @@ impl Pattern {
         match self {
             Pattern::Any => true,
             Pattern::Literal(literal) => **literal == *text,
-            Pattern::Glob(pieces) => glob(pieces, text),
+            Pattern::Glob(glob) => glob.matches(text),
+        }
+    }
+
+    /// What every text begins with that it matches.
+    pub fn prefix(&self) -> &[u8] {
+        match self {
+            Pattern::Any => &[],
+            Pattern::Literal(literal) => literal,
+            Pattern::Glob(glob) => &glob.prefix,
         }
     }
 
@@ -176,6 +224,11 @@ mod tests {
         assert!(Pattern::parse(&"a".repeat(MAX_PATTERN + 1)).is_err());
         assert_eq!(Pattern::parse("a\\*").unwrap().literal(), Some(&b"a*"[..]));
         assert_eq!(Pattern::parse("**").unwrap(), Pattern::Any);
+        let prefix = |text: &str| Pattern::parse(text).unwrap().prefix().to_vec();
+        assert_eq!(
+            [prefix("a\\*b*c"), prefix("abc"), prefix("?a")],
+            [b"a*b".to_vec(), b"abc".to_vec(), vec![]]
+        );
     }
 
     /// A pattern that would take for ever where each star is tried anew.

@@ -206,7 +206,7 @@ impl Statement {
     fn find(&mut self, name: &[u8], asked: Asked) -> Result<usize> {
         // Of a session key as well: a keyring that is out of service serves nobody.
         let keyring = LIFECYCLE.keyring()?;
-        // With each row: a policy may end, begin, or have an hour that ends.
+        // With each row: a policy may end, begin, or have an hour that ends; and the log counts uses.
         let admitted = match LIFECYCLE.is_policed() || LIFECYCLE.tells_reads() {
             true => Some(self.key(Operation::Use, name)?),
             false => None,
