@@ -32,7 +32,7 @@ pub fn load(path: &Path) -> Result<Loaded> {
         mut file,
         meta,
         mut warnings,
-        ..
+        real,
     } = trusted::open(path, Rule::Settings, OP)?;
     let shown = format!("'{}'", path.display());
     let bytes = read_bounded(&mut file, MAX_FILE).map_err(|e| Error::io(OP, shown.clone(), e))?;
@@ -55,6 +55,29 @@ pub fn load(path: &Path) -> Result<Loaded> {
              (chown root:root, chmod 644)."
         ));
     }
+    for (folder, owner) in folder_of_another(path)
+        .into_iter()
+        .chain(folder_of_another(&real))
+    {
+        let warning = format!(
+            "The policy {shown} lies below '{}', which belongs to the user {owner}: that account can put another file in its place. It binds less \
+             than it seems; keep it in a folder of root's, like /etc/mysql.",
+            folder.display()
+        );
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
     warnings.extend(policy.remarks().iter().cloned());
     Ok(Loaded { policy, warnings })
+}
+
+/// The folder on the way whose owner, who is not root, can exchange what is below; the first one decides.
+fn folder_of_another(path: &Path) -> Option<(std::path::PathBuf, u32)> {
+    let mut above: Vec<&Path> = path.ancestors().skip(1).collect();
+    above.reverse();
+    let owned = above.into_iter().map(|folder| (folder, folder.metadata()));
+    let mut others =
+        owned.filter_map(|(folder, meta)| Some((folder.to_path_buf(), meta.ok()?.uid())));
+    others.find(|(_, owner)| *owner != 0)
 }
