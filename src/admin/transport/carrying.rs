@@ -62,6 +62,20 @@ pub(super) fn accept_parcel(
     }))
 }
 
+/// Whose key a message brings a version of, and what its source says that the key is for; `None`: it brings none.
+///
+/// # Errors
+/// As accepting it.
+pub fn brought(keyring: &Keyring, text: &str) -> Result<Option<(KeyId, String)>> {
+    let bytes = from_text(text)?;
+    let Message::Parcel(parcel) = transport::read(&bytes)? else {
+        return Ok(None);
+    };
+    let keys = keys_of(keyring, "accept the version", parcel.under)?;
+    let content = parcel.open(keyring.pool(), &keys)?;
+    Ok(Some((content.id, content.version.logical.environment)))
+}
+
 /// A version that is there, and its key.
 fn version_of(
     keyring: &Keyring,

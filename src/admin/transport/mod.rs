@@ -9,6 +9,7 @@ mod handing;
 pub mod offline;
 mod places;
 
+pub use carrying::brought;
 pub use handing::MAX_PUBLICS;
 pub use places::OWNER;
 

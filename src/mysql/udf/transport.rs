@@ -7,7 +7,7 @@ use super::access::Access;
 use super::arguments::{Arguments, Is, Parameter};
 use super::keys::asked;
 use super::{caller, server};
-use crate::admin::transport::{Order, carry_out};
+use crate::admin::transport::{Order, brought, carry_out};
 use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
 use crate::mysql::identity;
@@ -71,12 +71,35 @@ fn accept(args: &Arguments<'_>) -> Result<Value> {
             .hint("Nothing was changed. A version is accepted without a fingerprint.")
             .refused());
     }
+    let message: String = args.utf8(0)?.into();
+    check_brought(args, &message)?;
     run(
         args,
         &Order::Accept {
-            message: args.utf8(0)?.into(),
+            message,
             fingerprint,
         },
+    )
+}
+
+/// A version is material for somebody's key, which its source knows: who may not store that key may not bring it so either.
+fn check_brought(args: &Arguments<'_>, message: &str) -> Result<()> {
+    let permit = args.permit()?;
+    if !permit.is_bound() {
+        return Ok(());
+    }
+    // What is no message, or of another transport key, is told by accepting it.
+    let Ok(Some((id, environment))) = brought(&*LIFECYCLE.keyring()?, message) else {
+        return Ok(());
+    };
+    let key = Some((id.owner(), id.name()));
+    permit.check(Operation::Store, key, true, None)?;
+    // Where the key is not here yet it gets the environment that the message says.
+    permit.check(
+        Operation::Store,
+        key,
+        true,
+        Some(&|test| test(&environment)),
     )
 }
 
@@ -95,6 +118,7 @@ fn seal(args: &Arguments<'_>) -> Result<Value> {
 fn asked_of(order: &Order) -> Option<(Operation, Option<&KeyId>)> {
     match order {
         Order::Seal { key, .. } => Some((Operation::Export, Some(key))),
+        // Which key a version is of was asked before.
         Order::Accept {
             fingerprint: None, ..
         } => Some((Operation::Store, None)),
