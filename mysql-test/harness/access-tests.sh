@@ -215,10 +215,11 @@ t_shares_keys_of_a_plugin() { shares_keys plugin; }
 t_administration() {
   policy owner '{ "name": "hands-off", "effect": "deny", "operations": ["rotate", "remove", "generate", "admin"], "environments": ["prod*"], "accounts": ["dev@*"] }' \
     '{ "name": "unseen", "effect": "deny", "operations": ["list"], "keys": [{ "owner": "app@%" }], "accounts": ["dev@*"] }' \
+    '{ "name": "test-only", "effect": "deny", "operations": ["generate"], "environments": ["prod*", ""], "accounts": ["tester@*"] }' \
     '{ "name": "no-reseal", "effect": "deny", "operations": ["admin"], "accounts": ["dev@*"], "keys": [{ "owner": "none@x" }] }'
   with_role component
-  users dev
-  sql -e "GRANT ENCRYPTION_KEY_ADMIN ON *.* TO dev; GRANT SELECT ON performance_schema.* TO dev"
+  users dev tester
+  sql -e "GRANT ENCRYPTION_KEY_ADMIN ON *.* TO dev, tester; GRANT SELECT ON performance_schema.* TO dev"
   admin "key_create('p', 'x@%', 'AES', 32, '{\"environment\": \"prod\"}')"
   admin "key_create('t', 'x@%', 'AES', 32, '{\"environment\": \"test\"}')"
   admin "key_create('a', 'app@%', 'AES', 32)"
@@ -230,6 +231,9 @@ t_administration() {
   case "$(as dev "SELECT keyring_ward_key_set('t', 'x@%', '{\"environment\": \"prod\"}')")" in *"'hands-off'"*) ;; *) fail "to prod" ;; esac
   case "$(as dev "SELECT keyring_ward_key_set('p', 'x@%', '{\"environment\": \"test\"}')")" in *"'hands-off'"*) ;; *) fail "from prod" ;; esac
   case "$(as dev "SELECT keyring_ward_key_create('q', 'x@%', 'AES', 32, '{\"environment\": \"prod2\"}')")" in *"'hands-off'"*) ;; *) fail "create in prod" ;; esac
+  # What is to be made is in no environment yet, but in the one that it gets.
+  case "$(as tester "SELECT keyring_ward_key_create('n', 'x@%', 'AES', 32, '{\"environment\": \"test\"}')")" in *'"ok":true'*) ;; *) fail "create in test" ;; esac
+  case "$(as tester "SELECT keyring_ward_key_create('o', 'x@%', 'AES', 32)")" in *"'test-only'"*) ;; *) fail "create in none" ;; esac
   case "$(as dev "SELECT keyring_ward_keys()")" in *'"app@%"'*) fail "app's key is listed" ;; *'"x@%"'*) ;; *) fail "the list" ;; esac
   is 0 as dev "SELECT COUNT(*) FROM performance_schema.keyring_keys WHERE KEY_OWNER = 'app@%'"
   is 1 sql -e "SELECT COUNT(*) FROM performance_schema.keyring_keys WHERE KEY_OWNER = 'app@%'"
@@ -338,6 +342,63 @@ t_nothing_waits_for_grant() {
   is 16 as app "$LENGTH"
   stop_server
   ! grep '\[ERROR\].*MY-010065' "$LOG" || fail "a service was not given back"
+}
+
+# An event that names its transactions looks like an applier: it is bound to whose it is. An administrator's function asks as well.
+t_an_event_is_no_applier() {
+  policy owner '{ "name": "replica", "effect": "allow", "operations": ["use", "rotate"], "accounts": ["@applier", "repl@%"], "keys": [{ "owner": "app@%", "name": "ssn" }] }'
+  with_role component --log-bin=binlog --server-id=1 --event-scheduler=ON
+  users app eve repl
+  sql -e "CREATE DATABASE d; CREATE TABLE d.o (a INT PRIMARY KEY, b VARBINARY(999)); GRANT ALL ON d.* TO eve, repl; GRANT REPLICATION_APPLIER, SYSTEM_VARIABLES_ADMIN, ENCRYPTION_KEY_ADMIN ON *.* TO eve, repl"
+  admin "key_create('ssn', 'app@%', 'AES', 32)"
+  # event USER NUMBER VALUE: what an applier's statement would give; nothing where it fails.
+  event() {
+    as "$1" "DELIMITER //
+      CREATE EVENT d.e$2 ON SCHEDULE AT NOW() DO BEGIN
+        DECLARE v VARBINARY(999); DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END;
+        SET gtid_next = 'aaaaaaaa-0000-0000-0000-000000000000:$2'; SET v = $3; INSERT INTO d.o VALUES ($2, v); SET gtid_next = 'AUTOMATIC';
+      END//" || true
+    wait_for 30 sh -c "[ -n \"\$(mysql -uroot -S $SOCKET -Nse 'SELECT a FROM d.o WHERE a = $2')\" ]" || fail "the event $2"
+  }
+  event eve 1 "keyring_ward_encrypt('app@%/ssn', 'x')"
+  is "NULL" sql -e "SELECT LENGTH(b) FROM d.o WHERE a = 1"
+  event repl 2 "keyring_ward_encrypt('app@%/ssn', 'x')"
+  is "79" sql -e "SELECT LENGTH(b) FROM d.o WHERE a = 2"
+  # With no rule for appliers no function of administration is one's either.
+  event repl 3 "keyring_ward_key_rotate('ssn', 'app@%')"
+  is "2" sql -e "SELECT JSON_EXTRACT(keyring_ward_keys(), '$.keys[0].current')"
+  policy owner; reload
+  event repl 4 "keyring_ward_key_rotate('ssn', 'app@%')"
+  is "2" sql -e "SELECT JSON_EXTRACT(keyring_ward_keys(), '$.keys[0].current')"
+}
+
+# A version is material of somebody's key, by whatever way it comes.
+t_versions_of_keys_that_are_denied() {
+  policy owner '{ "name": "not-ssn", "effect": "deny", "operations": ["*"], "keys": [{ "owner": "app@%", "name": "ssn" }], "accounts": ["op@%"] }' \
+    '{ "name": "no-fetch", "effect": "deny", "operations": ["fetch"], "keys": [{ "name": "ssn" }] }'
+  with_role component
+  users app op
+  sql -e "GRANT KEYRING_WARD_OPERATE, ENCRYPTION_KEY_ADMIN ON *.* TO op" 2> /dev/null || sql -e "GRANT ENCRYPTION_KEY_ADMIN ON *.* TO op"
+  admin "key_create('ssn', 'app@%', 'AES', 32)"
+  is NULL as app "SELECT keyring_key_fetch('ssn@1')"
+  denied no-fetch as app "SELECT keyring_ward_key_fetch('ssn@1')"
+  is 79 as app "SELECT LENGTH(keyring_ward_encrypt('ssn', 'x'))"
+  # Another keyring has got version 1, and makes a version 2 of its own, whose material is known there.
+  local other=(--path "$KEYS/other.ward" --key-file "$KEYS/other-key") public handed message
+  (umask 077; head -c 32 /dev/urandom > "$KEYS/other-key"); chown mysql:mysql "$KEYS/other-key"
+  member() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p"; }
+  keyring-ward init "${other[@]}" > /dev/null || fail "the other keyring"
+  public=$(keyring-ward transport request "${other[@]}" --name t --json | member public)
+  admin "transport_new('t', '$public')"; handed=$SAID
+  keyring-ward transport accept "${other[@]}" --message "$(member message <<< "$handed")" --fingerprint "$(sed 's/.*"fingerprint":"\([^"]*\)".*/\1/' <<< "$handed")" > /dev/null || fail "the transport key: $handed"
+  admin "transport_seal('t', 'ssn', 'app@%', 1)"
+  keyring-ward transport accept "${other[@]}" --message "$(member message <<< "$SAID")" --server-uuid 01234567-89ab-cdef-0123-456789abcdef > /dev/null || fail "version 1: $SAID"
+  keyring-ward key rotate "${other[@]}" --name ssn --owner app@% > /dev/null || fail "version 2"
+  message=$(keyring-ward transport seal "${other[@]}" --transport t --name ssn --owner app@% --version 2)
+  case "$(as op "SELECT keyring_ward_transport_accept('$message')")" in *'"ok":false'*"'not-ssn'"*) ;; *) fail "a version of a key that is denied" ;; esac
+  is "1" sql -e "SELECT JSON_EXTRACT(keyring_ward_keys(), '$.keys[0].current')"
+  admin "transport_accept('$message')"
+  is "2" sql -e "SELECT JSON_EXTRACT(keyring_ward_keys(), '$.keys[0].current')"
 }
 
 # The tool says what a server would do.

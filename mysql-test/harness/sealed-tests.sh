@@ -207,6 +207,14 @@ t_statements_and_appliers() {
   said() { second -e "SELECT MAX(LAST_ERROR_MESSAGE) FROM performance_schema.replication_applier_status_by_worker"; }
   refused() { said | grep -q "KW-0013 Denied: Could not use a key: a replication applier calls"; }
   wait_for 30 refused || fail "the applier was served: $(said)"
+  # Nor may it administer: its privileges say nothing.
+  sql -e "CREATE TABLE d.x (a INT PRIMARY KEY, h VARCHAR(999))"
+  second -e "SET sql_log_bin = 0; DROP TRIGGER d.h; STOP REPLICA; START REPLICA"
+  wait_for 60 sh -c "mysql -uroot -S /run/mysqld/second.sock -N -e 'SELECT a FROM d.x' " || fail "the replica goes on: $(said)"
+  second -e "SET sql_log_bin = 0; CREATE TRIGGER d.y BEFORE INSERT ON d.x FOR EACH ROW SET NEW.h = keyring_ward_key_rotate('k', 'root@localhost')"
+  sql -e "SET SESSION binlog_format = 'STATEMENT'; INSERT INTO d.x (a) VALUES (1)"
+  refused() { said | grep -q "KW-0013 Denied: Could not administer keys: a replication applier calls"; }
+  wait_for 30 refused || fail "the applier administers: $(said)"
   kill $replica; wait $replica || true; rm -rf $second
 }
 

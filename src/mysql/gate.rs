@@ -124,7 +124,7 @@ pub(super) fn environment(name: &[u8], owner: &[u8], test: &dyn Fn(&str) -> bool
 pub(super) fn decide(policy: &Policy, request: &Request<'_>) -> Result<()> {
     match policy.decide(request) {
         Verdict::Allowed(_) => Ok(()),
-        Verdict::Denied(why) => Err(verdict::denied(request, why)),
+        Verdict::Denied(why) => Err(verdict::denied(request, policy.told(request, why))),
     }
 }
 

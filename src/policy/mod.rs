@@ -91,7 +91,7 @@ impl Policy {
 
     /// What it says of a request.
     pub fn decide(&self, request: &Request<'_>) -> Verdict<'_> {
-        if !request.session.is_known() && !request.applier {
+        if !request.session.is_known() {
             return Verdict::Denied(Why::Unknown);
         }
         let index = match request.granted {
@@ -120,6 +120,27 @@ impl Policy {
                 Verdict::Allowed(None)
             }
             (None, None) => Verdict::Denied(Why::Default),
+        }
+    }
+
+    /// What the caller is told of why it is denied. Where nothing would allow it either, no rule about environments is named: that would
+    /// tell whether there is such a key, and what it is for.
+    #[cold]
+    pub fn told<'p>(&'p self, request: &Request<'_>, why: Why<'p>) -> Why<'p> {
+        let hides = matches!(why, Why::Rule(rule) if !rule.environments.is_empty());
+        let asking = Asking::new(request);
+        let mut allowing = self.rules.iter().filter(|r| r.effect == Effect::Allow);
+        let is_own = self.default == Default::Owner && request.today && !request.applier;
+        if !hides || is_own || allowing.any(|rule| rule.matches(&asking)) {
+            return why;
+        }
+        let mut others = self.rules.iter().filter(|rule| {
+            rule.effect == Effect::Deny && rule.environments.is_empty() && rule.matches(&asking)
+        });
+        match others.next() {
+            Some(rule) => Why::Rule(rule),
+            None if request.applier => Why::Applier,
+            None => Why::Default,
         }
     }
 
@@ -183,6 +204,7 @@ pub fn of_service<'a>(
         session,
         applier: false,
         granted: None,
+        unasked: 0,
         today: session.account == Some(owner),
         now: None,
         environment,

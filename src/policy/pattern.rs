@@ -14,6 +14,8 @@ pub enum Pattern {
     Literal(Box<[u8]>),
     /// Anything else.
     Glob(Box<Glob>),
+    /// An account: a name like the first, and behind the last @ a host like the second.
+    Account(Box<[Pattern; 2]>),
 }
 
 /// A pattern with wildcards: what it begins and ends with is looked at first, because that costs least.
@@ -110,12 +112,35 @@ impl Pattern {
         }
     }
 
+    /// Reads a pattern of an account or a login, `user@host`. Names have an @ as well: what stands for the host matches no part of one, or
+    /// `app@*` would be `app@elsewhere` at home, too.
+    ///
+    /// # Errors
+    /// As [`Pattern::parse`].
+    pub fn parse_account(text: &str) -> Result<Pattern, &'static str> {
+        let whole = Pattern::parse(text)?;
+        let parts = text.rsplit_once('@');
+        let parts = parts.filter(|(name, _)| !name.ends_with('\\'));
+        let (Pattern::Glob(_), Some((name, host))) = (&whole, parts) else {
+            return Ok(whole);
+        };
+        let part = |text: &str| match text {
+            "" => Ok(Pattern::Literal(Box::default())),
+            text => Pattern::parse(text),
+        };
+        Ok(Pattern::Account(Box::new([part(name)?, part(host)?])))
+    }
+
     /// It matches all of the text.
     pub fn matches(&self, text: &[u8]) -> bool {
         match self {
             Pattern::Any => true,
             Pattern::Literal(literal) => **literal == *text,
             Pattern::Glob(glob) => glob.matches(text),
+            Pattern::Account(parts) => match text.iter().rposition(|byte| *byte == b'@') {
+                Some(at) => parts[0].matches(&text[..at]) && parts[1].matches(&text[at + 1..]),
+                None => false,
+            },
         }
     }
 
@@ -125,6 +150,7 @@ impl Pattern {
             Pattern::Any => &[],
             Pattern::Literal(literal) => literal,
             Pattern::Glob(glob) => &glob.prefix,
+            Pattern::Account(parts) => parts[0].prefix(),
         }
     }
 
@@ -132,7 +158,7 @@ impl Pattern {
     pub fn literal(&self) -> Option<&[u8]> {
         match self {
             Pattern::Literal(literal) => Some(literal),
-            Pattern::Any | Pattern::Glob(_) => None,
+            Pattern::Any | Pattern::Glob(_) | Pattern::Account(_) => None,
         }
     }
 }
@@ -228,6 +254,39 @@ mod tests {
         assert_eq!(
             [prefix("a\\*b*c"), prefix("abc"), prefix("?a")],
             [b"a*b".to_vec(), b"abc".to_vec(), vec![]]
+        );
+    }
+
+    #[test]
+    fn a_host_is_what_stands_behind_the_last_at() {
+        for (pattern, text, expected) in [
+            ("app@*", "app@%", true),
+            ("app@*", "app@elsewhere@%", false),
+            ("app@*", "app", false),
+            ("app@10.?", "app@10.7", true),
+            ("*@localhost", "a@b@localhost", true),
+            ("*@localhost", "a@localhost@%", false),
+            ("*@*", "@", true),
+            ("@*", "@localhost", true),
+            ("@*", "a@localhost", false),
+            ("a@b@*", "a@b@%", true),
+            ("app*", "app@elsewhere@%", true),
+            ("*", "a@b", true),
+            ("app@%", "app@%", true),
+            ("app\\@*", "app@h", true),
+        ] {
+            let parsed = Pattern::parse_account(pattern).unwrap();
+            assert_eq!(
+                parsed.matches(text.as_bytes()),
+                expected,
+                "{pattern} {text}"
+            );
+        }
+        assert!(
+            Pattern::parse_account("a\\*@%")
+                .unwrap()
+                .literal()
+                .is_some()
         );
     }
 

@@ -53,7 +53,7 @@ fn pattern(text: &str) -> std::result::Result<Pattern, String> {
 
 /// An account or a login: without an @ it would match none.
 fn account(text: &str) -> std::result::Result<Pattern, String> {
-    let pattern = pattern(text)?;
+    let pattern = Pattern::parse_account(text)?;
     if text.contains('\'') && text.starts_with('\'') {
         return Err("quotes are no part of an account's name: write it as CURRENT_USER() shows it, app@localhost".into());
     }
@@ -168,6 +168,12 @@ impl Reader {
         })?;
         let appliers = accounts.iter().any(Option::is_none);
         accounts.retain(Option::is_some);
+        if appliers && accounts.is_empty() && effect == Effect::Allow {
+            return Err(at.member("accounts").wrong(
+                "\"@applier\" stands alone",
+                "Name beside it the account that appliers have (PRIVILEGE_CHECKS_USER): alone it would allow whoever looks like one.",
+            ));
+        }
         let rule = Rule {
             effect,
             accounts: accounts.into_iter().flatten().collect(),

@@ -30,6 +30,8 @@ pub struct Request<'a> {
     /// The privileges that the caller has, as bits in the order of the policy's list. `None`: nobody may ask for them here, and rules that
     /// name some count for nothing.
     pub granted: Option<u64>,
+    /// Privileges of which nobody could be asked any more: they may be had, which counts for rules that deny.
+    pub unasked: u64,
     /// The call is allowed where there is no policy.
     pub today: bool,
     /// When, in seconds since 1970; `None`: now.

@@ -7,6 +7,7 @@ use super::operation::Operations;
 use super::pattern::Pattern;
 use super::request::Asking;
 use super::window::Window;
+use crate::key::logical::split;
 use serde_json::Value;
 
 /// What a rule does.
@@ -41,7 +42,7 @@ pub struct Rule {
     pub effect: Effect,
     /// The account whose rights count.
     pub(super) accounts: Vec<Pattern>,
-    /// Replication appliers.
+    /// Those accounts in a replication applier's thread as well.
     pub(super) appliers: bool,
     /// Who logged in, `user@host`.
     pub(super) logins: Vec<Pattern>,
@@ -79,7 +80,11 @@ impl Rule {
         if !self.is_about_account(asking) {
             return Some("accounts");
         }
-        if self.privileges != 0 && request.granted.unwrap_or(0) & self.privileges == 0 {
+        let held = match self.effect {
+            Effect::Allow => request.granted.unwrap_or(0),
+            Effect::Deny => request.granted.unwrap_or(0) | request.unasked,
+        };
+        if self.privileges != 0 && held & self.privileges == 0 {
             return Some("privileges");
         }
         if !self.logins.is_empty() && !asking.login(|login| any(&self.logins, login)) {
@@ -115,20 +120,26 @@ impl Rule {
             Keys::Like {
                 owner: of,
                 name: called,
-            } => of.matches(owner) && called.matches(name),
+            } => of.matches(owner) && (called.matches(name) || self.denies_version(called, name)),
         })
     }
 
+    /// Who denies a logical key denies its versions, by whatever way one asks for them. Who allows it has to name them.
+    fn denies_version(&self, called: &Pattern, name: &[u8]) -> bool {
+        self.effect == Effect::Deny && split(name).is_some_and(|(base, _)| called.matches(base))
+    }
+
     fn is_about_account(&self, asking: &Asking<'_>) -> bool {
-        if asking.request.applier && self.effect == Effect::Allow {
-            return self.appliers;
+        let request = asking.request;
+        let account = request.session.account;
+        let is_named = account.is_some_and(|name| any(&self.accounts, name));
+        let is_for_all = self.accounts.is_empty() && !self.appliers;
+        match (request.applier, self.effect) {
+            // An event that names its transactions looks like an applier: the account is what both are bound to.
+            (true, Effect::Allow) => self.appliers && is_named,
+            (true, Effect::Deny) => is_for_all || is_named || self.appliers,
+            (false, _) => is_for_all || is_named,
         }
-        if self.accounts.is_empty() && !self.appliers {
-            return true;
-        }
-        let account = asking.request.session.account;
-        asking.request.applier && self.appliers
-            || account.is_some_and(|name| any(&self.accounts, name))
     }
 }
 

@@ -71,6 +71,7 @@ impl Question {
                 .privileges
                 .as_ref()
                 .map(|held| policy.granted(|name| held.iter().any(|h| h == name))),
+            unasked: 0,
             today: key.is_some_and(|(owner, _)| *owner == self.account),
             now: Some(self.at),
             environment: &|test| test(&self.environment),

@@ -224,8 +224,25 @@ fn an_applier_needs_a_rule_for_appliers() {
     assert!(!ask(
         json!([{ "name": "a", "effect": "allow", "operations": ["*"], "accounts": ["*"] }])
     ));
-    let allows = json!({ "name": "a", "effect": "allow", "operations": ["use"], "accounts": ["@applier"], "keys": [{ "owner": "app@%" }] });
+    let of = |accounts: Value| json!({ "name": "a", "effect": "allow", "operations": ["use"], "accounts": accounts, "keys": [{ "owner": "app@%" }] });
+    let allows = of(json!(["app@%", "@applier"]));
     assert!(ask(json!([allows])));
+    // An event that sets gtid_next looks like an applier: whose it is decides all the same.
+    assert!(!ask(json!([of(json!(["repl@%", "@applier"]))])));
+    let alone = json!({ "version": 1, "default": "owner", "rules": [of(json!(["@applier"]))] });
+    let refused = Policy::parse(alone.to_string().as_bytes(), "test").unwrap_err();
+    assert!(refused.to_string().contains("stands alone"), "{refused}");
+    // Without performance_schema nobody is known, an applier neither.
+    let unknown = Session {
+        of_server: None,
+        ..app
+    };
+    let policy_of_all = policy("owner", json!([allows]));
+    let request = Request {
+        applier: true,
+        ..of_service(Operation::Use, (b"app@%", b"k"), &unknown, NO_ENVIRONMENT)
+    };
+    assert!(!policy_of_all.decide(&request).is_allowed());
     assert!(!ask(
         json!([allows, { "name": "d", "effect": "deny", "operations": ["*"], "accounts": ["app@*"] }])
     ));
@@ -237,6 +254,71 @@ fn an_applier_needs_a_rule_for_appliers() {
         ..of_service(Operation::Use, (b"app@%", b"k"), &anonymous, NO_ENVIRONMENT)
     };
     assert!(!policy.decide(&request).is_allowed());
+}
+
+/// A refusal is the same whether there is such a key or not, where nothing would allow it.
+#[test]
+fn a_refusal_does_not_tell_what_a_key_is_for() {
+    let rules = json!([
+        { "name": "not-prod", "effect": "deny", "operations": ["use"], "environments": ["prod*"] },
+        { "name": "shared", "effect": "allow", "operations": ["use"], "accounts": ["hr@%"] },
+    ]);
+    let told = |default: &str, account: &str, environment: &str| {
+        let policy = policy(default, rules.clone());
+        let login = session("x@h", account);
+        let of_key = |test: &dyn Fn(&str) -> bool| test(environment);
+        let request = of_service(Operation::Use, (b"app@%", b"k"), &login, &of_key);
+        match policy.decide(&request) {
+            Verdict::Denied(why) => match policy.told(&request, why) {
+                Why::Rule(rule) => rule.name.clone(),
+                _ => "default".into(),
+            },
+            Verdict::Allowed(_) => "allowed".into(),
+        }
+    };
+    for default in ["owner", "deny"] {
+        assert_eq!(told(default, "dev@%", "prod"), "default");
+        assert_eq!(told(default, "dev@%", ""), "default");
+        assert_eq!(told(default, "hr@%", "prod"), "not-prod");
+        assert_eq!(told(default, "hr@%", ""), "allowed");
+    }
+    assert_eq!(told("owner", "app@%", "prod"), "not-prod");
+}
+
+#[test]
+fn what_was_not_asked_for_counts_for_rules_that_deny() {
+    let rule = |effect: &str| json!([{ "name": "r", "effect": effect, "operations": ["use"], "privileges": ["P"] }]);
+    let app = session("app@h", "app@%");
+    let ask = |default: &str, effect: &str, granted, unasked| {
+        let request = Request {
+            granted: Some(granted),
+            unasked,
+            ..of_service(Operation::Use, (b"app@%", b"k"), &app, NO_ENVIRONMENT)
+        };
+        policy(default, rule(effect)).decide(&request).is_allowed()
+    };
+    assert!(ask("owner", "deny", 0, 0) && !ask("owner", "deny", 1, 0));
+    assert!(!ask("owner", "deny", 0, 1));
+    assert!(ask("deny", "allow", 1, 0) && !ask("deny", "allow", 0, 1));
+}
+
+#[test]
+fn who_denies_a_logical_key_denies_its_versions() {
+    let rules = json!([
+        { "name": "all", "effect": "allow", "operations": ["*"], "accounts": ["app@%"] },
+        { "name": "one", "effect": "allow", "operations": ["fetch"], "accounts": ["bob@%"], "keys": [{ "owner": "app@%", "name": "ssn" }] },
+        { "name": "not-ssn", "effect": "deny", "operations": ["fetch"], "accounts": ["app@%"], "keys": [{ "name": "ssn" }] },
+    ]);
+    let policy = policy("deny", rules);
+    let (app, bob) = (session("app@h", "app@%"), session("bob@h", "bob@%"));
+    for name in ["ssn", "ssn@1", "ssn@123456789"] {
+        assert_eq!(fetch(&policy, &app, "app@%", name), None, "{name}");
+    }
+    for name in ["ssn@01", "ssn@", "ssn@x", "ssn2@1", "@1"] {
+        assert!(fetch(&policy, &app, "app@%", name).is_some(), "{name}");
+    }
+    assert!(fetch(&policy, &bob, "app@%", "ssn").is_some());
+    assert_eq!(fetch(&policy, &bob, "app@%", "ssn@1"), None);
 }
 
 #[test]

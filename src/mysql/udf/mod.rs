@@ -219,6 +219,13 @@ fn prepare(
         identity::with_current(|caller| LIFECYCLE.tell_denial(caller, b"", b"", &why));
         return refuse(message, &access.refusal());
     }
+    // It may have every privilege, which says nothing.
+    let applier = server::is_applier();
+    if applier && !permit::allows_appliers() {
+        let why = statement::of_an_applier("administer keys").to_string();
+        identity::with_current(|caller| LIFECYCLE.tell_denial(caller, b"", b"", &why));
+        return refuse(message, &why);
+    }
     if let Some(wrong) = wrong_arguments(args, function, takes)? {
         return refuse(message, &wrong);
     }
@@ -239,7 +246,7 @@ fn prepare(
             init.max_length = MAX_ANSWER;
             init.const_item = false;
             init.ptr = Box::into_raw(Box::new(Kept {
-                permit: Permit::ask(false),
+                permit: Permit::ask(applier),
                 answer: String::new(),
                 told: access.changes().then_some(function),
             }))

@@ -7,7 +7,7 @@ use super::caller;
 use crate::audit::event::Outcome;
 use crate::audit::feed::Use;
 use crate::caller::{Caller, Remembered};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
 use crate::mysql::state::LIFECYCLE;
 use crate::mysql::{gate, identity};
@@ -58,15 +58,17 @@ impl Permit {
         self.who.session().account
     }
 
-    fn granted_in(&self, policy: &Arc<Policy>) -> u64 {
+    /// The privileges of a policy that the caller has, and those that were not asked for, because another policy was in force in the init.
+    fn granted_in(&self, policy: &Arc<Policy>) -> (u64, u64) {
         match &self.granted {
-            Some((asked, bits)) if Arc::ptr_eq(asked, policy) => *bits,
-            // Another one came since then.
-            Some((asked, bits)) => policy.granted(|name| {
-                let place = asked.privileges().iter().position(|known| known == name);
-                place.is_some_and(|place| bits & (1 << place) != 0)
-            }),
-            None => 0,
+            Some((asked, bits)) if Arc::ptr_eq(asked, policy) => (*bits, 0),
+            Some((asked, bits)) => {
+                let place = |name: &str| asked.privileges().iter().position(|known| known == name);
+                let held =
+                    policy.granted(|name| place(name).is_some_and(|at| bits & (1 << at) != 0));
+                (held, policy.granted(|name| place(name).is_none()))
+            }
+            None => (0, policy.granted(|_| true)),
         }
     }
 
@@ -83,8 +85,8 @@ impl Permit {
         environment: Option<Environment<'_>>,
     ) -> Result<()> {
         let checked = match LIFECYCLE.is_policed() {
-            false => Ok(()),
-            true => self.check_policy(operation, key, today, environment),
+            false if today => Ok(()),
+            _ => self.check_policy(operation, key, today, environment),
         };
         self.tell(operation, key, &checked);
         checked
@@ -121,20 +123,27 @@ impl Permit {
         let session = self.who.session();
         let (owner, name) = key.unwrap_or_default();
         let known = |test: &dyn Fn(&str) -> bool| gate::environment(name, owner, test);
-        gate::with_policy(|policy| {
+        let allowed = gate::with_policy(|policy| {
+            let (granted, unasked) = self.granted_in(policy);
             let request = Request {
                 operation,
                 key,
                 session: &session,
                 applier: self.applier,
-                granted: Some(self.granted_in(policy)),
+                granted: Some(granted),
+                unasked,
                 today,
                 now: None,
                 environment: environment.unwrap_or(&known),
             };
             gate::decide(policy, &request)
-        })
-        .map(drop)
+        })?;
+        match allowed {
+            Some(()) => Ok(()),
+            None if today => Ok(()),
+            // A policy was there when another account's key was named, and a RELOAD has ended it since.
+            None => Err(gone()),
+        }
     }
 }
 
@@ -151,8 +160,63 @@ impl Permit {
     }
 }
 
+/// The error for what only a policy can allow, where there is none.
+#[cold]
+fn gone() -> Error {
+    let why = "only a policy can allow it, and there is none any more";
+    Error::new(Kind::Denied, "use the keyring", why)
+        .hint("Without a policy each account has its own keys.")
+        .refused()
+}
+
 /// The policy has a rule that allows replication appliers something.
 pub(super) fn allows_appliers() -> bool {
     let allows = gate::with_policy(|policy| Ok(policy.allows_appliers()));
     matches!(allows, Ok(Some(true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_privilege_that_was_not_asked_for_counts_against_the_caller() {
+        let policy = |name: &str| {
+            let rule = format!(
+                r#"{{"name": "d", "effect": "deny", "operations": ["use"], "privileges": ["{name}"]}}"#
+            );
+            let text = format!(r#"{{"version": 1, "default": "owner", "rules": [{rule}]}}"#);
+            Arc::new(Policy::parse(text.as_bytes(), "test").unwrap())
+        };
+        let (one, same, other) = (policy("P"), policy("P"), policy("Q"));
+        let of = |granted| Permit {
+            who: Remembered::default(),
+            applier: false,
+            granted,
+        };
+        for (granted, policy, expected) in [
+            (Some((one.clone(), 1)), &one, (1, 0)),
+            (Some((one.clone(), 0)), &one, (0, 0)),
+            (Some((one.clone(), 1)), &same, (1, 0)),
+            (Some((one.clone(), 0)), &same, (0, 0)),
+            (Some((one.clone(), 1)), &other, (0, 1)),
+            (None, &one, (0, 1)),
+        ] {
+            assert_eq!(of(granted).granted_in(policy), expected);
+        }
+    }
+
+    /// A RELOAD may end the policy between the name and the question.
+    #[test]
+    fn without_a_policy_nobody_has_a_foreign_key() {
+        let permit = Permit {
+            who: Remembered::default(),
+            applier: false,
+            granted: None,
+        };
+        let key = Some((&b"app@%"[..], &b"k"[..]));
+        let check = |today| permit.check(Operation::Fetch, key, today, None);
+        assert!(check(true).is_ok());
+        assert_eq!(check(false).map_err(|e| e.kind()), Err(Kind::Denied));
+    }
 }

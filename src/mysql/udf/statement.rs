@@ -413,22 +413,29 @@ fn whom(needs: Needs) -> Result<(Vec<u8>, Permit)> {
 /// # Errors
 /// Denied: it is an applier, or no account calls.
 fn user() -> Result<(Vec<u8>, Permit)> {
-    let refuse = |why: &str| {
-        let hint =
-            "On a replica rows bring what the source has computed: keep binlog_format = ROW there.";
-        Err(Error::new(Kind::Denied, "use a key", why)
-            .hint(hint)
-            .refused())
-    };
     let applier = server::is_applier();
     if applier && !permit::allows_appliers() {
-        return refuse("a replication applier calls");
+        return Err(of_an_applier("use a key"));
     }
     let permit = Permit::ask(applier);
     match permit.account().map(<[u8]>::to_vec) {
         Some(account) => Ok((account, permit)),
-        None => refuse("no account calls, or the server does not tell which one"),
+        None => Err(refused(
+            "use a key",
+            "no account calls, or the server does not tell which one",
+        )),
     }
+}
+
+/// The error for a replication applier, which no rule lets do it.
+pub(super) fn of_an_applier(what: &'static str) -> Error {
+    refused(what, "a replication applier calls")
+}
+
+fn refused(what: &'static str, why: &str) -> Error {
+    let hint =
+        "On a replica rows bring what the source has computed: keep binlog_format = ROW there.";
+    Error::new(Kind::Denied, what, why).hint(hint).refused()
 }
 
 /// What a function does for one row.
