@@ -14,7 +14,7 @@ pub fn clean(text: &str) -> String {
 }
 
 /// Control characters, and those that end a line or turn the direction of writing.
-fn obeyed(c: char) -> bool {
+pub fn obeyed(c: char) -> bool {
     let invisible = [
         '\u{200e}'..='\u{200f}',
         '\u{2028}'..='\u{202e}',

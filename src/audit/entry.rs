@@ -167,6 +167,8 @@ impl Sink for Vec<u8> {
     }
 }
 
+/// As much of a name as there is room for at the least: its beginning, and its hash.
+const SHORTEST_NAME: usize = 31;
 /// Bytes beside those of the texts.
 const OVERHEAD: usize = 18 + 4 * 2;
 
@@ -200,11 +202,13 @@ impl Borrowed<'_> {
         }
         let detail = &self.detail[..self.detail.floor_char_boundary(32)];
         let left = most.saturating_sub(OVERHEAD + detail.len());
-        let actor = &self.actor[..self.actor.floor_char_boundary(left / 3)];
-        let (name, owner) = (
-            Cut::new(self.name, left / 3),
-            Cut::new(self.owner, left / 3),
-        );
+        // Whoever reads can choose a long name: it must not push out who he is.
+        let actor = left.saturating_sub(2 * SHORTEST_NAME);
+        let actor = &self.actor[..self.actor.floor_char_boundary(actor)];
+        let left = left.saturating_sub(actor.len());
+        let name = left.saturating_sub(self.owner.len()).max(left / 2);
+        let name = Cut::new(self.name, name);
+        let owner = Cut::new(self.owner, left.saturating_sub(name.length));
         f(&Borrowed {
             detail,
             actor,
@@ -284,7 +288,12 @@ mod tests {
             Entry::decode(&mut &bytes[..]).unwrap()
         };
         let (a, b) = (long(1), long(2));
-        assert!(a.name != b.name && a.owner != b.owner && a.name.len() > 60);
-        assert_eq!(a.name[..40], b.name[..40]);
+        assert!(a.name != b.name && a.owner != b.owner);
+        assert_eq!(a.name[..10], b.name[..10]);
+        assert_eq!(
+            a.actor.len(),
+            255,
+            "who it was stands there whatever he reads"
+        );
     }
 }

@@ -9,6 +9,7 @@ use super::outbox::Outbox;
 use super::ring::Ring;
 use super::seen::{Counted, Seen, Ticket};
 use super::settings::Reads;
+use crate::text;
 use std::collections::VecDeque;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -104,6 +105,8 @@ impl Feed {
 
     fn put(&self, what: &Use<'_>, actor: impl FnOnce() -> String, count: u64) -> bool {
         let actor = actor();
+        // The text of an error, which may name what came from outside.
+        let detail = text::clean(what.detail);
         self.ring.push(&Borrowed {
             at: now(),
             count,
@@ -112,7 +115,7 @@ impl Feed {
             actor: &actor,
             name: what.name,
             owner: what.owner,
-            detail: what.detail,
+            detail: &detail,
         })
     }
 

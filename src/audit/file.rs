@@ -44,6 +44,34 @@ fn is_aside(suffix: &str) -> bool {
         })
 }
 
+/// When the file was set aside that has the newest name, in microseconds since 1970.
+fn newest_aside(path: &Path) -> io::Result<Option<i64>> {
+    use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+    let when = |file: &PathBuf| {
+        let name = file.file_name()?.to_str()?;
+        let (rest, micros) = name.rsplit_once('.')?;
+        let (_, own) = rest.rsplit_once('.')?;
+        let part = |range: std::ops::Range<usize>| own.get(range);
+        let text = format!(
+            "{}-{}-{}T{}:{}:{}.{micros}",
+            part(0..4)?,
+            part(4..6)?,
+            part(6..8)?,
+            part(9..11)?,
+            part(11..13)?,
+            part(13..15)?
+        );
+        let at = OffsetDateTime::parse(&text, &Rfc3339).ok()?;
+        i64::try_from(at.unix_timestamp_nanos() / 1_000).ok()
+    };
+    let all = files(path)?;
+    Ok(all
+        .iter()
+        .filter(|file| *file != path)
+        .filter_map(when)
+        .next_back())
+}
+
 /// All files of a log, the oldest first; the one that is written is the last, where it is there.
 ///
 /// # Errors
@@ -131,6 +159,15 @@ impl LogFile {
         self.length
     }
 
+    /// How many bytes are in it by the system: as many as were written, if nobody else writes or cuts it.
+    ///
+    /// # Errors
+    /// Io.
+    pub fn is_as_long(&self) -> Result<u64> {
+        let meta = self.file.metadata().map_err(|e| failed(&self.path, e))?;
+        Ok(meta.len())
+    }
+
     /// Reads it from its beginning.
     ///
     /// # Errors
@@ -184,11 +221,17 @@ impl LogFile {
         meta.is_ok_and(|m| (m.dev(), m.ino()) == self.inode && m.nlink() == 1)
     }
 
-    /// Sets the file aside, under a name that tells when, and begins another one.
+    /// Sets the file aside, under a name that tells when, and begins another one. Afterwards the folder is to be synced.
     ///
     /// # Errors
     /// Io; this file stays in use then.
-    pub fn set_aside(&mut self, settings: &Settings, mut at: i64) -> Result<()> {
+    pub fn set_aside(&mut self, settings: &Settings, at: i64) -> Result<()> {
+        // The clock may have been set back: the order of names is that of the files all the same.
+        let newest = newest_aside(&self.path).map_err(|e| failed(&self.path, e))?;
+        let next = newest.map(|newest| newest.saturating_add(1));
+        // A year that no name can hold is nobody's but a forger's.
+        let next = next.filter(|next| !super::line::time(*next).is_empty());
+        let mut at = next.map_or(at, |next| at.max(next));
         loop {
             match file::rename_noreplace(&self.path, &aside(&self.path, at)) {
                 Ok(()) => break,
@@ -196,8 +239,14 @@ impl LogFile {
                 Err(e) => return Err(failed(&self.path, e)),
             }
         }
-        *self = LogFile::open(settings)?;
-        self.sync_folder()
+        let new = LogFile::open(settings)?;
+        if new.length > 0 {
+            let why = format!("'{}' came into being meanwhile", self.path.display());
+            return Err(Error::new(Kind::Tampered, OP, why)
+                .hint("Move it away: the log goes on by itself. Who else writes in its folder?"));
+        }
+        *self = new;
+        Ok(())
     }
 
     /// Brings the folder to the disk, where names have changed.
@@ -231,6 +280,34 @@ impl LogFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A clock that is set back mixes nothing up, and not the newest is thrown away.
+    #[test]
+    fn files_keep_their_order_whatever_the_clock_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = Settings::at(dir.path().join("audit.log"));
+        let mut log = LogFile::open(&settings).unwrap();
+        for (n, at) in [2_000_000_000_000_000, 1_000_000_000_000_000, 5]
+            .iter()
+            .enumerate()
+        {
+            log.append(&format!("{n}\n")).unwrap();
+            log.set_aside(&settings, *at).unwrap();
+        }
+        log.append("3\n").unwrap();
+        let all = || -> String {
+            let all = files(&settings.file).unwrap();
+            all.iter()
+                .map(|f| std::fs::read_to_string(f).unwrap())
+                .collect()
+        };
+        assert_eq!(all(), "0\n1\n2\n3\n");
+        settings.keep = 1;
+        log.prune(&settings).unwrap();
+        assert_eq!(files(&settings.file).unwrap().len(), 2);
+        let left = std::fs::read_to_string(&files(&settings.file).unwrap()[0]).unwrap();
+        assert_eq!(left, "2\n");
+    }
 
     #[test]
     fn names_tell_when_and_sort_so() {

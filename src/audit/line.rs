@@ -15,6 +15,8 @@ use sha2::{Digest, Sha256};
 pub const FORMAT: u64 = 1;
 /// Longest line in bytes that is read.
 pub const MAX_LINE: usize = 16 << 10;
+/// Largest number of a line: more than a log can have.
+const MAX_NUMBER: u64 = 1 << 53;
 /// How the member with the signature begins.
 const SIGNATURE: &str = ",\"signature\":\"";
 
@@ -86,6 +88,17 @@ pub fn parts(line: &str) -> Option<(&str, &str)> {
         .then_some((body, signature))
 }
 
+/// Something in it is nothing that [`write`] writes: control characters, or what turns the direction of writing.
+fn is_obeyed(members: &Value) -> bool {
+    let is_bad = |text: &str| text.contains(crate::text::obeyed);
+    let mut all = members.as_object().into_iter().flatten();
+    all.any(|(name, value)| match value {
+        Value::String(text) => is_bad(text) || is_bad(name),
+        Value::Array(_) | Value::Object(_) => true,
+        _ => is_bad(name),
+    })
+}
+
 /// A line's hash: of all of its text, without the end of the line.
 pub fn hash(line: &str) -> [u8; HASH] {
     Sha256::digest(line.as_bytes()).into()
@@ -133,10 +146,12 @@ impl Read {
         }
         let members = crate::json::parse(line.as_bytes()).map_err(|_| "it is no JSON object")?;
         let text = |name: &str| members.get(name).and_then(Value::as_str);
-        let number = members
-            .get("line")
-            .and_then(Value::as_u64)
-            .ok_or("it has no number")?;
+        let number = members.get("line").and_then(Value::as_u64);
+        let number = number.filter(|number| *number <= MAX_NUMBER);
+        let number = number.ok_or("it has no number")?;
+        if is_obeyed(&members) {
+            return Err("it holds what a terminal would obey");
+        }
         let event = text("event").ok_or("it has no event")?;
         let outcome = text("result").and_then(Outcome::of_word);
         let previous = text("previous").filter(|t| t.len() == 2 * HASH);

@@ -13,6 +13,7 @@ pub mod line;
 pub mod note;
 pub mod outbox;
 pub mod position;
+mod resume;
 pub mod ring;
 pub mod seen;
 pub mod settings;
@@ -24,5 +25,7 @@ pub mod writer;
 pub use feed::Feed;
 pub use settings::{Reads, Settings};
 
+#[cfg(test)]
+mod attack_tests;
 #[cfg(test)]
 mod tests;

@@ -5,13 +5,18 @@
 //! that the log has not, as long as there is room, and must count what it had no room for.
 
 use super::entry::Entry;
+use super::event::Event;
+use super::line::Read;
 use super::note::Synced;
 use super::position::Position;
+use crate::text::name;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes that may wait for a log that can't be written. The journal has them all the same until it is written anew.
 const MOST: usize = 16 << 20;
+/// What stands in the place of changes that found no room.
+const LOST: &str = "changes found no room while the log could not be written";
 /// Bytes of an entry beside its texts, roughly.
 const BESIDE: usize = 200;
 
@@ -28,6 +33,38 @@ pub struct Opened {
     pub owed: Vec<Entry>,
 }
 
+/// A change as a line of the log tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Which one.
+    pub change: Position,
+    event: Event,
+    actor: String,
+    key: String,
+    owner: String,
+}
+
+impl Told {
+    /// Of a line; `None`: it tells of none.
+    pub fn of_line(line: &Read) -> Option<Told> {
+        Some(Told {
+            change: line.change?,
+            event: line.event,
+            actor: line.actor.clone(),
+            key: line.key.clone(),
+            owner: line.owner.clone(),
+        })
+    }
+
+    fn is(&self, entry: &Entry) -> bool {
+        let (key, owner) = (name(&entry.name), name(&entry.owner));
+        entry.change == Some(self.change)
+            && (entry.event, &*entry.actor) == (self.event, &*self.actor)
+            && (key.is_empty() && self.key.is_empty()
+                || (key, owner) == (self.key.clone(), self.owner.clone()))
+    }
+}
+
 #[derive(Default)]
 struct Inner {
     opened: Opened,
@@ -35,7 +72,8 @@ struct Inner {
     /// The serial number of the queue's first.
     first: u64,
     bytes: usize,
-    lost: u64,
+    /// What was given out up to here may be in the log already.
+    given: u64,
     last: (u64, u32),
     synced: Synced,
     /// Counts the journals that were opened.
@@ -60,11 +98,30 @@ impl Inner {
         }
         let weight = weight(&entry);
         if self.bytes + weight > MOST {
-            self.lost += 1;
-            return;
+            return self.lose(&entry);
         }
         self.bytes += weight;
         self.queue.push_back(entry);
+    }
+
+    /// Counts it in a line that stands in its place, so that it is carried and told like a change.
+    fn lose(&mut self, entry: &Entry) {
+        let is_out = self.first + self.queue.len() as u64 <= self.given;
+        match self.queue.back_mut() {
+            Some(gap) if gap.event == Event::Gap && !is_out => {
+                gap.count = gap.count.saturating_add(1);
+                (gap.at, gap.change) = (entry.at, entry.change);
+            }
+            _ => {
+                let gap = Entry {
+                    at: entry.at,
+                    change: entry.change,
+                    ..Entry::new(Event::Gap).saying(LOST)
+                };
+                self.bytes += weight(&gap);
+                self.queue.push_back(gap);
+            }
+        }
     }
 
     fn pop(&mut self) {
@@ -90,6 +147,12 @@ impl Outbox {
     pub fn opened(&self, mut opened: Opened) {
         let mut inner = self.inner();
         let owed = std::mem::take(&mut opened.owed);
+        if inner.opened.file_id != opened.file_id {
+            // What waits of another one is in that one's journal, and is told in its log when it is opened again.
+            while !inner.queue.is_empty() {
+                inner.pop();
+            }
+        }
         // An older copy of the same file begins anew, too.
         if inner.opened.file_id != opened.file_id || inner.last.0 > opened.end {
             (inner.last, inner.synced) = ((0, 0), opened.known);
@@ -115,15 +178,12 @@ impl Outbox {
         (inner.synced, inner.queue.iter().cloned().collect())
     }
 
-    /// What was opened last, and how many journals were before it. What it owes has gone into the queue.
+    /// What was opened last, as it is now, and how many journals were before it. What it owes has gone into the queue.
     pub fn journal(&self) -> (Opened, u64) {
         let inner = self.inner();
-        (inner.opened.clone(), inner.journals)
-    }
-
-    /// How many there is no room for since this was asked last.
-    pub fn take_lost(&self) -> u64 {
-        std::mem::take(&mut self.inner().lost)
+        let mut opened = inner.opened.clone();
+        opened.end = opened.end.max(inner.last.0);
+        (opened, inner.journals)
     }
 
     /// How many changes wait.
@@ -136,19 +196,27 @@ impl Outbox {
         self.len() == 0
     }
 
-    /// Copies of those behind the first `serial`, at most `most`, and what to ask with next.
-    pub fn behind(&self, serial: u64, most: usize) -> (Vec<Entry>, u64) {
-        let inner = self.inner();
+    /// Copies of those behind the first `serial`, at most `most`, and what to ask with next; none where another keyring's journal was
+    /// opened meanwhile.
+    pub fn behind(&self, keyring: [u8; 16], serial: u64, most: usize) -> (Vec<Entry>, u64) {
+        let mut inner = self.inner();
+        if inner.opened.file_id != keyring {
+            return (Vec::new(), serial);
+        }
         let skip = serial.saturating_sub(inner.first);
         let entries = inner.queue.iter().skip(skip as usize).take(most);
         let entries: Vec<Entry> = entries.cloned().collect();
         let next = serial.max(inner.first) + entries.len() as u64;
+        inner.given = inner.given.max(next);
         (entries, next)
     }
 
-    /// The log is on the disk so far, with all changes before `serial`.
-    pub fn is_synced(&self, serial: u64, synced: Synced) {
+    /// The log of this keyring is on the disk so far, with all changes before `serial`.
+    pub fn is_synced(&self, keyring: [u8; 16], serial: u64, synced: Synced) {
         let mut inner = self.inner();
+        if inner.opened.file_id != keyring {
+            return;
+        }
         inner.synced = synced;
         while inner.first < serial && !inner.queue.is_empty() {
             inner.pop();
@@ -171,6 +239,24 @@ impl Outbox {
             inner.pop();
         }
         true
+    }
+
+    /// Something at or before this place is owed.
+    pub fn owes(&self, logged: Position) -> bool {
+        let inner = self.inner();
+        let next = inner.queue.front().and_then(|entry| entry.change);
+        next.is_some_and(|next| next.place() <= logged.place())
+    }
+
+    /// The same for the next one, of which a line tells that nobody vouches for. `false`: another one is owed next, or none, and nothing was
+    /// taken away.
+    pub fn forget_told(&self, told: &Told) -> bool {
+        let mut inner = self.inner();
+        let is_next = inner.queue.front().is_some_and(|entry| told.is(entry));
+        if is_next {
+            inner.pop();
+        }
+        is_next
     }
 }
 
@@ -210,7 +296,7 @@ mod tests {
             owed: owed.clone(),
             ..Opened::default()
         });
-        let (first, serial) = outbox.behind(0, 100);
+        let (first, serial) = outbox.behind([0; 16], 0, 100);
         assert_eq!((numbers(&first), serial), (vec![3, 4], 2));
         outbox.push(entry(5, 1));
         assert_eq!(
@@ -218,7 +304,7 @@ mod tests {
             [3, 4, 5],
             "nothing is synced yet"
         );
-        outbox.is_synced(serial, synced(7));
+        outbox.is_synced([0; 16], serial, synced(7));
         assert_eq!(
             (outbox.synced().line, numbers(&outbox.to_carry().1)),
             (7, vec![5])
@@ -230,10 +316,10 @@ mod tests {
             owed,
             ..Opened::default()
         });
-        let (next, serial) = outbox.behind(serial, 100);
+        let (next, serial) = outbox.behind([0; 16], serial, 100);
         assert_eq!((numbers(&next), serial), (vec![5], 3));
-        outbox.is_synced(serial, synced(8));
-        assert!(outbox.is_empty() && outbox.behind(serial, 100).0.is_empty());
+        outbox.is_synced([0; 16], serial, synced(8));
+        assert!(outbox.is_empty() && outbox.behind([0; 16], serial, 100).0.is_empty());
     }
 
     #[test]
@@ -248,7 +334,7 @@ mod tests {
         assert!(!outbox.forget(entry(4, 2).change.unwrap()));
         assert_eq!(outbox.len(), 3);
         assert!(outbox.forget(entry(4, 1).change.unwrap()));
-        assert_eq!(numbers(&outbox.behind(0, 9).0), [5]);
+        assert_eq!(numbers(&outbox.behind([0; 16], 0, 9).0), [5]);
         assert!(
             outbox.forget(entry(2, 9).change.unwrap()),
             "the journal has it no more"
@@ -275,7 +361,7 @@ mod tests {
             owed,
             ..Opened::default()
         });
-        assert_eq!(numbers(&outbox.behind(0, 9).0), [5, 2, 2]);
+        assert_eq!(numbers(&outbox.behind([1; 16], 0, 9).0), [2]);
         assert_eq!(outbox.journal().1, 3);
     }
 

@@ -17,18 +17,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A log in a folder of its own.
-struct Stand {
-    dir: tempfile::TempDir,
+pub(super) struct Stand {
+    pub(super) dir: tempfile::TempDir,
     key: SecretBytes,
-    outbox: Arc<Outbox>,
-    feed: Feed,
-    settings: Settings,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) feed: Feed,
+    pub(super) settings: Settings,
 }
 
-const FILE_ID: [u8; 16] = [5; 16];
+pub(super) const FILE_ID: [u8; 16] = [5; 16];
 
 impl Stand {
-    fn new() -> Stand {
+    pub(super) fn new() -> Stand {
         let dir = tempfile::tempdir().unwrap();
         let outbox = Arc::new(Outbox::default());
         outbox.opened(opened(0, Synced::default(), Vec::new()));
@@ -41,23 +41,23 @@ impl Stand {
         }
     }
 
-    fn signer(&self) -> Signer {
+    pub(super) fn signer(&self) -> Signer {
         Signer::read(&self.key).unwrap()
     }
 
-    fn open(&self) -> Writer {
+    pub(super) fn open(&self) -> Writer {
         let (opened, _) = self.outbox.journal();
         Writer::open(&self.settings, self.signer(), &self.outbox, &opened).unwrap()
     }
 
     /// The process dies, and another one opens the journal, which owes `owed` and knows of `known`.
-    fn die(&mut self, end: u64, known: Synced, owed: Vec<Entry>) {
+    pub(super) fn die(&mut self, end: u64, known: Synced, owed: Vec<Entry>) {
         self.outbox = Arc::new(Outbox::default());
         self.outbox.opened(opened(end, known, owed));
         self.feed = Feed::new(Reads::Summary, self.outbox.clone());
     }
 
-    fn check(&self) -> (Report, Option<Flaw>, Vec<Read>) {
+    pub(super) fn check(&self) -> (Report, Option<Flaw>, Vec<Read>) {
         let (mut lines, mut flaw) = (Vec::new(), None);
         let mut verifier = Verifier::new(vec![self.signer().public()], None);
         let all = files(&self.settings.file).unwrap();
@@ -73,13 +73,13 @@ impl Stand {
         (verifier.finish().0, flaw, lines)
     }
 
-    fn good(&self) -> (Report, Vec<Read>) {
+    pub(super) fn good(&self) -> (Report, Vec<Read>) {
         let (report, flaw, lines) = self.check();
         assert_eq!(flaw, None, "{lines:#?}");
         (report, lines)
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.settings.file
     }
 }
@@ -93,7 +93,7 @@ fn opened(end: u64, known: Synced, owed: Vec<Entry>) -> Opened {
     }
 }
 
-fn change(sequence: u64) -> Entry {
+pub(super) fn change(sequence: u64) -> Entry {
     Entry {
         change: Some(Position {
             sequence,
@@ -106,21 +106,21 @@ fn change(sequence: u64) -> Entry {
     }
 }
 
-fn recovered(sequence: u64) -> Entry {
+pub(super) fn recovered(sequence: u64) -> Entry {
     Entry {
         recovered: true,
         ..change(sequence)
     }
 }
 
-fn changes(lines: &[Read]) -> Vec<u64> {
+pub(super) fn changes(lines: &[Read]) -> Vec<u64> {
     lines
         .iter()
         .filter_map(|l| l.change.map(|c| c.sequence))
         .collect()
 }
 
-fn read_of<'a>(name: &'a [u8]) -> Use<'a> {
+pub(super) fn read_of<'a>(name: &'a [u8]) -> Use<'a> {
     Use {
         event: Event::KeyRead,
         outcome: super::event::Outcome::Done,

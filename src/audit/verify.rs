@@ -3,7 +3,7 @@
 //! Owns what is wrong with a log, and what is only to be said of it. It must never call a log complete that has a gap, and never
 //! accept more than one torn line, at the very end.
 
-use super::chain::{PublicKey, Tail};
+use super::chain::{LINES, PublicKey, Tail};
 use super::event::Event;
 use super::line::{self, MAX_LINE, Read};
 use super::note::{HASH, Synced};
@@ -44,6 +44,8 @@ pub struct Report {
     pub first: (u64, String),
     /// When the last line was.
     pub last_time: String,
+    /// The last change before the first line, as that says.
+    pub first_change: Option<Position>,
     /// Where the chain stands.
     pub tail: Tail,
     /// How many checkpoints, all of them good.
@@ -56,6 +58,8 @@ pub struct Report {
     pub recovered: u64,
     /// Times of which only changes are known.
     pub gaps: Vec<Remark>,
+    /// How many changes found no room, and are missing for good.
+    pub lost: u64,
     /// Events that found no room.
     pub dropped: Vec<Remark>,
     /// Where a chain does not go on as it should.
@@ -66,7 +70,7 @@ pub struct Report {
     pub keyring: String,
     /// Whose key signs, as the last file says.
     pub signer: String,
-    /// The last line that ends it is one that says so.
+    /// It ends with a line that says so, and a checkpoint right behind it: without that anybody may have written the line.
     pub is_closed: bool,
     /// Lines behind the last checkpoint.
     pub unsigned: u64,
@@ -83,6 +87,8 @@ pub struct Verifier {
     row: u64,
     /// The last change of this chain.
     change: Option<Position>,
+    /// The line before says that the log ends.
+    stopped: bool,
 }
 
 /// How long a torn end is that begins so: the beginning of one line, or zeroes that a power cut left. `None`: it is something else.
@@ -116,6 +122,7 @@ impl Verifier {
             file: 0,
             row: 0,
             change: None,
+            stopped: false,
         }
     }
 
@@ -172,12 +179,17 @@ impl Verifier {
         self.check_expected(&read, &hash)?;
         self.check_signature(&read, text)?;
         self.check_change(&read)?;
+        if self.report.unsigned >= LINES && read.event != Event::Checkpoint {
+            // Nobody who can't sign adds more than that.
+            return Err(self.flaw(format!("more than {LINES} lines without a checkpoint")));
+        }
         let report = &mut self.report;
         report.lines += 1;
         report.unsigned += 1;
         (report.tail.line, report.tail.hash) = (read.number, hash);
         report.last_time.clone_from(&read.time);
-        report.is_closed = read.event == Event::Checkpoint && report.is_closed;
+        report.is_closed = read.event == Event::Checkpoint && self.stopped;
+        self.stopped = read.event == Event::Stopped;
         let remark = || Remark {
             line: read.number,
             time: read.time.clone(),
@@ -189,16 +201,22 @@ impl Verifier {
                 report.unsigned = 0;
                 report.last_checkpoint = (read.number, read.time.clone());
             }
-            Event::Gap => report.gaps.push(remark()),
+            Event::Gap => {
+                let mut remark = remark();
+                if read.change.is_some() {
+                    report.lost = report.lost.saturating_add(read.count);
+                    remark.detail = format!("{}: {} changes are missing", read.detail, read.count);
+                }
+                report.gaps.push(remark);
+            }
             Event::Dropped => report.dropped.push(Remark {
                 detail: format!("{} events", read.count),
                 ..remark()
             }),
             Event::Restarted => report.restarts.push(remark()),
-            Event::Stopped => report.is_closed = true,
             _ => {}
         }
-        report.changes += u64::from(read.change.is_some());
+        report.changes += u64::from(read.event.is_change());
         report.recovered += u64::from(read.recovered);
         Ok(read)
     }
@@ -222,6 +240,7 @@ impl Verifier {
         // A new chain, in a file of its own.
         if begins && self.row == 1 && read.number == 1 && read.previous == [0; HASH] {
             self.change = None;
+            self.report.unsigned = 0;
             self.report.restarts.push(Remark {
                 line: 1,
                 time: read.time.clone(),
@@ -229,12 +248,9 @@ impl Verifier {
             });
             return Ok(());
         }
-        if read.number != tail.line + 1 {
-            let why = format!(
-                "line {} is expected, line {} is there",
-                tail.line + 1,
-                read.number
-            );
+        let next = tail.line.saturating_add(1);
+        if read.number != next || tail.line == next {
+            let why = format!("line {next} is expected, line {} is there", read.number);
             return Err(self.flaw(why));
         }
         match read.previous == tail.hash {
@@ -254,6 +270,7 @@ impl Verifier {
         if self.report.lines == 0 {
             self.change = last;
             self.report.tail.change = last;
+            self.report.first_change = last;
         }
         Ok(())
     }

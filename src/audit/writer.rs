@@ -7,17 +7,14 @@ use super::chain::{Chain, Signer, Tail};
 use super::entry::{Entry, now};
 use super::event::Event;
 use super::feed::Feed;
-use super::file::{LogFile, files};
+use super::file::LogFile;
 use super::note::Synced;
 use super::outbox::{Opened, Outbox};
+use super::resume::{Found, gap, lacks, look_at};
 use super::settings::Settings;
 use super::summary::Summary;
 use super::syslog::Sender;
-use super::verify::{Report, Verifier};
 use crate::error::{Error, Result};
-use crate::text::hex;
-use std::io::BufReader;
-use std::path::Path;
 
 /// Entries that are told in one turn.
 const TURN: usize = 20_000;
@@ -39,40 +36,6 @@ pub struct Writer {
     syslog: Sender,
 }
 
-/// What was there when the log was opened.
-struct Found {
-    report: Report,
-    /// What is wrong with it.
-    flaw: Option<String>,
-    /// The line that the keyring knows of is in it, or it knows of none.
-    is_whole: bool,
-}
-
-/// Reads a file of the log that is there.
-fn look(reader: &mut BufReader<std::fs::File>, signer: &Signer, known: Synced) -> Result<Found> {
-    let mut verifier = Verifier::new(vec![signer.public()], Some(known));
-    let read = verifier.read(reader, true, &mut |_, _| {});
-    let read = read.map_err(|e| Error::io("read the audit log", "its lines", e))?;
-    let (report, is_there) = verifier.finish();
-    // An earlier file has it.
-    let is_whole = is_there || report.first.0 > known.line && report.lines > 0;
-    Ok(Found {
-        flaw: read
-            .err()
-            .map(|flaw| format!("row {}: {}", flaw.row, flaw.why)),
-        report,
-        is_whole,
-    })
-}
-
-/// The newest file that was set aside, where a crash has left no other one.
-fn newest_aside(path: &Path) -> Option<BufReader<std::fs::File>> {
-    let all = files(path).ok()?;
-    let newest = all.iter().rev().find(|file| *file != path)?;
-    let (file, _) = crate::os::file::open(newest, crate::os::file::Access::Read).ok()?;
-    Some(BufReader::new(file))
-}
-
 impl Writer {
     /// Opens the log and goes on with it. `opened`: what the journal says.
     ///
@@ -85,17 +48,7 @@ impl Writer {
         opened: &Opened,
     ) -> Result<Writer> {
         let file = LogFile::open(settings)?;
-        let read = |e| Error::io("read the audit log", "its lines", e);
-        let found = match file.length() {
-            0 => newest_aside(&settings.file)
-                .map(|mut reader| look(&mut reader, &signer, opened.known))
-                .transpose()?,
-            _ => Some(look(
-                &mut file.reader().map_err(read)?,
-                &signer,
-                opened.known,
-            )?),
-        };
+        let found = look_at(&file, &settings.file, &signer, opened.known)?;
         let mut writer = Writer {
             settings: settings.clone(),
             chain: Chain::new(signer, Tail::default(), opened.file_id),
@@ -109,15 +62,15 @@ impl Writer {
         match found {
             Some(found) => writer.go_on(found, outbox, opened)?,
             None => {
-                writer.begin("a new log");
+                writer.begin("a new log")?;
                 if opened.known.line > 0 {
-                    writer.restart(&lacks(opened.known));
+                    writer.restart(&lacks(opened.known))?;
                 }
             }
         }
         writer.tell(
             &Entry::new(Event::Started).saying(concat!("Keyring Ward ", env!("CARGO_PKG_VERSION"))),
-        );
+        )?;
         // What is said of the time before is signed at once.
         writer.checkpoint()?;
         writer.flush(outbox)?;
@@ -127,82 +80,78 @@ impl Writer {
 
     /// Goes on behind what is there, if that is ours.
     fn go_on(&mut self, found: Found, outbox: &Outbox, opened: &Opened) -> Result<()> {
-        let Found {
-            report,
-            flaw,
-            is_whole,
-        } = found;
-        let is_of_another = report.lines > 0
-            && (report.keyring != hex(&opened.file_id)
-                || report.signer != self.chain.signer().public().id());
-        let bad = match (&flaw, is_of_another) {
+        let is_ours = found.is_of(&opened.file_id, self.chain.signer());
+        let report = &found.report;
+        let bad = match (&found.flaw, is_ours) {
             (Some(flaw), _) => Some(format!("the log that was there is damaged ({flaw})")),
-            (None, true) => Some("the log that was there is another keyring's".into()),
-            (None, false) => None,
+            (None, false) => Some("the log that was there is another keyring's".into()),
+            (None, true) => None,
         };
         if let Some(why) = bad {
             if self.file.length() > 0 {
                 self.file.set_aside(&self.settings, now())?;
             }
-            self.begin("a new chain");
-            self.restart(&why);
-            return Ok(());
+            self.begin("a new chain")?;
+            return self.restart(&why);
         }
         if report.lines == 0 {
             // Not one whole line: a crash right at the beginning.
             self.file.cut(report.torn)?;
-            self.begin("a new log");
-            return Ok(());
+            return self.begin("a new log");
         }
         let file_is_empty = self.file.length() == 0;
         if !file_is_empty {
             self.file.cut(report.torn)?;
         }
-        let tail = report.tail;
-        self.chain.go_on(tail, report.unsigned);
+        self.chain.go_on(report.tail, report.unsigned);
         if file_is_empty {
-            self.begin("the file before was full");
+            self.begin("the file before was full")?;
         }
-        if !is_whole {
-            self.restart(&lacks(opened.known));
+        if !found.is_whole {
+            self.restart(&lacks(opened.known))?;
         }
         // Before anything is taken for told.
         self.file.sync()?;
-        self.catch_up(tail, outbox, opened);
-        if !report.is_closed {
-            self.tell(&Entry::new(Event::Gap).saying(&gap(&report)));
+        if let Some(why) = found.catch_up(outbox, opened) {
+            self.restart(why)?;
         }
+        match report.is_closed {
+            true => Ok(()),
+            false => self.tell(&Entry::new(Event::Gap).saying(&gap(report))),
+        }
+    }
+
+    fn begin(&mut self, why: &str) -> Result<()> {
+        self.sign_if_due()?;
+        self.chain.begin(why, &mut self.lines);
         Ok(())
     }
 
-    /// What the log tells of the journal's changes is not owed any more.
-    fn catch_up(&mut self, tail: Tail, outbox: &Outbox, opened: &Opened) {
-        let Some(logged) = tail.change else { return };
-        if logged.sequence > opened.end {
-            self.restart("the keyring is older than the log: it ends with an earlier change than the log tells of");
-        } else if !outbox.forget(logged) {
-            self.restart("the keyring is another branch than the log tells of: the same change is another one there");
+    /// Says that the chain does not go on as it should.
+    fn restart(&mut self, why: &str) -> Result<()> {
+        self.chain.set_change(None);
+        self.tell(&Entry::new(Event::Restarted).saying(why))
+    }
+
+    fn tell(&mut self, entry: &Entry) -> Result<()> {
+        self.sign_if_due()?;
+        self.chain.tell(entry, &mut self.lines);
+        Ok(())
+    }
+
+    /// Before each line: no more of them than that stand without a signature.
+    fn sign_if_due(&mut self) -> Result<()> {
+        match self.chain.is_due() {
+            true => self.checkpoint(),
+            false => Ok(()),
         }
     }
 
-    fn begin(&mut self, why: &str) {
-        self.chain.begin(why, &mut self.lines);
-    }
-
-    /// Says that the chain does not go on as it should.
-    fn restart(&mut self, why: &str) {
-        self.chain.set_change(None);
-        self.tell(&Entry::new(Event::Restarted).saying(why));
-    }
-
-    fn tell(&mut self, entry: &Entry) {
-        self.chain.tell(entry, &mut self.lines);
-    }
-
     /// Tells something, and keeps it for who looks from SQL.
-    fn show(&mut self, entry: &Entry, feed: &Feed) {
-        self.tell(entry);
+    fn show(&mut self, entry: &Entry, feed: &Feed) -> Result<()> {
+        self.tell(entry)?;
         feed.recent.keep(self.chain.tail().line, entry);
+        Ok(())
     }
 
     /// The keyring that it tells of.
@@ -221,8 +170,9 @@ impl Writer {
     /// The file can't be written; what could not be is tried again.
     pub fn turn(&mut self, feed: &Feed, last: bool) -> Result<()> {
         if self.lines.is_empty() {
-            if !self.file.is_in_place() {
-                self.find_place()?;
+            match self.file.is_in_place() {
+                true => self.check_file()?,
+                false => self.find_place()?,
             }
             self.collect(feed, last)?;
         }
@@ -234,38 +184,30 @@ impl Writer {
     }
 
     fn collect(&mut self, feed: &Feed, last: bool) -> Result<()> {
-        let (changes, serial) = feed.outbox.behind(self.serial, TURN);
-        for change in &changes {
-            self.show(change, feed);
+        let (changes, serial) = feed.outbox.behind(self.keyring(), self.serial, TURN);
+        let before = serial.saturating_sub(changes.len() as u64);
+        for (change, n) in changes.iter().zip(1..) {
+            self.show(change, feed)?;
+            self.serial = before + n;
         }
-        self.serial = serial;
         for _ in 0..TURN {
             let Some(entry) = feed.ring.pop() else { break };
             if let Some(entry) = self.summary.take(entry) {
-                self.show(&entry, feed);
+                self.show(&entry, feed)?;
             }
         }
         for entry in self.summary.due(feed, last) {
-            self.show(&entry, feed);
-        }
-        let lost = feed.outbox.take_lost();
-        if lost > 0 {
-            let entry = Entry::new(Event::Gap)
-                .saying("changes found no room while the log could not be written");
-            self.tell(&Entry {
-                count: lost,
-                ..entry
-            });
+            self.show(&entry, feed)?;
         }
         let dropped = feed.take_dropped();
         if dropped > 0 {
             self.tell(&Entry {
                 count: dropped,
                 ..Entry::new(Event::Dropped)
-            });
+            })?;
         }
         if last {
-            self.tell(&Entry::new(Event::Stopped));
+            self.tell(&Entry::new(Event::Stopped))?;
         }
         let is_late = now().saturating_sub(self.checkpoint).unsigned_abs() >= MINUTE as u64;
         if last || self.chain.is_due() || (is_late && !self.chain.is_signed()) {
@@ -289,6 +231,7 @@ impl Writer {
         self.lines.clear();
         let tail = self.chain.tail();
         outbox.is_synced(
+            self.keyring(),
             self.serial,
             Synced {
                 line: tail.line,
@@ -312,16 +255,35 @@ impl Writer {
         }
         self.file = file;
         self.file.sync_folder()?;
-        self.begin("the file before was removed or renamed");
+        self.begin("the file before was removed or renamed")?;
+        self.checkpoint()
+    }
+
+    /// Somebody else wrote to the file or cut it: it stays as he left it, and another one begins.
+    fn check_file(&mut self) -> Result<()> {
+        let is = self.file.is_as_long()?;
+        if is == self.file.length() {
+            return Ok(());
+        }
+        let why = format!(
+            "the file before has {is} bytes, and {} were written: it was cut, or somebody else wrote to it",
+            self.file.length()
+        );
+        self.file.set_aside(&self.settings, now())?;
+        self.begin("the file before was changed")?;
+        self.tell(&Entry::new(Event::Restarted).saying(&why))?;
+        self.file.sync_folder()?;
         self.checkpoint()
     }
 
     fn rotate(&mut self, outbox: &Outbox) -> Result<()> {
-        self.tell(&Entry::new(Event::Rotated));
+        self.tell(&Entry::new(Event::Rotated))?;
         self.checkpoint()?;
         self.flush(outbox)?;
         self.file.set_aside(&self.settings, now())?;
-        self.begin("the file before was full");
+        // Whatever fails from here on: no file goes on without its first line.
+        self.begin("the file before was full")?;
+        self.file.sync_folder()?;
         self.flush(outbox)?;
         self.file.prune(&self.settings)
     }
@@ -334,23 +296,4 @@ impl Writer {
         self.turn(feed, false)?;
         self.turn(feed, true)
     }
-}
-
-fn lacks(known: Synced) -> String {
-    format!(
-        "the keyring knows of line {} with the hash {}, which the log lacks",
-        known.line,
-        hex(&known.hash)
-    )
-}
-
-fn gap(report: &Report) -> String {
-    let torn = match report.torn {
-        0 => String::new(),
-        bytes => format!(", and {bytes} bytes of a torn line were cut off"),
-    };
-    format!(
-        "the log was not closed: after {} reads and refusals may be missing{torn}; changes are told from the keyring",
-        report.last_time
-    )
 }

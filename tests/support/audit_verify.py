@@ -57,7 +57,9 @@ def main(pem, files):
                     key.verify(base64.b64decode(signature[:-2]), CONTEXT + body)
                 except (InvalidSignature, ValueError):
                     fail(where, "the signature is wrong")
-            unsigned = 0 if event == "checkpoint" else unsigned + 1
+            unsigned = 0 if event == "checkpoint" else 1 if anew else unsigned + 1
+            if unsigned > 1000:
+                fail(where, "more than 1000 lines without a checkpoint")
             if event in ("gap", "dropped", "chain_restarted"):
                 print(f"{where}: {event} {it.get('detail', '')} {it.get('count', 1)}")
             if anew or event == "chain_restarted":
@@ -66,7 +68,7 @@ def main(pem, files):
                 position = tuple(int(part) for part in it["change"].split(".")[:2])
                 if change is not None and position <= change:
                     fail(where, "a change twice")
-                change, changes = position, changes + 1
+                change, changes = position, changes + (event != "gap")
             number, previous = place, hashlib.sha256(line).hexdigest()
     print(f"good to line {number}, {changes} changes, {unsigned} lines behind the last checkpoint")
 

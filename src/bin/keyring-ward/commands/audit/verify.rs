@@ -103,7 +103,7 @@ fn as_json(checked: &Checked, code: u8) -> serde_json::Value {
         "lines": report.lines, "first_line": report.first.0, "first_time": report.first.1, "last_line": report.tail.line,
         "last_time": report.last_time, "last_hash": keyring_ward::text::hex(&report.tail.hash),
         "checkpoints": report.checkpoints, "last_checkpoint": report.last_checkpoint.0, "last_checkpoint_time": report.last_checkpoint.1,
-        "unsigned_lines": report.unsigned, "changes": report.changes, "recovered": report.recovered,
+        "unsigned_lines": report.unsigned, "changes": report.changes, "lost_changes": report.lost, "recovered": report.recovered,
         "gaps": remarks(&report.gaps), "dropped": remarks(&report.dropped), "restarts": remarks(&report.restarts),
         "torn_bytes": report.torn, "closed": report.is_closed, "keyring": report.keyring, "signer": report.signer,
     })
@@ -145,7 +145,8 @@ fn say(checked: &Checked, code: u8) {
             report.torn
         ));
     }
-    if !report.gaps.is_empty() || !report.dropped.is_empty() {
+    let is_whole = report.lost == 0 && report.restarts.is_empty() && code != TAMPERED;
+    if is_whole && (!report.gaps.is_empty() || !report.dropped.is_empty()) {
         print("Every change is there. Of reads and refusals it is not complete, as said above.");
     }
 }
