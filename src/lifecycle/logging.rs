@@ -198,10 +198,11 @@ impl<H: Host> Lifecycle<H> {
         if !self.host.is_settled() {
             return false;
         }
+        // One that waited for its disk while the keyring was unloaded, and still does, goes on with the next one.
+        self.audit.ending.store(false, Ordering::Release);
         if self.audit.running.swap(true, Ordering::AcqRel) {
             return true;
         }
-        self.audit.ending.store(false, Ordering::Release);
         self.audit.beat.store(now(), Ordering::Release);
         if let Err(e) = os::thread::begin("kw-audit", || self.keep_logging()) {
             self.audit.running.store(false, Ordering::Release);
@@ -269,9 +270,10 @@ impl<H: Host> Lifecycle<H> {
 
     /// Opens the log of the keyring that serves.
     fn open_log(&self, settings: &Settings, feed: &Feed) -> Result<Writer> {
+        // Both of the same keyring: a reload may put another one in its place meanwhile.
+        let (opened, _) = feed.outbox.journal();
         let signer = {
             let keyring = self.keyring()?;
-            let (opened, _) = feed.outbox.journal();
             if keyring.store_info().file_id != Some(opened.file_id) {
                 let why = "there is no keyring file yet that could hold its key";
                 return Err(Error::new(Kind::NotFound, "begin the audit log", why));
@@ -279,7 +281,6 @@ impl<H: Host> Lifecycle<H> {
             let current: &crate::keyring::Keyring = &keyring;
             self.host.go_on(|| current.audit_signer())?
         };
-        let (opened, _) = feed.outbox.journal();
         Writer::open(settings, signer, &feed.outbox, &opened)
     }
 

@@ -107,10 +107,11 @@ impl<H: Host> Lifecycle<H> {
         if !self.host.is_settled() {
             return false;
         }
+        // One that waited for a KEK while the keyring was unloaded, and still does, watches the next one: else nobody would.
+        self.lease.ending.store(false, Ordering::Release);
         if self.lease.running.swap(true, Ordering::AcqRel) {
             return true;
         }
-        self.lease.ending.store(false, Ordering::Release);
         if let Err(e) = os::thread::begin("kw-lease", || self.keep_watching()) {
             self.lease.running.store(false, Ordering::Release);
             let e = Error::io("watch the lease", "no thread could be started", e)
