@@ -22,7 +22,8 @@ pub(super) const LONGER: u64 = 128;
 /// What a journal owes, and whether what is written to it does.
 pub(super) struct Owing {
     outbox: Arc<Outbox>,
-    /// A log is configured.
+    /// A log is configured, or the journal owed something once: who switches the log off, or changes the keyring with a configuration
+    /// that names none, is told of when there is one again.
     adds: bool,
     /// The journal owed something once, so that a rewrite must say how far the log was.
     began: bool,
@@ -146,6 +147,7 @@ impl Owing {
     /// A journal was opened.
     pub(super) fn opened(&mut self, file_id: [u8; FILE_ID], end: &End, read: Collected) {
         self.began = read.began;
+        self.adds |= read.began;
         let recovered = |entry| Entry {
             recovered: true,
             ..entry
