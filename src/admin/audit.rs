@@ -213,9 +213,13 @@ pub fn follow(path: &Path, filter: &Filter, each: &mut dyn FnMut(&str) -> bool) 
     let mut input = reader(path)?;
     let mut bytes = Vec::new();
     loop {
-        let read = input
+        // A line that never ends fills no memory: its pieces are no lines.
+        let read = io::Read::take(&mut input, MAX_LINE as u64)
             .read_until(b'\n', &mut bytes)
             .map_err(|e| failed(path, e))?;
+        if bytes.len() > MAX_LINE {
+            bytes.clear();
+        }
         if bytes.last() == Some(&b'\n') {
             let text = std::str::from_utf8(&bytes[..bytes.len() - 1]).unwrap_or_default();
             let wanted = Read::parse(text).is_ok_and(|line| filter.takes(&line));
@@ -264,7 +268,16 @@ pub struct Exposed {
     pub last: String,
 }
 
-/// What an account has read, by key and owner: it has seen the material.
+/// What may be missing in an answer that a log gave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Blind {
+    /// Lines that could not be read.
+    pub unread: u64,
+    /// Lines that say that something is missing: gaps, dropped events, chains that began anew.
+    pub missing: u64,
+}
+
+/// What an account has read, by key and owner: it has seen the material. And what of that the log can't say.
 ///
 /// # Errors
 /// A file can't be read.
@@ -272,7 +285,14 @@ pub fn exposed(
     files: &[PathBuf],
     account: &str,
     since: Option<String>,
-) -> Result<BTreeMap<(String, String), Exposed>> {
+) -> Result<(BTreeMap<(String, String), Exposed>, Blind)> {
+    let blind = Filter {
+        events: ["gap", "dropped", "chain_restarted"].map(Into::into).into(),
+        since: since.clone(),
+        ..Filter::default()
+    };
+    let mut missing = 0;
+    lines(files, &blind, &mut |_, _| missing += 1)?;
     let filter = Filter {
         account: Some(account.into()),
         events: vec!["key_read".into()],
@@ -280,7 +300,7 @@ pub fn exposed(
         ..Filter::default()
     };
     let mut all: BTreeMap<_, Exposed> = BTreeMap::new();
-    lines(files, &filter, &mut |line, _| {
+    let unread = lines(files, &filter, &mut |line, _| {
         if line.outcome != crate::audit::event::Outcome::Done {
             return;
         }
@@ -293,5 +313,5 @@ pub fn exposed(
         }
         one.last.clone_from(&line.time);
     })?;
-    Ok(all)
+    Ok((all, Blind { unread, missing }))
 }

@@ -1,6 +1,7 @@
 //! `keyring-ward audit exposed`
 
 use crate::commands::{print, print_json};
+use crate::warnings;
 use keyring_ward::admin::audit;
 use keyring_ward::error::Result;
 use serde_json::json;
@@ -23,12 +24,27 @@ pub struct Args {
 pub fn run(args: &Args, json: bool) -> Result<()> {
     let files = super::found(&args.files)?;
     let since = super::time(args.since.as_ref())?;
-    let exposed = audit::exposed(&files, &args.account, since)?;
+    let (exposed, blind) = audit::exposed(&files, &args.account, since)?;
+    if blind.missing > 0 {
+        warnings::warn(format!(
+            "In {} places the log says that reads may be missing: the account may have read more than this. keyring-ward audit verify names them.",
+            blind.missing
+        ));
+    }
+    if blind.unread > 0 {
+        warnings::warn(format!(
+            "{} lines could not be read: run keyring-ward audit verify.",
+            blind.unread
+        ));
+    }
     if json {
         let keys = exposed.iter().map(|((key, owner), e)| {
             json!({ "key": key, "owner": owner, "reads": e.reads, "first": e.first, "last": e.last })
         });
-        print_json(&json!({ "account": args.account, "keys": keys.collect::<Vec<_>>() }));
+        print_json(&json!({
+            "account": args.account, "keys": keys.collect::<Vec<_>>(),
+            "unread_lines": blind.unread, "places_where_reads_may_be_missing": blind.missing,
+        }));
         return Ok(());
     }
     print("KEY\tOWNER\tREADS\tFIRST\tLAST");
