@@ -30,32 +30,19 @@ pub struct Ring {
     dropped: CachePadded<AtomicU64>,
 }
 
-/// Writes bytes into the words of a place.
-struct Writer<'a> {
-    words: &'a [AtomicU64; WORDS],
-    word: u64,
-    at: usize,
+/// Bytes on their way into a place.
+struct Writer {
+    bytes: [u8; BYTES],
+    length: usize,
 }
 
-impl Sink for Writer<'_> {
+impl Sink for Writer {
     fn put(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.word |= u64::from(*byte) << (8 * (self.at % 8));
-            self.at += 1;
-            if self.at.is_multiple_of(8) {
-                self.flush();
-            }
+        // The entry was made to fit.
+        if let Some(room) = self.bytes.get_mut(self.length..self.length + bytes.len()) {
+            room.copy_from_slice(bytes);
+            self.length += bytes.len();
         }
-    }
-}
-
-impl Writer<'_> {
-    /// Stores the word that is full, or the last one.
-    fn flush(&mut self) {
-        if let Some(place) = self.words.get(self.at.div_ceil(8).saturating_sub(1)) {
-            place.store(self.word, Ordering::Relaxed);
-        }
-        self.word = 0;
     }
 }
 
@@ -84,13 +71,13 @@ impl Ring {
         };
         entry.within(BYTES, |entry| {
             let mut writer = Writer {
-                words: &place.words,
-                word: 0,
-                at: 0,
+                bytes: [0; BYTES],
+                length: 0,
             };
             entry.encode(&mut writer);
-            if !writer.at.is_multiple_of(8) {
-                writer.flush();
+            let (words, _) = writer.bytes[..writer.length.next_multiple_of(8)].as_chunks::<8>();
+            for (word, bytes) in place.words.iter().zip(words) {
+                word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
             }
         });
         place.turn.store(turn + 1, Ordering::Release);
