@@ -260,8 +260,11 @@ part_lifecycle() {
 part_sqlcomponent() { with_box sqlcomponent env KW_LONG="$ALL" bash /kw/mysql-test/harness/sqlcomponent-tests.sh; }
 # Values sealed in SQL, blind indexes and key pairs.
 part_sealed() { with_box sealed bash /kw/mysql-test/harness/sealed-tests.sh; }
-# The access policy: who may do what with which keys, by which way.
-part_access() { with_box access env KW_LONG="$ALL" bash /kw/mysql-test/harness/access-tests.sh; }
+# The access policy: who may do what with which keys, by which way; the eight roles, cell by cell.
+part_access() {
+  with_box access env KW_LONG="$ALL" bash /kw/mysql-test/harness/access-tests.sh
+  with_box roles bash /kw/mysql-test/harness/roles-tests.sh
+}
 # The audit log: who it says it was, disks that hang or fail, kills under load.
 part_audit() { with_box audit env KW_LONG="$ALL" bash /kw/mysql-test/harness/audit-tests.sh; }
 # Keys for replicas: a source and two replicas, rotations under load, a promotion.

@@ -1952,6 +1952,19 @@ BEGIN
     CALL own_grant(CONCAT('EXECUTE ON PROCEDURE keyring_ward.', own_quoted(one)), role_name);
   END WHILE;
 END //
+
+-- Our tables in performance_schema, those that there are: they come with component_keyring_ward_sql.
+DROP PROCEDURE IF EXISTS own_grant_tables //
+CREATE PROCEDURE own_grant_tables(IN tables_wanted VARCHAR(1000), IN role_name VARCHAR(32)) SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DECLARE one VARCHAR(64);
+  DECLARE there INT;
+  WHILE tables_wanted <> '' DO
+    SET one = SUBSTRING_INDEX(tables_wanted, ' ', 1), tables_wanted = SUBSTR(tables_wanted, CHAR_LENGTH(one) + 2);
+    SELECT COUNT(*) INTO there FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'performance_schema' AND TABLE_NAME = one;
+    IF there > 0 THEN CALL own_grant(CONCAT('SELECT ON performance_schema.', own_quoted(one)), role_name); END IF;
+  END WHILE;
+END //
 DELIMITER ;
 
 CREATE TABLE IF NOT EXISTS roles (
@@ -1980,6 +1993,7 @@ CALL own_grant('INSERT, UPDATE, DELETE ON keyring_ward.replicas', 'dba_admin');
 CALL own_grant('UPDATE ON keyring_ward.settings', 'dba_admin');
 CALL own_grant('SELECT ON performance_schema.keyring_keys', 'dba_admin');
 CALL own_grant('SELECT ON performance_schema.keyring_component_status', 'dba_admin');
+CALL own_grant_tables('keyring_ward_status keyring_ward_keks keyring_ward_keys keyring_ward_audit', 'dba_admin');
 -- key_admin: makes, rotates and retires keys, and sets how often.
 CALL own_grant('SELECT ON keyring_ward.*', 'key_admin');
 CALL own_grant_routines(@keyring_ward_all, 'key_admin');
@@ -1991,28 +2005,33 @@ CALL own_grant('KEYRING_WARD_OPERATE ON *.*', 'key_admin');
 CALL own_grant('UPDATE ON keyring_ward.rotation_policy', 'key_admin');
 CALL own_grant('UPDATE ON keyring_ward.settings', 'key_admin');
 CALL own_grant('SELECT ON performance_schema.keyring_keys', 'key_admin');
+CALL own_grant_tables('keyring_ward_status keyring_ward_keks keyring_ward_keys', 'key_admin');
 -- app_admin: says which columns are sealed, and uses application keys.
 CALL own_grant('SELECT ON keyring_ward.encrypted_columns', 'app_admin');
 CALL own_grant('SELECT ON keyring_ward.key_rotation_log', 'app_admin');
 CALL own_grant_routines('register_column unregister_column create_temporary_key end_temporary_key', 'app_admin');
 CALL own_grant('KEYRING_WARD_USE ON *.*', 'app_admin');
+CALL own_grant('KEYRING_WARD_USE_APP ON *.*', 'app_admin');
 -- key_operator: the daily run, by the procedures and their checks alone. No key is made, planned away or seen, and no version becomes
 -- current without the replicas' receipts: KEYRING_WARD_OPERATE would do that (keyring_ward_key_activate, _key_destroy).
 CALL own_grant('SELECT ON keyring_ward.*', 'key_operator');
 CALL own_grant_routines('rotate_key rotate_master_keys rotate_due reencrypt_column send_key accept_transport confirm_transport check', 'key_operator');
 CALL own_grant('UPDATE (paused, rows_per_second, batch_rows) ON keyring_ward.settings', 'key_operator');
 CALL own_grant('KEYRING_WARD_AUDIT ON *.*', 'key_operator');
+CALL own_grant_tables('keyring_ward_status keyring_ward_keys', 'key_operator');
 -- key_auditor: reads.
 CALL own_grant('SELECT ON keyring_ward.*', 'key_auditor');
 CALL own_grant_routines('check', 'key_auditor');
 CALL own_grant('SELECT ON performance_schema.keyring_keys', 'key_auditor');
 CALL own_grant('SELECT ON performance_schema.keyring_component_status', 'key_auditor');
 CALL own_grant('KEYRING_WARD_AUDIT ON *.*', 'key_auditor');
+CALL own_grant_tables('keyring_ward_status keyring_ward_keks keyring_ward_keys keyring_ward_audit', 'key_auditor');
 -- key_user: uses keys that it is let to.
 CALL own_grant('KEYRING_WARD_USE ON *.*', 'key_user');
--- developer: keys of the group TEST, and nothing of production's.
+-- developer and tester: test keys, and nothing of production's: one may hold them, the other one only uses them. KEYRING_WARD_USE_… are there
+-- where the policy names them (share/policy-example.json); without it the three roles that have one reach no key by it.
 CALL own_grant('KEYRING_WARD_USE_TEST ON *.*', 'developer');
--- tester: test data by rights on its tables; no key, nothing here.
+CALL own_grant('KEYRING_WARD_USE_TEST_DATA ON *.*', 'tester');
 
 -- ---- events: they do nothing until they are enabled (ALTER DEFINER = … EVENT … ENABLE) ---------------------------------
 
@@ -2023,7 +2042,7 @@ CREATE DEFINER = keyring_ward_definer@localhost EVENT IF NOT EXISTS rotate_due_d
 CREATE DEFINER = keyring_ward_definer@localhost EVENT IF NOT EXISTS missed_rotations ON SCHEDULE EVERY 1 MINUTE ON COMPLETION PRESERVE ENABLE
   COMMENT 'Makes up, once, for what should have begun while the server was down; only for events that are enabled' DO CALL keyring_ward.own_catch_up();
 
-DROP PROCEDURE own_begin; DROP PROCEDURE own_role; DROP PROCEDURE own_grant; DROP PROCEDURE own_grant_routines;
+DROP PROCEDURE own_begin; DROP PROCEDURE own_role; DROP PROCEDURE own_grant; DROP PROCEDURE own_grant_routines; DROP PROCEDURE own_grant_tables;
 UPDATE schema_version SET version = 1, complete = TRUE, updated_at = UTC_TIMESTAMP(6);
 SET @keyring_ward_sql = NULL, @keyring_ward_all = NULL, SESSION time_zone = @keyring_ward_zone, SESSION sql_mode = @keyring_ward_mode;
 SELECT role_name AS `role`, message AS `what it lacks` FROM roles WHERE message IS NOT NULL;
