@@ -964,7 +964,7 @@ BEGIN
   DECLARE first_one VARCHAR(255);
   DECLARE log_id BIGINT UNSIGNED;
   DECLARE now_current, pending, goal, column_id INT UNSIGNED;
-  DECLARE at_state VARCHAR(32);
+  DECLARE at_state, was_pair VARCHAR(32);
   DECLARE is_locked, is_whole BOOLEAN DEFAULT FALSE;
   DECLARE missing, columns_there INT DEFAULT 0;
   DECLARE days SMALLINT UNSIGNED;
@@ -986,7 +986,7 @@ BEGIN
   SET is_locked = TRUE;
   SET answer = keyring_ward_key_check(name, owner), said = own_error(answer);
   IF said IS NOT NULL THEN CALL own_refuse(said); END IF;
-  SET logical = JSON_EXTRACT(answer, '$.logical'), now_current = own_member(answer, '$.logical.current');
+  SET logical = JSON_EXTRACT(answer, '$.logical'), now_current = own_member(answer, '$.logical.current'), was_pair = own_member(answer, '$.pair');
   IF now_current IS NULL THEN
     CALL own_refuse(CONCAT(name, ' is no logical key with a current version: create_key makes one, keyring_ward_key_adopt() makes one of a plain key.'));
   END IF;
@@ -1030,7 +1030,8 @@ BEGIN
     CALL own_note(log_id, 'pending', NULL);
     -- 2. It is what the old one is, and the file as it lies on the disk is authentic, the new version in it.
     SET checked = keyring_ward_key_check(CONCAT(name, '@', goal), owner), said = own_error(checked);
-    IF said IS NULL AND (own_member(checked, '$.bits') <> 8 * own_member(logical, '$.bytes') OR own_member(checked, '$.type') <> own_member(logical, '$.type') OR NOT own_member(checked, '$.state') <=> 'pending') THEN
+    -- Of a pair its kind counts, which says how long it is.
+    IF said IS NULL AND (NOT own_member(checked, '$.pair') <=> was_pair OR (was_pair IS NULL AND own_member(checked, '$.bits') <> 8 * own_member(logical, '$.bytes')) OR own_member(checked, '$.type') <> own_member(logical, '$.type') OR NOT own_member(checked, '$.state') <=> 'pending') THEN
       SET said = CONCAT('version ', goal, ' has another type, length or state than it should have');
     END IF;
     IF said IS NULL THEN

@@ -307,4 +307,41 @@ t_a_version_that_is_used_elsewhere_is_not_dropped() {
   case "$out" in *"Nothing of col is due"*) ;; *) fail "$out" ;; esac
 }
 
+# Key pairs travel like other versions; the private half is served to nobody there either. And a replica may have the keyring as a plugin.
+t_pairs_and_the_plugin_role() {
+  cluster one
+  # The manifest is read at a start: the next server has the plugin.
+  mv "$MANIFEST" /tmp/kw-manifest-aside
+  launch two --early-plugin-load=keyring_ward.so --loose-keyring-ward-backend=file --loose-keyring-ward-path="$KEYS/two.plugin.ward" --loose-keyring-ward-file-passphrase-file="$KEYS/two.passphrase"
+  mv /tmp/kw-manifest-aside "$MANIFEST"
+  sed 's/component_keyring_ward.so/keyring_ward.so/' /kw/share/install.sql | alone two
+  follow two source
+  hand_over source one two
+  one source "DO keyring_ward_keypair_generate('p', 'ED25519'), keyring_ward_keypair_generate('r', 'RSA-2048'); UPDATE keyring_ward.settings SET transport_key = 'replicas'"
+  said source "key_create('ssn', '$OWNER', 'AES', 32)"
+  list_replica source one; list_replica source two
+  local key server signature
+  for key in p r ssn; do one source "CALL keyring_ward.send_key('$key', '$OWNER')"; done
+  caught_up one source; caught_up two source; carry source one two || fail "carrying"
+  for server in one two; do
+    for key in p r; do
+      expect "the public half of $key at $server" "$(one "$server" "SELECT keyring_ward_public_key('$key')")" "$(one source "SELECT keyring_ward_public_key('$key')")"
+      signature=$(one "$server" "SELECT HEX(keyring_ward_sign('$key', 'x'))")
+      expect "what $server signs with $key" "$(one source "SELECT keyring_ward_signature_verify('$key', 'x', UNHEX('$signature'))")" 1
+    done
+    expect "a value that the source has sealed, at $server" "$(one "$server" "SELECT keyring_ward_decrypt('ssn', UNHEX('$(one source "SELECT HEX(keyring_ward_encrypt('ssn', 'text'))")'))")" text
+  done
+  expect "the private half" "$(one one "SELECT keyring_key_fetch('p@1')")" NULL
+  # A rotation of a pair waits for both, too.
+  on source -e "CALL keyring_ward.rotate_key_of('p', '$OWNER', FALSE)" > /dev/null 2>&1 && fail "switched without the replicas"
+  caught_up one source; caught_up two source; carry source one two || fail "carrying the second"
+  one source "CALL keyring_ward.rotate_key_of('p', '$OWNER', FALSE)" > /dev/null
+  expect "current" "$(one source "SELECT JSON_EXTRACT(keyring_ward_key_check('p', '$OWNER'), '$.logical.current')")" 2
+  signature=$(one source "SELECT HEX(keyring_ward_sign('p', 'x'))")
+  # Pending versions verify nothing: a replica does when word has come.
+  caught_up one source; caught_up two source
+  carry source one two || fail "that it is current"
+  for server in one two; do expect "verified at $server" "$(one "$server" "SELECT keyring_ward_signature_verify('p', 'x', UNHEX('$signature'))")" 1; done
+}
+
 run_tests "$@"
