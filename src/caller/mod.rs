@@ -87,10 +87,13 @@ impl<'a> Caller<'a> {
     }
 }
 
+/// A login's user and host.
+type OwnLogin = (Box<[u8]>, Box<[u8]>);
+
 /// A session that outlives the call that it was asked in.
 #[derive(Clone, Debug, Default)]
 pub struct Remembered {
-    login: Option<(Box<[u8]>, Box<[u8]>)>,
+    login: Option<OwnLogin>,
     account: Option<Box<[u8]>>,
     address: Address,
     connection: Option<u64>,
