@@ -81,7 +81,8 @@ impl Server {
     /// How often the log tells of each change of keys, and that it is good.
     fn told(&self) -> BTreeMap<String, u32> {
         let key = self.keyring.audit_signer().unwrap().public();
-        let files = keyring_ward::admin::audit::found(&[self.settings.file.clone()]).unwrap();
+        let files =
+            keyring_ward::admin::audit::found(std::slice::from_ref(&self.settings.file)).unwrap();
         let checked =
             keyring_ward::admin::audit::check(&files, vec![key], Some(self.outbox.synced()))
                 .unwrap();

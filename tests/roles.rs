@@ -52,8 +52,10 @@ fn every_function_and_procedure_has_its_rows() {
         let told = called(table).into_iter();
         let told = told.filter(|c| c.starts_with("CALL ") || c.starts_with("keyring_ward_"));
         let told: BTreeSet<String> = told.collect();
-        let (missing, gone): (Vec<_>, Vec<_>) =
-            (all.difference(&told).collect(), told.difference(&all).collect());
+        let (missing, gone): (Vec<_>, Vec<_>) = (
+            all.difference(&told).collect(),
+            told.difference(&all).collect(),
+        );
         assert!(
             missing.is_empty() && gone.is_empty(),
             "mysql-test/harness/role-matrix*.tsv lack {missing:?}, and have {gone:?}, which there are not"
