@@ -1,7 +1,6 @@
 //! Every change says who made it: in each kind of record, through reopening and rewrites, and however little room there is.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)]
 mod common;
 
 use common::Place;

@@ -268,6 +268,9 @@ pub struct Exposed {
     pub last: String,
 }
 
+/// What was exposed, by name and owner of the key.
+type ByKey = BTreeMap<(String, String), Exposed>;
+
 /// What may be missing in an answer that a log gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Blind {
@@ -281,11 +284,7 @@ pub struct Blind {
 ///
 /// # Errors
 /// A file can't be read.
-pub fn exposed(
-    files: &[PathBuf],
-    account: &str,
-    since: Option<String>,
-) -> Result<(BTreeMap<(String, String), Exposed>, Blind)> {
+pub fn exposed(files: &[PathBuf], account: &str, since: Option<String>) -> Result<(ByKey, Blind)> {
     let blind = Filter {
         events: ["gap", "dropped", "chain_restarted"].map(Into::into).into(),
         since: since.clone(),

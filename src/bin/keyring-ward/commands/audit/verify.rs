@@ -8,7 +8,7 @@ use keyring_ward::audit::verify::{Remark, Report};
 use keyring_ward::error::{Error, Result};
 use keyring_ward::os::file::{open_following, read_bounded};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The log is good, and something is to be known of it: a gap, dropped events, a chain that began anew.
@@ -42,7 +42,7 @@ impl Args {
     }
 }
 
-fn key(path: &PathBuf) -> Result<PublicKey> {
+fn key(path: &Path) -> Result<PublicKey> {
     let failed = |e| Error::io("read the public key", format!("'{}'", path.display()), e);
     let (mut file, _) = open_following(path).map_err(failed)?;
     let bytes = read_bounded(&mut file, 16 << 10).map_err(failed)?;
@@ -50,7 +50,11 @@ fn key(path: &PathBuf) -> Result<PublicKey> {
 }
 
 pub fn run(args: &Args, json: bool) -> Result<ExitCode> {
-    let mut keys: Vec<PublicKey> = args.public_key.iter().map(key).collect::<Result<_>>()?;
+    let mut keys: Vec<PublicKey> = args
+        .public_key
+        .iter()
+        .map(|path| key(path))
+        .collect::<Result<_>>()?;
     let mut expected = None;
     if args.with_keyring {
         let known = audit::known(&args.keyring.config()?)?;
