@@ -67,7 +67,9 @@ trigger1 app@localhost*as*definer@localhost*from*socket*#*
 event thread*as*definer@localhost*#*
 ROWS
   sql -e "CREATE TABLE d.e (a INT) ENCRYPTION='Y'"
-  row=$(show --event key_added | grep INNODBKey | tail -1)
+  innodb() { show --event key_added | grep INNODBKey; }
+  wait_for 20 innodb || fail "InnoDB's key is not told"
+  row=$(innodb | tail -1)
   case "$row" in *'"actor":"server for root@localhost from socket #'*) ;; *) fail "InnoDB's: $row" ;; esac
   echo "    INNODBKey: $(echo "$row" | sed 's/.*"actor":"\([^"]*\)".*/\1/')"
   # Reads, and what is not there.
