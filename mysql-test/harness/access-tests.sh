@@ -314,8 +314,9 @@ t_an_event_is_no_applier() {
   event() {
     as "$1" "DELIMITER //
       CREATE EVENT d.e$2 ON SCHEDULE AT NOW() DO BEGIN
-        DECLARE v VARBINARY(999); DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END;
-        SET gtid_next = 'aaaaaaaa-0000-0000-0000-000000000000:$2'; SET v = $3; INSERT INTO d.o VALUES ($2, v); SET gtid_next = 'AUTOMATIC';
+        DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END;
+        SET gtid_next = 'aaaaaaaa-0000-0000-0000-000000000000:$2'; INSERT INTO d.o VALUES ($2, $3);
+        SET gtid_next = 'AUTOMATIC'; INSERT IGNORE INTO d.o VALUES ($2, NULL);
       END//" || true
     wait_for 30 sh -c "[ -n \"\$(mysql -uroot -S $SOCKET -Nse 'SELECT a FROM d.o WHERE a = $2')\" ]" || fail "the event $2"
   }
@@ -354,7 +355,7 @@ t_versions_of_keys_that_are_denied() {
   keyring-ward transport accept "${other[@]}" --message "$(member message <<< "$SAID")" --server-uuid 01234567-89ab-cdef-0123-456789abcdef > /dev/null || fail "version 1: $SAID"
   keyring-ward key rotate "${other[@]}" --name ssn --owner app@% > /dev/null || fail "version 2"
   message=$(keyring-ward transport seal "${other[@]}" --transport t --name ssn --owner app@% --version 2)
-  case "$(as op "SELECT keyring_ward_transport_accept('$message')")" in *'"ok":false'*"'not-ssn'"*) ;; *) fail "a version of a key that is denied" ;; esac
+  case "$(as op "SELECT keyring_ward_transport_accept('$message')")" in *"'not-ssn'"*'"ok":false'*) ;; *) fail "a version of a key that is denied" ;; esac
   is "1" sql -e "SELECT JSON_EXTRACT(keyring_ward_keys(), '$.keys[0].current')"
   admin "transport_accept('$message')"
   is "2" sql -e "SELECT JSON_EXTRACT(keyring_ward_keys(), '$.keys[0].current')"
