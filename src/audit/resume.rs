@@ -85,10 +85,13 @@ pub(super) fn look_at(
     let report = &found.report;
     let is_enough =
         found.flaw.is_some() || report.lines == 0 || report.first.0 <= known.line.max(1);
-    match newest_aside(path).filter(|_| !is_enough) {
-        Some(before) => look(&mut [before, own()?], signer, known).map(Some),
-        None => Ok(Some(found)),
-    }
+    let Some(before) = newest_aside(path).filter(|_| !is_enough) else {
+        return Ok(Some(found));
+    };
+    let both = look(&mut [before, own()?], signer, known)?;
+    // What was set aside because somebody had cut it does not reach to where this one begins, which is signed.
+    let is_enough = both.flaw.is_some() && found.is_whole;
+    Ok(Some(if is_enough { found } else { both }))
 }
 
 /// The file that was set aside last.

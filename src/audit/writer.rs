@@ -254,9 +254,10 @@ impl Writer {
                 .hint("Move it away: the log goes on by itself, in a file of its own. Keep the one that was there before."));
         }
         self.file = file;
-        self.file.sync_folder()?;
+        // First: if the folder can't be synced, the file still begins with its first line.
         self.begin("the file before was removed or renamed")?;
-        self.checkpoint()
+        self.checkpoint()?;
+        self.file.sync_folder()
     }
 
     /// Somebody else wrote to the file or cut it: it stays as he left it, and another one begins.
@@ -272,8 +273,8 @@ impl Writer {
         self.file.set_aside(&self.settings, now())?;
         self.begin("the file before was changed")?;
         self.tell(&Entry::new(Event::Restarted).saying(&why))?;
-        self.file.sync_folder()?;
-        self.checkpoint()
+        self.checkpoint()?;
+        self.file.sync_folder()
     }
 
     fn rotate(&mut self, outbox: &Outbox) -> Result<()> {

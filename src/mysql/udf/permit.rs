@@ -113,6 +113,12 @@ impl Permit {
         }
     }
 
+    /// Tells the audit log that the caller was refused, where that is not for the policy to say.
+    pub(super) fn tell_refusal(&self, id: &KeyId, why: &Error) {
+        let caller = Caller::Account(self.who.session());
+        LIFECYCLE.tell_denial(&caller, id.name(), id.owner(), &why.to_string());
+    }
+
     fn check_policy(
         &self,
         operation: Operation,

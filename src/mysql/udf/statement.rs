@@ -149,6 +149,7 @@ impl Statement {
         if operation == Operation::Fetch && !LIFECYCLE.is_policed() {
             let why = format!("no policy allows to hand {id} out");
             let error = Error::new(Kind::Denied, "fetch the key", why).refused();
+            self.permit.tell_refusal(&id, &error);
             return Err(error.hint("A rule of the policy that allows fetch does (policy_file); keyring_key_fetch() gives whoever has EXECUTE his own keys."));
         }
         let today = id.owner() == self.owner && operation != Operation::Fetch;
