@@ -245,7 +245,9 @@ impl<H: Host> Lifecycle<H> {
     fn log_until_over(&self) {
         let control = &self.audit;
         let is_ending = || control.ending.load(Ordering::Acquire);
-        while !is_ending() {
+        loop {
+            // Once more at the end: what was told while there was no log yet, or none that could be written, has no other chance.
+            let is_last = is_ending();
             let Some(settings) = control.settings.load_full() else {
                 return;
             };
@@ -253,13 +255,21 @@ impl<H: Host> Lifecycle<H> {
                 return;
             };
             match self.open_log(&settings, &feed) {
-                Ok(writer) => self.write_log(writer, &settings, &feed),
+                Ok(writer) => {
+                    self.write_log(writer, &settings, &feed);
+                    if is_ending() {
+                        return;
+                    }
+                }
                 Err(e) => {
                     match e.kind() {
                         Kind::NotFound => self.put_audit(State::Waiting, Some(e.to_string())),
                         _ => self.fail_logging(&e),
                     }
                     control.beat.store(now(), Ordering::Release);
+                    if is_last {
+                        return;
+                    }
                     if !is_ending() {
                         std::thread::park_timeout(PAUSE_AFTER_FAILURE);
                     }

@@ -167,3 +167,20 @@ fn a_log_that_is_required_refuses_while_it_fails_and_goes_on_by_itself() {
         .filter(|(severity, _)| *severity == Severity::Error);
     assert_eq!(errors.count(), 1, "it is said once: {lines:?}");
 }
+
+/// The first key makes the keyring's file, and with it a log can begin: a server that stops before the thread looks again has one all
+/// the same.
+#[test]
+fn what_is_told_right_before_the_end_is_in_the_log() {
+    let logged = Logged::new();
+    logged.load("false");
+    logged.of.tend();
+    logged.until("there is no file", |info| info.why.is_some());
+    logged.generate("a").unwrap();
+    logged.of.unload(Role::Component);
+    let text = logged.text();
+    assert!(
+        text.contains("key_added") && text.contains("\"stopped\""),
+        "{text}"
+    );
+}
