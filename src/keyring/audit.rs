@@ -8,7 +8,30 @@ use crate::caller::Caller;
 use crate::error::{Error, Kind, Result};
 use crate::store::Mode;
 
+/// The document that says that a server served without being able to write its log.
+const UNLOGGED: &str = "audit.unlogged";
+
 impl Keyring {
+    /// Whether a server served without being able to write its log, and nobody has told that yet.
+    pub fn is_unlogged(&self) -> bool {
+        self.document(UNLOGGED).is_some()
+    }
+
+    /// Keeps whether it is so: what was read then is known to nobody, and the log must not say otherwise.
+    ///
+    /// # Errors
+    /// As writing a document.
+    pub fn set_unlogged(&self, is_so: bool) -> Result<()> {
+        match is_so == self.is_unlogged() {
+            true => Ok(()),
+            false => {
+                let content: &[u8] = if is_so { &[1] } else { &[] };
+                self.by(&Caller::Server(None))
+                    .put_document(UNLOGGED, content)
+            }
+        }
+    }
+
     /// The key, which is made if there is none.
     ///
     /// # Errors

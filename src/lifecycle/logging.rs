@@ -5,7 +5,8 @@
 //! ring; it must never wait for the thread, nor take a lock that the thread holds while it waits for a disk.
 
 use super::{Host, Lifecycle, Severity};
-use crate::audit::entry::now;
+use crate::audit::entry::{Entry, now};
+use crate::audit::event::Event;
 use crate::audit::feed::Feed;
 use crate::audit::outbox::Outbox;
 use crate::audit::settings::{Reads, Settings};
@@ -245,6 +246,8 @@ impl<H: Host> Lifecycle<H> {
     fn log_until_over(&self) {
         let control = &self.audit;
         let is_ending = || control.ending.load(Ordering::Acquire);
+        // This server said in the keyring that it has no log.
+        let mut noted = false;
         loop {
             // Once more at the end: what was told while there was no log yet, or none that could be written, has no other chance.
             let is_last = is_ending();
@@ -256,6 +259,8 @@ impl<H: Host> Lifecycle<H> {
             };
             match self.open_log(&settings, &feed) {
                 Ok(writer) => {
+                    self.tell_unlogged(&feed, noted);
+                    noted = false;
                     self.write_log(writer, &settings, &feed);
                     if is_ending() {
                         return;
@@ -264,7 +269,10 @@ impl<H: Host> Lifecycle<H> {
                 Err(e) => {
                     match e.kind() {
                         Kind::NotFound => self.put_audit(State::Waiting, Some(e.to_string())),
-                        _ => self.fail_logging(&e),
+                        _ => {
+                            self.fail_logging(&e);
+                            noted = noted || self.note_unlogged(true).is_ok();
+                        }
                     }
                     control.beat.store(now(), Ordering::Release);
                     if is_last {
@@ -275,6 +283,25 @@ impl<H: Host> Lifecycle<H> {
                     }
                 }
             }
+        }
+    }
+
+    /// Says in the keyring whether this server has no log: if it ends so, nothing else tells that reads are missing.
+    fn note_unlogged(&self, is_so: bool) -> Result<()> {
+        let keyring = self.keyring()?;
+        let current: &crate::keyring::Keyring = &keyring;
+        self.host.go_on(|| current.set_unlogged(is_so))
+    }
+
+    /// Tells of a server that had no log. `here`: it is this one, whose ring has what was told, and counts what was not.
+    fn tell_unlogged(&self, feed: &Feed, here: bool) {
+        let is_unlogged = self.keyring().is_ok_and(|keyring| keyring.is_unlogged());
+        if is_unlogged && !here {
+            let why = "a server served that could not write the log: reads and refusals of that time are missing; changes are told from the keyring";
+            feed.tell(&Entry::new(Event::Gap).saying(why));
+        }
+        if let Err(e) = self.note_unlogged(false) {
+            self.host.log(Severity::Warning, &e.to_string());
         }
     }
 

@@ -184,3 +184,29 @@ fn what_is_told_right_before_the_end_is_in_the_log() {
         "{text}"
     );
 }
+
+/// A server that had no log for all of its life: nothing that was read is known, and the next one says so.
+#[test]
+fn a_life_without_a_log_is_a_gap() {
+    let logged = Logged::new();
+    logged.load("false");
+    logged.generate("a").unwrap();
+    logged.until("it is written", |info| info.state == State::Writing);
+    logged.of.unload(Role::Component);
+    let held = std::fs::File::open(logged.log()).unwrap();
+    held.lock().unwrap();
+    logged.load("false");
+    logged.of.tend();
+    logged.until("it fails", |info| info.state == State::Failing);
+    logged.of.unload(Role::Component);
+    drop(held);
+    assert!(!logged.text().contains("\"gap\""));
+    for life in 1..=2 {
+        logged.load("false");
+        logged.generate(&format!("k{life}")).unwrap();
+        logged.until("it is written", |info| info.state == State::Writing);
+        logged.of.unload(Role::Component);
+        let text = logged.text();
+        assert_eq!(text.matches("could not write the log").count(), 1, "{text}");
+    }
+}
