@@ -100,7 +100,9 @@ keys_of() { # keys_of OWNER KEY ENVIRONMENT
   echo "SELECT keyring_ward_key_rotate('$2-life', '$1');"
 }
 values_of() { # values_of USER OWNER KEY NAME
+  sql -e "GRANT KEYRING_WARD_USE ON *.* TO '$1'@'${2#*@}'"
   mysql -u"$1" -S $SOCKET -e "INSERT INTO matrix.sealed VALUES ('$2', '$4', keyring_ward_encrypt('$3', 'text')); DO keyring_ward_keypair_generate('$3-pair', 'ED25519')" || fail "the values of $3 of $2"
+  sql -e "REVOKE KEYRING_WARD_USE ON *.* FROM '$1'@'${2#*@}'"
   case $3 in own*) ;; *) sql -e "DO keyring_ward_key_set('$3-pair', '$2', '{\"environment\": \"$( [[ $3 = test* ]] && echo test || echo prod )\"}')" ;; esac
 }
 

@@ -7,6 +7,7 @@ use super::arguments::{Arguments, Is, Parameter};
 use super::statement::{Answer, Gives, Needs, Statement};
 use crate::error::Result;
 use crate::mysql::state::LIFECYCLE;
+use crate::policy::operation::Operation;
 
 const NAME: Parameter = Parameter("name", Is::Text);
 
@@ -22,6 +23,7 @@ value_function! {
 }
 
 fn create(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
+    statement.key(Operation::Generate, args.text(0)?)?;
     let whose = statement.whose()?;
     let keyring = LIFECYCLE.keyring()?;
     LIFECYCLE
