@@ -25,8 +25,8 @@ reload() {
   esac
 }
 # as USER SQL, by socket; over USER SQL, by TCP. The password is the name's; errors are told.
-as() { local user=$1; shift; mysql -u"$user" -p"${PASSWORD:-pw}" -S $SOCKET --batch --skip-column-names -e "$1" 2>&1 | grep -v "Using a password"; }
-over() { local user=$1; shift; mysql -u"$user" -p"${PASSWORD:-pw}" -h127.0.0.1 -P3399 --get-server-public-key --batch --skip-column-names -e "$1" 2>&1 | grep -v "Using a password"; }
+as() { local user=$1; shift; mysql -u"$user" -p"${PASSWORD:-pw}" -S $SOCKET --batch --skip-column-names -e "$1" 2>&1 | sed '/Using a password/d'; }
+over() { local user=$1; shift; mysql -u"$user" -p"${PASSWORD:-pw}" -h127.0.0.1 -P3399 --get-server-public-key --batch --skip-column-names -e "$1" 2>&1 | sed '/Using a password/d'; }
 # is EXPECTED COMMAND…
 is() { local expected=$1; shift; expect "$*" "$("$@")" "$expected"; }
 # denied RULE COMMAND…: an error of our functions that names the rule.
