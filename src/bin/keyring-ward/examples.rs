@@ -131,8 +131,7 @@ Nothing is changed. A server reads its policy when it loads its keyring, and at 
 
 pub const POLICY_EXPLAIN: &str = "Examples:
   keyring-ward policy explain /etc/mysql/keyring-policy.json --account app@% --key app@%/ssn --operation fetch --server-function
-  keyring-ward policy explain /etc/mysql/keyring-policy.json --account report@% --login bob@10.0.0.7 --from 10.0.0.7 \\
-    --key app@%/ssn --operation use --privilege KEYRING_WARD_USE_HR --at 2026-11-30T02:00:00+01:00
+  keyring-ward policy explain /etc/mysql/keyring-policy.json --account report@% --login bob@10.0.0.7 --from 10.0.0.7 --key app@%/ssn --operation use --privilege KEYRING_WARD_USE_HR --at 2026-11-30T02:00:00+01:00
 
 The answer is followed by the rules about that key and operation, and why each is about the request or is not.";
 

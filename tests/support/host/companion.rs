@@ -135,7 +135,7 @@ fn tables(host: &Host) {
     let can_ask = ["mysql_current_thread_reader", "mysql_thd_security_context"]
         .iter()
         .all(|s| has(s));
-    assert_eq!(tables.len(), if has("pfs_plugin_table_v1") { 3 } else { 0 });
+    assert_eq!(tables.len(), if has("pfs_plugin_table_v1") { 4 } else { 0 });
     for (name, share) in &tables {
         let definition = crate::slots::text(share.definition).expect("columns");
         let columns = definition.split(", ").count();
@@ -150,12 +150,18 @@ fn tables(host: &Host) {
             host.granted.store(granted, Ordering::SeqCst);
             let rows = rows(share, columns);
             let keys = name == "keyring_ward_keys";
+            let audit = name == "keyring_ward_audit";
             let sees_all = granted && can_ask && has("global_grants_check");
             let knows_itself = can_ask && has("mysql_security_context_options");
             let told = format!("{name}, granted {granted}: {rows:?}");
             match &rows {
                 // Whose keys could be shown is not known.
-                None => host.check(!can_read || (keys && !sees_all && !knows_itself), &told),
+                None => {
+                    let asks = (keys || audit) && !sees_all;
+                    host.check(!can_read || (asks && !knows_itself), &told);
+                }
+                // No log is configured here.
+                Some(rows) if audit => host.check(rows.is_empty(), &told),
                 Some(rows) if keys && !sees_all => {
                     let own = rows.iter().all(|r| r[1] == Field::Text("app@%".into()));
                     // Without privileges nobody could make one.
