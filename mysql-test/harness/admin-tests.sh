@@ -248,7 +248,7 @@ t_status_variables() {
   variable active 1
   # INSTALL PLUGIN beside the component registers nothing twice; its end takes nothing away.
   sql -e "INSTALL PLUGIN keyring_ward SONAME 'keyring_ward.so'; UNINSTALL PLUGIN keyring_ward" || true
-  expect "rows" "$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_%'" | wc -l)" 13
+  expect "rows" "$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_%'" | wc -l)" 17
   stop_server
   rm -f "$MANIFEST"
   cat > /etc/my.cnf <<CNF
@@ -260,7 +260,7 @@ loose_keyring_ward_file_passphrase_file=$KEYS/passphrase
 CNF
   FIRST=--defaults-file=/etc/my.cnf start_server
   variable active 1
-  expect "rows of the plugin" "$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_%'" | wc -l)" 13
+  expect "rows of the plugin" "$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_%'" | wc -l)" 17
 }
 
 # Fetches go on while the file is resealed again and again.
