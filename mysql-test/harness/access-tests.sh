@@ -231,6 +231,9 @@ bad_policies() {
     case "$(sql -e "SELECT keyring_ward_policy()")" in *'"refused":"'*'"effect":"deny"'*) ;; *) fail "what is in force with '$bad'" ;; esac
   done
   log_has "The policy that was in force before stays in force."
+  # A monitor hears of it.
+  [ "$(sql -e "SHOW GLOBAL STATUS LIKE 'Keyring_ward_errors'" | cut -f2)" -gt 0 ] || fail "no error is counted"
+  case "$(sql -e "SELECT keyring_ward_status()")" in *"access policy"*|*"policy_file"*|*"$POLICY"*) ;; *) fail "the status says nothing of the policy" ;; esac
   # At the start only the server's own keys are served.
   rm -rf $POLICY; printf '{' > $POLICY
   stop_server; start_server || fail "the server does not start"

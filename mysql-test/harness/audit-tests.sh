@@ -162,6 +162,35 @@ t_a_log_that_is_required() {
   generate allowed
 }
 
+# A folder that is not there at the start is a log that can't be written, and not one whose keyring is still to come.
+t_a_folder_that_is_not_there() {
+  local AUDIT=$KEYS/logs/audit.log
+  with_log '"audit_required": true'
+  sql -e "DO keyring_key_generate('first','AES',32)"
+  in_state failing
+  sql_null "SELECT keyring_key_generate('refused','AES',32)"
+  encrypted_table
+  mkdir "$KEYS/logs"; chown mysql:mysql "$KEYS/logs"; chmod 700 "$KEYS/logs"
+  in_state writing
+  generate allowed
+}
+
+# What was asked for and is not there was not read.
+t_what_is_not_there_is_not_read() {
+  with_log '"audit_reads": "all"'
+  generate k
+  sql -e "SELECT keyring_ward_encrypt('nothing', 'x')" 2>/dev/null && fail "sealed with nothing"
+  sql -e "SELECT keyring_ward_public_key('nobody')" 2>/dev/null && fail "a public half of nothing"
+  sql -e "DO keyring_ward_key_create('ssn', CURRENT_USER(), 'AES', 32), LENGTH(keyring_ward_encrypt('ssn', 'x'))"
+  local key want
+  while read -r key want; do
+    has --event key_used --key "$key"
+    case "$(show --event key_used --key "$key")" in *"\"result\":\"$want\""*) ;; *) fail "$key: $(show --event key_used --key "$key")" ;; esac
+  done <<< "nothing absent
+nobody absent
+ssn ok"
+}
+
 t_a_file_that_is_removed_or_replaced() {
   with_log
   generate a

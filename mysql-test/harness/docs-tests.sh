@@ -256,7 +256,7 @@ t_quoted_commands_have_the_options_that_they_name() {
     while read -r _ text; do
       case "$text" in
         -* | help*) continue ;;
-        kek\ * | key\ * | transport\ * | hsm\ list* | hsm\ keys* | hsm\ test*) command=$(echo "$text" | cut -d' ' -f1,2) ;;
+        kek\ * | key\ * | transport\ * | audit\ * | policy\ * | hsm\ list* | hsm\ keys* | hsm\ test*) command=$(echo "$text" | cut -d' ' -f1,2) ;;
         *) command=${text%% *} ;;
       esac
       help=$cache/${command// /-}

@@ -94,8 +94,12 @@ impl<H: Host> Lifecycle<H> {
         let old = self.keyring.load_full();
         match self.open(&how, old.as_deref()) {
             Ok((keyring, policy)) => {
-                self.enforce(policy, old.is_none());
+                let refused = self.enforce(policy, old.is_none());
                 self.serve(keyring, old.is_none());
+                // The keyring serves, and a monitor has to hear of the policy that does not.
+                if let Some(error) = refused {
+                    self.remember_error(&error);
+                }
                 Ok(())
             }
             Err(error) => {

@@ -267,8 +267,11 @@ impl<H: Host> Lifecycle<H> {
                     }
                 }
                 Err(e) => {
-                    match e.kind() {
-                        Kind::NotFound => self.put_audit(State::Waiting, Some(e.to_string())),
+                    match self.has_journal(&feed) {
+                        // Nothing was acknowledged that the log would lack.
+                        false if e.kind() == Kind::NotFound => {
+                            self.put_audit(State::Waiting, Some(e.to_string()));
+                        }
                         _ => {
                             self.fail_logging(&e);
                             noted = noted || self.note_unlogged(true).is_ok();
@@ -303,6 +306,13 @@ impl<H: Host> Lifecycle<H> {
         if let Err(e) = self.note_unlogged(false) {
             self.host.log(Severity::Warning, &e.to_string());
         }
+    }
+
+    /// The keyring that serves is in a file, whose changes the log tells.
+    fn has_journal(&self, feed: &Feed) -> bool {
+        let (opened, _) = feed.outbox.journal();
+        self.keyring()
+            .is_ok_and(|keyring| keyring.store_info().file_id == Some(opened.file_id))
     }
 
     /// Opens the log of the keyring that serves.

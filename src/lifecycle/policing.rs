@@ -70,19 +70,21 @@ impl<H: Host> Lifecycle<H> {
     }
 
     /// Puts what was read into force, before the keyring that was opened with it serves. `first`: nothing was in force because nothing was
-    /// loaded.
-    pub(super) fn enforce(&self, read: Read, first: bool) {
+    /// loaded. Gives why what was read is not in force.
+    #[must_use]
+    pub(super) fn enforce(&self, read: Read, first: bool) -> Option<Error> {
         let Some((file, read)) = read else {
             if self.policing.in_force.swap(None).is_some() {
                 let text =
                     "There is no policy any more: each account has its own keys, as MySQL has it.";
                 self.host.log(Severity::Warning, text);
             }
-            return self.policing.is_on.store(false, Ordering::Release);
+            self.policing.is_on.store(false, Ordering::Release);
+            return None;
         };
         let now = crate::os::unix_seconds();
         let before = self.policing.in_force.load_full();
-        let next = match (read, before) {
+        let (next, why) = match (read, before) {
             (Ok(Loaded { policy, warnings }), _) => {
                 for warning in &warnings {
                     self.host.log(Severity::Warning, warning);
@@ -93,31 +95,34 @@ impl<H: Host> Lifecycle<H> {
                     policy.rules().len()
                 );
                 self.host.log(Severity::Note, &text);
-                InForce {
+                let next = InForce {
                     file,
                     read_at: now,
                     policy: Ok(Arc::new(policy)),
                     refused: None,
                     warnings,
-                }
+                };
+                (next, None)
             }
             (Err(error), None) if !first => {
                 self.host.log(Severity::Error, &error.to_string());
                 let text = "There was no policy, and this one is not in force: each account has its own keys, as MySQL has it.";
-                return self.host.log(Severity::Error, text);
+                self.host.log(Severity::Error, text);
+                return Some(error);
             }
             (Err(error), None) => {
                 self.host.log(Severity::Error, &error.to_string());
                 let text = "Without its policy the keyring serves the server's own keys only: encrypted tables and logs can be read, \
                             and no account gets a key. Mend the policy, then ALTER INSTANCE RELOAD KEYRING (as plugin: keyring_ward_reload()).";
                 self.host.log(Severity::Error, text);
-                InForce {
+                let next = InForce {
                     file,
                     read_at: now,
                     policy: Err(error.to_string()),
                     refused: None,
                     warnings: Vec::new(),
-                }
+                };
+                (next, Some(error))
             }
             (Err(error), Some(before)) => {
                 self.host.log(Severity::Error, &error.to_string());
@@ -126,17 +131,19 @@ impl<H: Host> Lifecycle<H> {
                     Err(_) => "No account gets a key until the policy can be read.",
                 };
                 self.host.log(Severity::Error, what);
-                InForce {
+                let next = InForce {
                     file: before.file.clone(),
                     read_at: before.read_at,
                     policy: before.policy.clone(),
                     refused: Some(error.to_string()),
                     warnings: before.warnings.clone(),
-                }
+                };
+                (next, Some(error))
             }
         };
         self.policing.in_force.store(Some(Arc::new(next)));
         self.policing.is_on.store(true, Ordering::Release);
+        why
     }
 
     /// Nothing is loaded any more.

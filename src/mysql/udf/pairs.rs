@@ -82,7 +82,8 @@ fn public_key(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer>
         true => Some(args.number(1)?),
         false => None,
     };
-    let (_, pair) = LIFECYCLE.keyring()?.pair(&id, version)?;
+    let found = LIFECYCLE.keyring()?.pair(&id, version);
+    let (_, pair) = statement.told(Operation::Use, &id, found)?;
     statement
         .answer
         .extend_from_slice(pair.public_pem()?.as_bytes());
@@ -94,7 +95,8 @@ fn sign(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
     let Some(data) = args.optional_text(1) else {
         return Ok(Answer::Null);
     };
-    let (_, pair) = LIFECYCLE.keyring()?.pair(&id, None)?;
+    let found = LIFECYCLE.keyring()?.pair(&id, None);
+    let (_, pair) = statement.told(Operation::Use, &id, found)?;
     pair.sign(data, &mut statement.answer)?;
     Ok(Answer::Given)
 }
@@ -104,6 +106,7 @@ fn verify(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
     let (Some(data), Some(signature)) = (args.optional_text(1), args.optional_text(2)) else {
         return Ok(Answer::Null);
     };
-    let verifies = LIFECYCLE.keyring()?.verify_by_pair(&id, data, signature)?;
+    let came = LIFECYCLE.keyring()?.verify_by_pair(&id, data, signature);
+    let verifies = statement.told(Operation::Use, &id, came)?;
     Ok(Answer::Number(i64::from(verifies)))
 }

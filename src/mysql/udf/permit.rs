@@ -92,25 +92,33 @@ impl Permit {
         checked
     }
 
-    /// Tells the audit log of a use and of a refusal; not of what a list leaves out.
+    /// Tells the audit log of a refusal; not of what a list leaves out.
     fn tell(&self, operation: Operation, key: Option<(&[u8], &[u8])>, checked: &Result<()>) {
-        let caller = || Caller::Account(self.who.session());
         let (owner, name) = key.unwrap_or_default();
-        match (checked, operation) {
-            (_, Operation::List) => {}
-            (Err(e), _) => LIFECYCLE.tell_denial(&caller(), name, owner, &e.to_string()),
-            (Ok(()), Operation::Fetch | Operation::Use) if LIFECYCLE.tells_reads() => {
-                let what = Use {
-                    event: gate::used(operation),
-                    outcome: Outcome::Done,
-                    name,
-                    owner,
-                    detail: "",
-                };
-                LIFECYCLE.tell_use(&caller(), &what);
-            }
-            (Ok(()), _) => {}
+        if let (Err(e), true) = (checked, operation != Operation::List) {
+            let caller = Caller::Account(self.who.session());
+            LIFECYCLE.tell_denial(&caller, name, owner, &e.to_string());
         }
+    }
+
+    /// Tells the audit log what came of a fetch or a use that was allowed, and gives it back.
+    pub(super) fn told<T>(&self, operation: Operation, id: &KeyId, came: Result<T>) -> Result<T> {
+        if LIFECYCLE.tells_reads() {
+            let (outcome, detail) = match &came {
+                Ok(_) => (Outcome::Done, String::new()),
+                Err(e) if e.kind() == Kind::NotFound => (Outcome::Absent, String::new()),
+                Err(e) => (Outcome::Failed, e.to_string()),
+            };
+            let what = Use {
+                event: gate::used(operation),
+                outcome,
+                name: id.name(),
+                owner: id.owner(),
+                detail: &detail,
+            };
+            LIFECYCLE.tell_use(&Caller::Account(self.who.session()), &what);
+        }
+        came
     }
 
     /// Tells the audit log that the caller was refused, where that is not for the policy to say.

@@ -212,7 +212,23 @@ impl Statement {
             true => Some(self.key(Operation::Use, name)?),
             false => None,
         };
-        let owner = admitted.as_ref().map_or(&*self.owner, KeyId::owner);
+        match admitted {
+            Some(id) => {
+                let found = self.place(&keyring, name, asked, Some(&id));
+                self.permit.told(Operation::Use, &id, found)
+            }
+            None => self.place(&keyring, name, asked, None),
+        }
+    }
+
+    fn place(
+        &mut self,
+        keyring: &Keyring,
+        name: &[u8],
+        asked: Asked,
+        admitted: Option<&KeyId>,
+    ) -> Result<usize> {
+        let owner = admitted.map_or(&*self.owner, KeyId::owner);
         let same = |used: &Used| used.asked == asked && used.name == name && used.owner == owner;
         if let Some(at) = self.used.iter().position(same) {
             let used = &self.used[at];
@@ -226,12 +242,12 @@ impl Statement {
             self.used.swap_remove(at);
         }
         let id = match admitted {
-            Some(id) => id,
+            Some(id) => id.clone(),
             None => KeyId::new(name, &self.owner)?,
         };
         let (good, derived) = match session_keys::is_one(name) {
             true => self.derive_of_session(name, asked, keyring.pool())?,
-            false => derive(&keyring, &id, asked)?,
+            false => derive(keyring, &id, asked)?,
         };
         if self.used.len() >= MOST_KEYS {
             self.used.remove(0);
@@ -244,6 +260,11 @@ impl Statement {
             derived,
         });
         Ok(self.used.len() - 1)
+    }
+
+    /// See [`Permit::told`].
+    pub(super) fn told<T>(&self, operation: Operation, id: &KeyId, came: Result<T>) -> Result<T> {
+        self.permit.told(operation, id, came)
     }
 
     /// Whose session keys are meant: the calling connection's and account's.

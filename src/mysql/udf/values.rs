@@ -6,7 +6,7 @@
 use super::arguments::{Arguments, Is, Parameter};
 use super::statement::{Answer, Gives, Needs, Statement};
 use crate::error::{Error, Kind, Result};
-use crate::key::id::MAX_MATERIAL;
+use crate::key::id::{KeyId, MAX_MATERIAL};
 use crate::keyring::sealing::Opens;
 use crate::mysql::state::LIFECYCLE;
 use crate::policy::operation::Operation;
@@ -103,19 +103,29 @@ fn hmac(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
 fn fetch(statement: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
     let id = statement.key(Operation::Fetch, args.text(0)?)?;
     LIFECYCLE.counters.fetched();
-    match LIFECYCLE.fetch(id.name(), id.owner())? {
-        Some(key) => {
-            statement.answer.extend_from_slice(key.material());
-            Ok(Answer::Given)
-        }
-        // NULL would be taken for a key.
-        None => {
-            let error = Error::new(Kind::NotFound, "fetch the key", format!("there is no {id}"));
-            Err(error.refused().hint(
-                "keyring_ward_key_create() makes a key, keyring_key_generate() a plain one. A key of another account is named owner/name.",
-            ))
-        }
-    }
+    let found = LIFECYCLE.fetch(id.name(), id.owner());
+    // NULL would be taken for a key.
+    let found = found.and_then(|key| key.ok_or_else(|| nothing_to_hand_out(&id)));
+    let key = statement.told(Operation::Fetch, &id, found)?;
+    statement.answer.extend_from_slice(key.material());
+    Ok(Answer::Given)
+}
+
+#[cold]
+fn nothing_to_hand_out(id: &KeyId) -> Error {
+    let is_logical = (LIFECYCLE.keyring()).is_ok_and(|keyring| keyring.logical_key(id).is_ok());
+    let (why, hint) = match is_logical {
+        true => (
+            format!("{id} is a logical key, whose name does not follow its current version"),
+            "Name a version, like name@1; keyring_ward_key_set() makes the name follow. Values are sealed and opened without any fetch.",
+        ),
+        false => (
+            format!("there is no {id}"),
+            "keyring_ward_key_create() makes a key, keyring_key_generate() a plain one. A key of another account is named owner/name.",
+        ),
+    };
+    let error = Error::new(Kind::NotFound, "fetch the key", why);
+    error.refused().hint(hint)
 }
 
 fn version(_: &mut Statement, args: &Arguments<'_>) -> Result<Answer> {
