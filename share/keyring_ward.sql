@@ -64,6 +64,12 @@ GRANT PROCESS ON *.* TO keyring_ward_definer@localhost;
 GRANT SELECT ON performance_schema.keyring_keys TO keyring_ward_definer@localhost;
 GRANT SELECT ON performance_schema.user_defined_functions TO keyring_ward_definer@localhost;
 GRANT SELECT ON performance_schema.replication_connection_configuration TO keyring_ward_definer@localhost;
+-- Which keys an account has read or used, for rotate_exposed(). The table is there once component_keyring_ward_sql is installed.
+SET @keyring_ward_sql = (SELECT IF(COUNT(*) = 0, 'DO 0', 'GRANT SELECT ON performance_schema.keyring_ward_audit TO keyring_ward_definer@localhost')
+  FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'performance_schema' AND TABLE_NAME = 'keyring_ward_audit');
+PREPARE keyring_ward_statement FROM @keyring_ward_sql;
+EXECUTE keyring_ward_statement;
+DEALLOCATE PREPARE keyring_ward_statement;
 -- Who may execute every routine, which check() tells.
 GRANT SELECT (User, Host, Execute_priv, Create_user_priv, User_attributes) ON mysql.user TO keyring_ward_definer@localhost;
 
@@ -140,7 +146,7 @@ CREATE TABLE IF NOT EXISTS key_rotation_log (
   new_version INT UNSIGNED NULL,
   state ENUM('started', 'pending', 'verified', 'waiting for replicas', 'switched', 'done', 'aborted') NOT NULL,
   resumable BOOLEAN NOT NULL DEFAULT TRUE COMMENT 'not at its end: the same call, or rotate_due, goes on with it',
-  reason ENUM('call', 'due', 'monthly', 'emergency') NOT NULL,
+  reason ENUM('call', 'due', 'monthly', 'emergency', 'exposed') NOT NULL,
   rows_total BIGINT UNSIGNED NOT NULL DEFAULT 0,
   rows_done BIGINT UNSIGNED NOT NULL DEFAULT 0,
   progress DECIMAL(5, 2) AS (CASE WHEN state = 'done' THEN 100 WHEN rows_total = 0 THEN 0 ELSE LEAST(100, 100 * rows_done / rows_total) END) COMMENT 'per cent of the rows that are re-encrypted',
@@ -193,12 +199,7 @@ CREATE TABLE IF NOT EXISTS key_transport_confirmations (
   FOREIGN KEY (transport_id) REFERENCES key_transport (id) ON DELETE CASCADE
 ) ENGINE = InnoDB COMMENT 'Which replica has taken which version in';
 
--- Places that have their names and columns now. They are empty until access is logged and escrow is kept: read them, and
--- nothing in your queries changes when they fill.
-CREATE OR REPLACE DEFINER = keyring_ward_definer@localhost SQL SECURITY DEFINER VIEW key_access_log AS
-  SELECT CAST(NULL AS CHAR(288)) AS app_role, CAST(NULL AS CHAR(255)) AS key_name, CAST(NULL AS DATETIME(6)) AS access_time,
-         CAST(NULL AS CHAR(32)) AS operation, CAST(NULL AS CHAR(32)) AS result
-    FROM schema_version WHERE FALSE;
+-- A place that has its name and columns now. It is empty until escrow is kept: read it, and nothing in your queries changes when it fills.
 CREATE OR REPLACE DEFINER = keyring_ward_definer@localhost SQL SECURITY DEFINER VIEW key_escrow_records AS
   SELECT CAST(NULL AS CHAR(50)) AS escrow_id, CAST(NULL AS CHAR(255)) AS key_id, CAST(NULL AS CHAR(16)) AS key_type,
          CAST(NULL AS DATETIME(6)) AS escrow_date, CAST(NULL AS JSON) AS custodian_info, CAST(NULL AS CHAR(4000)) AS release_conditions,
@@ -206,6 +207,7 @@ CREATE OR REPLACE DEFINER = keyring_ward_definer@localhost SQL SECURITY DEFINER 
     FROM schema_version WHERE FALSE;
 
 -- An older schema: what it lacks is brought up to date here, one step for each version. There is none before 1.
+ALTER TABLE key_rotation_log MODIFY reason ENUM('call', 'due', 'monthly', 'emergency', 'exposed') NOT NULL;
 
 -- ---- small things that the others use --------------------------------------------------------------
 
@@ -358,6 +360,39 @@ BEGIN
     SET until_then = UTC_TIMESTAMP(6) + INTERVAL MOD(TIME_TO_SEC(ends) - TIME_TO_SEC(here) + 86400, 86400) SECOND;
   END IF;
 END //
+
+-- ---- who has used which keys -------------------------------------------------------------------------
+
+-- What performance_schema.keyring_ward_audit shows whoever calls this; NULL where there is no such table: component_keyring_ward_sql is not installed.
+DROP FUNCTION IF EXISTS own_accesses //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_accesses() RETURNS JSON SQL SECURITY INVOKER NOT DETERMINISTIC READS SQL DATA
+BEGIN
+  DECLARE EXIT HANDLER FOR 1146 RETURN NULL;
+  -- An actor is `login as account from address #connection` (docs/reference/audit-log.md); where nothing stands behind `as`, both are one.
+  RETURN (SELECT COALESCE(JSON_ARRAYAGG(JSON_OBJECT('line', t.LINE, 'time', t.TIME, 'event', t.EVENT, 'result', t.RESULT, 'key', t.KEY_ID, 'owner', t.KEY_OWNER,
+      'count', t.COUNT, 'detail', t.DETAIL, 'login', SUBSTRING_INDEX(t.ACTOR, ' ', 1),
+      'account', SUBSTRING_INDEX(IF(LOCATE(' as ', t.ACTOR) = 0, t.ACTOR, SUBSTRING_INDEX(t.ACTOR, ' as ', -1)), ' ', 1),
+      'came_from', IF(LOCATE(' from ', t.ACTOR) = 0, NULL, SUBSTRING_INDEX(SUBSTRING_INDEX(t.ACTOR, ' from ', -1), ' ', 1)),
+      'connection', IF(LOCATE(' #', t.ACTOR) = 0, NULL, SUBSTRING_INDEX(t.ACTOR, ' #', -1)))), JSON_ARRAY())
+    FROM performance_schema.keyring_ward_audit t);
+END //
+
+-- Who has read, used, changed or been refused which key: the last 1,000 lines of the audit log since the keyring was loaded, as memory keeps
+-- them. The whole log is the file that audit_file names (keyring-ward audit show). app_role is the account whose rights counted, login who
+-- logged in. With the rights of who reads it: SELECT on performance_schema.keyring_ward_audit and KEYRING_WARD_AUDIT, which dba_admin and
+-- key_auditor have. A view over a table that is not there can't be read, nor dumped: without component_keyring_ward_sql its lines come
+-- of nothing. By way of a function, so that a dump can be restored where the component is not. check() tells when it is the wrong one.
+SELECT IF(COUNT(*) = 0, 'NULL', 'keyring_ward.own_accesses()') INTO @keyring_ward_sql FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'performance_schema' AND TABLE_NAME = 'keyring_ward_audit' //
+SET @keyring_ward_sql = CONCAT('CREATE OR REPLACE DEFINER = keyring_ward_definer@localhost SQL SECURITY INVOKER VIEW keyring_ward.key_access_log AS
+  SELECT a.app_role, a.key_name, a.access_time, a.operation, a.result, a.key_owner, a.accesses, a.login, a.came_from, a.connection_id, a.detail, a.line
+    FROM JSON_TABLE(', @keyring_ward_sql, ', ''$[*]'' COLUMNS (app_role VARCHAR(288) PATH ''$.account'', key_name VARCHAR(1020) PATH ''$.key'', access_time DATETIME(6) PATH ''$.time'',
+      operation VARCHAR(32) PATH ''$.event'', result VARCHAR(32) PATH ''$.result'', key_owner VARCHAR(1020) PATH ''$.owner'', accesses BIGINT PATH ''$.count'',
+      login VARCHAR(288) PATH ''$.login'', came_from VARCHAR(255) PATH ''$.came_from'', connection_id BIGINT UNSIGNED PATH ''$.connection'',
+      detail VARCHAR(255) PATH ''$.detail'', line BIGINT PATH ''$.line'')) a
+    WHERE (a.key_name IS NOT NULL OR a.result = ''denied'') AND a.operation NOT LIKE ''document|_%'' ESCAPE ''|''') //
+PREPARE keyring_ward_statement FROM @keyring_ward_sql //
+EXECUTE keyring_ward_statement //
+DEALLOCATE PREPARE keyring_ward_statement //
 
 -- ---- replicas --------------------------------------------------------------------------------------
 
@@ -999,9 +1034,9 @@ BEGIN
       WHERE l.key_type = 'dek' AND l.key_name = name AND l.key_owner = owner AND l.resumable AND l.id < log_id;
     SELECT l.state, l.new_version INTO at_state, goal FROM keyring_ward.key_rotation_log l WHERE l.id = log_id;
     IF goal <=> now_current THEN
-      -- Current already; the log may not know it yet. An emergency wants a new one all the same.
-      IF why = 'emergency' THEN
-        CALL own_note(log_id, 'aborted', 'An emergency rotation has overtaken it.');
+      -- Current already; the log may not know it yet. An emergency, and a key that was exposed since, want a new one all the same.
+      IF why IN ('emergency', 'exposed') THEN
+        CALL own_note(log_id, 'aborted', IF(why = 'emergency', 'An emergency rotation has overtaken it.', 'The current version was exposed: a rotation has overtaken it.'));
         SET log_id = NULL;
       ELSEIF at_state <> 'switched' THEN
         CALL own_note(log_id, 'switched', NULL);
@@ -1729,6 +1764,125 @@ BEGIN
   CALL own_rotate_all('emergency');
 END //
 
+-- ---- somebody leaves -----------------------------------------------------------------------------------
+
+-- Why nobody can say that all that an account has read is known; NULL: it is. told: own_accesses(), older: what rotate_exposed() was given.
+-- A log that was begun under this load has its first call in line 4, behind begin, started and checkpoint: then memory has all of it.
+DROP FUNCTION IF EXISTS own_blind //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_blind(told JSON, older JSON) RETURNS TEXT SQL SECURITY INVOKER NOT DETERMINISTIC READS SQL DATA
+BEGIN
+  DECLARE answer LONGTEXT DEFAULT keyring_ward_status();
+  DECLARE first_line BIGINT;
+  DECLARE gaps INT;
+  SELECT MIN(t.line), COALESCE(SUM(t.event IN ('gap', 'dropped', 'chain_restarted')), 0) INTO first_line, gaps
+    FROM JSON_TABLE(told, '$[*]' COLUMNS (line BIGINT PATH '$.line', event VARCHAR(32) PATH '$.event')) t;
+  RETURN CASE
+    WHEN older IS NULL AND told IS NULL THEN 'the schema can not read performance_schema.keyring_ward_audit (INSTALL COMPONENT, then share/keyring_ward.sql again), and no list was given'
+    -- waiting: nobody has called since the load, so there is nothing to write.
+    WHEN NOT COALESCE(own_member(answer, '$.audit_state') IN ('writing', 'waiting'), FALSE) THEN CONCAT('the audit log is not written (Audit_state: ', COALESCE(own_member(answer, '$.audit_state'), '?'), ')')
+    WHEN own_member(answer, '$.audit_dropped') > 0 THEN CONCAT(own_member(answer, '$.audit_dropped'), ' reads or events found no room in the audit log')
+    WHEN gaps > 0 THEN 'the audit log has gaps since the keyring was loaded'
+    WHEN COALESCE(own_member(older, '$.unread_lines'), 0) > 0 OR COALESCE(own_member(older, '$.places_where_reads_may_be_missing'), 0) > 0 THEN 'the list itself says that the log has gaps'
+    WHEN older IS NULL AND COALESCE(first_line > 4, TRUE) THEN CONCAT('memory has only the end of the log', COALESCE(CONCAT(', from line ', first_line, ' on'), ''), ', and no list of what is older was given')
+  END;
+END //
+
+-- The keys that an account has read or used, with the time of the last access. The account is who acted or who logged in; of one with a pattern
+-- for a host everybody who logged in from there, so that rather one key too many is among them. What the server itself read is not the account's.
+DROP FUNCTION IF EXISTS own_exposed //
+CREATE DEFINER = keyring_ward_definer@localhost FUNCTION own_exposed(account VARCHAR(288), told JSON, older JSON) RETURNS JSON SQL SECURITY INVOKER NOT DETERMINISTIC NO SQL
+BEGIN
+  DECLARE host_there VARCHAR(288) DEFAULT SUBSTRING_INDEX(account, '@', -1);
+  DECLARE user_there VARCHAR(288) DEFAULT LEFT(account, CHAR_LENGTH(account) - CHAR_LENGTH(host_there));
+  RETURN (SELECT JSON_ARRAYAGG(JSON_OBJECT('key', e.name, 'owner', e.owner, 'last', e.last)) FROM (
+    SELECT a.name, a.owner, MAX(a.last) AS last FROM (
+      SELECT t.name, t.owner, t.last FROM JSON_TABLE(told, '$[*]' COLUMNS (name VARCHAR(1020) PATH '$.key', owner VARCHAR(1020) PATH '$.owner', last DATETIME(6) PATH '$.time',
+          event VARCHAR(32) PATH '$.event', result VARCHAR(16) PATH '$.result', login VARCHAR(288) PATH '$.login', acted VARCHAR(288) PATH '$.account')) t
+        WHERE t.event IN ('key_read', 'key_used') AND t.result = 'ok' AND t.login <> 'server'
+          AND (account IN (t.login, t.acted) OR (LEFT(t.login, CHAR_LENGTH(user_there)) = user_there AND SUBSTR(t.login, CHAR_LENGTH(user_there) + 1) LIKE host_there))
+      UNION ALL SELECT o.name, o.owner, own_time(o.last) FROM JSON_TABLE(older, '$.keys[*]' COLUMNS (name VARCHAR(1020) PATH '$.key', owner VARCHAR(1020) PATH '$.owner', last VARCHAR(40) PATH '$.last')) o
+    ) a GROUP BY a.name, a.owner) e);
+END //
+
+-- One of them: rotates it if its current version is not younger than the last access, and says in a sentence what came of it.
+DROP PROCEDURE IF EXISTS own_rotate_exposed //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE own_rotate_exposed(IN told_name VARCHAR(1020), IN owner VARCHAR(1020), IN last DATETIME(6), OUT outcome TEXT, OUT failed BOOLEAN) SQL SECURITY INVOKER MODIFIES SQL DATA
+BEGIN
+  DECLARE answer LONGTEXT;
+  DECLARE said TEXT;
+  DECLARE name VARCHAR(255);
+  DECLARE since DATETIME(6);
+  DECLARE is_begun, finished BOOLEAN;
+  DECLARE EXIT HANDLER FOR SQLEXCEPTION
+  BEGIN
+    GET DIAGNOSTICS CONDITION 1 said = MESSAGE_TEXT;
+    SET failed = TRUE, outcome = CONCAT('Failed: ', own_uncut(said));
+  END;
+  SET failed = FALSE, answer = keyring_ward_key_check(told_name, owner);
+  IF own_member(answer, '$.error.kind') <=> 'NotFound' AND told_name REGEXP '@[0-9]+$' THEN
+    -- A version that is gone, of a key that is there.
+    SET answer = keyring_ward_key_check(LEFT(told_name, CHAR_LENGTH(told_name) - LOCATE('@', REVERSE(told_name))), owner);
+  END IF;
+  SET said = own_error(answer), name = own_member(answer, '$.logical.name');
+  SELECT MAX(own_time(v.since)) INTO since FROM JSON_TABLE(JSON_EXTRACT(answer, '$.logical'), '$.versions[*]' COLUMNS (version INT UNSIGNED PATH '$.version', since VARCHAR(40) PATH '$.since')) v
+    WHERE v.version = own_member(answer, '$.logical.current');
+  SET is_begun = EXISTS (SELECT 1 FROM keyring_ward.key_rotation_log l WHERE l.key_type = 'dek' AND l.key_name = name AND l.key_owner = owner AND l.resumable);
+  IF own_member(answer, '$.error.kind') <=> 'NotFound' THEN
+    SET outcome = 'Not rotated: there is no such key any more (or the log escapes its name).';
+  ELSEIF said IS NOT NULL THEN
+    SET failed = TRUE, outcome = CONCAT('Failed: ', said);
+  ELSEIF name IS NULL THEN
+    SET outcome = 'Not rotated: it is no logical key. Make a new one and encrypt anew what is encrypted with it; keyring_ward_key_adopt() makes it one that can be rotated.';
+  ELSEIF owner <> CURRENT_USER() THEN
+    SET outcome = 'Not rotated: values of another account''s key are re-encrypted by its owner. CALL keyring_ward.rotate_key_of() gives it a new version.';
+  ELSEIF since > last AND NOT is_begun THEN
+    SET outcome = CONCAT('Not needed: version ', own_member(answer, '$.logical.current'), ' is younger than the last access.');
+  ELSE
+    CALL own_rotate(name, owner, FALSE, IF(since > last, 'call', 'exposed'), NULL, finished);
+    SET outcome = CONCAT('Rotated: version ', own_member(keyring_ward_key_check(name, owner), '$.logical.current'), ' is current.');
+  END IF;
+END //
+
+DROP PROCEDURE IF EXISTS rotate_exposed //
+CREATE DEFINER = keyring_ward_definer@localhost PROCEDURE rotate_exposed(IN account VARCHAR(288), IN older LONGTEXT, IN anyway BOOLEAN) MODIFIES SQL DATA
+  COMMENT 'Somebody leaves: rotates what the account has read or used; older: what keyring-ward audit exposed --json printed, or NULL; anyway: though the log has gaps'
+BEGIN
+  DECLARE told, found JSON;
+  DECLARE said, outcome, first_failure TEXT;
+  DECLARE failed BOOLEAN;
+  DECLARE at_key, failures INT DEFAULT 0;
+  CALL own_ready();
+  IF account IS NULL THEN CALL own_refuse('Argument 1, account, is NULL.'); END IF;
+  IF anyway IS NULL THEN CALL own_refuse('Argument 3, anyway, is NULL.'); END IF;
+  IF account NOT LIKE '%@%' THEN CALL own_refuse('Argument 1 is no account: user@host, as the audit log writes it.'); END IF;
+  IF older IS NOT NULL THEN
+    IF NOT JSON_VALID(older) THEN CALL own_refuse('Argument 2 is no JSON: what keyring-ward audit exposed --json printed, or NULL.'); END IF;
+    IF NOT COALESCE(JSON_TYPE(JSON_EXTRACT(older, '$.keys')) = 'ARRAY', FALSE) THEN CALL own_refuse('Argument 2 has no list of keys: what keyring-ward audit exposed --json printed, or NULL.'); END IF;
+    IF NOT own_member(older, '$.account') <=> account THEN
+      CALL own_refuse(CONCAT('Argument 2 is a list of what ', COALESCE(own_member(older, '$.account'), '?'), ' has read, not ', account, '.'));
+    END IF;
+  END IF;
+  BEGIN
+    DECLARE EXIT HANDLER FOR 1142 SET told = NULL;
+    SET told = own_accesses();
+  END;
+  SET said = own_blind(told, older);
+  IF said IS NOT NULL AND (NOT anyway OR (told IS NULL AND older IS NULL)) THEN
+    CALL own_refuse(CONCAT('Nothing was rotated: ', said, '. keyring-ward audit exposed FILE --account … --json prints the list; TRUE as the third argument rotates what is known all the same.'));
+  END IF;
+  -- Times of the log have seconds. What is made from the next one on is younger than all that it tells.
+  DO SLEEP(1 - MICROSECOND(SYSDATE(6)) / 1000000);
+  SET found = own_exposed(account, told, older);
+  WHILE at_key < COALESCE(JSON_LENGTH(found), 0) DO
+    CALL own_rotate_exposed(own_member(found, CONCAT('$[', at_key, '].key')), own_member(found, CONCAT('$[', at_key, '].owner')), own_member(found, CONCAT('$[', at_key, '].last')), outcome, failed);
+    IF failed THEN SET failures = failures + 1, first_failure = COALESCE(first_failure, CONCAT(own_member(found, CONCAT('$[', at_key, '].key')), ': ', outcome)); END IF;
+    SET found = JSON_SET(found, CONCAT('$[', at_key, '].outcome'), outcome), at_key = at_key + 1;
+  END WHILE;
+  SELECT f.key_name, f.key_owner, f.last_access, f.outcome FROM JSON_TABLE(COALESCE(found, JSON_ARRAY()), '$[*]' COLUMNS (key_name VARCHAR(1020) PATH '$.key', key_owner VARCHAR(1020) PATH '$.owner',
+    last_access DATETIME PATH '$.last', outcome TEXT PATH '$.outcome')) f ORDER BY f.key_owner, f.key_name;
+  IF failures > 0 THEN CALL own_refuse(CONCAT(failures, ' rotations failed. ', first_failure)); END IF;
+END //
+
 -- ---- events ------------------------------------------------------------------------------------------
 
 -- What an event does, written down when it begins: that is how a missed one is known. With the definer's rights whoever the event belongs to:
@@ -1888,6 +2042,10 @@ BEGIN
     WHERE e.EVENT_SCHEMA = 'keyring_ward' AND e.EVENT_NAME = 'rotate_due_daily' AND e.STATUS = 'ENABLED' AND e.INTERVAL_FIELD IN ('DAY', 'WEEK', 'MONTH')
       AND NOT IF(p.quiet_from <= p.quiet_to, TIME(CONVERT_TZ(e.STARTS, e.TIME_ZONE, p.time_zone)) >= p.quiet_from AND TIME(CONVERT_TZ(e.STARTS, e.TIME_ZONE, p.time_zone)) < p.quiet_to,
         TIME(CONVERT_TZ(e.STARTS, e.TIME_ZONE, p.time_zone)) >= p.quiet_from OR TIME(CONVERT_TZ(e.STARTS, e.TIME_ZONE, p.time_zone)) < p.quiet_to)
+  -- Without its table the view can't be read, and mysqldump stops there. The component's functions are of no library.
+  UNION ALL SELECT 'key_access_log', IF(f.UDF_NAME IS NULL, 'failure', 'warning'), CONCAT('component_keyring_ward_sql was ', IF(f.UDF_NAME IS NULL, 'uninstalled', 'installed'), ' since: run share/keyring_ward.sql again.')
+    FROM information_schema.VIEWS w LEFT JOIN performance_schema.user_defined_functions f ON f.UDF_NAME = 'keyring_ward_status' AND f.UDF_LIBRARY IS NULL
+    WHERE w.TABLE_SCHEMA = 'keyring_ward' AND w.TABLE_NAME = 'key_access_log' AND (LOCATE('own_accesses', w.VIEW_DEFINITION) > 0) <> (f.UDF_NAME IS NOT NULL)
   UNION ALL SELECT 'application keys', CASE WHEN unknown THEN 'failure' WHEN keys_due > 0 THEN 'warning' ELSE 'ok' END,
       IF(unknown, 'They can not be listed: are the SQL functions there?', CONCAT(keys_there, ' are managed here, ', keys_due, ' due or not at their end', COALESCE(CONCAT(', ', first_due, ' first'), ''), '.'))
   UNION ALL SELECT 'InnoDB master key', IF(innodb_due, 'warning', 'ok'), IF(innodb_due, 'Its rotation is due: CALL keyring_ward.rotate_master_keys()', 'Not due.') FROM keyring_ward.schema_version WHERE innodb_due IS NOT NULL
@@ -1978,7 +2136,7 @@ CALL own_role('key_auditor'); CALL own_role('key_user'); CALL own_role('develope
 CREATE ROLE IF NOT EXISTS dba_admin, key_admin, app_admin, key_operator, key_auditor, key_user, developer, tester;
 
 -- What is for people, and what rotate_table_key needs, which has its caller's rights.
-SET @keyring_ward_all = 'create_key create_temporary_key end_temporary_key send_key accept_transport confirm_transport rotate_key rotate_key_of rotate_master_keys rotate_due rotate_emergency retire_key destroy_due drop_pending reencrypt_column register_column unregister_column rotate_table_key own_ready own_space own_table_log own_refuse check';
+SET @keyring_ward_all = 'create_key create_temporary_key end_temporary_key send_key accept_transport confirm_transport rotate_key rotate_key_of rotate_master_keys rotate_due rotate_emergency rotate_exposed retire_key destroy_due drop_pending reencrypt_column register_column unregister_column rotate_table_key own_ready own_space own_table_log own_refuse check';
 -- dba_admin: every operation on keys, and the schema's settings.
 CALL own_grant('SELECT, EVENT ON keyring_ward.*', 'dba_admin');
 CALL own_grant_routines('own_run own_catch_up', 'dba_admin');
@@ -1995,6 +2153,7 @@ CALL own_grant('UPDATE ON keyring_ward.settings', 'dba_admin');
 CALL own_grant('SELECT ON performance_schema.keyring_keys', 'dba_admin');
 CALL own_grant('SELECT ON performance_schema.keyring_component_status', 'dba_admin');
 CALL own_grant_tables('keyring_ward_status keyring_ward_keks keyring_ward_keys keyring_ward_audit', 'dba_admin');
+CALL own_grant('EXECUTE ON FUNCTION keyring_ward.own_accesses', 'dba_admin');
 -- key_admin: makes, rotates and retires keys, and sets how often.
 CALL own_grant('SELECT ON keyring_ward.*', 'key_admin');
 CALL own_grant_routines(@keyring_ward_all, 'key_admin');
@@ -2027,6 +2186,7 @@ CALL own_grant('SELECT ON performance_schema.keyring_keys', 'key_auditor');
 CALL own_grant('SELECT ON performance_schema.keyring_component_status', 'key_auditor');
 CALL own_grant('KEYRING_WARD_AUDIT ON *.*', 'key_auditor');
 CALL own_grant_tables('keyring_ward_status keyring_ward_keks keyring_ward_keys keyring_ward_audit', 'key_auditor');
+CALL own_grant('EXECUTE ON FUNCTION keyring_ward.own_accesses', 'key_auditor');
 -- key_user: uses keys that it is let to.
 CALL own_grant('KEYRING_WARD_USE ON *.*', 'key_user');
 -- developer and tester: test keys, and nothing of production's: one may hold them, the other one only uses them. KEYRING_WARD_USE_… are there

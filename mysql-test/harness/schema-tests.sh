@@ -496,7 +496,8 @@ t_roles() {
   may "dba_admin key_admin app_admin" "CALL keyring_ward.register_column('a', 'b', 'c', 'ssn', NULL, NULL)"
   may "dba_admin key_admin key_operator key_auditor" "CALL keyring_ward.check()"
   may "dba_admin key_admin key_operator key_auditor app_admin" "SELECT COUNT(*) FROM keyring_ward.key_rotation_log"
-  may "dba_admin key_admin key_operator key_auditor" "SELECT COUNT(*) FROM keyring_ward.key_access_log, keyring_ward.key_escrow_records"
+  may "dba_admin key_admin key_operator key_auditor" "SELECT COUNT(*) FROM keyring_ward.key_escrow_records"
+  may "dba_admin key_admin" "CALL keyring_ward.rotate_exposed('none@localhost', NULL, FALSE)"
   may "dba_admin key_admin" "UPDATE keyring_ward.rotation_policy SET rotate_every = 90 WHERE key_type = 'dek'"
   may "dba_admin" "DELETE FROM keyring_ward.rotation_policy WHERE key_type = 'nothing'"
   may "dba_admin key_admin key_operator" "UPDATE keyring_ward.settings SET paused = FALSE"
@@ -516,6 +517,135 @@ t_roles() {
   # The account of the schema can't log in.
   SAID=$(mysql -ukeyring_ward_definer -S $SOCKET -e "SELECT 1" 2>&1) && fail "keyring_ward_definer logs in"
   case "$SAID" in *"Account is locked"*) ;; *) fail "$SAID" ;; esac
+}
+
+# ---- who has used which keys ------------------------------------------------------------------------
+
+# with_accesses: a server with an audit log, the companion component and the schema, and an application app@% with routines of the definer.
+with_accesses() {
+  reset_all; make_passphrase
+  component_config "\"passphrase_file\": \"$KEYS/passphrase\""
+  sed -i "1s|{|{ \"audit_file\": \"$KEYS/audit.log\", \"audit_reads\": \"all\",|" "$CONFIG"
+  component_manifest; fresh_data; start_server; install_udf
+  sql < $SCHEMA > /tmp/kw-lacks
+  sql -e "INSTALL COMPONENT 'file://component_keyring_ward_sql'"
+  sql < $SCHEMA > /tmp/kw-lacks
+  sql -e "CREATE USER app IDENTIFIED BY 'app'; CREATE DATABASE d; GRANT EXECUTE ON d.* TO app, $DEFINER;
+    CREATE DEFINER = $DEFINER FUNCTION d.seal(name TEXT) RETURNS VARBINARY(400) NO SQL RETURN keyring_ward_encrypt(name, 'text')"
+}
+as_app() { mysql -uapp -papp -S $SOCKET --batch --skip-column-names -e "$1" 2>/dev/null; }
+accesses() { sql -e "SELECT $1 FROM keyring_ward.key_access_log WHERE $2"; }
+there_are() { [ "$(accesses "COUNT(*)" "$2")" = "$1" ]; }
+# has COUNT WHERE: so many lines come to be there.
+has() { wait_for 20 there_are "$1" "$2" || fail "not $1 lines of $2: $(accesses "*" TRUE)"; }
+
+t_key_access_log() {
+  # Without the companion component it is empty, and everything else goes on.
+  with_schema
+  expect "without the component" "$(accesses "COUNT(*)" TRUE)" 0
+  sql -e "DO keyring_key_generate('before', 'AES', 32), keyring_key_fetch('before')"
+  mysqldump -uroot -S $SOCKET --set-gtid-purged=OFF --routines keyring_ward > /tmp/kw-dump || fail "it can't be dumped without the component"
+  # It came later: that is told until the file is run again.
+  checked() { call "check()" | awk -F'\t' '$1 == "key_access_log" { print $2 }'; }
+  expect "check" "$(checked)" ""
+  sql < /kw/share/uninstall.sql; sql -e "INSTALL COMPONENT 'file://component_keyring_ward_sql'"
+  expect "check" "$(checked)" warning
+  sql < $SCHEMA > /tmp/kw-lacks
+  expect "check" "$(checked)" ""
+  with_accesses
+  call "create_key('ssn')"
+  expect "nobody has used it" "$(accesses "COUNT(*)" "operation IN ('key_used', 'key_read')")" 0
+  as_app "SELECT LENGTH(d.seal('ssn'))" > /dev/null; sql -e "DO keyring_key_generate('own', 'AES', 32), keyring_key_fetch('own')"
+  has 1 "operation = 'key_used'"; has 1 "operation = 'key_read'"
+  expect "the use" "$(accesses "app_role, key_name, key_owner, result, accesses, login, came_from, connection_id > 0, access_time BETWEEN UTC_TIMESTAMP() - INTERVAL 1 MINUTE AND UTC_TIMESTAMP(6)" "operation = 'key_used'")" \
+    "$DEFINER	ssn	$DEFINER	ok	1	app@localhost	socket	1	1"
+  expect "the read" "$(accesses "app_role, key_name, login" "operation = 'key_read'")" "root@localhost	own	root@localhost"
+  # Each use is a line, whatever zone the reader has; a refusal is one, too.
+  as_app "DO d.seal('ssn'), d.seal('ssn')"; has 3 "operation = 'key_used' AND key_name = 'ssn'"
+  expect "of another zone" "$(sql -e "SET time_zone = '+05:00'; SELECT COUNT(*) FROM keyring_ward.key_access_log WHERE operation = 'key_used' AND access_time <= UTC_TIMESTAMP(6)")" 3
+  as_app "SELECT keyring_ward_key_create('ssn', 'app@%', 'AES', 32)" || true
+  has 1 "result = 'denied' AND app_role = 'app@%'"
+  # Who may read the table, and nobody else; EXECUTE on everything and all of the schema are not enough.
+  local role out
+  sql -e "CREATE USER u_executes; GRANT EXECUTE ON *.* TO u_executes; GRANT SELECT ON keyring_ward.* TO u_executes"
+  for role in dba_admin key_admin key_operator key_auditor; do sql -e "CREATE USER u_$role; GRANT $role TO u_$role; SET DEFAULT ROLE ALL TO u_$role"; done
+  for role in dba_admin key_admin key_operator key_auditor executes; do
+    out=$(mysql -uu_$role -S $SOCKET -NBe "SELECT COUNT(*) FROM keyring_ward.key_access_log WHERE operation = 'key_used'" 2>&1) || true
+    case $role,$out in dba_admin,3 | key_auditor,3 | key_admin,"ERROR 1356 "* | key_operator,"ERROR 1356 "* | executes,"ERROR 1356 "*) ;; *) fail "$role: $out" ;; esac
+  done
+  # A dump goes where the component is not; the component goes, and what is to be done is told.
+  mysqldump -uroot -S $SOCKET --set-gtid-purged=OFF --routines keyring_ward > /tmp/kw-dump || fail "no dump"
+  sql -e "UNINSTALL COMPONENT 'file://component_keyring_ward_sql'"; sql < /kw/share/install.sql
+  sql_fails 1356 "SELECT * FROM keyring_ward.key_access_log"
+  expect "check" "$(checked)" failure
+  sql -e "DROP SCHEMA keyring_ward; CREATE SCHEMA keyring_ward"; sql keyring_ward < /tmp/kw-dump || fail "the dump is not taken in"
+  sql < $SCHEMA > /tmp/kw-lacks
+  expect "from a dump, and mended" "$(accesses "COUNT(*)" TRUE)" 0
+  mysqldump -uroot -S $SOCKET --set-gtid-purged=OFF --routines keyring_ward > /dev/null || fail "no dump without the component"
+  expect "check" "$(checked)" ""
+}
+
+# What came of a key: exposed KEY [LIST] [ANYWAY]
+exposed() { sql -e "CALL keyring_ward.rotate_exposed('${ACCOUNT:-app@%}', ${1:-NULL}, ${2:-FALSE})"; }
+outcome() { exposed "${@:2}" | awk -F'\t' -v key="$1" '$1 == key { print $4 }'; }
+
+t_rotate_exposed() {
+  with_accesses
+  local name
+  for name in one two three; do call "create_key('$name')"; done
+  refused "is NULL" "rotate_exposed(NULL, NULL, FALSE)"
+  refused "is NULL" "rotate_exposed('app@%', NULL, NULL)"
+  refused "is no account" "rotate_exposed('app', NULL, FALSE)"
+  refused "is no JSON" "rotate_exposed('app@%', 'no', FALSE)"
+  refused "has no list of keys" "rotate_exposed('app@%', '{}', FALSE)"
+  refused "is a list of what b@% has read" "rotate_exposed('app@%', '{\"account\": \"b@%\", \"keys\": []}', FALSE)"
+  has 3 "operation = 'key_added'"
+  expect "nobody has read anything" "$(exposed)" ""
+  # Used by the definer's routine, read by the account, another one's, and one that is gone.
+  as_app "DO d.seal('one')"; sql -e "GRANT EXECUTE ON *.* TO app"
+  as_app "DO keyring_key_generate('plain', 'AES', 32), keyring_key_fetch('plain'), keyring_key_generate('gone', 'AES', 32), keyring_key_fetch('gone'), keyring_key_remove('gone')"
+  sql -e "DO keyring_ward_key_create('logical', 'app@%', 'AES', 32)"; as_app "DO keyring_ward_encrypt('logical', 'text')"
+  has 1 "operation = 'key_used' AND key_name = 'one'"; has 1 "operation = 'key_used' AND key_name = 'logical'"; has 1 "operation = 'key_read' AND key_name = 'gone'"
+  exposed > /tmp/kw-outcomes
+  expect "keys and what came of them" "$(cut -f1,2,4 /tmp/kw-outcomes | cut -c1-60)" "$(printf '%s\n' "gone	app@%	Not rotated: there is no such key any more (or the " "logical	app@%	Not rotated: values of another account's key are " \
+    "plain	app@%	Not rotated: it is no logical key. Make a new one " "one	$DEFINER	Rotated: version 2 is current." | cut -c1-60)"
+  expect "the log" "$(log_of one "old_version, new_version, state, reason, asked_by")" "1	2	done	exposed	root@localhost"
+  expect "others" "$(current two) $(current three) $(current logical app@%)" "1 1 1"
+  # Again: nothing more. After another use, once more; somebody else's use is nothing to it.
+  expect "again" "$(outcome one)" "Not needed: version 2 is younger than the last access."
+  sql -e "DO d.seal('two')"; has 1 "operation = 'key_used' AND key_name = 'two'"
+  expect "another one's" "$(outcome two)" ""
+  as_app "DO d.seal('one')"; has 2 "operation = 'key_used' AND key_name = 'one'"
+  expect "after another use" "$(outcome one)" "Rotated: version 3 is current."
+  expect "nobody" "$(ACCOUNT=nobody@% exposed)" ""
+  # One that can't be rotated now keeps none of the others from it, and is told.
+  as_app "DO d.seal('two'), d.seal('three')"; has 1 "operation = 'key_used' AND key_name = 'three'"
+  sql -e "INSERT INTO keyring_ward.encrypted_columns (table_schema, table_name, column_name, key_name, key_owner, registered_by) VALUES ('d', 'none', 'c', 'three', '$DEFINER', 'test')"
+  SAID=$(exposed 2>&1) && fail "a failure is not told: $SAID"
+  case "$SAID" in *"1 rotations failed. three: Failed: "*) ;; *) fail "$SAID" ;; esac
+  expect "the other one" "$(current two)" 2
+  sql -e "DELETE FROM keyring_ward.encrypted_columns"
+  expect "it goes on" "$(outcome three)" "Rotated: version 2 is current."
+  expect "the rotation that failed is at its end" "$(log_of three "state, reason, resumable")" "done	exposed	0"
+  # What is older than memory: the tool's list, as it prints it.
+  stop_server; start_server; as_app "DO d.seal('two')"; has 1 "operation = 'key_used' AND key_name = 'two'"
+  refused "memory has only the end of the log" "rotate_exposed('app@%', NULL, FALSE)"
+  keyring-ward audit exposed "$KEYS/audit.log" --account app@% --json > /tmp/kw-exposed || fail "audit exposed"
+  expect "with the list" "$(exposed "'$(cat /tmp/kw-exposed)'" | awk -F'\t' '{ print $1 }' | sort | xargs)" "gone plain two"
+  expect "two" "$(current two)" 3
+  local list; list=$(sed "s/\"keys\": *\[/&{\"key\":\"three\",\"owner\":\"$DEFINER\",\"reads\":1,\"first\":\"2099-01-01T00:00:00Z\",\"last\":\"2099-01-01T00:00:00Z\"},/" /tmp/kw-exposed)
+  expect "a key that only the list has" "$(outcome three "'$list'")" "Rotated: version 3 is current."
+  refused "the list itself says" "rotate_exposed('app@%', '{\"account\": \"app@%\", \"keys\": [], \"places_where_reads_may_be_missing\": 1}', FALSE)"
+  # What is known all the same; a log that is not written; and nothing known at all.
+  expect "all the same" "$(outcome two NULL TRUE)" "Not needed: version 3 is younger than the last access."
+  sed -i 's/"audit_[a-z]*": "[^"]*",//g' "$CONFIG"; sql -e "ALTER INSTANCE RELOAD KEYRING"
+  refused "the audit log is not written (Audit_state: off)" "rotate_exposed('app@%', '$(cat /tmp/kw-exposed)', FALSE)"
+  sql -e "UNINSTALL COMPONENT 'file://component_keyring_ward_sql'"; sql < /kw/share/install.sql
+  refused "the schema can not read performance_schema.keyring_ward_audit" "rotate_exposed('app@%', NULL, TRUE)"
+  sql -e "REVOKE SELECT ON performance_schema.keyring_ward_audit FROM $DEFINER"
+  refused "the schema can not read performance_schema.keyring_ward_audit" "rotate_exposed('app@%', NULL, TRUE)"
+  # The list alone says what is to be done.
+  expect "by the list" "$(outcome three "'$list'" TRUE)" "Rotated: version 4 is current."
 }
 
 # ---- columns -------------------------------------------------------------------------------------
