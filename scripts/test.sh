@@ -327,6 +327,12 @@ part_lease() {
   with_box lease env KW_MOTO="$KMS_MOTO" KW_LOCALSTACK="$KMS_LOCALSTACK" bash /kw/mysql-test/harness/lease-tests.sh
 }
 # The commands of the documents, run as written (docs-tests.sh).
+# A client library for the application of a page.
+python_put() {
+  # shellcheck disable=SC2016  # the box's own words
+  box flock /tmp/kw-python-put sh -c 'python3 -c "import pymysql" 2>/dev/null && exit
+    apt-get -qq -o Acquire::Check-Valid-Until=false update >/dev/null; DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends python3-pymysql >/dev/null'
+}
 part_docs() {
   [ -n "${BOX:-}" ] || { build_library; box_start; }
   kms_stop
@@ -335,6 +341,7 @@ part_docs() {
   KMIP_LISTEN=5696 kmip_put # their port
   bao_put
   box_put "$REPO" README.md LICENSE-APACHE LICENSE-MIT CHANGELOG.md CONTRIBUTING.md SECURITY.md docs contrib
+  python_put
   with_box docs env KW_MOTO="$KMS_MOTO" KW_KMIP="$KMIP" bash /kw/mysql-test/harness/docs-tests.sh
   kms_stop
   kmip_stop

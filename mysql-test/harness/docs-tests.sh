@@ -5,7 +5,7 @@
 # needs something, the page says so.
 . /kw/mysql-test/harness/tests-lib.sh
 
-PAGES="README.md docs/guide/install.md docs/guide/coming-from.md docs/guide/pkcs11.md docs/guide/aws-kms.md docs/guide/vault.md docs/guide/kmip.md docs/guide/azure-key-vault.md docs/guide/gcp-kms.md docs/guide/alibaba-kms.md docs/guide/oci-vault.md docs/guide/lease.md docs/guide/recovery.md docs/guide/prove.md docs/guide/key-lifecycle.md docs/guide/encrypt-a-column.md docs/reference/sql-schema.md docs/guide/replicas.md docs/reference/tool.md docs/reference/configuration.md docs/reference/policy.md docs/guide/containers.md"
+PAGES="README.md docs/guide/install.md docs/guide/coming-from.md docs/guide/pkcs11.md docs/guide/aws-kms.md docs/guide/vault.md docs/guide/kmip.md docs/guide/azure-key-vault.md docs/guide/gcp-kms.md docs/guide/alibaba-kms.md docs/guide/oci-vault.md docs/guide/lease.md docs/guide/recovery.md docs/guide/prove.md docs/guide/key-lifecycle.md docs/guide/encrypt-a-column.md docs/reference/sql-schema.md docs/guide/replicas.md docs/reference/tool.md docs/reference/configuration.md docs/reference/policy.md docs/reference/roles.md docs/guide/access.md docs/guide/audit.md docs/guide/containers.md"
 export PATH=/usr/local/sbin:/usr/local/bin:$PATH
 
 # ---- the place -------------------------------------------------------------------------------------
@@ -18,7 +18,7 @@ fresh_place() {
   if mountpoint -q "$KEYS"; then umount "$KEYS"; fi
   reset_all
   rm -rf /etc/my.cnf "$PLUGINS"/component_keyring_*.cnf "$PLUGINS/component_keyring_ward.so" "$PLUGINS/keyring_ward.so" \
-    /usr/bin/keyring-ward /usr/local/bin/keyring-ward /usr/local/share/keyring-ward "$KEYS" /var/lib/mysql-hsm /backup /copy /media/safe /tmp/kw-docs-*
+    /usr/bin/keyring-ward /usr/local/bin/keyring-ward /usr/local/share/keyring-ward "$KEYS" /var/lib/mysql-hsm /backup /copy /media/safe /var/log/mysql-keyring /tmp/kw-docs-*
   gpasswd -d mysql softhsm >/dev/null 2>&1 || true
   fresh_data
 }
@@ -136,6 +136,25 @@ do_failures_are_told() {
 keyring_key_generate('twice','AES',32)|KW-0002 AlreadyExists
 keyring_key_generate(REPEAT('x',256),'AES',32)|KW-0003 InvalidInput
 END
+}
+# One more option of the configuration.
+do_option() { sed -i "1s|{|{ \"$1\": \"$2\",|" "$PLUGINS/component_keyring_ward.cnf"; } # do_option NAME VALUE
+# Companion component and schema, and an account app@% that reads a key of its own and uses one by a definer's function.
+do_a_log_with_lines() {
+  sql -e "INSTALL COMPONENT 'file://component_keyring_ward_sql'"
+  sql < /kw/share/keyring_ward.sql > /dev/null
+  sql -e "CALL keyring_ward.create_key('ssn'); CREATE USER app; GRANT EXECUTE ON *.* TO app; CREATE DATABASE e; GRANT EXECUTE ON e.* TO keyring_ward_definer@localhost;
+    CREATE DEFINER = keyring_ward_definer@localhost FUNCTION e.seal(t TEXT) RETURNS VARBINARY(400) NO SQL RETURN keyring_ward_encrypt('ssn', t)"
+  mysql -uapp -S $SOCKET -e "DO keyring_key_generate('reads-it', 'AES', 32), keyring_key_fetch('reads-it'), e.seal('text')"
+  sql -e "REVOKE EXECUTE ON *.* FROM app"
+  do_it_is_in_the_log ssn app@localhost key_used
+}
+# A client library of Debian's, in the box (scripts/test.sh puts it there).
+do_python_client() { python3 -c 'import pymysql' || fail "python3-pymysql is not here: scripts/test.sh installs it"; }
+do_run_python() { expect "$1" "$(python3 "$1" 2>&1)" "${*:2}"; } # do_run_python FILE OUTPUT…
+do_it_is_in_the_log() { # do_it_is_in_the_log KEY ACCOUNT EVENT
+  it_is_there() { keyring-ward audit show /var/log/mysql-keyring/audit.log --json --key "$1" --account "$2" --event "$3" | grep -q .; }
+  wait_for 20 it_is_there "$@" || fail "the log has no $3 of $1 by $2"
 }
 # A key that an older copy lacks.
 do_make_newer_key() { sql -e "DO keyring_key_generate('newer','AES',32)"; }
@@ -299,7 +318,7 @@ done
 
 # The box as the other scripts want it.
 put_back() {
-  rm -rf /usr/local/bin/keyring-ward /usr/local/bin/aws /usr/local/bin/vault "$PLUGINS/component_keyring_ward.so" /etc/my.cnf "$KEYS" /backup /copy /media/safe
+  rm -rf /usr/local/bin/keyring-ward /usr/local/bin/aws /usr/local/bin/vault "$PLUGINS/component_keyring_ward.so" /etc/my.cnf "$KEYS" /backup /copy /media/safe /var/log/mysql-keyring
   mkdir -p "$KEYS"; chown mysql:mysql "$KEYS"; chmod 0750 "$KEYS"
   sh /kw/mysql-test/container/install-ward.sh /kw/target/release
 }
