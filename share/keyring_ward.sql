@@ -1870,9 +1870,9 @@ BEGIN
   IF said IS NOT NULL AND (NOT anyway OR (told IS NULL AND older IS NULL)) THEN
     CALL own_refuse(CONCAT('Nothing was rotated: ', said, '. keyring-ward audit exposed FILE --account … --json prints the list; TRUE as the third argument rotates what is known all the same.'));
   END IF;
-  -- Times of the log have seconds. What is made from the next one on is younger than all that it tells.
-  DO SLEEP(1 - MICROSECOND(SYSDATE(6)) / 1000000);
   SET found = own_exposed(account, told, older);
+  -- Times of the log have seconds. What is made from the next one on is younger than all that it tells.
+  IF found IS NOT NULL THEN DO SLEEP(1 - MICROSECOND(SYSDATE(6)) / 1000000); END IF;
   WHILE at_key < COALESCE(JSON_LENGTH(found), 0) DO
     CALL own_rotate_exposed(own_member(found, CONCAT('$[', at_key, '].key')), own_member(found, CONCAT('$[', at_key, '].owner')), own_member(found, CONCAT('$[', at_key, '].last')), outcome, failed);
     IF failed THEN SET failures = failures + 1, first_failure = COALESCE(first_failure, CONCAT(own_member(found, CONCAT('$[', at_key, '].key')), ': ', outcome)); END IF;
