@@ -120,7 +120,7 @@ pub const METRICS: [Metric; 49] = [
         |s| s.kek_health().and_then(|h| flag(h.degraded.is_some()))),
     metric("keyring_ward_lease_state", Type::Gauge, "How the lease is: 0 there is none, 1 valid, 2 not started, 3 the KEKs are away, 4 they refuse, 5 the keyring is revoked. Alert above 1.",
         |s| s.lease.and_then(|(state, _)| whole(state.number()))),
-    metric("keyring_ward_audit_state", Type::Gauge, "How the audit log is: 0 there is none, 1 it is written, 2 it was not begun yet, 3 it can't be written. Alert above 1.",
+    metric("keyring_ward_audit_state", Type::Gauge, "How the audit log is: 0 there is none, 1 it is written, 2 it was not begun yet, 3 it can't be written. Alert at 3; 2 for long only where keys are used.",
         |s| s.audit.as_ref().and_then(|a| whole(a.state as u8))),
     metric("keyring_ward_audit_lines", Type::Gauge, "Number of the audit log's last line on the disk.", |s| s.audit.as_ref().and_then(|a| whole(a.line))),
     metric("keyring_ward_audit_waiting", Type::Gauge, "Changes that are not in the audit log yet.", |s| s.audit.as_ref().and_then(|a| whole(a.owed))),
