@@ -1224,7 +1224,8 @@ mod model {
             1 => Just(Op::Reload),
             1 => Just(Op::Compact),
             1 => Just(Op::Tear),
-            4 => (0u8..12, 2u8..128, prop_oneof![Just(0), 1u16..3000]).prop_map(|(k, t, l)| Op::Attributes(k, t, l)),
+            // The first three tags have a form of their own.
+            4 => (0u8..12, 4u8..128, prop_oneof![Just(0), 1u16..3000]).prop_map(|(k, t, l)| Op::Attributes(k, t, l)),
             3 => (0u8..4, prop_oneof![Just(0), any::<u16>()]).prop_map(|(d, l)| Op::Document(d, l)),
             1 => any::<bool>().prop_map(Op::Rekey),
         ]

@@ -11,7 +11,7 @@ use crate::audit::feed::Feed;
 use crate::audit::outbox::Outbox;
 use crate::audit::settings::{Reads, Settings};
 use crate::audit::writer::Writer;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::os;
 use arc_swap::ArcSwapOption;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
@@ -258,33 +258,30 @@ impl<H: Host> Lifecycle<H> {
                 return;
             };
             match self.open_log(&settings, &feed) {
-                Ok(writer) => {
+                Ok(Some(writer)) => {
                     self.tell_unlogged(&feed, noted);
                     noted = false;
                     self.write_log(writer, &settings, &feed);
                     if is_ending() {
                         return;
                     }
+                    continue;
+                }
+                Ok(None) => {
+                    let why = "There is no keyring file yet that could hold its key.";
+                    self.put_audit(State::Waiting, Some(why.into()));
                 }
                 Err(e) => {
-                    match self.has_journal(&feed) {
-                        // Nothing was acknowledged that the log would lack.
-                        false if e.kind() == Kind::NotFound => {
-                            self.put_audit(State::Waiting, Some(e.to_string()));
-                        }
-                        _ => {
-                            self.fail_logging(&e);
-                            noted = noted || self.note_unlogged(true).is_ok();
-                        }
-                    }
-                    control.beat.store(now(), Ordering::Release);
-                    if is_last {
-                        return;
-                    }
-                    if !is_ending() {
-                        std::thread::park_timeout(PAUSE_AFTER_FAILURE);
-                    }
+                    self.fail_logging(&e);
+                    noted = noted || self.note_unlogged(true).is_ok();
                 }
+            }
+            control.beat.store(now(), Ordering::Release);
+            if is_last {
+                return;
+            }
+            if !is_ending() {
+                std::thread::park_timeout(PAUSE_AFTER_FAILURE);
             }
         }
     }
@@ -308,27 +305,19 @@ impl<H: Host> Lifecycle<H> {
         }
     }
 
-    /// The keyring that serves is in a file, whose changes the log tells.
-    fn has_journal(&self, feed: &Feed) -> bool {
-        let (opened, _) = feed.outbox.journal();
-        self.keyring()
-            .is_ok_and(|keyring| keyring.store_info().file_id == Some(opened.file_id))
-    }
-
-    /// Opens the log of the keyring that serves.
-    fn open_log(&self, settings: &Settings, feed: &Feed) -> Result<Writer> {
+    /// Opens the log of the keyring that serves. `None`: its file is still to come, and nothing was acknowledged that the log would lack.
+    fn open_log(&self, settings: &Settings, feed: &Feed) -> Result<Option<Writer>> {
         // Both of the same keyring: a reload may put another one in its place meanwhile.
         let (opened, _) = feed.outbox.journal();
         let signer = {
             let keyring = self.keyring()?;
             if keyring.store_info().file_id != Some(opened.file_id) {
-                let why = "there is no keyring file yet that could hold its key";
-                return Err(Error::new(Kind::NotFound, "begin the audit log", why));
+                return Ok(None);
             }
             let current: &crate::keyring::Keyring = &keyring;
             self.host.go_on(|| current.audit_signer())?
         };
-        Writer::open(settings, signer, &feed.outbox, &opened)
+        Writer::open(settings, signer, &feed.outbox, &opened).map(Some)
     }
 
     /// Writes until another keyring serves or the end has come.
