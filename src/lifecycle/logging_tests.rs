@@ -6,6 +6,7 @@ use super::*;
 use crate::audit::file::files;
 use crate::caller::Caller;
 use crate::config::{Config, Layer};
+use crate::error::Kind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
