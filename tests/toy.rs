@@ -7,6 +7,7 @@ mod common;
 mod option_table;
 
 use common::{Place, turn, write_secret};
+use keyring_ward::caller::Caller;
 use keyring_ward::config::{Config, Layer, OPTIONS, ValueKind, find_option, json};
 use keyring_ward::kek::drivers::{NAMES, UNDER};
 use keyring_ward::keyring::Keyring;
@@ -51,7 +52,10 @@ fn json_describes_it_and_its_keyring_opens_again() {
     let config = of_json(&place, &section(&place)).unwrap();
     assert_eq!(config.backend(), "toy");
     let open = || Keyring::open(&config, &place.server(), &SecretPool::new()).unwrap();
-    open().generate(b"k", b"", b"AES", 32).unwrap();
+    open()
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     assert!(open().fetch(b"k", b"").unwrap().is_some());
     let e = of_json(&place, r#"{ "token": "x" }"#).unwrap_err();
     assert!(e.to_string().contains("'token' is not an option"), "{e}");
@@ -78,7 +82,11 @@ fn it_is_one_of_several() {
     let document = json::parse(text.to_string().as_bytes(), "f").unwrap();
     let config = document.layer.finish().unwrap();
     let open = || Keyring::open(&config, &place.server(), &SecretPool::new());
-    open().unwrap().generate(b"k", b"", b"AES", 32).unwrap();
+    open()
+        .unwrap()
+        .by(&Caller::Unknown)
+        .generate(b"k", b"", b"AES", 32)
+        .unwrap();
     let opened = open().unwrap();
     let kek = &opened.status().store.keks[0];
     assert_eq!((kek.naming.provider, kek.share), ("toy", Some((1, 2, 2))));
