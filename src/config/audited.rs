@@ -7,8 +7,6 @@ use crate::audit::Settings;
 use crate::audit::settings::{Reads, Syslog};
 use crate::error::Result;
 use crate::options::Section;
-use crate::text::shorten;
-use std::path::PathBuf;
 
 /// What has no meaning without a file.
 const OTHERS: [&str; 6] = [
@@ -19,6 +17,9 @@ const OTHERS: [&str; 6] = [
     "audit_group_readable",
     "audit_syslog",
 ];
+
+/// Longest path in bytes: full files get a longer name beside it.
+const MAX_PATH: usize = 4000;
 
 /// The log, if one is configured.
 ///
@@ -34,16 +35,7 @@ pub(super) fn read(general: &Section<'_>, keks: &KekList) -> Result<Option<Setti
             )),
         };
     };
-    let path = PathBuf::from(file);
-    if !path.is_absolute() || path.file_name().is_none() || file.len() > 4000 {
-        return Err(general.mistake(
-            format!(
-                "audit_file '{}' is not an absolute path of a file",
-                shorten(file)
-            ),
-            "Give the path from the root on: the server changes its working directory.",
-        ));
-    }
+    let path = general.absolute_file("audit_file", file.into(), MAX_PATH)?;
     let on_token = keks.first().filter(|_| !keks.listed);
     if on_token.is_some_and(|kek| token_storage(kek).is_some()) {
         return Err(general.mistake(

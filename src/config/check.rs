@@ -14,6 +14,8 @@ use crate::text::{from_hex, shorten};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Longest path of a file in bytes, as Linux has it (PATH_MAX).
+const MAX_PATH: usize = 4096;
 /// More than one is needed only while a DEK is changed.
 const MAX_FINGERPRINTS: usize = 16;
 /// Largest `max_size`. Keys, their removals and the reserves fit a file several times.
@@ -114,20 +116,10 @@ fn lease(general: &Section<'_>, keks: &KekList) -> Result<Option<Lease>> {
 
 /// The file of the access policy, if one is configured.
 fn policy_file(general: &Section<'_>) -> Result<Option<PathBuf>> {
-    let Some(text) = general.given("policy_file") else {
-        return Ok(None);
-    };
-    let path = PathBuf::from(text);
-    match path.is_absolute() && path.file_name().is_some() && text.len() <= 4096 {
-        true => Ok(Some(path)),
-        false => Err(general.mistake(
-            format!(
-                "policy_file '{}' is not an absolute path of a file",
-                shorten(text)
-            ),
-            "Give the path from the root on: the server changes its working directory.",
-        )),
-    }
+    let named = general.given("policy_file").map(PathBuf::from);
+    named
+        .map(|path| general.absolute_file("policy_file", path, MAX_PATH))
+        .transpose()
 }
 
 impl Layer {
@@ -272,16 +264,7 @@ impl Layer {
                 "Set path to an absolute path outside the data directory.",
             ));
         };
-        if !path.is_absolute() || path.file_name().is_none() || path.as_os_str().len() > 4096 {
-            return Err(general.mistake(
-                format!(
-                    "the path '{}' is not an absolute path of a file",
-                    shorten(&path.display().to_string())
-                ),
-                "Give the path from the root on: the server changes its working directory.",
-            ));
-        }
-        Ok(path)
+        general.absolute_file("the path", path, MAX_PATH)
     }
 
     /// The fingerprints that it pins.

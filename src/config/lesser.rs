@@ -23,6 +23,9 @@ const OF_RANDOM: [&str; 2] = ["random", "random_keys"];
 /// What only the administrator may name at all: a policy can also allow what nobody may without one.
 const OF_ADMINISTRATOR: &str = "policy_file";
 
+/// What is said of the audit log begins so. Where the administrator's file says any of it, it says all.
+const OF_AUDIT: &str = "audit_";
+
 /// The error for what a lesser file may not name.
 fn not_here(option: &OptionSpec, local: &str) -> Error {
     let why = format!("{local} names {}", shown(option));
@@ -31,8 +34,6 @@ fn not_here(option: &OptionSpec, local: &str) -> Error {
          a file of root's.",
     )
 }
-/// What is said of the audit log begins so. Where the administrator's file says any of it, it says all.
-const OF_AUDIT: &str = "audit_";
 
 /// The administrator's `named` says by its older name what `lesser` would take back.
 fn is_older_name(named: &OptionSpec, lesser: &OptionSpec) -> bool {

@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::secret_source::SecretRef;
 use crate::text::shorten;
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const OP: &str = "read the configuration";
@@ -206,6 +206,24 @@ impl<'a> Section<'a> {
                 format!(
                     "Use a number of bytes from {least} to {most}; in option files 256M is one, too."
                 ),
+            )),
+        }
+    }
+
+    /// A path that must be absolute, of a file, and of at most `longest` bytes. `what`: how it is called.
+    ///
+    /// # Errors
+    /// Config.
+    pub fn absolute_file(&self, what: &str, path: PathBuf, longest: usize) -> Result<PathBuf> {
+        match path.is_absolute() && path.file_name().is_some() && path.as_os_str().len() <= longest
+        {
+            true => Ok(path),
+            false => Err(self.mistake(
+                format!(
+                    "{what} '{}' is not an absolute path of a file",
+                    shorten(&path.display().to_string())
+                ),
+                "Give the path from the root on: the server changes its working directory.",
             )),
         }
     }
