@@ -8,7 +8,7 @@ use super::state::LIFECYCLE;
 use crate::audit::event::{Event, Outcome};
 use crate::audit::feed::Use;
 use crate::caller::{Caller, Session};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::key::record::{KeyRecord, KnownKey};
 use crate::lifecycle::policing::unreadable;
 use crate::policy::operation::Operation;
@@ -42,28 +42,38 @@ fn fetch_by(
 ) -> Result<Option<Arc<KeyRecord>>> {
     check_policy(operation, name, owner, caller)?;
     let found = LIFECYCLE.fetch(name, owner);
-    let (outcome, detail) = match &found {
-        Ok(Some(_)) => (Outcome::Done, String::new()),
-        Ok(None) => (Outcome::Absent, String::new()),
-        Err(e) => (Outcome::Failed, e.to_string()),
-    };
-    let what = Use {
-        event: used(operation),
-        outcome,
-        name,
-        owner,
-        detail: &detail,
-    };
-    LIFECYCLE.tell_use(caller, &what);
-    found
+    told(caller, operation, (name, owner), found, Option::is_some)
 }
 
-/// What the log calls the use of a key.
-pub(super) fn used(operation: Operation) -> Event {
-    match operation {
-        Operation::Fetch => Event::KeyRead,
-        _ => Event::KeyUsed,
+/// Tells the audit log what came of a fetch or a use that was allowed, and gives it back. `is_there`: what came is a key.
+pub(super) fn told<T>(
+    caller: &Caller<'_>,
+    operation: Operation,
+    (name, owner): (&[u8], &[u8]),
+    came: Result<T>,
+    is_there: impl FnOnce(&T) -> bool,
+) -> Result<T> {
+    if LIFECYCLE.tells_reads() {
+        let (outcome, detail) = match &came {
+            Ok(found) if is_there(found) => (Outcome::Done, String::new()),
+            Ok(_) => (Outcome::Absent, String::new()),
+            Err(e) if e.kind() == Kind::NotFound => (Outcome::Absent, String::new()),
+            Err(e) => (Outcome::Failed, e.to_string()),
+        };
+        let event = match operation {
+            Operation::Fetch => Event::KeyRead,
+            _ => Event::KeyUsed,
+        };
+        let what = Use {
+            event,
+            outcome,
+            name,
+            owner,
+            detail: &detail,
+        };
+        LIFECYCLE.tell_use(caller, &what);
     }
+    came
 }
 
 /// Before an account changes something: the log that is required is well, and the policy allows it.

@@ -4,8 +4,6 @@
 //! itself is asked with each row. It must never ask for privileges under a lock of ours.
 
 use super::caller;
-use crate::audit::event::Outcome;
-use crate::audit::feed::Use;
 use crate::caller::{Caller, Remembered};
 use crate::error::{Error, Kind, Result};
 use crate::key::id::KeyId;
@@ -103,22 +101,8 @@ impl Permit {
 
     /// Tells the audit log what came of a fetch or a use that was allowed, and gives it back.
     pub(super) fn told<T>(&self, operation: Operation, id: &KeyId, came: Result<T>) -> Result<T> {
-        if LIFECYCLE.tells_reads() {
-            let (outcome, detail) = match &came {
-                Ok(_) => (Outcome::Done, String::new()),
-                Err(e) if e.kind() == Kind::NotFound => (Outcome::Absent, String::new()),
-                Err(e) => (Outcome::Failed, e.to_string()),
-            };
-            let what = Use {
-                event: gate::used(operation),
-                outcome,
-                name: id.name(),
-                owner: id.owner(),
-                detail: &detail,
-            };
-            LIFECYCLE.tell_use(&Caller::Account(self.who.session()), &what);
-        }
-        came
+        let caller = Caller::Account(self.who.session());
+        gate::told(&caller, operation, (id.name(), id.owner()), came, |_| true)
     }
 
     /// Tells the audit log that the caller was refused, where that is not for the policy to say.
