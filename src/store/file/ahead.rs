@@ -5,6 +5,7 @@
 
 use super::scan::{End, Scanned};
 use crate::error::{Error, Kind, Result};
+use crate::secret::wipe_stack;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// A shorter journal is read before a second thread would help, in bytes: it has some two thousand keys.
@@ -35,7 +36,12 @@ pub fn both(
     let ended = std::thread::scope(|scope| {
         let (sender, pieces) = sync_channel(WAITING);
         let reader = std::thread::Builder::new().name(NAME.into());
-        let reader = reader.spawn_scoped(scope, move || hand_over(there, &sender));
+        let reader = reader.spawn_scoped(scope, move || {
+            let ended = hand_over(there, &sender);
+            // Nobody writes over this stack when the thread has ended.
+            wipe_stack();
+            ended
+        });
         let reader = reader.ok()?;
         let kept = keep_all(pieces, keep);
         match reader.join() {
