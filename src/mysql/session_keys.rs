@@ -11,7 +11,7 @@ use crate::lifecycle::lock;
 use crate::secret::{SecretBytes, SecretPool, fill_random};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// The version that its values name.
 pub(super) const VERSION: u32 = 1;
@@ -49,7 +49,7 @@ pub struct SessionKeys {
     /// One more with each key that ends: what was made of it is good no more.
     epoch: AtomicU64,
     /// Somebody tells of the ends of connections.
-    watched: AtomicUsize,
+    watched: AtomicBool,
 }
 
 /// It is the name of a session key.
@@ -63,13 +63,13 @@ impl SessionKeys {
             of: Mutex::new(BTreeMap::new()),
             count: AtomicUsize::new(0),
             epoch: AtomicU64::new(0),
-            watched: AtomicUsize::new(0),
+            watched: AtomicBool::new(false),
         }
     }
 
     /// Connections are watched from now on, or no more: all keys end then.
     pub(super) fn watch(&self, watched: bool) {
-        self.watched.store(usize::from(watched), Ordering::SeqCst);
+        self.watched.store(watched, Ordering::SeqCst);
         if !watched {
             let mut all = lock(&self.of);
             all.clear();
@@ -113,7 +113,7 @@ impl SessionKeys {
         };
         let mut all = lock(&self.of);
         // Within the lock: who stops watching takes all of them away afterwards.
-        if self.watched.load(Ordering::SeqCst) == 0 {
+        if !self.watched.load(Ordering::SeqCst) {
             let why = "nobody tells here when a connection ends, and the key would stay";
             return refuse(
                 Kind::KeyState,
