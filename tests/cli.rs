@@ -79,13 +79,7 @@ fn init_status_list_verify() {
 #[test]
 fn metrics_tell_of_a_keyring_that_opens_and_of_one_that_does_not() {
     let _turn = turn();
-    let place = Place::new();
-    place
-        .open()
-        .unwrap()
-        .by(&Caller::Unknown)
-        .create_empty()
-        .unwrap();
+    let place = Place::with_keyring();
     let other = place.dir.path().join("other");
     std::fs::copy(place.key_file(), &other).unwrap();
     std::fs::write(&other, [0x77; 32]).unwrap();

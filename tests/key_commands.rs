@@ -18,14 +18,7 @@ struct Keys(Place);
 
 impl Keys {
     fn new() -> Keys {
-        let place = Place::new();
-        place
-            .open()
-            .unwrap()
-            .by(&Caller::Unknown)
-            .create_empty()
-            .unwrap();
-        Keys(place)
+        Keys(Place::with_keyring())
     }
 
     /// Runs a command: its code, standard output, standard error.

@@ -5,7 +5,6 @@
 mod common;
 
 use common::Place;
-use keyring_ward::caller::Caller;
 use keyring_ward::envelope::TransportKeys;
 use keyring_ward::error::{Kind, Result};
 use keyring_ward::secret::SecretPool;
@@ -22,14 +21,7 @@ struct Server(Place);
 
 impl Server {
     fn new() -> Server {
-        let place = Place::new();
-        place
-            .open()
-            .unwrap()
-            .by(&Caller::Unknown)
-            .create_empty()
-            .unwrap();
-        Server(place)
+        Server(Place::with_keyring())
     }
 
     /// Runs a command with something on standard input: its code, standard output, standard error.

@@ -50,6 +50,14 @@ impl Place {
         place
     }
 
+    /// The same with a keyring that has no key.
+    pub fn with_keyring() -> Place {
+        let place = Place::new();
+        let keyring = place.open().unwrap();
+        keyring.by(&Caller::Unknown).create_empty().unwrap();
+        place
+    }
+
     pub fn key_file(&self) -> PathBuf {
         self.dir.path().join("kek")
     }
